@@ -1,0 +1,57 @@
+# One target per habit. `make` alone lists them.
+
+# Python 3.11 is what the tests run on; any newer python3 is tried in its place.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+
+# TensorFlow's start-up notes, and the error it logs on a machine without a GPU,
+# would drown the targets' own output. Real failures are Python exceptions.
+export TF_CPP_MIN_LOG_LEVEL ?= 3
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint format wheel clean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
+
+demo: .venv/demo  ## install into .venv once, then run keras-invprune demo
+	@$(BIN)/keras-invprune demo
+
+test: .venv/dev  ## lint, every test, and the wheel check: what CI runs
+	@$(MAKE) --no-print-directory lint
+	$(BIN)/python -m pytest
+	@$(MAKE) --no-print-directory wheel
+
+lint: .venv/dev  ## check style and formatting, change nothing
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: .venv/dev  ## mend what ruff can mend
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+wheel: .venv/dev  ## build the wheel into dist/ and try it outside the source tree
+	$(BIN)/python .ci/check_wheel.py
+
+clean:  ## remove what the other targets made
+	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo 'Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11' >&2; \
+	  exit 1; }
+	@$(PYTHON) -m venv .venv
+
+# The stamps: an environment is installed again only when its dependencies change.
+.venv/demo: pyproject.toml | .venv/bin/python
+	@echo 'Installing keras_invprune and TensorFlow into .venv (once, about 2 minutes)'
+	@$(BIN)/python -m pip install --quiet --editable '.[demo]'
+	@touch $@
+
+.venv/dev: pyproject.toml | .venv/bin/python
+	@echo 'Installing keras_invprune and its tests into .venv (once, about 3 minutes)'
+	@$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch .venv/demo $@

@@ -1,0 +1,251 @@
+"""Callbacks: pruning when the schedule says so; gating others until it is done."""
+
+import logging
+import warnings
+
+import keras
+import numpy as np
+
+CHUNK = 1024  # steps a schedule is asked for at once when an epoch's length is unknown
+
+logger = logging.getLogger("keras_invprune")
+
+
+class PruningCallback(keras.callbacks.Callback):
+    """Updates the masks of a `PrunedModel` when its schedule says so.
+
+    `fit` adds one by itself. It publishes ``sparsity`` in the logs, so that the
+    progress bar, History and TensorBoard show it. In a custom training loop the
+    same methods are called by hand, see examples/custom_loop.py.
+    """
+
+    def on_train_begin(self, logs=None):
+        """Remembers what to rewind to, before the first step."""
+        self.model.begin_training()
+        self._started = False
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Tells the schedule how long the training is; prunes if it is time."""
+        self._first = self.model.step
+        if not self._started:
+            self._start(epoch, self.params.get("steps"))
+        self._plan_until = self._first
+        self._due = {}
+        self._visit(self._first + 1)
+
+    def on_train_batch_begin(self, batch, logs=None):
+        """Prunes if the schedule asks for it before this step."""
+        self._visit(self._first + batch + 1)
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Publishes the sparsity and lets the schedule see the logs."""
+        logs = {} if logs is None else logs
+        self.model.end_epoch()
+        logs["sparsity"] = self.model.sparsity
+        if not self._started:
+            self._start(epoch, self.model.step - self._first)
+        schedule = self.model.plan.schedule
+        if hasattr(schedule, "observe") and not self.model.finished:
+            schedule.observe(self.model.step, logs)
+
+    def on_train_end(self, logs=None):
+        """Warns when the target sparsity was not reached."""
+        if not self.model.finished:
+            warnings.warn(
+                f"Training ended at sparsity {self.model.sparsity:.4g}, before the "
+                f"target {self.model.plan.sparsity:.4g} was reached. Train longer, or "
+                "let the schedule prune earlier (e.g. schedule=OneShot(sparsity, "
+                "at=0.3)); gate callbacks that stop training with AfterPruning.",
+                stacklevel=2,
+            )
+
+    def _start(self, epoch, steps):
+        schedule = self.model.plan.schedule
+        origin, total = self._first, None
+        if steps is not None:
+            self._started = True
+            # An interrupted training goes on in the middle: it began before.
+            origin = max(0, self._first - epoch * steps)
+            total = steps * self.params.get("epochs", 1)
+        if hasattr(schedule, "start"):
+            schedule.start(origin, total)
+        if total is not None and not self.model.finished:
+            self._warn_if_never(schedule, self._first + 1, origin + total)
+
+    def _warn_if_never(self, schedule, first, last):
+        target = self.model.plan.sparsity
+        due = due_steps(schedule, first, last)
+        if not any(sparsity >= target - 1e-6 for sparsity in due.values()):
+            warnings.warn(
+                f"The schedule {type(schedule).__name__} does not reach the target "
+                f"sparsity {target:.4g} in the steps {first} to {last} of this "
+                f"training: it prunes at {sorted(due) or 'none of them'}. Choose "
+                "earlier steps (TF-MOT's schedules: end_step and frequency) or "
+                "train longer.",
+                stacklevel=2,
+            )
+
+    def _visit(self, step):
+        if self.model.finished and self.model.plan.rewind is not None:
+            return
+        while self._plan_until < step:
+            last = self._plan_until + (self.params.get("steps") or CHUNK)
+            schedule = self.model.plan.schedule
+            self._due.update(due_steps(schedule, self._plan_until + 1, last))
+            self._plan_until = last
+        passed = [due for due in self._due if due <= step]
+        if passed:
+            sparsity = self._due[max(passed)]
+            self._due = {s: v for s, v in self._due.items() if s > step}
+            self.model.prune_to(sparsity)
+            logger.info("step %d: pruned to sparsity %.4f", step, self.model.sparsity)
+
+
+def due_steps(schedule, first, last) -> dict[int, float]:
+    """The steps from `first` to `last` at which a schedule prunes.
+
+    Args:
+        schedule: ``(step) -> (should_prune, sparsity)``; asked for all steps at
+            once if it can answer so, else one by one.
+        first: First step.
+        last: Last step.
+
+    Returns:
+        ``{step: sparsity}``.
+    """
+    steps = np.arange(first, last + 1, dtype=np.int64)
+    try:
+        should, sparsity = (np.asarray(part) for part in schedule(steps))
+        should = np.broadcast_to(should, steps.shape)
+        sparsity = np.broadcast_to(sparsity, steps.shape)
+    except Exception:  # written for one step at a time
+        answers = [schedule(step) for step in steps]
+        should = np.array([bool(a[0]) for a in answers])
+        sparsity = np.array([float(a[1]) for a in answers])
+    return {int(s): float(v) for s, v in zip(steps[should], sparsity[should], strict=True)}
+
+
+class AfterPruning(keras.callbacks.Callback):
+    """Lets another callback work only when pruning is finished.
+
+    An EarlyStopping must not stop the search, nor a ModelCheckpoint keep the dense
+    network as the best. The other callback sees its training begin with
+    fine-tuning, and epochs are counted from there; so a LearningRateScheduler runs
+    its schedule from the start.
+
+    Args:
+        callback: The callback to gate.
+    """
+
+    def __init__(self, callback):
+        super().__init__()
+        if not isinstance(callback, keras.callbacks.Callback):
+            raise TypeError(
+                f"`callback` must be a keras.callbacks.Callback. Received: {callback!r}."
+            )
+        self.callback = callback
+        self._from = None
+
+    def set_params(self, params):
+        """Passes the parameters on."""
+        super().set_params(params)
+        self.callback.set_params(params)
+
+    def set_model(self, model):
+        """Passes the model on."""
+        super().set_model(model)
+        self.callback.set_model(model)
+
+    def on_train_begin(self, logs=None):
+        """Waits, whatever an earlier training did."""
+        self._from = None
+        self._epoch = 0
+
+    def on_train_end(self, logs=None):
+        """Ends the other's training, if it began."""
+        if self._from is not None:
+            self.callback.on_train_end(logs)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Begins the other's training in the first epoch after pruning."""
+        self._epoch = epoch
+        if self._from is not None:
+            self.callback.on_epoch_begin(epoch - self._from, logs)
+        else:
+            self._maybe_begin()
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Passes on, with the epoch counted from pruning."""
+        if self._from is not None:
+            self.callback.on_epoch_end(epoch - self._from, logs)
+
+    def on_train_batch_begin(self, batch, logs=None):
+        """Begins the other's training if pruning has just happened."""
+        if self._from is None:
+            self._maybe_begin()
+        if self._from is not None:
+            self.callback.on_train_batch_begin(batch, logs)
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Passes on."""
+        if self._from is not None:
+            self.callback.on_train_batch_end(batch, logs)
+
+    def on_test_begin(self, logs=None):
+        """Passes on."""
+        if self._from is not None:
+            self.callback.on_test_begin(logs)
+
+    def on_test_end(self, logs=None):
+        """Passes on."""
+        if self._from is not None:
+            self.callback.on_test_end(logs)
+
+    def _maybe_begin(self):
+        if self.model.finished:
+            self._from = self._epoch
+            self.callback.on_train_begin()
+            self.callback.on_epoch_begin(0)
+
+
+def check_callbacks(callbacks):
+    """Refuses or warns of callbacks that would act on the search by accident.
+
+    Raises:
+        ValueError: A LearningRateScheduler that is not gated.
+    """
+    for callback in callbacks:
+        if isinstance(callback, keras.callbacks.LearningRateScheduler):
+            raise ValueError(
+                "A LearningRateScheduler counts the epochs of the whole fit, so it "
+                "would not start again when the weights are rewound. Give the "
+                "optimizer a keras.optimizers.schedules object (it starts again by "
+                "itself), or wrap the callback: AfterPruning(LearningRateScheduler("
+                "...)) runs it on fine-tuning, epochs counted from pruning."
+            )
+        stops = isinstance(callback, keras.callbacks.EarlyStopping)
+        saves_best = getattr(callback, "save_best_only", False)
+        if stops or saves_best:
+            name = type(callback).__name__
+            warnings.warn(
+                f"{name} also acts on the search, before pruning: it may "
+                f"{'stop the training' if stops else 'keep the unpruned network'} "
+                f"there. Wrap it: AfterPruning({name}(...)).",
+                stacklevel=3,
+            )
+
+
+def with_pruning_first(callbacks) -> list:
+    """The callbacks of a fit, the `PruningCallback` first, added if missing."""
+    if callbacks is None:
+        callbacks = []
+    elif isinstance(callbacks, keras.callbacks.Callback):
+        callbacks = [callbacks]
+    elif isinstance(callbacks, keras.callbacks.CallbackList):
+        raise TypeError(
+            "Pass `callbacks` as a list: `fit` puts the PruningCallback first."
+        )
+    check_callbacks(callbacks)
+    pruning = [c for c in callbacks if isinstance(c, PruningCallback)]
+    others = [c for c in callbacks if not isinstance(c, PruningCallback)]
+    return (pruning or [PruningCallback()]) + others

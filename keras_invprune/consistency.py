@@ -1,0 +1,169 @@
+"""How often a model keeps its answer when the input is changed by a view."""
+
+import keras
+import numpy as np
+
+from keras_invprune.views.pairs import positive_pair
+
+
+def consistency(model, x, views, y=None, *, batch_size=256, seed=0) -> dict[str, float]:
+    """Share of the inputs whose two views are given the same class, by view.
+
+    ```
+    consistency(g) = mean over x of 1[class f(g1 x) = class f(g2 x)]
+    ```
+
+    g1 and g2 are two draws of the view g; f is the model in evaluation mode. A model
+    that gives one class to everything is perfectly consistent, so read the figure
+    beside the accuracy.
+
+    The views draw from seed generators of their own: one made anew with a fixed seed
+    gives the same figure again, one that was used before goes on drawing.
+
+    Args:
+        model: A Keras or tf_keras model, or a callable from a batch to predictions:
+            [batch, classes], or [batch, 1] or [batch] for two classes.
+        x: Inputs: an array, or a list or dict of arrays as the model takes them.
+        views: ``{name: view}``; a view is a layer or callable, drawn twice, or a pair
+            (f, g) of them where None stands for the input itself.
+        y: None, or the labels: class numbers, one-hot rows, or 0 and 1.
+        batch_size: Number of inputs in a batch.
+        seed: Seed of the order in which inputs are put into batches. It matters where
+            data are sorted and a view takes values from other rows of the batch, as
+            `ScarfCorruption` does.
+
+    Returns:
+        ``{name: share}`` in [0, 1]; with `y` also ``"accuracy"``, on the inputs
+        themselves.
+
+    Raises:
+        TypeError: `views` is no dict, or holds something that is no view.
+        ValueError: `x` is empty or holds NaN, lengths differ, `y` holds no class
+            labels, or the predictions are not those of one classifier.
+
+    Source: the authors' code of "Neural network pruning for invariance learning",
+        except that BatchNorm and Dropout are in evaluation mode here.
+    """
+    x = keras.tree.map_structure(np.asarray, x)
+    _check(x, views, y, batch_size)
+    order = np.random.default_rng(seed).permutation(len(keras.tree.flatten(x)[0]))
+    chunks = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
+    shares = {
+        name: _agreement(model, x, view, chunks, name) for name, view in views.items()
+    }
+    if y is None:
+        return shares
+    outputs = [_predict(model, _take(x, rows), "the inputs") for rows in chunks]
+    share = accuracy(np.concatenate(outputs), np.asarray(y)[order])
+    if share is None:
+        raise ValueError(
+            "`y` must hold class numbers, one-hot rows, or 0 and 1 for a model with "
+            f"one output. Received: y of shape {np.shape(y)}, predictions of shape "
+            f"{(len(order), *outputs[0].shape[1:])}."
+        )
+    return {**shares, "accuracy": share}
+
+
+def predicted_classes(outputs: np.ndarray) -> np.ndarray:
+    """The class of each row of predictions.
+
+    The largest of several outputs. A single one is above 0.5 or not if all values lie
+    in [0, 1], which is then taken for a probability; otherwise, as a logit, above 0.
+
+    Args:
+        outputs: [rows, classes], [rows, 1] or [rows].
+
+    Returns:
+        Integers, [rows].
+    """
+    if outputs.ndim == 2 and outputs.shape[1] > 1:
+        return outputs.argmax(axis=1)
+    scores = outputs.reshape(-1)
+    probability = np.all((scores >= 0) & (scores <= 1))
+    return (scores > (0.5 if probability else 0)).astype(int)
+
+
+def accuracy(outputs: np.ndarray, y) -> float | None:
+    """Share of the rows whose predicted class is the label's.
+
+    Args:
+        outputs: [rows, classes], [rows, 1] or [rows].
+        y: One label per row: class numbers, one-hot rows, or 0 and 1.
+
+    Returns:
+        The share in [0, 1]; None if `y` holds something else than class labels.
+    """
+    y = np.asarray(y)
+    classes = outputs.shape[1] if outputs.ndim == 2 else 1
+    if classes > 1 and y.shape == outputs.shape:
+        one_hot = np.isin(y, (0, 1)).all() and (y.sum(axis=1) == 1).all()
+        labels = y.argmax(axis=1) if one_hot else None
+    else:
+        # One output tells two classes apart.
+        whole = y.size == len(y) and np.isin(y, np.arange(max(classes, 2))).all()
+        labels = y.reshape(-1) if whole else None
+    if labels is None or outputs.ndim > 2:
+        return None
+    return float(np.mean(predicted_classes(outputs) == labels))
+
+
+def _agreement(model, x, view, chunks, name) -> float:
+    first, second = [], []
+    for rows in chunks:
+        one, other = positive_pair(view, _take(x, rows))
+        first.append(_predict(model, one, f"view {name!r}"))
+        second.append(_predict(model, other, f"view {name!r}"))
+    # In one piece, so that both halves are read alike: as probabilities or as logits.
+    classes = predicted_classes(np.concatenate(first + second))
+    return float(np.mean(np.equal(*np.split(classes, 2))))
+
+
+def _predict(model, batch, what) -> np.ndarray:
+    """Predictions for a batch; `what` tells in messages what the batch is made of."""
+    run = getattr(model, "predict_on_batch", model)
+    outputs = run(keras.tree.map_structure(keras.ops.convert_to_numpy, batch))
+    if keras.tree.is_nested(outputs):
+        raise ValueError(
+            "`model` must have one output, the classes. Received: "
+            f"{len(keras.tree.flatten(outputs))} outputs."
+        )
+    outputs = keras.ops.convert_to_numpy(outputs)
+    if outputs.ndim not in (1, 2):
+        raise ValueError(
+            "`model` must give predictions of shape [batch, classes], [batch, 1] or "
+            f"[batch]. Received: shape={outputs.shape}."
+        )
+    if np.isnan(outputs).any():
+        raise ValueError(f"The predictions for {what} hold NaN: they have no class.")
+    return outputs
+
+
+def _take(x, rows):
+    return keras.tree.map_structure(lambda array: array[rows], x)
+
+
+def _check(x, views, y, batch_size):
+    arrays = keras.tree.flatten(x)
+    if not arrays or any(array.ndim == 0 for array in arrays):
+        raise TypeError(
+            "`x` must be an array, or a list or dict of arrays. Received: "
+            f"{type(x).__name__} of {len(arrays)} scalars."
+        )
+    lengths = [len(array) for array in arrays] + ([] if y is None else [len(y)])
+    if len(set(lengths)) > 1:
+        raise ValueError(
+            "`x` and `y` must have one row for each input. Received: arrays of "
+            f"{lengths} rows{'' if y is None else ', the last of them `y`'}."
+        )
+    if not lengths[0]:
+        raise ValueError("`x` must hold at least one input. Received: an empty `x`.")
+    if any(array.dtype.kind == "f" and np.isnan(array).any() for array in arrays):
+        raise ValueError(
+            "`x` holds NaN. Fill missing values first, the way it was done for training."
+        )
+    if not isinstance(views, dict):
+        raise TypeError(f"`views` must be a dict {{name: view}}. Received: {views!r}.")
+    if "accuracy" in views and y is not None:
+        raise ValueError("A view cannot be named 'accuracy': that name is taken.")
+    if not isinstance(batch_size, int) or batch_size < 1:
+        raise ValueError(f"`batch_size` must be at least 1. Received: {batch_size!r}.")

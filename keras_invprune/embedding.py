@@ -1,0 +1,120 @@
+"""Outputs and embedding of a model from one forward pass."""
+
+from collections.abc import Callable
+
+import keras
+from keras import ops
+
+from keras_invprune.weights import head_layers
+from keras_invprune.weights import is_graph
+from keras_invprune.weights import walk
+
+Embedder = Callable[..., tuple]
+
+
+def embedder(model, embedding=None) -> Embedder:
+    """Makes the function that returns a model's outputs and its embedding.
+
+    Args:
+        model: A built Keras 3 model.
+        embedding: None for the input of the last Dense layer (Sequential and
+            Functional models with one output); the path of a layer, whose
+            output is taken, e.g. ``"encoder/pool"``; or a callable
+            ``(model, inputs, training) -> (outputs, embedding)``.
+
+    Returns:
+        ``embed(inputs, training) -> (outputs, embedding)``, the embedding
+        flattened to shape [batch, features].
+
+    Raises:
+        ValueError: The embedding must be named, or no layer has that name. The
+            message lists the candidates.
+    """
+    if callable(embedding):
+        return lambda inputs, training=None: embedding(model, inputs, training)
+    if embedding is None:
+        return _before_the_head(model)
+    return _after_layer(model, embedding)
+
+
+def _before_the_head(model) -> Embedder:
+    outputs = getattr(model, "outputs", None) or []
+    heads = head_layers(model)
+    if not is_graph(model) or len(outputs) != 1 or not heads:
+        raise ValueError(_must_be_named(model))
+    if heads[0] not in model.layers:  # inside a nested model
+        raise ValueError(_must_be_named(model))
+    try:
+        tensor = heads[0].input
+    except AttributeError:  # the head is called more than once
+        raise ValueError(_must_be_named(model)) from None
+    if isinstance(model, keras.Sequential):
+        twin = keras.Model(model.inputs, [model.outputs[0], tensor])
+    else:  # keeps dicts of inputs and outputs as they are
+        twin = keras.Model(model.input, [model.output, tensor])
+
+    def embed(inputs, training=None):
+        result, features = twin(inputs, training=training)
+        return result, _flat(features)
+
+    return embed
+
+
+def _after_layer(model, path) -> Embedder:
+    layers = dict(walk(model))
+    if path not in layers or not path:
+        raise ValueError(
+            f"`embedding` names no layer of this model. Received: {path!r}. "
+            f"Layers: {_candidates(model)}."
+        )
+    layer = layers[path]
+
+    def embed(inputs, training=None):
+        seen = []
+        # Layers report each output to their activity regularizer, which makes it
+        # the one public place where an inner layer's output can be observed,
+        # in subclassed models too.
+        own = layer.activity_regularizer
+
+        def observe(output):
+            seen.append(output)
+            return ops.zeros(()) if own is None else own(output)
+
+        layer.activity_regularizer = observe
+        try:
+            result = model(inputs, training=training)
+        finally:
+            layer.activity_regularizer = own
+        if not seen:
+            raise ValueError(f"The model's call never reaches layer {path!r}.")
+        return result, _flat(seen[-1])
+
+    return embed
+
+
+def _flat(features):
+    return ops.reshape(features, (ops.shape(features)[0], -1))
+
+
+def _candidates(model) -> list[str]:
+    return [path for path, layer in walk(model) if path and layer.weights]
+
+
+def _must_be_named(model) -> str:
+    return (
+        "The invariance objective needs an embedding, and for this model (several "
+        "outputs, subclassed, or no Dense layer at its end) it must be named: "
+        "`embedding=` the path of the layer whose output is the embedding, or a "
+        "callable (model, inputs, training) -> (outputs, embedding). "
+        f"Candidates: {_candidates(model)}."
+    )
+
+
+def input_tensors(model) -> list | None:
+    """Symbolic inputs of a built model; None where Keras does not know them."""
+    if is_graph(model):
+        return list(model.inputs)
+    shape = (model.get_build_config() or {}).get("input_shape")
+    if not isinstance(shape, tuple | list) or isinstance(shape[0], tuple | list):
+        return None
+    return [keras.KerasTensor(tuple(shape))]

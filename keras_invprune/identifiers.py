@@ -1,0 +1,76 @@
+"""Names, objects and callables as arguments; saving them; missing ones."""
+
+import difflib
+
+import keras
+
+
+def resolve(identifier, known, kind):
+    """Returns the object that `identifier` names, or `identifier` if callable.
+
+    Args:
+        identifier: A name in `known`, or a callable.
+        known: ``{name: object}``.
+        kind: What it is, for the message: "score", "allocation", ...
+
+    Raises:
+        ValueError: An unknown name; near matches are named.
+        TypeError: Neither a name nor a callable.
+    """
+    if isinstance(identifier, str):
+        if identifier in known:
+            return known[identifier]
+        near = difflib.get_close_matches(identifier, known, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise ValueError(
+            f"Unknown {kind}: {identifier!r}.{hint} "
+            f"Known: {sorted(known)}, or pass a callable."
+        )
+    if callable(identifier):
+        return identifier
+    raise TypeError(
+        f"A {kind} is a name ({sorted(known)}) or a callable. Received: {identifier!r}."
+    )
+
+
+@keras.saving.register_keras_serializable(package="keras_invprune")
+class Missing:
+    """Stands for an object that was saved by name and is not there on loading.
+
+    The model still predicts, strips and exports; using the object raises.
+    """
+
+    def __init__(self, name, role):
+        self.name = name
+        self.role = role
+
+    def __call__(self, *args, **kwargs):
+        """Raises, saying what is missing and how to bring it back."""
+        raise RuntimeError(
+            f"This model was saved with {self.role}={self.name}, which could not be "
+            "found when it was loaded. Register it with "
+            "`@keras.saving.register_keras_serializable()` before saving and loading, "
+            f"or set `model.{self.role} = ...` before `fit()`."
+        )
+
+    def get_config(self):
+        """Returns the name and the role."""
+        return {"name": self.name, "role": self.role}
+
+
+def save_object(thing, role):
+    """The config of an object for its model's config; by name if it has none."""
+    try:
+        return keras.saving.serialize_keras_object(thing)
+    except (TypeError, ValueError):
+        name = getattr(thing, "__name__", type(thing).__name__)
+        return keras.saving.serialize_keras_object(Missing(name, role))
+
+
+def load_object(config, role):
+    """The object again, or a `Missing` that names it."""
+    try:
+        return keras.saving.deserialize_keras_object(config)
+    except (TypeError, ValueError):
+        name = config.get("registered_name") or config.get("class_name")
+        return Missing(name, role)

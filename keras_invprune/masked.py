@@ -1,0 +1,151 @@
+"""The layer wrapper: reads w * mask wherever the wrapped layer reads w."""
+
+from types import MappingProxyType
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_invprune.weights import prunable_weights
+
+
+def product(weight, mask):
+    """The effective weight of plain pruning: w * m, zero gradient where m = 0."""
+    return ops.multiply(weight, mask)
+
+
+@keras.saving.register_keras_serializable(package="keras_invprune")
+class Masked(keras.layers.Wrapper):
+    """Runs a layer, or a whole model, with some weights w replaced by w * mask.
+
+    The dense values stay in the layer's own variables; masks are non-trainable
+    weights of this wrapper. It knows masks only: never scores or schedules.
+
+    Args:
+        layer: Any Keras 3 layer or model.
+        keys: Keys of the weights to mask (`keras_invprune.weights`); None for
+            all prunable weights of the layer.
+        effective: Callable ``(weight, mask) -> weight`` of the same shape, the
+            product by default.
+    """
+
+    is_pruning_wrapper = True
+
+    def __init__(self, layer, keys=None, effective=None, **kwargs):
+        # Weights are multiplied as they are stored; each inner layer then casts
+        # to its own compute dtype, hence no autocast here.
+        kwargs.setdefault("dtype", layer.dtype_policy)
+        super().__init__(layer, autocast=False, **kwargs)
+        self.supports_masking = True
+        self.keys = None if keys is None else list(keys)
+        self.effective = product if effective is None else effective
+        self.masks = {}
+        self.prunable = MappingProxyType({})
+        if layer.built:
+            self.build()
+
+    def build(self, input_shape=None):
+        """Builds the layer if need be and adds one mask, all ones, per weight."""
+        super().build(input_shape)
+        select = (lambda *_: True) if self.keys is None else self.keys
+        # A proxy, because Keras would claim the variables of a plain dict as ours.
+        self.prunable = MappingProxyType(prunable_weights(self.layer, select))
+        self.keys = list(self.prunable)
+        for key, variable in self.prunable.items():
+            self.masks[key] = self.add_weight(
+                name=key.replace("/", "_") + "_mask",
+                shape=variable.shape,
+                initializer="ones",
+                dtype=variable.dtype,
+                trainable=False,
+                autocast=False,
+            )
+        self.built = True
+
+    def call(self, inputs, *args, training=None, **kwargs):
+        """Calls the wrapped layer; arguments and result are the layer's own."""
+        del training  # reaches the layer through Keras's call context
+        return self.run(self.layer, inputs, *args, **kwargs)
+
+    def run(self, function, *args, **kwargs):
+        """Calls `function`, in which every read of w gives effective(w, mask).
+
+        Updates that the wrapped layers make to their own state in the meantime
+        (BatchNorm statistics, seeds) and losses that they add are kept.
+
+        Args:
+            function: Anything that calls the wrapped layers.
+            *args: Passed to it.
+            **kwargs: Passed to it.
+
+        Returns:
+            What `function` returns.
+        """
+        values = {id(v): (v, v.value) for v in self.layer.variables}
+        for key, variable in self.prunable.items():
+            # w <- m ⊙ w
+            masked = self.effective(variable.value, self.masks[key].value)
+            values[id(variable)] = (variable, masked)
+        with keras.StatelessScope(list(values.values()), collect_losses=True) as scope:
+            before = {i: scope.get_current_value(v) for i, (v, _) in values.items()}
+            outputs = function(*args, **kwargs)
+        for i, (variable, _) in values.items():
+            after = scope.get_current_value(variable)
+            if after is not before[i]:
+                variable.assign(after)
+        for loss in scope.losses:
+            self.add_loss(loss)
+        return outputs
+
+    def set_masks(self, masks):
+        """Writes masks, and zeroes what they remove in the stored weights.
+
+        Args:
+            masks: ``{key: array of 0/1 or bool}``; keys left out keep theirs.
+
+        Raises:
+            ValueError: A key is unknown or a shape differs.
+        """
+        for key, mask in masks.items():
+            if key not in self.masks:
+                raise ValueError(
+                    f"There is no mask for {key!r}. Masked weights: {self.keys}."
+                )
+            self.masks[key].assign(ops.cast(mask, self.masks[key].dtype))
+        if self.effective is product:
+            self.apply_masks(masks)
+
+    def apply_masks(self, keys=None):
+        """Stores effective(w, mask) in w, for all keys or those given."""
+        for key in self.masks if keys is None else keys:
+            variable = self.prunable[key]
+            variable.assign(self.effective(variable.value, self.masks[key].value))
+
+    @property
+    def sparsity(self) -> float:
+        """Share of the masked weights whose mask is zero."""
+        masks = [ops.convert_to_numpy(mask) for mask in self.masks.values()]
+        return 1.0 - sum(map(np.count_nonzero, masks)) / sum(m.size for m in masks)
+
+    def compute_mask(self, inputs, previous_mask=None):
+        """The wrapped layer has set the masks of its outputs already."""
+        del inputs, previous_mask
+        return None
+
+    def get_config(self):
+        """The wrapped layer and the keys; masks are weights."""
+        config = {**super().get_config(), "keys": self.keys}
+        if self.effective is not product:
+            config["effective"] = keras.saving.serialize_keras_object(self.effective)
+        return config
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        """Builds the wrapper again; masks are loaded as weights."""
+        effective = config.pop("effective", None)
+        if effective is not None:
+            effective = keras.saving.deserialize_keras_object(effective, custom_objects)
+        layer = keras.saving.deserialize_keras_object(
+            config.pop("layer"), custom_objects
+        )
+        return cls(layer, effective=effective, **config)

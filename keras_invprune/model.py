@@ -1,0 +1,325 @@
+"""The model that is trained: searches, is pruned, rewound and fine-tuned in one fit."""
+
+import inspect
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import ops
+from keras import tree
+
+from keras_invprune.callbacks import with_pruning_first
+from keras_invprune.masked import Masked
+from keras_invprune.objectives import Losses
+from keras_invprune.plan import Plan
+from keras_invprune.rewind import learning_rate
+from keras_invprune.rewind import reset_optimizer
+from keras_invprune.rewind import restore
+from keras_invprune.rewind import snapshot
+
+REWIND = "rewind/"  # prefix of the snapshot among the saved weights
+
+
+@keras.saving.register_keras_serializable(package="keras_invprune")
+class PrunedModel(keras.Model):
+    """A Keras model under masks, with the plan to prune it. Made by `prune`.
+
+    Train it like any Keras model. While it is searching, each step minimises the
+    plan's objective; when the schedule fires, the `PruningCallback` calls
+    `prune_to`, and at the target sparsity the survivors are rewound and training
+    goes on with the compiled loss alone, the masks fixed.
+
+    Args:
+        model: The Keras model to train; masks are added around it.
+        plan: `Plan`.
+        keys: Keys of the weights to prune.
+        name: Name of the model.
+        owns_inner: Whether `model` is a copy of our own, not the caller's model.
+
+    Attributes:
+        finished: Whether the target sparsity has been reached.
+        searching: Whether training steps minimise the plan's objective. A train
+            function traced before this changes must be traced again.
+        step: Training steps made. Rewinding does not reset it, unlike
+            ``optimizer.iterations``.
+        masks: ``{key: variable of 0 and 1}``.
+    """
+
+    is_pruning_wrapper = True
+
+    def __init__(self, model, plan, keys, name=None, owns_inner=True):
+        super().__init__(
+            name=name or f"pruned_{model.name}",
+            dtype=model.dtype_policy,
+            autocast=False,  # the inner model casts
+        )
+        self.supports_masking = True
+        self.plan = plan
+        self.owns_inner = owns_inner
+        self.masked = Masked(model, keys)
+        self._strategy = tf.distribute.get_strategy()
+        self._clock = self._counter("clock", "int64")
+        self._finished = self._counter("finished", "int32")
+        self._rewind_to = None
+        self._rate = None
+        self._bind_objective(model)
+        self.searching = plan.objective is not None
+        self.built = True
+
+    def _counter(self, name, dtype):
+        return self.add_weight(
+            name=name,
+            shape=(),
+            dtype=dtype,
+            initializer="zeros",
+            trainable=False,
+            autocast=False,
+            aggregation="only_first_replica",
+        )
+
+    def _bind_objective(self, model):
+        objective = self.plan.objective
+        if hasattr(objective, "bind"):
+            objective.bind(model)
+        self._objective_layers = list(getattr(objective, "layers", ()))
+        terms = getattr(objective, "terms", ())
+        self._terms = [keras.metrics.Mean(name=name) for name in terms]
+
+    # What it is
+
+    @property
+    def inner(self):
+        """The Keras model inside, whose weights are stored unmasked."""
+        return self.masked.layer
+
+    @property
+    def masks(self):
+        """``{key: variable of 0 and 1}``."""
+        return self.masked.masks
+
+    @property
+    def sparsity(self) -> float:
+        """Share of the prunable weights that are masked."""
+        return self.masked.sparsity
+
+    @property
+    def step(self) -> int:
+        """Training steps made so far."""
+        return int(self._clock.numpy())
+
+    @property
+    def finished(self) -> bool:
+        """Whether the target sparsity has been reached."""
+        return bool(self._finished.numpy())
+
+    @property
+    def output_names(self):
+        """Names of the outputs, so that losses can be given by name."""
+        return getattr(self.inner, "output_names", None)
+
+    @property
+    def metrics(self):
+        """Keras's metrics; those of the objective only while it is searching."""
+        hidden = [] if self.searching else self._terms
+        return [m for m in super().metrics if not any(m is h for h in hidden)]
+
+    def summary(self, *args, **kwargs):
+        """Prints the summary of the model inside."""
+        self.inner.summary(*args, **kwargs)
+
+    # Running
+
+    def call(self, inputs, training=None, with_embedding=False):
+        """Outputs of the masked model; with its embedding if asked for."""
+        if with_embedding:
+            embed = self.plan.objective.embed
+            return self.masked.run(embed, inputs, training=training)
+        return self.masked(inputs, training=training)
+
+    def compute_mask(self, inputs, previous_mask=None):
+        """The inner model has set the masks of its outputs already."""
+        del inputs, previous_mask
+        return None
+
+    # Training
+
+    def compile(self, *args, **kwargs):
+        """As `keras.Model.compile`.
+
+        Raises:
+            ValueError: Called inside a strategy's scope the model was not made in.
+        """
+        self._check_strategy()
+        super().compile(*args, **kwargs)
+
+    def fit(self, *args, **kwargs):
+        """As `keras.Model.fit`; adds the `PruningCallback` if it is not given.
+
+        Raises:
+            ValueError: NaN in the data, a callback that cannot be rewound, or a
+                strategy's scope the model was not made in.
+        """
+        self._check_strategy()
+        arguments = inspect.signature(super().fit).bind(*args, **kwargs).arguments
+        for name in ("x", "y", "sample_weight"):
+            check_finite(arguments.get(name), name)
+        arguments["callbacks"] = with_pruning_first(arguments.get("callbacks"))
+        return super().fit(**arguments)
+
+    def make_train_function(self, force=False):
+        """Traces the search or the fine-tuning step, whichever is due."""
+        searching = self.plan.objective is not None and not self.finished
+        force = force or searching != self.searching
+        self._set_searching(searching)
+        super().make_train_function(force=force)
+
+    def _set_searching(self, searching):
+        self.searching = searching
+        for layer in self._objective_layers:
+            layer.trainable = searching
+
+    def train_step(self, data):
+        """One step of the search or of the fine-tuning."""
+        self._clock.assign_add(1)
+        if not self.searching:
+            return super().train_step(data)
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        with tf.GradientTape() as tape:
+            losses = self.search_loss(x, y, sample_weight)
+            scaled = self.optimizer.scale_loss(losses.total)
+        variables = self.trainable_weights
+        self.optimizer.apply(tape.gradient(scaled, variables), variables)
+        self._record(losses, x)
+        return self.compute_metrics(x, y, losses.predictions, sample_weight)
+
+    def search_loss(self, x, y=None, sample_weight=None) -> Losses:
+        """The plan's objective on one batch, for custom training loops too."""
+        losses = self.plan.objective(self, x, y, sample_weight)
+        return losses if isinstance(losses, Losses) else Losses(*losses, {})
+
+    def _record(self, losses, x):
+        count = ops.shape(tree.flatten(x)[0])[0]
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        (tracker,) = [m for m in self.metrics if m.name == "loss"][:1]
+        tracker.update_state(losses.total * replicas, sample_weight=count)
+        for metric in self._terms:
+            metric.update_state(losses.terms[metric.name], sample_weight=count)
+
+    def test_step(self, data):
+        """As Keras's; the objective's terms are for training only."""
+        hidden = {metric.name for metric in self._terms}
+        logs = super().test_step(data)
+        return {name: value for name, value in logs.items() if name not in hidden}
+
+    # Pruning
+
+    def begin_training(self):
+        """Remembers the weights to rewind to, before the first step of all."""
+        if self.step == 0 and self.plan.rewind in ("initial", "unscaled"):
+            self._rewind_to = snapshot(self.inner)
+        if self.step == 0 and self.optimizer is not None:
+            self._rate = learning_rate(self.optimizer)
+
+    def end_epoch(self):
+        """Remembers the weights after the first epoch; stores the masked weights."""
+        if self.plan.rewind == "first_epoch" and self._rewind_to is None:
+            if not self.finished:
+                self._rewind_to = snapshot(self.inner)
+        self.masked.apply_masks()
+
+    def prune_to(self, sparsity):
+        """Renews the masks; at the target sparsity rewinds and ends the search.
+
+        Args:
+            sparsity: Share of the prunable weights to remove, in [0, 1).
+
+        Raises:
+            ValueError: The weights are not finite: the search has diverged.
+        """
+        weights = {
+            key: ops.convert_to_numpy(variable)
+            for key, variable in self.masked.prunable.items()
+        }
+        for key, weight in weights.items():
+            if not np.isfinite(weight).all():
+                raise ValueError(
+                    f"Weight {key!r} is not finite at step {self.step}: training has "
+                    "diverged or the data hold NaN. Lower the learning rate."
+                )
+        self.masked.set_masks(self.plan.masks(weights, self, sparsity))
+        if sparsity >= self.plan.sparsity - 1e-6 and not self.finished:
+            self._finish()
+
+    def _finish(self):
+        variables = list(self.trainable_variables)
+        if self._rewind_to is not None:
+            scale = self.plan.initial_scale if self.plan.rewind == "unscaled" else 1.0
+            restore(self.inner, self._rewind_to, scale, self.plan.scaled)
+            self.masked.apply_masks()
+            self._rewind_to = None
+        if self.plan.rewind is not None and self.optimizer is not None:
+            reset_optimizer(self.optimizer, variables, self._rate)
+        self._finished.assign(1)
+        if self.compiled:
+            self.make_train_function(force=True)
+
+    def _check_strategy(self):
+        if tf.distribute.has_strategy() and (
+            tf.distribute.get_strategy() is not self._strategy
+        ):
+            raise ValueError(
+                "This pruned model was made outside the current strategy's scope, so "
+                "its variables are not distributed. Call `prune(...)` inside "
+                "`with strategy.scope():` (the original model may be outside)."
+            )
+
+    # Saving
+
+    def get_config(self):
+        """The inner model, the plan and the pruned keys; masks are weights."""
+        return {
+            "model": keras.saving.serialize_keras_object(self.inner),
+            "plan": self.plan.save(),
+            "keys": self.masked.keys,
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        """Builds the model again; missing callables are named when they are used."""
+        model = keras.saving.deserialize_keras_object(config["model"], custom_objects)
+        return cls(model, Plan.load(config["plan"]), config["keys"], config["name"])
+
+    def save_own_variables(self, store):
+        """Saves, beside its own weights, what to rewind to."""
+        super().save_own_variables(store)
+        if self._rewind_to is None:
+            return
+        for index, value in enumerate(self._rewind_to.values()):
+            store[f"{REWIND}{index}"] = value
+        store[f"{REWIND}rate"] = np.array(np.nan if self._rate is None else self._rate)
+
+    def load_own_variables(self, store):
+        """Loads its own weights, and what to rewind to if it was saved."""
+        names = list(store.keys())
+        own = {name: store[name] for name in names if not name.startswith(REWIND)}
+        super().load_own_variables(own)
+        self._rewind_to = None
+        if f"{REWIND}rate" in names:
+            keys = snapshot(self.inner)
+            values = (np.asarray(store[f"{REWIND}{i}"]) for i in range(len(keys)))
+            self._rewind_to = dict(zip(keys, values, strict=True))
+            rate = float(np.asarray(store[f"{REWIND}rate"]))
+            self._rate = None if np.isnan(rate) else rate
+        self._set_searching(self.plan.objective is not None and not self.finished)
+
+
+def check_finite(data, name):
+    """Raises ValueError when arrays of floats hold NaN; other data pass."""
+    for part in tree.flatten(data):
+        if isinstance(part, np.ndarray) and part.dtype.kind == "f":
+            count = int(np.isnan(part).sum())
+            if count:
+                raise ValueError(
+                    f"`{name}` holds {count} NaN. Impute or drop them before `fit()`."
+                )

@@ -1,0 +1,29 @@
+"""Learning objectives of the search, before pruning. One file each.
+
+An objective is any callable ``(model, x, y, sample_weight) -> loss, predictions``,
+or one that returns `Losses`. `model` is the `PrunedModel`: ``model(x,
+training=True)`` is a forward pass through the masks and ``model.compute_loss(...)``
+the compiled loss. Three optional members:
+
+- ``bind(model)``: called once with the plain Keras model, to check and prepare.
+- ``layers``: Keras layers that belong to the objective: trained and saved with the
+  model, dropped by `strip_pruning`.
+- ``terms``: names of the values it logs.
+"""
+
+from keras_invprune.identifiers import resolve
+from keras_invprune.objectives.contrastive import contrastive_loss
+from keras_invprune.objectives.invariance import Invariance
+from keras_invprune.objectives.losses import Losses
+
+
+def get(identifier):
+    """Returns the objective; None, the compiled loss alone, for "supervised"."""
+    if identifier is None or identifier == "supervised":
+        return None
+    if identifier == "invariance":
+        return Invariance()
+    return resolve(identifier, {"invariance": 0, "supervised": 0}, "objective")
+
+
+__all__ = ["Invariance", "Losses", "contrastive_loss", "get"]

@@ -1,0 +1,57 @@
+"""The contrastive loss, supervised (SupCon) and label-free (NT-Xent)."""
+
+from keras import ops
+
+EPSILON = 1e-12
+
+
+def contrastive_loss(embeddings, labels=None, temperature=1.0, sample_weight=None):
+    """L_NCE over two views of a batch.
+
+    L_NCE = mean_i w_i · -1/|P(i)| Σ_{p∈P(i)} [ z_i·z_p/τ - log Σ_{a≠i} exp(z_i·z_a/τ) ]
+
+    with z the embeddings on the unit sphere. P(i) holds the other embeddings with
+    i's label (SupCon, "L_out"); without labels only i's other view, which makes
+    the same formula NT-Xent.
+
+    Args:
+        embeddings: Floats, shape [2·batch, features]: all first views, then all
+            second views, in the same order.
+        labels: None, or shape [batch] or [batch, ...]: equal rows are one class
+            (class numbers, one-hot rows, 0/1 labels).
+        temperature: τ > 0.
+        sample_weight: None, or shape [batch].
+
+    Returns:
+        A scalar of at least float32 precision.
+
+    Source:
+        Khosla et al. 2020 (2004.11362), eq. 2; Chen et al. 2020 (2002.05709),
+        eq. 1; used as L_NCE in Xu et al. (2309.08171).
+    """
+    z = ops.cast(embeddings, "float32")
+    count = ops.shape(z)[0] // 2
+    labels = ops.arange(count) if labels is None else labels
+    # z_i = enc(x_i) / ||enc(x_i)||
+    squared = ops.sum(ops.square(z), axis=-1, keepdims=True)
+    z = z * ops.rsqrt(ops.maximum(squared, EPSILON))
+    others = 1.0 - ops.eye(2 * count, dtype="float32")
+    # P(i) = {p ≠ i : y_p = y_i}
+    positives = ops.tile(same_label(labels), (2, 2)) * others
+    logits = ops.matmul(z, ops.transpose(z)) / temperature
+    logits = logits - ops.stop_gradient(ops.max(logits, axis=-1, keepdims=True))
+    # log Σ_{a≠i} exp(z_i·z_a/τ)
+    log_sum = ops.log(ops.sum(ops.exp(logits) * others, axis=-1, keepdims=True))
+    per_anchor = -ops.sum(positives * (logits - log_sum), axis=-1)
+    per_anchor = per_anchor / (ops.sum(positives, axis=-1) + EPSILON)
+    if sample_weight is not None:
+        weights = ops.cast(ops.reshape(sample_weight, (count,)), "float32")
+        per_anchor = per_anchor * ops.tile(weights, (2,))
+    return ops.mean(per_anchor)
+
+
+def same_label(labels):
+    """1.0 where two rows of `labels` are equal; shape [batch, batch]."""
+    rows = ops.reshape(labels, (ops.shape(labels)[0], -1))
+    equal = ops.equal(rows[:, None, :], rows[None, :, :])
+    return ops.cast(ops.all(equal, axis=-1), "float32")

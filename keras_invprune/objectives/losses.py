@@ -1,0 +1,18 @@
+"""What an objective returns."""
+
+from typing import Any
+from typing import NamedTuple
+
+
+class Losses(NamedTuple):
+    """The loss of one batch, with what to show of it.
+
+    Attributes:
+        total: Scalar to minimise, scaled like `model.compute_loss`.
+        predictions: The model's outputs for `y`, for the compiled metrics.
+        terms: ``{name: scalar}`` to log, one for each of the objective's `terms`.
+    """
+
+    total: Any
+    predictions: Any
+    terms: dict[str, Any]

@@ -1,0 +1,104 @@
+"""The choices that make a pruning method, in one object."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from keras_invprune import allocation as allocations
+from keras_invprune import objectives
+from keras_invprune import patterns
+from keras_invprune import schedules
+from keras_invprune import scores
+from keras_invprune.identifiers import load_object
+from keras_invprune.identifiers import save_object
+from keras_invprune.rewind import check_rewind
+
+
+@dataclass
+class Plan:
+    """What to prune by, how much, and when. See `prune` for each field.
+
+    Attributes:
+        sparsity: Target share of zero weights, in [0, 1).
+        objective: Loss of the search, or None for the compiled loss alone.
+        score: ``(weights, model) -> {key: array}``.
+        allocation: ``(scores, sparsity) -> masks``.
+        pattern: ``(scores, sparsity, allocation) -> masks``.
+        schedule: ``(step) -> (should_prune, sparsity)``.
+        rewind: None, or the point that survivors return to.
+        initial_scale: κ by which `scaled` weights have been multiplied.
+        scaled: Keys of those weights.
+    """
+
+    sparsity: float
+    objective: Any = None
+    score: Any = "magnitude"
+    allocation: Any = "global"
+    pattern: Any = None
+    schedule: Any = "one_shot"
+    rewind: str | None = None
+    initial_scale: float = 1.0
+    scaled: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        self.sparsity = schedules.check_sparsity(self.sparsity)
+        self.objective = objectives.get(self.objective)
+        self.score = scores.get(self.score)
+        self.allocation = allocations.get(self.allocation)
+        self.pattern = patterns.get(self.pattern)
+        self.schedule = schedules.get(self.schedule, self.sparsity)
+        self.rewind = check_rewind(self.rewind)
+        fixed = getattr(self.pattern, "target_sparsity", None)
+        if fixed is not None and abs(fixed - self.sparsity) > 1e-6:
+            raise ValueError(
+                f"{self.pattern!r} removes a share of {fixed:.4g} and no other. "
+                f"Received: sparsity={self.sparsity}. Give sparsity={fixed:.4g}."
+            )
+
+    def masks(self, weights, model, sparsity):
+        """The masks for the effective weights given.
+
+        Args:
+            weights: ``{key: array}``.
+            model: Passed to the score.
+            sparsity: Share to remove now, on the way to the target.
+
+        Returns:
+            ``{key: bool array}``, True where a weight is kept.
+
+        Raises:
+            ValueError: The score returns other keys or shapes.
+        """
+        found = self.score(weights, model)
+        wrong = [
+            key
+            for key in weights.keys() | found.keys()
+            if key not in found
+            or key not in weights
+            or found[key].shape != weights[key].shape
+        ]
+        if wrong:
+            raise ValueError(
+                "A score must return one array of the weight's shape for each weight. "
+                f"Wrong or missing: {sorted(wrong)}."
+            )
+        return self.pattern(found, sparsity, self.allocation)
+
+    def save(self) -> dict:
+        """The config; objects that cannot be saved leave their name."""
+        parts = ("objective", "score", "allocation", "pattern")
+        return {
+            "sparsity": self.sparsity,
+            "rewind": self.rewind,
+            "initial_scale": self.initial_scale,
+            "scaled": list(self.scaled),
+            "schedule": schedules.save_schedule(self.schedule),
+            **{name: save_object(getattr(self, name), f"plan.{name}") for name in parts},
+        }
+
+    @classmethod
+    def load(cls, config):
+        """The plan again; what is gone is a `Missing` that says so when used."""
+        parts = ("objective", "score", "allocation", "pattern")
+        loaded = {name: load_object(config[name], f"plan.{name}") for name in parts}
+        schedule = schedules.load_schedule(config["schedule"])
+        return cls(**{**config, **loaded, "schedule": schedule})

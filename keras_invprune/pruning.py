@@ -1,0 +1,226 @@
+"""prune, prune_for_invariance, strip_pruning: the pipeline."""
+
+import keras
+import tensorflow as tf
+
+from keras_invprune import tfmot
+from keras_invprune.copying import copy_model
+from keras_invprune.initializers import check_scale
+from keras_invprune.initializers import is_fresh
+from keras_invprune.initializers import keys_to_scale
+from keras_invprune.initializers import scale_weights
+from keras_invprune.model import PrunedModel
+from keras_invprune.objectives import Invariance
+from keras_invprune.plan import Plan
+from keras_invprune.schedules import Gradual
+from keras_invprune.schedules import check_sparsity
+from keras_invprune.weights import prunable_weights
+
+INITIAL_SCALE = 0.25  # κ
+
+
+def prune(
+    model,
+    sparsity,
+    *,
+    objective=None,
+    score="magnitude",
+    allocation="global",
+    pattern=None,
+    schedule="one_shot",
+    rewind=None,
+    initial_scale=1.0,
+    select=None,
+    copy=True,
+):
+    """Returns a model that prunes itself while it is trained.
+
+    Five independent choices make a method; each is a name, an object of ours or
+    your own callable.
+
+    Args:
+        model: A built Keras 3 model (Sequential, Functional, nested, subclassed),
+            left untouched; or a tf_keras model, which gets TF-MOT's own wrappers
+            with masks made here and now from its weights.
+        sparsity: Target share of the prunable weights to remove, in [0, 1).
+        objective: Loss of the search: None for the compiled loss, "invariance",
+            `Invariance(...)`, or a callable (`keras_invprune.objectives`).
+        score: "magnitude", "random", or a callable (`keras_invprune.scores`).
+        allocation: "global" (one ranking), "uniform" (the same share in each
+            weight), or a callable (`keras_invprune.allocation`).
+        pattern: None (unstructured), `Block(...)`, `NByM(...)`, or a callable
+            (`keras_invprune.patterns`).
+        schedule: "one_shot" (half of the training searches), "gradual",
+            "when_converged", or any TF-MOT or own `PruningSchedule`.
+        rewind: What survivors return to at the target sparsity, with a fresh
+            optimiser: None (they stay), "initial", "first_epoch", or "unscaled"
+            (the values before `initial_scale`).
+        initial_scale: κ, multiplies the prunable kernels once, now; a pair
+            ``(κ, "all")`` every trainable weight.
+        select: Which weights may be pruned: see `weights.prunable_weights`.
+        copy: False masks around the model itself, whose weights then change: for
+            subclassed models that cannot be rebuilt from their config.
+
+    Returns:
+        `PrunedModel` (for tf_keras: a tf_keras model with TF-MOT's wrappers).
+        Compile it, fit it, then `strip_pruning` it.
+
+    Raises:
+        ValueError: An argument out of range, an unbuilt model, nothing to prune.
+        TypeError: Not a Keras model.
+    """
+    check_sparsity(sparsity)
+    choices = {"score": score, "allocation": allocation, "pattern": pattern}
+    if tfmot.is_tf_keras(model):
+        if objective is not None:
+            raise TypeError(
+                "The search (objective=...) is for Keras 3 models, and this is a "
+                "tf_keras model. Load it with Keras 3, or prune given weights: "
+                "prune(model, sparsity) without an objective."
+            )
+        plan = Plan(sparsity, **choices)
+        return tfmot.prune(model, lambda w: plan.masks(w, None, sparsity), select)
+    _check_model(model)
+    factor, everything = check_scale(initial_scale)
+    keys = list(prunable_weights(model, select))
+    plan = Plan(
+        sparsity, objective=objective, schedule=schedule, rewind=rewind, **choices
+    )
+    model = copy_model(model) if copy else _check_scope(model)
+    if factor != 1.0:
+        plan.initial_scale = factor
+        plan.scaled = tuple(keys_to_scale(model, keys, everything))
+        scale_weights(model, plan.scaled, factor)
+    return PrunedModel(model, plan, keys, owns_inner=copy)
+
+
+def prune_for_invariance(
+    model,
+    sparsity=0.9,
+    *,
+    views=None,
+    pretrained=None,
+    rewind="first_epoch",
+    initial_scale=None,
+    **choices,
+):
+    """Prunes for the invariances in the data (IUNet).
+
+    Small initialisation, then L_SUP + λ·L_NCE on two views of each batch, one-shot
+    global magnitude pruning, rewinding, and fine-tuning with L_SUP alone, in one
+    ``fit()``: half of its epochs search, half fine-tune (`schedule` changes it).
+
+    Args:
+        model: A built Keras 3 model, left untouched.
+        sparsity: Share of the prunable weights to remove, in [0, 1).
+        views: Positive pairs; None chooses by the input: images or rows.
+        pretrained: True for a model whose weights are worth keeping: no small
+            initialisation, gradual pruning, survivors rewound to the weights given.
+            None looks: a model that has been trained counts as pretrained.
+        rewind: "first_epoch", "initial", "unscaled" or None. For a pretrained
+            model "initial": the weights given.
+        initial_scale: κ; None for 0.25 on a fresh model and 1 on a trained one.
+        **choices: Further arguments of `prune`, e.g. ``schedule``, ``select``,
+            ``objective=Invariance(...)`` (then without `views`).
+
+    Returns:
+        `PrunedModel`.
+
+    Raises:
+        ValueError: See `prune`; also views that do not fit the input.
+        TypeError: Not a Keras 3 model.
+
+    Source:
+        Xu, Sun, Wang: Unveiling Invariances via Neural Network Pruning
+        (2309.08171), the five steps; the authors' code.
+    """
+    if views is not None and "objective" in choices:
+        raise ValueError(
+            "Give `views` or `objective`, not both: Invariance(views=...) holds views."
+        )
+    choices.setdefault("objective", None)
+    if choices["objective"] is None:
+        choices["objective"] = Invariance(views)
+    if tfmot.is_tf_keras(model):
+        return prune(model, sparsity, **choices)  # raises, saying why
+    check_sparsity(sparsity)
+    _check_model(model)
+    if pretrained is None:
+        pretrained = not is_fresh(model)
+    if pretrained:
+        choices.setdefault("schedule", Gradual(sparsity))
+        rewind = "initial" if rewind == "first_epoch" else rewind
+    if initial_scale is None:
+        initial_scale = 1.0 if pretrained else INITIAL_SCALE
+    return prune(
+        model, sparsity, rewind=rewind, initial_scale=initial_scale, **choices
+    )
+
+
+def strip_pruning(model, *, allow_unfinished=False):
+    """Returns the plain Keras model with the masks applied: the same outputs.
+
+    Args:
+        model: A `PrunedModel`, or a tf_keras model with TF-MOT's wrappers.
+        allow_unfinished: Whether to accept a model whose target sparsity has not
+            been reached.
+
+    Returns:
+        A new model of the caller's class, weights times masks, uncompiled, without
+        a trace of us; with ``prune(copy=False)`` the caller's own model.
+
+    Raises:
+        ValueError: Not a pruned model, or the target has not been reached.
+    """
+    if tfmot.is_tf_keras(model):
+        return tfmot.sparsity.strip_pruning(model)
+    if not isinstance(model, PrunedModel):
+        raise ValueError(
+            "strip_pruning takes a model made by `prune` or `prune_for_invariance`. "
+            f"Received: {type(model).__name__} {getattr(model, 'name', '')!r}."
+        )
+    if not (model.finished or allow_unfinished):
+        raise ValueError(
+            f"Pruning is not finished: sparsity is {model.sparsity:.4g}, the target "
+            f"{model.plan.sparsity:.4g}. Train until the schedule has pruned, or call "
+            "strip_pruning(model, allow_unfinished=True)."
+        )
+    model.masked.apply_masks()
+    return copy_model(model.inner) if model.owns_inner else model.inner
+
+
+def _check_model(model):
+    if keras.backend.backend() != "tensorflow":
+        raise RuntimeError(
+            "keras_invprune needs Keras's TensorFlow backend. Received: "
+            f"{keras.backend.backend()!r}. Set KERAS_BACKEND=tensorflow before "
+            "importing keras."
+        )
+    if isinstance(model, PrunedModel):
+        raise ValueError("This model is pruned already. Use strip_pruning(model) first.")
+    if not isinstance(model, keras.Model):
+        raise TypeError(
+            f"`model` must be a Keras model. Received: {model!r} of type "
+            f"{type(model).__name__}. A single layer goes into keras.Sequential."
+        )
+    if not model.built or not model.weights:
+        raise ValueError(
+            f"Model {model.name!r} has not been built: its weights do not exist yet. "
+            "Give it an Input, call model.build(input_shape), or call it once on data."
+        )
+
+
+def _check_scope(model):
+    strategy = tf.distribute.get_strategy()
+    outside = [
+        v.path
+        for v in model.weights
+        if not strategy.extended.variable_created_in_scope(v.value)
+    ]
+    if outside:
+        raise ValueError(
+            "With copy=False the model's own variables are trained, and they were "
+            f"created outside the current strategy's scope: {outside[:3]}. Create the "
+            "model inside `with strategy.scope():`, or use copy=True."
+        )
+    return model

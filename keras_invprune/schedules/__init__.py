@@ -1,0 +1,63 @@
+"""When to prune, and how much. Every schedule is a TF-MOT `PruningSchedule`.
+
+The protocol is TF-MOT's: ``schedule(step) -> (should_prune, sparsity)``, asked for
+each training step before it is made; the first step is 1. Two optional methods
+let a schedule follow the training; TF-MOT's own schedules need neither:
+
+- ``start(step, steps)``: a training begins after `step` and lasts `steps` (None if
+  unknown; it is called again when the first epoch has shown the number).
+- ``observe(step, logs)``: an epoch has ended after `step`, with these logs.
+"""
+
+from keras_invprune.identifiers import resolve
+from keras_invprune.schedules.base import check_sparsity
+from keras_invprune.schedules.gradual import Gradual
+from keras_invprune.schedules.hold_back import HoldBack
+from keras_invprune.schedules.one_shot import OneShot
+from keras_invprune.schedules.saving import load_schedule
+from keras_invprune.schedules.saving import save_schedule
+from keras_invprune.schedules.when_converged import WhenConverged
+
+SCHEDULES = {"one_shot": OneShot, "gradual": Gradual, "when_converged": WhenConverged}
+
+
+def get(identifier, sparsity):
+    """Returns the schedule named, made for `sparsity`, or the one given.
+
+    Raises:
+        ValueError: Unknown name, or a schedule that ends at another sparsity.
+        TypeError: Neither a name nor a schedule.
+    """
+    found = resolve(identifier, SCHEDULES, "schedule")
+    if isinstance(identifier, str):
+        return found(sparsity)
+    target = final_sparsity(found)
+    if target is not None and abs(target - sparsity) > 1e-6:
+        raise ValueError(
+            f"`sparsity` and `schedule` disagree: sparsity={sparsity}, and the "
+            f"schedule ends at {target}. Give both the same value."
+        )
+    return found
+
+
+def final_sparsity(schedule) -> float | None:
+    """The sparsity a schedule ends at, if it says so."""
+    if isinstance(schedule, HoldBack):
+        return final_sparsity(schedule.schedule)
+    for name in ("sparsity", "final_sparsity", "target_sparsity"):
+        if hasattr(schedule, name):
+            return float(getattr(schedule, name))
+    return None
+
+
+__all__ = [
+    "Gradual",
+    "HoldBack",
+    "OneShot",
+    "WhenConverged",
+    "check_sparsity",
+    "final_sparsity",
+    "get",
+    "load_schedule",
+    "save_schedule",
+]

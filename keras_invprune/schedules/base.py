@@ -1,0 +1,65 @@
+"""What all our schedules share: the sparsity, and shares of the training."""
+
+import numpy as np
+
+from keras_invprune.tfmot import PruningSchedule
+
+NEVER = np.iinfo(np.int64).max
+
+
+def check_sparsity(sparsity, name="sparsity") -> float:
+    """Returns `sparsity` as a float, or raises when it is not in [0, 1).
+
+    Raises:
+        TypeError: Not a number.
+        ValueError: NaN or out of range; 90 is asked whether it means 0.9.
+    """
+    if isinstance(sparsity, bool) or not isinstance(sparsity, int | float | np.number):
+        raise TypeError(
+            f"`{name}` must be a number in [0, 1). Received: {name}={sparsity!r} "
+            f"of type {type(sparsity).__name__}."
+        )
+    if not 0.0 <= sparsity < 1.0:
+        hint = f" Did you mean {sparsity / 100:g}?" if 1 < sparsity < 100 else ""
+        raise ValueError(
+            f"`{name}` is the share of weights to remove and must be in [0, 1). "
+            f"Received: {name}={sparsity}.{hint}"
+        )
+    return float(sparsity)
+
+
+def check_time(value, name):
+    """Returns `value`, a share of the training (float) or a number of steps (int)."""
+    if not isinstance(value, int | float) or value <= 0:
+        raise ValueError(
+            f"`{name}` is a share of the training in (0, 1) (float) or a number of "
+            f"steps (int). Received: {name}={value!r}."
+        )
+    if isinstance(value, float) and value >= 1.0:
+        raise ValueError(
+            f"`{name}` as a share of the training must be below 1, so that steps for "
+            f"fine-tuning are left; a number of steps is an int. Received: {value}."
+        )
+    return value
+
+
+class Schedule(PruningSchedule):
+    """Common to ours: shares of the training become steps when it begins."""
+
+    def __init__(self, sparsity):
+        self.sparsity = check_sparsity(sparsity)
+        self.origin = 0
+        self.steps = None
+
+    def start(self, step, steps):
+        """The training begins at `step` and lasts `steps` (None: unknown)."""
+        self.origin = step
+        self.steps = steps
+
+    def step_at(self, time) -> int:
+        """The first step after `time`, a share of the training or a step count."""
+        if isinstance(time, float):
+            if self.steps is None:
+                return NEVER
+            time = round(time * self.steps)
+        return self.origin + time + 1

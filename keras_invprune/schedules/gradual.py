@@ -1,0 +1,53 @@
+"""Gradual pruning."""
+
+import keras
+import numpy as np
+
+from keras_invprune.schedules.base import NEVER
+from keras_invprune.schedules.base import Schedule
+from keras_invprune.schedules.base import check_time
+
+
+@keras.saving.register_keras_serializable(package="keras_invprune")
+class Gradual(Schedule):
+    """Cubic decay of the density: s_t = s - s (1 - (t - t_0) / (t_1 - t_0))^3.
+
+    Args:
+        sparsity: Final sparsity s, in [0, 1).
+        begin: t_0, a share of the training (float) or a number of steps (int).
+        end: t_1, likewise.
+        updates: Number of mask updates, the last one at `end`.
+
+    Source:
+        Zhu & Gupta 2017 (1710.01878), eq. 1.
+    """
+
+    def __init__(self, sparsity, begin=0.1, end=0.6, updates=10):
+        super().__init__(sparsity)
+        self.begin = check_time(begin, "begin")
+        self.end = check_time(end, "end")
+        if type(begin) is type(end) and begin >= end:
+            raise ValueError(
+                f"`begin` must come before `end`. Received: {begin} and {end}."
+            )
+        if not isinstance(updates, int) or updates < 1:
+            raise ValueError(f"`updates` must be at least 1. Received: {updates!r}.")
+        self.updates = updates
+
+    def __call__(self, step):
+        """Returns (step is one of the updates, s_t)."""
+        begin, end = self.step_at(self.begin), self.step_at(self.end)
+        if end == NEVER or begin == NEVER:
+            return step == NEVER, self.sparsity
+        turns = np.unique(np.linspace(begin, end, self.updates + 1).round()[1:])
+        progress = np.clip((step - begin) / max(1, end - begin), 0.0, 1.0)
+        return np.isin(step, turns), self.sparsity * (1.0 - (1.0 - progress) ** 3)
+
+    def get_config(self):
+        """Returns sparsity, begin, end and updates."""
+        return {
+            "sparsity": self.sparsity,
+            "begin": self.begin,
+            "end": self.end,
+            "updates": self.updates,
+        }

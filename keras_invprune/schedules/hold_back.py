@@ -1,0 +1,80 @@
+"""Holding a schedule back while a metric is down."""
+
+import keras
+import numpy as np
+
+from keras_invprune.schedules.saving import load_schedule
+from keras_invprune.schedules.saving import save_schedule
+from keras_invprune.tfmot import PruningSchedule
+
+
+@keras.saving.register_keras_serializable(package="keras_invprune")
+class HoldBack(PruningSchedule):
+    """Delays another schedule while a metric is down by more than a tolerance.
+
+    The schedule's time stands still while the metric is worse than its best
+    value so far by more than `tolerance`, and goes on when it has recovered.
+
+    Args:
+        schedule: Any `PruningSchedule` with several steps.
+        monitor: The log to watch, e.g. ``"val_accuracy"``.
+        tolerance: Largest accepted loss, in the metric's own unit.
+        mode: "max" if higher is better, else "min".
+    """
+
+    def __init__(self, schedule, monitor="val_accuracy", tolerance=0.01, mode="max"):
+        if mode not in ("max", "min"):
+            raise ValueError(f"`mode` must be 'max' or 'min'. Received: {mode!r}.")
+        self.schedule = schedule
+        self.monitor = monitor
+        self.tolerance = tolerance
+        self.mode = mode
+        self._reset(0)
+
+    def _reset(self, step):
+        self.best = -np.inf
+        self.held = 0
+        self.holding = False
+        self.last_step = step
+
+    def start(self, step, steps):
+        """The training begins: nothing has been seen yet."""
+        self._reset(step)
+        if hasattr(self.schedule, "start"):
+            self.schedule.start(step, steps)
+
+    def observe(self, step, logs):
+        """Holds or releases the schedule by the epoch's metric."""
+        if self.monitor not in logs:
+            raise ValueError(
+                f"HoldBack watches {self.monitor!r}, which is not logged. "
+                f"Logged: {sorted(logs)}. (Values named val_... need validation_data.)"
+            )
+        if self.holding:
+            self.held += step - self.last_step
+        self.last_step = step
+        value = float(logs[self.monitor]) * (1 if self.mode == "max" else -1)
+        self.best = max(self.best, value)
+        self.holding = value < self.best - self.tolerance
+        if hasattr(self.schedule, "observe"):
+            self.schedule.observe(step - self.held, logs)
+
+    def __call__(self, step):
+        """Returns the other schedule's answer for the time not held back."""
+        should_prune, sparsity = self.schedule(step - self.held)
+        return np.logical_and(should_prune, not self.holding), sparsity
+
+    def get_config(self):
+        """Returns the schedule and the constructor's other arguments."""
+        return {
+            "schedule": save_schedule(self.schedule),
+            "monitor": self.monitor,
+            "tolerance": self.tolerance,
+            "mode": self.mode,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        """Builds the wrapped schedule first."""
+        schedule = load_schedule(config["schedule"])
+        return cls(**{**config, "schedule": schedule})

@@ -1,0 +1,29 @@
+"""One-shot pruning."""
+
+import keras
+
+from keras_invprune.schedules.base import Schedule
+from keras_invprune.schedules.base import check_time
+
+
+@keras.saving.register_keras_serializable(package="keras_invprune")
+class OneShot(Schedule):
+    """Prunes once, at `at`.
+
+    Args:
+        sparsity: Share of the prunable weights to remove, in [0, 1).
+        at: When: a float is a share of the training (0.5: half the steps search,
+            half fine-tune), an int a number of steps.
+    """
+
+    def __init__(self, sparsity, at=0.5):
+        super().__init__(sparsity)
+        self.at = check_time(at, "at")
+
+    def __call__(self, step):
+        """Returns (step is the one, sparsity)."""
+        return step == self.step_at(self.at), self.sparsity
+
+    def get_config(self):
+        """Returns sparsity and at."""
+        return {"sparsity": self.sparsity, "at": self.at}

@@ -1,0 +1,75 @@
+"""Pruning when the search has converged."""
+
+import keras
+import numpy as np
+
+from keras_invprune.schedules.base import NEVER
+from keras_invprune.schedules.base import Schedule
+from keras_invprune.schedules.base import check_time
+
+
+@keras.saving.register_keras_serializable(package="keras_invprune")
+class WhenConverged(Schedule):
+    """Prunes once, when a logged value has stopped falling.
+
+    Args:
+        sparsity: Share of the prunable weights to remove, in [0, 1).
+        monitor: The log that must fall, ``"invariance_loss"`` by default.
+        patience: Number of epochs without a new minimum that mean convergence.
+        min_delta: Least relative fall that counts as a new minimum.
+        at_latest: When to prune all the same: share of the training or steps.
+    """
+
+    def __init__(
+        self,
+        sparsity,
+        monitor="invariance_loss",
+        patience=2,
+        min_delta=0.01,
+        at_latest=0.7,
+    ):
+        super().__init__(sparsity)
+        self.monitor = monitor
+        self.patience = patience
+        self.min_delta = min_delta
+        self.at_latest = check_time(at_latest, "at_latest")
+        self.best = np.inf
+        self.waited = 0
+        self.converged_at = NEVER
+
+    def start(self, step, steps):
+        """The training begins: nothing has been seen yet."""
+        super().start(step, steps)
+        self.best, self.waited, self.converged_at = np.inf, 0, NEVER
+
+    def observe(self, step, logs):
+        """Counts the epochs since the monitored value last fell."""
+        if self.monitor not in logs:
+            raise ValueError(
+                f"WhenConverged watches {self.monitor!r}, which is not logged. "
+                f"Logged: {sorted(logs)}."
+            )
+        value = float(logs[self.monitor])
+        if value < self.best - self.min_delta * abs(self.best or 1.0) or (
+            self.best == np.inf
+        ):
+            self.best, self.waited = value, 0
+        else:
+            self.waited += 1
+        if self.waited >= self.patience and self.converged_at == NEVER:
+            self.converged_at = step + 1
+
+    def __call__(self, step):
+        """Returns (step is the first after convergence, sparsity)."""
+        turn = min(self.converged_at, self.step_at(self.at_latest))
+        return step == turn, self.sparsity
+
+    def get_config(self):
+        """Returns the constructor's arguments."""
+        return {
+            "sparsity": self.sparsity,
+            "monitor": self.monitor,
+            "patience": self.patience,
+            "min_delta": self.min_delta,
+            "at_latest": self.at_latest,
+        }

@@ -1,0 +1,22 @@
+"""Magnitude."""
+
+import keras
+import numpy as np
+
+
+@keras.saving.register_keras_serializable(package="keras_invprune")
+def magnitude(weights, model):
+    """|w|, the score of IUNet, OMP and TF-MOT.
+
+    Args:
+        weights: ``{key: array}``, the effective weights (masked ones are zero).
+        model: Unused.
+
+    Returns:
+        ``{key: array}`` of the same shapes; low scores are pruned first.
+
+    Source:
+        Han et al. 2015 (1506.02626), section 3.1.
+    """
+    del model
+    return {key: np.abs(weight) for key, weight in weights.items()}

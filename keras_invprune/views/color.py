@@ -1,0 +1,197 @@
+"""Random colors: jitter and loss of color, linear in the pixels.
+
+Being linear they need no value range, so they also work on standardised images,
+where brightness and black mean the data's mean instead of darkness. Without
+clipping the four steps of the jitter commute, so their order is fixed.
+"""
+
+import math
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_invprune.views.checks import interval, number
+from keras_invprune.views.image_view import ImageView
+
+# Rows Y, I, Q of the NTSC color space: brightness and two axes of color.
+RGB_TO_YIQ = np.array(
+    [[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]]
+)
+# Turns the color, I to Q, by a quarter of the circle and drops the brightness.
+QUARTER_TURN = (
+    np.linalg.inv(RGB_TO_YIQ) @ [[0, 0, 0], [0, 0, -1], [0, 1, 0]] @ RGB_TO_YIQ
+)
+
+
+def luminance(images):
+    """Weighted mean of red, green and blue: Y = .299 R + .587 G + .114 B.
+
+    Args:
+        images: shape [..., 3].
+
+    Returns:
+        Shape [..., 1].
+    """
+    weights = ops.convert_to_tensor(RGB_TO_YIQ[0], dtype=images.dtype)
+    return ops.sum(images * weights, axis=-1, keepdims=True)
+
+
+def jitter(images, brightness, contrast, saturation, hue):
+    """Changes brightness, contrast, saturation and hue of each image.
+
+    ```
+    c = x - Y(x)                          color
+    z = Y(x) + saturation * (cos(2 pi hue) c + sin(2 pi hue) c_turned)
+    y = brightness * (mean(Y) + contrast * (z - mean(Y)))
+    ```
+
+    Args:
+        images: shape [batch, height, width, 3].
+        brightness: factor on all values, broadcast to `images`; 1 keeps them.
+        contrast: factor on the difference from the image's mean luminance.
+        saturation: factor on the difference from the pixel's luminance.
+        hue: turn of the color circle, in shares of it; 0 keeps the hue.
+
+    Returns:
+        Images of the same shape.
+    """
+    gray = luminance(images)
+    color = images - gray
+    quarter = ops.convert_to_tensor(QUARTER_TURN.T, dtype=images.dtype)
+    turned = ops.matmul(color, quarter)
+    angle = 2 * math.pi * hue
+    images = gray + saturation * (ops.cos(angle) * color + ops.sin(angle) * turned)
+    mean = ops.mean(gray, axis=(1, 2), keepdims=True)
+    return brightness * (mean + contrast * (images - mean))
+
+
+class ColorView(ImageView):
+    """A view of images with three channels, applied to some of them.
+
+    Args:
+        probability: share of the images that are changed, in [0, 1].
+        seed: integer, or None for a stream that differs from run to run.
+        **kwargs: keywords of `keras.layers.Layer`.
+    """
+
+    def __init__(self, probability, seed=None, **kwargs):
+        super().__init__(seed=seed, **kwargs)
+        self.probability = number("probability", probability)
+
+    def transform(self, images):
+        """Returns the images, some of them recolored.
+
+        Raises:
+            ValueError: if the images do not have three channels.
+        """
+        if images.shape[-1] != 3:
+            raise ValueError(
+                f"{type(self).__name__} takes images of 3 channels (red, green, "
+                f"blue). Received: shape={tuple(images.shape)}. Leave it out of the "
+                "views of images without color."
+            )
+        changed = self.recolor(images)
+        return ops.where(self.chosen(images, self.probability), changed, images)
+
+    def recolor(self, images):
+        """Returns every image recolored.
+
+        Args:
+            images: [batch, height, width, 3], of the compute dtype.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must implement `recolor`.")
+
+    def get_config(self):
+        """Returns what `from_config` needs to build the layer again."""
+        return {**super().get_config(), "probability": self.probability}
+
+
+@keras.saving.register_keras_serializable(package="keras_invprune")
+class RandomColorJitter(ColorView):
+    """Changes brightness, contrast, saturation and hue of some images.
+
+    Factors are drawn from U(max(0, 1 - s), 1 + s) with the strength s, the turn of
+    the hue from U(-hue, hue). See `jitter` for the formula.
+
+    Args:
+        brightness: strength, at least 0.
+        contrast: strength, at least 0.
+        saturation: strength, at least 0.
+        hue: largest turn as a share of the color circle, in [0, 0.5].
+        probability: share of the images that are changed, in [0, 1].
+        value_range: None, or (low, high) that the result is clipped to.
+        seed: integer, or None for a stream that differs from run to run.
+        **kwargs: keywords of `keras.layers.Layer`.
+
+    Raises:
+        ValueError: if a strength, `hue`, `probability` or `value_range` is outside
+            its range.
+
+    Source: Chen et al., "A simple framework for contrastive learning of visual
+        representations", 2020, appendix A. There the hue turns in HSV and values
+        are clipped after each step.
+    """
+
+    def __init__(
+        self,
+        brightness=0.4,
+        contrast=0.4,
+        saturation=0.4,
+        hue=0.1,
+        probability=0.8,
+        value_range=None,
+        seed=None,
+        **kwargs,
+    ):
+        super().__init__(probability, seed=seed, **kwargs)
+        self.brightness = number("brightness", brightness, upper=math.inf)
+        self.contrast = number("contrast", contrast, upper=math.inf)
+        self.saturation = number("saturation", saturation, upper=math.inf)
+        self.hue = number("hue", hue, upper=0.5)
+        if value_range is not None:
+            value_range = interval("value_range", value_range, lower=-math.inf)
+        self.value_range = value_range
+
+    def recolor(self, images):
+        """Returns every image jittered."""
+        strengths = (self.brightness, self.contrast, self.saturation)
+        bounds = [(max(0.0, 1 - s), 1 + s) for s in strengths]
+        drawn = (
+            ops.cast(self.draw(images, *ends, shape=(1, 1, 1)), images.dtype)
+            for ends in (*bounds, (-self.hue, self.hue))
+        )
+        images = jitter(images, *drawn)
+        return ops.clip(images, *self.value_range) if self.value_range else images
+
+    def get_config(self):
+        """Returns what `from_config` needs to build the layer again."""
+        return {
+            **super().get_config(),
+            "brightness": self.brightness,
+            "contrast": self.contrast,
+            "saturation": self.saturation,
+            "hue": self.hue,
+            "value_range": self.value_range,
+        }
+
+
+@keras.saving.register_keras_serializable(package="keras_invprune")
+class RandomGrayscale(ColorView):
+    """Replaces the three channels of some images by their luminance.
+
+    Args:
+        probability: share of the images that lose their color, in [0, 1].
+        seed: integer, or None for a stream that differs from run to run.
+        **kwargs: keywords of `keras.layers.Layer`.
+
+    Raises:
+        ValueError: if `probability` is outside [0, 1].
+    """
+
+    def __init__(self, probability=0.2, seed=None, **kwargs):
+        super().__init__(probability, seed=seed, **kwargs)
+
+    def recolor(self, images):
+        """Returns every image without its color."""
+        return ops.broadcast_to(luminance(images), ops.shape(images))

@@ -1,0 +1,100 @@
+"""The random resized crop, the strongest movement of an image."""
+
+import math
+
+import keras
+from keras import ops
+
+from keras_invprune.views.checks import interval
+from keras_invprune.views.image_view import Resampling
+from keras_invprune.views.resampling import resample_axes
+
+ATTEMPTS = 10
+
+
+@keras.saving.register_keras_serializable(package="keras_invprune")
+class RandomResizedCrop(Resampling):
+    """Crops a random box out of each image and resizes it to the image's size.
+
+    The box has a share U(scale) of the area and a width-to-height ratio of
+    exp(U(log ratio)), both drawn again, up to ten times, until it fits into the
+    image; if none fits, it is the largest central box of an allowed ratio. Its
+    sides and its place are not rounded to whole pixels.
+
+    Args:
+        scale: (low, high), share of the image's area.
+        ratio: (low, high), width over height of the box, in pixels.
+        fill_mode: "nearest" or "constant": what half a pixel outside the box sees
+            where the box touches the border.
+        seed: integer, or None for a stream that differs from run to run.
+        **kwargs: keywords of `keras.layers.Layer`.
+
+    Raises:
+        ValueError: if `scale` or `ratio` is no such pair, or `fill_mode` unknown.
+
+    Source: Szegedy et al., "Going deeper with convolutions", 2015, section 6; the
+        number of attempts and the central box as in torchvision.
+    """
+
+    def __init__(
+        self,
+        scale=(0.2, 1.0),
+        ratio=(3 / 4, 4 / 3),
+        fill_mode="nearest",
+        seed=None,
+        **kwargs,
+    ):
+        super().__init__(fill_mode=fill_mode, seed=seed, **kwargs)
+        self.scale = interval("scale", scale, upper=1)
+        self.ratio = interval("ratio", ratio)
+
+    def transform(self, images):
+        """Returns each image's box, resized to the size of the image."""
+        _, height, width, _ = ops.shape(images)
+        log_ratio = [math.log(end) for end in self.ratio]
+        shares = self.draw(images, *self.scale, shape=(ATTEMPTS,))
+        ratios = ops.exp(self.draw(images, *log_ratio, shape=(ATTEMPTS,)))
+        sides = box_sides(shares, ratios, (height, width), self.ratio)
+        rows, columns = (
+            _window(size, side, self.draw(images))
+            for size, side in zip((height, width), sides, strict=True)
+        )
+        return resample_axes(images, rows, columns, self.fill_mode)
+
+    def get_config(self):
+        """Returns what `from_config` needs to build the layer again."""
+        return {**super().get_config(), "scale": self.scale, "ratio": self.ratio}
+
+
+def box_sides(shares, ratios, size, allowed):
+    """Height and width of each crop box: the first attempt that fits.
+
+    Args:
+        shares: attempted shares of the image's area, [batch, attempts].
+        ratios: attempted ratios of width to height, [batch, attempts].
+        size: (height, width) of the image, in pixels.
+        allowed: (low, high), the ratios of the central box if none fits.
+
+    Returns:
+        A pair (heights, widths) in pixels, [batch] each.
+    """
+    height, width = (ops.cast(side, shares.dtype) for side in size)
+    # w = sqrt(share H W ratio), h = sqrt(share H W / ratio)
+    widths = ops.sqrt(shares * height * width * ratios)
+    heights = ops.sqrt(shares * height * width / ratios)
+    fits = (widths <= width) & (heights <= height)
+    first = ops.argmax(ops.cast(fits, "int32"), axis=1)[:, None]
+    fits = ops.any(fits, axis=1)
+    central_width = ops.minimum(width, height * allowed[1])
+    central_height = ops.minimum(height, width / allowed[0])
+    return (
+        ops.where(fits, ops.take_along_axis(heights, first, 1)[:, 0], central_height),
+        ops.where(fits, ops.take_along_axis(widths, first, 1)[:, 0], central_width),
+    )
+
+
+def _window(size, sides, places):
+    """Source coordinates of `size` pixels spread over each box, [batch, size]."""
+    centres = ops.arange(size, dtype="float32") + 0.5
+    starts = places * (ops.cast(size, "float32") - sides)
+    return centres * (sides / size)[:, None] + starts[:, None] - 0.5

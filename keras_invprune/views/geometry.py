@@ -1,0 +1,164 @@
+"""Small random movements of images: shift, scale, rotation, flip."""
+
+import math
+
+import keras
+from keras import ops
+
+from keras_invprune.views.checks import choice, interval, number
+from keras_invprune.views.image_view import ImageView, Resampling
+from keras_invprune.views.resampling import resample_axes, resample_points
+
+
+@keras.saving.register_keras_serializable(package="keras_invprune")
+class RandomShift(Resampling):
+    """Moves each image by U(-fraction, fraction) of its height and of its width.
+
+    Shifts are not rounded to whole pixels.
+
+    Args:
+        fraction: largest shift, a share of the side in [0, 1].
+        fill_mode: "nearest" or "constant".
+        seed: integer, or None for a stream that differs from run to run.
+        **kwargs: keywords of `keras.layers.Layer`.
+
+    Raises:
+        ValueError: if `fraction` is outside [0, 1], or `fill_mode` unknown.
+    """
+
+    def __init__(self, fraction=0.125, fill_mode="nearest", seed=None, **kwargs):
+        super().__init__(fill_mode=fill_mode, seed=seed, **kwargs)
+        self.fraction = number("fraction", fraction)
+
+    def transform(self, images):
+        """Returns the shifted images."""
+        rows, columns = (
+            ops.arange(size, dtype="float32")
+            - size * self.draw(images, -self.fraction, self.fraction)[:, None]
+            for size in ops.shape(images)[1:3]
+        )
+        return resample_axes(images, rows, columns, self.fill_mode)
+
+    def get_config(self):
+        """Returns what `from_config` needs to build the layer again."""
+        return {**super().get_config(), "fraction": self.fraction}
+
+
+@keras.saving.register_keras_serializable(package="keras_invprune")
+class RandomScale(Resampling):
+    """Zooms each image around its centre, by the same factor in both axes.
+
+    Args:
+        factor: (low, high), ends of the uniform interval that factors are drawn
+            from; things grow where the factor is above 1.
+        fill_mode: "nearest" or "constant".
+        seed: integer, or None for a stream that differs from run to run.
+        **kwargs: keywords of `keras.layers.Layer`.
+
+    Raises:
+        ValueError: if `factor` is no such pair, or `fill_mode` unknown.
+    """
+
+    def __init__(self, factor=(0.8, 1.2), fill_mode="nearest", seed=None, **kwargs):
+        super().__init__(fill_mode=fill_mode, seed=seed, **kwargs)
+        self.factor = interval("factor", factor)
+
+    def transform(self, images):
+        """Returns the zoomed images."""
+        factors = self.draw(images, *self.factor)[:, None]
+        rows, columns = (
+            _centred(size) / factors + (size - 1) / 2 for size in ops.shape(images)[1:3]
+        )
+        return resample_axes(images, rows, columns, self.fill_mode)
+
+    def get_config(self):
+        """Returns what `from_config` needs to build the layer again."""
+        return {**super().get_config(), "factor": self.factor}
+
+
+@keras.saving.register_keras_serializable(package="keras_invprune")
+class RandomRotation(Resampling):
+    """Turns each image around its centre by U(-degrees, degrees).
+
+    Args:
+        degrees: largest angle, in [0, 180]; positive angles turn counter-clockwise.
+        fill_mode: "nearest" or "constant".
+        seed: integer, or None for a stream that differs from run to run.
+        **kwargs: keywords of `keras.layers.Layer`.
+
+    Raises:
+        ValueError: if `degrees` is outside [0, 180], or `fill_mode` unknown.
+    """
+
+    def __init__(self, degrees=15.0, fill_mode="nearest", seed=None, **kwargs):
+        super().__init__(fill_mode=fill_mode, seed=seed, **kwargs)
+        self.degrees = number("degrees", degrees, upper=180)
+
+    def transform(self, images):
+        """Returns the turned images."""
+        limit = math.radians(self.degrees)
+        return rotate(images, self.draw(images, -limit, limit), self.fill_mode)
+
+    def get_config(self):
+        """Returns what `from_config` needs to build the layer again."""
+        return {**super().get_config(), "degrees": self.degrees}
+
+
+def rotate(images, angles, fill_mode="nearest"):
+    """Turns each image counter-clockwise around its centre.
+
+    With y, x the output pixel's offset from the centre (y downwards), its value is
+    read at row `x sin a + y cos a` and column `x cos a - y sin a` from the centre.
+
+    Args:
+        images: shape [batch, height, width, channels].
+        angles: radians, shape [batch].
+        fill_mode: "nearest" or "constant".
+
+    Returns:
+        Images of the same shape.
+    """
+    _, height, width, _ = ops.shape(images)
+    y, x = _centred(height)[:, None], _centred(width)
+    sine, cosine = (f(angles)[:, None, None] for f in (ops.sin, ops.cos))
+    rows = x * sine + y * cosine + (height - 1) / 2
+    columns = x * cosine - y * sine + (width - 1) / 2
+    return resample_points(images, rows, columns, fill_mode)
+
+
+def _centred(size):
+    """Offsets of `size` pixels from their common centre."""
+    return ops.arange(size, dtype="float32") - (size - 1) / 2
+
+
+@keras.saving.register_keras_serializable(package="keras_invprune")
+class RandomFlip(ImageView):
+    """Mirrors each image with the given probability.
+
+    Args:
+        direction: "horizontal" swaps left and right, "vertical" top and bottom.
+        probability: share of the images that are mirrored, in [0, 1].
+        seed: integer, or None for a stream that differs from run to run.
+        **kwargs: keywords of `keras.layers.Layer`.
+
+    Raises:
+        ValueError: if `direction` is unknown or `probability` outside [0, 1].
+    """
+
+    def __init__(self, direction="horizontal", probability=0.5, seed=None, **kwargs):
+        super().__init__(seed=seed, **kwargs)
+        self.direction = choice("direction", direction, ("horizontal", "vertical"))
+        self.probability = number("probability", probability)
+
+    def transform(self, images):
+        """Returns the images, some of them mirrored."""
+        flipped = ops.flip(images, axis=2 if self.direction == "horizontal" else 1)
+        return ops.where(self.chosen(images, self.probability), flipped, images)
+
+    def get_config(self):
+        """Returns what `from_config` needs to build the layer again."""
+        return {
+            **super().get_config(),
+            "direction": self.direction,
+            "probability": self.probability,
+        }

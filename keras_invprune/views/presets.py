@@ -1,0 +1,69 @@
+"""Ready-made views of images."""
+
+import keras
+import numpy as np
+
+from keras_invprune.views.color import RandomColorJitter, RandomGrayscale
+from keras_invprune.views.crop import RandomResizedCrop
+from keras_invprune.views.geometry import (
+    RandomFlip,
+    RandomRotation,
+    RandomScale,
+    RandomShift,
+)
+
+
+def images(seed=None):
+    """Small movements: crop (at least half the area), shift, scale, rotation.
+
+    They keep the meaning of digits, letters and symbols: nothing is mirrored and
+    colors stay.
+
+    Args:
+        seed: integer, or None for streams that differ from run to run.
+
+    Returns:
+        A `keras.layers.Pipeline`: [batch, height, width, channels] in, same out.
+    """
+    crop, shift, scale, rotation = _seeds(seed, 4)
+    return keras.layers.Pipeline(
+        [
+            RandomResizedCrop(scale=(0.5, 1.0), seed=crop),
+            RandomShift(seed=shift),
+            RandomScale(seed=scale),
+            RandomRotation(seed=rotation),
+        ]
+    )
+
+
+def natural_images(seed=None):
+    """SimCLR's views of photographs: crop, mirror, color jitter, gray.
+
+    For images of three channels, 0 to 255, 0 to 1 or standardised.
+
+    Args:
+        seed: integer, or None for streams that differ from run to run.
+
+    Returns:
+        A `keras.layers.Pipeline`: [batch, height, width, 3] in, same out.
+
+    Source: Chen et al., "A simple framework for contrastive learning of visual
+        representations", 2020, with the strengths used in "Neural network pruning
+        for invariance learning" for CIFAR and SVHN.
+    """
+    crop, flip, jitter, gray = _seeds(seed, 4)
+    return keras.layers.Pipeline(
+        [
+            RandomResizedCrop(scale=(0.2, 1.0), seed=crop),
+            RandomFlip("horizontal", probability=0.5, seed=flip),
+            RandomColorJitter(0.4, 0.4, 0.4, 0.1, probability=0.8, seed=jitter),
+            RandomGrayscale(probability=0.2, seed=gray),
+        ]
+    )
+
+
+def _seeds(seed, count):
+    """Independent seeds: layers of one seed would draw the same numbers."""
+    if seed is None:
+        return [None] * count
+    return [int(word) for word in np.random.SeedSequence(seed).generate_state(count)]

@@ -1,0 +1,95 @@
+"""Bilinear resampling of images in operations that XLA compiles.
+
+A coordinate counts pixels from the centre of the first one, so that the centre
+of pixel j has coordinate j.
+
+Two ways, because each is the faster one where it is used. Where rows and columns
+move apart from one another (crop, shift, scale), two small matrix products: XLA
+keeps their result, so that several in a row cost their sum. Where they mix
+(rotation), four gathered neighbours: three shears by matrix products would cost
+an order of magnitude more and blur three times.
+"""
+
+from keras import ops
+
+FILL_MODES = ("nearest", "constant")
+
+
+def interpolation_matrix(coordinates, size, fill_mode="nearest"):
+    """Bilinear weights of the `size` source pixels for each wanted coordinate.
+
+    `W[..., i, j] = max(0, 1 - |coordinates[..., i] - j|)`
+
+    Args:
+        coordinates: source coordinates, in pixels, shape [..., n].
+        size: number of source pixels along the axis.
+        fill_mode: "nearest" moves outside coordinates to the border; "constant"
+            lets them see zeros.
+
+    Returns:
+        Weights of shape [..., n, size].
+    """
+    if fill_mode == "nearest":
+        coordinates = ops.clip(coordinates, 0, size - 1)
+    pixels = ops.arange(size, dtype=coordinates.dtype)
+    return ops.maximum(1 - ops.abs(coordinates[..., None] - pixels), 0)
+
+
+def resample_axes(images, rows, columns, fill_mode="nearest"):
+    """Reads each image at the grid spanned by its `rows` and its `columns`.
+
+    `y = W_rows x W_columns^T` in every channel.
+
+    Args:
+        images: shape [batch, height, width, channels].
+        rows: source coordinates of the output's rows, shape [batch, height'].
+        columns: the same for its columns, shape [batch, width'].
+        fill_mode: "nearest" or "constant", see `interpolation_matrix`.
+
+    Returns:
+        Images of shape [batch, height', width', channels].
+    """
+    _, height, width, _ = ops.shape(images)
+    # Weights are formed in the coordinates' precision: half a float has too few
+    # digits for a coordinate, and enough for a weight.
+    down = ops.cast(interpolation_matrix(rows, height, fill_mode), images.dtype)
+    across = ops.cast(interpolation_matrix(columns, width, fill_mode), images.dtype)
+    images = ops.einsum("bhi,biwc->bhwc", down, images)
+    return ops.einsum("bwj,bhjc->bhwc", across, images)
+
+
+def resample_points(images, rows, columns, fill_mode="nearest"):
+    """Reads each image at one source point per output pixel.
+
+    Args:
+        images: shape [batch, height, width, channels].
+        rows: row coordinates, shape [batch, height', width'].
+        columns: column coordinates, of the same shape.
+        fill_mode: "nearest" or "constant", see `interpolation_matrix`.
+
+    Returns:
+        Images of shape [batch, height', width', channels].
+    """
+    batch, height, width, channels = ops.shape(images)
+    pixels = ops.reshape(images, (batch, height * width, channels))
+    shape = (*ops.shape(rows), channels)
+    total = 0
+    for row, row_weight in _neighbours(rows, height, fill_mode):
+        for column, column_weight in _neighbours(columns, width, fill_mode):
+            places = ops.reshape(row * width + column, (batch, -1, 1))
+            values = ops.take_along_axis(pixels, places, axis=1)
+            weight = ops.cast(row_weight * column_weight, images.dtype)[..., None]
+            total = total + weight * ops.reshape(values, shape)
+    return total
+
+
+def _neighbours(coordinates, size, fill_mode):
+    """Yields the two pixels around each coordinate, each with its weight."""
+    if fill_mode == "nearest":
+        coordinates = ops.clip(coordinates, 0, size - 1)
+    below = ops.floor(coordinates)
+    for pixel in (below, below + 1):
+        weight = 1 - ops.abs(coordinates - pixel)
+        inside = (pixel >= 0) & (pixel <= size - 1)
+        weight = ops.where(inside, weight, 0)
+        yield ops.cast(ops.clip(pixel, 0, size - 1), "int32"), weight

@@ -1,0 +1,136 @@
+"""Random versions of tabular rows."""
+
+import keras
+from keras import ops
+
+from keras_invprune.views.checks import number
+
+
+def corrupt(rows, donors, scores, count):
+    """Replaces the `count` features of lowest score by the donor's values.
+
+    Args:
+        rows: shape [batch, features].
+        donors: the row that each row takes values from, of the same shape.
+        scores: shape [batch, features]; random ones choose features uniformly.
+        count: number of features to replace in each row.
+
+    Returns:
+        Rows of the same shape.
+    """
+    # Ranks instead of a threshold: equal scores still give exactly `count`.
+    ranks = ops.argsort(ops.argsort(scores, axis=-1), axis=-1)
+    return ops.where(ranks < count, donors, rows)
+
+
+@keras.saving.register_keras_serializable(package="keras_invprune")
+class ScarfCorruption(keras.layers.Layer):
+    """Replaces random features of each row by those of one other random row.
+
+    In each of the rows, `int(rate * features)` features are chosen uniformly
+    without replacement. All take their value from one row, drawn uniformly for
+    each row: another one of the batch, or any of `reference`. Each feature so
+    keeps its marginal distribution. Active in training and in inference.
+
+    Args:
+        rate: share of the features to replace, in [0, 1].
+        reference: None, or an array [rows, features] of data to draw from. It
+            becomes a non-trainable weight and is saved with the model.
+        seed: integer, or None for a stream that differs from run to run.
+        **kwargs: keywords of `keras.layers.Layer`. `dtype` is "float32" unless
+            given, under mixed precision as well.
+
+    Raises:
+        ValueError: if `rate` is outside [0, 1] or `reference` not of rank 2.
+
+    Source: Bahri et al., "SCARF: self-supervised contrastive learning using random
+        feature corruption", 2022, algorithm 1, which draws a row for each feature;
+        one row for all of them as in "Neural network pruning for invariance
+        learning".
+    """
+
+    rank = 2
+    """Rank of the input, for `check_views`."""
+
+    def __init__(self, rate=0.5, reference=None, seed=None, **kwargs):
+        kwargs.setdefault("dtype", "float32")
+        super().__init__(**kwargs)
+        self.rate = number("rate", rate)
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.reference = None if reference is None else self._keep(reference)
+
+    def _keep(self, reference):
+        reference = ops.convert_to_numpy(reference)
+        if reference.ndim != 2 or 0 in reference.shape:
+            raise ValueError(
+                "`reference` must be an array of shape [rows, features], not empty. "
+                f"Received: shape={reference.shape}."
+            )
+        weight = self.add_weight(
+            name="reference", shape=reference.shape, trainable=False
+        )
+        weight.assign(reference)
+        return weight
+
+    def call(self, rows):
+        """Returns a corrupted version of each row.
+
+        Args:
+            rows: [batch, features], of any float dtype.
+
+        Raises:
+            ValueError: if `rows` is not of rank 2, or has another number of
+                features than `reference`.
+        """
+        self._check(rows.shape)
+        rows = ops.cast(rows, self.compute_dtype)
+        scores = keras.random.uniform(
+            ops.shape(rows), dtype="float32", seed=self.seed_generator
+        )
+        count = int(self.rate * rows.shape[1])
+        return corrupt(rows, self._donors(rows), scores, count)
+
+    def _donors(self, rows):
+        """Returns one row of the data for each row, other than itself."""
+        batch, generator = ops.shape(rows)[0], self.seed_generator
+        if self.reference is not None:
+            count = self.reference.shape[0]
+            chosen = keras.random.randint((batch,), 0, count, seed=generator)
+            return ops.take(ops.cast(self.reference, rows.dtype), chosen, axis=0)
+        # A step of 1 to batch - 1 around the batch never ends where it began. The
+        # only row of a batch of one has no other: step 1 leads back to it.
+        step = keras.random.randint((batch,), 1, ops.maximum(batch, 2), seed=generator)
+        return ops.take(rows, (ops.arange(batch) + step) % batch, axis=0)
+
+    def _check(self, shape):
+        if len(shape) != self.rank or shape[1] is None:
+            raise ValueError(
+                "ScarfCorruption takes rows of shape [batch, features] with a known "
+                f"number of features. Received: shape={tuple(shape)}. For images use "
+                "`keras_invprune.views.images()`."
+            )
+        if self.reference is not None and self.reference.shape[1] != shape[1]:
+            raise ValueError(
+                "`reference` must have as many features as the input. Received: "
+                f"reference of {self.reference.shape[1]} features, input of "
+                f"{shape[1]}."
+            )
+
+    def get_config(self):
+        """Returns what `from_config` needs; of `reference` the shape only."""
+        shape = None if self.reference is None else list(self.reference.shape)
+        config = {"rate": self.rate, "reference_shape": shape, "seed": self.seed}
+        return {**super().get_config(), **config}
+
+    @classmethod
+    def from_config(cls, config):
+        """Returns the layer; a reference holds zeros until its weights are loaded.
+
+        Args:
+            config: what `get_config` returned.
+        """
+        config = dict(config)
+        shape = config.pop("reference_shape", None)
+        reference = None if shape is None else ops.zeros(shape)
+        return cls(reference=reference, **config)

@@ -1,0 +1,60 @@
+"""What every test stands on: two CPU devices, one seed, a clean Keras, real data."""
+
+import os
+from pathlib import Path
+
+# Set before Keras is imported: the user's own ~/.keras/keras.json may say otherwise.
+os.environ["KERAS_BACKEND"] = "tensorflow"
+
+import hypothesis
+import keras
+import pytest
+import tensorflow as tf
+
+# Two replicas for MirroredStrategy on any machine. TensorFlow fixes its devices when
+# they are first used, so that a fixture would come too late.
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0],
+    [tf.config.LogicalDeviceConfiguration()] * 2,
+)
+
+# No deadline, because the first call of a tf.function traces it; and the same
+# examples in every run, so that a red test is red again for whoever looks at it.
+hypothesis.settings.register_profile("suite", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("suite")
+
+
+@pytest.fixture(autouse=True)
+def clean_keras():
+    """One seed for all; no layer name and no dtype policy outlives its test."""
+    keras.utils.set_random_seed(0)
+    yield
+    # Without the garbage collection, which takes a quarter of a second each time.
+    keras.backend.clear_session(free_memory=False)
+
+
+@pytest.fixture(scope="session")
+def mnist() -> Path:
+    """The folder from which tfds.load reads MNIST; skips the test without it."""
+    return _folder("TFDS_DATA_DIR", "mnist")
+
+
+@pytest.fixture(scope="session")
+def openml() -> Path:
+    """The folder in which the OpenML client finds its cache; skips without it."""
+    return _folder("OPENML_CACHE_DIR", "org/openml")
+
+
+def _folder(variable, content):
+    folder = Path(os.environ.get(variable) or os.devnull)
+    if not (folder / content).is_dir():
+        pytest.skip(f"{variable} is not set to a folder that has {content} in it")
+    return folder
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest selects by marker
+def pytest_collection_modifyitems(items):
+    """Marks each test that asks for real data as `data`."""
+    for item in items:
+        if {"mnist", "openml"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker("data")

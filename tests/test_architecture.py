@@ -1,0 +1,239 @@
+"""The shape of the package, read from its source: who imports whom, and how much.
+
+Everything is found by walking the files, so that a new one is held to it unasked.
+"""
+
+import ast
+import functools
+import io
+import re
+import subprocess
+import sys
+import tokenize
+import tomllib
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+# Low to high: a room may import from the rooms of the lines above its own, and a
+# package's files may import each other. `__init__` stands for the public names.
+ROOMS = [
+    {"errors", "serialization", "identifiers"},
+    {"weights", "selection"},
+    {"tfmot", "copying", "rewind", "initializers", "embedding"},
+    {"views", "allocation", "patterns", "schedules", "scores"},
+    {"masked"},
+    {"objectives"},
+    {"plan"},
+    {"callbacks"},
+    {"model"},
+    {"pruning"},
+    {"consistency", "litert"},
+    {"export"},
+    {"report"},
+    {"__init__"},
+    {"experiments"},
+    {"cli"},
+]
+LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
+
+# Names behind a wall, and the one file that is the door to each.
+DOORS = {
+    "tensorflow_model_optimization": "tfmot.py",
+    "tf_keras": "tfmot.py",
+    # Importing TF-MOT decides what these two mean, so the same file deals with them.
+    "tf.keras": "tfmot.py",
+    "tensorflow.keras": "tfmot.py",
+    "ai_edge_litert": "litert.py",
+    "keras.src": None,  # Keras's private part: no file
+}
+MAX_FILE_LINES = 300
+MAX_FUNCTION_LINES = 50
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "keras_invprune"
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def name_of(file):
+    return file.relative_to(PACKAGE).as_posix()
+
+
+def room_of(file):
+    return file.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports_of(source, package="keras_invprune"):
+    """Yields the full dotted name of all that `source`, a file of `package`, imports.
+
+    At any depth: an import inside a function is an import. `from a import b` yields
+    "a.b", since b may be a module.
+    """
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            # No dot: absolute. One dot: the package itself; each further, a parent.
+            origin = package.rsplit(".", node.level - 1)[0] if node.level else ""
+            module = ".".join(filter(None, [origin, node.module]))
+            yield from (f"{module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Call) and node.args:
+            called = getattr(node.func, "attr", getattr(node.func, "id", None))
+            target = getattr(node.args[0], "value", None)
+            if called in ("import_module", "__import__") and isinstance(target, str):
+                yield target
+
+
+def imports_of_file(file):
+    package = ".".join(file.relative_to(ROOT).parent.parts)
+    return list(imports_of(file.read_text(), package))
+
+
+def attributes_of(file):
+    """Each chain of attributes in the file as written, such as "tf.keras.layers"."""
+    nodes = ast.walk(ast.parse(file.read_text()))
+    return {ast.unparse(node) for node in nodes if isinstance(node, ast.Attribute)}
+
+
+def room_behind(name):
+    """The room that an imported name of the package belongs to."""
+    room = name.partition(".")[2].split(".")[0]
+    return room if room in LEVEL else "__init__"
+
+
+@functools.cache
+def declared_modules():
+    """The modules of the libraries that pyproject.toml names for users."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    requirements = project["dependencies"]
+    for extra in project["optional-dependencies"].keys() - {"dev"}:
+        requirements = requirements + project["optional-dependencies"][extra]
+    # A requirement starts with the name; names compare with "-" and "_" as one.
+    names = {re.match(r"[\w.-]+", r)[0].replace("_", "-") for r in requirements}
+    return {
+        module
+        for module, distributions in metadata.packages_distributions().items()
+        if names & {name.replace("_", "-") for name in distributions}
+    }
+
+
+def code_lines(file):
+    """The numbers of the lines that hold code: no comment, no docstring, no blank."""
+    silent = (
+        tokenize.COMMENT,
+        tokenize.NL,
+        tokenize.NEWLINE,
+        tokenize.INDENT,
+        tokenize.DEDENT,
+        tokenize.ENDMARKER,
+    )
+    source = file.read_text()
+    lines = set()
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type not in silent:
+            lines.update(range(token.start[0], token.end[0] + 1))
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            first = node.body[0]
+            if ast.get_docstring(node) is not None:
+                lines.difference_update(range(first.lineno, first.end_lineno + 1))
+    return lines
+
+
+every_file = pytest.mark.parametrize("file", FILES, ids=name_of)
+
+
+def test_the_package_is_found():
+    assert PACKAGE / "__init__.py" in FILES
+
+
+@pytest.mark.parametrize(
+    ("statement", "expected"),
+    [
+        ("import keras_invprune.cli as c", {"keras_invprune.cli"}),
+        ("from keras_invprune import cli", {"keras_invprune.cli"}),
+        ("from . import snip", {"keras_invprune.scores.snip"}),
+        ("from .. import cli", {"keras_invprune.cli"}),
+        ("from ..cli import main", {"keras_invprune.cli.main"}),
+        ("def f():\n    import keras.src", {"keras.src"}),
+        ("importlib.import_module('tf_keras')", {"tf_keras"}),
+    ],
+)
+def test_each_way_to_import_is_seen(statement, expected):
+    assert set(imports_of(statement, "keras_invprune.scores")) == expected
+
+
+@every_file
+def test_imports_go_down(file):
+    room = room_of(file)
+    assert room in LEVEL, f"Add {room!r} to ROOMS, above all that it imports."
+    upward = {
+        name
+        for name in imports_of_file(file)
+        if name.split(".")[0] == "keras_invprune"
+        and room_behind(name) != room
+        and LEVEL[room_behind(name)] >= LEVEL[room]
+    }
+    assert not upward
+
+
+@every_file
+def test_names_behind_a_wall_come_through_their_door(file):
+    trespasses = {
+        name
+        for name in {*imports_of_file(file), *attributes_of(file)}
+        for wall, door in DOORS.items()
+        if f"{name}.".startswith(f"{wall}.") and name_of(file) != door
+    }
+    assert not trespasses
+
+
+@every_file
+def test_each_library_is_declared(file):
+    imported = {name.split(".")[0] for name in imports_of_file(file)}
+    # TF-MOT brings tf_keras, in the version that its tensorflow asks for.
+    given = sys.stdlib_module_names | {"keras_invprune", "tf_keras"}
+    assert imported - given <= declared_modules()
+
+
+@every_file
+def test_files_are_short(file):
+    assert len(file.read_text().splitlines()) <= MAX_FILE_LINES
+
+
+@every_file
+def test_functions_are_short(file):
+    lines = code_lines(file)
+    long = {
+        node.name: length
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+        and (length := len(lines & set(range(node.lineno, node.end_lineno + 1))))
+        > MAX_FUNCTION_LINES
+    }
+    assert not long
+
+
+@every_file
+def test_each_file_is_named_for_what_it_holds(file):
+    assert "utils" not in file.relative_to(PACKAGE).with_suffix("").parts
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        module
+        for module, file in [
+            ("keras_invprune", "__init__.py"),
+            ("keras_invprune.cli", "cli.py"),
+        ]
+        if (PACKAGE / file).exists()
+    ],
+)
+def test_importing_it_does_not_import_tensorflow(module):
+    script = f"import sys, {module}; print(*sys.modules)"
+    command = [sys.executable, "-c", script]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert not {"tensorflow", "keras", "tf_keras"} & set(result.stdout.split())
