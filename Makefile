@@ -47,11 +47,11 @@ clean:  ## remove what the other targets made
 
 # The stamps: an environment is installed again only when its dependencies change.
 .venv/demo: pyproject.toml | .venv/bin/python
-	@echo 'Installing keras_invprune and TensorFlow into .venv (once, about 2 minutes)'
-	@$(BIN)/python -m pip install --quiet --editable '.[demo]'
+	@echo 'Installing keras_invprune and TensorFlow into .venv (once, 2 to 4 minutes)'
+	@$(BIN)/python -m pip install -qq --editable '.[demo]'
 	@touch $@
 
 .venv/dev: pyproject.toml | .venv/bin/python
-	@echo 'Installing keras_invprune and its tests into .venv (once, about 3 minutes)'
-	@$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@echo 'Installing keras_invprune and its tests into .venv (once, 3 to 5 minutes)'
+	@$(BIN)/python -m pip install -qq --editable '.[dev]'
 	@touch .venv/demo $@

@@ -16,6 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "keras_invprune"
 DIST = ROOT / "dist"
+CACHES = {"__pycache__", ".ruff_cache"}
 
 
 def run(*command, cwd=ROOT):
@@ -41,7 +42,7 @@ def check_contents(wheel):
     source = {
         file.relative_to(ROOT).as_posix()
         for file in PACKAGE.rglob("*")
-        if file.is_file() and "__pycache__" not in file.parts
+        if file.is_file() and not CACHES & set(file.parts)
     }
     if packed != source:
         sys.exit(

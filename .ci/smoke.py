@@ -47,13 +47,13 @@ def prune_and_strip():
 def main():
     """Checks the install, then uses it."""
     check_install(*sys.argv[1:])
-    found = f"keras_invprune {kip.__version__}: imported from the wheel"
-    if hasattr(kip, "prune_for_invariance"):
-        zeros = prune_and_strip()
-        if not zeros:
-            sys.exit("The stripped model has no zero in its kernels.")
-        found += f", pruned and stripped a model to {zeros:.0%} zeros"
-    print(found)
+    zeros = prune_and_strip()
+    if not zeros:
+        sys.exit("The stripped model has no zero in its kernels.")
+    print(
+        f"keras_invprune {kip.__version__}: imported from the wheel, pruned and "
+        f"stripped a model to {zeros:.0%} zeros"
+    )
 
 
 if __name__ == "__main__":

@@ -159,7 +159,7 @@ def _check(x, views, y, batch_size):
         raise ValueError("`x` must hold at least one input. Received: an empty `x`.")
     if any(array.dtype.kind == "f" and np.isnan(array).any() for array in arrays):
         raise ValueError(
-            "`x` holds NaN. Fill missing values first, the way it was done for training."
+            "`x` holds NaN. Fill missing values first, as it was done for training."
         )
     if not isinstance(views, dict):
         raise TypeError(f"`views` must be a dict {{name: view}}. Received: {views!r}.")

@@ -6,15 +6,15 @@ All files appear together at the end, or none does.
 
 import contextlib
 import errno
+import functools
 import gzip
 import hashlib
 import json
 import os
-import platform
+import re
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
-from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -24,16 +24,16 @@ from keras_invprune import litert
 from keras_invprune.consistency import accuracy
 
 SCHEMA = "keras_invprune/export/1"
+REPORT = "report.json"
 FORMATS = ("keras", "saved_model", "tflite")
-COMPARED_ROWS = 256
-BATCH = 32
-
+LIBRARIES = ("keras", "tensorflow", "numpy", "ai-edge-litert")
+COMPARED_ROWS, BATCH = 256, 32
 WAYS_OUT = {
-    "model.keras": "Register custom classes and functions with "
-    '`keras.saving.register_keras_serializable`, or leave this file out: `formats=("saved_model", "tflite")`.',
-    "saved_model": 'Leave this file out: `formats=("keras",)`.',
-    "model.tflite": "Leave options out of `tflite_options` (sparse weights do not go with every number format), build recurrent layers with `unroll=True` and the model with dtype float32, or leave this file out: `formats=("
-    '"keras", "saved_model")`.',
+    "model.keras": "`keras.saving.register_keras_serializable` on custom classes and "
+    'functions, or `formats=("saved_model", "tflite")`',
+    "saved_model": 'TensorFlow operations only, or `formats=("keras",)`',
+    "model.tflite": '`tflite_options=("sparsity",)` or `()`, recurrent layers with '
+    '`unroll=True`, float32 layers, or `formats=("keras", "saved_model")`',
 }
 
 
@@ -50,11 +50,251 @@ def export(
     tflite_options=("sparsity",),
     tolerance=1e-4,
 ) -> dict:
-    """doc."""
-    _check(model, formats, tflite_options, tolerance)
-    folder = Path(folder).resolve()
-    rows = Rows.of(model, data)
-    with _replacing(folder) as new, tf.device("/CPU:0"):
-        entries = {}
-        if "keras" in formats:
-            ...
+    """Writes the files of a model into a folder, each verified by running it.
+
+    A file is refused if an output differs from Keras's by more than
+    ``tolerance * max(1, max |Keras's output|)``; the rounding of "float16" may cost
+    1e-2 and that of "int8" 1e-1 where the tolerance is smaller. LiteRT runs the .tflite
+    file with and without its default delegate, and both must agree with Keras.
+
+    Args:
+        model: A built Keras 3 model; a pruned one after `strip_pruning`.
+        folder: Where to. An earlier export is replaced once the new one is complete;
+            a folder that holds anything else is refused.
+        data: ``x`` or ``(x, y)``: arrays, or a list or dict of them, to compare on (256
+            rows), and labels for the accuracy (on all rows). None: random inputs, 0 and
+            1 where they are integers.
+        formats: Any of ``"keras"`` (model.keras), ``"saved_model"`` (saved_model/) and
+            ``"tflite"`` (model.tflite).
+        tflite_options: Any of ``"sparsity"`` (zeros are not stored, where that makes
+            the file smaller), and ``"float16"`` or ``"int8"`` (dynamic range).
+        tolerance: Largest difference from Keras's outputs.
+
+    Returns:
+        The report, also written to ``report.json``: bytes, differences, sparsity of
+        the kernels, accuracy (None without class labels), versions and checksums.
+
+    Raises:
+        ExportError: A file cannot be made or run, or differs. Nothing is written.
+        FileExistsError: The folder holds something else than an earlier export.
+        OSError: The disk is full, or the folder cannot be written.
+        TypeError: `model` is no Keras 3 model.
+        ValueError: The model is not built, or an argument does not fit.
+    """
+    _check(model, data, formats, tflite_options, tolerance)
+    x, y = data if isinstance(data, tuple) else (data, None)
+    same = _SameOutputs(model, x, y)
+    with _replacing(Path(folder).resolve()) as new:
+        files = _write(model, new, formats, tflite_options, same, tolerance)
+        report = {
+            "schema": SCHEMA,
+            "inputs": "random" if x is None else "given",
+            "weights": _weights(model),
+            "accuracy": same.accuracy,
+            "files": {name: _sizes(new / name) | files[name] for name in files},
+            "sha256": _contents(new),
+            "versions": {name: version(name) for name in LIBRARIES},
+        }
+        (new / REPORT).write_text(json.dumps(report, indent=2, allow_nan=False) + "\n")
+    return report
+
+
+def _check(model, data, formats, tflite_options, tolerance):
+    if not isinstance(model, keras.Model):
+        raise TypeError(
+            "`model` must be a Keras 3 model, built with `import keras`. Received: "
+            f"{type(model).__module__}.{type(model).__qualname__}."
+        )
+    if getattr(model, "is_pruning_wrapper", False):
+        raise ValueError(
+            "`model` still carries its pruning masks. Export the plain model: "
+            "`kip.export(kip.strip_pruning(model), folder)`."
+        )
+    if isinstance(data, tuple) and len(data) != 2:
+        raise ValueError(
+            "`data` must be x or (x, y), x a list or dict where the model has several "
+            f"inputs. Received: a tuple of {len(data)}."
+        )
+    if isinstance(formats, str) or not formats or not set(formats) <= set(FORMATS):
+        raise ValueError(
+            f"`formats` must name some of {FORMATS}. Received: formats={formats!r}."
+        )
+    litert.check_options(tflite_options)
+    if not 0 <= tolerance < float("inf"):
+        raise ValueError(f"`tolerance` must be >= 0 and finite. Received: {tolerance}.")
+
+
+class _SameOutputs:
+    """Compares a file's outputs with those of the Keras model, on the same rows."""
+
+    def __init__(self, model, x, y):
+        self.structure = litert.signature(model)
+        inputs = litert.inputs(self.structure, x)
+        rows = len(next(iter(inputs.values())))
+        if y is not None and len(y) != rows:
+            raise ValueError(f"`data` has {rows} rows of x, but {len(y)} labels y.")
+        self.inputs = {name: array[:COMPARED_ROWS] for name, array in inputs.items()}
+        run = self.by_name(functools.partial(model, training=False))
+        outputs = _in_batches(run, self.inputs if y is None else inputs)
+        self.outputs = {k: v[:COMPARED_ROWS].astype(float) for k, v in outputs.items()}
+        if not all(np.isfinite(array).all() for array in self.outputs.values()):
+            raise ValueError("The Keras model gives NaN or infinity on these inputs.")
+        (output, *more) = outputs.values()
+        self.accuracy = None if y is None or more else accuracy(output, y)
+
+    def by_name(self, call):
+        """Makes arrays by name of what `call` takes and returns in a structure."""
+
+        def run(inputs):
+            arrays = list(inputs.values())
+            outputs = call(keras.tree.pack_sequence_as(self.structure, arrays))
+            parts = keras.tree.flatten(outputs)
+            if not isinstance(outputs, dict) or len(parts) > len(outputs):
+                # The names that Keras gives them in the files.
+                outputs = {f"output_{i}": part for i, part in enumerate(parts)}
+            return {k: keras.ops.convert_to_numpy(v) for k, v in outputs.items()}
+
+        return run
+
+    def __call__(self, run, tolerance) -> float:
+        """Max |difference|; raises unless all are within the tolerance."""
+        found = _in_batches(run, self.inputs)
+        worst = 0.0
+        for name, expected in self.outputs.items():
+            error = float(np.abs(found[name].astype(float) - expected).max())
+            limit = tolerance * max(1.0, np.abs(expected).max())
+            if not error <= limit:  # NaN is within no limit.
+                reason = f"output {name!r} is off by {error:.3g}, allowed {limit:.3g}"
+                raise ValueError(reason)
+            worst = max(worst, error)
+        return worst
+
+
+def _in_batches(run, inputs) -> dict[str, np.ndarray]:
+    starts = range(0, len(next(iter(inputs.values()))), BATCH)
+    # On the CPU, as LiteRT: a GPU may round float32 factors to 11 bits (TF32).
+    with tf.device("/CPU:0"):
+        parts = [run({k: v[i : i + BATCH] for k, v in inputs.items()}) for i in starts]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _write(model, new, formats, options, same, tolerance) -> dict[str, dict]:
+    """Writes and runs the files; what was found of each, by name."""
+    found = {}
+    if "keras" in formats:
+        with _refusing("model.keras", "Keras"):
+            model.save(new / "model.keras")
+            loaded = keras.saving.load_model(new / "model.keras", compile=False)
+            run = same.by_name(functools.partial(loaded, training=False))
+            found["model.keras"] = {"max_abs_error": same(run, tolerance)}
+    if {"saved_model", "tflite"} & set(formats):
+        # Where it is not asked for, it is only what the .tflite file is made from.
+        path = (new if "saved_model" in formats else new.parent) / "saved_model"
+        with _refusing("saved_model", "TensorFlow"):
+            model.export(path, verbose=False, input_signature=[same.structure])
+            loaded = tf.saved_model.load(str(path))
+            error = same(same.by_name(loaded.serve), tolerance)
+        if "saved_model" in formats:
+            found["saved_model"] = {"max_abs_error": error}
+    if "tflite" in formats:
+        found["model.tflite"] = _write_tflite(new, path, options, same, tolerance)
+    return found
+
+
+def _write_tflite(new, saved_model, options, same, tolerance) -> dict:
+    tolerance = max(tolerance, *(litert.ROUNDING.get(o, 0.0) for o in options), 0.0)
+    with _refusing("model.tflite", "TensorFlow's converter"):
+        content, found = litert.convert(saved_model, options)
+    (new / "model.tflite").write_bytes(content)
+    for name, delegate in (("default", True), ("no", False)):
+        with _refusing("model.tflite", f"LiteRT with {name} delegate"):
+            key = "max_abs_error" + ("" if delegate else "_without_delegate")
+            found[key] = same(litert.runtime(content, delegate=delegate), tolerance)
+    return found
+
+
+@contextlib.contextmanager
+def _refusing(file, runtime):
+    try:
+        yield
+    except (OSError, ImportError):
+        raise
+    except Exception as error:
+        if "No space left on device" in str(error):  # as TensorFlow says it
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
+        missing = re.search(r"'tf\.\w+' op [^\n]*", str(error))
+        reason = missing[0] if missing else str(error).strip()[:500]
+        raise ExportError(
+            f"{file} is refused, and nothing was written. {runtime}: "
+            f"{reason.rstrip('.')}. What may help: {WAYS_OUT[file]}."
+        ) from error
+
+
+def _weights(model) -> dict:
+    # The biases of attention and GRU layers have two axes as well.
+    kernels = [w for w in model.weights if len(w.shape) > 1 and w.name != "bias"]
+    arrays = [keras.ops.convert_to_numpy(kernel) for kernel in kernels]
+    total = sum(array.size for array in arrays)
+    zeros = total - sum(int(np.count_nonzero(array)) for array in arrays)
+    return {"total": total, "zeros": zeros, "sparsity": zeros / max(total, 1)}
+
+
+def _sizes(path) -> dict:
+    files = [path] if path.is_file() else filter(Path.is_file, path.rglob("*"))
+    contents = [file.read_bytes() for file in files]
+    zipped = [gzip.compress(content, compresslevel=6) for content in contents]
+    return {"bytes": sum(map(len, contents)), "gzip_bytes": sum(map(len, zipped))}
+
+
+@contextlib.contextmanager
+def _replacing(folder):
+    """Yields an empty folder; it takes the place of `folder` if nothing is raised."""
+    _refuse_foreign(folder)
+    beside = next(path for path in folder.parents if path.exists())
+    try:
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=beside) as own:
+            new, old = Path(own, "new"), Path(own, "old")
+            new.mkdir()
+            yield new
+            _refuse_foreign(folder)  # Something may have been put there meanwhile.
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                if folder.exists():
+                    os.replace(folder, old)
+                os.replace(new, folder)
+            except BaseException:
+                if old.exists() and not folder.exists():
+                    os.replace(old, folder)
+                raise
+    except FileExistsError:
+        raise
+    except OSError as error:
+        reason = f"{error.strerror or error}. Make room, or choose another folder"
+        raise OSError(error.errno, f"{folder} is not written: {reason}") from error
+
+
+def _refuse_foreign(folder):
+    if folder.is_file():
+        raise NotADirectoryError(f"`folder` must be no file. Received: {folder}.")
+    there = _contents(folder)
+    ours = {}
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        report = json.loads((folder / REPORT).read_text())
+        if report["schema"] == SCHEMA:
+            ours = {REPORT: there[REPORT], **report["sha256"]}
+    foreign = [name for name, digest in there.items() if ours.get(name, "") != digest]
+    if foreign:
+        raise FileExistsError(
+            f"{folder} holds what no export wrote: {', '.join(foreign[:9])}. Move it "
+            "away, or choose another folder."
+        )
+
+
+def _contents(folder) -> dict[str, str | None]:
+    """SHA-256 of each file by its path in the folder; None for a folder."""
+    return {
+        path.relative_to(folder).as_posix(): (
+            hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+        )
+        for path in sorted(folder.rglob("*"))
+    }

@@ -28,26 +28,23 @@ def check_options(options):
             f"Received: tflite_options={options!r}."
         )
     if {"float16", "int8"} <= set(options):
-        raise ValueError(
-            "`tflite_options` may name one number format. Received: 'float16' and "
-            "'int8'. Keep one of them."
-        )
+        raise ValueError("`tflite_options` must not have both 'float16' and 'int8'.")
 
 
 def signature(model):
     """The inputs that the model's files take, with the names they are known by.
 
-    A batch may have any size. Names are those of `keras.Input`; a subclassed model's
-    inputs are called "input", or "input_0" and "input_key" in a list or dict.
+    A batch may have any size. Names are those of `keras.Input`; the inputs of a
+    subclassed model are called "input", or "input_0" and "input_key" in a list or dict.
 
     Args:
-        model: A built Keras 3 model.
+        model: A Keras 3 model.
 
     Returns:
         A `keras.InputSpec` for each input, in the structure that the model takes.
 
     Raises:
-        ValueError: The shapes are not known.
+        ValueError: The model is not built, or its input shapes are not known.
     """
     if isinstance(model, keras.Sequential) and model.built:
         tensors = model.inputs[0]
@@ -55,14 +52,11 @@ def signature(model):
         tensors = model.input
     else:
         tensors = _called_with(model)
-    specs = [
-        keras.InputSpec(
-            dtype=tensor.dtype,
-            shape=(None, *tensor.shape[1:]),
-            name=re.sub(r"\W", "_", tensor.name),
-        )
-        for tensor in keras.tree.flatten(tensors)
-    ]
+    specs = []
+    for path, tensor in keras.tree.flatten_with_path(tensors):
+        name = re.sub(r"\W", "_", tensor.name or "_".join(["input", *map(str, path)]))
+        shape = (None, *tensor.shape[1:])
+        specs.append(keras.InputSpec(dtype=tensor.dtype, shape=shape, name=name))
     return keras.tree.pack_sequence_as(tensors, specs)
 
 
@@ -73,14 +67,72 @@ def _called_with(model):
             f"The model {model.name!r} has no input shape yet. Call it once, "
             "`model(x)`, or begin it with `keras.Input(shape)`."
         )
-    tensors = keras.tree.map_shape_structure(
-        lambda shape: keras.KerasTensor(shape, model.input_dtype), shapes
+    dtype = model.input_dtype
+    return keras.tree.map_shape_structure(
+        lambda shape: keras.InputSpec(dtype=dtype, shape=shape), shapes
     )
-    named = [
-        keras.KerasTensor(t.shape, t.dtype, name="_".join(map(str, ("input", *path))))
-        for path, t in keras.tree.flatten_with_path(tensors)
-    ]
-    return keras.tree.pack_sequence_as(tensors, named)
+
+
+def inputs(structure, x=None, rows=40) -> dict[str, np.ndarray]:
+    """The arrays of `x` by name; random ones without `x`.
+
+    Args:
+        structure: What `signature` returned.
+        x: An array, or a list or dict of arrays: in the structure that the model
+            takes, or by the names of its inputs. None: normal numbers, and 0 or 1 for
+            integers and booleans; always the same ones.
+        rows: Number of random rows.
+
+    Returns:
+        An array for each input, of its dtype, by name.
+
+    Raises:
+        ValueError: Arrays are missing, are empty, differ in length or are not finite;
+            or there are no random inputs of this kind.
+    """
+    specs = keras.tree.flatten(structure)
+    if x is None:
+        generator = np.random.default_rng(0)
+        arrays = [_random(spec, rows, generator) for spec in specs]
+    else:
+        arrays = _given(specs, isinstance(structure, dict) and sorted(structure), x)
+    return {
+        spec.name: array.astype(tf.as_dtype(spec.dtype).as_numpy_dtype)
+        for spec, array in zip(specs, arrays, strict=True)
+    }
+
+
+def _random(spec, rows, generator):
+    if None in spec.shape[1:] or spec.dtype == "string":
+        raise ValueError(
+            f"There are no random inputs of shape {spec.shape} and dtype {spec.dtype} "
+            f"for {spec.name!r}. Pass real ones: `data=x`."
+        )
+    normal = generator.normal(size=(rows, *spec.shape[1:]))
+    return normal if tf.as_dtype(spec.dtype).is_floating else normal > 0
+
+
+def _given(specs, keys, x):
+    names = [spec.name for spec in specs]
+    if isinstance(x, dict):
+        if set(x) != set(keys or names):
+            raise ValueError(
+                f"`data` must have the inputs {keys or names}. Received: {list(x)}."
+            )
+        arrays = keras.tree.flatten(x) if keys else [x[name] for name in names]
+    else:
+        arrays = keras.tree.flatten(x)
+    arrays = [np.asarray(array) for array in arrays]
+    lengths = {array.shape[:1] for array in arrays}
+    if len(arrays) != len(names) or len(lengths) > 1 or lengths & {(), (0,)}:
+        raise ValueError(
+            f"`data` must hold an array for each of the inputs {names}, all of one "
+            f"number of rows. Received: {len(arrays)} with {sorted(lengths)} rows."
+        )
+    for name, array in zip(names, arrays, strict=True):
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise ValueError(f"`data` holds NaN or infinity in {name!r}.")
+    return arrays
 
 
 def convert(saved_model: Path, options=("sparsity",)) -> tuple[bytes, dict]:
@@ -124,19 +176,11 @@ def runtime(content: bytes, *, delegate: bool):
         delegate: Whether LiteRT may use its default delegate, as apps do.
 
     Returns:
-        A callable: arrays by the signature's names in, arrays by name out; batches of
-        any size.
-
-    Raises:
-        ImportError: ai-edge-litert is not installed.
+        A callable from arrays by the names of `signature` to arrays by name; batches
+        may have any size.
     """
-    try:
-        from ai_edge_litert.interpreter import Interpreter, OpResolverType
-    except ImportError as error:
-        raise ImportError(
-            "Running a .tflite file needs LiteRT: `pip install ai-edge-litert`, or "
-            'export without it: formats=("keras", "saved_model").'
-        ) from error
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
     ops = OpResolverType
     interpreter = Interpreter(
         model_content=content,

@@ -143,15 +143,6 @@ class PrunedModel(keras.Model):
 
     # Training
 
-    def compile(self, *args, **kwargs):
-        """As `keras.Model.compile`.
-
-        Raises:
-            ValueError: Called inside a strategy's scope the model was not made in.
-        """
-        self._check_strategy()
-        super().compile(*args, **kwargs)
-
     def fit(self, *args, **kwargs):
         """As `keras.Model.fit`; adds the `PruningCallback` if it is not given.
 

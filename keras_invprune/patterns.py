@@ -169,11 +169,12 @@ def _pool(values, sizes, pooling):
     pooled = values.astype(np.result_type(values, np.float32), copy=False)
     for axis, size in zip((-2, -1), sizes, strict=True):
         values = np.moveaxis(pooled, axis, 0)
-        pooled = values[::size].copy()
+        pooled = values[::size].copy(order="K")
         # Strided slices need no padding, and add up in TF-MOT's order: equal bits.
         for offset in range(1, size):
             others = values[offset::size]
-            _POOLINGS[pooling](pooled[: len(others)], others, pooled[: len(others)])
+            run = pooled[: len(others)]
+            _POOLINGS[pooling](run, others, out=run)
         if pooling == "mean":
             lengths = np.minimum(size, len(values) - np.arange(0, len(values), size))
             pooled = (pooled.T / lengths.astype(pooled.dtype)).T

@@ -131,8 +131,8 @@ def _bracket(flats, count):
     everything = dtype.type(-np.inf), dtype.type(np.inf)
     if total <= 2 * _SAMPLE_SIZE:
         return everything
-    # One place in each stretch of equal length; multiples of the golden ratio say where,
-    # in step with no axis of a kernel. A fixed stride may miss most of its columns.
+    # One place in each stretch of equal length, and not the same in each: a fixed
+    # stride may miss most columns of a kernel, multiples of the golden ratio do not.
     stretches = np.arange(_SAMPLE_SIZE)
     places = stretches + stretches * _GOLDEN_RATIO % 1.0
     positions = (places * (total / _SAMPLE_SIZE)).astype(np.int64)

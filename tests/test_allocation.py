@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
@@ -31,6 +31,7 @@ def random_scores(seed=0):
     }
 
 
+@settings(max_examples=50)
 @given(scores_strategy(), st.sampled_from(SPARSITIES))
 def test_global_keeps_the_exact_number_over_all(scores, sparsity):
     masks = global_topk(scores, sparsity)
@@ -41,6 +42,7 @@ def test_global_keeps_the_exact_number_over_all(scores, sparsity):
     }
 
 
+@settings(max_examples=50)
 @given(scores_strategy(), st.sampled_from(SPARSITIES))
 def test_uniform_keeps_the_exact_number_in_each(scores, sparsity):
     masks = uniform(scores, sparsity)
@@ -50,6 +52,7 @@ def test_uniform_keeps_the_exact_number_in_each(scores, sparsity):
         assert mask.sum() == keep_count(mask.size, sparsity)
 
 
+@settings(max_examples=50)
 @given(scores_strategy(), st.sampled_from(SPARSITIES))
 def test_no_pruned_score_is_above_a_kept_one(scores, sparsity):
     def worst_gap(masks):
@@ -63,6 +66,7 @@ def test_no_pruned_score_is_above_a_kept_one(scores, sparsity):
 
 
 @pytest.mark.parametrize("allocate", [global_topk, uniform])
+@settings(max_examples=30)
 @given(scores=scores_strategy())
 def test_masks_nest_as_sparsity_grows(allocate, scores):
     denser = allocate(scores, 0.0)

@@ -3,7 +3,7 @@ import tracemalloc
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
@@ -44,36 +44,24 @@ def assert_equal(masks, expected):
         np.testing.assert_array_equal(mask, expected[key], err_msg=key)
 
 
-def large(name, size=300_000):
-    generator = np.random.default_rng(0)
-    values = {
-        "normal": lambda: np.abs(generator.standard_normal(size)),
-        "heavy_tailed": lambda: np.abs(generator.standard_cauchy(size)) ** 3,
-        "half_zero": lambda: np.maximum(generator.standard_normal(size), 0),
-        "constant": lambda: np.ones(size),
-        "four_levels": lambda: generator.integers(0, 4, size),
-        "sorted": lambda: np.arange(size),
-        "periodic": lambda: np.arange(size) % 153,
-        "one_spike": lambda: np.eye(1, size, 77_777)[0],
-        "denormal": lambda: generator.integers(0, 1000, size) * 1e-45,
-        "infinite_ends": lambda: np.repeat([-np.inf, 0.5, np.inf], size // 3),
-    }[name]()
+LARGE = {
+    "normal": lambda generator, size: np.abs(generator.standard_normal(size)),
+    "heavy_tailed": lambda generator, size: generator.standard_cauchy(size) ** 2,
+    "half_zero": lambda generator, size: np.maximum(generator.standard_normal(size), 0),
+    "constant": lambda generator, size: np.ones(size),
+    "four_levels": lambda generator, size: generator.integers(0, 4, size),
+    "sorted": lambda generator, size: np.arange(size),
+    "periodic": lambda generator, size: np.arange(size) % 153,
+    "one_spike": lambda generator, size: np.eye(1, size, 77_777)[0],
+    "denormal": lambda generator, size: generator.integers(0, 1000, size) * 1e-45,
+    "infinite_ends": lambda generator, size: np.repeat([-np.inf, 1, np.inf], size // 3),
+}
+
+
+def large(name, size=150_000):
+    values = LARGE[name](np.random.default_rng(0), size)
     first, second, third = np.split(values.astype(np.float32), [1000, size // 2])
     return {"a": first.reshape(10, 100), "b": second, "c": third.reshape(2, -1, 5)}
-
-
-LARGE = [
-    "normal",
-    "heavy_tailed",
-    "half_zero",
-    "constant",
-    "four_levels",
-    "sorted",
-    "periodic",
-    "one_spike",
-    "denormal",
-    "infinite_ends",
-]
 
 
 @pytest.mark.parametrize(
@@ -92,6 +80,7 @@ def test_keep_count_rounds_half_to_even_in_float32(size, sparsity, expected):
     assert keep_count(size, sparsity) == expected
 
 
+@settings(max_examples=50)
 @given(st.integers(1, 2**31 - 1), st.floats(0, 1, exclude_max=True))
 def test_keep_count_is_tf_mots(size, sparsity):
     # As TF-MOT's _update_mask has it, with the sparsity of its schedules: float32.
@@ -140,12 +129,11 @@ def test_small_tied_scores_equal_the_sorted_reference(scores, data):
     assert_equal(keep_largest(scores, count), reference(scores, count))
 
 
-@pytest.mark.parametrize("share", [0.0, 1e-5, 0.1, 0.3, 0.5, 2 / 3, 0.999, 1.0])
 @pytest.mark.parametrize("name", LARGE)
-def test_large_scores_equal_the_sorted_reference(name, share):
+def test_large_scores_equal_the_sorted_reference(name):
     scores = large(name)
-    count = round(300_000 * share)
-    assert_equal(keep_largest(scores, count), reference(scores, count))
+    for count in (1, 15_000, 75_000, 100_000, 149_999, 150_000):
+        assert_equal(keep_largest(scores, count), reference(scores, count))
 
 
 @given(tied_arrays(), st.sampled_from(TIED), st.sampled_from(TIED), st.data())
@@ -172,8 +160,8 @@ def test_dtypes_may_differ_and_none_is_rounded():
 
 
 def test_ranking_doubles_does_not_go_through_float32():
-    values = 1 + np.random.default_rng(0).permutation(300_000) * 1e-12
-    assert np.unique(values.astype(np.float32)).size == 4
+    values = 1 + np.random.default_rng(0).permutation(150_000) * 1e-12
+    assert np.unique(values.astype(np.float32)).size < 5
     scores = {"a": values}
     assert_equal(keep_largest(scores, 1234), reference(scores, 1234))
 
@@ -186,6 +174,7 @@ def test_memory_layout_does_not_matter():
         assert_equal(keep_largest({"a": layout}, 70_000), expected)
 
 
+@settings(max_examples=30)
 @given(tied_scores())
 def test_masks_nest_as_the_count_grows(scores):
     total = sum(values.size for values in scores.values())
@@ -200,13 +189,13 @@ def test_masks_nest_as_the_count_grows(scores):
 def test_scale_does_not_matter(factor):
     scores = large("normal")
     scaled = {key: values * np.float32(factor) for key, values in scores.items()}
-    assert_equal(keep_largest(scaled, 30_000), keep_largest(scores, 30_000))
+    assert_equal(keep_largest(scaled, 15_000), keep_largest(scores, 15_000))
 
 
 def test_without_ties_the_order_of_the_keys_does_not_matter():
     scores = large("sorted")
-    masks = keep_largest(dict(reversed(scores.items())), 200_000)
-    assert_equal(dict(reversed(masks.items())), keep_largest(scores, 200_000))
+    masks = keep_largest(dict(reversed(scores.items())), 100_000)
+    assert_equal(dict(reversed(masks.items())), keep_largest(scores, 100_000))
 
 
 def test_with_ties_the_earlier_key_wins():
@@ -217,7 +206,7 @@ def test_with_ties_the_earlier_key_wins():
 def test_the_scores_are_left_alone():
     scores = large("half_zero")
     before = {key: values.copy() for key, values in scores.items()}
-    keep_largest(scores, 250_000)
+    keep_largest(scores, 140_000)
     for key, values in scores.items():
         np.testing.assert_array_equal(values, before[key])
 
@@ -225,15 +214,17 @@ def test_the_scores_are_left_alone():
 @pytest.mark.parametrize("name", ["normal", "half_zero", "constant"])
 def test_little_memory_is_needed_beside_the_masks(name):
     scores = large(name, 3_000_000)
-    scores = {"all": np.concatenate([values.ravel() for values in scores.values()])}
     tracemalloc.start()
     try:
-        keep_largest(scores, 2_000_000)
+        masks = keep_largest(scores, 2_000_000)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    masks = 3_000_000
-    assert peak < masks + 0.5 * scores["all"].nbytes
+    assert peak < _bytes(masks) + 0.5 * _bytes(scores)
+
+
+def _bytes(arrays):
+    return sum(array.nbytes for array in arrays.values())
 
 
 def test_nan_is_refused_with_key_and_number():

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_invprune.views.checks import choice
+from keras_invprune.views.draws import uniform
 from keras_invprune.views.resampling import FILL_MODES
 
 
@@ -64,8 +65,7 @@ class ImageView(keras.layers.Layer):
             shape: shape of the numbers wanted for one image.
         """
         shape = (ops.shape(images)[0], *shape)
-        generator = self.seed_generator
-        return keras.random.uniform(shape, low, high, dtype="float32", seed=generator)
+        return uniform(shape, low, high, self.seed_generator)
 
     def chosen(self, images, probability):
         """Returns which images a coin falls on: bool, [batch, 1, 1, 1].

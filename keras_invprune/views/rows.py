@@ -4,23 +4,48 @@ import keras
 from keras import ops
 
 from keras_invprune.views.checks import number
+from keras_invprune.views.draws import integers
 
 
-def corrupt(rows, donors, scores, count):
-    """Replaces the `count` features of lowest score by the donor's values.
+KEY_BITS = 31
+
+
+def distinct_keys(shape, seed):
+    """Random integers in [0, 2^31 - 1), all different within a row.
 
     Args:
-        rows: shape [batch, features].
-        donors: the row that each row takes values from, of the same shape.
-        scores: shape [batch, features]; random ones choose features uniformly.
-        count: number of features to replace in each row.
+        shape: (rows, columns); the columns are known, the rows may be a tensor.
+        seed: a `keras.random.SeedGenerator`.
 
     Returns:
-        Rows of the same shape.
+        int32 of that shape.
     """
-    # Ranks instead of a threshold: equal scores still give exactly `count`.
-    ranks = ops.argsort(ops.argsort(scores, axis=-1), axis=-1)
-    return ops.where(ranks < count, donors, rows)
+    columns = shape[1]
+    levels = (2**KEY_BITS - 1) // columns
+    draws = integers(shape, 0, levels, seed)
+    return draws * columns + ops.arange(columns, dtype="int32")
+
+
+def smallest(keys, count):
+    """Marks the `count` smallest keys of each row.
+
+    Finds, bit by bit, the largest threshold with no more than `count` keys below
+    it. XLA sorts slowly on CPUs: for 128 rows of 784 this takes a quarter of the
+    time of one sort, and a tenth for 3072.
+
+    Args:
+        keys: int32 in [0, 2^31 - 1), all different within a row, [rows, columns].
+        count: how many to mark, in [0, columns].
+
+    Returns:
+        bool of shape [rows, columns], with exactly `count` True in each row.
+    """
+    threshold = ops.zeros_like(keys[:, :1])
+    for bit in reversed(range(KEY_BITS)):
+        higher = threshold + 2**bit
+        below = ops.sum(ops.cast(keys < higher, "int32"), axis=1, keepdims=True)
+        threshold = ops.where(below <= count, higher, threshold)
+    return keys < threshold
 
 
 @keras.saving.register_keras_serializable(package="keras_invprune")
@@ -85,22 +110,20 @@ class ScarfCorruption(keras.layers.Layer):
         """
         self._check(rows.shape)
         rows = ops.cast(rows, self.compute_dtype)
-        scores = keras.random.uniform(
-            ops.shape(rows), dtype="float32", seed=self.seed_generator
-        )
-        count = int(self.rate * rows.shape[1])
-        return corrupt(rows, self._donors(rows), scores, count)
+        keys = distinct_keys(ops.shape(rows), self.seed_generator)
+        replaced = smallest(keys, int(self.rate * rows.shape[1]))
+        return ops.where(replaced, self._donors(rows), rows)
 
     def _donors(self, rows):
         """Returns one row of the data for each row, other than itself."""
         batch, generator = ops.shape(rows)[0], self.seed_generator
         if self.reference is not None:
             count = self.reference.shape[0]
-            chosen = keras.random.randint((batch,), 0, count, seed=generator)
+            chosen = integers((batch,), 0, count, generator)
             return ops.take(ops.cast(self.reference, rows.dtype), chosen, axis=0)
         # A step of 1 to batch - 1 around the batch never ends where it began. The
         # only row of a batch of one has no other: step 1 leads back to it.
-        step = keras.random.randint((batch,), 1, ops.maximum(batch, 2), seed=generator)
+        step = integers((batch,), 1, ops.maximum(batch, 2), generator)
         return ops.take(rows, (ops.arange(batch) + step) % batch, axis=0)
 
     def _check(self, shape):

@@ -1,0 +1,119 @@
+"""The demo: a dense network and its pruned twin on scikit-learn's digits."""
+
+import json
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from keras_invprune import litert
+from keras_invprune import views
+from keras_invprune.consistency import consistency
+from keras_invprune.experiments.data import digits
+from keras_invprune.experiments.models import mlp
+from keras_invprune.export import export
+from keras_invprune.pruning import prune_for_invariance
+from keras_invprune.pruning import strip_pruning
+from keras_invprune.schedules import check_sparsity
+
+UNITS = (256, 128)
+EPOCHS = 60
+BATCH = 32
+
+
+class _Progress(keras.callbacks.Callback):
+    """Reports each finished epoch."""
+
+    def __init__(self, show, task):
+        super().__init__()
+        self.show = show
+        self.task = task
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.show(self.task, epoch + 1, self.params["epochs"])
+
+
+def run_demo(out, *, sparsity=0.9, seed=0, epochs=EPOCHS, show=lambda *_: None) -> dict:
+    """Trains both networks for the same number of epochs, exports and compares them.
+
+    Args:
+        out: Folder for ``dense/``, ``pruned/`` and ``report.json``.
+        sparsity: Share of the prunable weights to remove.
+        seed: Seed of the split, the weights and the views.
+        epochs: Epochs of each network; the pruned one searches for half of them.
+        show: ``show(task, done, total)``, called after each epoch.
+
+    Returns:
+        The report, also written to ``report.json``.
+
+    Raises:
+        ValueError: `sparsity` is not in [0, 1).
+        OSError: `out` is a file, holds something else, or cannot be written.
+    """
+    check_sparsity(sparsity)
+    out = Path(out)
+    if out.exists() and not out.is_dir():
+        raise NotADirectoryError(f"`out` must be a folder, and {out} is a file.")
+    data = digits(seed)
+    keras.utils.set_random_seed(seed)
+    dense = mlp(data.x_train.shape[1:], data.classes, UNITS, name="digits")
+    pruned = prune_for_invariance(dense, sparsity)
+    for task, model in (("dense network", dense), ("search, prune, fine-tune", pruned)):
+        model.compile(
+            "adam",
+            keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            metrics=["accuracy"],
+        )
+        callbacks = [_Progress(show, task)]
+        model.fit(
+            data.x_train,
+            data.y_train,
+            batch_size=BATCH,
+            epochs=epochs,
+            verbose=0,
+            callbacks=callbacks,
+        )
+    kernel_mask = next(iter(pruned.masks.values())).numpy()
+    used = kernel_mask.mean(axis=1).reshape(data.x_train.shape[1:3])
+    report = {"seed": seed, "epochs": epochs, "files": {}}
+    for name, model in (("dense", dense), ("pruned", strip_pruning(pruned))):
+        files = export(model, out / name, data=(data.x_test, data.y_test))
+        report[name] = _measure(model, out / name, files, data, seed)
+        for file, found in files["files"].items():
+            report["files"][f"{name}/{file}"] = found
+    report["dense"]["sparsity"] = 0.0
+    report["pruned"]["sparsity"] = pruned.sparsity
+    report["pruned"]["inputs_used"] = used.round(4).tolist()
+    (out / "report.json").write_text(json.dumps(report, indent=2) + "\n")
+    return report
+
+
+def _measure(model, folder, files, data, seed) -> dict:
+    kinds = {
+        "shift": views.RandomShift(0.125, seed=seed),
+        "scale": views.RandomScale((0.8, 1.2), seed=seed),
+        "rotation": views.RandomRotation(15, seed=seed),
+    }
+    shares = consistency(model, data.x_test, kinds, data.y_test)
+    accuracy = shares.pop("accuracy")
+    tflite = files["files"]["model.tflite"]
+    return {
+        "test_accuracy": accuracy,
+        "consistency": shares,
+        "tflite_bytes": tflite["bytes"],
+        "tflite_gzip_bytes": tflite["gzip_bytes"],
+        "tflite_ms": _milliseconds(folder / "model.tflite", data.x_test),
+    }
+
+
+def _milliseconds(file, x, runs=300) -> float:
+    """Median time of one image through LiteRT, after a warm-up."""
+    run = litert.runtime(file.read_bytes(), delegate=True)
+    times = []
+    for index in range(runs + 20):
+        batch = {"input": x[index % len(x)][None]}
+        begin = time.perf_counter()
+        run(batch)
+        times.append(time.perf_counter() - begin)
+    return float(np.median(times[20:]) * 1e3)

@@ -1,0 +1,36 @@
+"""Random numbers at a speed that a training step can afford.
+
+`keras.random` leaves the algorithm to TensorFlow, whose choice under XLA on CPUs
+takes about a microsecond for each number: 0.1 s for 128 rows of 784. With
+Philox, named here, it is a hundredth of that.
+"""
+
+import tensorflow as tf
+
+
+def uniform(shape, low, high, generator):
+    """Draws float32 numbers from U(low, high).
+
+    Args:
+        shape: shape of the result; may hold tensors.
+        low: lower end of the interval.
+        high: upper end of the interval.
+        generator: a `keras.random.SeedGenerator`, which is moved on.
+    """
+    seed = generator.next()
+    return tf.random.stateless_uniform(shape, seed, low, high, alg="philox")
+
+
+def integers(shape, low, high, generator):
+    """Draws int32 numbers uniformly from low, ..., high - 1.
+
+    Args:
+        shape: shape of the result; may hold tensors.
+        low: smallest number drawn.
+        high: one more than the largest number drawn.
+        generator: a `keras.random.SeedGenerator`, which is moved on.
+    """
+    seed = generator.next()
+    return tf.random.stateless_uniform(
+        shape, seed, low, high, dtype="int32", alg="philox"
+    )

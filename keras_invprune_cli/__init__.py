@@ -1,0 +1,1 @@
+"""The command line. A package of its own, so that --help need not load TensorFlow."""
