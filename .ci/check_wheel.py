@@ -14,7 +14,6 @@ import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGE = ROOT / "keras_invprune"
 DIST = ROOT / "dist"
 CACHES = {"__pycache__", ".ruff_cache"}
 
@@ -36,17 +35,18 @@ def build():
 
 
 def check_contents(wheel):
-    """Compares the files in the wheel with those of the package's source."""
+    """Compares the files in the wheel with those of the packages in the tree."""
     names = zipfile.ZipFile(wheel).namelist()
     packed = {name for name in names if ".dist-info/" not in name}
     source = {
         file.relative_to(ROOT).as_posix()
-        for file in PACKAGE.rglob("*")
+        for package in ROOT.glob("keras_invprune*/__init__.py")
+        for file in package.parent.rglob("*")
         if file.is_file() and not CACHES & set(file.parts)
     }
     if packed != source:
         sys.exit(
-            f"{wheel.name} must hold the files of keras_invprune/ and no others.\n"
+            f"{wheel.name} must hold the files of keras_invprune*/ and no others.\n"
             f"Not in the wheel: {sorted(source - packed)}\n"
             f"Only in the wheel: {sorted(packed - source)}"
         )

@@ -23,13 +23,16 @@ class PruningCallback(keras.callbacks.Callback):
         """Remembers what to rewind to, before the first step."""
         self.model.begin_training()
         self._started = False
+        self._visited = self.model.step
 
     def on_epoch_begin(self, epoch, logs=None):
         """Tells the schedule how long the training is; prunes if it is time."""
         self._first = self.model.step
         if not self._started:
             self._start(epoch, self.params.get("steps"))
-        self._plan_until = self._first
+        # Asked anew each epoch, because a schedule may learn from the logs; from the
+        # last visit on, because several steps may pass between two visits.
+        self._plan_until = self._visited
         self._due = {}
         self._visit(self._first + 1)
 
@@ -86,6 +89,7 @@ class PruningCallback(keras.callbacks.Callback):
             )
 
     def _visit(self, step):
+        self._visited = step
         if self.model.finished and self.model.plan.rewind is not None:
             return
         while self._plan_until < step:

@@ -1,19 +1,34 @@
 """A new model with the same architecture and weights."""
 
+import os
+import tempfile
+
 import keras
+
+from keras_invprune.weights import walk, weights_by_key
 
 
 def copy_model(model):
     """Returns a copy of a built Keras model that shares nothing with it.
 
+    The model is saved and loaded again, so that the copy has all that Keras knows to
+    be the model's: class, weights, seeds, vocabularies. It is not compiled.
+
     Raises:
         ValueError: The model cannot be rebuilt from its config; says what to do.
     """
+    layers = {type(layer) for _, layer in walk(model)}
+    classes = {keras.saving.get_registered_name(cls): cls for cls in layers}
     try:
-        copied = keras.models.clone_model(model)
-        if not copied.built:
-            copied.build_from_config(model.get_build_config())
-        copied.set_weights(model.get_weights())
+        with tempfile.TemporaryDirectory() as folder:
+            file = os.path.join(folder, "model.keras")
+            model.save(file)
+            # The caller's own lambdas are no risk to the caller.
+            copied = keras.models.load_model(
+                file, classes, compile=False, safe_mode=False
+            )
+        _check_same_keys(model, copied)
+        copied.dtype_policy = model.dtype_policy  # Keras leaves it out of most configs
     except Exception as error:
         raise ValueError(
             f"Model {model.name!r} ({type(model).__name__}) cannot be rebuilt from its "
@@ -22,3 +37,9 @@ def copy_model(model):
             "model itself: copy=False (its weights will change)."
         ) from error
     return copied
+
+
+def _check_same_keys(model, copied):
+    different = weights_by_key(model).keys() ^ weights_by_key(copied).keys()
+    if different:
+        raise ValueError(f"these weights are not in both: {sorted(different)}.")

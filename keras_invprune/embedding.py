@@ -5,9 +5,9 @@ from collections.abc import Callable
 import keras
 from keras import ops
 
-from keras_invprune.weights import head_layers
-from keras_invprune.weights import is_graph
-from keras_invprune.weights import walk
+from keras_invprune.weights import head_layers, is_graph, walk
+
+LISTED = 30  # the last layers of a model, which messages name
 
 Embedder = Callable[..., tuple]
 
@@ -38,20 +38,15 @@ def embedder(model, embedding=None) -> Embedder:
 
 
 def _before_the_head(model) -> Embedder:
-    outputs = getattr(model, "outputs", None) or []
     heads = head_layers(model)
-    if not is_graph(model) or len(outputs) != 1 or not heads:
+    several = len(getattr(model, "outputs", None) or ()) != 1
+    # A head that is not in `layers` is inside a nested model.
+    if several or not heads or heads[0] not in model.layers:
         raise ValueError(_must_be_named(model))
-    if heads[0] not in model.layers:  # inside a nested model
-        raise ValueError(_must_be_named(model))
-    try:
-        tensor = heads[0].input
-    except AttributeError:  # the head is called more than once
-        raise ValueError(_must_be_named(model)) from None
     if isinstance(model, keras.Sequential):
-        twin = keras.Model(model.inputs, [model.outputs[0], tensor])
+        twin = keras.Model(model.inputs[0], [model.outputs[0], heads[0].input])
     else:  # keeps dicts of inputs and outputs as they are
-        twin = keras.Model(model.input, [model.output, tensor])
+        twin = keras.Model(model.input, [model.output, heads[0].input])
 
     def embed(inputs, training=None):
         result, features = twin(inputs, training=training)
@@ -97,7 +92,7 @@ def _flat(features):
 
 
 def _candidates(model) -> list[str]:
-    return [path for path, layer in walk(model) if path and layer.weights]
+    return [path for path, _ in walk(model) if path][-LISTED:]
 
 
 def _must_be_named(model) -> str:

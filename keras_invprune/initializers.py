@@ -55,7 +55,7 @@ def is_fresh(model) -> bool:
     shift or a moving mean that starts at zero is not zero any more.
     """
     optimizer = getattr(model, "optimizer", None)
-    if optimizer is not None and int(keras.ops.convert_to_numpy(optimizer.iterations)):
+    if optimizer is not None and int(optimizer.iterations.numpy()):
         return False
     return not any(_has_moved(layer) for _, layer in walk(model))
 
@@ -70,6 +70,6 @@ def _has_moved(layer) -> bool:
             # LSTM's bias starts at one for its forget gate.
             if getattr(layer, "unit_forget_bias", False):
                 continue
-            if np.any(keras.ops.convert_to_numpy(variable)):
+            if np.any(variable.numpy()):
                 return True
     return False

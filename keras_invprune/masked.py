@@ -62,40 +62,47 @@ class Masked(keras.layers.Wrapper):
             )
         self.built = True
 
-    def call(self, inputs, *args, training=None, **kwargs):
-        """Calls the wrapped layer; arguments and result are the layer's own."""
-        del training  # reaches the layer through Keras's call context
-        return self.run(self.layer, inputs, *args, **kwargs)
+    def call(self, inputs, *args, training=None, function=None, **kwargs):
+        """Calls the wrapped layer; arguments and result are the layer's own.
 
-    def run(self, function, *args, **kwargs):
-        """Calls `function`, in which every read of w gives effective(w, mask).
-
-        Updates that the wrapped layers make to their own state in the meantime
-        (BatchNorm statistics, seeds) and losses that they add are kept.
-
-        Args:
-            function: Anything that calls the wrapped layers.
-            *args: Passed to it.
-            **kwargs: Passed to it.
-
-        Returns:
-            What `function` returns.
+        Every read of w in it gives effective(w, mask). Updates that the wrapped
+        layers make to their own state in the meantime (BatchNorm statistics, seeds)
+        and losses that they add are kept. With `function`, see `run`.
         """
-        values = {id(v): (v, v.value) for v in self.layer.variables}
-        for key, variable in self.prunable.items():
+        masked = [
             # w <- m ⊙ w
-            masked = self.effective(variable.value, self.masks[key].value)
-            values[id(variable)] = (variable, masked)
-        with keras.StatelessScope(list(values.values()), collect_losses=True) as scope:
-            before = {i: scope.get_current_value(v) for i, (v, _) in values.items()}
-            outputs = function(*args, **kwargs)
-        for i, (variable, _) in values.items():
+            (variable, self.effective(variable.value, self.masks[key].value))
+            for key, variable in self.prunable.items()
+        ]
+        with keras.StatelessScope(masked, collect_losses=True) as scope:
+            before = {id(v): scope.get_current_value(v) for v, _ in masked}
+            if function is None:  # `training` is in Keras's call context
+                outputs = self.layer(inputs, *args, **kwargs)
+            else:
+                outputs = function(inputs, training=training)
+        for variable in self.layer.variables:
             after = scope.get_current_value(variable)
-            if after is not before[i]:
+            if after is not None and after is not before.get(id(variable)):
                 variable.assign(after)
         for loss in scope.losses:
             self.add_loss(loss)
         return outputs
+
+    def run(self, function, inputs, training=None):
+        """Calls `function` in the place of the wrapped layer.
+
+        Args:
+            function: ``(inputs, training) -> outputs``, which calls the wrapped
+                layers in its own way.
+            inputs: Tensors.
+            training: Passed to it.
+
+        Returns:
+            What `function` returns.
+        """
+        # As a layer's call, because Keras's automatic casts end at its border: the
+        # weights must be multiplied as they are stored.
+        return self(inputs, training=training, function=function)
 
     def set_masks(self, masks):
         """Writes masks, and zeroes what they remove in the stored weights.
@@ -124,7 +131,7 @@ class Masked(keras.layers.Wrapper):
     @property
     def sparsity(self) -> float:
         """Share of the masked weights whose mask is zero."""
-        masks = [ops.convert_to_numpy(mask) for mask in self.masks.values()]
+        masks = [mask.numpy() for mask in self.masks.values()]
         return 1.0 - sum(map(np.count_nonzero, masks)) / sum(m.size for m in masks)
 
     def compute_mask(self, inputs, previous_mask=None):

@@ -228,7 +228,7 @@ class PrunedModel(keras.Model):
             ValueError: The weights are not finite: the search has diverged.
         """
         weights = {
-            key: ops.convert_to_numpy(variable)
+            key: variable.numpy()
             for key, variable in self.masked.prunable.items()
         }
         for key, weight in weights.items():

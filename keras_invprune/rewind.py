@@ -22,7 +22,7 @@ def check_rewind(rewind):
 def snapshot(model) -> dict[str, np.ndarray]:
     """Copies all weights of a plain Keras model, BatchNorm statistics included."""
     return {
-        key: keras.ops.convert_to_numpy(weight.variable)
+        key: weight.variable.numpy()
         for key, weight in weights_by_key(model).items()
     }
 
@@ -70,6 +70,6 @@ def reset_optimizer(optimizer, variables, rate=None):
     fresh = type(optimizer).from_config(optimizer.get_config())
     fresh.build(variables)
     for old, new in zip(optimizer.variables, fresh.variables, strict=True):
-        old.assign(keras.ops.convert_to_numpy(new))
+        old.assign(new.numpy())
     if rate is not None:
         optimizer.learning_rate = rate

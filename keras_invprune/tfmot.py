@@ -5,6 +5,7 @@ in this process and in its children. Here `tf.keras` is resolved first and the
 environment is put back as it was.
 """
 
+import functools
 import os
 import warnings
 
@@ -32,18 +33,48 @@ def _import_tfmot():
 sparsity = _import_tfmot()
 PruningSchedule = sparsity.PruningSchedule
 
-
-class _Fixed(PruningSchedule):
-    """Never renews the masks, so that those set once are kept."""
-
-    def __call__(self, step):
-        return tf.constant(False), tf.constant(0.0)
-
-    def get_config(self):
-        return {"class_name": "ConstantSparsity", "config": FIXED}
+# Leaves masks as they are, also where TF-MOT alone loads the model: its loader knows
+# no schedules but its own, so this is one of them, due after any training.
+NEVER = sparsity.ConstantSparsity(0.0, begin_step=2**62)
 
 
-FIXED = {"target_sparsity": 0.0, "begin_step": 0, "end_step": 0, "frequency": 1}
+def is_own(schedule) -> bool:
+    """Whether `schedule` is of one of TF-MOT's own classes."""
+    return type(schedule).__module__.startswith("tensorflow_model_optimization")
+
+
+def ask(schedule, steps):
+    """Asks a schedule of TF-MOT's as its wrapper does: in a graph, step by step.
+
+    Eagerly, or for all steps at once, a power differs in its last bit, and the graph
+    rewrites 1 - s: enough for one weight more or less where a count is a half.
+
+    Args:
+        schedule: An object for which `is_own` holds.
+        steps: Array of steps.
+
+    Returns:
+        Two arrays of the length of `steps`: whether to prune, and the sparsity in
+        float64, so that 1 - sparsity is TF-MOT's float32 density exactly.
+    """
+    config = schedule.get_config()["config"]
+    should_prune, density = _graph_of(type(schedule), tuple(config.items()))(steps)
+    return should_prune.numpy(), 1.0 - density.numpy().astype("float64")
+
+
+@functools.lru_cache(maxsize=8)  # tracing takes longer than asking for an epoch
+def _graph_of(cls, config):
+    schedule = cls(**dict(config))
+
+    def answer(step):
+        should_prune, sparsity = schedule(step)
+        return should_prune, 1 - sparsity
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.int64)])
+    def graph(steps):
+        return tf.map_fn(answer, steps, fn_output_signature=(tf.bool, tf.float32))
+
+    return graph
 
 
 def is_tf_keras(thing) -> bool:
@@ -54,41 +85,124 @@ def is_tf_keras(thing) -> bool:
 def prune(model, make_masks, select=None):
     """Wraps a tf_keras model with TF-MOT's own wrappers, masks set once.
 
+    Layers that TF-MOT's wrapper does not know stay as they are.
+
     Args:
         model: A built tf_keras Sequential or Functional model, left untouched.
         make_masks: ``{key: array} -> {key: bool array}``.
         select: None for all that TF-MOT prunes, except a Dense head; a callable
-            ``(key, layer) -> bool``; or an iterable of keys or layer names.
+            ``(key, layer) -> bool``; or an iterable of keys or layer paths.
 
     Returns:
         The wrapped model. Train it with TF-MOT's `UpdatePruningStep`; strip it with
         `strip_pruning`.
-    """
-    import tf_keras
 
-    copied = tf_keras.models.clone_model(model)
-    copied.set_weights(model.get_weights())
-    wrapped = sparsity.prune_low_magnitude(copied, pruning_schedule=_Fixed())
-    weights, masks = {}, {}
-    for layer in wrapped.layers:
-        for variable, mask, _ in getattr(layer, "pruning_vars", ()):
-            name = variable.name.split("/")[-1].split(":")[0]
-            key = f"{layer.layer.name}/{name}"
-            weights[key], masks[key] = (layer.layer, variable), mask
-    chosen = _chosen(weights, select)
-    values = {key: weights[key][1].numpy() for key in chosen}
-    for key, mask in make_masks(values).items():
-        masks[key].assign(tf.cast(mask, masks[key].dtype))
-        weights[key][1].assign(weights[key][1] * masks[key])
+    Raises:
+        TypeError: Neither a Sequential nor a Functional model.
+        ValueError: It is wrapped already, nothing is left to prune, or a name in
+            `select` fits nothing.
+    """
+    wrapped = _wrap(_copy(model))
+    weights = _prunable_weights(wrapped)
+    chosen = _chosen(wrapped, weights, select)
+    masks = make_masks({key: weights[key][1].numpy() for key in chosen})
+    for key, value in masks.items():
+        _, variable, mask = weights[key]
+        mask.assign(tf.cast(value, mask.dtype))
+        variable.assign(variable * mask)
     return wrapped
 
 
-def _chosen(weights, select):
+def _copy(model):
+    import tf_keras
+
+    if not isinstance(model, tf_keras.Model) or not (
+        isinstance(model, tf_keras.Sequential) or getattr(model, "inputs", None)
+    ):
+        raise TypeError(
+            "Of tf_keras, TF-MOT prunes Sequential and Functional models. "
+            f"Received: {model!r} of type {type(model).__name__}."
+        )
+    if _wrappers(model):
+        raise ValueError(
+            f"Model {model.name!r} has TF-MOT's pruning wrappers already. Use "
+            "strip_pruning(model) first."
+        )
+    copied = tf_keras.models.clone_model(model)
+    copied.set_weights(model.get_weights())
+    return copied
+
+
+def _wrap(layer):
+    import tf_keras
+
+    if isinstance(layer, tf_keras.Model):
+        return tf_keras.models.clone_model(layer, clone_function=_wrap)
+    try:
+        return sparsity.prune_low_magnitude(layer, pruning_schedule=NEVER)
+    except ValueError:  # TF-MOT does not know this layer
+        return layer
+
+
+def _wrappers(model, path=""):
+    """The wrappers in `model` and the models nested in it, by the layer's path."""
+    found = {}
+    for layer in model.layers:
+        if hasattr(layer, "layers"):
+            found |= _wrappers(layer, f"{path}{layer.name}/")
+        elif hasattr(layer, "pruning_vars"):
+            found[path + layer.layer.name] = layer
+    return found
+
+
+def _prunable_weights(wrapped):
+    """``{key: (layer, weight, mask)}``, keys like those of `weights.weights_by_key`."""
+    found = {}
+    for path, wrapper in _wrappers(wrapped).items():
+        for variable, mask, _ in wrapper.pruning_vars:
+            name = variable.name.split(":")[0]
+            # The part that tells the weights of one layer apart, "query/kernel".
+            key = f"{path}/{name.partition(f'{wrapper.layer.name}/')[2] or name}"
+            while key in found:
+                key += "'"
+            found[key] = (wrapper.layer, variable, mask)
+    return found
+
+
+def _chosen(wrapped, weights, select):
     if select is None:
-        last = list(weights.values())[-1][0]
-        dense_head = type(last).__name__ == "Dense"
-        return [k for k, (layer, _) in weights.items() if not dense_head or layer is not last]
-    if callable(select):
-        return [key for key, (layer, _) in weights.items() if select(key, layer)]
-    names = set(select)
-    return [key for key in weights if key in names or key.rsplit("/", 1)[0] in names]
+        heads = _heads(wrapped, weights)
+        chosen = [key for key, (layer, *_) in weights.items() if layer not in heads]
+    elif callable(select):
+        chosen = [key for key, (layer, *_) in weights.items() if select(key, layer)]
+    else:
+        names = list(select)
+        missing = [n for n in names if not any(_is_under(key, n) for key in weights)]
+        if missing:
+            raise ValueError(
+                f"`select` names {missing}, which hold no prunable weight. Prunable "
+                f"weights of this model: {sorted(weights)}."
+            )
+        chosen = [key for key in weights if any(_is_under(key, n) for n in names)]
+    if not chosen:
+        raise ValueError(
+            "There is nothing to prune: no weight is both prunable and selected. "
+            f"Weights that TF-MOT prunes in this model: {sorted(weights) or 'none'}. "
+            "By default the classification head stays dense; "
+            "`select=[...]` names weights or layers to prune."
+        )
+    return chosen
+
+
+def _is_under(key, name):
+    return key == name or key.startswith(f"{name}/")
+
+
+def _heads(wrapped, weights):
+    """As `weights.head_layers`: the last layer, or those of several outputs."""
+    if len(wrapped.outputs) > 1:
+        outputs = [w for w in wrapped.layers if w.name in wrapped.output_names]
+        heads = [getattr(wrapper, "layer", None) for wrapper in outputs]
+    else:
+        heads = [layer for layer, *_ in weights.values()][-1:]
+    return [layer for layer in heads if type(layer).__name__ == "Dense"]

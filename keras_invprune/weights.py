@@ -7,9 +7,7 @@ is unique in nested models and the same before wrapping, after wrapping and
 after stripping.
 """
 
-from collections.abc import Callable
-from collections.abc import Iterable
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import keras
@@ -41,21 +39,20 @@ def sublayers(layer) -> Iterator[tuple[str, keras.layers.Layer]]:
         yield from ((child.name, child) for child in layer.layers)
         return
     for attribute, value in vars(layer).items():
-        name = attribute.lstrip("_")
-        if isinstance(value, keras.layers.Layer):
-            yield name, value
-        elif isinstance(value, list | tuple) and attribute != "_layers":
-            yield from (
-                (f"{name}_{index}", child)
-                for index, child in enumerate(value)
-                if isinstance(child, keras.layers.Layer)
-            )
-        elif isinstance(value, dict):
-            yield from (
-                (f"{name}_{key}", child)
-                for key, child in value.items()
-                if isinstance(child, keras.layers.Layer)
-            )
+        # In "_layers" Keras lists all of them again, in "_self_..." TensorFlow does.
+        if attribute != "_layers" and not attribute.startswith("_self_"):
+            yield from _layers_in(value, attribute.lstrip("_"))
+
+
+def _layers_in(value, name):
+    if isinstance(value, keras.layers.Layer):
+        yield name, value
+    elif isinstance(value, dict):
+        for key, child in value.items():
+            yield from _layers_in(child, f"{name}_{key}")
+    elif isinstance(value, list | tuple):
+        for index, child in enumerate(value):
+            yield from _layers_in(child, f"{name}_{index}")
 
 
 def walk(layer, path="", seen=None) -> Iterator[tuple[str, keras.layers.Layer]]:
@@ -78,22 +75,19 @@ def weights_by_key(model) -> dict[str, Weight]:
     Returns:
         ``{key: Weight(layer, variable)}`` in the order of the layers.
     """
-    # Children come after their parent: claiming from the leaves upwards gives
-    # each variable to the innermost layer that holds it.
-    owners = {}
-    for path, layer in walk(model):
-        for variable in layer.weights:
-            owners[id(variable)] = (path, layer, variable)
     found = {}
-    for path, layer, variable in owners.values():
-        key = f"{path}/{variable.name}" if path else variable.name
-        while key in found:
-            key += "'"
-        found[key] = Weight(layer, variable)
+    for path, layer in walk(model):
+        inner = {id(v) for _, child in sublayers(layer) for v in child.weights}
+        for variable in layer.weights:
+            if id(variable) not in inner:
+                key = f"{path}/{variable.name}" if path else variable.name
+                while key in found:
+                    key += "'"
+                found[key] = Weight(layer, variable)
     return found
 
 
-def prunable_weights(model, select: Select | Iterable[str] | None = None):
+def prunable_weights(model, select: Select | Iterable[str] | str | None = None):
     """The weights of `model` that `select` lets be pruned.
 
     Args:
@@ -101,7 +95,7 @@ def prunable_weights(model, select: Select | Iterable[str] | None = None):
         select: None for the default (every kernel of rank 2 and more whose name
             is one of `PRUNABLE_NAMES`, except those of the head: the last Dense
             layer before each output), a callable ``(key, layer) -> bool`` asked
-            for every kernel, depthwise kernel and embedding, or an iterable of
+            for every kernel, depthwise kernel and embedding, or one or several
             keys or layer paths (all that lies under them).
 
     Returns:
@@ -122,9 +116,10 @@ def prunable_weights(model, select: Select | Iterable[str] | None = None):
             if variable.name in PRUNABLE_NAMES and id(layer) not in heads
         }
     elif callable(select):
-        chosen = {key for key, weight in candidates.items() if select(key, weight.layer)}
+        chosen = {key for key, (layer, _) in candidates.items() if select(key, layer)}
     else:
-        chosen = _under(list(select), candidates)
+        names = [select] if isinstance(select, str) else select
+        chosen = _under(names, candidates)
     if not chosen:
         raise ValueError(
             "There is nothing to prune: no weight is both prunable and selected. "
@@ -144,7 +139,7 @@ def _can_be_masked(variable) -> bool:
     )
 
 
-def _under(names: list[str], candidates) -> set[str]:
+def _under(names, candidates) -> set[str]:
     chosen = set()
     for name in names:
         fitting = {k for k in candidates if k == name or k.startswith(f"{name}/")}
@@ -161,21 +156,28 @@ def head_layers(model) -> list[keras.layers.Layer]:
     """The layers that make the model's outputs: their kernels stay dense.
 
     For one output, the last layer with a kernel, if it is a Dense layer; for
-    several, every Dense layer whose output tensor is an output of the model.
+    several, each Dense layer that an output comes from, directly or through layers
+    without weights (an activation, a reshape).
     """
-    with_kernel = [
-        layer for _, layer in walk(model) if isinstance(layer, keras.layers.Dense)
-    ]
-    outputs = getattr(model, "outputs", None) or []
-    if len(outputs) > 1:
-        ids = {id(tensor) for tensor in outputs}
-        return [layer for layer in with_kernel if id(_output(layer)) in ids]
-    last = [layer for layer, v in weights_by_key(model).values() if _can_be_masked(v)]
-    return last[-1:] if last and isinstance(last[-1], keras.layers.Dense) else []
+    if is_graph(model) and len(model.outputs) > 1:
+        names = getattr(model, "output_names", ())
+        found = [_behind(model, name) for name in dict.fromkeys(names)]
+    else:
+        weights = weights_by_key(model).values()
+        found = [layer for layer, variable in weights if _can_be_masked(variable)][-1:]
+    return [layer for layer in found if isinstance(layer, keras.layers.Dense)]
 
 
-def _output(layer):
-    try:
-        return layer.output
-    except AttributeError:  # never called, or called more than once
-        return None
+def _behind(model, name):
+    """The first operation with weights, going back from the operation `name`."""
+    operations = {operation.name: operation for operation in model.operations}
+    operation = operations[name]
+    while not getattr(operation, "weights", None):
+        before = operation.input
+        if not isinstance(before, keras.KerasTensor):  # several inputs, or none
+            return None
+        (name,) = keras.Model(model.inputs, before).output_names
+        operation = operations[name]
+    if is_graph(operation):
+        return next(iter(head_layers(operation)), None)
+    return operation

@@ -4,13 +4,11 @@ Custom classes are registered, so that a fresh process that imports this file al
 can load what was saved.
 """
 
-from typing import Any
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
-from keras import layers
-from keras import ops
+from keras import layers, ops
 
 ROWS = 6
 CLASSES = 3
@@ -59,8 +57,7 @@ def head(**options):
 def classifier(x, *body, dtype="float32", **options):
     """A Sequential model of `body` and a head, for the inputs `x`."""
     inputs = keras.Input(x.shape[1:], dtype=dtype)
-    flat = [layers.Flatten()] if len(x.shape) > 2 else []
-    model = keras.Sequential([inputs, *body, *flat, head()])
+    model = keras.Sequential([inputs, *body, layers.Flatten(), head()])
     return Case(model, x, labels(), CLASSIFY, **options)
 
 
@@ -217,12 +214,13 @@ def batch_norm_and_dropout():
 
 @case
 def nested_with_one_name():
-    def block(size):
-        inputs = keras.Input((size,))
-        return keras.Model(inputs, layers.Dense(5, name="same")(inputs))
+    def block(name):
+        inputs = keras.Input((4,))
+        return keras.Model(inputs, layers.Dense(4, name="same")(inputs), name=name)
 
     inputs = keras.Input((4,))
-    return functional(inputs, head()(block(5)(block(4)(inputs))), floats(4))
+    x = block("second")(block("first")(inputs))
+    return functional(inputs, head()(x), floats(4))
 
 
 @case
@@ -242,7 +240,8 @@ def shared_by_nested_models():
 
     inputs = keras.Input((4,))
     x = block("left")(inputs) + block("right")(inputs)
-    return functional(inputs, head()(x), floats(4))
+    # Keras 3.15 makes two layers of `shared` when it loads this, and fails.
+    return functional(inputs, head()(x), floats(4), copy=False)
 
 
 @case
@@ -284,24 +283,28 @@ def operations():
 # Precision
 
 
+def in_float16(make):
+    """Calls `make` while Keras makes layers of mixed precision."""
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        return make()
+    finally:
+        keras.config.set_dtype_policy("float32")
+
+
 @case
 def mixed_float16():
-    layer_dtypes = {"dtype": "mixed_float16"}
-    inputs = keras.Input((4,))
-    x = layers.Dense(6, activation="relu", **layer_dtypes)(inputs)
-    outputs = head(**layer_dtypes)(x)
-    model = keras.Model(inputs, outputs)
-    model.dtype_policy = "mixed_float16"
-    return Case(model, floats(4), labels(), CLASSIFY)
+    return in_float16(dense)
 
 
 @case
 def mixed_float16_with_float32_head():
-    inputs = keras.Input((4,))
-    x = layers.Dense(6, activation="relu", dtype="mixed_float16")(inputs)
-    model = keras.Model(inputs, head(dtype="float32")(x))
-    model.dtype_policy = "mixed_float16"
-    return Case(model, floats(4), labels(), CLASSIFY)
+    def make():
+        inputs = keras.Input((4,))
+        x = layers.Dense(6, activation="relu")(inputs)
+        return functional(inputs, head(dtype="float32")(x), floats(4))
+
+    return in_float16(make)
 
 
 # Subclassed
@@ -378,11 +381,11 @@ def subclass_of_functional():
 
 
 class Unregistered(keras.Model):
-    """Cannot be rebuilt: its config does not know its argument."""
+    """Cannot be rebuilt: it has no config, because a layer is its argument."""
 
-    def __init__(self, units):
+    def __init__(self, body):
         super().__init__()
-        self.body = layers.Dense(units, activation="relu")
+        self.body = body
         self.head = head()
 
     def call(self, x):
@@ -391,6 +394,10 @@ class Unregistered(keras.Model):
 
 @case
 def unregistered():
-    model = Unregistered(5)
+    model = Unregistered(layers.Dense(5, name="body"))
     model(floats(4))
     return Case(model, floats(4), labels(), CLASSIFY, copy=False)
+
+
+# Kinds that Keras cannot load again: these are pruned with copy=False
+NOT_REBUILT = ["shared_by_nested_models", "unregistered"]

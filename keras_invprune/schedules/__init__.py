@@ -45,8 +45,9 @@ def final_sparsity(schedule) -> float | None:
     if isinstance(schedule, HoldBack):
         return final_sparsity(schedule.schedule)
     for name in ("sparsity", "final_sparsity", "target_sparsity"):
-        if hasattr(schedule, name):
-            return float(getattr(schedule, name))
+        value = getattr(schedule, name, None)
+        if isinstance(value, int | float):
+            return float(value)
     return None
 
 

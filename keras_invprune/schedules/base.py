@@ -29,10 +29,14 @@ def check_sparsity(sparsity, name="sparsity") -> float:
 
 
 def check_time(value, name):
-    """Returns `value`, a share of the training (float) or a number of steps (int)."""
-    if not isinstance(value, int | float) or value <= 0:
+    """Returns `value`, a share of the training (float) or a number of steps (int).
+
+    Raises:
+        ValueError: Negative, not a number, or a share of 1 or more.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
         raise ValueError(
-            f"`{name}` is a share of the training in (0, 1) (float) or a number of "
+            f"`{name}` is a share of the training in [0, 1) (float) or a number of "
             f"steps (int). Received: {name}={value!r}."
         )
     if isinstance(value, float) and value >= 1.0:
@@ -57,9 +61,12 @@ class Schedule(PruningSchedule):
         self.steps = steps
 
     def step_at(self, time) -> int:
-        """The first step after `time`, a share of the training or a step count."""
-        if isinstance(time, float):
+        """The first step after `time`, a share of the training or a step count.
+
+        `NEVER` for a share of a training whose length is unknown.
+        """
+        if isinstance(time, float) and time > 0:
             if self.steps is None:
                 return NEVER
             time = round(time * self.steps)
-        return self.origin + time + 1
+        return self.origin + int(time) + 1

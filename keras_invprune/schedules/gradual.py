@@ -16,7 +16,8 @@ class Gradual(Schedule):
         sparsity: Final sparsity s, in [0, 1).
         begin: t_0, a share of the training (float) or a number of steps (int).
         end: t_1, likewise.
-        updates: Number of mask updates, the last one at `end`.
+        updates: Number of mask updates, evenly spaced, the last one at `end`; fewer
+            if there are not as many steps.
 
     Source:
         Zhu & Gupta 2017 (1710.01878), eq. 1.
@@ -34,6 +35,19 @@ class Gradual(Schedule):
             raise ValueError(f"`updates` must be at least 1. Received: {updates!r}.")
         self.updates = updates
 
+    def start(self, step, steps):
+        """The training begins.
+
+        Raises:
+            ValueError: `begin`, in its unit, comes after `end`, in its own.
+        """
+        super().start(step, steps)
+        if self.step_at(self.begin) > self.step_at(self.end) and steps is not None:
+            raise ValueError(
+                f"`begin` must come before `end`. Received: begin={self.begin} and "
+                f"end={self.end} in a training of {steps} steps."
+            )
+
     def __call__(self, step):
         """Returns (step is one of the updates, s_t)."""
         begin, end = self.step_at(self.begin), self.step_at(self.end)
@@ -41,6 +55,7 @@ class Gradual(Schedule):
             return step == NEVER, self.sparsity
         turns = np.unique(np.linspace(begin, end, self.updates + 1).round()[1:])
         progress = np.clip((step - begin) / max(1, end - begin), 0.0, 1.0)
+        progress = np.where(step >= end, 1.0, progress)  # also where they coincide
         return np.isin(step, turns), self.sparsity * (1.0 - (1.0 - progress) ** 3)
 
     def get_config(self):

@@ -20,11 +20,22 @@ class HoldBack(PruningSchedule):
         monitor: The log to watch, e.g. ``"val_accuracy"``.
         tolerance: Largest accepted loss, in the metric's own unit.
         mode: "max" if higher is better, else "min".
+
+    Raises:
+        ValueError: An unknown `mode` or a negative `tolerance`.
+        TypeError: `schedule` cannot be called.
     """
 
     def __init__(self, schedule, monitor="val_accuracy", tolerance=0.01, mode="max"):
         if mode not in ("max", "min"):
             raise ValueError(f"`mode` must be 'max' or 'min'. Received: {mode!r}.")
+        if not tolerance >= 0:
+            raise ValueError(f"`tolerance` must be >= 0. Received: {tolerance!r}.")
+        if not callable(schedule):
+            raise TypeError(
+                "`schedule` must be a PruningSchedule, such as Gradual(sparsity). "
+                f"Received: {schedule!r}."
+            )
         self.schedule = schedule
         self.monitor = monitor
         self.tolerance = tolerance

@@ -4,15 +4,26 @@ from keras_invprune import tfmot
 from keras_invprune.identifiers import load_object
 from keras_invprune.identifiers import save_object
 
+ROLE = "plan.schedule"
+
 
 def save_schedule(schedule) -> dict:
-    """The config of any schedule.
-
-    TF-MOT nests its configs, and its own `from_config` cannot read them back.
-    """
-    if type(schedule).__module__.startswith("tensorflow_model_optimization"):
+    """The config of any schedule."""
+    if tfmot.is_own(schedule):
         return {"tfmot": type(schedule).__name__, **schedule.get_config()["config"]}
-    return save_object(schedule, "schedule")
+    saved = save_object(schedule, ROLE)
+    if _cannot_read_its_config(schedule):
+        saved["config"] = saved["config"]["config"]
+    return saved
+
+
+def _cannot_read_its_config(schedule) -> bool:
+    """Whether a config is nested as TF-MOT's are, whose `from_config` is not."""
+    if not isinstance(schedule, tfmot.PruningSchedule):
+        return False
+    inherited = tfmot.PruningSchedule.from_config.__func__
+    nested = schedule.get_config().keys() == {"class_name", "config"}
+    return nested and type(schedule).from_config.__func__ is inherited
 
 
 def load_schedule(config):
@@ -20,4 +31,4 @@ def load_schedule(config):
     if "tfmot" in config:
         config = dict(config)
         return getattr(tfmot.sparsity, config.pop("tfmot"))(**config)
-    return load_object(config, "schedule")
+    return load_object(config, ROLE)

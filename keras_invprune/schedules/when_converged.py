@@ -18,6 +18,9 @@ class WhenConverged(Schedule):
         patience: Number of epochs without a new minimum that mean convergence.
         min_delta: Least relative fall that counts as a new minimum.
         at_latest: When to prune all the same: share of the training or steps.
+
+    Raises:
+        ValueError: An argument out of range.
     """
 
     def __init__(
@@ -29,6 +32,10 @@ class WhenConverged(Schedule):
         at_latest=0.7,
     ):
         super().__init__(sparsity)
+        if not isinstance(patience, int) or patience < 1:
+            raise ValueError(f"`patience` must be at least 1. Received: {patience!r}.")
+        if not min_delta >= 0:
+            raise ValueError(f"`min_delta` must be >= 0. Received: {min_delta!r}.")
         self.monitor = monitor
         self.patience = patience
         self.min_delta = min_delta

@@ -6,7 +6,6 @@ from keras import ops
 from keras_invprune.views.checks import number
 from keras_invprune.views.draws import integers
 
-
 KEY_BITS = 31
 
 
@@ -40,11 +39,14 @@ def smallest(keys, count):
     Returns:
         bool of shape [rows, columns], with exactly `count` True in each row.
     """
-    threshold = ops.zeros_like(keys[:, :1])
-    for bit in reversed(range(KEY_BITS)):
-        higher = threshold + 2**bit
+
+    def set_bit(step, threshold):
+        higher = threshold + ops.left_shift(1, KEY_BITS - 1 - step)
         below = ops.sum(ops.cast(keys < higher, "int32"), axis=1, keepdims=True)
-        threshold = ops.where(below <= count, higher, threshold)
+        return ops.where(below <= count, higher, threshold)
+
+    # A loop, because XLA takes ten times as long to compile the steps written out.
+    threshold = ops.fori_loop(0, KEY_BITS, set_bit, ops.zeros_like(keys[:, :1]))
     return keys < threshold
 
 

@@ -1,0 +1,607 @@
+import contextlib
+import errno
+import gzip
+import json
+import os
+import subprocess
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from ai_edge_litert.interpreter import Interpreter
+
+from keras_invprune import litert
+from keras_invprune.export import ExportError, export
+
+
+def rows(*shape):
+    return np.random.default_rng(1).normal(size=shape).astype("float32")
+
+
+def block_sparse(kernel, sparsity, block=1):
+    """Zeros in runs of `block` along the inputs."""
+    inputs, outputs = kernel.shape
+    kept = np.random.default_rng(2).random((inputs // block, outputs)) >= sparsity
+    return kernel.numpy() * np.repeat(kept, block, axis=0)
+
+
+def dense_model(sparsity=0.9, block=1, width=256):
+    model = keras.Sequential(
+        [
+            keras.Input((width,), name="features"),
+            keras.layers.Dense(width, activation="relu", bias_initializer="normal"),
+            keras.layers.Dense(4),
+        ]
+    )
+    kernel = model.layers[0].kernel
+    kernel.assign(block_sparse(kernel, sparsity, block))
+    return model
+
+
+def tiny_model():
+    return keras.Sequential([keras.Input((3,), name="x"), keras.layers.Dense(2)])
+
+
+def run_tflite(path, **inputs):
+    return Interpreter(str(path)).get_signature_runner("serving_default")(**inputs)
+
+
+def files_in(folder):
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Where to export to; whatever happens, nothing else may lie beside it."""
+    parent = tmp_path / "models"
+    parent.mkdir()
+    yield parent / "mine"
+    assert [path.name for path in parent.iterdir()] in ([], ["mine"])
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """A model with nine tenths zeros, its folder, and the report."""
+    model, folder = dense_model(), tmp_path_factory.mktemp("exported") / "mine"
+    before = [weight.numpy() for weight in model.weights]
+    report = export(model, folder)
+    for weight, value in zip(model.weights, before, strict=True):
+        np.testing.assert_array_equal(weight.numpy(), value)
+    return model, folder, report
+
+
+def test_each_file_computes_what_the_model_computes(exported):
+    model, folder, report = exported
+    x = rows(50, 256)
+    expected = model.predict(x, verbose=0)
+    loaded = keras.saving.load_model(folder / "model.keras")
+    np.testing.assert_allclose(loaded.predict(x, verbose=0), expected, atol=1e-5)
+    saved = tf.saved_model.load(str(folder / "saved_model"))
+    np.testing.assert_allclose(saved.serve(x), expected, atol=1e-5)
+    lite = run_tflite(folder / "model.tflite", features=x)["output_0"]
+    np.testing.assert_allclose(lite, expected, atol=1e-5)
+    assert {path.name for path in folder.iterdir()} == {*report["files"], "report.json"}
+
+
+def test_the_report(exported):
+    model, folder, report = exported
+    assert json.loads((folder / "report.json").read_text()) == report
+    assert report["schema"] == "keras_invprune/export/1"
+    assert report["inputs"] == "random"
+    assert report["accuracy"] is None
+
+    kernels = [layer.kernel.numpy() for layer in model.layers]
+    zeros = int(sum((kernel == 0).sum() for kernel in kernels))
+    total = 256 * 256 + 256 * 4
+    expected = {"total": total, "zeros": zeros, "sparsity": zeros / total}
+    assert report["weights"] == expected
+
+    for name, entry in report["files"].items():
+        path = folder / name
+        contents = files_in(path).values() if path.is_dir() else [path.read_bytes()]
+        assert entry["bytes"] == sum(map(len, contents))
+        assert entry["gzip_bytes"] == sum(len(gzip.compress(c, 6)) for c in contents)
+        assert 0 <= entry["max_abs_error"] < 1e-4
+    lite = report["files"]["model.tflite"]
+    assert 0 <= lite["max_abs_error_without_delegate"] < 1e-4
+    assert report["versions"]["ai-edge-litert"] == version("ai-edge-litert")
+
+
+def test_zeros_are_not_stored(exported):
+    entry = exported[2]["files"]["model.tflite"]
+    assert entry["sparse"] is True
+    assert entry["dense_bytes"] > 256 * 256 * 4
+    assert entry["bytes"] < entry["dense_bytes"] / 4
+
+
+@pytest.mark.parametrize(
+    ("sparsity", "options"),
+    [
+        (0.2, ("sparsity",)),
+        (0.4, ("sparsity", "int8")),  # an index takes as much room as a weight
+        (0.9, ()),
+    ],
+)
+def test_zeros_are_stored_where_that_is_smaller_or_asked_for(folder, sparsity, options):
+    model = dense_model(sparsity)
+    report = export(model, folder, formats=("tflite",), tflite_options=options)
+    entry = report["files"]["model.tflite"]
+    assert entry["sparse"] is False
+    assert entry["bytes"] == entry["dense_bytes"]
+
+
+@pytest.mark.parametrize(("option", "bytes_per_weight"), [("float16", 2), ("int8", 1)])
+def test_number_formats(folder, option, bytes_per_weight):
+    model = dense_model()
+    entry = export(model, folder, formats=("tflite",), tflite_options=(option,))
+    entry = entry["files"]["model.tflite"]
+    assert entry["bytes"] == pytest.approx(256 * 260 * bytes_per_weight, rel=0.15)
+    # Rounding shows, and is allowed for.
+    assert 1e-6 < entry["max_abs_error"] < 0.1
+
+
+@pytest.mark.parametrize(
+    ("block", "option", "symptom", "without_delegate"),
+    [(4, "float16", "off by nan", np.nan), (16, "int8", "off by", 0)],
+)
+def test_sparse_weights_that_litert_computes_wrongly_are_refused(
+    folder, tmp_path, block, option, symptom, without_delegate
+):
+    model, x = dense_model(0.9, block, width=512), rows(32, 512)
+    options = ("sparsity", option)
+    model.export(tmp_path / "saved", verbose=False)
+    content, _ = litert.convert(tmp_path / "saved", options)
+
+    def difference(delegate):
+        outputs = litert.runtime(content, delegate=delegate)({"features": x})
+        return np.abs(outputs["output_0"] - model.predict(x, verbose=0)).max()
+
+    if difference(delegate=True) < 0.1:
+        pytest.skip(f"LiteRT {version('ai-edge-litert')} computes it right")
+    np.testing.assert_allclose(difference(delegate=False), without_delegate, atol=0.1)
+    message = f"LiteRT with default delegate: output 'output_0' is {symptom}"
+    with pytest.raises(ExportError, match=f"model.tflite is refused.*{message}.*help"):
+        export(model, folder, formats=("tflite",), tflite_options=options)
+    assert not folder.exists()
+
+
+def test_a_network_with_convolutions_trained_and_given_data(folder):
+    x = rows(300, 8, 8, 1)
+    y = (x.mean(axis=(1, 2, 3)) > 0).astype(int)
+    model = keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            keras.layers.Conv2D(4, 3),
+            keras.layers.BatchNormalization(),
+            keras.layers.ReLU(),
+            keras.layers.Flatten(),
+            keras.layers.Dropout(0.5),
+            keras.layers.Dense(2, activation="softmax"),
+        ]
+    )
+    model.compile("adam", "sparse_categorical_crossentropy")
+    model.fit(x, y, epochs=2, verbose=0)
+    report = export(model, folder, data=(x, y), tflite_options=())
+    assert report["inputs"] == "given"
+    # Of all 300 rows, though 256 are compared.
+    predicted = model.predict(x, verbose=0).argmax(axis=1)
+    assert report["accuracy"] == np.mean(predicted == y)
+    assert model.optimizer is not None
+
+
+@pytest.mark.parametrize(
+    ("y", "accuracy"),
+    [
+        (np.array([[0], [1]] * 5), 0.5),
+        (np.array([0.3, 0.7] * 5), None),  # a regression
+    ],
+)
+def test_one_output(folder, y, accuracy):
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1, "sigmoid")])
+    x = rows(10, 3)
+    model.layers[0].bias.assign([100.0])  # always class 1
+    report = export(model, folder, data=(x, y), formats=("keras",))
+    assert report["accuracy"] == accuracy
+
+
+def two_inputs_and_many_outputs():
+    # Neither names nor outputs come in the order of the alphabet; a swap of any two
+    # would go unnoticed by their shapes.
+    b, a = keras.Input((4,), name="b"), keras.Input((4,), name="a")
+    joined = keras.layers.Concatenate()([b, a])
+    outputs = [
+        keras.layers.Dense(2, bias_initializer=keras.initializers.Constant(i))(joined)
+        for i in range(12)
+    ]
+    return keras.Model([b, a], outputs)
+
+
+def test_several_inputs_and_outputs_are_matched_by_name(folder):
+    model = two_inputs_and_many_outputs()
+    b, a = rows(9, 4), 10 + rows(9, 4)
+    export(model, folder, data={"a": a, "b": b}, formats=("keras",))
+    export(model, folder, data=[b, a], formats=("tflite",), tflite_options=())
+    expected = model.predict([b, a], verbose=0)
+    found = run_tflite(folder / "model.tflite", a=a, b=b)
+    assert set(found) == {f"output_{i}" for i in range(12)}
+    for i, output in enumerate(expected):
+        np.testing.assert_allclose(found[f"output_{i}"], output, atol=1e-4)
+
+
+@keras.saving.register_keras_serializable("test_export")
+class DictModel(keras.Model):
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.dense = keras.layers.Dense(3)
+
+    def call(self, inputs):
+        right = self.dense(inputs["right"])
+        return {"z": right, "a": self.dense(inputs["left"]) - 5.0}
+
+
+def test_a_subclassed_model_with_dicts(folder):
+    model = DictModel()
+    left, right = 10 + rows(9, 4), rows(9, 4)
+    data = {"right": right, "left": left}
+    expected = model(data)
+    export(model, folder, data=data, tflite_options=())
+    found = run_tflite(folder / "model.tflite", input_left=left, input_right=right)
+    for name in ("a", "z"):
+        np.testing.assert_allclose(found[name], expected[name], atol=1e-4)
+
+
+def test_integers_stay_inside_the_vocabulary(folder):
+    layers = [keras.layers.Embedding(2, 3), keras.layers.Flatten()]
+    model = keras.Sequential([keras.Input((5,), dtype="int32"), *layers])
+    report = export(model, folder, formats=("saved_model",))
+    assert report["weights"]["total"] == 2 * 3
+
+
+def test_axes_of_unknown_length_need_data(folder):
+    layers = [keras.layers.Conv1D(4, 3), keras.layers.GlobalMaxPooling1D()]
+    model, x = keras.Sequential([keras.Input((None, 2)), *layers]), rows(40, 7, 2)
+    with pytest.raises(ValueError, match="no random inputs.*Pass real ones: `data=x`"):
+        export(model, folder)
+    report = export(model, folder, data=x, formats=("tflite",), tflite_options=())
+    assert report["files"]["model.tflite"]["max_abs_error"] < 1e-5
+
+
+def test_recurrent_layers_need_unrolling_for_tflite(folder):
+    model = keras.Sequential([keras.Input((5, 3)), keras.layers.LSTM(4)])
+    message = r'converter: .tf.TensorList.*`unroll=True`.*\("keras", "saved_model"\)'
+    with pytest.raises(ExportError, match=message):
+        export(model, folder)
+    assert not folder.exists()
+    model = keras.Sequential([keras.Input((3, 3)), keras.layers.LSTM(4, unroll=True)])
+    report = export(model, folder, formats=("tflite",), tflite_options=())
+    assert report["weights"]["total"] == 3 * 16 + 4 * 16
+
+
+class Unregistered(keras.layers.Layer):
+    def call(self, inputs):
+        return 2 * inputs
+
+
+def test_a_file_that_cannot_be_loaded_again_is_refused(folder):
+    model = keras.Sequential([keras.Input((3,)), Unregistered()])
+    with pytest.raises(ExportError, match="(?s)model.keras.*register_keras_serial"):
+        export(model, folder, formats=("keras",))
+    assert not folder.exists()
+
+
+@keras.saving.register_keras_serializable("test_export")
+class Forgetful(keras.layers.Layer):
+    """Loses its factor when it is saved."""
+
+    def __init__(self, factor=1.0, **kwargs):
+        super().__init__(**kwargs)
+        self.factor = factor
+
+    def call(self, inputs):
+        return self.factor * inputs
+
+    def get_config(self):
+        return super().get_config()
+
+
+def test_a_file_that_computes_something_else_is_refused(folder):
+    model = keras.Sequential([keras.Input((3,)), Forgetful(1.001)])
+    message = r"model.keras is refused.*'output_0' is off by 0\.00\d+, allowed 0\.000"
+    with pytest.raises(ExportError, match=message):
+        export(model, folder, formats=("keras",))
+    report = export(model, folder, formats=("keras",), tolerance=0.01)
+    assert 1e-4 < report["files"]["model.keras"]["max_abs_error"] < 0.01
+
+
+def test_the_tolerance_grows_with_the_outputs(folder):
+    model = keras.Sequential([keras.Input((3,)), Forgetful(1.001)])
+    arguments = {"data": np.full((5, 3), 1e3), "formats": ("keras",)}  # off by 1
+    with pytest.raises(ExportError, match="off by 1, allowed 0.5"):
+        export(model, folder, **arguments, tolerance=5e-4)
+    export(model, folder, **arguments, tolerance=2e-3)
+
+
+def test_an_earlier_export_is_replaced(folder):
+    export(tiny_model(), folder, tflite_options=())
+    model = tiny_model()
+    export(model, folder, formats=("keras",))
+    assert {path.name for path in folder.iterdir()} == {"model.keras", "report.json"}
+    loaded = keras.saving.load_model(folder / "model.keras")
+    expected = model.layers[0].kernel.numpy()
+    np.testing.assert_array_equal(loaded.layers[0].kernel.numpy(), expected)
+
+
+def test_an_empty_folder_is_used_and_parents_are_made(folder):
+    folder.mkdir()
+    export(tiny_model(), folder, formats=("keras",))
+    export(tiny_model(), folder.parent.parent / "a" / "b", formats=("keras",))
+    assert (folder.parent.parent / "a" / "b" / "model.keras").exists()
+
+
+def test_a_refused_export_leaves_no_parents(folder):
+    model = keras.Sequential([keras.Input((3,)), Unregistered()])
+    with pytest.raises(ExportError):
+        export(model, folder / "a" / "b")
+    assert not folder.exists()
+
+
+def add_a_file(folder):
+    (folder / "notes.txt").write_text("mine")
+
+
+def add_a_file_inside(folder):
+    (folder / "saved_model" / "assets" / "vocabulary.txt").write_text("mine")
+
+
+def add_a_folder(folder):
+    (folder / "mine").mkdir()
+
+
+def change_a_file(folder):
+    (folder / "model.keras").write_text("mine")
+
+
+def replace_the_report(folder):
+    (folder / "report.json").write_text('["mine"]')
+
+
+def drop_the_report(folder):
+    (folder / "report.json").unlink()
+
+
+@pytest.mark.parametrize(
+    "touch",
+    [
+        add_a_file,
+        add_a_file_inside,
+        add_a_folder,
+        change_a_file,
+        replace_the_report,
+        drop_the_report,
+    ],
+)
+def test_a_folder_with_anything_else_in_it_is_left_alone(folder, touch):
+    export(tiny_model(), folder, formats=("keras", "saved_model"))
+    touch(folder)
+    before = files_in(folder)
+    with pytest.raises(
+        FileExistsError, match="(?s)no export wrote.*choose another folder"
+    ):
+        export(tiny_model(), folder, formats=("keras",))
+    assert files_in(folder) == before
+
+
+def test_a_file_that_appears_in_the_meantime_is_kept(folder, monkeypatch):
+    export(tiny_model(), folder, formats=("keras",))
+    convert = litert.convert
+
+    def slow_convert(*arguments):
+        add_a_file(folder)
+        return convert(*arguments)
+
+    monkeypatch.setattr(litert, "convert", slow_convert)
+    with pytest.raises(FileExistsError, match="notes.txt"):
+        export(tiny_model(), folder)
+    assert set(files_in(folder)) == {"model.keras", "report.json", "notes.txt"}
+
+
+def test_a_path_that_is_a_file(folder):
+    folder.write_text("mine")
+    with pytest.raises(NotADirectoryError, match="`folder` must be no file"):
+        export(tiny_model(), folder, formats=("keras",))
+    with pytest.raises(NotADirectoryError, match="choose another folder"):
+        export(tiny_model(), folder / "below", formats=("keras",))
+    assert folder.read_text() == "mine"
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs Linux's /proc")
+def test_a_parent_that_cannot_be_written():
+    with pytest.raises(
+        OSError, match="/proc/mine is not written.*choose another folder"
+    ):
+        export(tiny_model(), "/proc/mine", formats=("keras",))
+
+
+def fail(error):
+    def raising(*args, **kwargs):
+        raise error
+
+    return raising
+
+
+DISK_FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "file"),
+    [
+        (tempfile, "mkdtemp", "keras"),
+        (keras.Model, "save", "keras"),
+        (keras.Model, "export", "saved_model"),
+        (Path, "write_bytes", "tflite"),
+        (Path, "write_text", "keras"),  # the report
+        (os, "replace", "keras"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [(DISK_FULL, "mine is not written: No space"), (KeyboardInterrupt(), None)],
+    ids=["full", "ctrl-C"],
+)
+def test_an_export_cut_short_leaves_the_earlier_one(
+    folder, monkeypatch, owner, name, file, error, message
+):
+    export(tiny_model(), folder, formats=("keras",))
+    before = files_in(folder)
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, fail(error))
+        with pytest.raises(type(error), match=message):
+            export(tiny_model(), folder, formats=(file,), tflite_options=())
+    assert files_in(folder) == before
+
+
+def test_ctrl_c_between_the_two_renames(folder, monkeypatch):
+    export(tiny_model(), folder, formats=("keras",))
+    before = files_in(folder)
+    replace, calls = os.replace, []
+
+    def second_fails(*paths):
+        calls.append(paths)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        replace(*paths)
+
+    monkeypatch.setattr(os, "replace", second_fails)
+    with pytest.raises(KeyboardInterrupt):
+        export(tiny_model(), folder, formats=("keras",))
+    assert files_in(folder) == before
+
+
+@contextlib.contextmanager
+def small_disk(path, kilobytes):
+    path.mkdir(exist_ok=True)
+    options = ["-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", str(path)]
+    try:
+        done = subprocess.run(["mount", *options], capture_output=True, text=True)
+    except FileNotFoundError:
+        pytest.skip("there is no mount command")
+    if done.returncode:
+        pytest.skip(f"a small disk cannot be mounted: {done.stderr.strip()}")
+    try:
+        yield path
+    finally:
+        subprocess.run(["umount", str(path)], check=True)
+
+
+# model.keras takes 282 kB, saved_model 275 kB and model.tflite 42 kB.
+@pytest.mark.parametrize(
+    ("kilobytes", "formats"),
+    [
+        (100, ("keras",)),
+        (100, ("saved_model",)),
+        (320, ("saved_model", "tflite")),
+        (380, ("keras", "saved_model")),
+    ],
+)
+def test_a_disk_that_is_really_full(tmp_path, kilobytes, formats):
+    with small_disk(tmp_path / "disk", kilobytes) as disk:
+        export(tiny_model(), disk / "mine", formats=("keras",))
+        before = files_in(disk)
+        with pytest.raises(
+            OSError, match="No space left on device. Make room"
+        ) as caught:
+            export(dense_model(), disk / "mine", formats=formats)
+        assert caught.value.errno == errno.ENOSPC
+        assert files_in(disk) == before
+        assert [path.name for path in disk.iterdir()] == ["mine"]
+
+
+def test_it_is_quiet_and_leaves_no_temporary_files(
+    folder, tmp_path, monkeypatch, capfd
+):
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    export(tiny_model(), folder)
+    assert list(temporary.iterdir()) == []
+    assert capfd.readouterr().out == ""
+
+
+def test_the_same_model_can_be_exported_twice(folder):
+    model, arguments = tiny_model(), {"formats": ("tflite",), "tflite_options": ()}
+    first = export(model, folder, **arguments)
+    assert export(model, folder, **arguments) == first
+
+
+def test_a_relative_path(folder, monkeypatch):
+    monkeypatch.chdir(folder.parent)
+    export(tiny_model(), "mine", formats=("keras",))
+    assert (folder / "model.keras").exists()
+
+
+def test_a_model_under_masks_is_sent_to_strip_pruning(folder):
+    model = tiny_model()
+    model.is_pruning_wrapper = True
+    with pytest.raises(ValueError, match=r"kip.export\(kip.strip_pruning\(model\)"):
+        export(model, folder)
+
+
+def test_a_tf_keras_model(folder):
+    tf_keras = pytest.importorskip("tf_keras")
+    model = tf_keras.Sequential([tf_keras.layers.Dense(2, input_shape=(3,))])
+    with pytest.raises(TypeError, match="must be a Keras 3 model.*Received: tf_keras"):
+        export(model, folder)
+
+
+def test_a_model_that_gives_nan(folder):
+    model = tiny_model()
+    model.layers[0].bias.assign([np.nan, 0])
+    with pytest.raises(ValueError, match="The Keras model gives NaN"):
+        export(model, folder)
+
+
+X = np.zeros((5, 3))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"model": "model.keras"}, TypeError, "Received: builtins.str"),
+        ({"model": keras.layers.Dense(2)}, TypeError, "must be a Keras 3 model"),
+        (
+            {"model": keras.Sequential([keras.layers.Dense(2)])},
+            ValueError,
+            "no input shape yet. Call it once",
+        ),
+        ({"model": DictModel()}, ValueError, "no input shape yet. Call it once"),
+        ({"formats": ()}, ValueError, "must name some of"),
+        ({"formats": "tflite"}, ValueError, "Received: formats='tflite'"),
+        ({"formats": ("onnx",)}, ValueError, "Received: formats=\\('onnx',\\)"),
+        ({"tflite_options": "sparsity"}, ValueError, "must be a tuple"),
+        ({"tflite_options": ("int4",)}, ValueError, "'int4'"),
+        ({"tflite_options": ("int8", "float16")}, ValueError, "must not have both"),
+        ({"tolerance": -1}, ValueError, "Received: -1"),
+        ({"tolerance": np.inf}, ValueError, "finite"),
+        ({"data": (X, X, X)}, ValueError, "a tuple of 3"),
+        ({"data": (X, [0, 1])}, ValueError, "5 rows of x, but 2 labels"),
+        ({"data": X[:0]}, ValueError, "number of rows"),
+        ({"data": X + np.nan}, ValueError, "NaN or inf"),
+        ({"data": [X, X]}, ValueError, "Received: 2 with"),
+        ({"data": {"z": X}}, ValueError, r"must have the inputs \['x'\]"),
+        ({"data": [[0.0, 1.0, 2.0]]}, ValueError, "Received: 3 with"),
+    ],
+)
+def test_what_does_not_fit_is_named(folder, arguments, error, message):
+    usual = {"model": tiny_model()}
+    with pytest.raises(error, match=message):
+        export(**(usual | {"folder": folder} | arguments))
+    assert not folder.exists()

@@ -1,0 +1,134 @@
+"""Pairs, defaults and the checks of what was given as views."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_invprune import views
+
+IMAGES = np.random.default_rng(0).random((4, 8, 8, 1), dtype="float32")
+ROWS = np.random.default_rng(0).random((4, 6), dtype="float32")
+
+
+def test_one_view_is_drawn_twice():
+    first, second = views.positive_pair(views.images(seed=1), IMAGES)
+    view = views.images(seed=1)
+    np.testing.assert_array_equal(first, view(IMAGES))
+    np.testing.assert_array_equal(second, view(IMAGES))
+    assert not np.array_equal(first, second)
+
+
+def test_a_pair_is_applied_side_by_side():
+    first, second = views.positive_pair((lambda x: x + 1, lambda x: 2 * x), ROWS)
+    np.testing.assert_array_equal(first, ROWS + 1)
+    np.testing.assert_array_equal(second, 2 * ROWS)
+
+
+def test_none_stands_for_the_input_itself():
+    first, second = views.positive_pair((None, views.ScarfCorruption(1.0)), ROWS)
+    assert first is ROWS
+    assert not np.array_equal(second, ROWS)
+    first, second = views.positive_pair([lambda x: -x, None], ROWS)
+    np.testing.assert_array_equal(first, -ROWS)
+    assert second is ROWS
+
+
+def test_a_callable_may_take_any_structure():
+    x = {"a": ROWS, "b": IMAGES}
+    first, second = views.positive_pair(lambda x: {**x, "a": x["a"] + 1}, x)
+    np.testing.assert_array_equal(first["a"], ROWS + 1)
+    assert second["b"] is IMAGES
+
+
+@pytest.mark.parametrize("wrap", [list, tuple, lambda inputs: inputs[0]])
+def test_defaults_follow_the_rank(wrap):
+    inputs = wrap([keras.Input((8, 8, 1))])
+    assert [type(layer) for layer in views.default_views(inputs).layers] == [
+        views.RandomResizedCrop,
+        views.RandomShift,
+        views.RandomScale,
+        views.RandomRotation,
+    ]
+    first, second = views.default_views(wrap([keras.Input((6,))]))
+    assert first is None
+    assert isinstance(second, views.ScarfCorruption)
+    assert (second.rate, second.reference) == (0.5, None)
+
+
+@pytest.mark.parametrize("shape", [(8, 8, 1), (6,)])
+def test_defaults_pass_their_own_check_and_make_pairs(shape):
+    inputs = [keras.Input(shape)]
+    chosen = views.default_views(inputs)
+    views.check_views(chosen, inputs)
+    x = IMAGES if len(shape) == 3 else ROWS
+    first, second = views.positive_pair(chosen, x)
+    assert first.shape == second.shape == x.shape
+
+
+def named(shape, name, dtype="float32"):
+    return keras.Input(shape, name=name, dtype=dtype)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "found"),
+    [
+        (
+            [named((3,), "a"), named((4,), "b")],
+            r"2 inputs in a list: 'a' \(None, 3\) float32, 'b' \(None, 4\) float32",
+        ),
+        ({"a": named((3,), "a")}, r"1 input in a dict: 'a' \(None, 3\) float32"),
+        ([named((20, 3), "series")], r"1 input: 'series' \(None, 20, 3\) float32"),
+        ([named((20,), "tokens", "int32")], r"'tokens' \(None, 20\) int32"),
+        ([named((8, 8, 3), "pixels", "uint8")], r"\(None, 8, 8, 3\) uint8"),
+        ([], "0 inputs"),
+    ],
+)
+def test_no_defaults_for_other_inputs(inputs, found):
+    with pytest.raises(ValueError, match=f"(?s){found}.*Pass `views=`: a callable"):
+        views.default_views(inputs)
+
+
+IMAGE_VIEWS = [
+    views.RandomShift(name="image_view"),
+    views.images(),
+    views.natural_images(),
+    keras.Sequential([keras.layers.Rescaling(2.0), views.RandomFlip()]),
+    keras.layers.Pipeline([keras.layers.Pipeline([views.RandomScale()])]),
+    (None, views.RandomResizedCrop()),
+]
+
+
+@pytest.mark.parametrize("given", IMAGE_VIEWS)
+def test_image_views_need_one_input_of_rank_4(given):
+    views.check_views(given, [keras.Input((8, 8, 3))])
+    for inputs in (
+        [keras.Input((6,))],
+        [keras.Input((8, 8, 3)), keras.Input((8, 8, 3))],
+        {"image": keras.Input((8, 8, 3))},
+    ):
+        with pytest.raises(ValueError, match="one input of rank 4.*Pass `views=`"):
+            views.check_views(given, inputs)
+
+
+def test_row_views_need_one_input_of_rank_2():
+    views.check_views((None, views.ScarfCorruption()), [keras.Input((6,))])
+    with pytest.raises(ValueError, match=r"'scarf' .*rank 2.*\(None, 8, 8, 3\)"):
+        views.check_views(views.ScarfCorruption(name="scarf"), keras.Input((8, 8, 3)))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [lambda x: x, keras.layers.GaussianNoise(0.1), (np.flip, None), [np.flip, np.copy]],
+)
+def test_views_of_the_user_are_trusted_with_any_inputs(given):
+    views.check_views(given, [keras.Input((6,)), keras.Input((8, 8, 3))])
+
+
+@pytest.mark.parametrize(
+    "given", [None, "images", 3, (None, None), (np.flip,), (np.flip, "images")]
+)
+def test_what_cannot_be_called_is_refused(given):
+    with pytest.raises(TypeError, match="`views` must be a callable or a pair"):
+        views.check_views(given, [keras.Input((6,))])
+    with pytest.raises(TypeError, match="`views` must be a callable or a pair"):
+        views.positive_pair(given, ROWS)
