@@ -1,6 +1,6 @@
 """The five lines, on scikit-learn's handwritten digits. Runs in about a minute.
 
-    python examples/quickstart.py [folder for the exported files]
+python examples/quickstart.py [folder for the exported files]
 """
 
 import sys
@@ -30,4 +30,6 @@ report = kip.export(final, folder, data=(data.x_test, data.y_test))
 
 print(f"test accuracy {report['accuracy']:.4f}, zeros {pruned.sparsity:.1%}")
 for name, file in report["files"].items():
-    print(f"{name:12} {file['bytes']:>8,} bytes, differs by {file['max_abs_error']:.1e}")
+    print(
+        f"{name:12} {file['bytes']:>8,} bytes, differs by {file['max_abs_error']:.1e}"
+    )

@@ -2,22 +2,21 @@
 
 __version__ = "0.1.0"
 
-from keras_invprune import allocation
-from keras_invprune import callbacks
-from keras_invprune import objectives
-from keras_invprune import patterns
-from keras_invprune import schedules
-from keras_invprune import scores
-from keras_invprune import views
+from keras_invprune import (
+    allocation,
+    callbacks,
+    objectives,
+    patterns,
+    schedules,
+    scores,
+    views,
+)
 from keras_invprune.consistency import consistency
-from keras_invprune.export import ExportError
-from keras_invprune.export import export
+from keras_invprune.export import ExportError, export
 from keras_invprune.masked import Masked
 from keras_invprune.model import PrunedModel
 from keras_invprune.objectives import Invariance
-from keras_invprune.pruning import prune
-from keras_invprune.pruning import prune_for_invariance
-from keras_invprune.pruning import strip_pruning
+from keras_invprune.pruning import prune, prune_for_invariance, strip_pruning
 
 __all__ = [
     "ExportError",

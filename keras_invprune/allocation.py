@@ -6,6 +6,7 @@ An allocation is any callable `(scores, sparsity) -> masks` from {key: scores} t
 
 from collections.abc import Callable
 
+import keras
 import numpy as np
 
 from keras_invprune.identifiers import resolve
@@ -14,6 +15,7 @@ from keras_invprune.selection import Masks, Scores, keep_count, keep_largest
 Allocation = Callable[[Scores, float], Masks]
 
 
+@keras.saving.register_keras_serializable(package="keras_invprune")
 def global_topk(scores: Scores, sparsity: float) -> Masks:
     """One ranking over all tensors: the largest scores stay, wherever they are.
 
@@ -32,6 +34,7 @@ def global_topk(scores: Scores, sparsity: float) -> Masks:
     return keep_largest(scores, keep_count(size, sparsity, dtype))
 
 
+@keras.saving.register_keras_serializable(package="keras_invprune")
 def uniform(scores: Scores, sparsity: float) -> Masks:
     """The same sparsity in each tensor, with TF-MOT's rounding.
 

@@ -126,7 +126,9 @@ def due_steps(schedule, first, last) -> dict[int, float]:
         answers = [schedule(step) for step in steps]
         should = np.array([bool(a[0]) for a in answers])
         sparsity = np.array([float(a[1]) for a in answers])
-    return {int(s): float(v) for s, v in zip(steps[should], sparsity[should], strict=True)}
+    return {
+        int(s): float(v) for s, v in zip(steps[should], sparsity[should], strict=True)
+    }
 
 
 class AfterPruning(keras.callbacks.Callback):
@@ -212,33 +214,6 @@ class AfterPruning(keras.callbacks.Callback):
             self.callback.on_epoch_begin(0)
 
 
-def check_callbacks(callbacks):
-    """Refuses or warns of callbacks that would act on the search by accident.
-
-    Raises:
-        ValueError: A LearningRateScheduler that is not gated.
-    """
-    for callback in callbacks:
-        if isinstance(callback, keras.callbacks.LearningRateScheduler):
-            raise ValueError(
-                "A LearningRateScheduler counts the epochs of the whole fit, so it "
-                "would not start again when the weights are rewound. Give the "
-                "optimizer a keras.optimizers.schedules object (it starts again by "
-                "itself), or wrap the callback: AfterPruning(LearningRateScheduler("
-                "...)) runs it on fine-tuning, epochs counted from pruning."
-            )
-        stops = isinstance(callback, keras.callbacks.EarlyStopping)
-        saves_best = getattr(callback, "save_best_only", False)
-        if stops or saves_best:
-            name = type(callback).__name__
-            warnings.warn(
-                f"{name} also acts on the search, before pruning: it may "
-                f"{'stop the training' if stops else 'keep the unpruned network'} "
-                f"there. Wrap it: AfterPruning({name}(...)).",
-                stacklevel=3,
-            )
-
-
 def with_pruning_first(callbacks) -> list:
     """The callbacks of a fit, the `PruningCallback` first, added if missing."""
     if callbacks is None:
@@ -249,7 +224,6 @@ def with_pruning_first(callbacks) -> list:
         raise TypeError(
             "Pass `callbacks` as a list: `fit` puts the PruningCallback first."
         )
-    check_callbacks(callbacks)
     pruning = [c for c in callbacks if isinstance(c, PruningCallback)]
     others = [c for c in callbacks if not isinstance(c, PruningCallback)]
     return (pruning or [PruningCallback()]) + others

@@ -62,7 +62,7 @@ def _after_layer(model, path) -> Embedder:
             f"`embedding` names no layer of this model. Received: {path!r}. "
             f"Layers: {_candidates(model)}."
         )
-    layer = layers[path]
+    layer = _last_layer(layers[path], path)
 
     def embed(inputs, training=None):
         seen = []
@@ -85,6 +85,23 @@ def _after_layer(model, path) -> Embedder:
         return result, _flat(seen[-1])
 
     return embed
+
+
+def _last_layer(layer, path):
+    """`layer`, or of an inner model, which takes no regularizer, the layer it ends in."""
+    while is_graph(layer):
+        if isinstance(layer, keras.Sequential):
+            layer = layer.layers[-1]
+        else:
+            operations = {operation.name: operation for operation in layer.operations}
+            layer = operations[layer.output_names[0]]
+    if not isinstance(layer, keras.layers.Layer):
+        raise ValueError(
+            f"`embedding` names a model that ends in an operation, {layer.name!r}, "
+            f"which is no layer. Received: {path!r}. Name a layer inside it or after "
+            "it, or give a callable (model, inputs, training) -> (outputs, embedding)."
+        )
+    return layer
 
 
 def _flat(features):

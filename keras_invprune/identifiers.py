@@ -72,5 +72,6 @@ def load_object(config, role):
     try:
         return keras.saving.deserialize_keras_object(config)
     except (TypeError, ValueError):
-        name = config.get("registered_name") or config.get("class_name")
-        return Missing(name, role)
+        is_function = config.get("class_name") == "function"
+        name = config["config"] if is_function else config.get("registered_name")
+        return Missing(str(name), role)

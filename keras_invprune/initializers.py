@@ -3,8 +3,7 @@
 import keras
 import numpy as np
 
-from keras_invprune.weights import walk
-from keras_invprune.weights import weights_by_key
+from keras_invprune.weights import walk, weights_by_key
 
 # Pairs of (variable, initializer) attributes that start at zero in Keras layers.
 ZERO_STARTS = (
@@ -21,7 +20,9 @@ def check_scale(initial_scale) -> tuple[float, bool]:
         ValueError: Neither κ in (0, 1] nor a pair ``(κ, "kernels" or "all")``.
     """
     scale, which = (
-        initial_scale if isinstance(initial_scale, tuple) else (initial_scale, "kernels")
+        initial_scale
+        if isinstance(initial_scale, tuple)
+        else (initial_scale, "kernels")
     )
     if which not in ("kernels", "all") or not (
         isinstance(scale, int | float) and 0 < scale <= 1

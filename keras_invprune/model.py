@@ -5,19 +5,15 @@ import inspect
 import keras
 import numpy as np
 import tensorflow as tf
-from keras import ops
-from keras import tree
+from keras import ops, tree
 
+from keras_invprune import checkpoint
 from keras_invprune.callbacks import with_pruning_first
+from keras_invprune.checks import check_callbacks, check_finite
 from keras_invprune.masked import Masked
 from keras_invprune.objectives import Losses
 from keras_invprune.plan import Plan
-from keras_invprune.rewind import learning_rate
-from keras_invprune.rewind import reset_optimizer
-from keras_invprune.rewind import restore
-from keras_invprune.rewind import snapshot
-
-REWIND = "rewind/"  # prefix of the snapshot among the saved weights
+from keras_invprune.rewind import learning_rate, reset_optimizer, restore, snapshot
 
 
 @keras.saving.register_keras_serializable(package="keras_invprune")
@@ -43,6 +39,8 @@ class PrunedModel(keras.Model):
         step: Training steps made. Rewinding does not reset it, unlike
             ``optimizer.iterations``.
         masks: ``{key: variable of 0 and 1}``.
+        rewind_to: ``{key: array}`` to go back to, from the start to the rewinding.
+        initial_rate: Learning rate to go back to, if it is constant.
     """
 
     is_pruning_wrapper = True
@@ -60,8 +58,8 @@ class PrunedModel(keras.Model):
         self._strategy = tf.distribute.get_strategy()
         self._clock = self._counter("clock", "int64")
         self._finished = self._counter("finished", "int32")
-        self._rewind_to = None
-        self._rate = None
+        self.rewind_to = None
+        self.initial_rate = None
         self._bind_objective(model)
         self.searching = plan.objective is not None
         self.built = True
@@ -154,7 +152,9 @@ class PrunedModel(keras.Model):
         arguments = inspect.signature(super().fit).bind(*args, **kwargs).arguments
         for name in ("x", "y", "sample_weight"):
             check_finite(arguments.get(name), name)
-        arguments["callbacks"] = with_pruning_first(arguments.get("callbacks"))
+        callbacks = with_pruning_first(arguments.get("callbacks"))
+        check_callbacks(callbacks)
+        arguments["callbacks"] = callbacks
         return super().fit(**arguments)
 
     def make_train_function(self, force=False):
@@ -169,9 +169,13 @@ class PrunedModel(keras.Model):
         for layer in self._objective_layers:
             layer.trainable = searching
 
+    def count_step(self):
+        """Counts a training step; for custom loops, `train_step` does it itself."""
+        self._clock.assign_add(1)
+
     def train_step(self, data):
         """One step of the search or of the fine-tuning."""
-        self._clock.assign_add(1)
+        self.count_step()
         if not self.searching:
             return super().train_step(data)
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
@@ -207,15 +211,15 @@ class PrunedModel(keras.Model):
     def begin_training(self):
         """Remembers the weights to rewind to, before the first step of all."""
         if self.step == 0 and self.plan.rewind in ("initial", "unscaled"):
-            self._rewind_to = snapshot(self.inner)
+            self.rewind_to = snapshot(self.inner)
         if self.step == 0 and self.optimizer is not None:
-            self._rate = learning_rate(self.optimizer)
+            self.initial_rate = learning_rate(self.optimizer)
 
     def end_epoch(self):
         """Remembers the weights after the first epoch; stores the masked weights."""
-        if self.plan.rewind == "first_epoch" and self._rewind_to is None:
+        if self.plan.rewind == "first_epoch" and self.rewind_to is None:
             if not self.finished:
-                self._rewind_to = snapshot(self.inner)
+                self.rewind_to = snapshot(self.inner)
         self.masked.apply_masks()
 
     def prune_to(self, sparsity):
@@ -228,8 +232,7 @@ class PrunedModel(keras.Model):
             ValueError: The weights are not finite: the search has diverged.
         """
         weights = {
-            key: variable.numpy()
-            for key, variable in self.masked.prunable.items()
+            key: variable.numpy() for key, variable in self.masked.prunable.items()
         }
         for key, weight in weights.items():
             if not np.isfinite(weight).all():
@@ -243,13 +246,13 @@ class PrunedModel(keras.Model):
 
     def _finish(self):
         variables = list(self.trainable_variables)
-        if self._rewind_to is not None:
+        if self.rewind_to is not None:
             scale = self.plan.initial_scale if self.plan.rewind == "unscaled" else 1.0
-            restore(self.inner, self._rewind_to, scale, self.plan.scaled)
+            restore(self.inner, self.rewind_to, scale, self.plan.scaled)
             self.masked.apply_masks()
-            self._rewind_to = None
+            self.rewind_to = None
         if self.plan.rewind is not None and self.optimizer is not None:
-            reset_optimizer(self.optimizer, variables, self._rate)
+            reset_optimizer(self.optimizer, variables, self.initial_rate)
         self._finished.assign(1)
         if self.compiled:
             self.make_train_function(force=True)
@@ -281,36 +284,32 @@ class PrunedModel(keras.Model):
         model = keras.saving.deserialize_keras_object(config["model"], custom_objects)
         return cls(model, Plan.load(config["plan"]), config["keys"], config["name"])
 
+    def load_weights(self, filepath, *args, **kwargs):
+        """As `keras.Model.load_weights`; all or nothing.
+
+        Raises:
+            ValueError: The file is of another model; no weight has changed.
+        """
+        before = [variable.numpy() for variable in self.variables]
+        try:
+            super().load_weights(filepath, *args, **kwargs)
+        except Exception as error:
+            for variable, value in zip(self.variables, before, strict=True):
+                variable.assign(value)
+            raise ValueError(
+                f"{filepath} could not be loaded, probably because it was saved by "
+                f"another model; this one is unchanged. Keras says: {error}"
+            ) from error
+
     def save_own_variables(self, store):
-        """Saves, beside its own weights, what to rewind to."""
+        """Saves, beside its own weights, what an interrupted training needs."""
         super().save_own_variables(store)
-        if self._rewind_to is None:
-            return
-        for index, value in enumerate(self._rewind_to.values()):
-            store[f"{REWIND}{index}"] = value
-        store[f"{REWIND}rate"] = np.array(np.nan if self._rate is None else self._rate)
+        for name, value in checkpoint.extra_state(self).items():
+            store[name] = value
 
     def load_own_variables(self, store):
-        """Loads its own weights, and what to rewind to if it was saved."""
-        names = list(store.keys())
-        own = {name: store[name] for name in names if not name.startswith(REWIND)}
+        """Loads its own weights, and what an interrupted training needs."""
+        own, extra = checkpoint.split(store)
         super().load_own_variables(own)
-        self._rewind_to = None
-        if f"{REWIND}rate" in names:
-            keys = snapshot(self.inner)
-            values = (np.asarray(store[f"{REWIND}{i}"]) for i in range(len(keys)))
-            self._rewind_to = dict(zip(keys, values, strict=True))
-            rate = float(np.asarray(store[f"{REWIND}rate"]))
-            self._rate = None if np.isnan(rate) else rate
+        checkpoint.load_extra_state(self, extra)
         self._set_searching(self.plan.objective is not None and not self.finished)
-
-
-def check_finite(data, name):
-    """Raises ValueError when arrays of floats hold NaN; other data pass."""
-    for part in tree.flatten(data):
-        if isinstance(part, np.ndarray) and part.dtype.kind == "f":
-            count = int(np.isnan(part).sum())
-            if count:
-                raise ValueError(
-                    f"`{name}` holds {count} NaN. Impute or drop them before `fit()`."
-                )

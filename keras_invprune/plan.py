@@ -4,12 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from keras_invprune import allocation as allocations
-from keras_invprune import objectives
-from keras_invprune import patterns
-from keras_invprune import schedules
-from keras_invprune import scores
-from keras_invprune.identifiers import load_object
-from keras_invprune.identifiers import save_object
+from keras_invprune import objectives, patterns, schedules, scores
+from keras_invprune.identifiers import load_object, save_object
 from keras_invprune.rewind import check_rewind
 
 
@@ -92,7 +88,9 @@ class Plan:
             "initial_scale": self.initial_scale,
             "scaled": list(self.scaled),
             "schedule": schedules.save_schedule(self.schedule),
-            **{name: save_object(getattr(self, name), f"plan.{name}") for name in parts},
+            **{
+                name: save_object(getattr(self, name), f"plan.{name}") for name in parts
+            },
         }
 
     @classmethod

@@ -5,15 +5,16 @@ import tensorflow as tf
 
 from keras_invprune import tfmot
 from keras_invprune.copying import copy_model
-from keras_invprune.initializers import check_scale
-from keras_invprune.initializers import is_fresh
-from keras_invprune.initializers import keys_to_scale
-from keras_invprune.initializers import scale_weights
+from keras_invprune.initializers import (
+    check_scale,
+    is_fresh,
+    keys_to_scale,
+    scale_weights,
+)
 from keras_invprune.model import PrunedModel
 from keras_invprune.objectives import Invariance
 from keras_invprune.plan import Plan
-from keras_invprune.schedules import Gradual
-from keras_invprune.schedules import check_sparsity
+from keras_invprune.schedules import Gradual, check_sparsity
 from keras_invprune.weights import prunable_weights
 
 INITIAL_SCALE = 0.25  # κ
@@ -152,9 +153,7 @@ def prune_for_invariance(
         rewind = "initial" if rewind == "first_epoch" else rewind
     if initial_scale is None:
         initial_scale = 1.0 if pretrained else INITIAL_SCALE
-    return prune(
-        model, sparsity, rewind=rewind, initial_scale=initial_scale, **choices
-    )
+    return prune(model, sparsity, rewind=rewind, initial_scale=initial_scale, **choices)
 
 
 def strip_pruning(model, *, allow_unfinished=False):
@@ -197,7 +196,9 @@ def _check_model(model):
             "importing keras."
         )
     if isinstance(model, PrunedModel):
-        raise ValueError("This model is pruned already. Use strip_pruning(model) first.")
+        raise ValueError(
+            "This model is pruned already. Use strip_pruning(model) first."
+        )
     if not isinstance(model, keras.Model):
         raise TypeError(
             f"`model` must be a Keras model. Received: {model!r} of type "

@@ -1,6 +1,5 @@
 """Going back: values to rewind to, and an optimiser as if freshly built."""
 
-import keras
 import numpy as np
 
 from keras_invprune.weights import weights_by_key
@@ -22,8 +21,7 @@ def check_rewind(rewind):
 def snapshot(model) -> dict[str, np.ndarray]:
     """Copies all weights of a plain Keras model, BatchNorm statistics included."""
     return {
-        key: weight.variable.numpy()
-        for key, weight in weights_by_key(model).items()
+        key: weight.variable.numpy() for key, weight in weights_by_key(model).items()
     }
 
 

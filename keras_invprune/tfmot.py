@@ -79,7 +79,9 @@ def _graph_of(cls, config):
 
 def is_tf_keras(thing) -> bool:
     """Whether `thing` is a tf_keras (Keras 2) model."""
-    return any(cls.__module__.split(".")[0] == "tf_keras" for cls in type(thing).__mro__)
+    return any(
+        cls.__module__.split(".")[0] == "tf_keras" for cls in type(thing).__mro__
+    )
 
 
 def prune(model, make_masks, select=None):

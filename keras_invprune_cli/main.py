@@ -31,8 +31,7 @@ def demo(
     """A dense network and its pruned twin on handwritten digits, side by side."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from keras_invprune.experiments.demo import run_demo
-    from keras_invprune_cli.tables import print_demo
-    from keras_invprune_cli.tables import progress
+    from keras_invprune_cli.tables import print_demo, progress
 
     with progress() as show:
         report = run_demo(out, sparsity=sparsity, seed=seed, show=show)
@@ -47,5 +46,7 @@ def main():
         print(f"keras-invprune: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        print("\nkeras-invprune: interrupted; nothing was half written.", file=sys.stderr)
+        print(
+            "\nkeras-invprune: interrupted; nothing was half written.", file=sys.stderr
+        )
         sys.exit(130)

@@ -3,10 +3,7 @@
 import contextlib
 
 from rich.console import Console
-from rich.progress import BarColumn
-from rich.progress import Progress
-from rich.progress import TextColumn
-from rich.progress import TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 console = Console()
@@ -66,8 +63,6 @@ def _ignored(used) -> str:
     shades = " ░▒▓█"
     lines = ["Which pixels the pruned network still looks at (blank: ignored):"]
     for row in used:
-        marks = (
-            shades[0 if v == 0 else min(4, 1 + int(4 * v / highest))] for v in row
-        )
+        marks = (shades[0 if v == 0 else min(4, 1 + int(4 * v / highest))] for v in row)
         lines.append("  " + "".join(mark * 2 for mark in marks))
     return "\n".join(lines)

@@ -8,9 +8,7 @@ import pytest
 import tensorflow as tf
 
 import keras_invprune as kip
-from keras_invprune.callbacks import AfterPruning
-from keras_invprune.callbacks import PruningCallback
-from keras_invprune.callbacks import due_steps
+from keras_invprune.callbacks import AfterPruning, PruningCallback, due_steps
 
 X = np.random.default_rng(0).normal(size=(32, 4)).astype("float32")
 Y = (X[:, 0] > 0).astype("int64")

@@ -65,6 +65,13 @@ def test_a_path_names_a_layer_inside_an_inner_model():
     np.testing.assert_allclose(features, expected, rtol=1e-6)
 
 
+def test_a_sequential_inside_can_be_named():
+    inner = keras.Sequential([layers.Dense(3), layers.ReLU()], name="inner")
+    model = keras.Sequential([keras.Input((4,)), inner, layers.Dense(2)])
+    _, features = embedder(model, "inner")(zoo.floats(4))
+    np.testing.assert_allclose(features, inner(zoo.floats(4)), rtol=1e-6)
+
+
 def test_maps_are_flattened():
     model, x = zoo.CASES["conv_2d"]()[:2]
     _, features = embedder(model, model.layers[0].name)(x)
@@ -141,6 +148,15 @@ def test_a_layer_that_is_never_called_is_refused():
 
     with pytest.raises(ValueError, match="never reaches layer 'idle'"):
         embedder(Idle(), "idle")(zoo.floats(4))
+
+
+def test_an_inner_model_that_ends_in_an_operation_is_refused():
+    inputs = keras.Input((4,))
+    outputs = keras.ops.relu(layers.Dense(3)(inputs))
+    inner = keras.Model(inputs, outputs, name="inner")
+    model = keras.Sequential([keras.Input((4,)), inner, layers.Dense(2)])
+    with pytest.raises(ValueError, match="'relu', which is no layer.*'inner'"):
+        embedder(model, "inner")
 
 
 # Inputs

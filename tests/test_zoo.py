@@ -53,7 +53,8 @@ def trained(name):
     schedule = kip.schedules.OneShot(SPARSITY, at=1)
     options = {"schedule": schedule, "select": case.select, "copy": case.copy}
     pruned = kip.prune(case.model, SPARSITY, **options)
-    pruned.compile("adam", case.loss, jit_compile=False)
+    # Momentum goes on pushing at masked weights. (Adam would take longer to trace.)
+    pruned.compile(keras.optimizers.SGD(0.1, 0.9), case.loss, jit_compile=False)
     pruned.fit(case.x, case.y, batch_size=2, verbose=0)
     return Trained(case, before, pruned)
 
@@ -152,5 +153,5 @@ def test_a_fresh_process_loads_what_was_saved(tmp_path):
 @pytest.mark.parametrize("name", zoo.NOT_REBUILT)
 def test_what_cannot_be_rebuilt_is_refused_with_the_way_out(name):
     case = zoo.CASES[name]()
-    with pytest.raises(ValueError, match="cannot be rebuilt.*copy=False"):
+    with pytest.raises(ValueError, match="(?s)cannot be rebuilt.*copy=False"):
         kip.prune(case.model, SPARSITY)

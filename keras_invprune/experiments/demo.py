@@ -7,14 +7,12 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_invprune import litert
-from keras_invprune import views
+from keras_invprune import litert, views
 from keras_invprune.consistency import consistency
 from keras_invprune.experiments.data import digits
 from keras_invprune.experiments.models import mlp
 from keras_invprune.export import export
-from keras_invprune.pruning import prune_for_invariance
-from keras_invprune.pruning import strip_pruning
+from keras_invprune.pruning import prune_for_invariance, strip_pruning
 from keras_invprune.schedules import check_sparsity
 
 UNITS = (256, 128)

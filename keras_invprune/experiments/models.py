@@ -4,7 +4,6 @@ import keras
 from keras import layers
 
 
-
 def mlp(input_shape, classes, units=(300, 100), name="mlp"):
     """A fully connected ReLU network; (300, 100) is LeNet-300-100.
 

@@ -2,18 +2,13 @@
 
 import keras
 import tensorflow as tf
-from keras import ops
-from keras import tree
+from keras import ops, tree
 
-from keras_invprune.embedding import embedder
-from keras_invprune.embedding import input_tensors
-from keras_invprune.identifiers import load_object
-from keras_invprune.identifiers import save_object
+from keras_invprune.embedding import embedder, input_tensors
+from keras_invprune.identifiers import load_object, save_object
 from keras_invprune.objectives.contrastive import contrastive_loss
 from keras_invprune.objectives.losses import Losses
-from keras_invprune.views import check_views
-from keras_invprune.views import default_views
-from keras_invprune.views import positive_pair
+from keras_invprune.views import check_views, default_views, positive_pair
 
 CLASSIFICATION = ("crossentropy", "hinge", "focal")
 

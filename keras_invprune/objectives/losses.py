@@ -1,7 +1,6 @@
 """What an objective returns."""
 
-from typing import Any
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Losses(NamedTuple):

@@ -14,8 +14,7 @@ from keras_invprune.schedules.base import check_sparsity
 from keras_invprune.schedules.gradual import Gradual
 from keras_invprune.schedules.hold_back import HoldBack
 from keras_invprune.schedules.one_shot import OneShot
-from keras_invprune.schedules.saving import load_schedule
-from keras_invprune.schedules.saving import save_schedule
+from keras_invprune.schedules.saving import load_schedule, save_schedule
 from keras_invprune.schedules.when_converged import WhenConverged
 
 SCHEDULES = {"one_shot": OneShot, "gradual": Gradual, "when_converged": WhenConverged}

@@ -3,9 +3,7 @@
 import keras
 import numpy as np
 
-from keras_invprune.schedules.base import NEVER
-from keras_invprune.schedules.base import Schedule
-from keras_invprune.schedules.base import check_time
+from keras_invprune.schedules.base import NEVER, Schedule, check_time
 
 
 @keras.saving.register_keras_serializable(package="keras_invprune")

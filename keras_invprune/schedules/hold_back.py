@@ -3,8 +3,7 @@
 import keras
 import numpy as np
 
-from keras_invprune.schedules.saving import load_schedule
-from keras_invprune.schedules.saving import save_schedule
+from keras_invprune.schedules.saving import load_schedule, save_schedule
 from keras_invprune.tfmot import PruningSchedule
 
 

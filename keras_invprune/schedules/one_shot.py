@@ -2,8 +2,7 @@
 
 import keras
 
-from keras_invprune.schedules.base import Schedule
-from keras_invprune.schedules.base import check_time
+from keras_invprune.schedules.base import Schedule, check_time
 
 
 @keras.saving.register_keras_serializable(package="keras_invprune")

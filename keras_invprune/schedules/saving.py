@@ -1,8 +1,7 @@
 """Schedules in configs: ours, TF-MOT's and the user's own."""
 
 from keras_invprune import tfmot
-from keras_invprune.identifiers import load_object
-from keras_invprune.identifiers import save_object
+from keras_invprune.identifiers import load_object, save_object
 
 ROLE = "plan.schedule"
 

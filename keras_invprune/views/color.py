@@ -1,8 +1,8 @@
 """Random colors: jitter and loss of color, linear in the pixels.
 
 Being linear they need no value range, so they also work on standardised images,
-where brightness and black mean the data's mean instead of darkness. Without
-clipping the four steps of the jitter commute, so their order is fixed.
+where the mean of the data takes the place of black. Without clipping the four steps
+of the jitter commute, so that one order stands for all.
 """
 
 import math

@@ -96,5 +96,6 @@ def box_sides(shares, ratios, size, allowed):
 def _window(size, sides, places):
     """Source coordinates of `size` pixels spread over each box, [batch, size]."""
     centres = ops.arange(size, dtype="float32") + 0.5
-    starts = places * (ops.cast(size, "float32") - sides)
+    size = ops.cast(size, "float32")
+    starts = places * (size - sides)
     return centres * (sides / size)[:, None] + starts[:, None] - 0.5

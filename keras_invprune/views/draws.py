@@ -17,8 +17,9 @@ def uniform(shape, low, high, generator):
         high: upper end of the interval.
         generator: a `keras.random.SeedGenerator`, which is moved on.
     """
-    seed = generator.next()
-    return tf.random.stateless_uniform(shape, seed, low, high, alg="philox")
+    return tf.random.stateless_uniform(
+        shape, _next_seed(generator), low, high, alg="philox"
+    )
 
 
 def integers(shape, low, high, generator):
@@ -30,7 +31,18 @@ def integers(shape, low, high, generator):
         high: one more than the largest number drawn.
         generator: a `keras.random.SeedGenerator`, which is moved on.
     """
-    seed = generator.next()
     return tf.random.stateless_uniform(
-        shape, seed, low, high, dtype="int32", alg="philox"
+        shape, _next_seed(generator), low, high, dtype="int32", alg="philox"
     )
+
+
+def _next_seed(generator):
+    """The generator's next seed, made different on each replica.
+
+    Every replica of a MirroredStrategy reads the same state. Keras keeps 32 bits in
+    each of the two 64-bit words, so that the upper half is free to tell them apart.
+    """
+    replica = tf.distribute.get_replica_context()
+    number = 0 if replica is None else replica.replica_id_in_sync_group
+    seed = tf.cast(generator.next(), "int64")
+    return seed + tf.stack([tf.cast(number, "int64") * 2**32, 0])

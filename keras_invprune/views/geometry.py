@@ -34,7 +34,8 @@ class RandomShift(Resampling):
         """Returns the shifted images."""
         rows, columns = (
             ops.arange(size, dtype="float32")
-            - size * self.draw(images, -self.fraction, self.fraction)[:, None]
+            - self.draw(images, -self.fraction, self.fraction, shape=(1,))
+            * ops.cast(size, "float32")
             for size in ops.shape(images)[1:3]
         )
         return resample_axes(images, rows, columns, self.fill_mode)
@@ -65,9 +66,9 @@ class RandomScale(Resampling):
 
     def transform(self, images):
         """Returns the zoomed images."""
-        factors = self.draw(images, *self.factor)[:, None]
+        factors = self.draw(images, *self.factor, shape=(1,))
         rows, columns = (
-            _centred(size) / factors + (size - 1) / 2 for size in ops.shape(images)[1:3]
+            _centred(size) / factors + _middle(size) for size in ops.shape(images)[1:3]
         )
         return resample_axes(images, rows, columns, self.fill_mode)
 
@@ -121,14 +122,19 @@ def rotate(images, angles, fill_mode="nearest"):
     _, height, width, _ = ops.shape(images)
     y, x = _centred(height)[:, None], _centred(width)
     sine, cosine = (f(angles)[:, None, None] for f in (ops.sin, ops.cos))
-    rows = x * sine + y * cosine + (height - 1) / 2
-    columns = x * cosine - y * sine + (width - 1) / 2
+    rows = x * sine + y * cosine + _middle(height)
+    columns = x * cosine - y * sine + _middle(width)
     return resample_points(images, rows, columns, fill_mode)
 
 
 def _centred(size):
     """Offsets of `size` pixels from their common centre."""
-    return ops.arange(size, dtype="float32") - (size - 1) / 2
+    return ops.arange(size, dtype="float32") - _middle(size)
+
+
+def _middle(size):
+    """Coordinate of the centre of `size` pixels."""
+    return (ops.cast(size, "float32") - 1) / 2
 
 
 @keras.saving.register_keras_serializable(package="keras_invprune")

@@ -29,9 +29,9 @@ def interpolation_matrix(coordinates, size, fill_mode="nearest"):
     Returns:
         Weights of shape [..., n, size].
     """
-    if fill_mode == "nearest":
-        coordinates = ops.clip(coordinates, 0, size - 1)
     pixels = ops.arange(size, dtype=coordinates.dtype)
+    if fill_mode == "nearest":
+        coordinates = ops.clip(coordinates, pixels[0], pixels[-1])
     return ops.maximum(1 - ops.abs(coordinates[..., None] - pixels), 0)
 
 
@@ -85,11 +85,11 @@ def resample_points(images, rows, columns, fill_mode="nearest"):
 
 def _neighbours(coordinates, size, fill_mode):
     """Yields the two pixels around each coordinate, each with its weight."""
+    last = ops.cast(size, coordinates.dtype) - 1
     if fill_mode == "nearest":
-        coordinates = ops.clip(coordinates, 0, size - 1)
+        coordinates = ops.clip(coordinates, 0, last)
     below = ops.floor(coordinates)
     for pixel in (below, below + 1):
-        weight = 1 - ops.abs(coordinates - pixel)
-        inside = (pixel >= 0) & (pixel <= size - 1)
-        weight = ops.where(inside, weight, 0)
-        yield ops.cast(ops.clip(pixel, 0, size - 1), "int32"), weight
+        inside = (pixel >= 0) & (pixel <= last)
+        weight = ops.where(inside, 1 - ops.abs(coordinates - pixel), 0)
+        yield ops.cast(ops.clip(pixel, 0, last), "int32"), weight

@@ -19,11 +19,10 @@ EPOCHS, STEPS = 3, 4
 
 Constant, Polynomial = tfmot.ConstantSparsity, tfmot.PolynomialDecay
 CASES = {
-    # Odd numbers of weights, 225 and 63, so that halves are rounded.
+    # 225 and 75 weights: halves are rounded, up and down to even.
     "every_step": ("dense", Constant(0.5, 0, frequency=1), None),
-    "without_end": ("blocks", Constant(0.8, 2, frequency=5), None),
     "with_end": ("conv", Constant(0.9, 4, 8, frequency=2), None),
-    # Of 54 weights, eager powers would keep one more at the first update.
+    # 54 weights, and 196 below: halves, which the last bit of a power decides.
     "cubic": ("dense", Polynomial(0.1, 0.5, 0, 6, frequency=1), None),
     "square": ("lstm", Polynomial(0.5, 0.9, 1, 9, power=2, frequency=2), None),
     "blocks": ("blocks", Polynomial(0.0, 0.8, 0, 9, frequency=3), (4, 2)),

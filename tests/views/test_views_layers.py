@@ -70,9 +70,10 @@ def test_each_example_gets_a_draw_of_its_own(make):
 
 
 @for_every_view
-def test_compiles_under_xla_without_a_fixed_batch_size(make):
+def test_compiles_under_xla_with_sizes_left_open(make):
     x, view = batch(make), make(seed=1)
-    signature = tf.TensorSpec((None, *x.shape[1:]), "float32")
+    sizes = [None] * (x.ndim - 1)
+    signature = tf.TensorSpec((*sizes, x.shape[-1]), "float32")
     compiled = tf.function(view, input_signature=[signature], jit_compile=True)
     first, second = compiled(x), compiled(x)
     assert first.shape == x.shape
@@ -140,3 +141,15 @@ def test_the_layers_of_a_preset_draw_different_numbers():
         seeds = [layer.seed for layer in preset(seed=1).layers]
         assert len(set(seeds)) == len(seeds)
         assert set(seeds).isdisjoint(layer.seed for layer in preset(seed=2).layers)
+
+
+@for_every_layer
+def test_replicas_draw_different_transformations(make):
+    x = batch(make)
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    with strategy.scope():
+        view = make(seed=1)
+    results = tf.function(lambda: strategy.run(view, args=(x,)))()
+    first, second = strategy.experimental_local_results(results)
+    np.testing.assert_array_equal(first, make(seed=1)(x))
+    assert not np.array_equal(first, second)

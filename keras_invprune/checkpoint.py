@@ -1,0 +1,49 @@
+"""State beyond the weights that an interrupted training needs to go on unchanged."""
+
+import numpy as np
+
+from keras_invprune.rewind import snapshot
+
+# No slash: HDF5 would make groups of the names.
+REWIND, RATE, SEED = "extra_rewind_", "extra_rate", "extra_seed_"
+
+
+def seed_states(model) -> list:
+    """States of the random generators in a model; Keras does not save them."""
+    known = [*model.weights, *model.metrics_variables]
+    known = {id(variable) for variable in known}
+    return [v for v in model.variables if id(v) not in known and not v.trainable]
+
+
+def extra_state(model) -> dict[str, np.ndarray]:
+    """What is saved beside the weights: seeds, and what to rewind to."""
+    seeds = enumerate(seed_states(model))
+    state = {f"{SEED}{index}": variable.numpy() for index, variable in seeds}
+    if model.rewind_to is not None:
+        values = enumerate(model.rewind_to.values())
+        state |= {f"{REWIND}{index}": value for index, value in values}
+    if model.initial_rate is not None:
+        state[RATE] = np.array(model.initial_rate)
+    return state
+
+
+def split(store) -> tuple[dict, dict]:
+    """(own variables, extra state) of what was saved."""
+    arrays = {name: store[name] for name in store.keys()}
+    extra = {name for name in arrays if name.startswith("extra_")}
+    own = {name: array for name, array in arrays.items() if name not in extra}
+    return own, {name: np.asarray(arrays[name]) for name in extra}
+
+
+def load_extra_state(model, state):
+    """Writes the state back; what was not saved stays as it is or is dropped."""
+    for index, variable in enumerate(seed_states(model)):
+        if f"{SEED}{index}" in state:
+            variable.assign(state[f"{SEED}{index}"])
+    model.initial_rate = float(state[RATE]) if RATE in state else None
+    model.rewind_to = None
+    if f"{REWIND}0" in state:
+        keys = list(snapshot(model.inner))
+        model.rewind_to = {
+            key: state[f"{REWIND}{index}"] for index, key in enumerate(keys)
+        }

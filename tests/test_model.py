@@ -1,0 +1,223 @@
+"""PrunedModel: saving, interruption and resumption, missing callables."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import keras_invprune as kip
+from keras_invprune.identifiers import Missing
+
+X = np.random.default_rng(0).uniform(size=(24, 8, 8, 1)).astype("float32")
+Y = np.arange(24) % 3
+LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+
+def pruned_model(seed=0, **options):
+    keras.utils.set_random_seed(seed)
+    network = keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            keras.layers.Flatten(),
+            keras.layers.Dense(16, name="hidden"),
+            keras.layers.BatchNormalization(),
+            keras.layers.ReLU(),
+            keras.layers.Dropout(0.2, seed=3),
+            keras.layers.Dense(3, name="logits"),
+        ]
+    )
+    model = kip.prune_for_invariance(
+        network, 0.5, views=kip.views.RandomShift(0.2, seed=5), **options
+    )
+    model.compile("adam", LOSS, metrics=["accuracy"], jit_compile=False)
+    return model
+
+
+def fit(model, epochs=4, **options):
+    options = {"batch_size": 8, "shuffle": False, "verbose": 0, **options}
+    return model.fit(X, Y, epochs=epochs, **options)
+
+
+def assert_same_variables(found, expected):
+    for one, other in zip(found.variables, expected.variables, strict=True):
+        np.testing.assert_array_equal(one.numpy(), other.numpy(), err_msg=one.path)
+
+
+def test_the_same_seed_gives_the_same_masks_and_weights():
+    first, second = pruned_model(), pruned_model()
+    fit(first), fit(second)
+    assert_same_variables(first, second)
+
+
+@pytest.mark.parametrize("interrupted_after", [1, 2, 3])
+def test_an_interrupted_training_goes_on_as_if_it_had_not_been(
+    tmp_path, interrupted_after
+):
+    whole = pruned_model()
+    fit(whole)
+    part = pruned_model()
+
+    class Interrupt(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch + 1 == interrupted_after:
+                raise KeyboardInterrupt
+
+    backup = keras.callbacks.BackupAndRestore(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        fit(part, callbacks=[backup, Interrupt()])
+    again = pruned_model(seed=9)  # a new process would have other weights
+    fit(again, callbacks=[keras.callbacks.BackupAndRestore(tmp_path)])
+    assert again.step == whole.step == 12
+    assert_same_variables(again, whole)
+
+
+@pytest.mark.parametrize("epochs", [1, 3])  # in the search; fine-tuning
+def test_saved_and_loaded_it_goes_on_identically(tmp_path, epochs):
+    model = pruned_model(schedule=kip.schedules.OneShot(0.5, at=6))
+    fit(model, epochs=epochs + 1, initial_epoch=1)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert loaded.finished == model.finished == (epochs == 3)
+    fit(model, epochs=4, initial_epoch=1), fit(loaded, epochs=4, initial_epoch=1)
+    assert_same_variables(loaded, model)
+
+
+def test_logs_of_both_phases():
+    history = fit(pruned_model()).history
+    assert len(history["invariance_loss"]) == len(history["supervised_loss"]) == 2
+    assert len(history["loss"]) == len(history["accuracy"]) == 4
+    np.testing.assert_allclose(
+        history["loss"][:2],
+        np.add(history["supervised_loss"], history["invariance_loss"]),
+        rtol=1e-5,
+    )
+
+
+def test_validation_does_not_show_the_objectives_terms():
+    history = fit(pruned_model(), validation_data=(X, Y)).history
+    assert "val_accuracy" in history
+    assert not {"val_invariance_loss", "val_supervised_loss"} & set(history)
+
+
+def test_evaluate_and_predict_agree_with_the_stripped_model():
+    model = pruned_model()
+    fit(model)
+    final = kip.strip_pruning(model)
+    final.compile(loss=LOSS, metrics=["accuracy"], jit_compile=False)
+    np.testing.assert_allclose(
+        model.evaluate(X, Y, verbose=0), final.evaluate(X, Y, verbose=0), rtol=1e-5
+    )
+
+
+def own_score(weights, model):
+    return {key: -np.abs(w) for key, w in weights.items()}
+
+
+def test_a_missing_callable_is_named_by_fit_only(tmp_path):
+    model = pruned_model(score=own_score)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert isinstance(loaded.plan.score, Missing)
+    np.testing.assert_allclose(
+        loaded.predict(X, verbose=0), model.predict(X, verbose=0), rtol=1e-5
+    )
+    kip.strip_pruning(loaded, allow_unfinished=True)
+    with pytest.raises(RuntimeError, match="plan.score=.*own_score"):
+        fit(loaded)
+    objects = {"own_score": own_score}
+    found = keras.saving.load_model(tmp_path / "model.keras", custom_objects=objects)
+    assert found.plan.score is own_score
+
+
+def test_lambdas_are_missing_after_loading(tmp_path):
+    model = pruned_model(objective=kip.Invariance(lambda x: x))
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    with pytest.raises(RuntimeError, match="views.*register"):
+        fit(loaded)
+
+
+def test_a_checkpoint_of_another_model_changes_nothing(tmp_path):
+    model = pruned_model()
+    wide = keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            keras.layers.Flatten(),
+            keras.layers.Dense(17, name="hidden"),
+            keras.layers.Dense(3, name="logits"),
+        ]
+    )
+    kip.prune(wide, 0.5).save_weights(tmp_path / "wide.weights.h5")
+    before = [v.numpy() for v in model.variables]
+    with pytest.raises(ValueError, match="wide.weights.h5.*another model"):
+        model.load_weights(tmp_path / "wide.weights.h5")
+    for value, variable in zip(before, model.variables, strict=True):
+        np.testing.assert_array_equal(variable.numpy(), value)
+
+
+def test_a_custom_loop_prunes_rewinds_and_fine_tunes():
+    model = pruned_model()
+    optimizer = model.optimizer
+    pruning = kip.callbacks.PruningCallback()
+    pruning.set_model(model)
+    pruning.set_params({"epochs": 4, "steps": 3})
+    searched = []
+
+    @tf.function
+    def step(x, y, searching):
+        with tf.GradientTape() as tape:
+            if searching:
+                loss = model.search_loss(x, y).total
+            else:
+                loss = LOSS(y, model(x, training=True))
+        variables = model.trainable_variables
+        optimizer.apply(tape.gradient(loss, variables), variables)
+        return loss
+
+    pruning.on_train_begin()
+    for epoch in range(4):
+        pruning.on_epoch_begin(epoch)
+        for batch in range(3):
+            pruning.on_train_batch_begin(batch)
+            searched.append(model.searching)
+            rows = slice(8 * batch, 8 * batch + 8)
+            step(X[rows], tf.constant(Y[rows]), model.searching)
+            model.count_step()
+        pruning.on_epoch_end(epoch)
+    pruning.on_train_end()
+    assert searched == [True] * 6 + [False] * 6
+    assert model.finished and model.sparsity == 0.5
+
+
+def test_the_projection_head_is_trained_saved_and_dropped(tmp_path):
+    objective = kip.Invariance(kip.views.RandomShift(0.2), projection=4)
+    model = pruned_model_with(objective)
+    before = [w.numpy() for w in objective.projection.weights]
+    with pytest.warns(UserWarning, match="target sparsity 0.5"):
+        fit(model, epochs=1)
+    after = [w.numpy() for w in objective.projection.weights]
+    assert not np.array_equal(before[0], after[0])
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    for one, other in zip(loaded.plan.objective.projection.weights, after, strict=True):
+        np.testing.assert_array_equal(one.numpy(), other)
+    fit(model, epochs=3)
+    final = kip.strip_pruning(model)
+    assert len(final.weights) == len(model.inner.weights)
+
+
+def pruned_model_with(objective):
+    network = keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            keras.layers.Flatten(),
+            keras.layers.Dense(16, name="hidden"),
+            keras.layers.Dense(3, name="logits"),
+        ]
+    )
+    schedule = kip.schedules.OneShot(0.5, at=4)
+    model = kip.prune_for_invariance(
+        network, 0.5, objective=objective, schedule=schedule
+    )
+    model.compile("adam", LOSS, jit_compile=False)
+    return model

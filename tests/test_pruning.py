@@ -1,0 +1,280 @@
+"""prune, prune_for_invariance, strip_pruning: the defaults, and bad input."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import keras_invprune as kip
+from keras_invprune.schedules import Gradual, OneShot
+
+LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+
+def rows_model():
+    layers = [keras.layers.Dense(8, activation="relu"), keras.layers.Dense(3)]
+    return keras.Sequential([keras.Input((4,)), *layers])
+
+
+def image_model():
+    layers = [keras.layers.Conv2D(4, 3), keras.layers.Flatten(), keras.layers.Dense(3)]
+    return keras.Sequential([keras.Input((8, 8, 1)), *layers])
+
+
+@pytest.fixture
+def rows():
+    x = np.random.default_rng(0).normal(size=(24, 4)).astype("float32")
+    return x, (x[:, 0] > 0).astype("int64")
+
+
+# Defaults
+
+
+def test_views_follow_the_inputs_rank():
+    rows = kip.prune_for_invariance(rows_model()).plan.objective.views
+    assert rows[0] is None and isinstance(rows[1], kip.views.ScarfCorruption)
+    images = kip.prune_for_invariance(image_model()).plan.objective.views
+    assert isinstance(images, keras.layers.Pipeline)
+
+
+def test_the_callers_model_is_untouched(rows):
+    model = rows_model()
+    before = model.get_weights()
+    pruned = kip.prune_for_invariance(model, 0.5)
+    pruned.compile("adam", LOSS, jit_compile=False)
+    pruned.fit(*rows, epochs=2, verbose=0)
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+    assert model.optimizer is None
+
+
+def test_the_head_stays_dense_and_the_count_is_exact(rows):
+    pruned = kip.prune_for_invariance(rows_model(), 0.3)
+    pruned.compile("adam", LOSS, jit_compile=False)
+    pruned.fit(*rows, epochs=2, verbose=0)
+    assert list(pruned.masks) == ["dense/kernel"]
+    final = kip.strip_pruning(pruned)
+    kernels = [w.numpy() for w in final.weights if w.name == "kernel"]
+    assert np.count_nonzero(kernels[0]) == round(32 * 0.7)
+    assert np.all(kernels[1] != 0)
+
+
+def test_a_fresh_model_is_scaled_and_a_trained_one_is_not(rows):
+    fresh = rows_model()
+    plan = kip.prune_for_invariance(fresh).plan
+    assert plan.initial_scale < 1 and isinstance(plan.schedule, OneShot)
+    fresh.compile("adam", LOSS)
+    fresh.fit(*rows, verbose=0)
+    trained = kip.prune_for_invariance(fresh)
+    assert trained.plan.initial_scale == 1.0 and trained.plan.rewind == "initial"
+    assert isinstance(trained.plan.schedule, Gradual)
+    for old, new in zip(fresh.weights, trained.inner.weights, strict=True):
+        np.testing.assert_array_equal(old.numpy(), new.numpy())
+
+
+def test_weights_loaded_without_an_optimizer_count_as_trained(rows):
+    source, target = rows_model(), rows_model()
+    source.compile("adam", LOSS)
+    source.fit(*rows, verbose=0)
+    target.set_weights(source.get_weights())
+    assert kip.prune_for_invariance(target).plan.initial_scale == 1.0
+
+
+def test_an_lstm_and_a_constant_bias_look_fresh():
+    layers = [keras.layers.LSTM(3), keras.layers.Dense(2, bias_initializer="ones")]
+    model = keras.Sequential([keras.Input((5, 4)), *layers])
+    views = keras.layers.GaussianNoise(0.1)
+    assert kip.prune_for_invariance(model, views=views).plan.initial_scale < 1
+
+
+def test_every_choice_takes_the_users_own_callable(rows):
+    called = []
+
+    def score(weights, model):
+        called.append("score")
+        return {key: np.arange(w.size).reshape(w.shape) for key, w in weights.items()}
+
+    def allocation(scores, sparsity):
+        called.append("allocation")
+        return {key: s >= sparsity * s.size for key, s in scores.items()}
+
+    def pattern(scores, sparsity, allocation):
+        called.append("pattern")
+        return allocation(scores, sparsity)
+
+    def schedule(step):
+        called.append("schedule")
+        return step == 2, 0.5
+
+    def objective(model, x, y, sample_weight):
+        called.append("objective")
+        predictions = model(x, training=True)
+        return model.compute_loss(x=x, y=y, y_pred=predictions), predictions
+
+    pruned = kip.prune(
+        rows_model(),
+        0.5,
+        objective=objective,
+        score=score,
+        allocation=allocation,
+        pattern=pattern,
+        schedule=schedule,
+    )
+    pruned.compile("adam", LOSS, jit_compile=False)
+    pruned.fit(*rows, batch_size=8, verbose=0)
+    expected = {"score", "allocation", "pattern", "schedule", "objective"}
+    assert set(called) == expected
+    mask = pruned.masks["dense/kernel"].numpy().ravel()
+    np.testing.assert_array_equal(mask, np.arange(32) >= 16)
+
+
+def test_stripping_twice_gives_two_models(rows):
+    pruned = kip.prune(rows_model(), 0.5)
+    pruned.compile("adam", LOSS, jit_compile=False)
+    pruned.fit(*rows, epochs=2, verbose=0)
+    first, second = kip.strip_pruning(pruned), kip.strip_pruning(pruned)
+    assert first is not second and type(first) is keras.Sequential
+    expected = pruned.predict(rows[0], verbose=0)
+    for model in (first, second):
+        np.testing.assert_allclose(
+            model.predict(rows[0], verbose=0), expected, atol=1e-6
+        )
+
+
+# Bad input, before any training
+
+
+@pytest.mark.parametrize(
+    "sparsity, error, message",
+    [
+        (90, ValueError, "Did you mean 0.9"),
+        (1.0, ValueError, r"\[0, 1\).*sparsity=1.0"),
+        (-0.1, ValueError, r"\[0, 1\).*sparsity=-0.1"),
+        (float("nan"), ValueError, r"\[0, 1\).*nan"),
+        ("0.9", TypeError, "number.*str"),
+        (True, TypeError, "number.*bool"),
+        (None, TypeError, "number.*NoneType"),
+    ],
+)
+@pytest.mark.parametrize("function", [kip.prune, kip.prune_for_invariance])
+def test_sparsity(function, sparsity, error, message):
+    with pytest.raises(error, match=message):
+        function(rows_model(), sparsity)
+
+
+@pytest.mark.parametrize(
+    "make, error, message",
+    [
+        (lambda: keras.Sequential([keras.layers.Dense(2)]), ValueError, "model.build"),
+        (lambda: keras.layers.Dense(2), TypeError, "keras.Sequential"),
+        (lambda: "model.keras", TypeError, "must be a Keras model.*str"),
+        (lambda: kip.prune(rows_model(), 0.5), ValueError, "strip_pruning"),
+        (
+            lambda: keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)]),
+            ValueError,
+            "nothing to prune.*head",
+        ),
+    ],
+)
+def test_models(make, error, message):
+    with pytest.raises(error, match=message):
+        kip.prune_for_invariance(make(), 0.5)
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"score": "magnitud"}, "Did you mean 'magnitude'"),
+        ({"allocation": "globl"}, "Did you mean 'global'"),
+        ({"schedule": "oneshot"}, "Did you mean 'one_shot'"),
+        ({"objective": "invarianz"}, "Did you mean 'invariance'"),
+        ({"schedule": OneShot(0.8)}, "sparsity=0.5.*ends at 0.8"),
+        ({"pattern": kip.patterns.NByM(1, 4)}, "sparsity=0.75"),
+        ({"initial_scale": 0}, r"\(0, 1\].*initial_scale=0"),
+        ({"initial_scale": (0.5, "some")}, "kernels"),
+        ({"select": ["dense_9"]}, "dense_9.*Prunable weights"),
+        ({"rewind": "begin"}, "first_epoch"),
+    ],
+)
+def test_choices(options, message):
+    with pytest.raises(ValueError, match=message):
+        kip.prune(rows_model(), 0.5, **options)
+
+
+def test_views_for_another_rank():
+    with pytest.raises(ValueError, match="rank 4"):
+        kip.prune_for_invariance(rows_model(), views=kip.views.RandomShift())
+
+
+def test_inputs_without_default_views_need_the_users_own():
+    tokens = keras.Sequential(
+        [
+            keras.Input((6,), dtype="int32"),
+            keras.layers.Embedding(9, 4),
+            keras.layers.LSTM(4),
+            keras.layers.Dense(2),
+        ]
+    )
+    with pytest.raises(ValueError, match="views="):
+        kip.prune_for_invariance(tokens)
+
+
+def test_views_and_objective_together():
+    with pytest.raises(ValueError, match="not both"):
+        kip.prune_for_invariance(
+            rows_model(), views=lambda x: x, objective=kip.Invariance()
+        )
+
+
+def test_nan_in_the_data(rows):
+    x, y = rows
+    x = x.copy()
+    x[3, 2] = np.nan
+    pruned = kip.prune_for_invariance(rows_model(), 0.5)
+    pruned.compile("adam", LOSS, jit_compile=False)
+    with pytest.raises(ValueError, match="`x` holds 1 NaN"):
+        pruned.fit(x, y, verbose=0)
+    assert pruned.step == 0
+
+
+def test_a_search_that_diverges_is_not_pruned(rows):
+    pruned = kip.prune(rows_model(), 0.5)
+    pruned.compile(keras.optimizers.SGD(1e30), LOSS, jit_compile=False)
+    with pytest.raises(ValueError, match="dense/kernel.*diverged"):
+        pruned.fit(*rows, batch_size=4, epochs=2, verbose=0)
+
+
+def test_labels_of_the_wrong_length(rows):
+    pruned = kip.prune_for_invariance(rows_model(), 0.5)
+    pruned.compile("adam", LOSS, jit_compile=False)
+    with pytest.raises(ValueError, match="cardinality|same"):
+        pruned.fit(rows[0], rows[1][:-1], verbose=0)
+    assert pruned.step == 0
+
+
+def test_labels_of_the_wrong_shape(rows):
+    pruned = kip.prune_for_invariance(rows_model(), 0.5)
+    pruned.compile("adam", "categorical_crossentropy", jit_compile=False)
+    with pytest.raises(ValueError, match="shape"):
+        pruned.fit(*rows, verbose=0)
+    assert pruned.step == 0
+
+
+def test_a_strategys_scope_entered_too_late(rows):
+    pruned = kip.prune(rows_model(), 0.5)
+    pruned.compile("adam", LOSS)
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    with strategy.scope(), pytest.raises(ValueError, match="strategy.scope"):
+        pruned.fit(*rows, verbose=0)
+
+
+def test_a_score_that_returns_other_shapes(rows):
+    pruned = kip.prune(rows_model(), 0.5, score=lambda w, m: {"dense/kernel": w})
+    pruned.compile("adam", LOSS, jit_compile=False)
+    with pytest.raises((ValueError, AttributeError), match="score|shape"):
+        pruned.fit(*rows, epochs=2, verbose=0)
+
+
+def test_strip_of_a_plain_model():
+    with pytest.raises(ValueError, match="made by `prune`.*Sequential"):
+        kip.strip_pruning(rows_model())

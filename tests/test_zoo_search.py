@@ -1,0 +1,268 @@
+"""Search, pruning, rewinding and fine-tuning in one fit: models, data, ways to run."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers, ops
+
+import keras_invprune as kip
+import zoo
+from keras_invprune.selection import keep_count
+from keras_invprune.weights import weights_by_key
+
+SPARSITY = 0.5
+TERMS = ("supervised_loss", "invariance_loss")
+
+
+def searching(model, loss, at=1, compiled=None, **options):
+    """A model that searches for `at` steps, as if it were fresh."""
+    options.setdefault("schedule", kip.schedules.OneShot(SPARSITY, at=at))
+    options = {"pretrained": False, "rewind": "initial", **options}
+    pruned = kip.prune_for_invariance(model, SPARSITY, **options)
+    pruned.compile("adam", loss, **{"jit_compile": False, **(compiled or {})})
+    return pruned
+
+
+def weights(model):
+    return {key: w.variable.numpy() for key, w in weights_by_key(model).items()}
+
+
+def assert_equal(found, expected, tolerance=0.0):
+    keras.tree.assert_same_structure(found, expected)
+    for one, other in zip(*map(keras.tree.flatten, (found, expected)), strict=True):
+        np.testing.assert_allclose(one, other, tolerance, tolerance)
+
+
+def assert_finished(pruned, logs):
+    """It has searched, is pruned to the weight, and has been trained since."""
+    assert all(np.isfinite(logs[name]).all() for name in (*TERMS, "loss"))
+    masks = {key: mask.numpy() for key, mask in pruned.masks.items()}
+    found = weights(pruned.inner)
+    size = sum(mask.size for mask in masks.values())
+    kept = keep_count(size, SPARSITY)
+    assert pruned.finished and not pruned.searching
+    assert sum(map(np.count_nonzero, masks.values())) == kept
+    assert sum(np.count_nonzero(found[key]) for key in masks) == kept
+    assert not any(found[key][mask == 0].any() for key, mask in masks.items())
+
+
+def image_model():
+    return keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            layers.Conv2D(4, 3, name="conv"),
+            layers.BatchNormalization(name="norm"),
+            layers.ReLU(),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(zoo.CLASSES, activation="softmax", name="head"),
+        ]
+    )
+
+
+def images():
+    model = image_model()
+    return zoo.Case(model, zoo.floats(8, 8, 1), zoo.labels(), zoo.CLASSIFY)
+
+
+def binary(y):
+    body = [layers.Dense(6, activation="relu"), layers.Dense(1, activation="sigmoid")]
+    model = keras.Sequential([keras.Input((4,)), *body])
+    return zoo.Case(model, zoo.floats(4), y, "binary_crossentropy")
+
+
+def one_hot():
+    model, x, y, *_ = zoo.dense()
+    return zoo.Case(model, x, np.eye(zoo.CLASSES)[y], "categorical_crossentropy")
+
+
+def regression():
+    body = [layers.Dense(6, activation="relu"), layers.Dense(2)]
+    model = keras.Sequential([keras.Input((4,)), *body])
+    return zoo.Case(model, zoo.floats(4), zoo.floats(2), "mse")
+
+
+@zoo.register
+def noise(inputs):
+    def add(x):
+        return x + keras.random.normal(ops.shape(x), stddev=0.1)
+
+    return keras.tree.map_structure(add, inputs)
+
+
+def same(inputs):
+    return inputs
+
+
+@zoo.register
+def kind_of(y):
+    return y["kind"]
+
+
+def invariance(**options):
+    return {"objective": kip.Invariance(**options)}
+
+
+SEARCHES = {
+    "rows": (zoo.dense, {}),
+    "images": (images, {}),
+    "batch_norm_and_dropout": (zoo.batch_norm_and_dropout, {}),
+    "inner_model": (zoo.nested_with_one_name, invariance(embedding="first/same")),
+    "several_outputs": (
+        zoo.several_outputs,
+        invariance(embedding="body", labels=kind_of),
+    ),
+    "subclassed": (zoo.subclassed, invariance(embedding="blocks_1_0")),
+    "mixed_float16": (zoo.mixed_float16, {}),
+    "float32_head": (zoo.mixed_float16_with_float32_head, {}),
+    "regularizers": (zoo.regularizers, {}),
+    "one_hot_labels": (one_hot, {}),
+    "binary_labels": (lambda: binary(zoo.labels() % 2), {}),
+    "column_of_labels": (lambda: binary(zoo.labels()[:, None] % 2), {}),
+    "regression": (regression, {}),
+    "projection": (zoo.dense, invariance(projection=4)),
+    "several_inputs": (zoo.several_inputs, {"views": noise}),
+    "dict_of_inputs": (zoo.dict_of_inputs, {"views": noise}),
+    "words": (zoo.embedding_with_mask, {"views": same, "select": "lstm"}),
+    "sequences": (zoo.lstm, {"views": noise}),
+}
+
+
+@pytest.mark.parametrize("name", SEARCHES)
+def test_each_kind_is_searched_and_pruned_in_one_fit(name):
+    make, options = SEARCHES[name]
+    case = make()
+    before = weights(case.model)
+    pruned = searching(case.model, case.loss, **options)
+    logs = pruned.fit(case.x, case.y, batch_size=2, verbose=0).history
+    assert_finished(pruned, logs)
+    stripped = kip.strip_pruning(pruned)
+    assert_equal(stripped(case.x), pruned(case.x), 1e-6)
+    assert_equal(weights(case.model), before)
+    assert weights(stripped).keys() == before.keys()
+
+
+@pytest.mark.parametrize("name", ["several_outputs", "subclassed"])
+def test_where_the_embedding_is_not_clear_it_must_be_named(name):
+    case = zoo.CASES[name]()
+    with pytest.raises(ValueError, match="must be named.*Candidates:.*'(body|first)'"):
+        kip.prune_for_invariance(case.model, SPARSITY)
+
+
+@pytest.mark.parametrize("name", ["several_inputs", "dict_of_inputs", "lstm"])
+@pytest.mark.parametrize("objective", [None, kip.Invariance()])
+def test_where_there_are_no_default_views_they_must_be_given(name, objective):
+    case = zoo.CASES[name]()
+    with pytest.raises(ValueError, match="Pass `views="):
+        kip.prune_for_invariance(case.model, SPARSITY, objective=objective)
+
+
+def test_a_subclassed_model_of_a_dict_needs_views():
+    case = zoo.CASES["subclassed_of_dict"]()
+    with pytest.raises(ValueError, match="Pass `views="):
+        kip.prune(case.model, SPARSITY, objective=kip.Invariance(embedding="first"))
+
+
+# What the loss is made of; with views that change nothing it can be computed again
+
+
+def test_the_logged_loss_includes_the_regularizers():
+    case = zoo.regularizers()
+    pruned = searching(case.model, case.loss, views=same)
+    predictions = pruned.inner(case.x, training=True)
+    penalties = float(sum(pruned.inner.losses))
+    errors = keras.losses.sparse_categorical_crossentropy(case.y, predictions)
+    supervised = float(ops.mean(errors)) + penalties
+    options = {"batch_size": zoo.ROWS, "epochs": 2, "verbose": 0}
+    logs = pruned.fit(case.x, case.y, **options).history
+    assert penalties > 0.01
+    assert logs["supervised_loss"] == [pytest.approx(supervised, rel=1e-5)]
+    assert logs["loss"][0] == pytest.approx(
+        supervised + logs["invariance_loss"][0], rel=1e-5
+    )
+
+
+@pytest.mark.parametrize("make, labels", [(zoo.dense, True), (regression, False)])
+def test_labels_are_used_where_the_loss_is_of_classification(make, labels):
+    def invariance_loss(chosen):
+        keras.utils.set_random_seed(0)
+        case = make()
+        options = invariance(views=same, labels=chosen)
+        pruned = searching(case.model, case.loss, **options)
+        losses = pruned.search_loss(case.x, ops.convert_to_tensor(case.y))
+        return float(losses.terms["invariance_loss"])
+
+    found = {labels: invariance_loss(labels) for labels in ("auto", True, False)}
+    assert found["auto"] == found[labels] != found[not labels]
+
+
+def test_sample_weights_weigh_both_terms():
+    case = zoo.dense()
+    pruned = searching(case.model, case.loss, views=same)
+    x, y = case.x, ops.convert_to_tensor(case.y)
+    plain, ones, twos = (
+        pruned.search_loss(x, y, w and w * ops.ones(zoo.ROWS)).terms
+        for w in (None, 1.0, 2.0)
+    )
+    for name in TERMS:
+        assert float(ones[name]) == pytest.approx(float(plain[name]), rel=1e-6)
+        assert float(twos[name]) == pytest.approx(2 * float(plain[name]), rel=1e-6)
+
+
+def test_sample_weights_go_through_fit():
+    case = zoo.dense()
+    pruned = searching(case.model, case.loss)
+    weight = np.linspace(0.5, 1.5, zoo.ROWS)
+    options = {"sample_weight": weight, "batch_size": 2, "verbose": 0}
+    assert_finished(pruned, pruned.fit(case.x, case.y, **options).history)
+
+
+# Ways to run
+
+
+class AtPruning(keras.callbacks.Callback):
+    """Keeps the weights that the first step after pruning begins with."""
+
+    weights = None
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if self.model.finished and self.weights is None:
+            self.weights = weights(self.model.inner)
+
+
+WAYS = {
+    "graph": {},
+    "xla": {"jit_compile": True},
+    "eager": {"run_eagerly": True},
+    "steps_per_execution": {"steps_per_execution": 4},
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("make", [zoo.dense, images])
+def test_search_prune_rewind_and_fine_tune_in_every_way_to_run(make, way):
+    case = make()
+    pruned = searching(case.model, case.loss, at=4, compiled=WAYS[way])
+    start = weights(pruned.inner)
+    at_pruning = AtPruning()
+    options = {"batch_size": 1, "epochs": 2, "verbose": 0, "callbacks": [at_pruning]}
+    logs = pruned.fit(case.x[:4], case.y[:4], **options).history
+    assert_finished(pruned, logs)
+    assert pruned.step == 8
+    assert len(logs["loss"]) == 2 and len(logs["invariance_loss"]) == 1
+    for key, mask in pruned.masks.items():
+        start[key] = start[key] * mask.numpy()
+    assert_equal(at_pruning.weights, start)
+    assert np.any(weights(pruned.inner)["head/kernel"] != start["head/kernel"])
+
+
+# On two replicas
+
+
+@pytest.fixture
+def strategy():
+    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+
+
+def replicas(variable):
+    return [value.numpy() for value in variable.value.values]
