@@ -147,7 +147,8 @@ class AfterPruning(keras.callbacks.Callback):
         super().__init__()
         if not isinstance(callback, keras.callbacks.Callback):
             raise TypeError(
-                f"`callback` must be a keras.callbacks.Callback. Received: {callback!r}."
+                "`callback` must be a keras.callbacks.Callback. "
+                f"Received: {callback!r}."
             )
         self.callback = callback
         self._from = None

@@ -1,5 +1,7 @@
 """State beyond the weights that an interrupted training needs to go on unchanged."""
 
+import contextlib
+
 import numpy as np
 
 from keras_invprune.rewind import snapshot
@@ -47,3 +49,18 @@ def load_extra_state(model, state):
         model.rewind_to = {
             key: state[f"{REWIND}{index}"] for index, key in enumerate(keys)
         }
+
+
+@contextlib.contextmanager
+def all_or_nothing(model, source):
+    """Puts all variables of `model` back when loading from `source` fails."""
+    before = [variable.numpy() for variable in model.variables]
+    try:
+        yield
+    except Exception as error:
+        for variable, value in zip(model.variables, before, strict=True):
+            variable.assign(value)
+        raise ValueError(
+            f"{source} could not be loaded, probably because it was saved by another "
+            f"model; this one is unchanged. Keras says: {error}"
+        ) from error

@@ -122,11 +122,10 @@ def _must_be_named(model) -> str:
     )
 
 
-def input_tensors(model) -> list | None:
-    """Symbolic inputs of a built model; None where Keras does not know them."""
+def input_tensors(model) -> list:
+    """Symbolic inputs of a built model, flat; none where Keras does not know them."""
     if is_graph(model):
         return list(model.inputs)
-    shape = (model.get_build_config() or {}).get("input_shape")
-    if not isinstance(shape, tuple | list) or isinstance(shape[0], tuple | list):
-        return None
-    return [keras.KerasTensor(tuple(shape))]
+    shapes = (model.get_build_config() or {}).get("input_shape", ())
+    tensors = keras.tree.map_shape_structure(keras.KerasTensor, shapes)
+    return keras.tree.flatten(tensors)

@@ -290,16 +290,8 @@ class PrunedModel(keras.Model):
         Raises:
             ValueError: The file is of another model; no weight has changed.
         """
-        before = [variable.numpy() for variable in self.variables]
-        try:
+        with checkpoint.all_or_nothing(self, filepath):
             super().load_weights(filepath, *args, **kwargs)
-        except Exception as error:
-            for variable, value in zip(self.variables, before, strict=True):
-                variable.assign(value)
-            raise ValueError(
-                f"{filepath} could not be loaded, probably because it was saved by "
-                f"another model; this one is unchanged. Keras says: {error}"
-            ) from error
 
     def save_own_variables(self, store):
         """Saves, beside its own weights, what an interrupted training needs."""

@@ -8,6 +8,8 @@ from keras_invprune import objectives, patterns, schedules, scores
 from keras_invprune.identifiers import load_object, save_object
 from keras_invprune.rewind import check_rewind
 
+PARTS = ("objective", "score", "allocation", "pattern")
+
 
 @dataclass
 class Plan:
@@ -36,6 +38,7 @@ class Plan:
     scaled: tuple[str, ...] = ()
 
     def __post_init__(self):
+        """Resolves names; raises where choices are unknown or disagree."""
         self.sparsity = schedules.check_sparsity(self.sparsity)
         self.objective = objectives.get(self.objective)
         self.score = scores.get(self.score)
@@ -81,7 +84,7 @@ class Plan:
 
     def save(self) -> dict:
         """The config; objects that cannot be saved leave their name."""
-        parts = ("objective", "score", "allocation", "pattern")
+        parts = {name: getattr(self, name) for name in PARTS}
         return {
             "sparsity": self.sparsity,
             "rewind": self.rewind,
@@ -96,7 +99,6 @@ class Plan:
     @classmethod
     def load(cls, config):
         """The plan again; what is gone is a `Missing` that says so when used."""
-        parts = ("objective", "score", "allocation", "pattern")
-        loaded = {name: load_object(config[name], f"plan.{name}") for name in parts}
+        loaded = {name: load_object(config[name], f"plan.{name}") for name in PARTS}
         schedule = schedules.load_schedule(config["schedule"])
         return cls(**{**config, **loaded, "schedule": schedule})

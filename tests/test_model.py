@@ -74,11 +74,16 @@ def test_an_interrupted_training_goes_on_as_if_it_had_not_been(
 @pytest.mark.parametrize("epochs", [1, 3])  # in the search; fine-tuning
 def test_saved_and_loaded_it_goes_on_identically(tmp_path, epochs):
     model = pruned_model(schedule=kip.schedules.OneShot(0.5, at=6))
-    fit(model, epochs=epochs + 1, initial_epoch=1)
+    if epochs == 1:
+        with pytest.warns(UserWarning, match="target"):
+            fit(model, epochs=epochs)
+    else:
+        fit(model, epochs=epochs)
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     assert loaded.finished == model.finished == (epochs == 3)
-    fit(model, epochs=4, initial_epoch=1), fit(loaded, epochs=4, initial_epoch=1)
+    for each in (model, loaded):
+        fit(each, epochs=epochs + 2, initial_epoch=epochs)
     assert_same_variables(loaded, model)
 
 
@@ -115,6 +120,7 @@ def own_score(weights, model):
 
 def test_a_missing_callable_is_named_by_fit_only(tmp_path):
     model = pruned_model(score=own_score)
+    model.optimizer.build(model.trainable_variables)
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     assert isinstance(loaded.plan.score, Missing)
@@ -130,7 +136,8 @@ def test_a_missing_callable_is_named_by_fit_only(tmp_path):
 
 
 def test_lambdas_are_missing_after_loading(tmp_path):
-    model = pruned_model(objective=kip.Invariance(lambda x: x))
+    model = pruned_model_with(kip.Invariance(lambda x: x))
+    model.optimizer.build(model.trainable_variables)
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     with pytest.raises(RuntimeError, match="views.*register"):
@@ -193,7 +200,7 @@ def test_the_projection_head_is_trained_saved_and_dropped(tmp_path):
     objective = kip.Invariance(kip.views.RandomShift(0.2), projection=4)
     model = pruned_model_with(objective)
     before = [w.numpy() for w in objective.projection.weights]
-    with pytest.warns(UserWarning, match="target sparsity 0.5"):
+    with pytest.warns(UserWarning, match="target"):
         fit(model, epochs=1)
     after = [w.numpy() for w in objective.projection.weights]
     assert not np.array_equal(before[0], after[0])

@@ -84,6 +84,7 @@ def twins(tmp_path_factory):
         return dict(arrays)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("case", "updates"),
     [
@@ -263,12 +264,14 @@ def test_a_tf_keras_model_given_is_untouched():
     assert not hasattr(model.layers[0], "get_prunable_weights")
 
 
-@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+@pytest.mark.parametrize(("suffix", "eagerly"), [(".keras", False), (".h5", True)])
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
-def test_masks_of_a_tf_keras_model_stay_through_training_and_saving(suffix, tmp_path):
+def test_masks_of_a_tf_keras_model_stay_through_training_and_saving(
+    suffix, eagerly, tmp_path
+):
     wrapped = kip.prune(network_2(), 0.8)
     masks = masks_of(wrapped)
-    for seen in fit_2(wrapped):
+    for seen in fit_2(wrapped, run_eagerly=eagerly):
         assert_same(seen, masks)
 
     wrapped.save(tmp_path / f"model{suffix}")
@@ -276,7 +279,7 @@ def test_masks_of_a_tf_keras_model_stay_through_training_and_saving(suffix, tmp_
         loaded = tf_keras.models.load_model(tmp_path / f"model{suffix}")
     assert_same(masks_of(loaded), masks)
     np.testing.assert_array_equal(loaded.predict(X, verbose=0), wrapped(X))
-    for seen in fit_2(loaded):
+    for seen in fit_2(loaded, run_eagerly=eagerly):
         assert_same(seen, masks)
 
     stripped = kip.strip_pruning(loaded)
@@ -368,6 +371,7 @@ print(tensorflow.keras.layers.Dense.__module__.split(".")[0], child.stdout)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("first", "environment", "expected"),
     [
@@ -498,11 +502,9 @@ def test_b7_a_schedule_that_comes_too_late_warns_before_training():
     model = kip.prune(network(), 0.5, schedule=ConstantSparsity(0.5, 0))
     with pytest.warns(UserWarning, match=NEVER), pytest.warns(UserWarning, match=ENDED):
         assert fit(model) == [0.0] * 12
-    with warnings.catch_warnings():
-        warnings.filterwarnings("error", NEVER)
-        again = kip.prune(network(), 0.5, schedule=ConstantSparsity(0.5, 0))
-        with pytest.raises(UserWarning, match=NEVER):
-            fit(again)
+    again = kip.prune(network(), 0.5, schedule=ConstantSparsity(0.5, 0))
+    with pytest.raises(UserWarning, match=NEVER):  # an error in this test suite
+        fit(again)
     assert again.step == 0
 
 
@@ -516,7 +518,8 @@ def test_b7_without_a_known_length_it_warns_after_the_first_epoch():
     data = tf.data.Dataset.from_generator(batches, output_signature=like)
     model = kip.prune(network(), 0.5, schedule=ConstantSparsity(0.5, 0))
     with warnings.catch_warnings():
-        warnings.filterwarnings("error", NEVER)
+        # Keras's own, each time that a dataset of unknown length is over.
+        warnings.filterwarnings("ignore", "Your input ran out of data")
         with pytest.raises(UserWarning, match=NEVER):
             fit(model, data)
     assert model.step == STEPS

@@ -16,11 +16,12 @@ TERMS = ("supervised_loss", "invariance_loss")
 
 
 def searching(model, loss, at=1, compiled=None, **options):
-    """A model that searches for `at` steps, as if it were fresh."""
+    """A model that will search for `at` steps, as if it were fresh."""
     options.setdefault("schedule", kip.schedules.OneShot(SPARSITY, at=at))
     options = {"pretrained": False, "rewind": "initial", **options}
     pruned = kip.prune_for_invariance(model, SPARSITY, **options)
-    pruned.compile("adam", loss, **{"jit_compile": False, **(compiled or {})})
+    compiled = {"optimizer": keras.optimizers.SGD(0.1, 0.9), **(compiled or {})}
+    pruned.compile(loss=loss, **{"jit_compile": False, **compiled})
     return pruned
 
 
@@ -36,7 +37,7 @@ def assert_equal(found, expected, tolerance=0.0):
 
 def assert_finished(pruned, logs):
     """It has searched, is pruned to the weight, and has been trained since."""
-    assert all(np.isfinite(logs[name]).all() for name in (*TERMS, "loss"))
+    assert np.isfinite(logs["loss"]).all()
     masks = {key: mask.numpy() for key, mask in pruned.masks.items()}
     found = weights(pruned.inner)
     size = sum(mask.size for mask in masks.values())
@@ -79,15 +80,22 @@ def one_hot():
 def regression():
     body = [layers.Dense(6, activation="relu"), layers.Dense(2)]
     model = keras.Sequential([keras.Input((4,)), *body])
-    return zoo.Case(model, zoo.floats(4), zoo.floats(2), "mse")
+    y = np.stack([zoo.labels(), zoo.labels()], axis=1).astype("float32")
+    return zoo.Case(model, zoo.floats(4), y, "mse")
 
 
-@zoo.register
-def noise(inputs):
-    def add(x):
-        return x + keras.random.normal(ops.shape(x), stddev=0.1)
+class Noise(layers.Layer):
+    """A view of inputs in any structure."""
 
-    return keras.tree.map_structure(add, inputs)
+    def __init__(self):
+        super().__init__()
+        self.seed = keras.random.SeedGenerator(0)
+
+    def call(self, inputs):
+        def add(x):
+            return x + keras.random.normal(ops.shape(x), stddev=0.1, seed=self.seed)
+
+        return keras.tree.map_structure(add, inputs)
 
 
 def same(inputs):
@@ -121,10 +129,10 @@ SEARCHES = {
     "column_of_labels": (lambda: binary(zoo.labels()[:, None] % 2), {}),
     "regression": (regression, {}),
     "projection": (zoo.dense, invariance(projection=4)),
-    "several_inputs": (zoo.several_inputs, {"views": noise}),
-    "dict_of_inputs": (zoo.dict_of_inputs, {"views": noise}),
+    "several_inputs": (zoo.several_inputs, {"views": Noise()}),
+    "dict_of_inputs": (zoo.dict_of_inputs, {"views": Noise()}),
     "words": (zoo.embedding_with_mask, {"views": same, "select": "lstm"}),
-    "sequences": (zoo.lstm, {"views": noise}),
+    "sequences": (zoo.lstm, {"views": Noise()}),
 }
 
 
@@ -242,7 +250,8 @@ WAYS = {
 @pytest.mark.parametrize("make", [zoo.dense, images])
 def test_search_prune_rewind_and_fine_tune_in_every_way_to_run(make, way):
     case = make()
-    pruned = searching(case.model, case.loss, at=4, compiled=WAYS[way])
+    compiled = {"optimizer": "adam", **WAYS[way]}
+    pruned = searching(case.model, case.loss, at=4, compiled=compiled, views=Noise())
     start = weights(pruned.inner)
     at_pruning = AtPruning()
     options = {"batch_size": 1, "epochs": 2, "verbose": 0, "callbacks": [at_pruning]}

@@ -63,10 +63,11 @@ class Schedule(PruningSchedule):
     def step_at(self, time) -> int:
         """The first step after `time`, a share of the training or a step count.
 
-        `NEVER` for a share of a training whose length is unknown.
+        A share below 1 is always a step of the training, however short; `NEVER` as
+        long as the length of the training is unknown.
         """
         if isinstance(time, float) and time > 0:
             if self.steps is None:
                 return NEVER
-            time = round(time * self.steps)
+            time = min(round(time * self.steps), self.steps - 1)
         return self.origin + int(time) + 1

@@ -52,13 +52,13 @@ def test_a_seed_fixes_the_draws_and_another_changes_them(make):
     assert not np.array_equal(make(seed=4)(x), y)
 
 
-@for_every_view
+@for_every_layer
 def test_layers_without_a_seed_differ(make):
     x = batch(make)
     assert not np.array_equal(make()(x), make()(x))
 
 
-@for_every_view
+@for_every_layer
 def test_each_example_gets_a_draw_of_its_own(make):
     x = batch(make)
     if x.ndim == 2:
@@ -141,6 +141,7 @@ def test_the_layers_of_a_preset_draw_different_numbers():
         seeds = [layer.seed for layer in preset(seed=1).layers]
         assert len(set(seeds)) == len(seeds)
         assert set(seeds).isdisjoint(layer.seed for layer in preset(seed=2).layers)
+        assert [layer.seed for layer in preset().layers] == [None] * len(seeds)
 
 
 @for_every_layer
@@ -151,5 +152,5 @@ def test_replicas_draw_different_transformations(make):
         view = make(seed=1)
     results = tf.function(lambda: strategy.run(view, args=(x,)))()
     first, second = strategy.experimental_local_results(results)
-    np.testing.assert_array_equal(first, make(seed=1)(x))
-    assert not np.array_equal(first, second)
+    np.testing.assert_allclose(first, make(seed=1)(x), atol=1e-5)
+    assert np.abs(array(first) - array(second)).max() > 0.01
