@@ -1,0 +1,72 @@
+"""The examples and the demo, run as a user runs them."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from keras_invprune.experiments.demo import run_demo
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def run(script, *arguments):
+    command = [sys.executable, "-W", "error", ROOT / "examples" / script, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=280)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_quickstart(tmp_path):
+    printed = run("quickstart.py", tmp_path / "out")
+    accuracy = float(printed.split("test accuracy ")[1].split(",")[0])
+    assert accuracy > 0.9 and "zeros 90.0%" in printed
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert set(report["files"]) == {"model.keras", "saved_model", "model.tflite"}
+
+
+@pytest.mark.slow
+def test_image(mnist, tmp_path):
+    options = ("--epochs", "2", "--rows", "6000", "--out", tmp_path / "out")
+    printed = run("image.py", *options)
+    assert float(printed.split("test accuracy: ")[1].split()[0]) > 0.5
+    assert (tmp_path / "out" / "model.tflite").exists()
+
+
+@pytest.mark.slow
+def test_demo(tmp_path):
+    seen = []
+    out = tmp_path / "demo"
+    report = run_demo(out, epochs=8, show=lambda *now: seen.append(now))
+    assert report == json.loads((out / "report.json").read_text())
+    dense, pruned = report["dense"], report["pruned"]
+    assert dense["test_accuracy"] > 0.9 and 0.5 < pruned["test_accuracy"] <= 1
+    assert pruned["sparsity"] == pytest.approx(0.9, abs=1e-4)
+    assert set(pruned["consistency"]) == {"shift", "scale", "rotation"}
+    assert pruned["tflite_bytes"] < dense["tflite_bytes"] / 2
+    assert all(file["max_abs_error"] < 1e-3 for file in report["files"].values())
+    assert np.shape(pruned["inputs_used"]) == (8, 8)
+    assert len(seen) == 16 and seen[-1][1:] == (8, 8)
+
+
+def test_demo_refuses_before_training(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(NotADirectoryError, match="file"):
+        run_demo(tmp_path / "file")
+    with pytest.raises(ValueError, match="Did you mean 0.9"):
+        run_demo(tmp_path, sparsity=90)
+
+
+def test_command_line_errors_are_one_line(tmp_path):
+    command = [sys.executable, "-m", "keras_invprune_cli", "demo", "--sparsity", "90"]
+    done = subprocess.run(
+        [*command, "--out", tmp_path / "out"], capture_output=True, text=True
+    )
+    assert done.returncode == 2 and not (tmp_path / "out").exists()
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("keras-invprune: ") and "0.9" in last
+    assert "Traceback" not in done.stderr
