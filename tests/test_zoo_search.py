@@ -275,3 +275,47 @@ def strategy():
 
 def replicas(variable):
     return [value.numpy() for value in variable.value.values]
+
+
+@pytest.mark.parametrize("made", ["inside", "outside"])
+def test_replicas_agree_and_go_on_training(strategy, made):
+    case = images() if made == "outside" else None
+    with strategy.scope():
+        case = case or images()
+        pruned = searching(case.model, case.loss, at=2, views=Noise())
+        options = {"batch_size": 2, "epochs": 2, "verbose": 0}
+        logs = pruned.fit(case.x[:4], case.y[:4], **options).history
+        assert_finished(pruned, logs)
+        before = weights(pruned.inner)
+        pruned.fit(case.x[:4], case.y[:4], **options)
+    assert_finished(pruned, logs)
+    assert np.any(weights(pruned.inner)["conv/kernel"] != before["conv/kernel"])
+    for variable in pruned.masked.weights:
+        first, second = replicas(variable)
+        # As in any Keras model, each replica has BatchNorm statistics of its own.
+        if "moving" not in variable.name:
+            np.testing.assert_array_equal(first, second)
+    stripped = kip.strip_pruning(pruned)
+    assert_equal(stripped(case.x), pruned(case.x), 1e-5)
+
+
+def test_a_model_pruned_outside_is_refused_inside(strategy):
+    case = zoo.dense()
+    pruned = searching(case.model, case.loss)
+    with strategy.scope(), pytest.raises(ValueError, match="inside.*strategy.scope"):
+        pruned.fit(case.x, case.y)
+
+
+def test_a_caller_model_made_outside_is_refused_inside_without_a_copy(strategy):
+    case = zoo.dense()
+    with strategy.scope(), pytest.raises(ValueError, match="copy=True"):
+        kip.prune(case.model, SPARSITY, copy=False)
+
+
+def test_xla_on_replicas_is_refused(strategy):
+    """XLA cannot read a variable of another replica, in plain Keras neither."""
+    case = zoo.dense()
+    with strategy.scope():
+        pruned = searching(case.model, case.loss, compiled={"jit_compile": True})
+        with pytest.raises(ValueError, match="jit_compile=False"):
+            pruned.fit(case.x, case.y, batch_size=2, verbose=0)
