@@ -27,19 +27,23 @@ def copy_model(model):
             copied = keras.models.load_model(
                 file, classes, compile=False, safe_mode=False
             )
-        _check_same_keys(model, copied)
+        _check(model, copied)
         copied.dtype_policy = model.dtype_policy  # Keras leaves it out of most configs
     except Exception as error:
         raise ValueError(
             f"Model {model.name!r} ({type(model).__name__}) cannot be rebuilt from its "
-            f"config: {error} Give its custom classes a `get_config` and register "
-            "them with `@keras.saving.register_keras_serializable()`, or prune the "
-            "model itself: copy=False (its weights will change)."
+            "config. Give its custom classes a `get_config`, register them and its "
+            "custom functions with `@keras.saving.register_keras_serializable()`, or "
+            "prune the model itself: copy=False (its weights will change). Keras "
+            f"reports: {error}"
         ) from error
     return copied
 
 
-def _check_same_keys(model, copied):
+def _check(model, copied):
     different = weights_by_key(model).keys() ^ weights_by_key(copied).keys()
     if different:
         raise ValueError(f"these weights are not in both: {sorted(different)}.")
+    # A Sequential model is made without a word though one of its layers fails.
+    if hasattr(model, "outputs") and not hasattr(copied, "outputs"):
+        raise ValueError("a lambda can use nothing but its arguments when loaded.")

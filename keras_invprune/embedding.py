@@ -88,7 +88,7 @@ def _after_layer(model, path) -> Embedder:
 
 
 def _last_layer(layer, path):
-    """`layer`, or of an inner model, which takes no regularizer, the layer it ends in."""
+    """`layer`, or the one it ends in: Keras takes no regularizer of an inner model."""
     while is_graph(layer):
         if isinstance(layer, keras.Sequential):
             layer = layer.layers[-1]

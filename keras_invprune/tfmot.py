@@ -87,8 +87,6 @@ def is_tf_keras(thing) -> bool:
 def prune(model, make_masks, select=None):
     """Wraps a tf_keras model with TF-MOT's own wrappers, masks set once.
 
-    Layers that TF-MOT's wrapper does not know stay as they are.
-
     Args:
         model: A built tf_keras Sequential or Functional model, left untouched.
         make_masks: ``{key: array} -> {key: bool array}``.
@@ -142,7 +140,13 @@ def _wrap(layer):
         return tf_keras.models.clone_model(layer, clone_function=_wrap)
     try:
         return sparsity.prune_low_magnitude(layer, pruning_schedule=NEVER)
-    except ValueError:  # TF-MOT does not know this layer
+    except ValueError:  # a layer that TF-MOT does not know
+        if any(len(weight.shape) > 1 for weight in layer.trainable_weights):
+            warnings.warn(
+                f"TF-MOT cannot prune {layer.name!r} ({type(layer).__name__}): its "
+                "weights stay dense.",
+                stacklevel=2,
+            )
         return layer
 
 
@@ -173,19 +177,19 @@ def _prunable_weights(wrapped):
 
 def _chosen(wrapped, weights, select):
     if select is None:
-        heads = _heads(wrapped, weights)
+        heads = _heads(wrapped)
         chosen = [key for key, (layer, *_) in weights.items() if layer not in heads]
     elif callable(select):
         chosen = [key for key, (layer, *_) in weights.items() if select(key, layer)]
     else:
-        names = list(select)
-        missing = [n for n in names if not any(_is_under(key, n) for key in weights)]
+        under = {n: [k for k in weights if f"{k}/".startswith(f"{n}/")] for n in select}
+        missing = [name for name, keys in under.items() if not keys]
         if missing:
             raise ValueError(
                 f"`select` names {missing}, which hold no prunable weight. Prunable "
                 f"weights of this model: {sorted(weights)}."
             )
-        chosen = [key for key in weights if any(_is_under(key, n) for n in names)]
+        chosen = [key for keys in under.values() for key in keys]
     if not chosen:
         raise ValueError(
             "There is nothing to prune: no weight is both prunable and selected. "
@@ -196,15 +200,9 @@ def _chosen(wrapped, weights, select):
     return chosen
 
 
-def _is_under(key, name):
-    return key == name or key.startswith(f"{name}/")
-
-
-def _heads(wrapped, weights):
-    """As `weights.head_layers`: the last layer, or those of several outputs."""
-    if len(wrapped.outputs) > 1:
-        outputs = [w for w in wrapped.layers if w.name in wrapped.output_names]
-        heads = [getattr(wrapper, "layer", None) for wrapper in outputs]
-    else:
-        heads = [layer for layer, *_ in weights.values()][-1:]
+def _heads(wrapped):
+    """The last layer with prunable weights and those that make outputs, if Dense."""
+    wrappers = [w for w in _wrappers(wrapped).values() if w.pruning_vars]
+    outputs = [w for w in wrappers if w.name in wrapped.output_names]
+    heads = [wrapper.layer for wrapper in [*outputs, *wrappers[-1:]]]
     return [layer for layer in heads if type(layer).__name__ == "Dense"]

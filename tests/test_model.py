@@ -49,7 +49,7 @@ def test_the_same_seed_gives_the_same_masks_and_weights():
     assert_same_variables(first, second)
 
 
-@pytest.mark.parametrize("interrupted_after", [1, 2, 3])
+@pytest.mark.parametrize("interrupted_after", [1, 3])  # in the search; after it
 def test_an_interrupted_training_goes_on_as_if_it_had_not_been(
     tmp_path, interrupted_after
 ):
@@ -138,7 +138,8 @@ def test_a_missing_callable_is_named_by_fit_only(tmp_path):
 def test_lambdas_are_missing_after_loading(tmp_path):
     model = pruned_model_with(kip.Invariance(lambda x: x))
     model.optimizer.build(model.trainable_variables)
-    model.save(tmp_path / "model.keras")
+    with pytest.warns(UserWarning, match="lambda"):  # Keras warns of saving one
+        model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     with pytest.raises(RuntimeError, match="views.*register"):
         fit(loaded)

@@ -149,7 +149,9 @@ def test_without_a_plateau_it_prunes_at_the_latest():
 def test_what_is_not_logged_is_named():
     with pytest.raises(ValueError, match=r"'invariance_loss'.*\['accuracy', 'loss'\]"):
         WhenConverged(0.9).observe(1, {"loss": 1, "accuracy": 1})
-    with pytest.raises(ValueError, match=r"'val_accuracy'.*\['loss'\].*validation_data"):
+    with pytest.raises(
+        ValueError, match=r"'val_accuracy'.*\['loss'\].*validation_data"
+    ):
         HoldBack(Gradual(0.9)).observe(1, {"loss": 1})
 
 
@@ -175,7 +177,9 @@ def sparsities(schedule, epochs, *callbacks, data=None, eagerly=True):
     target = schedules.final_sparsity(schedule)
     model = kip.prune(network, target, schedule=schedule)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile("sgd", loss, metrics=["accuracy"], run_eagerly=eagerly, jit_compile=False)
+    model.compile(
+        "sgd", loss, metrics=["accuracy"], run_eagerly=eagerly, jit_compile=False
+    )
     seen = []
     record = keras.callbacks.LambdaCallback(
         on_train_batch_end=lambda batch, logs: seen.append(model.sparsity)

@@ -277,11 +277,9 @@ def replicas(variable):
     return [value.numpy() for value in variable.value.values]
 
 
-@pytest.mark.parametrize("made", ["inside", "outside"])
-def test_replicas_agree_and_go_on_training(strategy, made):
-    case = images() if made == "outside" else None
+def test_replicas_agree_and_go_on_training(strategy):
     with strategy.scope():
-        case = case or images()
+        case = images()
         pruned = searching(case.model, case.loss, at=2, views=Noise())
         options = {"batch_size": 2, "epochs": 2, "verbose": 0}
         logs = pruned.fit(case.x[:4], case.y[:4], **options).history
@@ -297,6 +295,16 @@ def test_replicas_agree_and_go_on_training(strategy, made):
             np.testing.assert_array_equal(first, second)
     stripped = kip.strip_pruning(pruned)
     assert_equal(stripped(case.x), pruned(case.x), 1e-5)
+
+
+def test_the_callers_model_may_be_outside_the_scope(strategy):
+    case = zoo.dense()
+    with strategy.scope():
+        pruned = searching(case.model, case.loss)
+        logs = pruned.fit(case.x, case.y, batch_size=2, verbose=0).history
+    assert_finished(pruned, logs)
+    first, second = replicas(pruned.masks["dense/kernel"])
+    np.testing.assert_array_equal(first, second)
 
 
 def test_a_model_pruned_outside_is_refused_inside(strategy):

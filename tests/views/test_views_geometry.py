@@ -8,9 +8,7 @@ import pytest
 import tensorflow as tf
 
 from keras_invprune import views
-from keras_invprune.views.crop import box_sides
 from keras_invprune.views.geometry import rotate
-from keras_invprune.views.resampling import resample_axes, resample_points
 
 HEIGHT, WIDTH = 7, 9
 
@@ -74,48 +72,6 @@ def test_nothing_to_move_returns_the_input_exactly(make, fill_mode, compiled):
     x = random_images()
     y = tf.function(view, jit_compile=True)(x) if compiled else view(x)
     np.testing.assert_array_equal(y, x)
-
-
-@pytest.mark.parametrize(
-    ("fill_mode", "expected"),
-    [
-        ("nearest", [[1, 1, 2], [1, 1, 2], [4, 4, 5]]),
-        ("constant", [[0, 0, 0], [0, 1, 2], [0, 4, 5]]),
-    ],
-)
-def test_a_shift_by_one_pixel(fill_mode, expected):
-    image = np.arange(1.0, 10, dtype="float32").reshape(1, 3, 3, 1)
-    coordinates = np.array([[-1, 0, 1]], "float32")
-    y = resample_axes(image, coordinates, coordinates, fill_mode)
-    np.testing.assert_array_equal(array(y)[0, :, :, 0], expected)
-
-
-@pytest.mark.parametrize(
-    ("fill_mode", "expected"),
-    [("nearest", [1, 1, 1.5, 2, 2]), ("constant", [0, 0.5, 1.5, 1, 0])],
-)
-def test_between_pixels_and_beyond_the_border(fill_mode, expected):
-    image = np.array([1, 2], "float32").reshape(1, 1, 2, 1)
-    columns = np.array([[-2, -0.5, 0.5, 1.5, 3]], "float32")
-    y = resample_axes(image, np.zeros((1, 1), "float32"), columns, fill_mode)
-    np.testing.assert_array_equal(array(y).ravel(), expected)
-
-
-@pytest.mark.parametrize("fill_mode", ["nearest", "constant"])
-def test_both_ways_of_resampling_agree(fill_mode):
-    rng = np.random.default_rng(1)
-    rows = rng.uniform(-2, HEIGHT + 1, (3, HEIGHT)).astype("float32")
-    columns = rng.uniform(-2, WIDTH + 1, (3, WIDTH)).astype("float32")
-    points = (
-        np.repeat(rows[:, :, None], WIDTH, axis=2),
-        np.repeat(columns[:, None], HEIGHT, axis=1),
-    )
-    x = random_images()
-    np.testing.assert_allclose(
-        resample_axes(x, rows, columns, fill_mode),
-        resample_points(x, *points, fill_mode),
-        atol=1e-5,
-    )
 
 
 @pytest.mark.parametrize("fill_mode", ["nearest", "constant"])
@@ -198,73 +154,6 @@ def test_zooms_are_isotropic_and_within_the_factors():
     assert factors.min() < 0.6 and factors.max() > 1.9
 
 
-def boxes(scale, ratio, height, width, count):
-    """Heights, widths and places of crop boxes, read off ramps."""
-    view = views.RandomResizedCrop(scale, ratio, seed=1)
-    y = array(view(ramps(count, height, width))).astype("float64")
-    middle = y[:, height // 2, width // 2]
-    steps = middle - y[:, height // 2 - 1, width // 2 - 1]
-    starts = middle + 0.5 - steps * (np.array([height, width]) // 2 + 0.5)
-    return steps * [height, width], starts
-
-
-def reference_box(rng, scale, ratio, height, width):
-    """Rejection sampling of one box, with the sides left unrounded."""
-    for _ in range(10):
-        area = height * width * rng.uniform(*scale)
-        aspect = math.exp(rng.uniform(math.log(ratio[0]), math.log(ratio[1])))
-        sides = math.sqrt(area / aspect), math.sqrt(area * aspect)
-        if sides[0] <= height and sides[1] <= width:
-            return sides
-    aspect = min(max(width / height, ratio[0]), ratio[1])
-    return min(height, width / aspect), min(width, height * aspect)
-
-
-@pytest.mark.parametrize(("height", "width"), [(16, 16), (12, 20)])
-def test_crop_boxes_follow_the_law_of_the_reference(height, width):
-    scale, ratio, count = (0.2, 1.0), (3 / 4, 4 / 3), 2000
-    sides, starts = boxes(scale, ratio, height, width, count)
-    shares = sides.prod(axis=1) / (height * width)
-    aspects = sides[:, 1] / sides[:, 0]
-    assert 0.2 - 1e-3 <= shares.min() and shares.max() <= 1 + 1e-3
-    assert 3 / 4 - 1e-3 <= aspects.min() and aspects.max() <= 4 / 3 + 1e-3
-    assert np.all(starts > -1e-3)
-    assert np.all(starts + sides < np.array([height, width]) + 1e-3)
-    rng = np.random.default_rng(2)
-    expected = np.array(
-        [reference_box(rng, scale, ratio, height, width) for _ in range(count)]
-    )
-    error = np.sqrt(2 / count) * expected.std(axis=0)
-    np.testing.assert_array_less(
-        np.abs(sides.mean(axis=0) - expected.mean(axis=0)), 4 * error
-    )
-    assert sides.std(axis=0) == pytest.approx(expected.std(axis=0), rel=0.1)
-
-
-def test_crop_places_are_uniform_where_there_is_room():
-    sides, starts = boxes((0.25, 0.25), (1, 1), 16, 16, 500)
-    np.testing.assert_allclose(sides, 8, atol=1e-3)
-    assert np.all(starts.min(axis=0) < 0.3) and np.all(starts.max(axis=0) > 7.7)
-    assert starts.mean(axis=0) == pytest.approx([4, 4], abs=0.5)
-
-
-def test_the_first_box_that_fits_is_taken():
-    shares = np.array([[1.0, 0.25, 0.5], [1.0, 1.0, 1.0]], "float32")
-    ratios = np.array([[4.0, 1.0, 1.0], [4.0, 4.0, 4.0]], "float32")
-    heights, widths = box_sides(shares, ratios, (8, 8), (3 / 4, 4 / 3))
-    np.testing.assert_array_equal(heights, [4, 8])
-    np.testing.assert_array_equal(widths, [4, 8])
-
-
-@pytest.mark.parametrize(
-    ("size", "expected"), [((6, 30), (6, 8)), ((30, 6), (8, 6)), ((6, 7), (6, 7))]
-)
-def test_without_a_fitting_box_the_central_one_has_an_allowed_ratio(size, expected):
-    shares, ratios = np.ones((1, 2), "float32"), np.full((1, 2), 50, "float32")
-    sides = box_sides(shares, ratios, size, (3 / 4, 4 / 3))
-    np.testing.assert_allclose(np.ravel(sides), expected, rtol=1e-6)
-
-
 @pytest.mark.parametrize(("direction", "axis"), [("horizontal", 2), ("vertical", 1)])
 def test_flips_mirror_the_chosen_share_of_images(direction, axis):
     x = random_images(batch=400)
@@ -286,12 +175,6 @@ def test_flips_of_all_and_of_none():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (
-            lambda: views.RandomResizedCrop(scale=0.5),
-            r"0 < low <= high <= 1.*scale=0.5",
-        ),
-        (lambda: views.RandomResizedCrop(scale=(0.5, 2)), "low <= high <= 1"),
-        (lambda: views.RandomResizedCrop(ratio=(0, 1)), "`ratio` must be a pair"),
         (lambda: views.RandomShift(12.5), r"\[0, 1\].*Did you mean 0.125\?"),
         (lambda: views.RandomShift(-0.1), r"`fraction` must be in \[0, 1\]"),
         (lambda: views.RandomScale((1.2, 0.8)), "`factor` must be a pair"),
