@@ -177,9 +177,7 @@ def sparsities(schedule, epochs, *callbacks, data=None, eagerly=True):
     target = schedules.final_sparsity(schedule)
     model = kip.prune(network, target, schedule=schedule)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(
-        "sgd", loss, metrics=["accuracy"], run_eagerly=eagerly, jit_compile=False
-    )
+    model.compile("sgd", loss, run_eagerly=eagerly, jit_compile=False)
     seen = []
     record = keras.callbacks.LambdaCallback(
         on_train_batch_end=lambda batch, logs: seen.append(model.sparsity)

@@ -338,6 +338,12 @@ def test_select_of_a_tf_keras_model(select, expected):
 
 
 def test_what_cannot_be_pruned_in_tf_keras_says_so():
+    layers = tf_keras.layers
+    model = tf_keras.Sequential(
+        [layers.Input((4, 6)), layers.Bidirectional(layers.LSTM(3)), layers.Dense(2)]
+    )
+    with pytest.warns(UserWarning, match=r"\(Bidirectional\): its weights stay dense"):
+        assert len(keys_of(model, lambda key, layer: True)) == 1
     with pytest.raises(ValueError, match=r"'three'.*one/kernel"):
         kip.prune(network_2(), 0.8, select=["one", "three"])
     with pytest.raises(ValueError, match="nothing to prune"):
