@@ -1,6 +1,6 @@
 """A pretrained network pruned to 80 % on scikit-learn's digits: what it loses.
 
-    python benchmarks/pretrained_digits.py [--seeds 0 1 2 3 4] [--out docs/results]
+python benchmarks/pretrained_digits.py [--seeds 0 1 2 3 4] [--out docs/results]
 """
 
 import argparse

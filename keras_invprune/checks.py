@@ -4,6 +4,7 @@ import warnings
 
 import keras
 import numpy as np
+import tensorflow as tf
 from keras import tree
 
 
@@ -43,3 +44,13 @@ def check_callbacks(callbacks):
                 f"there. Wrap it: AfterPruning({name}(...)).",
                 stacklevel=3,
             )
+
+
+def check_strategy(strategy):
+    """Raises ValueError inside the scope of another strategy than the model's own."""
+    if tf.distribute.has_strategy() and tf.distribute.get_strategy() is not strategy:
+        raise ValueError(
+            "This pruned model was made outside the current strategy's scope, so "
+            "its variables are not distributed. Call `prune(...)` inside "
+            "`with strategy.scope():` (the original model may be outside)."
+        )

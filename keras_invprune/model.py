@@ -9,7 +9,7 @@ from keras import ops, tree
 
 from keras_invprune import checkpoint
 from keras_invprune.callbacks import with_pruning_first
-from keras_invprune.checks import check_callbacks, check_finite
+from keras_invprune.checks import check_callbacks, check_finite, check_strategy
 from keras_invprune.masked import Masked
 from keras_invprune.objectives import Losses
 from keras_invprune.plan import Plan
@@ -148,7 +148,7 @@ class PrunedModel(keras.Model):
             ValueError: NaN in the data, a callback that cannot be rewound, or a
                 strategy's scope the model was not made in.
         """
-        self._check_strategy()
+        check_strategy(self._strategy)
         arguments = inspect.signature(super().fit).bind(*args, **kwargs).arguments
         for name in ("x", "y", "sample_weight"):
             check_finite(arguments.get(name), name)
@@ -256,16 +256,6 @@ class PrunedModel(keras.Model):
         self._finished.assign(1)
         if self.compiled:
             self.make_train_function(force=True)
-
-    def _check_strategy(self):
-        if tf.distribute.has_strategy() and (
-            tf.distribute.get_strategy() is not self._strategy
-        ):
-            raise ValueError(
-                "This pruned model was made outside the current strategy's scope, so "
-                "its variables are not distributed. Call `prune(...)` inside "
-                "`with strategy.scope():` (the original model may be outside)."
-            )
 
     # Saving
 

@@ -26,7 +26,7 @@ ROOMS = [
     {"views", "allocation", "patterns", "schedules", "scores"},
     {"masked"},
     {"objectives"},
-    {"plan"},
+    {"plan", "checkpoint", "checks"},
     {"callbacks"},
     {"model"},
     {"pruning"},
@@ -50,7 +50,7 @@ DOORS = {
     "keras.src": None,  # Keras's private part: no file
 }
 # What can be imported without waiting for TensorFlow.
-QUICK = ["keras_invprune", "keras_invprune_cli.main"]
+QUICK = ["keras_invprune_cli.main"]
 MAX_FILE_LINES = 300
 MAX_FUNCTION_LINES = 50
 
