@@ -2,7 +2,7 @@
 
     python examples/image.py [--epochs 20] [--rows 60000] [--out FOLDER]
 
-Needs `pip install 'keras-invprune[data]'`; set TFDS_DATA_DIR to use a prepared copy.
+Needs `pip install '.[data]'`; set TFDS_DATA_DIR to use a prepared copy.
 """
 
 import argparse

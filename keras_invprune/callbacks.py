@@ -6,6 +6,9 @@ import warnings
 import keras
 import numpy as np
 
+from keras_invprune import tfmot
+from keras_invprune.schedules.base import Schedule
+
 CHUNK = 1024  # steps a schedule is asked for at once when an epoch's length is unknown
 
 logger = logging.getLogger("keras_invprune")
@@ -16,7 +19,7 @@ class PruningCallback(keras.callbacks.Callback):
 
     `fit` adds one by itself. It publishes ``sparsity`` in the logs, so that the
     progress bar, History and TensorBoard show it. In a custom training loop the
-    same methods are called by hand, see examples/custom_loop.py.
+    same methods are called by hand, see the README.
     """
 
     def on_train_begin(self, logs=None):
@@ -32,6 +35,7 @@ class PruningCallback(keras.callbacks.Callback):
             self._start(epoch, self.params.get("steps"))
         # Asked anew each epoch, because a schedule may learn from the logs; from the
         # last visit on, because several steps may pass between two visits.
+        self._visited = min(self._visited, self.model.step)
         self._plan_until = self._visited
         self._due = {}
         self._visit(self._first + 1)
@@ -47,6 +51,7 @@ class PruningCallback(keras.callbacks.Callback):
         logs["sparsity"] = self.model.sparsity
         if not self._started:
             self._start(epoch, self.model.step - self._first)
+            self._visited = self._first  # what was due already is made up for
         schedule = self.model.plan.schedule
         if hasattr(schedule, "observe") and not self.model.finished:
             schedule.observe(self.model.step, logs)
@@ -70,10 +75,14 @@ class PruningCallback(keras.callbacks.Callback):
             # An interrupted training goes on in the middle: it began before.
             origin = max(0, self._first - epoch * steps)
             total = steps * self.params.get("epochs", 1)
+        if self.model.finished:
+            return
         if hasattr(schedule, "start"):
             schedule.start(origin, total)
-        if total is not None and not self.model.finished:
-            self._warn_if_never(schedule, self._first + 1, origin + total)
+        if total is not None:
+            # With several steps per execution the host comes by more rarely.
+            skipped = (steps - 1) % self.model.steps_per_execution
+            self._warn_if_never(schedule, self._first + 1, origin + total - skipped)
 
     def _warn_if_never(self, schedule, first, last):
         target = self.model.plan.sparsity
@@ -100,6 +109,8 @@ class PruningCallback(keras.callbacks.Callback):
         passed = [due for due in self._due if due <= step]
         if passed:
             sparsity = self._due[max(passed)]
+            if self.model.finished:  # weights once pruned do not come back
+                sparsity = max(sparsity, self.model.plan.sparsity)
             self._due = {s: v for s, v in self._due.items() if s > step}
             self.model.prune_to(sparsity)
             logger.info("step %d: pruned to sparsity %.4f", step, self.model.sparsity)
@@ -109,8 +120,8 @@ def due_steps(schedule, first, last) -> dict[int, float]:
     """The steps from `first` to `last` at which a schedule prunes.
 
     Args:
-        schedule: ``(step) -> (should_prune, sparsity)``; asked for all steps at
-            once if it can answer so, else one by one.
+        schedule: ``(step) -> (should_prune, sparsity)``. Ours answer for all steps
+            at once, TF-MOT's in a graph as in its own wrapper, others one by one.
         first: First step.
         last: Last step.
 
@@ -118,17 +129,17 @@ def due_steps(schedule, first, last) -> dict[int, float]:
         ``{step: sparsity}``.
     """
     steps = np.arange(first, last + 1, dtype=np.int64)
-    try:
-        should, sparsity = (np.asarray(part) for part in schedule(steps))
-        should = np.broadcast_to(should, steps.shape)
-        sparsity = np.broadcast_to(sparsity, steps.shape)
-    except Exception:  # written for one step at a time
-        answers = [schedule(step) for step in steps]
-        should = np.array([bool(a[0]) for a in answers])
-        sparsity = np.array([float(a[1]) for a in answers])
-    return {
-        int(s): float(v) for s, v in zip(steps[should], sparsity[should], strict=True)
-    }
+    if tfmot.is_own(schedule):
+        should, sparsity = tfmot.ask(schedule, steps)
+    elif isinstance(schedule, Schedule):
+        should, sparsity = schedule(steps)
+    else:  # somebody's own, written for one step at a time
+        answers = [schedule(int(step)) for step in steps]
+        should = np.array([bool(answer[0]) for answer in answers])
+        sparsity = np.array([float(answer[1]) for answer in answers])
+    sparsity = np.broadcast_to(sparsity, steps.shape)
+    due = zip(steps[should], sparsity[should], strict=True)
+    return {int(step): float(share) for step, share in due}
 
 
 class AfterPruning(keras.callbacks.Callback):

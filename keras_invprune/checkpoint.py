@@ -7,7 +7,8 @@ import numpy as np
 from keras_invprune.rewind import snapshot
 
 # No slash: HDF5 would make groups of the names.
-REWIND, RATE, SEED = "extra_rewind_", "extra_rate", "extra_seed_"
+REWIND, SEED = "extra_rewind_", "extra_seed_"
+STEP, RATE = "extra_step", "extra_rate"
 
 
 def seed_states(model) -> list:
@@ -24,6 +25,7 @@ def extra_state(model) -> dict[str, np.ndarray]:
     if model.rewind_to is not None:
         values = enumerate(model.rewind_to.values())
         state |= {f"{REWIND}{index}": value for index, value in values}
+        state[STEP] = np.array(model.rewind_step)
     if model.initial_rate is not None:
         state[RATE] = np.array(model.initial_rate)
     return state
@@ -49,17 +51,20 @@ def load_extra_state(model, state):
         model.rewind_to = {
             key: state[f"{REWIND}{index}"] for index, key in enumerate(keys)
         }
+        model.rewind_step = int(state[STEP])
 
 
 @contextlib.contextmanager
 def all_or_nothing(model, source):
-    """Puts all variables of `model` back when loading from `source` fails."""
+    """Puts the state of `model` back when loading from `source` fails."""
     before = [variable.numpy() for variable in model.variables]
+    rewind = model.rewind_to, model.rewind_step, model.initial_rate
     try:
         yield
     except Exception as error:
         for variable, value in zip(model.variables, before, strict=True):
             variable.assign(value)
+        model.rewind_to, model.rewind_step, model.initial_rate = rewind
         raise ValueError(
             f"{source} could not be loaded, probably because it was saved by another "
             f"model; this one is unchanged. Keras says: {error}"

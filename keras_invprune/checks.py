@@ -7,26 +7,51 @@ import numpy as np
 import tensorflow as tf
 from keras import tree
 
+from keras_invprune.identifiers import Missing
+
+
+def check_fit(model, strategy, arguments):
+    """Checks the arguments of `fit`, made under `strategy`, before anything runs."""
+    check_strategy(strategy)
+    check_complete(model)
+    for name in ("x", "y", "sample_weight", "validation_data"):
+        check_finite(arguments.get(name), name)
+    check_callbacks(arguments["callbacks"], model)
+
 
 def check_finite(data, name):
-    """Raises ValueError when arrays of floats hold NaN; other data pass."""
+    """Raises ValueError when arrays of floats hold NaN; data sets pass."""
     for part in tree.flatten(data):
-        if isinstance(part, np.ndarray) and part.dtype.kind == "f":
-            count = int(np.isnan(part).sum())
-            if count:
-                raise ValueError(
-                    f"`{name}` holds {count} NaN. Impute or drop them before `fit()`."
-                )
+        if not hasattr(part, "__array__"):
+            continue
+        array = np.asarray(part)
+        count = int(np.isnan(array).sum()) if array.dtype.kind == "f" else 0
+        if count:
+            raise ValueError(
+                f"`{name}` holds {count} NaN. Impute or drop them before `fit()`."
+            )
 
 
-def check_callbacks(callbacks):
+def check_complete(model):
+    """Raises RuntimeError when a callable of an unfinished plan was not found."""
+    if not model.finished:
+        for part in vars(model.plan).values():
+            if isinstance(part, Missing):
+                part()
+
+
+def check_callbacks(callbacks, model):
     """Refuses or warns of callbacks that would act on the search by accident.
 
     Raises:
         ValueError: A LearningRateScheduler that is not gated.
     """
+    if model.finished:
+        return
+    rewinds = model.plan.rewind is not None
     for callback in callbacks:
-        if isinstance(callback, keras.callbacks.LearningRateScheduler):
+        scheduler = isinstance(callback, keras.callbacks.LearningRateScheduler)
+        if scheduler and rewinds:
             raise ValueError(
                 "A LearningRateScheduler counts the epochs of the whole fit, so it "
                 "would not start again when the weights are rewound. Give the "
@@ -42,7 +67,7 @@ def check_callbacks(callbacks):
                 f"{name} also acts on the search, before pruning: it may "
                 f"{'stop the training' if stops else 'keep the unpruned network'} "
                 f"there. Wrap it: AfterPruning({name}(...)).",
-                stacklevel=3,
+                stacklevel=4,
             )
 
 

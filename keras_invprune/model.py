@@ -9,11 +9,11 @@ from keras import ops, tree
 
 from keras_invprune import checkpoint
 from keras_invprune.callbacks import with_pruning_first
-from keras_invprune.checks import check_callbacks, check_finite, check_strategy
+from keras_invprune.checks import check_fit
 from keras_invprune.masked import Masked
 from keras_invprune.objectives import Losses
 from keras_invprune.plan import Plan
-from keras_invprune.rewind import learning_rate, reset_optimizer, restore, snapshot
+from keras_invprune.rewind import check_optimizer, reset_optimizer, restore, snapshot
 
 
 @keras.saving.register_keras_serializable(package="keras_invprune")
@@ -39,7 +39,8 @@ class PrunedModel(keras.Model):
         step: Training steps made. Rewinding does not reset it, unlike
             ``optimizer.iterations``.
         masks: ``{key: variable of 0 and 1}``.
-        rewind_to: ``{key: array}`` to go back to, from the start to the rewinding.
+        rewind_to: ``{key: array}`` to go back to, from the start to the rewinding,
+            as they were after `rewind_step` steps.
         initial_rate: Learning rate to go back to, if it is constant.
     """
 
@@ -58,8 +59,7 @@ class PrunedModel(keras.Model):
         self._strategy = tf.distribute.get_strategy()
         self._clock = self._counter("clock", "int64")
         self._finished = self._counter("finished", "int32")
-        self.rewind_to = None
-        self.initial_rate = None
+        self.rewind_to, self.rewind_step, self.initial_rate = None, 0, None
         self._bind_objective(model)
         self.searching = plan.objective is not None
         self.built = True
@@ -83,11 +83,9 @@ class PrunedModel(keras.Model):
         terms = getattr(objective, "terms", ())
         self._terms = [keras.metrics.Mean(name=name) for name in terms]
 
-    # What it is
-
     @property
     def inner(self):
-        """The Keras model inside, whose weights are stored unmasked."""
+        """The Keras model inside; its weights are read through the masks."""
         return self.masked.layer
 
     @property
@@ -148,23 +146,20 @@ class PrunedModel(keras.Model):
             ValueError: NaN in the data, a callback that cannot be rewound, or a
                 strategy's scope the model was not made in.
         """
-        check_strategy(self._strategy)
         arguments = inspect.signature(super().fit).bind(*args, **kwargs).arguments
-        for name in ("x", "y", "sample_weight"):
-            check_finite(arguments.get(name), name)
-        callbacks = with_pruning_first(arguments.get("callbacks"))
-        check_callbacks(callbacks)
-        arguments["callbacks"] = callbacks
+        arguments["callbacks"] = with_pruning_first(arguments.get("callbacks"))
+        check_fit(self, self._strategy, arguments)
         return super().fit(**arguments)
 
     def make_train_function(self, force=False):
         """Traces the search or the fine-tuning step, whichever is due."""
-        searching = self.plan.objective is not None and not self.finished
-        force = force or searching != self.searching
-        self._set_searching(searching)
+        self._set_searching()
         super().make_train_function(force=force)
 
-    def _set_searching(self, searching):
+    def _set_searching(self):
+        searching = self.plan.objective is not None and not self.finished
+        if searching != self.searching:
+            self.train_function = None  # traced for the other phase
         self.searching = searching
         for layer in self._objective_layers:
             layer.trainable = searching
@@ -195,7 +190,7 @@ class PrunedModel(keras.Model):
     def _record(self, losses, x):
         count = ops.shape(tree.flatten(x)[0])[0]
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
-        (tracker,) = [m for m in self.metrics if m.name == "loss"][:1]
+        tracker = next(metric for metric in self.metrics if metric.name == "loss")
         tracker.update_state(losses.total * replicas, sample_weight=count)
         for metric in self._terms:
             metric.update_state(losses.terms[metric.name], sample_weight=count)
@@ -209,17 +204,24 @@ class PrunedModel(keras.Model):
     # Pruning
 
     def begin_training(self):
-        """Remembers the weights to rewind to, before the first step of all."""
-        if self.step == 0 and self.plan.rewind in ("initial", "unscaled"):
-            self.rewind_to = snapshot(self.inner)
-        if self.step == 0 and self.optimizer is not None:
-            self.initial_rate = learning_rate(self.optimizer)
+        """Remembers what to rewind to, before the first step.
+
+        Raises:
+            ValueError: The optimiser could not be built anew when rewinding.
+        """
+        if self.finished or self.plan.rewind is None:
+            return
+        if self.optimizer is not None:
+            rate = check_optimizer(self.optimizer)
+            self.initial_rate = rate if self.step == 0 else self.initial_rate
+        if self.rewind_to is None:
+            self.rewind_to, self.rewind_step = snapshot(self.inner), 0
 
     def end_epoch(self):
         """Remembers the weights after the first epoch; stores the masked weights."""
-        if self.plan.rewind == "first_epoch" and self.rewind_to is None:
-            if not self.finished:
-                self.rewind_to = snapshot(self.inner)
+        first = self.rewind_to is not None and self.rewind_step == 0
+        if first and self.plan.rewind == "first_epoch":
+            self.rewind_to, self.rewind_step = snapshot(self.inner), self.step
         self.masked.apply_masks()
 
     def prune_to(self, sparsity):
@@ -255,7 +257,7 @@ class PrunedModel(keras.Model):
             reset_optimizer(self.optimizer, variables, self.initial_rate)
         self._finished.assign(1)
         if self.compiled:
-            self.make_train_function(force=True)
+            self.make_train_function()
 
     # Saving
 
@@ -294,4 +296,4 @@ class PrunedModel(keras.Model):
         own, extra = checkpoint.split(store)
         super().load_own_variables(own)
         checkpoint.load_extra_state(self, extra)
-        self._set_searching(self.plan.objective is not None and not self.finished)
+        self._set_searching()

@@ -54,7 +54,7 @@ class Plan:
             )
 
     def masks(self, weights, model, sparsity):
-        """The masks for the effective weights given.
+        """The masks for the stored weights given.
 
         Args:
             weights: ``{key: array}``.

@@ -76,11 +76,13 @@ def prune(
     check_sparsity(sparsity)
     choices = {"score": score, "allocation": allocation, "pattern": pattern}
     if tfmot.is_tf_keras(model):
-        if objective is not None:
+        given = (objective, schedule, rewind, initial_scale, copy)
+        if given != (None, "one_shot", None, 1.0, True):
             raise TypeError(
-                "The search (objective=...) is for Keras 3 models, and this is a "
-                "tf_keras model. Load it with Keras 3, or prune given weights: "
-                "prune(model, sparsity) without an objective."
+                "The search is for Keras 3 models, and this is a tf_keras model: its "
+                "masks are made at once from the weights given, so `objective`, "
+                "`schedule`, `rewind`, `initial_scale` and `copy` do not apply. Leave "
+                "them out, or build the model with Keras 3."
             )
         plan = Plan(sparsity, **choices)
         return tfmot.prune(model, lambda w: plan.masks(w, None, sparsity), select)
@@ -122,7 +124,8 @@ def prune_for_invariance(
             initialisation, gradual pruning, survivors rewound to the weights given.
             None looks: a model that has been trained counts as pretrained.
         rewind: "first_epoch", "initial", "unscaled" or None. For a pretrained
-            model "initial": the weights given.
+            model "initial": the weights given. (Pruned before its end, "first_epoch"
+            is "initial".)
         initial_scale: κ; None for the paper's on a fresh model (0.5 for images, 0.25
             for other inputs) and 1 on a trained one.
         **choices: Further arguments of `prune`, e.g. ``schedule``, ``select``,
@@ -147,7 +150,7 @@ def prune_for_invariance(
     if choices["objective"] is None:
         choices["objective"] = Invariance(views)
     if tfmot.is_tf_keras(model):
-        return prune(model, sparsity, **choices)  # raises, saying why
+        return prune(model, sparsity, rewind=rewind, **choices)  # raises, saying why
     check_sparsity(sparsity)
     _check_model(model)
     if pretrained is None:
@@ -176,7 +179,7 @@ def strip_pruning(model, *, allow_unfinished=False):
         ValueError: Not a pruned model, or the target has not been reached.
     """
     if tfmot.is_tf_keras(model):
-        return tfmot.sparsity.strip_pruning(model)
+        return tfmot.strip(model)
     if not isinstance(model, PrunedModel):
         raise ValueError(
             "strip_pruning takes a model made by `prune` or `prune_for_invariance`. "

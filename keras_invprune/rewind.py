@@ -39,9 +39,25 @@ def restore(model, values, scale=1.0, scaled=()):
         weight.variable.assign(value / scale if key in scaled else value)
 
 
-def learning_rate(optimizer) -> float | None:
-    """The constant learning rate of an optimiser; None for a schedule."""
-    rate = inner_optimizer(optimizer).get_config().get("learning_rate")
+def check_optimizer(optimizer) -> float | None:
+    """Returns the constant learning rate, None for a schedule.
+
+    Raises:
+        ValueError: The optimiser, or its learning-rate schedule, cannot be built
+            again from its config, which rewinding needs.
+    """
+    optimizer = inner_optimizer(optimizer)
+    try:
+        config = optimizer.get_config()
+        type(optimizer).from_config(config)
+    except Exception as error:
+        raise ValueError(
+            "Rewinding gives the optimizer the state of a freshly built one, and this "
+            f"{type(optimizer).__name__} cannot be built from its config: {error} Give "
+            "its learning-rate schedule a `get_config` and register it with "
+            "`@keras.saving.register_keras_serializable()`, or use rewind=None."
+        ) from error
+    rate = config.get("learning_rate")
     return rate if isinstance(rate, float) else None
 
 

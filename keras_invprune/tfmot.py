@@ -113,6 +113,23 @@ def prune(model, make_masks, select=None):
     return wrapped
 
 
+def strip(model):
+    """TF-MOT's `strip_pruning`, once all masks have been applied to the weights.
+
+    TF-MOT applies them at the ends of epochs only.
+
+    Raises:
+        ValueError: There are no wrappers to strip.
+    """
+    wrappers = _wrappers(model)
+    if not wrappers:
+        raise ValueError(f"Model {model.name!r} has none of TF-MOT's pruning wrappers.")
+    for wrapper in wrappers.values():
+        for variable, mask, _ in wrapper.pruning_vars:
+            variable.assign(variable * mask)
+    return sparsity.strip_pruning(model)
+
+
 def _copy(model):
     import tf_keras
 

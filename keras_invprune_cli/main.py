@@ -45,8 +45,3 @@ def main():
     except (ValueError, OSError, ImportError, RuntimeError) as error:
         print(f"keras-invprune: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print(
-            "\nkeras-invprune: interrupted; nothing was half written.", file=sys.stderr
-        )
-        sys.exit(130)

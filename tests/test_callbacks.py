@@ -88,6 +88,28 @@ def test_a_second_fit_goes_on_with_fine_tuning():
         np.testing.assert_array_equal(mask.numpy(), masks[key])
 
 
+def test_a_second_fit_does_not_bring_weights_back():
+    model = pruned("gradual")
+    fit(model, epochs=10)
+    masks = {key: mask.numpy().copy() for key, mask in model.masks.items()}
+    assert set(fit(model, epochs=10).history["sparsity"]) == {0.5}
+    for key, mask in model.masks.items():
+        np.testing.assert_array_equal(mask.numpy(), masks[key])
+
+
+@pytest.mark.filterwarnings("ignore:Your input ran out of data")
+@pytest.mark.parametrize("at, epochs", [(0.5, 2), (0.25, 4), (0.1, 3)])
+def test_what_is_due_in_an_epoch_of_unknown_length_is_made_up_for(at, epochs):
+    def rows():
+        yield from zip(X, Y, strict=True)
+
+    signature = (tf.TensorSpec((4,)), tf.TensorSpec((), tf.int64))
+    data = tf.data.Dataset.from_generator(rows, output_signature=signature).batch(8)
+    model = pruned(kip.schedules.OneShot(0.5, at=at))
+    history = model.fit(data, epochs=epochs, verbose=0, shuffle=False).history
+    assert history["sparsity"] == [0.0] + [0.5] * (epochs - 1)
+
+
 def test_a_callback_given_is_not_added_again_and_comes_first():
     class Order(Spy):
         def on_epoch_begin(self, epoch, logs=None):
@@ -142,9 +164,13 @@ def test_learning_rate_scheduler_starts_again_or_is_refused():
 
     scheduler = keras.callbacks.LearningRateScheduler(rate)
     with pytest.raises(ValueError, match="AfterPruning"):
-        fit(pruned(), callbacks=[scheduler])
-    fit(pruned(), callbacks=[AfterPruning(scheduler)])
+        fit(pruned(rewind="initial"), callbacks=[scheduler])
+    assert seen == []
+    fit(pruned(rewind="initial"), callbacks=[AfterPruning(scheduler)])
     assert seen == [0, 1]
+    seen.clear()
+    fit(pruned(rewind=None), callbacks=[scheduler])  # nothing starts again
+    assert seen == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize(

@@ -190,6 +190,7 @@ def sparsities(schedule, epochs, *callbacks, data=None, eagerly=True):
         callbacks=[*callbacks, record],
         verbose=0,
     )
+    assert model.step == len(seen)
     return seen
 
 

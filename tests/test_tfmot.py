@@ -162,6 +162,26 @@ class RegisteredTwoStages(TwoStages):
     pass
 
 
+@keras.saving.register_keras_serializable(package="test_tfmot")
+class Milestones(tfmot.PruningSchedule):
+    """Another, to which as many steps at once as milestones would be nonsense."""
+
+    def __init__(self, *milestones):
+        self.milestones = milestones
+
+    def __call__(self, step):
+        passed = tf.greater_equal(step, self.milestones)
+        due = tf.reduce_any(tf.equal(step, self.milestones))
+        return due, 0.25 * tf.reduce_sum(tf.cast(passed, tf.float32))
+
+    def get_config(self):
+        return {"milestones": self.milestones}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(*config["milestones"])
+
+
 SCHEDULES = {
     "constant": (ConstantSparsity(0.75, 4, frequency=100), [0] * 3 + [0.75] * 9),
     "constant_often": (ConstantSparsity(0.75, 2, -1, 1), [0] + [0.75] * 11),
@@ -169,7 +189,11 @@ SCHEDULES = {
         PolynomialDecay(0.25, 0.75, 2, 10, power=1, frequency=4),
         [0] + [0.25] * 4 + [0.5] * 4 + [0.75] * 3,
     ),
-    "users_own": (RegisteredTwoStages(3, 6), [0] * 2 + [0.5] * 3 + [0.75] * 7),
+    "two_stages": (RegisteredTwoStages(3, 6), [0] * 2 + [0.5] * 3 + [0.75] * 7),
+    "milestones": (
+        Milestones(2, 6, 11, 99),  # as many as an epoch has steps
+        [0] + [0.25] * 4 + [0.5] * 5 + [0.75] * 2,
+    ),
 }
 
 
@@ -289,6 +313,22 @@ def test_masks_of_a_tf_keras_model_stay_through_training_and_saving(
         np.testing.assert_array_equal(kernel != 0, mask)
         assert bias.any()
     np.testing.assert_array_equal(stripped(X), loaded(X))
+
+
+def test_strip_applies_the_masks_in_the_middle_of_an_epoch_too():
+    wrapped = kip.prune(network_2(), 0.8)
+    masks = masks_of(wrapped)
+    wrapped.compile("sgd", "mse", run_eagerly=True)
+    steps = tfmot.sparsity.UpdatePruningStep()
+    steps.set_model(wrapped)
+    steps.on_train_begin()
+    wrapped.train_on_batch(X, X[:, :3])
+    stripped = tfmot.strip(wrapped)
+    for name, mask in masks.items():
+        kernel, _ = stripped.get_layer(name).get_weights()
+        np.testing.assert_array_equal(kernel != 0, mask)
+    with pytest.raises(ValueError, match="none of TF-MOT's pruning wrappers"):
+        tfmot.strip(stripped)
 
 
 def keys_of(model, select=None):

@@ -143,6 +143,7 @@ for file in sorted(pathlib.Path(sys.argv[1]).glob("*.keras")):
 """
 
 
+@pytest.mark.slow
 def test_a_fresh_process_loads_what_was_saved(tmp_path):
     for name in REBUILT:
         case, _, pruned = trained(name)

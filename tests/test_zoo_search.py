@@ -15,7 +15,7 @@ SPARSITY = 0.5
 TERMS = ("supervised_loss", "invariance_loss")
 
 
-def searching(model, loss, at=1, compiled=None, **options):
+def searching(model, loss, at=2, compiled=None, **options):
     """A model that will search for `at` steps, as if it were fresh."""
     options.setdefault("schedule", kip.schedules.OneShot(SPARSITY, at=at))
     options = {"pretrained": False, "rewind": "initial", **options}
@@ -36,7 +36,7 @@ def assert_equal(found, expected, tolerance=0.0):
 
 
 def assert_finished(pruned, logs):
-    """It has searched, is pruned to the weight, and has been trained since."""
+    """The losses are finite, and the masks keep as many weights as they should."""
     assert np.isfinite(logs["loss"]).all()
     masks = {key: mask.numpy() for key, mask in pruned.masks.items()}
     found = weights(pruned.inner)
@@ -142,6 +142,7 @@ def test_each_kind_is_searched_and_pruned_in_one_fit(name):
     case = make()
     before = weights(case.model)
     pruned = searching(case.model, case.loss, **options)
+    assert pruned.searching
     logs = pruned.fit(case.x, case.y, batch_size=2, verbose=0).history
     assert_finished(pruned, logs)
     stripped = kip.strip_pruning(pruned)
@@ -176,7 +177,7 @@ def test_a_subclassed_model_of_a_dict_needs_views():
 
 def test_the_logged_loss_includes_the_regularizers():
     case = zoo.regularizers()
-    pruned = searching(case.model, case.loss, views=same)
+    pruned = searching(case.model, case.loss, at=1, views=same)
     predictions = pruned.inner(case.x, training=True)
     penalties = float(sum(pruned.inner.losses))
     errors = keras.losses.sparse_categorical_crossentropy(case.y, predictions)
@@ -246,6 +247,7 @@ WAYS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("make", [zoo.dense, images])
 def test_search_prune_rewind_and_fine_tune_in_every_way_to_run(make, way):
@@ -268,8 +270,10 @@ def test_search_prune_rewind_and_fine_tune_in_every_way_to_run(make, way):
 # On two replicas
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def strategy():
+    # One for all tests: TensorFlow keeps the shapes of collective operations by
+    # numbers that every strategy counts from the same start.
     return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 
 
@@ -277,10 +281,11 @@ def replicas(variable):
     return [value.numpy() for value in variable.value.values]
 
 
+@pytest.mark.slow
 def test_replicas_agree_and_go_on_training(strategy):
     with strategy.scope():
         case = images()
-        pruned = searching(case.model, case.loss, at=2, views=Noise())
+        pruned = searching(case.model, case.loss, views=Noise())
         options = {"batch_size": 2, "epochs": 2, "verbose": 0}
         logs = pruned.fit(case.x[:4], case.y[:4], **options).history
         assert_finished(pruned, logs)

@@ -30,7 +30,7 @@ def digits(seed=0) -> Data:
         from sklearn.model_selection import train_test_split
     except ImportError as error:
         raise ImportError(
-            "The digits come with scikit-learn: pip install 'keras-invprune[data]'."
+            "The digits come with scikit-learn: pip install '.[data]'."
         ) from error
     bunch = load_digits()
     x = (bunch.images[..., None] / 16.0).astype("float32")
@@ -55,8 +55,7 @@ def tfds_images(name="mnist", data_dir=None) -> Data:
         import tensorflow_datasets as tfds
     except ImportError as error:
         raise ImportError(
-            f"{name} comes through tensorflow-datasets: "
-            "pip install 'keras-invprune[data]'."
+            f"{name} comes through tensorflow-datasets: pip install '.[data]'."
         ) from error
     try:
         parts = tfds.load(

@@ -3,6 +3,7 @@
 from keras import ops
 
 EPSILON = 1e-12
+FAR = 1e9  # taken from a logit, leaves nothing of its exponential
 
 
 def contrastive_loss(embeddings, labels=None, temperature=1.0, sample_weight=None):
@@ -35,13 +36,12 @@ def contrastive_loss(embeddings, labels=None, temperature=1.0, sample_weight=Non
     # z_i = enc(x_i) / ||enc(x_i)||
     squared = ops.sum(ops.square(z), axis=-1, keepdims=True)
     z = z * ops.rsqrt(ops.maximum(squared, EPSILON))
-    others = 1.0 - ops.eye(2 * count, dtype="float32")
+    itself = ops.eye(2 * count, dtype="float32")
     # P(i) = {p ≠ i : y_p = y_i}
-    positives = ops.tile(same_label(labels), (2, 2)) * others
+    positives = ops.tile(same_label(labels), (2, 2)) * (1.0 - itself)
     logits = ops.matmul(z, ops.transpose(z)) / temperature
-    logits = logits - ops.stop_gradient(ops.max(logits, axis=-1, keepdims=True))
     # log Σ_{a≠i} exp(z_i·z_a/τ)
-    log_sum = ops.log(ops.sum(ops.exp(logits) * others, axis=-1, keepdims=True))
+    log_sum = ops.logsumexp(logits - FAR * itself, axis=-1, keepdims=True)
     per_anchor = -ops.sum(positives * (logits - log_sum), axis=-1)
     per_anchor = per_anchor / (ops.sum(positives, axis=-1) + EPSILON)
     if sample_weight is not None:

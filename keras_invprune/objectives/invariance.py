@@ -10,7 +10,7 @@ from keras_invprune.objectives.contrastive import contrastive_loss
 from keras_invprune.objectives.losses import Losses
 from keras_invprune.views import check_views, default_views, positive_pair
 
-CLASSIFICATION = ("crossentropy", "hinge", "focal")
+CLASSIFICATION = ("crossentropy", "cross_entropy", "hinge", "focal")
 
 
 @keras.saving.register_keras_serializable(package="keras_invprune")
@@ -175,4 +175,5 @@ def _row_weights(sample_weight, y):
     """Per-row weights for L_NCE; weights per output or per step do not apply."""
     if sample_weight is None or _is_nested(sample_weight) or _is_nested(y):
         return None
-    return sample_weight if len(sample_weight.shape) == 1 else None
+    per_row = len(sample_weight.shape) == 1 or sample_weight.shape[1:] == (1,)
+    return sample_weight if per_row else None

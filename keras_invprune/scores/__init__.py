@@ -1,8 +1,8 @@
 """Scores: how much each weight matters. One file each.
 
-A score is any callable ``(weights, model) -> {key: array}``: `weights` maps keys
-to NumPy arrays of the effective weights, `model` is the `PrunedModel`. Low scores
-are pruned first.
+A score is any callable ``(weights, model) -> {key: array}``: `weights` maps keys to
+NumPy arrays of the stored weights (zero where pruned, but for what momentum has added
+since the last epoch's end), `model` is the `PrunedModel`. Low scores are pruned first.
 """
 
 from keras_invprune.identifiers import resolve

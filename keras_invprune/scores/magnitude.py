@@ -9,7 +9,7 @@ def magnitude(weights, model):
     """|w|, the score of IUNet, OMP and TF-MOT.
 
     Args:
-        weights: ``{key: array}``, the effective weights (masked ones are zero).
+        weights: ``{key: array}``, the stored weights.
         model: Unused.
 
     Returns:
