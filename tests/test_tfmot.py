@@ -395,7 +395,7 @@ def test_what_cannot_be_pruned_in_tf_keras_says_so():
 
 
 def test_prune_for_invariance_wants_keras_3():
-    with pytest.raises(TypeError, match="tf_keras model. Load it with Keras 3"):
+    with pytest.raises(TypeError, match="for Keras 3 models, and this is a tf_keras"):
         kip.prune_for_invariance(network_2())
 
 
