@@ -13,6 +13,11 @@ from keras_invprune.identifiers import Missing
 def check_fit(model, strategy, arguments):
     """Checks the arguments of `fit`, made under `strategy`, before anything runs."""
     check_strategy(strategy)
+    if strategy.num_replicas_in_sync > 1 and model.jit_compile:
+        raise ValueError(
+            "XLA cannot read a variable of another replica, and this strategy has "
+            f"{strategy.num_replicas_in_sync}. Compile with jit_compile=False."
+        )
     check_complete(model)
     for name in ("x", "y", "sample_weight", "validation_data"):
         check_finite(arguments.get(name), name)

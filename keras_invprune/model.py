@@ -158,11 +158,12 @@ class PrunedModel(keras.Model):
 
     def _set_searching(self):
         searching = self.plan.objective is not None and not self.finished
-        if searching != self.searching:
-            self.train_function = None  # traced for the other phase
+        stale = searching != self.searching and self.train_function is not None
         self.searching = searching
         for layer in self._objective_layers:
             layer.trainable = searching
+        if stale:  # traced for the other phase
+            super().make_train_function(force=True)
 
     def count_step(self):
         """Counts a training step; for custom loops, `train_step` does it itself."""
@@ -170,7 +171,9 @@ class PrunedModel(keras.Model):
 
     def train_step(self, data):
         """One step of the search or of the fine-tuning."""
-        self.count_step()
+        # After the data have come: a step that finds none left is not one.
+        with tf.control_dependencies([x for x in tree.flatten(data) if x is not None]):
+            self.count_step()
         if not self.searching:
             return super().train_step(data)
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)

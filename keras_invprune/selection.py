@@ -42,7 +42,11 @@ def keep_count(size: int, sparsity: float, dtype=np.float32) -> int:
         raise ValueError(
             f"`sparsity` must be in [0, 1). Received: sparsity={sparsity}.{hint}"
         )
-    kept = np.rint(dtype(size) * (dtype(1) - dtype(sparsity)))
+    density = dtype(1.0 - float(sparsity))
+    if float(density) != 1.0 - float(sparsity):
+        # Not the complement of a density of this type: TF-MOT rounds the sparsity.
+        density = dtype(1) - dtype(sparsity)
+    kept = np.rint(dtype(size) * density)
     return min(size, max(1, int(kept)))
 
 

@@ -44,7 +44,6 @@ def test_a_callable_may_take_any_structure():
 def test_defaults_follow_the_rank(wrap):
     inputs = wrap([keras.Input((8, 8, 1))])
     assert [type(layer) for layer in views.default_views(inputs).layers] == [
-        views.RandomResizedCrop,
         views.RandomShift,
         views.RandomScale,
         views.RandomRotation,
