@@ -123,8 +123,6 @@ class PrunedModel(keras.Model):
         """Prints the summary of the model inside."""
         self.inner.summary(*args, **kwargs)
 
-    # Running
-
     def call(self, inputs, training=None, with_embedding=False):
         """Outputs of the masked model; with its embedding if asked for."""
         if with_embedding:
@@ -261,8 +259,6 @@ class PrunedModel(keras.Model):
         self._finished.assign(1)
         if self.compiled:
             self.make_train_function()
-
-    # Saving
 
     def get_config(self):
         """The inner model, the plan and the pruned keys; masks are weights."""
