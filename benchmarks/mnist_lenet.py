@@ -11,9 +11,9 @@ phase. The last epoch counts; nothing is selected on the test set.
 """
 
 import argparse
-import copy
 import csv
 import platform
+import tempfile
 import time
 import warnings
 from pathlib import Path
@@ -85,8 +85,9 @@ def dense_rows(data, seed, epochs):
     return [measure(model, data, "dense", 0.0, seed)]
 
 
-def pruned_rows(data, method, seed, epochs):
+def pruned_rows(data, method, seed, epochs, folder):
     """One search, then each sparsity from its end."""
+    found = Path(folder) / f"{method}_{seed}.weights.h5"
     keras.utils.set_random_seed(seed)
     steps = -(-len(data.x_train) // BATCH)
     network = mlp((28, 28, 1), 10)
@@ -102,15 +103,12 @@ def pruned_rows(data, method, seed, epochs):
         else:
             model = kip.prune(network, sparsity, **options)
         compile_for(model, epochs, steps)
+        keras.utils.set_random_seed(seed)
         if not rows:
-            keras.utils.set_random_seed(seed)
             search(model, data, epochs)
-            state = [v.numpy() for v in model.variables], copy.copy(model.rewind_to)
+            model.save_weights(found)
         else:
-            model.optimizer.build(model.trainable_variables)
-            for variable, value in zip(model.variables, state[0], strict=True):
-                variable.assign(value)
-            model.rewind_to = copy.copy(state[1])
+            model.load_weights(found)
         fit = {"batch_size": BATCH, "verbose": 0, "epochs": 2 * epochs}
         model.fit(data.x_train, data.y_train, initial_epoch=epochs, **fit)
         rows.append(measure(kip.strip_pruning(model), data, method, sparsity, seed))
@@ -179,7 +177,8 @@ def main():
     for seed in arguments.seeds:
         rows += dense_rows(data, seed, arguments.epochs)
         for method in ("omp", "iunet"):
-            rows += pruned_rows(data, method, seed, arguments.epochs)
+            with tempfile.TemporaryDirectory() as folder:
+                rows += pruned_rows(data, method, seed, arguments.epochs, folder)
         write(rows, arguments.out, arguments.epochs, time.time() - begin)
 
 

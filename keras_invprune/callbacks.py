@@ -26,13 +26,14 @@ class PruningCallback(keras.callbacks.Callback):
         """Remembers what to rewind to, before the first step."""
         self.model.begin_training()
         self._started = False
+        self._length = self.params.get("steps")
         self._visited = self.model.step
 
     def on_epoch_begin(self, epoch, logs=None):
         """Tells the schedule how long the training is; prunes if it is time."""
         self._first = self.model.step
         if not self._started:
-            self._start(epoch, self.params.get("steps"))
+            self._start(epoch, self._length)
         # Asked anew each epoch, because a schedule may learn from the logs; from the
         # last visit on, because several steps may pass between two visits.
         self._visited = min(self._visited, self.model.step)
@@ -42,7 +43,9 @@ class PruningCallback(keras.callbacks.Callback):
 
     def on_train_batch_begin(self, batch, logs=None):
         """Prunes if the schedule asks for it before this step."""
-        self._visit(self._first + batch + 1)
+        # Where the length had to be found out, Keras announces one batch too many.
+        if self._length is None or batch < self._length:
+            self._visit(self._first + batch + 1)
 
     def on_epoch_end(self, epoch, logs=None):
         """Publishes the sparsity and lets the schedule see the logs."""
@@ -50,7 +53,8 @@ class PruningCallback(keras.callbacks.Callback):
         self.model.end_epoch()
         logs["sparsity"] = self.model.sparsity
         if not self._started:
-            self._start(epoch, self.model.step - self._first)
+            self._length = self.model.step - self._first
+            self._start(epoch, self._length)
             self._visited = self._first  # what was due already is made up for
         schedule = self.model.plan.schedule
         if hasattr(schedule, "observe") and not self.model.finished:
@@ -102,7 +106,7 @@ class PruningCallback(keras.callbacks.Callback):
         if self.model.finished and self.model.plan.rewind is not None:
             return
         while self._plan_until < step:
-            last = self._plan_until + (self.params.get("steps") or CHUNK)
+            last = self._plan_until + (self._length or CHUNK)
             schedule = self.model.plan.schedule
             self._due.update(due_steps(schedule, self._plan_until + 1, last))
             self._plan_until = last
