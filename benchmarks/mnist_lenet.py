@@ -108,6 +108,7 @@ def pruned_rows(data, method, seed, epochs, folder):
             search(model, data, epochs)
             model.save_weights(found)
         else:
+            model.optimizer.build(model.trainable_variables)
             model.load_weights(found)
         fit = {"batch_size": BATCH, "verbose": 0, "epochs": 2 * epochs}
         model.fit(data.x_train, data.y_train, initial_epoch=epochs, **fit)

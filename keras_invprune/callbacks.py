@@ -33,7 +33,7 @@ class PruningCallback(keras.callbacks.Callback):
         """Tells the schedule how long the training is; prunes if it is time."""
         self._first = self.model.step
         if not self._started:
-            self._start(epoch, self._length)
+            self._start(epoch, self._length, goes_on=epoch > 0)
         # Asked anew each epoch, because a schedule may learn from the logs; from the
         # last visit on, because several steps may pass between two visits.
         self._visited = min(self._visited, self.model.step)
@@ -54,7 +54,7 @@ class PruningCallback(keras.callbacks.Callback):
         logs["sparsity"] = self.model.sparsity
         if not self._started:
             self._length = self.model.step - self._first
-            self._start(epoch, self._length)
+            self._start(epoch, self._length, goes_on=True)
             self._visited = self._first  # what was due already is made up for
         schedule = self.model.plan.schedule
         if hasattr(schedule, "observe") and not self.model.finished:
@@ -71,7 +71,7 @@ class PruningCallback(keras.callbacks.Callback):
                 stacklevel=2,
             )
 
-    def _start(self, epoch, steps):
+    def _start(self, epoch, steps, goes_on):
         schedule = self.model.plan.schedule
         origin, total = self._first, None
         if steps is not None:
@@ -81,8 +81,11 @@ class PruningCallback(keras.callbacks.Callback):
             total = steps * self.params.get("epochs", 1)
         if self.model.finished:
             return
+        learned = schedule.state() if goes_on and hasattr(schedule, "state") else None
         if hasattr(schedule, "start"):
             schedule.start(origin, total)
+        if learned is not None:
+            schedule.restore(learned)
         if total is not None:
             # With several steps per execution the host comes by more rarely.
             skipped = (steps - 1) % self.model.steps_per_execution

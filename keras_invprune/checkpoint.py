@@ -8,7 +8,7 @@ from keras_invprune.rewind import snapshot
 
 # No slash: HDF5 would make groups of the names.
 REWIND, SEED = "extra_rewind_", "extra_seed_"
-STEP, RATE = "extra_step", "extra_rate"
+STEP, RATE, SCHEDULE = "extra_step", "extra_rate", "extra_schedule_"
 
 
 def seed_states(model) -> list:
@@ -19,7 +19,7 @@ def seed_states(model) -> list:
 
 
 def extra_state(model) -> dict[str, np.ndarray]:
-    """What is saved beside the weights: seeds, and what to rewind to."""
+    """What is saved beside the weights: seeds, what to rewind to, what was learned."""
     seeds = enumerate(seed_states(model))
     state = {f"{SEED}{index}": variable.numpy() for index, variable in seeds}
     if model.rewind_to is not None:
@@ -28,6 +28,9 @@ def extra_state(model) -> dict[str, np.ndarray]:
         state[STEP] = np.array(model.rewind_step)
     if model.initial_rate is not None:
         state[RATE] = np.array(model.initial_rate)
+    if hasattr(model.plan.schedule, "state"):
+        learned = model.plan.schedule.state().items()
+        state |= {f"{SCHEDULE}{name}": np.array(value) for name, value in learned}
     return state
 
 
@@ -52,6 +55,13 @@ def load_extra_state(model, state):
             key: state[f"{REWIND}{index}"] for index, key in enumerate(keys)
         }
         model.rewind_step = int(state[STEP])
+    learned = {
+        name.removeprefix(SCHEDULE): value.item()
+        for name, value in state.items()
+        if name.startswith(SCHEDULE)
+    }
+    if learned and hasattr(model.plan.schedule, "restore"):
+        model.plan.schedule.restore(learned)
 
 
 @contextlib.contextmanager

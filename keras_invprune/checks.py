@@ -19,6 +19,7 @@ def check_fit(model, strategy, arguments):
             f"{strategy.num_replicas_in_sync}. Compile with jit_compile=False."
         )
     check_complete(model)
+    check_monitors(model, arguments)
     for name in ("x", "y", "sample_weight", "validation_data"):
         check_finite(arguments.get(name), name)
     check_callbacks(arguments["callbacks"], model)
@@ -43,6 +44,26 @@ def check_complete(model):
         for part in vars(model.plan).values():
             if isinstance(part, Missing):
                 part()
+
+
+def check_monitors(model, arguments):
+    """Raises ValueError when a schedule waits for a log that will never come."""
+    validated = arguments.get("validation_data") is not None
+    validated = validated or bool(arguments.get("validation_split"))
+    terms = getattr(model.plan.objective, "terms", ())
+    schedule = None if model.finished else model.plan.schedule
+    while schedule is not None:
+        monitor, name = getattr(schedule, "monitor", None), type(schedule).__name__
+        if str(monitor).startswith("val_") and not validated:
+            raise ValueError(
+                f"{name} watches {monitor!r}, and `fit` was given no validation_data."
+            )
+        if monitor == "invariance_loss" and monitor not in terms:
+            raise ValueError(
+                f"{name} watches {monitor!r}, and there is no invariance objective. "
+                f"Give `objective=`, or another log: {name}(..., monitor='loss')."
+            )
+        schedule = getattr(schedule, "schedule", None)
 
 
 def check_callbacks(callbacks, model):

@@ -5,7 +5,12 @@ from collections.abc import Callable
 import keras
 from keras import ops
 
-from keras_invprune.weights import head_layers, is_graph, walk
+from keras_invprune.weights import (
+    head_layers,
+    is_graph,
+    symbolic_inputs,
+    walk,
+)
 
 LISTED = 30  # the last layers of a model, which messages name
 
@@ -126,6 +131,4 @@ def input_tensors(model) -> list:
     """Symbolic inputs of a built model, flat; none where Keras does not know them."""
     if is_graph(model):
         return list(model.inputs)
-    shapes = (model.get_build_config() or {}).get("input_shape", ())
-    tensors = keras.tree.map_shape_structure(keras.KerasTensor, shapes)
-    return keras.tree.flatten(tensors)
+    return keras.tree.flatten(symbolic_inputs(model))

@@ -85,7 +85,7 @@ def prune(
                 "them out, or build the model with Keras 3."
             )
         plan = Plan(sparsity, **choices)
-        return tfmot.prune(model, lambda w: plan.masks(w, None, sparsity), select)
+        return tfmot.prune(model, lambda w: plan.masks(w, model, sparsity), select)
     _check_model(model)
     factor, everything = check_scale(initial_scale)
     keys = list(prunable_weights(model, select))

@@ -157,15 +157,49 @@ def head_layers(model) -> list[keras.layers.Layer]:
 
     For one output, the last layer with a kernel, if it is a Dense layer; for
     several, each Dense layer that an output comes from, directly or through layers
-    without weights (an activation, a reshape).
+    without weights (an activation, a reshape). A subclassed model is called once,
+    symbolically, to see which layer comes last.
     """
     if is_graph(model) and len(model.outputs) > 1:
         names = getattr(model, "output_names", ())
         found = [_behind(model, name) for name in dict.fromkeys(names)]
     else:
         weights = weights_by_key(model).values()
-        found = [layer for layer, variable in weights if _can_be_masked(variable)][-1:]
+        found = [layer for layer, variable in weights if _can_be_masked(variable)]
+        found = (found if is_graph(model) else _as_called(model, found))[-1:]
     return [layer for layer in found if isinstance(layer, keras.layers.Dense)]
+
+
+def symbolic_inputs(model):
+    """Symbolic tensors like those a subclassed model was built with, () if unknown."""
+    shapes = (model.get_build_config() or {}).get("input_shape", ())
+    return keras.tree.map_shape_structure(keras.KerasTensor, shapes)
+
+
+def _as_called(model, layers):
+    """`layers` in the order in which the call of a subclassed model reaches them."""
+    inputs = symbolic_inputs(model)
+    if inputs == ():
+        return layers
+    called, own = [], [layer.activity_regularizer for layer in layers]
+
+    def observe(layer):
+        def regularizer(output):  # is shown each output of the layer
+            called.append(layer)
+            return keras.ops.zeros(())
+
+        return regularizer
+
+    try:
+        for layer in layers:
+            layer.activity_regularizer = observe(layer)
+        model.compute_output_spec(inputs)
+    except Exception:  # a call that needs values: the order of its attributes then
+        return layers
+    finally:
+        for layer, regularizer in zip(layers, own, strict=True):
+            layer.activity_regularizer = regularizer
+    return called or layers
 
 
 def _behind(model, name):

@@ -71,6 +71,28 @@ def test_an_interrupted_training_goes_on_as_if_it_had_not_been(
     assert_same_variables(again, whole)
 
 
+def test_what_a_schedule_has_learned_goes_on_with_an_interrupted_training(tmp_path):
+    def model():
+        # Never a fall of 90 %: converged after two epochs, so pruned in the third.
+        return pruned_model(
+            schedule=kip.schedules.WhenConverged(
+                0.5, "loss", patience=1, min_delta=0.9, at_latest=0.9
+            )
+        )
+
+    def stop(epoch, logs):
+        first.stop_training = epoch == 1
+
+    assert fit(model(), epochs=4).history["sparsity"] == [0, 0, 0.5, 0.5]
+    first = model()
+    with pytest.warns(UserWarning, match="target"):
+        fit(first, callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=stop)])
+    first.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert loaded.plan.schedule.state() == first.plan.schedule.state()
+    assert fit(loaded, initial_epoch=2).history["sparsity"] == [0.5, 0.5]
+
+
 @pytest.mark.parametrize("epochs", [1, 3])  # in the search; fine-tuning
 def test_saved_and_loaded_it_goes_on_identically(tmp_path, epochs):
     model = pruned_model(schedule=kip.schedules.OneShot(0.5, at=6))

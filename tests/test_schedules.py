@@ -149,10 +149,33 @@ def test_without_a_plateau_it_prunes_at_the_latest():
 def test_what_is_not_logged_is_named():
     with pytest.raises(ValueError, match=r"'invariance_loss'.*\['accuracy', 'loss'\]"):
         WhenConverged(0.9).observe(1, {"loss": 1, "accuracy": 1})
-    with pytest.raises(
-        ValueError, match=r"'val_accuracy'.*\['loss'\].*validation_data"
-    ):
-        HoldBack(Gradual(0.9)).observe(1, {"loss": 1})
+    with pytest.raises(ValueError, match=r"'val_accuracy'.*\['loss', 'val_loss'\]"):
+        HoldBack(Gradual(0.9)).observe(1, {"loss": 1, "val_loss": 1})
+
+
+def test_an_epoch_without_validation_changes_nothing():
+    schedule = HoldBack(Gradual(0.9))
+    schedule.start(0, 10)
+    schedule.observe(1, {"val_accuracy": 0.9})
+    schedule.observe(2, {"val_accuracy": 0.5})
+    before = schedule.state()
+    assert before["holding"]
+    schedule.observe(4, {"loss": 1})
+    assert schedule.state() == {**before, "held": 2, "last_step": 4}
+
+
+def test_what_was_learned_survives_in_numbers():
+    schedule = HoldBack(WhenConverged(0.9, "loss", patience=1))
+    schedule.start(0, 100)
+    for step in (10, 20, 30):
+        schedule.observe(step, {"loss": 1.0, "val_accuracy": 1.0 - step / 100})
+    again = HoldBack(WhenConverged(0.9, "loss", patience=1))
+    again.start(0, 100)
+    again.restore({name: np.asarray(v).item() for name, v in schedule.state().items()})
+    assert again.state() == schedule.state()
+    steps = np.arange(1, 101)
+    for one, other in zip(again(steps), schedule(steps), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 # In a fit
@@ -198,8 +221,8 @@ def test_hold_back_delays_while_the_metric_is_down():
     # Updates at steps 5 (1/4 of the weights), 9 (1/2) and 13 (3/4).
     inner = tfmot.PolynomialDecay(0.25, 0.75, 5, 13, power=1, frequency=4)
     values = [0.9, 0.5, 0.6, 0.88, 0.95, 0.95]
-    told = Scripted("val_accuracy", values)
-    seen = sparsities(HoldBack(inner, tolerance=0.05), 6, told)
+    told = Scripted("watched", values)
+    seen = sparsities(HoldBack(inner, "watched", 0.05), 6, told)
     # Down after epochs 2 and 3, recovered after 4: the second update, due at step 9,
     # comes two epochs later, and so does the third.
     assert seen == [0] * 4 + [0.25] * 12 + [0.5] * 4 + [0.75] * 4
@@ -207,8 +230,8 @@ def test_hold_back_delays_while_the_metric_is_down():
 
 def test_hold_back_does_nothing_while_the_metric_is_up():
     inner = tfmot.PolynomialDecay(0.25, 0.75, 5, 13, power=1, frequency=4)
-    told = Scripted("val_accuracy", [0.5, 0.6, 0.56, 0.6])
-    seen = sparsities(HoldBack(inner, tolerance=0.05), 4, told)
+    told = Scripted("watched", [0.5, 0.6, 0.56, 0.6])
+    seen = sparsities(HoldBack(inner, "watched", 0.05), 4, told)
     assert seen == [0] * 4 + [0.25] * 4 + [0.5] * 4 + [0.75] * 4
 
 
@@ -228,6 +251,19 @@ def test_when_converged_in_a_fit():
     told = Scripted("loss", [3.0, 2.0, 2.0, 2.0, 1.0])
     schedule = WhenConverged(0.75, "loss", at_latest=0.9)
     assert sparsities(schedule, 5, told) == [0] * 16 + [0.75] * 4
+
+
+@pytest.mark.parametrize(
+    ("schedule", "message"),
+    [
+        (HoldBack(Gradual(0.5)), "'val_accuracy'.*no validation_data"),
+        (WhenConverged(0.5), "'invariance_loss'.*no invariance objective"),
+        (HoldBack(WhenConverged(0.5), "loss"), "WhenConverged.*'invariance_loss'"),
+    ],
+)
+def test_a_log_that_will_never_come_is_told_before_training(schedule, message):
+    with pytest.raises(ValueError, match=message):
+        sparsities(schedule, 1)
 
 
 def batches():

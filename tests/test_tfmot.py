@@ -278,6 +278,24 @@ def test_masks_of_a_tf_keras_model_come_from_the_weights_given(allocation):
         )
 
 
+def test_masks_of_a_tf_keras_model_may_come_from_data():
+    """|w| times the norm of the input that it multiplies (Wanda)."""
+    model = network_2()
+
+    def wanda(weights, model):
+        inputs, norms = X, {}
+        for layer in model.layers[:-1]:
+            norms[f"{layer.name}/kernel"] = np.linalg.norm(inputs, axis=0)[:, None]
+            inputs = layer(inputs).numpy()
+        return {key: abs(weight) * norms[key] for key, weight in weights.items()}
+
+    wrapped = kip.prune(model, 0.5, score=wanda, allocation="uniform")
+    kernel = model.get_layer("one").get_weights()[0]
+    scores = abs(kernel) * np.linalg.norm(X, axis=0)[:, None]
+    expected = scores >= np.sort(scores, None)[kernel.size // 2]
+    np.testing.assert_array_equal(masks_of(wrapped)["one"], expected)
+
+
 def test_a_tf_keras_model_given_is_untouched():
     model = network_2()
     before = model.get_weights()

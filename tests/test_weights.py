@@ -1,6 +1,7 @@
 """Keys, and which weights may be pruned."""
 
 import keras
+import numpy as np
 import pytest
 from keras import layers
 
@@ -197,3 +198,28 @@ def test_a_model_of_a_head_alone_is_refused_with_the_way_out():
 def test_frozen_weights_are_not_pruned(nested):
     nested.get_layer("first").trainable = False
     assert list(prunable_weights(nested)) == ["second/same/kernel"]
+
+
+@pytest.mark.parametrize("built_by", ["call", "build"])
+def test_the_head_of_a_subclassed_model_is_what_it_calls_last(built_by):
+    class HeadFirst(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.logits = keras.layers.Dense(2, activity_regularizer="l2")
+            self.body = keras.layers.Dense(5)
+
+        def call(self, inputs):
+            return self.logits(self.body(inputs))
+
+        def build(self, input_shape):
+            self.body.build(input_shape)
+            self.logits.build((None, 5))
+
+    model = HeadFirst()
+    if built_by == "call":
+        model(np.zeros((1, 4)))
+    else:
+        model.build((None, 4))
+    regularizer = model.logits.activity_regularizer
+    assert list(prunable_weights(model)) == ["body/kernel"]
+    assert model.logits.activity_regularizer is regularizer

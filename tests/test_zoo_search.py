@@ -205,6 +205,50 @@ def test_labels_are_used_where_the_loss_is_of_classification(make, labels):
     assert found["auto"] == found[labels] != found[not labels]
 
 
+def words_by_word():
+    """Each word gets a label; what is masked counts in no loss."""
+    spread = keras.initializers.RandomNormal(stddev=9.0, seed=0)
+    body = [
+        layers.Embedding(8, 4, spread, mask_zero=True),
+        layers.LSTM(4, return_sequences=True, name="lstm"),
+        layers.Dense(zoo.CLASSES, kernel_initializer=spread, name="head"),
+    ]
+    model = keras.Sequential([keras.Input((5,), dtype="int32"), *body])
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    return zoo.Case(model, zoo.tokens(), zoo.tokens() % zoo.CLASSES, loss)
+
+
+@pytest.mark.parametrize("embedding", [None, "lstm"])
+def test_masked_steps_of_a_sequence_count_in_no_loss(embedding):
+    case = words_by_word()
+    objective = kip.Invariance(views=same, embedding=embedding)
+    pruned = searching(case.model, case.loss, objective=objective)
+    x, y = ops.convert_to_tensor(case.x), ops.convert_to_tensor(case.y)
+    found = pruned.search_loss(x, y).terms["supervised_loss"]
+    each = keras.losses.sparse_categorical_crossentropy(
+        y, pruned.inner(x), from_logits=True
+    )
+    each = ops.convert_to_numpy(each)
+    assert float(found) == pytest.approx(each[case.x != 0].mean(), rel=1e-5)
+    assert each[case.x != 0].mean() != pytest.approx(each.mean(), rel=1e-3)
+
+
+def test_label_maps_are_not_compared_unless_asked():
+    y = ops.zeros((zoo.ROWS, 4, 4), "int32")  # all equal
+
+    def invariance_loss(labels):
+        keras.utils.set_random_seed(0)
+        options = invariance(views=same, embedding="conv", labels=labels)
+        maps = layers.Conv2D(zoo.CLASSES, 1, name="maps")
+        body = [keras.Input((4, 4, 1)), layers.Conv2D(3, 1, name="conv"), maps]
+        model = keras.Sequential(body)
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        pruned = searching(model, loss, select="conv", **options)
+        return float(pruned.search_loss(zoo.floats(4, 4, 1), y).terms[TERMS[1]])
+
+    assert invariance_loss("auto") == invariance_loss(False) != invariance_loss(True)
+
+
 def test_sample_weights_weigh_both_terms():
     case = zoo.dense()
     pruned = searching(case.model, case.loss, views=same)
@@ -307,6 +351,16 @@ def test_the_callers_model_may_be_outside_the_scope(strategy):
     with strategy.scope():
         pruned = searching(case.model, case.loss)
         logs = pruned.fit(case.x, case.y, batch_size=2, verbose=0).history
+    assert_finished(pruned, logs)
+    first, second = replicas(pruned.masks["dense/kernel"])
+    np.testing.assert_array_equal(first, second)
+
+
+def test_fit_may_be_called_outside_the_scope(strategy):
+    with strategy.scope():
+        case = zoo.dense()
+        pruned = searching(case.model, case.loss)
+    logs = pruned.fit(case.x, case.y, batch_size=2, verbose=0).history
     assert_finished(pruned, logs)
     first, second = replicas(pruned.masks["dense/kernel"])
     np.testing.assert_array_equal(first, second)

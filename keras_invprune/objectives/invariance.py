@@ -28,8 +28,9 @@ class Invariance:
         temperature: τ > 0.
         labels: True for supervised contrastive (rows of `y` that are equal are one
             class), False for NT-Xent, which reads no label, "auto" for True when
-            the compiled loss is a single classification loss. A callable maps `y`
-            to the labels to use, e.g. for models with several outputs.
+            the compiled loss is a single classification loss and `y` has one or two
+            axes (whole label maps are never equal). A callable maps `y` to the
+            labels to use, e.g. for models with several outputs.
         embedding: See `keras_invprune.embedding.embedder`.
         projection: None, or the width of a two-layer projection head (SimCLR)
             between embedding and L_NCE; a Keras layer serves as well. It is
@@ -95,9 +96,8 @@ class Invariance:
         """Returns the `Losses` of a batch."""
         first, second = positive_pair(self.views, x)
         both = tree.map_structure(_stack, first, second)
-        count = ops.shape(tree.flatten(first)[0])[0]
         outputs, z = model(both, training=True, with_embedding=True)
-        predictions = tree.map_structure(lambda output: output[:count], outputs)
+        predictions = tree.map_structure(FirstHalf(), outputs)
         # L_SUP, on the first view
         supervised = model.compute_loss(
             x=first, y=y, y_pred=predictions, sample_weight=sample_weight, training=True
@@ -118,7 +118,8 @@ class Invariance:
         if callable(self.labels):
             return self.labels(y)
         if self.labels == "auto":
-            return y if is_classification(model) and not _is_nested(y) else None
+            usable = is_classification(model) and not _is_nested(y)
+            return y if usable and y is not None and len(y.shape) <= 2 else None
         if not self.labels:
             return None
         if y is None or _is_nested(y):
@@ -146,6 +147,20 @@ class Invariance:
         parts = ("views", "labels", "embedding", "projection")
         loaded = {name: load_object(config[name], name) for name in parts}
         return cls(**{**config, **loaded})
+
+
+class FirstHalf(keras.layers.Layer):
+    """The rows of the first view, with the sequence mask that belongs to them."""
+
+    def __init__(self):
+        super().__init__(autocast=False)
+        self.supports_masking = True
+
+    def call(self, x):
+        return x[: ops.shape(x)[0] // 2]
+
+    def compute_mask(self, x, previous_mask=None):
+        return None if previous_mask is None else self.call(previous_mask)
 
 
 def is_classification(model) -> bool:

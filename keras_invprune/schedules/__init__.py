@@ -1,12 +1,14 @@
 """When to prune, and how much. Every schedule is a TF-MOT `PruningSchedule`.
 
 The protocol is TF-MOT's: ``schedule(step) -> (should_prune, sparsity)``, asked for
-each training step before it is made; the first step is 1. Two optional methods
-let a schedule follow the training; TF-MOT's own schedules need neither:
+each training step before it is made; the first step is 1. Optional methods
+let a schedule follow the training; TF-MOT's own schedules need none:
 
 - ``start(step, steps)``: a training begins after `step` and lasts `steps` (None if
   unknown; it is called again when the first epoch has shown the number).
 - ``observe(step, logs)``: an epoch has ended after `step`, with these logs.
+- ``state() -> {name: number}`` and ``restore(state)``: what it has learned, saved with
+  the model, so that an interrupted training goes on with it.
 """
 
 from keras_invprune.identifiers import resolve

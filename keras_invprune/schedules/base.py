@@ -47,6 +47,43 @@ def check_time(value, name):
     return value
 
 
+class Learning:
+    """What a schedule has learned from the logs, so that it can be saved.
+
+    Attributes:
+        learned: Names of its attributes that `observe` changes.
+    """
+
+    learned = ()
+
+    def state(self) -> dict:
+        """The numbers learned so far, by name."""
+        return {name: getattr(self, name) for name in self.learned}
+
+    def restore(self, state):
+        """Takes up the numbers that `state` gave."""
+        for name in self.learned:
+            kind = type(getattr(self, name))
+            setattr(self, name, kind(state[name]))
+
+
+def check_monitor(schedule, logs):
+    """Whether `schedule.monitor` is in the logs; False where validation did not run.
+
+    Raises:
+        ValueError: It is not logged, and nothing says that it will be.
+    """
+    if schedule.monitor in logs:
+        return True
+    validated = any(name.startswith("val_") for name in logs)
+    if schedule.monitor.startswith("val_") and not validated:
+        return False  # `validation_freq` skips epochs
+    raise ValueError(
+        f"{type(schedule).__name__} watches {schedule.monitor!r}, which is not "
+        f"logged. Logged: {sorted(logs)}."
+    )
+
+
 class Schedule(PruningSchedule):
     """Common to ours: shares of the training become steps when it begins."""
 

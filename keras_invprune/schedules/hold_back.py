@@ -3,12 +3,13 @@
 import keras
 import numpy as np
 
+from keras_invprune.schedules.base import Learning, check_monitor
 from keras_invprune.schedules.saving import load_schedule, save_schedule
 from keras_invprune.tfmot import PruningSchedule
 
 
 @keras.saving.register_keras_serializable(package="keras_invprune")
-class HoldBack(PruningSchedule):
+class HoldBack(Learning, PruningSchedule):
     """Delays another schedule while a metric is down by more than a tolerance.
 
     The schedule's time stands still while the metric is worse than its best
@@ -24,6 +25,8 @@ class HoldBack(PruningSchedule):
         ValueError: An unknown `mode` or a negative `tolerance`.
         TypeError: `schedule` cannot be called.
     """
+
+    learned = ("best", "held", "holding", "last_step")
 
     def __init__(self, schedule, monitor="val_accuracy", tolerance=0.01, mode="max"):
         if mode not in ("max", "min"):
@@ -55,19 +58,27 @@ class HoldBack(PruningSchedule):
 
     def observe(self, step, logs):
         """Holds or releases the schedule by the epoch's metric."""
-        if self.monitor not in logs:
-            raise ValueError(
-                f"HoldBack watches {self.monitor!r}, which is not logged. "
-                f"Logged: {sorted(logs)}. (Values named val_... need validation_data.)"
-            )
         if self.holding:
             self.held += step - self.last_step
         self.last_step = step
-        value = float(logs[self.monitor]) * (1 if self.mode == "max" else -1)
-        self.best = max(self.best, value)
-        self.holding = value < self.best - self.tolerance
+        if check_monitor(self, logs):
+            value = float(logs[self.monitor]) * (1 if self.mode == "max" else -1)
+            self.best = max(self.best, value)
+            self.holding = value < self.best - self.tolerance
         if hasattr(self.schedule, "observe"):
             self.schedule.observe(step - self.held, logs)
+
+    def state(self):
+        """Its own numbers and those of the schedule it holds back."""
+        inner = self.schedule.state() if hasattr(self.schedule, "state") else {}
+        return super().state() | {f"inner_{name}": v for name, v in inner.items()}
+
+    def restore(self, state):
+        """Takes up both."""
+        super().restore(state)
+        if hasattr(self.schedule, "restore"):
+            names = [name for name in state if name.startswith("inner_")]
+            self.schedule.restore({n.removeprefix("inner_"): state[n] for n in names})
 
     def __call__(self, step):
         """Returns the other schedule's answer for the time not held back."""

@@ -3,11 +3,17 @@
 import keras
 import numpy as np
 
-from keras_invprune.schedules.base import NEVER, Schedule, check_time
+from keras_invprune.schedules.base import (
+    NEVER,
+    Learning,
+    Schedule,
+    check_monitor,
+    check_time,
+)
 
 
 @keras.saving.register_keras_serializable(package="keras_invprune")
-class WhenConverged(Schedule):
+class WhenConverged(Learning, Schedule):
     """Prunes once, when a logged value has stopped falling.
 
     Args:
@@ -20,6 +26,8 @@ class WhenConverged(Schedule):
     Raises:
         ValueError: An argument out of range.
     """
+
+    learned = ("best", "waited", "converged_at")
 
     def __init__(
         self,
@@ -49,11 +57,8 @@ class WhenConverged(Schedule):
 
     def observe(self, step, logs):
         """Counts the epochs since the monitored value last fell."""
-        if self.monitor not in logs:
-            raise ValueError(
-                f"WhenConverged watches {self.monitor!r}, which is not logged. "
-                f"Logged: {sorted(logs)}."
-            )
+        if not check_monitor(self, logs):
+            return
         value = float(logs[self.monitor])
         if value < self.best - self.min_delta * abs(self.best or 1.0) or (
             self.best == np.inf
