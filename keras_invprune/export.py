@@ -22,6 +22,7 @@ import tensorflow as tf
 
 from keras_invprune import litert
 from keras_invprune.consistency import accuracy
+from keras_invprune.inventory import inventory
 
 SCHEMA = "keras_invprune/export/1"
 REPORT = "report.json"
@@ -71,8 +72,9 @@ def export(
         tolerance: Largest difference from Keras's outputs.
 
     Returns:
-        The report, also written to ``report.json``: bytes, differences, sparsity of
-        the kernels, accuracy (None without class labels), versions and checksums.
+        The report, also written to ``report.json``: bytes, differences, zeros of each
+        kernel and what is left alone (`keras_invprune.inventory`), accuracy (None
+        without class labels), versions and checksums.
 
     Raises:
         ExportError: A file cannot be made or run, or differs. Nothing is written.
@@ -89,7 +91,7 @@ def export(
         report = {
             "schema": SCHEMA,
             "inputs": "random" if x is None else "given",
-            "weights": _weights(model),
+            "weights": inventory(model),
             "accuracy": same.accuracy,
             "files": {name: _sizes(new / name) | files[name] for name in files},
             "sha256": _contents(new),
@@ -228,15 +230,6 @@ def _refusing(file, runtime):
             f"{file} is refused, and nothing was written. {runtime}: "
             f"{reason.rstrip('.')}. What may help: {WAYS_OUT[file]}."
         ) from error
-
-
-def _weights(model) -> dict:
-    # The biases of attention and GRU layers have two axes as well.
-    kernels = [w for w in model.weights if len(w.shape) > 1 and w.name != "bias"]
-    arrays = [keras.ops.convert_to_numpy(kernel) for kernel in kernels]
-    total = sum(array.size for array in arrays)
-    zeros = total - sum(int(np.count_nonzero(array)) for array in arrays)
-    return {"total": total, "zeros": zeros, "sparsity": zeros / max(total, 1)}
 
 
 def _sizes(path) -> dict:

@@ -10,6 +10,7 @@ from keras import ops, tree
 from keras_invprune import checkpoint
 from keras_invprune.callbacks import with_pruning_first
 from keras_invprune.checks import check_fit
+from keras_invprune.inventory import left_alone
 from keras_invprune.masked import Masked
 from keras_invprune.objectives import Losses
 from keras_invprune.plan import Plan
@@ -33,12 +34,8 @@ class PrunedModel(keras.Model):
         owns_inner: Whether `model` is a copy of our own, not the caller's model.
 
     Attributes:
-        finished: Whether the target sparsity has been reached.
         searching: Whether training steps minimise the plan's objective. A train
             function traced before this changes must be traced again.
-        step: Training steps made. Rewinding does not reset it, unlike
-            ``optimizer.iterations``.
-        masks: ``{key: variable of 0 and 1}``.
         rewind_to: ``{key: array}`` to go back to, from the start to the rewinding,
             as they were after `rewind_step` steps.
         initial_rate: Learning rate to go back to, if it is constant.
@@ -94,13 +91,18 @@ class PrunedModel(keras.Model):
         return self.masked.masks
 
     @property
+    def left_alone(self):
+        """``{key: why}`` of the weights of two axes and more that are not pruned."""
+        return left_alone(self.inner, self.masked.keys)
+
+    @property
     def sparsity(self) -> float:
         """Share of the prunable weights that are masked."""
         return self.masked.sparsity
 
     @property
     def step(self) -> int:
-        """Training steps made so far."""
+        """Training steps made; unlike `optimizer.iterations` never reset."""
         return int(self._clock.numpy())
 
     @property

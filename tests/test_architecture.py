@@ -22,7 +22,7 @@ import pytest
 ROOMS = [
     {"errors", "serialization", "identifiers"},
     {"weights", "selection"},
-    {"tfmot", "copying", "rewind", "initializers", "embedding"},
+    {"tfmot", "copying", "rewind", "initializers", "embedding", "inventory"},
     {"views", "allocation", "patterns", "schedules", "scores"},
     {"masked"},
     {"objectives"},

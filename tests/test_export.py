@@ -102,7 +102,8 @@ def test_the_report(exported):
     zeros = int(sum((kernel == 0).sum() for kernel in kernels))
     total = 256 * 256 + 256 * 4
     expected = {"total": total, "zeros": zeros, "sparsity": zeros / total}
-    assert report["weights"] == expected
+    assert expected.items() <= report["weights"].items()
+    assert len(report["weights"]["by_key"]) == len(kernels)
 
     for name, entry in report["files"].items():
         path = folder / name
@@ -283,7 +284,8 @@ def test_recurrent_layers_need_unrolling_for_tflite(folder):
     model = keras.Sequential([keras.Input((3, 3)), keras.layers.GRU(4, unroll=True)])
     report = export(model, folder, formats=("tflite",), tflite_options=())
     # Its bias has two axes, and yet is no kernel.
-    assert report["weights"] == {"total": 3 * 12 + 4 * 12, "zeros": 0, "sparsity": 0.0}
+    assert report["weights"]["total"] == 3 * 12 + 4 * 12
+    assert report["weights"]["left_alone"].keys() == report["weights"]["by_key"].keys()
 
 
 class Unregistered(keras.layers.Layer):

@@ -157,9 +157,11 @@ class FirstHalf(keras.layers.Layer):
         self.supports_masking = True
 
     def call(self, x):
+        """Returns the first half of the rows."""
         return x[: ops.shape(x)[0] // 2]
 
     def compute_mask(self, x, previous_mask=None):
+        """Returns the first half of the mask."""
         return None if previous_mask is None else self.call(previous_mask)
 
 

@@ -1,0 +1,92 @@
+"""What a model holds: its kernels, their zeros, and what pruning leaves alone."""
+
+import keras
+import numpy as np
+
+from keras_invprune.weights import (
+    ON_REQUEST_NAMES,
+    PRUNABLE_NAMES,
+    head_layers,
+    prunable_weights,
+    weights_by_key,
+)
+
+HEAD = "the head stays dense unless selected"
+ON_REQUEST = "pruned only when selected"
+NOT_SELECTED = "not selected"
+FROZEN = "not trainable"
+UNKNOWN = f"unknown: only weights named {', '.join(PRUNABLE_NAMES)} are pruned"
+
+
+def left_alone(model, keys=None) -> dict[str, str]:
+    """The weights that pruning leaves alone, each with the reason.
+
+    Args:
+        model: A built Keras 3 model, not a `PrunedModel`.
+        keys: Keys of the weights that are pruned; None for the default choice.
+
+    Returns:
+        ``{key: reason}`` of all weights of two axes and more that are no bias.
+    """
+    if keys is None:
+        keys = _default_keys(model)
+    heads = {id(layer) for layer in head_layers(model)}
+    kernels = _kernels(model).items()
+    return {
+        key: _reason(layer, variable, heads)
+        for key, (layer, variable) in kernels
+        if key not in keys
+    }
+
+
+def inventory(model) -> dict:
+    """Counts the weights of two axes and more that are no bias, and their zeros.
+
+    Args:
+        model: A built Keras 3 model, e.g. after `strip_pruning`.
+
+    Returns:
+        ``{"total", "zeros", "sparsity", "by_key": {key: {"shape", "zeros"}},
+        "left_alone": {key: reason}}``; left alone are those without any zero.
+    """
+    by_key = {}
+    for key, (_, variable) in _kernels(model).items():
+        array = keras.ops.convert_to_numpy(variable)
+        zeros = array.size - int(np.count_nonzero(array))
+        by_key[key] = {"shape": list(array.shape), "zeros": zeros}
+    total = sum(int(np.prod(found["shape"])) for found in by_key.values())
+    zeros = sum(found["zeros"] for found in by_key.values())
+    sparse = [key for key, found in by_key.items() if found["zeros"]]
+    return {
+        "total": total,
+        "zeros": zeros,
+        "sparsity": zeros / max(total, 1),
+        "by_key": by_key,
+        "left_alone": left_alone(model, sparse),
+    }
+
+
+def _kernels(model):
+    # The biases of attention and GRU layers have two axes as well.
+    return {
+        key: weight
+        for key, weight in weights_by_key(model).items()
+        if len(weight.variable.shape) > 1 and weight.variable.name != "bias"
+    }
+
+
+def _default_keys(model):
+    try:
+        return prunable_weights(model).keys()
+    except ValueError:  # nothing to prune
+        return ()
+
+
+def _reason(layer, variable, heads) -> str:
+    if not variable.trainable:
+        return FROZEN
+    if id(layer) in heads:
+        return HEAD
+    if variable.name in ON_REQUEST_NAMES:
+        return ON_REQUEST
+    return NOT_SELECTED if variable.name in PRUNABLE_NAMES else UNKNOWN
