@@ -11,13 +11,16 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format wheel clean
+.PHONY: help demo saved-model test lint format wheel clean
 
 help:  ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 24
 
 demo: .venv/demo  ## install into .venv once, then run keras-invprune demo
 	@$(BIN)/keras-invprune demo
+
+saved-model: .venv/demo  ## train, prune and export saved_models/digits again
+	@$(BIN)/python saved_models/build.py
 
 test: .venv/dev  ## lint, every test, and the wheel check: what CI runs
 	@$(MAKE) --no-print-directory lint

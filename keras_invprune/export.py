@@ -8,11 +8,8 @@ import contextlib
 import errno
 import functools
 import gzip
-import hashlib
-import json
 import os
 import re
-import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
@@ -22,10 +19,10 @@ import tensorflow as tf
 
 from keras_invprune import litert
 from keras_invprune.consistency import accuracy
+from keras_invprune.folders import replacing, write_report
 from keras_invprune.inventory import inventory
 
 SCHEMA = "keras_invprune/export/1"
-REPORT = "report.json"
 FORMATS = ("keras", "saved_model", "tflite")
 LIBRARIES = ("keras", "tensorflow", "numpy", "ai-edge-litert")
 COMPARED_ROWS, BATCH = 256, 32
@@ -86,19 +83,16 @@ def export(
     _check(model, data, formats, tflite_options, tolerance)
     x, y = data if isinstance(data, tuple) else (data, None)
     same = _SameOutputs(model, x, y)
-    with _replacing(Path(folder).resolve()) as new:
+    with replacing(folder) as new:
         files = _write(model, new, formats, tflite_options, same, tolerance)
         report = {
-            "schema": SCHEMA,
             "inputs": "random" if x is None else "given",
             "weights": inventory(model),
             "accuracy": same.accuracy,
             "files": {name: _sizes(new / name) | files[name] for name in files},
-            "sha256": _contents(new),
             "versions": {name: version(name) for name in LIBRARIES},
         }
-        (new / REPORT).write_text(json.dumps(report, indent=2, allow_nan=False) + "\n")
-    return report
+        return write_report(new, SCHEMA, report)
 
 
 def _check(model, data, formats, tflite_options, tolerance):
@@ -237,57 +231,3 @@ def _sizes(path) -> dict:
     contents = [file.read_bytes() for file in files]
     zipped = [gzip.compress(content, compresslevel=6) for content in contents]
     return {"bytes": sum(map(len, contents)), "gzip_bytes": sum(map(len, zipped))}
-
-
-@contextlib.contextmanager
-def _replacing(folder):
-    """Yields an empty folder; it takes the place of `folder` if nothing is raised."""
-    _refuse_foreign(folder)
-    beside = next(path for path in folder.parents if path.exists())
-    try:
-        with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=beside) as own:
-            new, old = Path(own, "new"), Path(own, "old")
-            new.mkdir()
-            yield new
-            _refuse_foreign(folder)  # Something may have been put there meanwhile.
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                if folder.exists():
-                    os.replace(folder, old)
-                os.replace(new, folder)
-            except BaseException:
-                if old.exists() and not folder.exists():
-                    os.replace(old, folder)
-                raise
-    except FileExistsError:
-        raise
-    except OSError as error:
-        reason = f"{error.strerror or error}. Make room, or choose another folder"
-        raise OSError(error.errno, f"{folder} is not written: {reason}") from error
-
-
-def _refuse_foreign(folder):
-    if folder.is_file():
-        raise NotADirectoryError(f"`folder` must be no file. Received: {folder}.")
-    there = _contents(folder)
-    ours = {}
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        report = json.loads((folder / REPORT).read_text())
-        if report["schema"] == SCHEMA:
-            ours = {REPORT: there[REPORT], **report["sha256"]}
-    foreign = [name for name, digest in there.items() if ours.get(name, "") != digest]
-    if foreign:
-        raise FileExistsError(
-            f"{folder} holds what no export wrote: {', '.join(foreign[:9])}. Move it "
-            "away, or choose another folder."
-        )
-
-
-def _contents(folder) -> dict[str, str | None]:
-    """SHA-256 of each file by its path in the folder; None for a folder."""
-    return {
-        path.relative_to(folder).as_posix(): (
-            hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
-        )
-        for path in sorted(folder.rglob("*"))
-    }

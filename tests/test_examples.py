@@ -5,10 +5,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 
+from keras_invprune import litert
+from keras_invprune.consistency import accuracy
+from keras_invprune.experiments.data import digits
 from keras_invprune.experiments.demo import run_demo
+from keras_invprune.folders import check_free
 
 ROOT = Path(__file__).resolve().parent.parent
 # As in pyproject.toml, whose exceptions a process of its own does not know.
@@ -21,7 +26,7 @@ WARNINGS = (
 
 def run(script, *arguments):
     options = [part for rule in WARNINGS for part in ("-W", rule)]
-    command = [sys.executable, *options, ROOT / "examples" / script, *arguments]
+    command = [sys.executable, *options, ROOT / script, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -29,7 +34,7 @@ def run(script, *arguments):
 
 @pytest.mark.slow
 def test_quickstart(tmp_path):
-    printed = run("quickstart.py", tmp_path / "out")
+    printed = run("examples/quickstart.py", tmp_path / "out")
     accuracy = float(printed.split("test accuracy ")[1].split(",")[0])
     assert accuracy > 0.9 and "zeros 90.0%" in printed
     report = json.loads((tmp_path / "out" / "report.json").read_text())
@@ -39,9 +44,38 @@ def test_quickstart(tmp_path):
 @pytest.mark.slow
 def test_image(mnist, tmp_path):
     options = ("--epochs", "2", "--rows", "6000", "--out", tmp_path / "out")
-    printed = run("image.py", *options)
+    printed = run("examples/image.py", *options)
     assert float(printed.split("test accuracy: ")[1].split()[0]) > 0.5
     assert (tmp_path / "out" / "model.tflite").exists()
+
+
+@pytest.mark.slow
+def test_custom_loop():
+    printed = run("examples/custom_loop.py", "--epochs", "8")
+    assert float(printed.split("test accuracy ")[1]) > 0.8
+    shares = [line.split("zeros ")[1] for line in printed.splitlines()[:-1]]
+    assert shares == ["0.0%"] * 4 + ["90.0%"] * 4
+
+
+@pytest.mark.slow
+def test_the_saved_model_can_be_made_again(tmp_path):
+    printed = run("saved_models/build.py", "--epochs", "3", "--out", tmp_path)
+    assert (tmp_path / "README.md").read_text().strip() == printed.strip()
+    assert (tmp_path / "digits" / "model.tflite").exists()
+
+
+def test_the_saved_model_is_what_its_card_and_report_say():
+    folder = ROOT / "saved_models" / "digits"
+    check_free(folder)  # no file is there that the report does not have
+    report = json.loads((folder / "report.json").read_text())
+    data = digits()
+    model = keras.saving.load_model(folder / "model.keras", compile=False)
+    found = accuracy(model.predict(data.x_test, verbose=0), data.y_test)
+    assert found == pytest.approx(report["accuracy"], abs=1e-6)
+    assert f"{found:.2%} (before" in (folder.parent / "README.md").read_text()
+    run_tflite = litert.runtime((folder / "model.tflite").read_bytes(), delegate=True)
+    (outputs,) = run_tflite({"input": data.x_test}).values()
+    np.testing.assert_allclose(outputs, model(data.x_test), atol=1e-4)
 
 
 @pytest.mark.slow
@@ -64,8 +98,10 @@ def test_demo_refuses_before_training(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(NotADirectoryError, match="file"):
         run_demo(tmp_path / "file")
+    with pytest.raises(FileExistsError, match="holds what we did not write: file"):
+        run_demo(tmp_path)
     with pytest.raises(ValueError, match="Did you mean 0.9"):
-        run_demo(tmp_path, sparsity=90)
+        run_demo(tmp_path / "new", sparsity=90)
 
 
 def test_command_line_errors_are_one_line(tmp_path):

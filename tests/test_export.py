@@ -396,7 +396,7 @@ def test_a_folder_with_anything_else_in_it_is_left_alone(folder, touch):
     touch(folder)
     before = files_in(folder)
     with pytest.raises(
-        FileExistsError, match="(?s)no export wrote.*choose another folder"
+        FileExistsError, match="(?s)we did not write.*choose another folder"
     ):
         export(tiny_model(), folder, formats=("keras",))
     assert files_in(folder) == before

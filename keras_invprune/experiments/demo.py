@@ -1,8 +1,6 @@
 """The demo: a dense network and its pruned twin on scikit-learn's digits."""
 
-import json
 import time
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -12,9 +10,11 @@ from keras_invprune.consistency import consistency
 from keras_invprune.experiments.data import digits
 from keras_invprune.experiments.models import mlp
 from keras_invprune.export import export
+from keras_invprune.folders import check_free, replacing, write_report
 from keras_invprune.pruning import prune_for_invariance, strip_pruning
 from keras_invprune.schedules import check_sparsity
 
+SCHEMA = "keras_invprune/demo/1"
 UNITS = (256, 128)
 EPOCHS = 60
 BATCH = 32
@@ -50,9 +50,7 @@ def run_demo(out, *, sparsity=0.9, seed=0, epochs=EPOCHS, show=lambda *_: None) 
         OSError: `out` is a file, holds something else, or cannot be written.
     """
     check_sparsity(sparsity)
-    out = Path(out)
-    if out.exists() and not out.is_dir():
-        raise NotADirectoryError(f"`out` must be a folder, and {out} is a file.")
+    check_free(out)
     data = digits(seed)
     keras.utils.set_random_seed(seed)
     dense = mlp(data.x_train.shape[1:], data.classes, UNITS, name="digits")
@@ -75,16 +73,16 @@ def run_demo(out, *, sparsity=0.9, seed=0, epochs=EPOCHS, show=lambda *_: None) 
     kernel_mask = next(iter(pruned.masks.values())).numpy()
     used = kernel_mask.mean(axis=1).reshape(data.x_train.shape[1:3])
     report = {"seed": seed, "epochs": epochs, "files": {}}
-    for name, model in (("dense", dense), ("pruned", strip_pruning(pruned))):
-        files = export(model, out / name, data=(data.x_test, data.y_test))
-        report[name] = _measure(model, out / name, files, data, seed)
-        for file, found in files["files"].items():
-            report["files"][f"{name}/{file}"] = found
-    report["dense"]["sparsity"] = 0.0
-    report["pruned"]["sparsity"] = pruned.sparsity
-    report["pruned"]["inputs_used"] = used.round(4).tolist()
-    (out / "report.json").write_text(json.dumps(report, indent=2) + "\n")
-    return report
+    with replacing(out) as new:
+        for name, model in (("dense", dense), ("pruned", strip_pruning(pruned))):
+            files = export(model, new / name, data=(data.x_test, data.y_test))
+            report[name] = _measure(model, new / name, files, data, seed)
+            for file, found in files["files"].items():
+                report["files"][f"{name}/{file}"] = found
+        report["dense"]["sparsity"] = 0.0
+        report["pruned"]["sparsity"] = pruned.sparsity
+        report["pruned"]["inputs_used"] = used.round(4).tolist()
+        return write_report(new, SCHEMA, report)
 
 
 def _measure(model, folder, files, data, seed) -> dict:

@@ -1,0 +1,90 @@
+"""Folders of results: complete or not there, and never at the cost of a stranger's."""
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+from pathlib import Path
+
+REPORT = "report.json"
+OURS = "keras_invprune/"  # schemas of our reports begin so
+
+
+@contextlib.contextmanager
+def replacing(folder):
+    """Yields an empty folder; it takes the place of `folder` if nothing is raised.
+
+    Raises:
+        FileExistsError: `folder` holds what we did not write.
+        OSError: It is a file, the disk is full, or it cannot be written.
+    """
+    folder = Path(folder).resolve()
+    check_free(folder)
+    beside = next(path for path in folder.parents if path.exists())
+    try:
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=beside) as own:
+            new, old = Path(own, "new"), Path(own, "old")
+            new.mkdir()
+            yield new
+            check_free(folder)  # Something may have been put there meanwhile.
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                if folder.exists():
+                    os.replace(folder, old)
+                os.replace(new, folder)
+            except BaseException:
+                if old.exists() and not folder.exists():
+                    os.replace(old, folder)
+                raise
+    except FileExistsError:
+        raise
+    except OSError as error:
+        reason = f"{error.strerror or error}. Make room, or choose another folder"
+        raise OSError(error.errno, f"{folder} is not written: {reason}") from error
+
+
+def check_free(folder):
+    """Raises unless `folder` is not there, is empty, or holds results of ours alone.
+
+    Raises:
+        FileExistsError: It holds files that we did not write, or that were changed.
+        NotADirectoryError: It is a file.
+    """
+    folder = Path(folder)
+    if folder.is_file():
+        raise NotADirectoryError(f"`folder` must be no file. Received: {folder}.")
+    there = _contents(folder)
+    ours = {}
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        report = json.loads((folder / REPORT).read_text())
+        if report["schema"].startswith(OURS):
+            ours = {REPORT: there[REPORT], **report["sha256"]}
+    foreign = [name for name, digest in there.items() if ours.get(name, "") != digest]
+    if foreign:
+        raise FileExistsError(
+            f"{folder} holds what we did not write: {', '.join(foreign[:9])}. Move it "
+            "away, or choose another folder."
+        )
+
+
+def write_report(folder, schema, report) -> dict:
+    """Writes ``report.json`` beside the files it is about, with their checksums.
+
+    Returns:
+        The report, with ``schema`` and ``sha256`` (by path; None for a folder).
+    """
+    report = {"schema": schema, **report, "sha256": _contents(folder)}
+    text = json.dumps(report, indent=2, allow_nan=False) + "\n"
+    (Path(folder) / REPORT).write_text(text)
+    return report
+
+
+def _contents(folder) -> dict[str, str | None]:
+    """SHA-256 of each file by its path in the folder; None for a folder."""
+    return {
+        path.relative_to(folder).as_posix(): (
+            hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+        )
+        for path in sorted(folder.rglob("*"))
+    }
