@@ -1,0 +1,183 @@
+"""What renewing the masks costs, beside TF-MOT and a bare numpy.partition.
+
+    python benchmarks/mask_update.py [--repeats 9] [--large]
+
+A network with kernels of 10 million weights is pruned to 90 %. Ours is the whole
+update: weights read from the variables, scored, masks chosen, masks and zeroed
+weights written back. TF-MOT's is its wrappers' own mask update and weight zeroing, in
+a tf.function, as in its training step. The partition finds the threshold of |w| in one
+array and compares. All of them take turns; times are medians, ratios those of the
+turns' own times. With --large: 100 million weights, ours alone, and the peak memory
+of the process.
+"""
+
+import argparse
+import gc
+import os
+import platform
+import resource
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import keras_invprune as kip
+from keras_invprune import tfmot
+
+SPARSITY = 0.9
+WIDTHS = {False: (2000, 2500, 2000), True: (5000, 10000, 5000)}
+PARTITION, PEER, GLOBAL, UNIFORM = (
+    "numpy.partition of |w|, and a comparison",
+    "TF-MOT (per layer)",
+    "ours, global",
+    "ours, per layer",
+)
+
+
+def ours(widths, allocation):
+    """Two calls: one fills a Keras 3 model's kernels, one renews all its masks."""
+    inputs, *hidden = widths
+    layers = [keras.layers.Dense(units, use_bias=False) for units in hidden]
+    model = keras.Sequential([keras.Input((inputs,)), *layers])
+    pruned = kip.prune(
+        model, SPARSITY, allocation=allocation, select=lambda *_: True, copy=False
+    )
+    kernels = pruned.masked.prunable.values()
+    return lambda: fill(kernels), lambda: pruned.prune_to(SPARSITY)
+
+
+def tf_mots(widths):
+    """The same two calls for the same model of tf_keras."""
+    import tf_keras
+
+    inputs, *hidden = widths
+    layers = [tf_keras.layers.Dense(units, use_bias=False) for units in hidden]
+    model = tf_keras.Sequential([tf_keras.Input((inputs,)), *layers])
+    schedule = tfmot.sparsity.ConstantSparsity(SPARSITY, 0, frequency=1)
+    model = tfmot.sparsity.prune_low_magnitude(model, pruning_schedule=schedule)
+    wrappers = [layer for layer in model.layers if hasattr(layer, "pruning_obj")]
+    for wrapper in wrappers:
+        wrapper.pruning_step.assign(1)
+
+    @tf.function
+    def update():
+        for wrapper in wrappers:
+            wrapper.pruning_obj.conditional_mask_update()
+            wrapper.pruning_obj.weight_mask_op()
+
+    def renew():
+        update()
+        masks = [mask for wrapper in wrappers for _, mask, _ in wrapper.pruning_vars]
+        return [float(mask[0, 0]) for mask in masks]  # waits until it is done
+
+    return lambda: fill([wrapper.layer.kernel for wrapper in wrappers]), renew
+
+
+def partitions(widths):
+    """The cheapest way to a threshold over all weights; nothing to fill."""
+    size = sum(a * b for a, b in zip(widths, widths[1:], strict=False))
+    weights = np.random.default_rng(0).normal(size=size).astype("float32")
+    place = round(size * SPARSITY)
+
+    def find():
+        magnitudes = np.abs(weights)
+        return magnitudes >= np.partition(magnitudes, place)[place]
+
+    return lambda: None, find
+
+
+def fill(kernels):
+    """Normal weights, the same in both libraries; none is equal to another's size."""
+    generator = np.random.default_rng(0)
+    for kernel in kernels:
+        kernel.assign(generator.standard_normal(kernel.shape, np.float32))
+
+
+def seconds(fill_kernels, call):
+    """Wall time of one call, on dense weights."""
+    fill_kernels()
+    gc.collect()
+    begin = time.perf_counter()
+    call()
+    return time.perf_counter() - begin
+
+
+def turns(calls, repeats):
+    """``{name: array of seconds}``, taken in turns after one warm-up each."""
+    found = {name: [] for name in calls}
+    for turn in range(repeats + 1):
+        for name in list(calls)[:: 1 if turn % 2 else -1]:
+            found[name].append(seconds(*calls[name]))
+    return {name: np.array(times[1:]) for name, times in found.items()}
+
+
+def spread(ratios):
+    """Median and quartiles."""
+    low, middle, high = np.percentile(ratios, (25, 50, 75))
+    return f"{middle:.2f} ({low:.2f} to {high:.2f})"
+
+
+def compare(repeats):
+    """The table's rows for 10 million weights."""
+    widths = WIDTHS[False]
+    calls = {
+        PARTITION: partitions(widths),
+        PEER: tf_mots(widths),
+        GLOBAL: ours(widths, "global"),
+        UNIFORM: ours(widths, "uniform"),
+    }
+    times = turns(calls, repeats)
+    return [
+        f"| {name} | {np.median(found) * 1e3:.0f} | {spread(found / times[PARTITION])}"
+        f" | {spread(times[PEER] / found)} |"
+        for name, found in times.items()
+    ]
+
+
+def large(repeats):
+    """Time and peak memory for 100 million weights, ours alone."""
+    calls = ours(WIDTHS[True], "global")
+    times = [seconds(*calls) for _ in range(repeats)]
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    return (
+        f"100 million weights, global (`--large`): {np.median(times):.2f} s (median of "
+        f"{repeats}), peak memory of the whole process {peak:.1f} GiB."
+    )
+
+
+def main():
+    """Measures, prints and writes the page."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--repeats", type=int, default=9)
+    parser.add_argument("--large", action="store_true")
+    parser.add_argument("--out", type=Path, default=Path("docs/results"))
+    arguments = parser.parse_args()
+    file = arguments.out / f"mask_update{'_large' if arguments.large else ''}.md"
+    command = f"python benchmarks/mask_update.py --repeats {arguments.repeats}"
+    machine = (
+        f"TensorFlow {tf.__version__}, NumPy {np.__version__}, {os.cpu_count()} cores "
+        f"({platform.machine()}), load {os.getloadavg()[0]:.1f}."
+    )
+    if arguments.large:
+        lines = [f"# Mask update, large\n\n`{command} --large`: {machine}\n"]
+        lines += [large(arguments.repeats)]
+    else:
+        rows = compare(arguments.repeats)
+        lines = [
+            f"# Mask update, 10 million weights\n\n`{command}`: {machine} Median of "
+            f"{arguments.repeats}; ratios: median (quartiles). Targets: at most 3 "
+            "times the partition, at least 5 times as fast as TF-MOT.\n",
+            "| update to 90 % | ms | time / partition | TF-MOT's time / this |",
+            "|---|---|---|---|",
+            *rows,
+        ]
+    page = "\n".join(lines) + "\n"
+    print(page)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    file.write_text(page)
+
+
+if __name__ == "__main__":
+    main()
