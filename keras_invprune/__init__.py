@@ -17,20 +17,24 @@ from keras_invprune.masked import Masked
 from keras_invprune.model import PrunedModel
 from keras_invprune.objectives import Invariance
 from keras_invprune.pruning import prune, prune_for_invariance, strip_pruning
+from keras_invprune.report import Report, compare, report
 
 __all__ = [
     "ExportError",
     "Invariance",
     "Masked",
     "PrunedModel",
+    "Report",
     "allocation",
     "callbacks",
+    "compare",
     "consistency",
     "export",
     "objectives",
     "patterns",
     "prune",
     "prune_for_invariance",
+    "report",
     "schedules",
     "scores",
     "strip_pruning",

@@ -13,7 +13,7 @@ from keras_invprune.weights import (
 
 HEAD = "the head stays dense unless selected"
 ON_REQUEST = "pruned only when selected"
-NOT_SELECTED = "not selected"
+NOT_SELECTED = "prunable, but not selected"
 FROZEN = "not trainable"
 UNKNOWN = f"unknown: only weights named {', '.join(PRUNABLE_NAMES)} are pruned"
 

@@ -22,7 +22,7 @@ import pytest
 ROOMS = [
     {"folders", "identifiers"},
     {"weights", "selection"},
-    {"tfmot", "copying", "rewind", "initializers", "embedding", "inventory"},
+    {"tfmot", "copying", "rewind", "initializers", "embedding", "inventory", "macs"},
     {"views", "allocation", "patterns", "schedules", "scores"},
     {"masked"},
     {"objectives"},

@@ -1,0 +1,212 @@
+"""What a model is and costs, in one dictionary and one table.
+
+The schema, ``keras_invprune/report/1``; None stands for what is not known:
+
+- ``name``; ``parameters``: number of all weights, biases and statistics too;
+- ``weights``: ``total``, ``zeros`` and ``sparsity`` of the kernels (weights of two axes
+  and more that are no bias); ``macs``: ``dense`` and ``sparse``, multiply-accumulate
+  operations by kernels for one input, and those that are left if zeros are skipped;
+- ``layers``: for each kernel, by key, ``shape``, ``zeros``, ``macs``, ``sparse_macs``;
+- ``left_alone``: ``{key: why}`` of the kernels without a zero;
+- ``files``: for each file of an export ``bytes``, ``gzip_bytes`` and ``max_abs_error``,
+  or ``error`` where it could not be made;
+- ``milliseconds``: ``median``, ``low`` and ``high`` (quartiles) for one input through
+  LiteRT on one thread;
+- ``accuracy``, and ``consistency`` by view, each a share in [0, 1].
+"""
+
+import io
+import tempfile
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from keras_invprune import litert, views
+from keras_invprune.consistency import consistency
+from keras_invprune.export import FORMATS, ExportError, export
+from keras_invprune.inventory import inventory
+from keras_invprune.macs import kernel_uses
+
+SCHEMA = "keras_invprune/report/1"
+WARM_UP = 20
+
+
+class Report(dict):
+    """A report: a dictionary that can be written as JSON, and prints as a table."""
+
+    def __str__(self):
+        """The tables of `compare`, for this report alone."""
+        return compare({self["name"]: self})
+
+
+def report(model, data=None, *, kinds=None, runs=200, seed=0) -> Report:
+    """Measures a model. Its files are made in a temporary folder.
+
+    Args:
+        model: A built Keras 3 model; a pruned one after `strip_pruning`.
+        data: ``x`` or ``(x, y)``, as for `export`; None: random inputs, and neither
+            accuracy nor consistency.
+        kinds: ``{name: view}`` to measure consistency under. None: shift, scale and
+            rotation for a model of images, and none for others.
+        runs: Timed runs of one input.
+        seed: Seed of those views.
+
+    Returns:
+        `Report`, a dictionary; this module's docstring has its schema.
+
+    Raises:
+        TypeError: Not a Keras 3 model.
+        ValueError: The model is not built, or `data` does not fit.
+    """
+    x, y = data if isinstance(data, tuple) else (data, None)
+    kinds = kinds if kinds is not None else _image_kinds(model, seed)
+    with tempfile.TemporaryDirectory() as folder:
+        files, found = _files(model, Path(folder), data)
+        tflite = Path(folder) / "tflite" / "model.tflite"
+        time_of_one = milliseconds(tflite, model, x, runs) if tflite.exists() else None
+    shares = {} if x is None else _consistency(model, x, kinds, y)
+    layers, macs = _layers(model, x, found["by_key"])
+    return Report(
+        schema=SCHEMA,
+        name=model.name,
+        parameters=int(model.count_params()),
+        weights={name: found[name] for name in ("total", "zeros", "sparsity")},
+        macs=macs,
+        layers=layers,
+        left_alone=found["left_alone"],
+        files=files,
+        milliseconds=time_of_one,
+        accuracy=shares.pop("accuracy", None),
+        consistency=shares,
+    )
+
+
+def compare(reports: dict[str, dict]) -> str:
+    """Reports side by side, as text.
+
+    Args:
+        reports: ``{heading: report}``.
+
+    Returns:
+        A table of the whole models, and one of the kernels of each.
+    """
+    console = Console(file=io.StringIO(), width=100)
+    whole = Table(*["", *reports])
+    for label, cells in _rows(list(reports.values())):
+        whole.add_row(label, *cells)
+    console.print(whole)
+    for heading, one in reports.items():
+        console.print(_kernels(heading, one))
+    return console.file.getvalue()
+
+
+def milliseconds(tflite, model, x=None, runs=200) -> dict[str, float]:
+    """Median and quartiles of one input's time through LiteRT, after a warm-up."""
+    run = litert.runtime(Path(tflite).read_bytes(), delegate=True)
+    inputs = litert.inputs(litert.signature(model), x)
+    rows = len(next(iter(inputs.values())))
+    times = []
+    for index in range(runs + WARM_UP):
+        row = {name: array[index % rows][None] for name, array in inputs.items()}
+        begin = time.perf_counter()
+        run(row)
+        times.append((time.perf_counter() - begin) * 1e3)
+    low, median, high = np.percentile(times[WARM_UP:], (25, 50, 75))
+    return {"median": float(median), "low": float(low), "high": float(high)}
+
+
+def _image_kinds(model, seed) -> dict:
+    specs = keras.tree.flatten(litert.signature(model))
+    if len(specs) != 1 or len(specs[0].shape) != 4:
+        return {}
+    return {
+        "shift": views.RandomShift(0.1, seed=seed),
+        "scale": views.RandomScale((0.8, 1.2), seed=seed),
+        "rotation": views.RandomRotation(15, seed=seed),
+    }
+
+
+def _consistency(model, x, kinds, y) -> dict:
+    if not kinds and y is None:
+        return {}
+    return consistency(model, x, kinds, y)
+
+
+def _files(model, folder, data):
+    """What became of each format by itself, and the inventory of the model."""
+    files = {}
+    for format in FORMATS:
+        try:
+            made = export(model, folder / format, data=data, formats=(format,))
+        except ExportError as error:
+            files[format] = {"error": str(error)}
+        else:
+            files |= made["files"]
+    return files, inventory(model)
+
+
+def _layers(model, x, by_key):
+    inputs = litert.inputs(litert.signature(model), x)
+    first = [keras.ops.convert_to_tensor(array[:1]) for array in inputs.values()]
+    row = keras.tree.pack_sequence_as(litert.signature(model), first)
+    uses = kernel_uses(model, row)
+    layers = {}
+    for key, kernel in by_key.items():
+        size, times = int(np.prod(kernel["shape"])), uses[key]
+        macs = None if times is None else size * times
+        sparse = None if times is None else (size - kernel["zeros"]) * times
+        layers[key] = {**kernel, "macs": macs, "sparse_macs": sparse}
+    known = [layer for layer in layers.values() if layer["macs"] is not None]
+    if len(known) < len(layers):
+        return layers, None
+    return layers, {
+        "dense": sum(layer["macs"] for layer in known),
+        "sparse": sum(layer["sparse_macs"] for layer in known),
+    }
+
+
+def _rows(reports):
+    """(label, cells) of the table of whole models."""
+    yield "parameters", [f"{one['parameters']:,}" for one in reports]
+    zeros = "{zeros:,} of {total:,} ({sparsity:.1%})"
+    yield "zeros in kernels", [zeros.format(**one["weights"]) for one in reports]
+    macs = [one["macs"] for one in reports]
+    yield "MACs", [f"{m['dense']:,}" if m else "unknown" for m in macs]
+    yield "MACs without zeros", [f"{m['sparse']:,}" if m else "unknown" for m in macs]
+    for file in dict.fromkeys(name for one in reports for name in one["files"]):
+        entries = [one["files"].get(file, {}) for one in reports]
+        yield f"{file}, bytes (gzip)", [_bytes(entry) for entry in entries]
+    times = [one["milliseconds"] for one in reports]
+    spread = "{median:.3f} ({low:.3f} to {high:.3f})"
+    yield "one input, ms", [spread.format(**t) if t else "unknown" for t in times]
+    yield "accuracy", [_share(one["accuracy"]) for one in reports]
+    for view in dict.fromkeys(name for one in reports for name in one["consistency"]):
+        shares = [one["consistency"].get(view) for one in reports]
+        yield f"same answer after {view}", [_share(share) for share in shares]
+
+
+def _bytes(entry) -> str:
+    if "bytes" not in entry:
+        return "refused" if "error" in entry else ""
+    return f"{entry['bytes']:,} ({entry['gzip_bytes']:,})"
+
+
+def _share(share) -> str:
+    return "" if share is None else f"{share:.2%}"
+
+
+def _kernels(heading, one) -> Table:
+    columns = ["kernel", "shape", "zeros", "MACs", "without zeros", "left alone"]
+    table = Table(*columns, title=heading)
+    for key, kernel in one["layers"].items():
+        zeros = kernel["zeros"] / max(1, int(np.prod(kernel["shape"])))
+        macs = [kernel["macs"], kernel["sparse_macs"]]
+        cells = ["unknown" if value is None else f"{value:,}" for value in macs]
+        shape = " x ".join(map(str, kernel["shape"]))
+        why = one["left_alone"].get(key, "")
+        table.add_row(key, shape, f"{zeros:.1%}", *cells, why)
+    return table
