@@ -79,3 +79,29 @@ def all_or_nothing(model, source):
             f"{source} could not be loaded, probably because it was saved by another "
             f"model; this one is unchanged. Keras says: {error}"
         ) from error
+
+
+class Resumable:
+    """A `keras.Model` that saves all that an interrupted training needs."""
+
+    def load_weights(self, filepath, *args, **kwargs):
+        """As `keras.Model.load_weights`; all or nothing.
+
+        Raises:
+            ValueError: The file is of another model; no weight has changed.
+        """
+        with all_or_nothing(self, filepath):
+            super().load_weights(filepath, *args, **kwargs)
+
+    def save_own_variables(self, store):
+        """Saves, beside its own weights, what an interrupted training needs."""
+        super().save_own_variables(store)
+        for name, value in extra_state(self).items():
+            store[name] = value
+
+    def load_own_variables(self, store):
+        """Loads its own weights, and what an interrupted training needs."""
+        own, extra = split(store)
+        super().load_own_variables(own)
+        load_extra_state(self, extra)
+        self.set_phase()

@@ -7,8 +7,8 @@ import numpy as np
 import tensorflow as tf
 from keras import ops, tree
 
-from keras_invprune import checkpoint
 from keras_invprune.callbacks import with_pruning_first
+from keras_invprune.checkpoint import Resumable
 from keras_invprune.checks import check_fit
 from keras_invprune.inventory import left_alone
 from keras_invprune.masked import Masked
@@ -18,7 +18,7 @@ from keras_invprune.rewind import check_optimizer, reset_optimizer, restore, sna
 
 
 @keras.saving.register_keras_serializable(package="keras_invprune")
-class PrunedModel(keras.Model):
+class PrunedModel(Resumable, keras.Model):
     """A Keras model under masks, with the plan to prune it. Made by `prune`.
 
     Train it like any Keras model. While it is searching, each step minimises the
@@ -39,6 +39,7 @@ class PrunedModel(keras.Model):
         rewind_to: ``{key: array}`` to go back to, from the start to the rewinding,
             as they were after `rewind_step` steps.
         initial_rate: Learning rate to go back to, if it is constant.
+        events: ``(step, what happened)`` of each pruning and rewinding.
     """
 
     is_pruning_wrapper = True
@@ -57,6 +58,7 @@ class PrunedModel(keras.Model):
         self._clock = self._counter("clock", "int64")
         self._finished = self._counter("finished", "int32")
         self.rewind_to, self.rewind_step, self.initial_rate = None, 0, None
+        self.events = []
         self._bind_objective(model)
         self.searching = plan.objective is not None
         self.built = True
@@ -153,10 +155,11 @@ class PrunedModel(keras.Model):
 
     def make_train_function(self, force=False):
         """Traces the search or the fine-tuning step, whichever is due."""
-        self._set_searching()
+        self.set_phase()
         super().make_train_function(force=force)
 
-    def _set_searching(self):
+    def set_phase(self):
+        """Searches or fine-tunes from here on, as pruning is finished or not."""
         searching = self.plan.objective is not None and not self.finished
         stale = searching != self.searching and self.train_function is not None
         self.searching = searching
@@ -246,6 +249,7 @@ class PrunedModel(keras.Model):
                     "diverged or the data hold NaN. Lower the learning rate."
                 )
         self.masked.set_masks(self.plan.masks(weights, self, sparsity))
+        self.events.append((self.step, f"pruned to sparsity {self.sparsity:.4f}"))
         if sparsity >= self.plan.sparsity - 1e-6 and not self.finished:
             self._finish()
 
@@ -256,6 +260,9 @@ class PrunedModel(keras.Model):
             restore(self.inner, self.rewind_to, scale, self.plan.scaled)
             self.masked.apply_masks()
             self.rewind_to = None
+            after = f", of step {self.rewind_step}" if self.rewind_step else ""
+            what = f"rewound to the {self.plan.rewind} weights{after}"
+            self.events.append((self.step, what))
         if self.plan.rewind is not None and self.optimizer is not None:
             reset_optimizer(self.optimizer, variables, self.initial_rate)
         self._finished.assign(1)
@@ -276,25 +283,3 @@ class PrunedModel(keras.Model):
         """Builds the model again; missing callables are named when they are used."""
         model = keras.saving.deserialize_keras_object(config["model"], custom_objects)
         return cls(model, Plan.load(config["plan"]), config["keys"], config["name"])
-
-    def load_weights(self, filepath, *args, **kwargs):
-        """As `keras.Model.load_weights`; all or nothing.
-
-        Raises:
-            ValueError: The file is of another model; no weight has changed.
-        """
-        with checkpoint.all_or_nothing(self, filepath):
-            super().load_weights(filepath, *args, **kwargs)
-
-    def save_own_variables(self, store):
-        """Saves, beside its own weights, what an interrupted training needs."""
-        super().save_own_variables(store)
-        for name, value in checkpoint.extra_state(self).items():
-            store[name] = value
-
-    def load_own_variables(self, store):
-        """Loads its own weights, and what an interrupted training needs."""
-        own, extra = checkpoint.split(store)
-        super().load_own_variables(own)
-        checkpoint.load_extra_state(self, extra)
-        self._set_searching()
