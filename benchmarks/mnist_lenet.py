@@ -171,7 +171,7 @@ def main():
     """Runs all methods for all seeds."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--epochs", type=int, default=15, help="of each phase")
+    parser.add_argument("--epochs", type=int, default=20, help="of each phase")
     parser.add_argument("--out", type=Path, default=Path("docs/results"))
     arguments = parser.parse_args()
     data, begin, rows = tfds_images("mnist"), time.time(), []

@@ -1,6 +1,6 @@
 """What a training step costs under masks and in the search, against a dense step.
 
-    python benchmarks/step_cost.py [--pairs 200] [--executions 1 10]
+    python benchmarks/step_cost.py [--pairs 15] [--executions 1 10]
 
 The step is the compiled train function by itself, with XLA, on one batch of 128 in
 memory: no data pipeline, no callbacks. Each step is timed beside a dense one, dense
@@ -172,7 +172,7 @@ def table(rows, arguments):
 def main():
     """Measures all networks, prints the table and writes it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--pairs", type=int, default=200)
+    parser.add_argument("--pairs", type=int, default=15)
     parser.add_argument("--calls", type=int, default=2, help="in each half of a pair")
     parser.add_argument("--executions", type=int, nargs="+", default=[1, 10])
     parser.add_argument("--networks", nargs="+", default=list(NETWORKS))
@@ -184,6 +184,7 @@ def main():
             dense, others = workloads(NETWORKS[network], execution)
             times = paired(dense, others, arguments.pairs, arguments.calls)
             rows += rows_of(network, execution, times, arguments.calls)
+            print(*rows[-len(times) :], sep="\n", flush=True)
     page = "\n".join(table(rows, arguments)) + "\n"
     print(page)
     arguments.out.mkdir(parents=True, exist_ok=True)
