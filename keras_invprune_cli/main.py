@@ -14,10 +14,17 @@ app = typer.Typer(
     help="Prune Keras models for the invariances in their data.",
 )
 
+_settings = {"debug": False}
+
 
 @app.callback()
-def options():
+def options(
+    debug: Annotated[bool, typer.Option(help="Show tracebacks of errors.")] = False,
+):
     """Prune Keras models for the invariances in their data."""
+    _settings["debug"] = debug
+    # TensorFlow's start-up notes would drown the commands' own output.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 @app.command()
@@ -29,7 +36,6 @@ def demo(
     seed: Annotated[int, typer.Option(help="Seed of data split, weights, views.")] = 0,
 ):
     """A dense network and its pruned twin on handwritten digits, side by side."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from keras_invprune.experiments.demo import run_demo
     from keras_invprune_cli.tables import print_demo, progress
 
@@ -38,10 +44,89 @@ def demo(
     print_demo(report, out)
 
 
+@app.command()
+def run(
+    dataset: Annotated[
+        str,
+        typer.Option(help="sklearn:digits, tfds:mnist, openml:31, openml:credit-g"),
+    ],
+    out: Annotated[
+        Path, typer.Option(help="Folder for the results; it appears when all is done.")
+    ],
+    method: Annotated[str, typer.Option(help="dense, omp or iunet.")] = "iunet",
+    sparsity: Annotated[
+        float | None,
+        typer.Option(help="Share of weights to remove.", show_default="0.9"),
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Network; one that suits the data if left out.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of split, weights, views.")] = 0,
+    epochs: Annotated[int, typer.Option(help="Half search, half fine-tune.")] = 30,
+    batch_size: Annotated[int, typer.Option(help="Rows in a batch.")] = 128,
+    rate: Annotated[float, typer.Option(help="Adam's first learning rate.")] = 2e-3,
+    weight: Annotated[float, typer.Option(help="λ of the invariance loss.")] = 1.0,
+):
+    """Train, prune, export and report. Run again after Ctrl-C, it goes on."""
+    from keras_invprune.experiments.run import Run, execute
+    from keras_invprune_cli.tables import print_run, progress
+
+    if sparsity is None:
+        sparsity = 0.0 if method == "dense" else 0.9
+    wanted = Run(
+        dataset, method, sparsity, model, seed, epochs, batch_size, rate, weight
+    )
+    with progress() as show:
+        found = execute(wanted, out, show=show)
+    print_run(found, out)
+
+
+@app.command()
+def report(
+    path: Annotated[Path, typer.Argument(help="Folder of a run, or a .keras file.")],
+):
+    """Print the report of a run, or make one of a saved model."""
+    from keras_invprune_cli.tables import print_reports, reports_of
+
+    print_reports(reports_of([path]))
+
+
+@app.command()
+def compare(
+    paths: Annotated[list[Path], typer.Argument(help="Folders of runs, .keras files.")],
+):
+    """Print reports side by side."""
+    from keras_invprune_cli.tables import print_reports, reports_of
+
+    print_reports(reports_of(paths))
+
+
+@app.command()
+def export(
+    file: Annotated[Path, typer.Argument(help="A .keras file.")],
+    out: Annotated[Path, typer.Option(help="Folder for the files and report.json.")],
+    tflite: Annotated[
+        list[str] | None,
+        typer.Option(help="sparsity, float16 or int8; may be repeated."),
+    ] = None,
+):
+    """Write a model as .keras, SavedModel and .tflite, each run and compared."""
+    from keras_invprune.export import export as export_model
+    from keras_invprune_cli.tables import load_model, print_files
+
+    options = ("sparsity",) if tflite is None else tuple(tflite)
+    print_files(export_model(load_model(file), out, tflite_options=options), out)
+
+
 def main():
     """Runs the command; errors are one line and exit code 2."""
     try:
         app()
-    except (ValueError, OSError, ImportError, RuntimeError) as error:
+    except KeyboardInterrupt:
+        print("Interrupted; the same command goes on.", file=sys.stderr)
+        sys.exit(130)
+    except (ValueError, TypeError, OSError, ImportError, RuntimeError) as error:
+        if _settings["debug"]:
+            raise
         print(f"keras-invprune: {error}", file=sys.stderr)
         sys.exit(2)

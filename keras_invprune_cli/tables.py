@@ -1,6 +1,7 @@
 """What the commands print."""
 
 import contextlib
+import json
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -55,6 +56,74 @@ def print_demo(report, out):
         "Next: examples/quickstart.py has the five lines for your own model; "
         "README.md goes on from there.",
     )
+
+
+def print_run(found, out):
+    """Prints the report of a run that has just ended."""
+    print_reports({str(out): found["report"]})
+    console.print(f"Files, each run and compared with Keras, and report.json: {out}/")
+
+
+def print_reports(reports):
+    """Prints reports, `{heading: report}`, side by side."""
+    from keras_invprune.report import compare
+
+    print(compare(reports), end="")
+
+
+def print_files(found, out):
+    """Prints what an export wrote."""
+    table = Table("file", "bytes", "gzip", "greatest difference from Keras")
+    for name, file in found["files"].items():
+        sizes = f"{file['bytes']:,}", f"{file['gzip_bytes']:,}"
+        table.add_row(name, *sizes, f"{file['max_abs_error']:.1e}")
+    console.print(table)
+    console.print(f"In {out}/, with report.json.")
+
+
+def reports_of(paths) -> dict:
+    """``{heading: report}``: read from the folders of runs, made of .keras files.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    from keras_invprune.report import report
+
+    found = {}
+    for path in paths:
+        if path.suffix == ".keras":
+            found[str(path)] = report(load_model(path))
+            continue
+        file = path / "report.json"
+        if not file.is_file():
+            raise ValueError(
+                f"{path} is neither a .keras file nor the folder of a run that has "
+                "ended (there is no report.json in it)."
+            )
+        content = json.loads(file.read_text())
+        if "report" not in content:
+            raise ValueError(f"{file} is not the report of a run.")
+        found[str(path)] = content["report"]
+    return found
+
+
+def load_model(file):
+    """The Keras model in a file, without its masks if it is a pruned one.
+
+    Raises:
+        ValueError: It is no model of Keras 3.
+    """
+    import keras
+
+    import keras_invprune as kip
+
+    if not file.is_file():
+        raise FileNotFoundError(f"There is no file {file}.")
+    try:
+        model = keras.saving.load_model(file, compile=False)
+    except Exception as error:
+        raise ValueError(f"Keras cannot load {file}: {error}") from error
+    return kip.strip_pruning(model) if isinstance(model, kip.PrunedModel) else model
 
 
 def _ignored(used) -> str:

@@ -3,6 +3,8 @@
 import keras
 from keras import layers
 
+from keras_invprune.identifiers import resolve
+
 
 def mlp(input_shape, classes, units=(300, 100), name="mlp"):
     """A fully connected ReLU network; (300, 100) is LeNet-300-100.
@@ -65,3 +67,41 @@ def small_convnet(input_shape, classes, filters=(16, 32), name="small_convnet"):
         ],
         name=name,
     )
+
+
+def _lenet(shape, classes):
+    return mlp(shape, classes, name="lenet_300_100")
+
+
+def _mlp_tab(shape, classes):
+    return mlp(shape, classes, (128, 128, 128), name="mlp_tab")
+
+
+MODELS = {
+    "mlp": lambda shape, classes: mlp(shape, classes, (256, 128)),
+    "lenet-300-100": _lenet,
+    "convnet": small_convnet,
+    "mlp-tab": _mlp_tab,
+}
+
+
+def get_model(name, data):
+    """The network of that name for the data; None for one that suits them.
+
+    Raises:
+        ValueError: An unknown name (near matches are named), or a convolutional
+            network for rows.
+    """
+    shape = data.x_train.shape[1:]
+    make = resolve(name or _suitable(shape), MODELS, "model")
+    if make is small_convnet and len(shape) != 3:
+        raise ValueError(f"'convnet' needs images. Received: rows of shape {shape}.")
+    return make(shape, data.classes)
+
+
+def _suitable(shape) -> str:
+    if len(shape) == 1:
+        return "mlp-tab"
+    if shape[0] <= 16:
+        return "mlp"
+    return "lenet-300-100" if shape == (28, 28, 1) else "convnet"

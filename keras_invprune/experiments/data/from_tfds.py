@@ -1,43 +1,10 @@
-"""Data sets of the experiments, each through its own loader."""
+"""Image sets of TensorFlow Datasets."""
 
-from typing import NamedTuple
+import difflib
 
 import numpy as np
 
-
-class Data(NamedTuple):
-    """Arrays of a classification task; images in [0, 1], shape [n, h, w, c]."""
-
-    x_train: np.ndarray
-    y_train: np.ndarray
-    x_test: np.ndarray
-    y_test: np.ndarray
-
-    @property
-    def classes(self) -> int:
-        """Number of classes."""
-        return int(self.y_train.max()) + 1
-
-
-def digits(seed=0) -> Data:
-    """The 1,797 8x8 digits inside scikit-learn; a quarter is the test set.
-
-    Raises:
-        ImportError: scikit-learn is missing; names the extra.
-    """
-    try:
-        from sklearn.datasets import load_digits
-        from sklearn.model_selection import train_test_split
-    except ImportError as error:
-        raise ImportError(
-            "The digits come with scikit-learn: pip install '.[data]'."
-        ) from error
-    bunch = load_digits()
-    x = (bunch.images[..., None] / 16.0).astype("float32")
-    x_train, x_test, y_train, y_test = train_test_split(
-        x, bunch.target, test_size=0.25, random_state=seed, stratify=bunch.target
-    )
-    return Data(x_train, y_train, x_test, y_test)
+from keras_invprune.experiments.data.base import Data
 
 
 def tfds_images(name="mnist", data_dir=None) -> Data:
@@ -50,6 +17,7 @@ def tfds_images(name="mnist", data_dir=None) -> Data:
     Raises:
         ImportError: tensorflow-datasets is missing; names the extra.
         RuntimeError: It is not prepared and cannot be downloaded.
+        ValueError: There is no such set, or it is not one of labelled images.
     """
     try:
         import tensorflow_datasets as tfds
@@ -57,6 +25,13 @@ def tfds_images(name="mnist", data_dir=None) -> Data:
         raise ImportError(
             f"{name} comes through tensorflow-datasets: pip install '.[data]'."
         ) from error
+    known = tfds.list_builders()
+    if name.split("/")[0].split(":")[0] not in known:
+        near = difflib.get_close_matches(name, known, n=3)
+        raise ValueError(
+            f"TensorFlow Datasets has no {name!r}."
+            + (f" Did you mean {' or '.join(map(repr, near))}?" if near else "")
+        )
     try:
         parts = tfds.load(
             name,
@@ -71,5 +46,7 @@ def tfds_images(name="mnist", data_dir=None) -> Data:
             "TFDS_DATA_DIR to a folder where it is prepared."
         ) from error
     (x_train, y_train), (x_test, y_test) = tfds.as_numpy(parts)
+    if getattr(x_train, "ndim", 0) != 4 or x_train.dtype != np.uint8:
+        raise ValueError(f"{name} is no set of images of one size with labels.")
     scale = np.float32(255.0)
     return Data(x_train / scale, y_train, x_test / scale, y_test)

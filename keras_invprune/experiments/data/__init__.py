@@ -1,0 +1,50 @@
+"""Data sets of the experiments, each through its own loader."""
+
+import difflib
+
+from keras_invprune.experiments.data.base import Data
+from keras_invprune.experiments.data.from_openml import openml_table
+from keras_invprune.experiments.data.from_sklearn import TABLES, digits, sklearn_table
+from keras_invprune.experiments.data.from_tfds import tfds_images
+from keras_invprune.experiments.data.tables import prepare
+
+SOURCES = ("sklearn", "tfds", "openml")
+
+
+def load(name, seed=0) -> Data:
+    """The data set of that name, split.
+
+    Args:
+        name: ``"sklearn:digits"`` (or iris, wine, breast_cancer), ``"tfds:mnist"``
+            or another image set of TensorFlow Datasets, ``"openml:31"`` or
+            ``"openml:credit-g"``.
+        seed: Of the split, where the data set has none of its own.
+
+    Raises:
+        ImportError: The loader's library is missing; names the extra.
+        RuntimeError: Not there, and no network; names the variable that would serve.
+        ValueError: An unknown name; near matches are named.
+    """
+    source, _, rest = name.partition(":")
+    if source not in SOURCES or not rest:
+        near = difflib.get_close_matches(source, SOURCES, n=1)
+        hint = f" Did you mean '{near[0]}:{rest}'?" if near and rest else ""
+        raise ValueError(
+            "A data set is named 'sklearn:NAME', 'tfds:NAME', 'openml:ID' or "
+            f"'openml:NAME'. Received: {name!r}.{hint}"
+        )
+    if source == "tfds":
+        return tfds_images(rest)
+    if source == "openml":
+        return openml_table(rest, seed)
+    if rest == "digits":
+        return digits(seed)
+    if rest in TABLES:
+        return sklearn_table(rest, seed)
+    known = ("digits", *TABLES)
+    near = difflib.get_close_matches(rest, known, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    raise ValueError(f"scikit-learn has no {rest!r} here.{hint} Known: {known}.")
+
+
+__all__ = ["Data", "digits", "load", "openml_table", "prepare", "tfds_images"]

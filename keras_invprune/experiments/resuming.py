@@ -1,0 +1,120 @@
+"""Trainings that go on where they stopped, to the same weights."""
+
+import csv
+import json
+import os
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+CONFIG, PROGRESS = "config.json", "progress.json"
+
+
+def batches(x, y, batch_size, seed, first_epoch, epochs):
+    """Batches of shuffled rows, the same in an epoch whenever it is made.
+
+    Args:
+        x: Array [n, ...].
+        y: Array [n].
+        batch_size: Rows in a batch; the last of an epoch may have fewer.
+        seed: Of the orders.
+        first_epoch: The first epoch wanted, from 0.
+        epochs: The number of epochs.
+
+    Returns:
+        A `tf.data.Dataset` of (x, y) over all those epochs, one after the other.
+    """
+    x, y = tf.constant(x), tf.constant(y)
+
+    def one_epoch(epoch):
+        rows = tf.range(len(x), dtype=tf.int64)
+        key = tf.stack([tf.constant(seed, tf.int64), epoch])
+        order = tf.random.experimental.stateless_shuffle(rows, key)
+        return tf.data.Dataset.from_tensor_slices(order).batch(batch_size)
+
+    rows = tf.data.Dataset.range(first_epoch, epochs).flat_map(one_epoch)
+    rows = rows.map(lambda index: (tf.gather(x, index), tf.gather(y, index)))
+    return rows.prefetch(tf.data.AUTOTUNE)
+
+
+class Progress(keras.callbacks.Callback):
+    """Saves the training's state after each epoch, complete or not at all.
+
+    Args:
+        folder: Where to.
+        every: Least number of epochs between two saves.
+
+    Attributes:
+        history: The logs of each epoch so far.
+    """
+
+    def __init__(self, folder, every=1):
+        super().__init__()
+        self.folder = Path(folder)
+        self.every = every
+        self.history = []
+
+    def restore(self, model) -> int:
+        """Loads the last state, if there is one; returns the epochs it has seen."""
+        file = self.folder / PROGRESS
+        if not file.exists():
+            return 0
+        self.history = json.loads(file.read_text())
+        model.optimizer.build(model.trainable_variables)
+        model.load_weights(self._weights(len(self.history)))
+        return len(self.history)
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Writes the state beside the last one, then lets it take its place."""
+        logs = {name: float(value) for name, value in (logs or {}).items()}
+        self.history.append(logs)
+        if (epoch + 1) % self.every:
+            return
+        before = [*self.folder.glob("*.weights.h5")]
+        new = self.folder / "new.weights.h5"
+        self.model.save_weights(new)
+        os.replace(new, self._weights(epoch + 1))
+        write_json(self.folder / PROGRESS, self.history)
+        for file in before:
+            if file != self._weights(epoch + 1):
+                file.unlink()
+
+    def _weights(self, epochs):
+        return self.folder / f"{epochs}.weights.h5"
+
+
+def write_json(file, content):
+    """Writes a file of JSON that is complete whenever it is there."""
+    new = file.with_name(f"{file.name}.new")
+    new.write_text(json.dumps(content, indent=2) + "\n")
+    os.replace(new, file)
+
+
+def write_history(history, file):
+    """Writes the logs of all epochs as CSV; empty where an epoch lacks one."""
+    names = dict.fromkeys(name for logs in history for name in logs)
+    with open(file, "w", newline="") as stream:
+        table = csv.DictWriter(stream, ["epoch", *names])
+        table.writeheader()
+        for epoch, logs in enumerate(history, start=1):
+            table.writerow({"epoch": epoch, **logs})
+
+
+def check_same(config, folder):
+    """Raises unless `folder` is not there or has the state of this configuration.
+
+    Raises:
+        FileExistsError: It belongs to another one; says what differs.
+    """
+    file = Path(folder) / CONFIG
+    if not file.exists():
+        return
+    other = json.loads(file.read_text())
+    names = [name for name in config if other.get(name) != config[name]]
+    if names:
+        pairs = [f"{n}: {other.get(n)!r} there, {config[n]!r} asked" for n in names]
+        raise FileExistsError(
+            f"{folder} is of another configuration ({'; '.join(pairs)}). Choose "
+            "another --out, or remove it."
+        )

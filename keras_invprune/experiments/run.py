@@ -1,0 +1,195 @@
+"""One run: a data set, a network, a method, a seed; resumable; reported."""
+
+import json
+import os
+import platform
+import shutil
+import time
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import keras
+
+from keras_invprune.experiments import data as datasets
+from keras_invprune.experiments.models import get_model
+from keras_invprune.experiments.resuming import (
+    CONFIG,
+    Progress,
+    batches,
+    check_same,
+    write_history,
+    write_json,
+)
+from keras_invprune.export import export
+from keras_invprune.folders import REPORT, check_free, replacing, write_report
+from keras_invprune.identifiers import resolve
+from keras_invprune.objectives import Invariance
+from keras_invprune.pruning import prune, prune_for_invariance, strip_pruning
+from keras_invprune.report import report
+from keras_invprune.schedules import OneShot, check_sparsity
+
+SCHEMA = "keras_invprune/run/1"
+LIBRARIES = ("keras", "tensorflow", "tensorflow-model-optimization", "numpy")
+
+
+def _dense(model, config):
+    return model
+
+
+def _omp(model, config):
+    schedule = OneShot(config.sparsity)
+    return prune(model, config.sparsity, schedule=schedule, rewind="first_epoch")
+
+
+def _iunet(model, config):
+    objective = Invariance(weight=config.weight)
+    return prune_for_invariance(model, config.sparsity, objective=objective)
+
+
+METHODS = {"dense": _dense, "omp": _omp, "iunet": _iunet}
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run is made of; the same values give the same weights on one machine.
+
+    Attributes:
+        dataset: Such as "sklearn:digits", "tfds:mnist", "openml:31".
+        method: "dense", "omp" (one-shot magnitude pruning, rewound) or "iunet".
+        sparsity: Share of the prunable weights to remove; 0 for "dense".
+        model: Name of a network; None for one that suits the data.
+        seed: Of split, weights, order and views.
+        epochs: Of the whole training; pruning methods search for half of them.
+        batch_size: Rows in a batch.
+        rate: Learning rate of Adam, which falls to 0 as a cosine in each phase.
+        weight: λ of the invariance objective.
+    """
+
+    dataset: str
+    method: str = "iunet"
+    sparsity: float = 0.9
+    model: str | None = None
+    seed: int = 0
+    epochs: int = 30
+    batch_size: int = 128
+    rate: float = 2e-3
+    weight: float = 1.0
+
+    def __post_init__(self):
+        """Checks all values.
+
+        Raises:
+            ValueError: One is out of range, or two contradict each other.
+        """
+        resolve(self.method, METHODS, "method")
+        check_sparsity(self.sparsity)
+        if self.method == "dense" and self.sparsity:
+            raise ValueError(
+                f"The method 'dense' prunes nothing. Received: sparsity={self.sparsity}"
+                ". Give --sparsity 0, or --method omp or iunet."
+            )
+        for name in ("epochs", "batch_size", "rate"):
+            if not getattr(self, name) > 0:
+                value = getattr(self, name)
+                raise ValueError(f"`{name}` must be above 0. Received: {value}.")
+        if self.method != "dense" and self.epochs < 2:
+            raise ValueError(
+                "Pruning needs an epoch to search and one to fine-tune. Received: "
+                f"epochs={self.epochs}."
+            )
+
+
+def execute(run, out, *, show=lambda *_: None) -> dict:
+    """Trains, or goes on training; exports, measures and reports; not twice.
+
+    Args:
+        run: `Run`.
+        out: Folder for ``report.json``, ``history.csv`` and ``model/``. It appears
+            when all is done; until then the state is in ``<out>.part``.
+        show: ``show(task, done, total)``, called after each epoch.
+
+    Returns:
+        The report: ``config``, ``environment``, ``seconds`` and ``report``, see
+        `keras_invprune.report`.
+
+    Raises:
+        OSError: `out` holds something else, another configuration, or is a file.
+        ValueError: Unknown data set or model.
+    """
+    out, config = Path(out), asdict(run)
+    part = out.with_name(f"{out.name}.part")
+    check_free(out)
+    for folder in (out, part):
+        check_same(config, folder)
+    if (out / REPORT).exists():
+        if not (out / CONFIG).exists():
+            raise FileExistsError(f"{out} holds results, but not those of a run.")
+        return json.loads((out / REPORT).read_text())
+    data = datasets.load(run.dataset, run.seed)
+    keras.utils.set_random_seed(run.seed)
+    model = get_model(run.model, data)
+    model = METHODS[run.method](model, run)
+    part.mkdir(parents=True, exist_ok=True)
+    write_json(part / CONFIG, config)
+    begin = time.monotonic()
+    progress = train(model, run, data, part, show)
+    final = model if run.method == "dense" else strip_pruning(model)
+    with replacing(out) as new:
+        test = (data.x_test, data.y_test)
+        export(final, new / "model", data=test)
+        write_history(progress.history, new / "history.csv")
+        write_json(new / CONFIG, config)
+        found = {
+            "config": config,
+            "environment": environment(),
+            "seconds": round(time.monotonic() - begin, 1),
+            "report": report(final, test, seed=run.seed),
+        }
+        found = write_report(new, SCHEMA, found)
+    shutil.rmtree(part)
+    return found
+
+
+def train(model, run, data, part, show) -> Progress:
+    """Trains from the state in `part` on; the model is trained in place."""
+    steps = -(-len(data.x_train) // run.batch_size)
+    phase = run.epochs if run.method == "dense" else -(-run.epochs // 2)
+    model.compile(
+        keras.optimizers.Adam(
+            keras.optimizers.schedules.CosineDecay(run.rate, phase * steps)
+        ),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+    )
+    progress = Progress(part)
+    first = progress.restore(model)
+    task = f"{run.method} on {run.dataset}"
+    show(task, first, run.epochs)
+    if first < run.epochs:
+        rows = batches(
+            data.x_train, data.y_train, run.batch_size, run.seed, first, run.epochs
+        )
+        shown = keras.callbacks.LambdaCallback(
+            on_epoch_end=lambda epoch, logs: show(task, epoch + 1, run.epochs)
+        )
+        model.fit(
+            rows,
+            steps_per_epoch=steps,
+            initial_epoch=first,
+            epochs=run.epochs,
+            callbacks=[progress, shown],
+            shuffle=False,
+            verbose=0,
+        )
+    return progress
+
+
+def environment() -> dict:
+    """Versions and machine."""
+    return {
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "cores": os.cpu_count(),
+        **{name: version(name) for name in LIBRARIES},
+    }
