@@ -76,8 +76,12 @@ def run(
     wanted = Run(
         dataset, method, sparsity, model, seed, epochs, batch_size, rate, weight
     )
-    with progress() as show:
-        found = execute(wanted, out, show=show)
+    try:
+        with progress() as show:
+            found = execute(wanted, out, show=show)
+    except KeyboardInterrupt:
+        print("Interrupted; the same command goes on.", file=sys.stderr)
+        raise typer.Exit(130) from None
     print_run(found, out)
 
 
@@ -122,9 +126,6 @@ def main():
     """Runs the command; errors are one line and exit code 2."""
     try:
         app()
-    except KeyboardInterrupt:
-        print("Interrupted; the same command goes on.", file=sys.stderr)
-        sys.exit(130)
     except (ValueError, TypeError, OSError, ImportError, RuntimeError) as error:
         if _settings["debug"]:
             raise

@@ -78,7 +78,7 @@ class Progress(keras.callbacks.Callback):
         write_json(self.folder / PROGRESS, self.history)
         for file in before:
             if file != self._weights(epoch + 1):
-                file.unlink()
+                file.unlink(missing_ok=True)  # one cut short has been replaced
 
     def _weights(self, epochs):
         return self.folder / f"{epochs}.weights.h5"

@@ -2,8 +2,10 @@
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -40,6 +42,28 @@ def test_runs_are_reported_compared_and_not_repeated(tmp_path):
     assert other.returncode == 2
     assert "method: 'omp' there, 'iunet' asked" in other.stderr
     assert "seed: 0 there, 1 asked" in other.stderr
+
+
+@pytest.mark.slow
+def test_ctrl_c_and_the_same_command_again(tmp_path):
+    line = [sys.executable, "-m", "keras_invprune_cli", "run", "--dataset"]
+    line += ["sklearn:wine", "--epochs", "200", "--out", str(tmp_path / "out")]
+    process = subprocess.Popen(line, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    progress = tmp_path / "out.part" / "progress.json"
+    deadline = time.monotonic() + 120
+    while not progress.exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 130 and "the same command goes on" in errors
+    assert not (tmp_path / "out").exists()
+    done = len(json.loads(progress.read_text()))
+    assert 0 < done < 200
+    again = subprocess.run(line, capture_output=True, text=True, cwd=ROOT, timeout=280)
+    assert again.returncode == 0, again.stderr
+    history = (tmp_path / "out" / "history.csv").read_text().splitlines()
+    assert [int(row.split(",")[0]) for row in history[1:]] == list(range(1, 201))
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
 @pytest.mark.slow

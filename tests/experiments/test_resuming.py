@@ -86,9 +86,13 @@ def test_a_save_that_fails_leaves_the_last_one(tmp_path, monkeypatch, fails_at):
         train(network, progress, 1)
     monkeypatch.undo()
     again = model()
-    assert Progress(tmp_path).restore(again) == 1
+    (tmp_path / "new.weights.h5").write_bytes(b"cut short")
+    progress = Progress(tmp_path)
+    assert progress.restore(again) == 1
     for weight, value in zip(again.weights, expected, strict=True):
         np.testing.assert_array_equal(weight.numpy(), value)
+    train(again, progress, 1)
+    assert [file.name for file in tmp_path.glob("*.h5")] == ["4.weights.h5"]
 
 
 def test_another_configuration_is_refused_with_the_difference(tmp_path):
