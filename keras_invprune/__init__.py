@@ -11,6 +11,7 @@ from keras_invprune import (
     scores,
     views,
 )
+from keras_invprune.board import PruningBoard
 from keras_invprune.consistency import consistency
 from keras_invprune.export import ExportError, export
 from keras_invprune.masked import Masked
@@ -24,6 +25,7 @@ __all__ = [
     "Invariance",
     "Masked",
     "PrunedModel",
+    "PruningBoard",
     "Report",
     "allocation",
     "callbacks",

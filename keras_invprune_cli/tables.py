@@ -52,6 +52,7 @@ def print_demo(report, out):
     console.print(table)
     console.print(_ignored(pruned["inputs_used"]))
     console.print(f"Files, each run and compared with Keras, and report.json: {out}/")
+    console.print(f"Masks, histograms, losses: tensorboard --logdir {out}/tensorboard")
     console.print(
         "Next: examples/quickstart.py has the five lines for your own model; "
         "README.md goes on from there.",
@@ -62,6 +63,7 @@ def print_run(found, out):
     """Prints the report of a run that has just ended."""
     print_reports({str(out): found["report"]})
     console.print(f"Files, each run and compared with Keras, and report.json: {out}/")
+    console.print(f"Masks, histograms, losses: tensorboard --logdir {out}/tensorboard")
 
 
 def print_reports(reports):

@@ -33,6 +33,7 @@ ROOMS = [
     {"consistency", "litert"},
     {"export"},
     {"report"},
+    {"board"},
     {"__init__"},
     {"experiments"},
     {"keras_invprune_cli"},

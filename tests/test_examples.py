@@ -58,6 +58,38 @@ def test_custom_loop():
 
 
 @pytest.mark.slow
+def test_watch_training(tmp_path):
+    run("examples/watch_training.py", "--epochs", "2", "--out", tmp_path / "board")
+    assert {p.name for p in (tmp_path / "board").iterdir()} == {"train", "pruning"}
+
+
+@pytest.mark.slow
+def test_own_parts():
+    printed = run("examples/own_parts.py", "--epochs", "8")
+    assert float(printed.split("test accuracy ")[1].split(",")[0]) > 0.5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dataset", ["openml:credit-g", "sklearn:wine"])
+def test_tabular(dataset, request):
+    if dataset.startswith("openml"):
+        request.getfixturevalue("openml")
+    printed = run("examples/tabular.py", "--dataset", dataset, "--epochs", "4")
+    assert "dense" in printed and "(89." in printed.split("zeros in kernels")[1]
+
+
+@pytest.mark.slow
+def test_mirrored():
+    printed = run("examples/mirrored.py", "--epochs", "2")
+    assert printed.splitlines()[-1].startswith("2 replicas, accuracy 0.")
+
+
+def test_phone():
+    printed = run("examples/phone.py", ROOT / "saved_models/digits/model.tflite")
+    assert int(printed.splitlines()[-1].split()[0]) > 0.95 * 450
+
+
+@pytest.mark.slow
 def test_the_saved_model_can_be_made_again(tmp_path):
     printed = run("saved_models/build.py", "--epochs", "3", "--out", tmp_path)
     assert (tmp_path / "README.md").read_text().strip() == printed.strip()

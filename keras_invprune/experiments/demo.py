@@ -6,11 +6,12 @@ import keras
 import numpy as np
 
 from keras_invprune import litert, views
+from keras_invprune.board import PruningBoard
 from keras_invprune.consistency import consistency
 from keras_invprune.experiments.data import digits
 from keras_invprune.experiments.models import mlp
 from keras_invprune.export import export
-from keras_invprune.folders import check_free, replacing, write_report
+from keras_invprune.folders import replacing, write_report
 from keras_invprune.pruning import prune_for_invariance, strip_pruning
 from keras_invprune.schedules import check_sparsity
 
@@ -36,7 +37,7 @@ def run_demo(out, *, sparsity=0.9, seed=0, epochs=EPOCHS, show=lambda *_: None) 
     """Trains both networks for the same number of epochs, exports and compares them.
 
     Args:
-        out: Folder for ``dense/``, ``pruned/`` and ``report.json``.
+        out: Folder for ``dense/``, ``pruned/``, ``tensorboard/`` and ``report.json``.
         sparsity: Share of the prunable weights to remove.
         seed: Seed of the split, the weights and the views.
         epochs: Epochs of each network; the pruned one searches for half of them.
@@ -50,39 +51,46 @@ def run_demo(out, *, sparsity=0.9, seed=0, epochs=EPOCHS, show=lambda *_: None) 
         OSError: `out` is a file, holds something else, or cannot be written.
     """
     check_sparsity(sparsity)
-    check_free(out)
     data = digits(seed)
     keras.utils.set_random_seed(seed)
     dense = mlp(data.x_train.shape[1:], data.classes, UNITS, name="digits")
     pruned = prune_for_invariance(dense, sparsity)
-    for task, model in (("dense network", dense), ("search, prune, fine-tune", pruned)):
-        model.compile(
-            "adam",
-            keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-            metrics=["accuracy"],
-        )
-        callbacks = [_Progress(show, task)]
-        model.fit(
-            data.x_train,
-            data.y_train,
-            batch_size=BATCH,
-            epochs=epochs,
-            verbose=0,
-            callbacks=callbacks,
-        )
-    kernel_mask = next(iter(pruned.masks.values())).numpy()
-    used = kernel_mask.mean(axis=1).reshape(data.x_train.shape[1:3])
-    report = {"seed": seed, "epochs": epochs, "files": {}}
     with replacing(out) as new:
+        boards = [
+            keras.callbacks.TensorBoard(new / "tensorboard", write_graph=False),
+            PruningBoard(new / "tensorboard"),
+        ]
+        _train(dense, data, epochs, [_Progress(show, "dense network")])
+        progress = _Progress(show, "search, prune, fine-tune")
+        _train(pruned, data, epochs, [progress, *boards])
+        report = {"seed": seed, "epochs": epochs, "files": {}}
         for name, model in (("dense", dense), ("pruned", strip_pruning(pruned))):
             files = export(model, new / name, data=(data.x_test, data.y_test))
             report[name] = _measure(model, new / name, files, data, seed)
             for file, found in files["files"].items():
                 report["files"][f"{name}/{file}"] = found
+        kernel_mask = next(iter(pruned.masks.values())).numpy()
+        used = kernel_mask.mean(axis=1).reshape(data.x_train.shape[1:3])
         report["dense"]["sparsity"] = 0.0
         report["pruned"]["sparsity"] = pruned.sparsity
         report["pruned"]["inputs_used"] = used.round(4).tolist()
         return write_report(new, SCHEMA, report)
+
+
+def _train(model, data, epochs, callbacks):
+    model.compile(
+        "adam",
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+    )
+    model.fit(
+        data.x_train,
+        data.y_train,
+        batch_size=BATCH,
+        epochs=epochs,
+        verbose=0,
+        callbacks=callbacks,
+    )
 
 
 def _measure(model, folder, files, data, seed) -> dict:

@@ -102,6 +102,6 @@ def get_model(name, data):
 def _suitable(shape) -> str:
     if len(shape) == 1:
         return "mlp-tab"
-    if shape[0] <= 16:
+    if max(shape[:2]) <= 16:
         return "mlp"
     return "lenet-300-100" if shape == (28, 28, 1) else "convnet"

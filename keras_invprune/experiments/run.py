@@ -11,6 +11,7 @@ from pathlib import Path
 
 import keras
 
+from keras_invprune.board import PruningBoard
 from keras_invprune.experiments import data as datasets
 from keras_invprune.experiments.models import get_model
 from keras_invprune.experiments.resuming import (
@@ -105,8 +106,9 @@ def execute(run, out, *, show=lambda *_: None) -> dict:
 
     Args:
         run: `Run`.
-        out: Folder for ``report.json``, ``history.csv`` and ``model/``. It appears
-            when all is done; until then the state is in ``<out>.part``.
+        out: Folder for ``report.json``, ``history.csv``, ``model/`` and
+            ``tensorboard/``. It appears when all is done; until then the state is in
+            ``<out>.part``.
         show: ``show(task, done, total)``, called after each epoch.
 
     Returns:
@@ -140,6 +142,7 @@ def execute(run, out, *, show=lambda *_: None) -> dict:
         export(final, new / "model", data=test)
         write_history(progress.history, new / "history.csv")
         write_json(new / CONFIG, config)
+        shutil.copytree(part / "tensorboard", new / "tensorboard")
         found = {
             "config": config,
             "environment": environment(),
@@ -173,12 +176,16 @@ def train(model, run, data, part, show) -> Progress:
         shown = keras.callbacks.LambdaCallback(
             on_epoch_end=lambda epoch, logs: show(task, epoch + 1, run.epochs)
         )
+        board = part / "tensorboard"
+        boards = [keras.callbacks.TensorBoard(board, write_graph=False)]
+        if run.method != "dense":
+            boards.append(PruningBoard(board, (data.x_test, data.y_test)))
         model.fit(
             rows,
             steps_per_epoch=steps,
             initial_epoch=first,
             epochs=run.epochs,
-            callbacks=[progress, shown],
+            callbacks=[*boards, progress, shown],
             shuffle=False,
             verbose=0,
         )

@@ -1,11 +1,14 @@
 """Data sets by name, through their own loaders."""
 
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
 
-from keras_invprune.experiments.data import load
+from keras_invprune.experiments.data import load, tfds_images
+from keras_invprune.experiments.data.from_openml import cached_names
 from keras_invprune.experiments.models import MODELS, get_model
 
 
@@ -30,6 +33,7 @@ def test_mnist(mnist):
     data = load("tfds:mnist")
     assert data.x_train.shape == (60000, 28, 28, 1) and data.classes == 10
     assert data.x_train.min() == 0 and data.x_train.max() == 1
+    assert data.names == tuple("0123456789")
     assert get_model(None, data).name == "lenet_300_100"
 
 
@@ -117,3 +121,105 @@ def test_networks_that_are_not_there_or_do_not_fit():
         get_model("convnett", load("sklearn:digits"))
     with pytest.raises(ValueError, match="'convnet' needs images"):
         get_model("convnet", load("sklearn:iris"))
+
+
+def describe(folder, number, name, status="active"):
+    folder = folder / "org/openml/www/datasets" / str(number)
+    folder.mkdir(parents=True)
+    (folder / "description.xml").write_text(
+        '<oml:data_set_description xmlns:oml="http://openml.org/openml">'
+        f"<oml:id>{number}</oml:id><oml:name>{name}</oml:name>"
+        f"<oml:status>{status}</oml:status></oml:data_set_description>",
+        encoding="utf-8",
+    )
+
+
+def test_names_in_the_cache_are_those_of_active_data_sets(tmp_path, monkeypatch):
+    client = pytest.importorskip("openml")
+    monkeypatch.setattr(
+        client.config, "get_cache_directory", lambda: tmp_path / "org/openml/www"
+    )
+    assert cached_names(client) == {}
+    describe(tmp_path, 44, "twice")
+    describe(tmp_path, 7, "twice")
+    describe(tmp_path, 8, "old", status="deactivated")
+    describe(tmp_path, 9, "caf\u00e9 &amp; tea")
+    assert cached_names(client) == {"café & tea": [9], "twice": [7, 44]}
+
+
+def test_a_name_that_two_in_the_cache_have_is_not_guessed(tmp_path, monkeypatch):
+    client = pytest.importorskip("openml")
+    monkeypatch.setattr(
+        client.config, "get_cache_directory", lambda: tmp_path / "org/openml/www"
+    )
+    # Nothing listens on port 9: what a machine without a network meets.
+    monkeypatch.setattr(client.config, "server", "http://127.0.0.1:9/api/v1/xml")
+    describe(tmp_path, 44, "twice")
+    describe(tmp_path, 7, "twice")
+    with pytest.raises(
+        RuntimeError, match=r"In the cache: \[7, 44\].*OPENML_CACHE_DIR"
+    ):
+        load("openml:twice")
+
+
+def test_what_openml_does_not_have_is_no_question_of_the_network(tmp_path, monkeypatch):
+    client = pytest.importorskip("openml")
+    unknown = (
+        b'<oml:error xmlns:oml="http://openml.org/openml"><oml:code>111</oml:code>'
+        b"<oml:message>Unknown dataset</oml:message></oml:error>"
+    )
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self):  # noqa: N802
+            self.send_response(412)
+            self.send_header("Content-Type", "text/xml")
+            self.send_header("Content-Length", str(len(unknown)))
+            self.end_headers()
+            self.wfile.write(unknown)
+
+        def log_message(self, *_):
+            pass
+
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/api/v1/xml"
+        monkeypatch.setattr(client.config, "server", url)
+        monkeypatch.setattr(client.config, "get_cache_directory", lambda: tmp_path)
+        with pytest.raises(ValueError, match="gives no data set 999999.*Unknown"):
+            load("openml:999999")
+        server.shutdown()
+
+
+@pytest.mark.parametrize("name", ["iris", "coco", "imagenet2012", "imdb_reviews"])
+def test_what_is_no_image_set_is_refused_before_its_download(
+    name, tmp_path, monkeypatch
+):
+    import tensorflow_datasets as tfds
+
+    def download(*_, **__):
+        raise AssertionError("a download")
+
+    monkeypatch.setattr(tfds, "load", download)
+    with pytest.raises(ValueError, match=f"{name} is no set of 8-bit images"):
+        tfds_images(name, data_dir=tmp_path)
+
+
+def test_a_configuration_that_is_not_there():
+    with pytest.raises(ValueError, match="has no 'mnist/foo': .*foo not found"):
+        load("tfds:mnist/foo")
+
+
+def test_image_sets_are_looked_up_without_a_network(monkeypatch):
+    import tensorflow_datasets as tfds
+
+    asked = []
+    real = tfds.list_builders
+    monkeypatch.setattr(
+        tfds,
+        "list_builders",
+        lambda **options: asked.append(options) or real(**options),
+    )
+    with pytest.raises(ValueError, match="Did you mean"):
+        load("tfds:mnisst")
+    assert asked == [{"with_community_datasets": False}]

@@ -97,3 +97,96 @@ def test_a_table_without_information():
     frame = pd.DataFrame({"constant": [1] * 20, "empty": [np.nan] * 20})
     with pytest.raises(ValueError, match="No column of the table varies"):
         prepare(frame, pd.Series(np.arange(20) % 2))
+
+
+def test_each_row_is_learned_from_or_tested_on_never_both():
+    frame, y = table(), labels()
+    before = prepare(frame, y)
+    tested = 0
+    for row in range(60):
+        spoilt = frame.copy()
+        spoilt.loc[row, "number"] = 1e4
+        after = prepare(spoilt, y)
+        if np.array_equal(after.x_train, before.x_train):
+            changed = np.any(after.x_test != before.x_test, axis=1)
+            assert changed.sum() == 1
+            tested += 1
+    assert tested == len(before.x_test) == 12
+
+
+@pytest.mark.parametrize("dtype", ["int64", "float64", "Int64", "category"])
+def test_numbers_as_classes_are_ordered_by_value(dtype):
+    y = np.arange(240) % 12
+    data = prepare(table(240), pd.Series(y).astype(dtype))
+    assert data.names == tuple(map(str, range(12)))
+    np.testing.assert_array_equal(np.bincount(data.y_test), [4] * 12)
+
+
+@pytest.mark.parametrize("rows", [0, 1, 2, 5])
+def test_a_table_of_few_rows_says_how_many_are_needed(rows):
+    y = pd.Series(["a", "b"] * 3)[:rows]
+    with pytest.raises(ValueError, match=f"{rows} rows are too few.*at least 6"):
+        prepare(table(6)[:rows], y)
+
+
+def test_the_least_table():
+    data = prepare(pd.DataFrame({"n": range(6)}), pd.Series(["a", "b"] * 3))
+    assert set(data.y_train) == set(data.y_test) == {0, 1}
+
+
+@pytest.mark.parametrize(
+    "y",
+    [
+        pd.date_range("2020-01-01", periods=20),
+        np.arange(20) * 1.0,
+        np.linspace(0, 1, 20).round(1),
+    ],
+)
+def test_a_quantity_is_no_class(y):
+    with pytest.raises(ValueError, match="is no class: .* in 20 rows"):
+        prepare(table(20), pd.Series(y))
+
+
+def test_integers_that_look_like_a_quantity_say_so():
+    with pytest.raises(ValueError, match="one member.*'0'.*If it is a quantity"):
+        prepare(table(20), pd.Series([0] + [1, 2] * 9 + [3]))
+
+
+def test_the_message_shows_plain_names():
+    with pytest.raises(ValueError, match=r"both parts: \['b'\]\."):
+        prepare(table(10), pd.Series(["a"] * 9 + ["b"]))
+
+
+def test_each_row_has_one_label():
+    with pytest.raises(ValueError, match="10 rows have 12 labels"):
+        prepare(table(10), labels(12))
+
+
+@pytest.mark.parametrize(
+    ("columns", "width"),
+    [
+        ({"n": pd.array([1, None, 3] * 20, dtype="Int64")}, 1),
+        ({"b": pd.array([True, None, False] * 20, dtype="boolean")}, 3),
+        ({"s": pd.array(["x", None, "y"] * 20, dtype="string")}, 3),
+        ({"c": pd.Categorical(["x", None, "y"] * 20)}, 3),
+        ({"mixed": np.array([1, "x", None] * 20, object)}, 3),
+        ({"sparse": pd.arrays.SparseArray([0.0, 0.0, 1.0] * 20)}, 1),
+        ({0: [1.0, 2.0, 3.0] * 20, "0": [3.0, 2.0, 1.0] * 20}, 2),
+    ],
+)
+def test_columns_of_every_type(columns, width):
+    data = prepare(pd.DataFrame(columns), labels())
+    assert data.x_train.shape == (48, width) and np.isfinite(data.x_train).all()
+
+
+def test_two_columns_of_one_name():
+    frame = pd.DataFrame(GENERATOR.normal(size=(60, 2)), columns=["n", "n"])
+    assert prepare(frame, labels()).x_train.shape == (48, 2)
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf])
+def test_an_infinite_number_names_its_column(value):
+    frame = table()
+    frame.loc[7, "number"] = value
+    with pytest.raises(ValueError, match="column 'number' has infinite values"):
+        prepare(frame, labels())

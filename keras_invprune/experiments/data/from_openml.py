@@ -1,6 +1,7 @@
 """Tables of OpenML, through its own client and cache."""
 
 import difflib
+import html
 import re
 from pathlib import Path
 
@@ -31,7 +32,8 @@ def openml_table(identifier, seed=0) -> Data:
         raise ImportError(
             "OpenML's tables come through its client: pip install '.[data]'."
         ) from error
-    number = int(identifier) if identifier.isdigit() else _number(openml, identifier)
+    is_id = identifier.isascii() and identifier.isdigit()
+    number = int(identifier) if is_id else _number(openml, identifier)
     with _few_retries(openml):
         try:
             dataset = openml.datasets.get_dataset(
@@ -40,33 +42,42 @@ def openml_table(identifier, seed=0) -> Data:
                 download_qualities=False,
                 download_features_meta_data=True,
             )
-            frame, labels, _, _ = dataset.get_data(
-                target=dataset.default_target_attribute
-            )
+            target = dataset.default_target_attribute
+            frame, labels, _, _ = dataset.get_data(target=target)
+        except openml.exceptions.OpenMLServerException as error:
+            raise ValueError(
+                f"OpenML was reached, but gives no data set {number}: {error}."
+            ) from error
         except Exception as error:
             raise RuntimeError(
                 f"OpenML's data set {number} could not be loaded: {error}. {WAY_OUT}"
             ) from error
-    if labels is None:
-        raise ValueError(f"OpenML's data set {number} names no target.")
+    if getattr(labels, "ndim", 0) != 1:
+        raise ValueError(
+            f"OpenML's data set {number} must name one target. Received: {target!r}."
+        )
     return prepare(frame, labels, seed)
 
 
-def cached_names(openml) -> dict[str, int]:
-    """``{name: data id}`` of what is in the cache."""
+def cached_names(openml) -> dict[str, list[int]]:
+    """``{name: data ids}`` of the active data sets in the cache."""
     folder = Path(openml.config.get_cache_directory()) / "datasets"
     found = {}
     for file in folder.glob("*/description.xml"):
-        name = re.search(r"<oml:name>([^<]*)</oml:name>", file.read_text())
-        if name and file.parent.name.isdigit():
-            found[name[1]] = int(file.parent.name)
-    return found
+        text = file.read_text(encoding="utf-8")
+        name = re.search(r"<oml:name>([^<]*)</oml:name>", text)
+        status = re.search(r"<oml:status>([^<]*)</oml:status>", text)
+        active = status is None or status[1] == "active"
+        if name and active and file.parent.name.isdigit():
+            found.setdefault(html.unescape(name[1]), []).append(int(file.parent.name))
+    return {name: sorted(ids) for name, ids in sorted(found.items())}
 
 
 def _number(openml, name) -> int:
     known = cached_names(openml)
-    if name in known:
-        return known[name]
+    ids = known.get(name, [])
+    if len(ids) == 1:
+        return ids[0]
     with _few_retries(openml):
         try:
             listed = openml.datasets.list_datasets(
@@ -76,7 +87,7 @@ def _number(openml, name) -> int:
             near = difflib.get_close_matches(name, known, n=3)
             raise RuntimeError(
                 f"OpenML could not be asked for {name!r}: {error}. In the cache: "
-                f"{near or sorted(known)}. {WAY_OUT}"
+                f"{ids or near or [*known]}. {WAY_OUT}"
             ) from error
     if len(listed) == 0:
         near = difflib.get_close_matches(name, known, n=3)

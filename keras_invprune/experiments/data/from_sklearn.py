@@ -6,12 +6,12 @@ from keras_invprune.experiments.data.tables import prepare
 TABLES = ("breast_cancer", "iris", "wine")
 
 
-def _sklearn():
+def _sklearn(extras="'.[data]'"):
     try:
         from sklearn import datasets, model_selection
     except ImportError as error:
         raise ImportError(
-            "These data come with scikit-learn: pip install '.[data]'."
+            f"These data come with scikit-learn: pip install {extras}."
         ) from error
     return datasets, model_selection
 
@@ -22,7 +22,7 @@ def digits(seed=0) -> Data:
     Raises:
         ImportError: scikit-learn is missing; names the extra.
     """
-    datasets, model_selection = _sklearn()
+    datasets, model_selection = _sklearn("'.[data]' or '.[demo]'")
     bunch = datasets.load_digits()
     x = (bunch.images[..., None] / 16.0).astype("float32")
     x_train, x_test, y_train, y_test = model_selection.train_test_split(

@@ -25,13 +25,7 @@ def tfds_images(name="mnist", data_dir=None) -> Data:
         raise ImportError(
             f"{name} comes through tensorflow-datasets: pip install '.[data]'."
         ) from error
-    known = tfds.list_builders()
-    if name.split("/")[0].split(":")[0] not in known:
-        near = difflib.get_close_matches(name, known, n=3)
-        raise ValueError(
-            f"TensorFlow Datasets has no {name!r}."
-            + (f" Did you mean {' or '.join(map(repr, near))}?" if near else "")
-        )
+    names = _class_names(_builder(tfds, name, data_dir).info)
     try:
         parts = tfds.load(
             name,
@@ -46,7 +40,34 @@ def tfds_images(name="mnist", data_dir=None) -> Data:
             "TFDS_DATA_DIR to a folder where it is prepared."
         ) from error
     (x_train, y_train), (x_test, y_test) = tfds.as_numpy(parts)
-    if getattr(x_train, "ndim", 0) != 4 or x_train.dtype != np.uint8:
-        raise ValueError(f"{name} is no set of images of one size with labels.")
     scale = np.float32(255.0)
-    return Data(x_train / scale, y_train, x_test / scale, y_test)
+    return Data(x_train / scale, y_train, x_test / scale, y_test, names)
+
+
+def _builder(tfds, name, data_dir):
+    try:
+        return tfds.builder(name, data_dir=data_dir)
+    except tfds.core.DatasetNotFoundError as error:
+        # Community data sets are listed in a bucket, which takes minutes to fail.
+        known = tfds.list_builders(with_community_datasets=False)
+        near = difflib.get_close_matches(name, known, n=3)
+        hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+        raise ValueError(f"TensorFlow Datasets has no {name!r}.{hint}") from error
+    except (ValueError, AssertionError) as error:  # a configuration or version
+        raise ValueError(f"TensorFlow Datasets has no {name!r}: {error}") from error
+
+
+def _class_names(info) -> tuple[str, ...]:
+    """The names of the classes; asked before a download, which may be a long one."""
+    keys = info.supervised_keys or ()
+    if len(keys) == 2 and all(isinstance(key, str) for key in keys):
+        image, label = (info.features[key] for key in keys)
+        fits = len(image.shape) == 3 and None not in image.shape
+        if fits and image.np_dtype == np.uint8 and hasattr(label, "names"):
+            # Before the first download the parts are not known.
+            if not info.splits or {"train", "test"} <= set(info.splits):
+                return tuple(label.names)
+    raise ValueError(
+        f"{info.name} is no set of 8-bit images of one size with a class each, in "
+        "parts 'train' and 'test', such as mnist or cifar10."
+    )

@@ -1,0 +1,204 @@
+"""What TensorBoard shows of a pruning: masks as pictures, histograms, text, HParams."""
+
+import math
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_invprune.identifiers import Missing
+from keras_invprune.pruning import strip_pruning
+from keras_invprune.report import report
+from keras_invprune.weights import is_graph
+
+LARGEST, SMALLEST = 256, 128  # pixels along a picture's longer side
+
+
+class PruningBoard(keras.callbacks.Callback):
+    """Writes, for TensorBoard, what numbers in the logs cannot show.
+
+    Beside ``keras.callbacks.TensorBoard(log_dir)``, which shows ``sparsity`` and the
+    losses from the logs: the sparsity of each weight, the target, the share of the
+    mask that changed; masks as pictures whenever they have changed, those of the
+    first layer laid out as the image it looks at; histograms of surviving weights and
+    of scores; when pruning and rewinding happened; at the end the report, and the
+    HParams of the run.
+
+    Args:
+        log_dir: Folder; the events go into ``log_dir/pruning``.
+        data: ``x`` or ``(x, y)`` for the report at the end, see `report`.
+        histogram_freq: Epochs between two histograms; 0 for none.
+
+    Raises:
+        NotADirectoryError: `log_dir` is a file.
+        ValueError: `histogram_freq` is negative.
+    """
+
+    def __init__(self, log_dir, data=None, histogram_freq=1):
+        super().__init__()
+        if Path(log_dir).is_file():
+            raise NotADirectoryError(f"`log_dir` must be a folder, {log_dir} is none.")
+        if not histogram_freq >= 0:
+            raise ValueError(
+                f"`histogram_freq` must be >= 0. Received: {histogram_freq}."
+            )
+        self.log_dir = Path(log_dir)
+        self.data = data
+        self.histogram_freq = histogram_freq
+
+    def set_model(self, model):
+        """Takes the model.
+
+        Raises:
+            ValueError: It is no `PrunedModel`.
+        """
+        if not hasattr(model, "masks"):
+            raise ValueError(
+                "PruningBoard shows the masks of a model made by `prune` or "
+                f"`prune_for_invariance`. Received: {type(model).__name__}."
+            )
+        super().set_model(model)
+
+    def on_train_begin(self, logs=None):
+        """Opens the file and shows the masks as they are."""
+        self._writer = tf.summary.create_file_writer(str(self.log_dir / "pruning"))
+        self._before = self._masks()
+        self._told = 0
+        self._pictures(self._before, 0)
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Writes the numbers, and what has changed."""
+        masks = self._masks()
+        changed = {key: int((m != self._before[key]).sum()) for key, m in masks.items()}
+        size = sum(mask.size for mask in masks.values())
+        kept = sum(int(np.count_nonzero(mask)) for mask in masks.values())
+        with self._writer.as_default(step=epoch):
+            tf.summary.scalar("sparsity", 1 - kept / size)
+            tf.summary.scalar("target_sparsity", self.model.plan.sparsity)
+            tf.summary.scalar("mask_change", sum(changed.values()) / size)
+            for key, mask in masks.items():
+                tf.summary.scalar(f"sparsity/{key}", 1 - mask.mean())
+            self._events()
+            if self.histogram_freq and epoch % self.histogram_freq == 0:
+                self._histograms(masks)
+        self._pictures({key: masks[key] for key, n in changed.items() if n}, epoch)
+        self._before = masks
+
+    def on_train_end(self, logs=None):
+        """Writes the report and the HParams, if pruning is finished."""
+        if self.model.finished:
+            found = report(strip_pruning(self.model), self.data)
+            step = self.params.get("epochs", 0)
+            with self._writer.as_default(step=step):
+                text = "\n".join(f"    {line}" for line in str(found).splitlines())
+                tf.summary.text("report", text)  # indented: Markdown leaves it alone
+                self._hparams(found)
+        self._writer.close()
+
+    def _masks(self):
+        return {k: mask.numpy().astype(bool) for k, mask in self.model.masks.items()}
+
+    def _events(self):
+        if len(self.model.events) > self._told:
+            self._told = len(self.model.events)
+            lines = [f"- step {step}: {what}" for step, what in self.model.events]
+            tf.summary.text("events", "\n".join(lines))
+
+    def _histograms(self, masks):
+        weights = {k: v.numpy() for k, v in self.model.masked.prunable.items()}
+        for key, weight in weights.items():
+            tf.summary.histogram(f"surviving/{key}", weight[masks[key]])
+        score = self.model.plan.score
+        if not isinstance(score, Missing):
+            for key, values in score(weights, self.model).items():
+                tf.summary.histogram(f"scores/{key}", values[masks[key]])
+
+    def _pictures(self, masks, step):
+        shape = image_shape(self.model.inner)
+        with self._writer.as_default(step=step):
+            for key, mask in masks.items():
+                first = key == next(iter(self.model.masks))
+                shown = picture(mask, shape if first else None)
+                tf.summary.image(f"masks/{key}", shown[None, :, :, None])
+
+    def _hparams(self, found):
+        from tensorboard.plugins.hparams import api
+
+        plan = self.model.plan
+        api.hparams(
+            {
+                "sparsity": plan.sparsity,
+                "initial_scale": plan.initial_scale,
+                "rewind": str(plan.rewind),
+                "score": _name(plan.score),
+                "allocation": _name(plan.allocation),
+                "pattern": _name(plan.pattern),
+                "schedule": _name(plan.schedule),
+                "objective": _name(plan.objective),
+            }
+        )
+        tf.summary.scalar("final/sparsity", self.model.sparsity)
+        if found["accuracy"] is not None:
+            tf.summary.scalar("final/accuracy", found["accuracy"])
+        for name, file in found["files"].items():
+            if "bytes" in file:
+                tf.summary.scalar(f"final/bytes/{name}", file["bytes"])
+
+
+def image_shape(model):
+    """(height, width, channels) of the images that a graph model takes, or None."""
+    if not is_graph(model) or len(model.inputs) != 1:
+        return None
+    shape = tuple(model.inputs[0].shape[1:])
+    return shape if len(shape) == 3 and None not in shape else None
+
+
+def picture(mask, image=None) -> np.ndarray:
+    """A mask as a picture: white where all is kept, black where nothing is.
+
+    Args:
+        mask: Boolean array of the kernel's shape.
+        image: (height, width, channels) of the input, for the first layer: its
+            inputs are laid out as that image, each as bright as the share of its
+            connections that are kept.
+
+    Returns:
+        float32 in [0, 1], [height, width].
+    """
+    shares = mask.astype("float32")
+    if image is not None and shares.shape[0] == math.prod(image):
+        shares = shares.reshape(*image, -1).mean(axis=(2, 3))
+    elif shares.ndim == 4:
+        shares = _grid(shares)
+    else:
+        shares = shares.reshape(-1, shares.shape[-1])
+    return _scaled(shares)
+
+
+def _grid(kernel):
+    """Filters [h, w, in, out] side by side, a dark line between them."""
+    filters = np.pad(kernel.mean(axis=2), ((0, 1), (0, 1), (0, 0)))
+    count = filters.shape[2]
+    columns = math.ceil(math.sqrt(count))
+    rows = math.ceil(count / columns)
+    filters = np.pad(filters, ((0, 0), (0, 0), (0, rows * columns - count)))
+    height, width = filters.shape[:2]
+    filters = filters.transpose(2, 0, 1).reshape(rows, columns, height, width)
+    return filters.transpose(0, 2, 1, 3).reshape(rows * height, columns * width)
+
+
+def _scaled(shares):
+    """Averaged down to at most 256 pixels, repeated up to at least 128."""
+    for axis in (0, 1):
+        step = math.ceil(shares.shape[axis] / LARGEST)
+        starts = np.arange(0, shares.shape[axis], step)
+        sizes = np.diff(np.append(starts, shares.shape[axis]))
+        sums = np.add.reduceat(shares, starts, axis=axis)
+        shares = sums / (sizes[:, None] if axis == 0 else sizes)
+    factor = math.ceil(SMALLEST / max(shares.shape))
+    return np.repeat(np.repeat(shares, factor, 0), factor, 1).astype("float32")
+
+
+def _name(part) -> str:
+    return getattr(part, "__name__", type(part).__name__)
