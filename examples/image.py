@@ -30,7 +30,7 @@ views = keras.layers.Pipeline(
 )
 pruned = kip.prune_for_invariance(mlp((28, 28, 1), 10), sparsity=0.95, views=views)
 pruned.compile(
-    keras.optimizers.Adam(1e-3),
+    keras.optimizers.SGD(0.1, momentum=0.9),
     keras.losses.SparseCategoricalCrossentropy(from_logits=True),
     metrics=["accuracy"],
 )

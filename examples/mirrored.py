@@ -32,7 +32,7 @@ with strategy.scope():
     pruned = kip.prune_for_invariance(mlp((8, 8, 1), data.classes, (128, 64)), 0.9)
     # XLA cannot read a variable of another replica.
     pruned.compile(
-        "adam",
+        keras.optimizers.SGD(0.1, momentum=0.9),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
         jit_compile=False,

@@ -44,7 +44,7 @@ pruned = kip.prune(
     rewind="first_epoch",
 )
 loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-pruned.compile("adam", loss, metrics=["accuracy"])
+pruned.compile(keras.optimizers.SGD(0.1, momentum=0.9), loss, metrics=["accuracy"])
 pruned.fit(data.x_train, data.y_train, epochs=epochs, verbose=2)
 
 kinds = {"noise": noise}

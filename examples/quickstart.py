@@ -22,7 +22,11 @@ model = keras.Sequential(
 )
 
 pruned = kip.prune_for_invariance(model, sparsity=0.9)
-pruned.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+pruned.compile(
+    keras.optimizers.SGD(0.1, momentum=0.9),
+    "sparse_categorical_crossentropy",
+    metrics=["accuracy"],
+)
 pruned.fit(data.x_train, data.y_train, epochs=40, verbose=2)
 final = kip.strip_pruning(pruned)
 folder = sys.argv[1] if len(sys.argv) > 1 else "saved_models/quickstart"

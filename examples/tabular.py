@@ -25,7 +25,8 @@ for name in ("dense", "pruned"):
     model = get_model("mlp-tab", data)
     if name == "pruned":
         model = kip.prune_for_invariance(model, 0.9)  # rows: SCARF is the default
-    model.compile("adam", loss, metrics=["accuracy"])
+    adam = keras.optimizers.AdamW(1e-3, weight_decay=0.01)
+    model.compile(adam, loss, metrics=["accuracy"])
     model.fit(
         data.x_train, data.y_train, epochs=arguments.epochs, batch_size=64, verbose=0
     )

@@ -21,7 +21,7 @@ arguments = parser.parse_args()
 data = digits()
 pruned = kip.prune_for_invariance(mlp((8, 8, 1), data.classes, (128, 64)), 0.9)
 loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-pruned.compile("adam", loss, metrics=["accuracy"])
+pruned.compile(keras.optimizers.SGD(0.1, momentum=0.9), loss, metrics=["accuracy"])
 boards = [
     keras.callbacks.TensorBoard(arguments.out),  # numbers: losses, accuracy, sparsity
     kip.PruningBoard(arguments.out, data=(data.x_test, data.y_test)),  # pictures

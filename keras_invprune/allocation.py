@@ -12,6 +12,8 @@ import numpy as np
 from keras_invprune.identifiers import resolve
 from keras_invprune.selection import Masks, Scores, keep_count, keep_largest
 
+__all__ = ["collapsed", "get", "global_topk", "uniform"]
+
 Allocation = Callable[[Scores, float], Masks]
 
 
@@ -26,6 +28,13 @@ def global_topk(scores: Scores, sparsity: float) -> Masks:
     Returns:
         Key to a boolean mask of the scores' shape. A tensor may lose every weight;
         `collapsed` names those.
+
+    Example:
+        >>> masks = global_topk({"a": np.array([1, 2]), "b": np.array([3, 4])}, 0.5)
+        >>> masks["a"], masks["b"]
+        (array([False, False]), array([ True,  True]))
+        >>> collapsed(masks)
+        ['a']
     """
     size = sum(values.size for values in scores.values())
     # Together, tensors are soon too large for float32 to count; up to there it makes
@@ -44,6 +53,11 @@ def uniform(scores: Scores, sparsity: float) -> Masks:
 
     Returns:
         Key to a boolean mask of the scores' shape, with at least one weight kept.
+
+    Example:
+        >>> masks = uniform({"a": np.array([1, 2]), "b": np.array([3, 4])}, 0.5)
+        >>> masks["a"], masks["b"]
+        (array([False,  True]), array([False,  True]))
     """
     return {
         key: keep_largest({key: values}, keep_count(values.size, sparsity))[key]

@@ -30,6 +30,9 @@ class PruningBoard(keras.callbacks.Callback):
         data: ``x`` or ``(x, y)`` for the report at the end, see `report`.
         histogram_freq: Epochs between two histograms; 0 for none.
 
+    Example:
+        >>> boards = [keras.callbacks.TensorBoard("logs"), PruningBoard("logs")]
+
     Raises:
         NotADirectoryError: `log_dir` is a file.
         ValueError: `histogram_freq` is negative.

@@ -9,6 +9,8 @@ import numpy as np
 from keras_invprune import tfmot
 from keras_invprune.schedules.base import Schedule
 
+__all__ = ["AfterPruning", "PruningCallback"]
+
 CHUNK = 1024  # steps a schedule is asked for at once when an epoch's length is unknown
 
 logger = logging.getLogger("keras_invprune")
@@ -159,6 +161,13 @@ class AfterPruning(keras.callbacks.Callback):
 
     Args:
         callback: The callback to gate.
+
+    Raises:
+        TypeError: `callback` is none.
+
+    Example:
+        >>> stopping = keras.callbacks.EarlyStopping("val_loss", patience=3)
+        >>> callbacks = [AfterPruning(stopping)]  # for `fit`
     """
 
     def __init__(self, callback):

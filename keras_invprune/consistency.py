@@ -9,9 +9,9 @@ from keras_invprune.views.pairs import positive_pair
 def consistency(model, x, views, y=None, *, batch_size=256, seed=0) -> dict[str, float]:
     """Share of the inputs whose two views are given the same class, by view.
 
-    ```
-    consistency(g) = mean over x of 1[class f(g1 x) = class f(g2 x)]
-    ```
+    That is::
+
+        consistency(g) = mean over x of 1[class f(g1 x) = class f(g2 x)]
 
     g1 and g2 are two draws of the view g; f is the model in evaluation mode. A model
     that gives one class to everything is perfectly consistent, so read the figure
@@ -35,6 +35,15 @@ def consistency(model, x, views, y=None, *, batch_size=256, seed=0) -> dict[str,
     Returns:
         ``{name: share}`` in [0, 1]; with `y` also ``"accuracy"``, on the inputs
         themselves.
+
+    Example:
+        >>> def first_feature(x):  # a classifier that looks at the sign of one number
+        ...     return x[:, :1]
+        >>> def change_the_second(x):
+        ...     return x + [0.0, 5.0]
+        >>> x, y = np.array([[-1.0, 2.0], [1.0, 2.0]]), np.array([0, 1])
+        >>> consistency(first_feature, x, {"second": change_the_second}, y)
+        {'second': 1.0, 'accuracy': 1.0}
 
     Raises:
         TypeError: `views` is no dict, or holds something that is no view.

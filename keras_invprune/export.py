@@ -73,6 +73,15 @@ def export(
         kernel and what is left alone (`keras_invprune.inventory`), accuracy (None
         without class labels), versions and checksums.
 
+    Example:
+        >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+        >>> x, y = np.random.rand(32, 4).astype("float32"), np.arange(32) % 2
+        >>> found = export(model, "exported", data=(x, y), formats=("keras", "tflite"))
+        >>> sorted(os.listdir("exported"))
+        ['model.keras', 'model.tflite', 'report.json']
+        >>> found["files"]["model.tflite"]["max_abs_error"] < 1e-4
+        True
+
     Raises:
         ExportError: A file cannot be made or run, or differs. Nothing is written.
         FileExistsError: The folder holds something else than an earlier export.

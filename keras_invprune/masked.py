@@ -27,6 +27,13 @@ class Masked(keras.layers.Wrapper):
             all prunable weights of the layer.
         effective: Callable ``(weight, mask) -> weight`` of the same shape, the
             product by default.
+
+    Example:
+        >>> layer = Masked(keras.layers.Dense(3, use_bias=False))
+        >>> layer.build((None, 2))
+        >>> _ = layer.masks["kernel"].assign([[1, 0, 0], [1, 0, 0]])
+        >>> layer(np.ones((1, 2)))[0, 1:].numpy()
+        array([0., 0.], dtype=float32)
     """
 
     is_pruning_wrapper = True
@@ -132,7 +139,8 @@ class Masked(keras.layers.Wrapper):
     def sparsity(self) -> float:
         """Share of the masked weights whose mask is zero."""
         masks = [mask.numpy() for mask in self.masks.values()]
-        return 1.0 - sum(map(np.count_nonzero, masks)) / sum(m.size for m in masks)
+        kept = sum(int(np.count_nonzero(mask)) for mask in masks)
+        return 1.0 - kept / sum(mask.size for mask in masks)
 
     def compute_mask(self, inputs, previous_mask=None):
         """The wrapped layer has set the masks of its outputs already."""

@@ -28,7 +28,7 @@ class PrunedModel(Resumable, keras.Model):
 
     Args:
         model: The Keras model to train; masks are added around it.
-        plan: `Plan`.
+        plan: What `prune` was told, resolved.
         keys: Keys of the weights to prune.
         name: Name of the model.
         owns_inner: Whether `model` is a copy of our own, not the caller's model.

@@ -13,6 +13,8 @@ import numpy as np
 from keras_invprune.identifiers import resolve
 from keras_invprune.selection import Scores, check_scores, keep_count
 
+__all__ = ["Block", "NByM", "Pattern", "Unstructured", "get"]
+
 _POOLINGS = {"mean": np.add, "max": np.maximum}
 
 
@@ -49,13 +51,20 @@ class Block(Pattern):
     rank and count blocks. They begin at index 0, and the last of an axis is smaller
     where the axis is no multiple: its mean is over what it has.
 
-    Where the axes are multiples, the masks for |w|, "mean" and `uniform` are TF-MOT's
-    for "AVG". Elsewhere TF-MOT pads both ends when it pools but not when it masks: it
+    Where the axes are multiples, the masks for magnitude, "mean" and `uniform` are
+    TF-MOT's for "AVG". Elsewhere TF-MOT pads both ends when it pools but not when it masks: it
     scores other weights than it masks. It fails where an axis has one block only.
 
     Args:
         shape: Size, (inputs, outputs). (4, 1) makes Dense layers fast in LiteRT.
         pooling: "mean" or "max" of a block's scores.
+
+    Example:
+        >>> from keras_invprune.allocation import global_topk
+        >>> scores = {"kernel": np.array([[1.0, 4.0], [2.0, 3.0]])}
+        >>> Block((2, 1))(scores, 0.5, global_topk)["kernel"]
+        array([[False,  True],
+               [False,  True]])
     """
 
     shape: tuple[int, int] = (4, 1)
@@ -101,6 +110,11 @@ class NByM(Pattern):
         n: Number of weights kept of each group.
         m: Size of a group, above n.
         axis: Axis of the groups: by default the inputs of a kernel.
+
+    Example:
+        >>> scores = {"kernel": np.array([[1.0], [4.0], [2.0], [3.0]])}
+        >>> NByM(2, 4)(scores, 0.5, None)["kernel"][:, 0]
+        array([False,  True, False,  True])
     """
 
     n: int

@@ -69,6 +69,18 @@ def prune(
         `PrunedModel` (for tf_keras: a tf_keras model with TF-MOT's wrappers).
         Compile it, fit it, then `strip_pruning` it.
 
+    Example:
+        >>> model = keras.Sequential(
+        ...     [
+        ...         keras.Input((8,)),
+        ...         keras.layers.Dense(16, "relu"),
+        ...         keras.layers.Dense(2),
+        ...     ]
+        ... )
+        >>> pruned = prune(model, 0.75, allocation="uniform", schedule="gradual")
+        >>> pruned.masks.keys()  # the head stays dense
+        dict_keys(['dense/kernel'])
+
     Raises:
         ValueError: An argument out of range, an unbuilt model, nothing to prune.
         TypeError: Not a Keras model.
@@ -134,6 +146,22 @@ def prune_for_invariance(
     Returns:
         `PrunedModel`.
 
+    Example:
+        >>> model = keras.Sequential(
+        ...     [
+        ...         keras.Input((8,)),
+        ...         keras.layers.Dense(16, "relu"),
+        ...         keras.layers.Dense(2),
+        ...     ]
+        ... )
+        >>> pruned = prune_for_invariance(model, sparsity=0.75)
+        >>> loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        >>> pruned.compile("adam", loss)
+        >>> x, y = np.random.rand(64, 8), np.arange(64) % 2
+        >>> history = pruned.fit(x, y, epochs=4, verbose=0)
+        >>> history.history["sparsity"]
+        [0.0, 0.0, 0.75, 0.75]
+
     Raises:
         ValueError: See `prune`; also views that do not fit the input.
         TypeError: Not a Keras 3 model.
@@ -174,6 +202,16 @@ def strip_pruning(model, *, allow_unfinished=False):
     Returns:
         A new model of the caller's class, weights times masks, uncompiled, without
         a trace of us; with ``prune(copy=False)`` the caller's own model.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(16)])
+        >>> pruned = prune(model, 0.75, select=["dense"])
+        >>> strip_pruning(pruned)
+        Traceback (most recent call last):
+        ValueError: Pruning is not finished: ...
+        >>> pruned.prune_to(0.75)
+        >>> int((strip_pruning(pruned).layers[0].kernel.numpy() == 0).sum())
+        96
 
     Raises:
         ValueError: Not a pruned model, or the target has not been reached.

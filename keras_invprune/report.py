@@ -58,6 +58,14 @@ def report(model, data=None, *, kinds=None, runs=200, seed=0) -> Report:
     Returns:
         `Report`, a dictionary; this module's docstring has its schema.
 
+    Example:
+        >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+        >>> found = report(model)
+        >>> found["parameters"], found["macs"]["dense"]
+        (10, 8)
+        >>> print(compare({"before": found, "after": found}))  # doctest: +ELLIPSIS
+        ┏...
+
     Raises:
         TypeError: Not a Keras 3 model.
         ValueError: The model is not built, or `data` does not fit.

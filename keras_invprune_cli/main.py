@@ -64,7 +64,12 @@ def run(
     seed: Annotated[int, typer.Option(help="Seed of split, weights, views.")] = 0,
     epochs: Annotated[int, typer.Option(help="Half search, half fine-tune.")] = 30,
     batch_size: Annotated[int, typer.Option(help="Rows in a batch.")] = 128,
-    rate: Annotated[float, typer.Option(help="Adam's first learning rate.")] = 2e-3,
+    rate: Annotated[
+        float | None,
+        typer.Option(
+            help="First learning rate.", show_default="0.1 images, 0.002 rows"
+        ),
+    ] = None,
     weight: Annotated[float, typer.Option(help="λ of the invariance loss.")] = 1.0,
 ):
     """Train, prune, export and report. Run again after Ctrl-C, it goes on."""

@@ -1,11 +1,21 @@
 """What the documentation names is there."""
 
 import ast
+import doctest
+import importlib
+import inspect
+import pkgutil
 import re
+import subprocess
+import sys
+import zlib
 from pathlib import Path
 
+import keras
+import numpy as np
 import pytest
 
+import keras_invprune
 from keras_invprune import tfmot
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -36,3 +46,75 @@ def test_the_migration_page_has_every_name_of_tf_mots():
     names = [name for name in dir(tfmot.sparsity) if not name.startswith("_")]
     assert len(names) > 9
     assert [name for name in names if f"`{name}" not in text] == []
+
+
+MODULES = [keras_invprune] + [
+    importlib.import_module(found.name)
+    for found in pkgutil.walk_packages(keras_invprune.__path__, "keras_invprune.")
+]
+EXAMPLES = [
+    example
+    for module in MODULES
+    for example in doctest.DocTestFinder(exclude_empty=True).find(
+        module, extraglobs={"np": np, "keras": keras}
+    )
+    if example.examples
+]
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
+def test_the_examples_in_docstrings(example, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    keras.utils.set_random_seed(0)
+    keras.backend.clear_session()
+    found = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(example)
+    assert found.failed == 0
+
+
+def public_names():
+    """(name, object) of all that the package offers."""
+    for name in keras_invprune.__all__:
+        found = getattr(keras_invprune, name)
+        if not inspect.ismodule(found):
+            yield name, found
+            continue
+        for inner in found.__all__:
+            yield f"{name}.{inner}", getattr(found, inner)
+
+
+def test_every_public_name_is_documented():
+    undocumented = [name for name, found in public_names() if not inspect.getdoc(found)]
+    assert undocumented == []
+
+
+def test_the_main_names_have_an_example():
+    shown = {example.name for example in EXAMPLES}
+    for name in ("prune", "prune_for_invariance", "strip_pruning"):
+        assert f"keras_invprune.pruning.{name}" in shown
+    assert len(shown) > 25
+
+
+@pytest.mark.slow
+def test_the_guide(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / "docs" / "guide.md").read_text()
+    space = {"__name__": "guide"}
+    for match in re.finditer(r"```python\n(.*?)```", text, re.S):
+        line = text[: match.start()].count("\n") + 1  # so that errors name the page's
+        code = compile("\n" * line + match[1], "guide.md", "exec")
+        exec(code, space)
+
+
+@pytest.mark.slow
+def test_the_pages_are_built_without_a_warning(tmp_path):
+    pytest.importorskip("sphinx")
+    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html"]
+    made = subprocess.run(
+        [*command, ROOT / "docs", tmp_path / "html"], capture_output=True, text=True
+    )
+    assert made.returncode == 0, made.stderr
+    inventory = zlib.decompress(
+        (tmp_path / "html" / "objects.inv").read_bytes().split(b"zlib.\n", 1)[1]
+    ).decode()
+    written = {line.split()[0].split(".")[-1] for line in inventory.splitlines()}
+    assert {name.split(".")[-1] for name, _ in public_names()} <= written

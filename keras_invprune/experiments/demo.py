@@ -10,6 +10,7 @@ from keras_invprune.board import PruningBoard
 from keras_invprune.consistency import consistency
 from keras_invprune.experiments.data import digits
 from keras_invprune.experiments.models import mlp
+from keras_invprune.experiments.optimizers import optimizer_for
 from keras_invprune.export import export
 from keras_invprune.folders import replacing, write_report
 from keras_invprune.pruning import prune_for_invariance, strip_pruning
@@ -60,9 +61,9 @@ def run_demo(out, *, sparsity=0.9, seed=0, epochs=EPOCHS, show=lambda *_: None) 
             keras.callbacks.TensorBoard(new / "tensorboard", write_graph=False),
             PruningBoard(new / "tensorboard"),
         ]
-        _train(dense, data, epochs, [_Progress(show, "dense network")])
+        _train(dense, data, epochs, epochs, [_Progress(show, "dense network")])
         progress = _Progress(show, "search, prune, fine-tune")
-        _train(pruned, data, epochs, [progress, *boards])
+        _train(pruned, data, epochs, -(-epochs // 2), [progress, *boards])
         report = {"seed": seed, "epochs": epochs, "files": {}}
         for name, model in (("dense", dense), ("pruned", strip_pruning(pruned))):
             files = export(model, new / name, data=(data.x_test, data.y_test))
@@ -77,9 +78,10 @@ def run_demo(out, *, sparsity=0.9, seed=0, epochs=EPOCHS, show=lambda *_: None) 
         return write_report(new, SCHEMA, report)
 
 
-def _train(model, data, epochs, callbacks):
+def _train(model, data, epochs, phase, callbacks):
+    steps = phase * -(-len(data.x_train) // BATCH)
     model.compile(
-        "adam",
+        optimizer_for(data.x_train.shape[1:], steps),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
     )

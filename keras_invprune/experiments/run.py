@@ -14,6 +14,7 @@ import keras
 from keras_invprune.board import PruningBoard
 from keras_invprune.experiments import data as datasets
 from keras_invprune.experiments.models import get_model
+from keras_invprune.experiments.optimizers import optimizer_for
 from keras_invprune.experiments.resuming import (
     CONFIG,
     Progress,
@@ -63,7 +64,7 @@ class Run:
         seed: Of split, weights, order and views.
         epochs: Of the whole training; pruning methods search for half of them.
         batch_size: Rows in a batch.
-        rate: Learning rate of Adam, which falls to 0 as a cosine in each phase.
+        rate: First learning rate, see `optimizer_for`.
         weight: λ of the invariance objective.
     """
 
@@ -74,7 +75,7 @@ class Run:
     seed: int = 0
     epochs: int = 30
     batch_size: int = 128
-    rate: float = 2e-3
+    rate: float | None = None
     weight: float = 1.0
 
     def __post_init__(self):
@@ -91,8 +92,8 @@ class Run:
                 ". Give --sparsity 0, or --method omp or iunet."
             )
         for name in ("epochs", "batch_size", "rate"):
-            if not getattr(self, name) > 0:
-                value = getattr(self, name)
+            value = getattr(self, name)
+            if value is not None and not value > 0:
                 raise ValueError(f"`{name}` must be above 0. Received: {value}.")
         if self.method != "dense" and self.epochs < 2:
             raise ValueError(
@@ -159,9 +160,7 @@ def train(model, run, data, part, show) -> Progress:
     steps = -(-len(data.x_train) // run.batch_size)
     phase = run.epochs if run.method == "dense" else -(-run.epochs // 2)
     model.compile(
-        keras.optimizers.Adam(
-            keras.optimizers.schedules.CosineDecay(run.rate, phase * steps)
-        ),
+        optimizer_for(data.x_train.shape[1:], phase * steps, run.rate),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
     )

@@ -22,8 +22,8 @@ class Invariance:
 
     Args:
         views: A layer or callable drawn twice, or a pair of them (None: the input
-            itself). None chooses by the model's input: images are cropped, shifted,
-            scaled and rotated, rows corrupted as in SCARF.
+            itself). None chooses by the model's input: images are shifted,
+            scaled and rotated a little, rows corrupted as in SCARF.
         weight: λ ≥ 0.
         temperature: τ > 0.
         labels: True for supervised contrastive (rows of `y` that are equal are one
@@ -35,6 +35,12 @@ class Invariance:
         projection: None, or the width of a two-layer projection head (SimCLR)
             between embedding and L_NCE; a Keras layer serves as well. It is
             dropped after the search.
+
+    Example:
+        >>> from keras_invprune import views
+        >>> objective = Invariance(
+        ...     views.RandomShift(0.1), weight=0.5, temperature=0.2, labels=False
+        ... )
 
     Raises:
         ValueError: λ < 0 or τ ≤ 0; on `bind`, views or embedding do not fit.

@@ -17,6 +17,12 @@ class Gradual(Schedule):
         updates: Number of mask updates, evenly spaced, the last one at `end`; fewer
             if there are not as many steps.
 
+    Example:
+        >>> schedule = Gradual(0.8, begin=0, end=100, updates=4)
+        >>> schedule.start(step=0, steps=200)
+        >>> [(t, round(float(schedule(t)[1]), 4)) for t in range(102) if schedule(t)[0]]
+        [(26, 0.4625), (51, 0.7), (76, 0.7875), (101, 0.8)]
+
     Source:
         Zhu & Gupta 2017 (1710.01878), eq. 1.
     """

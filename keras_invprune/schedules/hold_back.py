@@ -21,6 +21,10 @@ class HoldBack(Learning, PruningSchedule):
         tolerance: Largest accepted loss, in the metric's own unit.
         mode: "max" if higher is better, else "min".
 
+    Example:
+        >>> from keras_invprune.schedules import Gradual
+        >>> schedule = HoldBack(Gradual(0.8), "val_accuracy", tolerance=0.02)
+
     Raises:
         ValueError: An unknown `mode` or a negative `tolerance`.
         TypeError: `schedule` cannot be called.

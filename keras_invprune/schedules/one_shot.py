@@ -13,6 +13,13 @@ class OneShot(Schedule):
         sparsity: Share of the prunable weights to remove, in [0, 1).
         at: When: a float is a share of the training (0.5: half the steps search,
             half fine-tune), an int a number of steps.
+
+    Example:
+        >>> schedule = OneShot(0.9, at=0.5)
+        >>> schedule.start(step=0, steps=100)
+        >>> # before step 51, which is after half of them
+        >>> [step for step in range(1, 101) if schedule(step)[0]]
+        [51]
     """
 
     def __init__(self, sparsity, at=0.5):

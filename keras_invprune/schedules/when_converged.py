@@ -23,6 +23,14 @@ class WhenConverged(Learning, Schedule):
         min_delta: Least relative fall that counts as a new minimum.
         at_latest: When to prune all the same: share of the training or steps.
 
+    Example:
+        >>> schedule = WhenConverged(0.9, patience=1)
+        >>> schedule.start(step=0, steps=100)
+        >>> for epoch, loss in enumerate([4.0, 3.0, 3.0]):
+        ...     schedule.observe(10 * (epoch + 1), {"invariance_loss": loss})
+        >>> [step for step in range(1, 101) if schedule(step)[0]]
+        [31]
+
     Raises:
         ValueError: An argument out of range.
     """

@@ -6,7 +6,7 @@ import numpy as np
 
 @keras.saving.register_keras_serializable(package="keras_invprune")
 def magnitude(weights, model):
-    """|w|, the score of IUNet, OMP and TF-MOT.
+    """``|w|``, the score of IUNet, OMP and TF-MOT.
 
     Args:
         weights: ``{key: array}``, the stored weights.
@@ -14,6 +14,10 @@ def magnitude(weights, model):
 
     Returns:
         ``{key: array}`` of the same shapes; low scores are pruned first.
+
+    Example:
+        >>> magnitude({"dense/kernel": np.array([[-2.0, 0.5]])}, model=None)
+        {'dense/kernel': array([[2. , 0.5]])}
 
     Source:
         Han et al. 2015 (1506.02626), section 3.1.

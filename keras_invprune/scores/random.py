@@ -11,6 +11,11 @@ class Random:
     Args:
         seed: Integer. The same seed gives the same scores at every update, so
             that masks along a schedule nest.
+
+    Example:
+        >>> scores = Random(seed=0)({"kernel": np.array([[1.0, 0.0]])}, model=None)
+        >>> scores["kernel"] > 0
+        array([[ True, False]])
     """
 
     def __init__(self, seed=0):

@@ -40,11 +40,11 @@ def luminance(images):
 def jitter(images, brightness, contrast, saturation, hue):
     """Changes brightness, contrast, saturation and hue of each image.
 
-    ```
-    c = x - Y(x)                          color
-    z = Y(x) + saturation * (cos(2 pi hue) c + sin(2 pi hue) c_turned)
-    y = brightness * (mean(Y) + contrast * (z - mean(Y)))
-    ```
+    That is::
+
+        c = x - Y(x)                          color
+        z = Y(x) + saturation * (cos(2 pi hue) c + sin(2 pi hue) c_turned)
+        y = brightness * (mean(Y) + contrast * (z - mean(Y)))
 
     Args:
         images: shape [batch, height, width, 3].
@@ -124,6 +124,11 @@ class RandomColorJitter(ColorView):
         seed: integer, or None for a stream that differs from run to run.
         **kwargs: keywords of `keras.layers.Layer`.
 
+    Example:
+        >>> images = np.random.rand(4, 8, 8, 3)
+        >>> RandomColorJitter(0.4, 0.4, 0.4, 0.1)(images).shape
+        TensorShape([4, 8, 8, 3])
+
     Raises:
         ValueError: if a strength, `hue`, `probability` or `value_range` is outside
             its range.
@@ -184,6 +189,11 @@ class RandomGrayscale(ColorView):
         probability: share of the images that lose their color, in [0, 1].
         seed: integer, or None for a stream that differs from run to run.
         **kwargs: keywords of `keras.layers.Layer`.
+
+    Example:
+        >>> images = np.random.rand(4, 8, 8, 3)
+        >>> RandomGrayscale(probability=0.2)(images).shape
+        TensorShape([4, 8, 8, 3])
 
     Raises:
         ValueError: if `probability` is outside [0, 1].

@@ -29,6 +29,11 @@ class RandomResizedCrop(Resampling):
         seed: integer, or None for a stream that differs from run to run.
         **kwargs: keywords of `keras.layers.Layer`.
 
+    Example:
+        >>> images = np.random.rand(4, 8, 8, 3)
+        >>> RandomResizedCrop(scale=(0.5, 1.0))(images).shape
+        TensorShape([4, 8, 8, 3])
+
     Raises:
         ValueError: if `scale` or `ratio` is no such pair, or `fill_mode` unknown.
 

@@ -22,6 +22,11 @@ class RandomShift(Resampling):
         seed: integer, or None for a stream that differs from run to run.
         **kwargs: keywords of `keras.layers.Layer`.
 
+    Example:
+        >>> images = np.random.rand(4, 8, 8, 3)
+        >>> RandomShift(0.1)(images).shape
+        TensorShape([4, 8, 8, 3])
+
     Raises:
         ValueError: if `fraction` is outside [0, 1], or `fill_mode` unknown.
     """
@@ -56,6 +61,11 @@ class RandomScale(Resampling):
         seed: integer, or None for a stream that differs from run to run.
         **kwargs: keywords of `keras.layers.Layer`.
 
+    Example:
+        >>> images = np.random.rand(4, 8, 8, 3)
+        >>> RandomScale((0.9, 1.1))(images).shape
+        TensorShape([4, 8, 8, 3])
+
     Raises:
         ValueError: if `factor` is no such pair, or `fill_mode` unknown.
     """
@@ -86,6 +96,11 @@ class RandomRotation(Resampling):
         fill_mode: "nearest" or "constant".
         seed: integer, or None for a stream that differs from run to run.
         **kwargs: keywords of `keras.layers.Layer`.
+
+    Example:
+        >>> images = np.random.rand(4, 8, 8, 3)
+        >>> RandomRotation(10.0)(images).shape
+        TensorShape([4, 8, 8, 3])
 
     Raises:
         ValueError: if `degrees` is outside [0, 180], or `fill_mode` unknown.
@@ -146,6 +161,11 @@ class RandomFlip(ImageView):
         probability: share of the images that are mirrored, in [0, 1].
         seed: integer, or None for a stream that differs from run to run.
         **kwargs: keywords of `keras.layers.Layer`.
+
+    Example:
+        >>> images = np.random.rand(4, 8, 8, 3)
+        >>> RandomFlip("horizontal")(images).shape
+        TensorShape([4, 8, 8, 3])
 
     Raises:
         ValueError: if `direction` is unknown or `probability` outside [0, 1].

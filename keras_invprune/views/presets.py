@@ -24,6 +24,10 @@ def images(seed=None):
 
     Returns:
         A `keras.layers.Pipeline`: [batch, height, width, channels] in, same out.
+
+    Example:
+        >>> images(seed=0)(np.random.rand(4, 28, 28, 1)).shape
+        TensorShape([4, 28, 28, 1])
     """
     shift, scale, rotation = _seeds(seed, 3)
     return keras.layers.Pipeline(
@@ -45,6 +49,10 @@ def natural_images(seed=None):
 
     Returns:
         A `keras.layers.Pipeline`: [batch, height, width, 3] in, same out.
+
+    Example:
+        >>> natural_images(seed=0)(np.random.rand(4, 32, 32, 3)).shape
+        TensorShape([4, 32, 32, 3])
 
     Source: Chen et al., "A simple framework for contrastive learning of visual
         representations", 2020, with the strengths used in "Neural network pruning

@@ -67,6 +67,12 @@ class ScarfCorruption(keras.layers.Layer):
         **kwargs: keywords of `keras.layers.Layer`. `dtype` is "float32" unless
             given, under mixed precision as well.
 
+    Example:
+        >>> rows = np.random.rand(16, 10)
+        >>> corrupted = ScarfCorruption(rate=0.3, seed=0)(rows)
+        >>> int((np.asarray(corrupted) != rows.astype("float32")).sum(axis=1).max())
+        3
+
     Raises:
         ValueError: if `rate` is outside [0, 1] or `reference` not of rank 2.
 
