@@ -11,7 +11,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo saved-model test lint format wheel clean
+.PHONY: help demo saved-model docs screenshot test lint format wheel clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 24
@@ -21,6 +21,14 @@ demo: .venv/demo  ## install into .venv once, then run keras-invprune demo
 
 saved-model: .venv/demo  ## train, prune and export saved_models/digits again
 	@$(BIN)/python saved_models/build.py
+
+docs: .venv/dev  ## build the pages and the API reference into build/docs
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/docs
+	@echo 'build/docs/index.html'
+
+screenshot: .venv/dev  ## take the README's picture of TensorBoard again (needs chromium)
+	$(BIN)/keras-invprune run --dataset tfds:mnist --sparsity 0.95 --out build/mnist
+	$(BIN)/python docs/screenshot.py build/mnist/tensorboard docs/tensorboard.png
 
 test: .venv/dev  ## lint, every test, and the wheel check: what CI runs
 	@$(MAKE) --no-print-directory lint

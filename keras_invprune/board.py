@@ -164,7 +164,7 @@ def picture(mask, image=None) -> np.ndarray:
         mask: Boolean array of the kernel's shape.
         image: (height, width, channels) of the input, for the first layer: its
             inputs are laid out as that image, each as bright as the share of its
-            connections that are kept.
+            connections that are kept; the most used one is white.
 
     Returns:
         float32 in [0, 1], [height, width].
@@ -172,6 +172,7 @@ def picture(mask, image=None) -> np.ndarray:
     shares = mask.astype("float32")
     if image is not None and shares.shape[0] == math.prod(image):
         shares = shares.reshape(*image, -1).mean(axis=(2, 3))
+        shares = shares / max(shares.max(), 1e-9)  # else black at high sparsity
     elif shares.ndim == 4:
         shares = _grid(shares)
     else:

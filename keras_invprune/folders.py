@@ -1,9 +1,11 @@
 """Folders of results: complete or not there, and never at the cost of a stranger's."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -65,6 +67,23 @@ def check_free(folder):
         raise FileExistsError(
             f"{folder} holds what we did not write: {', '.join(foreign[:9])}. Move it "
             "away, or choose another folder."
+        )
+
+
+def check_room(folder, megabytes):
+    """Raises unless so much is free where `folder` is, or will be.
+
+    Raises:
+        OSError: There is less room; says how much is needed.
+    """
+    folder = Path(folder).resolve()
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    free = shutil.disk_usage(there).free / 1e6
+    if free < megabytes:
+        raise OSError(
+            errno.ENOSPC,
+            f"{folder} needs about {megabytes:,.1f} MB, and {free:,.1f} MB are free. "
+            "Make room, or choose another folder",
         )
 
 

@@ -52,8 +52,9 @@ class Block(Pattern):
     where the axis is no multiple: its mean is over what it has.
 
     Where the axes are multiples, the masks for magnitude, "mean" and `uniform` are
-    TF-MOT's for "AVG". Elsewhere TF-MOT pads both ends when it pools but not when it masks: it
-    scores other weights than it masks. It fails where an axis has one block only.
+    TF-MOT's for "AVG". Elsewhere TF-MOT pads both ends when it pools but not when it
+    masks: it scores other weights than it masks. It fails where an axis has one block
+    only.
 
     Args:
         shape: Size, (inputs, outputs). (4, 1) makes Dense layers fast in LiteRT.

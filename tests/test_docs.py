@@ -8,6 +8,7 @@ import pkgutil
 import re
 import subprocess
 import sys
+import types
 import zlib
 from pathlib import Path
 
@@ -16,7 +17,8 @@ import numpy as np
 import pytest
 
 import keras_invprune
-from keras_invprune import tfmot
+from keras_invprune.experiments.models import mlp
+from keras_invprune.tfmot import sparsity
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -43,7 +45,7 @@ def test_the_files_named_are_there(page):
 
 def test_the_migration_page_has_every_name_of_tf_mots():
     text = (ROOT / "docs" / "migration.md").read_text()
-    names = [name for name in dir(tfmot.sparsity) if not name.startswith("_")]
+    names = [name for name in dir(sparsity) if not name.startswith("_")]
     assert len(names) > 9
     assert [name for name in names if f"`{name}" not in text] == []
 
@@ -94,15 +96,32 @@ def test_the_main_names_have_an_example():
     assert len(shown) > 25
 
 
+def execute(page, space):
+    """Runs the Python blocks of a page one after the other, in one namespace."""
+    text = page.read_text()
+    for match in re.finditer(r"```python\n(.*?)```", text, re.S):
+        line = text[: match.start()].count("\n") + 1  # so that errors name the page's
+        exec(compile("\n" * line + match[1], page.name, "exec"), space)
+
+
 @pytest.mark.slow
 def test_the_guide(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    text = (ROOT / "docs" / "guide.md").read_text()
-    space = {"__name__": "guide"}
-    for match in re.finditer(r"```python\n(.*?)```", text, re.S):
-        line = text[: match.start()].count("\n") + 1  # so that errors name the page's
-        code = compile("\n" * line + match[1], "guide.md", "exec")
-        exec(code, space)
+    execute(ROOT / "docs" / "guide.md", {"__name__": "guide"})
+
+
+@pytest.mark.slow
+def test_the_readme(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    x, y = np.random.rand(128, 6, 6, 1).astype("float32"), np.arange(128) % 3
+    space = {
+        "model": mlp((6, 6, 1), 3, (16, 8)),
+        "loss": keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        "tfmot": types.SimpleNamespace(sparsity=types.SimpleNamespace(keras=sparsity)),
+        **{"x": x, "y": y, "x_test": x, "y_test": y},
+    }
+    execute(ROOT / "README.md", space)
+    assert (tmp_path / "saved_models" / "mine" / "model.tflite").exists()
 
 
 @pytest.mark.slow

@@ -79,6 +79,15 @@ def test_tabular(dataset, request):
 
 
 @pytest.mark.slow
+def test_pretrained():
+    file = ROOT / "saved_models" / "digits" / "model.keras"
+    for arguments in ([], [file]):
+        printed = run("examples/pretrained.py", *arguments, "--epochs", "20")
+        before, after = (float(part[:6]) for part in printed.split("accuracy ")[-2:])
+        assert before > 0.95 and after > before - 0.03
+
+
+@pytest.mark.slow
 def test_mirrored():
     printed = run("examples/mirrored.py", "--epochs", "2")
     assert printed.splitlines()[-1].startswith("2 replicas, accuracy 0.")

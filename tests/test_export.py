@@ -1,9 +1,7 @@
-import contextlib
 import errno
 import gzip
 import json
 import os
-import subprocess
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
@@ -14,6 +12,7 @@ import pytest
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
+from disks import small_disk
 from keras_invprune import litert
 from keras_invprune.export import ExportError, export
 
@@ -486,22 +485,6 @@ def test_ctrl_c_between_the_two_renames(folder, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         export(tiny_model(), folder, formats=("keras",))
     assert files_in(folder) == before
-
-
-@contextlib.contextmanager
-def small_disk(path, kilobytes):
-    path.mkdir(exist_ok=True)
-    options = ["-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", str(path)]
-    try:
-        done = subprocess.run(["mount", *options], capture_output=True, text=True)
-    except FileNotFoundError:
-        pytest.skip("there is no mount command")
-    if done.returncode:
-        pytest.skip(f"a small disk cannot be mounted: {done.stderr.strip()}")
-    try:
-        yield path
-    finally:
-        subprocess.run(["umount", str(path)], check=True)
 
 
 # model.keras takes 282 kB, saved_model 275 kB and model.tflite 42 kB.

@@ -8,6 +8,8 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
+from keras_invprune.folders import check_room
+
 CONFIG, PROGRESS = "config.json", "progress.json"
 
 
@@ -71,6 +73,7 @@ class Progress(keras.callbacks.Callback):
         self.history.append(logs)
         if (epoch + 1) % self.every:
             return
+        check_room(self.folder, state_size(self.model))  # HDF5 fails noisily
         before = [*self.folder.glob("*.weights.h5")]
         new = self.folder / "new.weights.h5"
         self.model.save_weights(new)
@@ -82,6 +85,11 @@ class Progress(keras.callbacks.Callback):
 
     def _weights(self, epochs):
         return self.folder / f"{epochs}.weights.h5"
+
+
+def state_size(model) -> float:
+    """Megabytes of a saved state, at most: weights, masks, optimiser, snapshot."""
+    return 1 + 6 * 4e-6 * model.count_params()
 
 
 def write_json(file, content):

@@ -20,11 +20,18 @@ from keras_invprune.experiments.resuming import (
     Progress,
     batches,
     check_same,
+    state_size,
     write_history,
     write_json,
 )
 from keras_invprune.export import export
-from keras_invprune.folders import REPORT, check_free, replacing, write_report
+from keras_invprune.folders import (
+    REPORT,
+    check_free,
+    check_room,
+    replacing,
+    write_report,
+)
 from keras_invprune.identifiers import resolve
 from keras_invprune.objectives import Invariance
 from keras_invprune.pruning import prune, prune_for_invariance, strip_pruning
@@ -133,6 +140,7 @@ def execute(run, out, *, show=lambda *_: None) -> dict:
     keras.utils.set_random_seed(run.seed)
     model = get_model(run.model, data)
     model = METHODS[run.method](model, run)
+    check_room(part, 4 * state_size(model))  # two states, three files, the logs
     part.mkdir(parents=True, exist_ok=True)
     write_json(part / CONFIG, config)
     begin = time.monotonic()

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from disks import small_disk
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 SAVED = ROOT / "saved_models" / "digits" / "model.keras"
 
@@ -112,6 +114,16 @@ def test_a_folder_that_is_a_file_or_holds_something_else(tmp_path):
     shutil.copy(SAVED, tmp_path / "mine.keras")
     done = command(*options, tmp_path)
     assert done.returncode == 2 and "mine.keras" in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [("run", "--dataset", "sklearn:wine"), ("demo",)])
+def test_a_disk_without_room_is_one_line_before_training(tmp_path, arguments):
+    with small_disk(tmp_path / "disk", 500) as disk:
+        done = command(*arguments, "--out", disk / "out")
+        assert done.returncode == 2
+        last = done.stderr.strip().splitlines()[-1]
+        assert "are free. Make room" in last and "Traceback" not in done.stderr
+        assert list(disk.iterdir()) == []
 
 
 def test_what_is_no_run_cannot_be_reported(tmp_path):
