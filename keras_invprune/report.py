@@ -56,7 +56,7 @@ def report(model, data=None, *, kinds=None, runs=200, seed=0) -> Report:
         seed: Seed of those views.
 
     Returns:
-        `Report`, a dictionary; this module's docstring has its schema.
+        `Report`, a dictionary; `help("keras_invprune.report")` has its schema.
 
     Example:
         >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])

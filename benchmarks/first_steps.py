@@ -1,0 +1,79 @@
+"""How long a stranger waits: clone, demo, a model of their own; and other commands.
+
+    python benchmarks/first_steps.py [--out docs/results]
+
+Clones this repository into a temporary folder and types there what the README says, in
+an environment that `make` installs: most of that time is the download of TensorFlow.
+MNIST is read through TFDS_DATA_DIR where it is set, and downloaded elsewhere.
+"""
+
+import argparse
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+COMMAND = ".venv/bin/keras-invprune"
+RUN = f"{COMMAND} run --dataset tfds:mnist --method iunet --sparsity 0.95 --out mnist"
+STEPS = {
+    "git clone": ["git", "clone", "--quiet", str(ROOT), "."],
+    "make demo, first time (installs)": ["make", "demo"],
+    "make demo, again": ["make", "demo"],
+    "a model of one's own (examples/quickstart.py)": [
+        ".venv/bin/python",
+        "examples/quickstart.py",
+    ],
+    "make .venv/dev (the data loaders)": ["make", ".venv/dev"],
+    RUN.replace(COMMAND, "keras-invprune"): RUN.split(),
+}
+HELP_RUNS = 7
+
+
+def seconds(command, folder):
+    """Wall time of a command; stops with its output where it fails."""
+    begin = time.perf_counter()
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"{' '.join(command)}\n{done.stdout}\n{done.stderr}")
+    return time.perf_counter() - begin
+
+
+def main():
+    """Times each step once, `--help` several times, and writes the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=Path("docs/results"))
+    arguments = parser.parse_args()
+    lines = [
+        "# First steps",
+        "",
+        "`python benchmarks/first_steps.py`: each command once, in a fresh clone, "
+        f"Python {platform.python_version()}, {os.cpu_count()} cores "
+        f"({platform.machine()}), load at the start {os.getloadavg()[0]:.1f}.",
+        "",
+        "| command | seconds |",
+        "|---|---|",
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        for name, command in STEPS.items():
+            lines.append(f"| {name} | {seconds(command, folder):.1f} |")
+            print(lines[-1], flush=True)
+        times = [seconds([COMMAND, "--help"], folder) for _ in range(HELP_RUNS)]
+    low, middle, high = np.percentile(times, (0, 50, 100))
+    lines.append(
+        f"| keras-invprune --help, median of {HELP_RUNS} (least to most) | "
+        f"{middle:.2f} ({low:.2f} to {high:.2f}) |"
+    )
+    page = "\n".join(lines) + "\n"
+    print(page)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    (arguments.out / "first_steps.md").write_text(page)
+
+
+if __name__ == "__main__":
+    main()
