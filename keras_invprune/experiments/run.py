@@ -47,13 +47,22 @@ def _dense(model, config):
 
 
 def _omp(model, config):
-    schedule = OneShot(config.sparsity)
+    schedule = _schedule(config)
     return prune(model, config.sparsity, schedule=schedule, rewind="first_epoch")
 
 
 def _iunet(model, config):
-    objective = Invariance(weight=config.weight)
-    return prune_for_invariance(model, config.sparsity, objective=objective)
+    return prune_for_invariance(
+        model,
+        config.sparsity,
+        objective=Invariance(weight=config.weight),
+        schedule=_schedule(config),
+    )
+
+
+def _schedule(config):
+    """Prunes between two epochs, where the host looks at the model in any case."""
+    return OneShot(config.sparsity, at=(config.epochs // 2) / config.epochs)
 
 
 METHODS = {"dense": _dense, "omp": _omp, "iunet": _iunet}
@@ -171,6 +180,7 @@ def train(model, run, data, part, show) -> Progress:
         optimizer_for(data.x_train.shape[1:], phase * steps, run.rate),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
+        steps_per_execution=_execution(steps),
     )
     progress = Progress(part)
     first = progress.restore(model)
@@ -197,6 +207,11 @@ def train(model, run, data, part, show) -> Progress:
             verbose=0,
         )
     return progress
+
+
+def _execution(steps) -> int:
+    """Steps between two visits of the host: the more the faster, but an epoch whole."""
+    return max(count for count in range(1, 101) if steps % count == 0)
 
 
 def environment() -> dict:
