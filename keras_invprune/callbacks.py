@@ -78,9 +78,11 @@ class PruningCallback(keras.callbacks.Callback):
         origin, total = self._first, None
         if steps is not None:
             self._started = True
-            # An interrupted training goes on in the middle: it began before.
+            # An interrupted training goes on in the middle: it began before. One
+            # that begins with a later epoch, after another model's, did not.
             origin = max(0, self._first - epoch * steps)
-            total = steps * self.params.get("epochs", 1)
+            remaining = steps * (self.params.get("epochs", 1) - epoch)
+            total = self._first + remaining - origin
         if self.model.finished:
             return
         learned = schedule.state() if goes_on and hasattr(schedule, "state") else None
@@ -237,9 +239,16 @@ class AfterPruning(keras.callbacks.Callback):
 
     def _maybe_begin(self):
         if self.model.finished:
-            self._from = self._epoch
+            self._from = self._pruned_in()
             self.callback.on_train_begin()
-            self.callback.on_epoch_begin(0)
+            self.callback.on_epoch_begin(self._epoch - self._from)
+
+    def _pruned_in(self) -> int:
+        """The epoch of pruning; before this training began if it goes on with one."""
+        step, steps = self.model.finished_step, self.params.get("steps")
+        if step is None or not steps:
+            return self._epoch
+        return max(0, self._epoch - -(-(self.model.step - step) // steps))
 
 
 def with_pruning_first(callbacks) -> list:

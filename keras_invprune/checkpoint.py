@@ -9,6 +9,7 @@ from keras_invprune.rewind import snapshot
 # No slash: HDF5 would make groups of the names.
 REWIND, SEED = "extra_rewind_", "extra_seed_"
 STEP, RATE, SCHEDULE = "extra_step", "extra_rate", "extra_schedule_"
+FINISHED = "extra_finished_step"
 
 
 def seed_states(model) -> list:
@@ -28,6 +29,8 @@ def extra_state(model) -> dict[str, np.ndarray]:
         state[STEP] = np.array(model.rewind_step)
     if model.initial_rate is not None:
         state[RATE] = np.array(model.initial_rate)
+    if model.finished_step is not None:
+        state[FINISHED] = np.array(model.finished_step)
     if hasattr(model.plan.schedule, "state"):
         learned = model.plan.schedule.state().items()
         state |= {f"{SCHEDULE}{name}": np.array(value) for name, value in learned}
@@ -48,6 +51,8 @@ def load_extra_state(model, state):
         if f"{SEED}{index}" in state:
             variable.assign(state[f"{SEED}{index}"])
     model.initial_rate = float(state[RATE]) if RATE in state else None
+    model.rated = id(model.optimizer)
+    model.finished_step = int(state[FINISHED]) if FINISHED in state else None
     model.rewind_to = None
     if f"{REWIND}0" in state:
         keys = list(snapshot(model.inner))

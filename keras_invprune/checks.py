@@ -1,5 +1,6 @@
 """What `fit` checks before any training."""
 
+import itertools
 import warnings
 
 import keras
@@ -8,6 +9,9 @@ import tensorflow as tf
 from keras import tree
 
 from keras_invprune.identifiers import Missing
+
+RATES = (keras.callbacks.LearningRateScheduler, keras.callbacks.ReduceLROnPlateau)
+OWN_STEPS = ("train_step", "test_step", "compute_loss", "compute_metrics")
 
 
 def check_fit(model, strategy, arguments):
@@ -19,7 +23,9 @@ def check_fit(model, strategy, arguments):
             f"{strategy.num_replicas_in_sync}. Compile with jit_compile=False."
         )
     check_complete(model)
+    check_own_steps(model.inner)
     check_monitors(model, arguments)
+    check_labels(model, arguments.get("y"))
     for name in ("x", "y", "sample_weight", "validation_data"):
         check_finite(arguments.get(name), name)
     check_callbacks(arguments["callbacks"], model)
@@ -41,9 +47,68 @@ def check_finite(data, name):
 def check_complete(model):
     """Raises RuntimeError when a callable of an unfinished plan was not found."""
     if not model.finished:
-        for part in vars(model.plan).values():
+        parts = list(vars(model.plan).values())
+        inside = [getattr(part, "__dict__", {}).values() for part in parts]
+        for part in itertools.chain(parts, *inside):
             if isinstance(part, Missing):
                 part()
+
+
+def check_own_steps(inner):
+    """Raises ValueError when a model brings a training of its own, which is not run."""
+    own = [
+        name
+        for name in OWN_STEPS
+        if getattr(type(inner), name) is not getattr(keras.Model, name)
+    ]
+    if own:
+        raise ValueError(
+            f"{type(inner).__name__} has its own {' and '.join(own)}, which would not "
+            "be used: the pruned model around it trains with the compiled loss. Give "
+            "that loss to `compile`, add it in a layer by `add_loss`, or write a loop "
+            "yourself (docs/guide.md, examples/custom_loop.py)."
+        )
+
+
+def check_labels(model, y):
+    """Raises ValueError when an array of labels does not fit the outputs and the loss.
+
+    Only for one output, one array and cross-entropy by one of Keras's names; Keras
+    finds the rest, in its own words.
+    """
+    outputs = getattr(model.inner, "outputs", None) or ()
+    parts = [part for part in tree.flatten(y) if isinstance(part, np.ndarray)]
+    y = parts[0] if len(parts) == 1 else y
+    if len(outputs) != 1 or not isinstance(y, np.ndarray):
+        return
+    if y.dtype.kind in "USO":
+        raise ValueError(
+            f"Labels must be numbers. Received: `y` of dtype {y.dtype}. Number them: "
+            "names, y = np.unique(y, return_inverse=True)."
+        )
+    shape, wanted = y.shape[1:], tuple(outputs[0].shape[1:])
+    loss = model.loss if isinstance(model.loss, str) else type(model.loss).__name__
+    loss, classes = loss.replace("_", "").lower(), wanted[-1] if wanted else None
+    if loss == "categoricalcrossentropy" and shape != wanted:
+        raise ValueError(
+            f"One-hot labels of shape {wanted} are needed for each row. Received: `y` "
+            f"of shape {y.shape}. For class numbers use the sparse_categorical_"
+            "crossentropy, or keras.utils.to_categorical(y)."
+        )
+    if loss == "sparsecategoricalcrossentropy":
+        if shape not in (wanted[:-1], (*wanted[:-1], 1)):
+            raise ValueError(
+                f"Class numbers of shape {wanted[:-1]} are needed for each row. "
+                f"Received: `y` of shape {y.shape}. For one-hot rows use "
+                "categorical_crossentropy, or y.argmax(axis=-1)."
+            )
+        ignored = getattr(model.loss, "ignore_class", None)
+        wrong = np.setdiff1d(y, [*range(classes or 0), ignored or 0])
+        if classes and len(wrong):
+            raise ValueError(
+                f"The model has {classes} outputs: labels must be 0 to {classes - 1}. "
+                f"Received: {wrong[:9].tolist()}."
+            )
 
 
 def check_monitors(model, arguments):
@@ -70,20 +135,20 @@ def check_callbacks(callbacks, model):
     """Refuses or warns of callbacks that would act on the search by accident.
 
     Raises:
-        ValueError: A LearningRateScheduler that is not gated.
+        ValueError: A callback that sets the learning rate and is not gated.
     """
     if model.finished:
         return
     rewinds = model.plan.rewind is not None
     for callback in callbacks:
-        scheduler = isinstance(callback, keras.callbacks.LearningRateScheduler)
-        if scheduler and rewinds:
+        if rewinds and isinstance(callback, RATES):
+            name = type(callback).__name__
             raise ValueError(
-                "A LearningRateScheduler counts the epochs of the whole fit, so it "
-                "would not start again when the weights are rewound. Give the "
-                "optimizer a keras.optimizers.schedules object (it starts again by "
-                "itself), or wrap the callback: AfterPruning(LearningRateScheduler("
-                "...)) runs it on fine-tuning, epochs counted from pruning."
+                f"A {name} sees the whole fit, so it would not start again when the "
+                "weights are rewound. Give the optimizer a keras.optimizers.schedules "
+                "object (it starts again by itself), or wrap the callback: "
+                f"AfterPruning({name}(...)) runs it on fine-tuning, epochs counted "
+                "from pruning."
             )
         stops = isinstance(callback, keras.callbacks.EarlyStopping)
         saves_best = getattr(callback, "save_best_only", False)

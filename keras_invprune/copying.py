@@ -29,6 +29,7 @@ def copy_model(model):
             )
         _check(model, copied)
         copied.dtype_policy = model.dtype_policy  # Keras leaves it out of most configs
+        _freeze_alike(model, copied)
     except Exception as error:
         raise ValueError(
             f"Model {model.name!r} ({type(model).__name__}) cannot be rebuilt from its "
@@ -38,6 +39,14 @@ def copy_model(model):
             f"reports: {error}"
         ) from error
     return copied
+
+
+def _freeze_alike(model, copied):
+    """Subclassed models do not have in their config which layers are frozen."""
+    twins = dict(walk(copied))
+    for path, layer in walk(model):  # outer layers first: they set those inside
+        if path in twins and twins[path].trainable != layer.trainable:
+            twins[path].trainable = layer.trainable
 
 
 def _check(model, copied):

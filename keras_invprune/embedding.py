@@ -127,6 +127,13 @@ def _must_be_named(model) -> str:
     )
 
 
+def input_structure(model):
+    """Symbolic inputs of a built model as its call takes them; () if unknown."""
+    if isinstance(model, keras.Sequential):
+        return model.inputs[0]
+    return model.input if is_graph(model) else symbolic_inputs(model)
+
+
 def input_tensors(model) -> list:
     """Symbolic inputs of a built model, flat; none where Keras does not know them."""
     if is_graph(model):

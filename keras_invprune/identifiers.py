@@ -72,6 +72,10 @@ def load_object(config, role):
     try:
         return keras.saving.deserialize_keras_object(config)
     except (TypeError, ValueError):
-        is_function = config.get("class_name") == "function"
-        name = config["config"] if is_function else config.get("registered_name")
-        return Missing(str(name), role)
+        if isinstance(config, list | tuple):  # a pair of views
+            return [load_object(part, role) for part in config]
+        kind = config.get("class_name")
+        if kind == "__lambda__":
+            return Missing("a lambda", role)
+        name = config["config"] if kind == "function" else config["registered_name"]
+        return Missing(str(name or kind), role)

@@ -9,12 +9,13 @@ from keras import ops, tree
 
 from keras_invprune.callbacks import with_pruning_first
 from keras_invprune.checkpoint import Resumable
-from keras_invprune.checks import check_fit
+from keras_invprune.checks import check_fit, check_own_steps
 from keras_invprune.inventory import left_alone
 from keras_invprune.masked import Masked
 from keras_invprune.objectives import Losses
 from keras_invprune.plan import Plan
 from keras_invprune.rewind import check_optimizer, reset_optimizer, restore, snapshot
+from keras_invprune.weights import set_trainable
 
 
 @keras.saving.register_keras_serializable(package="keras_invprune")
@@ -38,7 +39,9 @@ class PrunedModel(Resumable, keras.Model):
             function traced before this changes must be traced again.
         rewind_to: ``{key: array}`` to go back to, from the start to the rewinding,
             as they were after `rewind_step` steps.
-        initial_rate: Learning rate to go back to, if it is constant.
+        initial_rate: Learning rate to go back to, if it is constant; that of the
+            optimiser whose `id` is `rated`.
+        finished_step: The number of steps made when the target was reached.
         events: ``(step, what happened)`` of each pruning and rewinding.
     """
 
@@ -58,6 +61,7 @@ class PrunedModel(Resumable, keras.Model):
         self._clock = self._counter("clock", "int64")
         self._finished = self._counter("finished", "int32")
         self.rewind_to, self.rewind_step, self.initial_rate = None, 0, None
+        self.finished_step = self.rated = None
         self.events = []
         self._bind_objective(model)
         self.searching = plan.objective is not None
@@ -77,8 +81,9 @@ class PrunedModel(Resumable, keras.Model):
     def _bind_objective(self, model):
         objective = self.plan.objective
         if hasattr(objective, "bind"):
-            objective.bind(model)
+            objective = self.plan.objective = objective.bind(model)
         self._objective_layers = list(getattr(objective, "layers", ()))
+        set_trainable(self._objective_layers, True)  # when saved, they may be frozen
         terms = getattr(objective, "terms", ())
         self._terms = [keras.metrics.Mean(name=name) for name in terms]
 
@@ -93,8 +98,8 @@ class PrunedModel(Resumable, keras.Model):
         return self.masked.masks
 
     @property
-    def left_alone(self):
-        """``{key: why}`` of the weights of two axes and more that are not pruned."""
+    def left_alone(self) -> dict[str, str]:
+        """Why each weight of two axes and more that is not pruned is not."""
         return left_alone(self.inner, self.masked.keys)
 
     @property
@@ -163,8 +168,7 @@ class PrunedModel(Resumable, keras.Model):
         searching = self.plan.objective is not None and not self.finished
         stale = searching != self.searching and self.train_function is not None
         self.searching = searching
-        for layer in self._objective_layers:
-            layer.trainable = searching
+        set_trainable(self._objective_layers, searching)
         if stale:  # traced for the other phase
             super().make_train_function(force=True)
 
@@ -202,7 +206,12 @@ class PrunedModel(Resumable, keras.Model):
             metric.update_state(losses.terms[metric.name], sample_weight=count)
 
     def test_step(self, data):
-        """As Keras's; the objective's terms are for training only."""
+        """As Keras's; the objective's terms are for training only.
+
+        Raises:
+            ValueError: The model inside has a `test_step` or loss of its own.
+        """
+        check_own_steps(self.inner)
         hidden = {metric.name for metric in self._terms}
         logs = super().test_step(data)
         return {name: value for name, value in logs.items() if name not in hidden}
@@ -218,8 +227,9 @@ class PrunedModel(Resumable, keras.Model):
         if self.finished or self.plan.rewind is None:
             return
         if self.optimizer is not None:
-            rate = check_optimizer(self.optimizer)
-            self.initial_rate = rate if self.step == 0 else self.initial_rate
+            rate = check_optimizer(self.optimizer, self.trainable_variables)
+            if self.step == 0 or self.rated != id(self.optimizer):
+                self.initial_rate, self.rated = rate, id(self.optimizer)
         if self.rewind_to is None:
             self.rewind_to, self.rewind_step = snapshot(self.inner), 0
 
@@ -260,12 +270,13 @@ class PrunedModel(Resumable, keras.Model):
             restore(self.inner, self.rewind_to, scale, self.plan.scaled)
             self.masked.apply_masks()
             self.rewind_to = None
-            after = f", of step {self.rewind_step}" if self.rewind_step else ""
-            what = f"rewound to the {self.plan.rewind} weights{after}"
-            self.events.append((self.step, what))
+            what = f"rewound to the weights of step {self.rewind_step}"
+            unscaled = ", before scaling" if self.plan.rewind == "unscaled" else ""
+            self.events.append((self.step, what + unscaled))
         if self.plan.rewind is not None and self.optimizer is not None:
             reset_optimizer(self.optimizer, variables, self.initial_rate)
         self._finished.assign(1)
+        self.finished_step = self.step
         if self.compiled:
             self.make_train_function()
 

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from keras_invprune import allocation as allocations
 from keras_invprune import objectives, patterns, schedules, scores
 from keras_invprune.identifiers import load_object, save_object
@@ -67,20 +69,16 @@ class Plan:
         Raises:
             ValueError: The score returns other keys or shapes.
         """
-        found = self.score(weights, model)
-        wrong = [
-            key
-            for key in weights.keys() | found.keys()
-            if key not in found
-            or key not in weights
-            or found[key].shape != weights[key].shape
-        ]
-        if wrong:
-            raise ValueError(
-                "A score must return one array of the weight's shape for each weight. "
-                f"Wrong or missing: {sorted(wrong)}."
-            )
-        return self.pattern(found, sparsity, self.allocation)
+        found = _arrays(self.score(weights, model), weights, "A score")
+        masks = self.pattern(found, sparsity, self.allocation)
+        masks = _arrays(masks, weights, "An allocation, or a pattern,")
+        for key, mask in masks.items():
+            if mask.dtype != bool and not np.isin(mask, (0, 1)).all():
+                raise ValueError(
+                    "An allocation, or a pattern, must return masks of 0 and 1. "
+                    f"Received for {key!r}: values like {mask.flat[0]!r}."
+                )
+        return masks
 
     def save(self) -> dict:
         """The config; objects that cannot be saved leave their name."""
@@ -102,3 +100,16 @@ class Plan:
         loaded = {name: load_object(config[name], f"plan.{name}") for name in PARTS}
         schedule = schedules.load_schedule(config["schedule"])
         return cls(**{**config, **loaded, "schedule": schedule})
+
+
+def _arrays(found, weights, maker) -> dict[str, np.ndarray]:
+    """`found` as NumPy arrays; raises unless there is one like each weight."""
+    found = {key: np.asarray(values) for key, values in found.items()}
+    shapes = {key: values.shape for key, values in found.items()}
+    wrong = shapes.items() ^ {(key, weight.shape) for key, weight in weights.items()}
+    if wrong:
+        raise ValueError(
+            f"{maker} must return one array of the weight's shape for each weight. "
+            f"Wrong or missing: {sorted({key for key, _ in wrong})}."
+        )
+    return found

@@ -170,6 +170,12 @@ def prune_for_invariance(
         Xu, Sun, Wang: Unveiling Invariances via Neural Network Pruning
         (2309.08171), the five steps; the authors' code.
     """
+    if tfmot.is_tf_keras(model):
+        raise TypeError(
+            "The search is for Keras 3 models, and this is a tf_keras model. Use "
+            "kip.prune(model, sparsity), which makes masks from its weights, or build "
+            "the model with Keras 3."
+        )
     if views is not None and "objective" in choices:
         raise ValueError(
             "Give `views` or `objective`, not both: Invariance(views=...) holds views."
@@ -177,8 +183,6 @@ def prune_for_invariance(
     choices.setdefault("objective", None)
     if choices["objective"] is None:
         choices["objective"] = Invariance(views)
-    if tfmot.is_tf_keras(model):
-        return prune(model, sparsity, rewind=rewind, **choices)  # raises, saying why
     check_sparsity(sparsity)
     _check_model(model)
     if pretrained is None:

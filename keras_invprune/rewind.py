@@ -39,17 +39,18 @@ def restore(model, values, scale=1.0, scaled=()):
         weight.variable.assign(value / scale if key in scaled else value)
 
 
-def check_optimizer(optimizer) -> float | None:
+def check_optimizer(optimizer, variables) -> float | None:
     """Returns the constant learning rate, None for a schedule.
 
     Raises:
         ValueError: The optimiser, or its learning-rate schedule, cannot be built
-            again from its config, which rewinding needs.
+            again from its config, which rewinding needs; or it was built for other
+            weights than `variables`.
     """
     optimizer = inner_optimizer(optimizer)
     try:
         config = optimizer.get_config()
-        type(optimizer).from_config(config)
+        fresh = type(optimizer).from_config(config)
     except Exception as error:
         raise ValueError(
             "Rewinding gives the optimizer the state of a freshly built one, and this "
@@ -57,6 +58,14 @@ def check_optimizer(optimizer) -> float | None:
             "its learning-rate schedule a `get_config` and register it with "
             "`@keras.saving.register_keras_serializable()`, or use rewind=None."
         ) from error
+    if optimizer.built:
+        fresh.build(variables)
+        shapes = [[v.shape for v in one.variables] for one in (optimizer, fresh)]
+        if shapes[0] != shapes[1]:
+            raise ValueError(
+                "The optimizer was built for other weights than are trained now: was a "
+                "layer frozen since? Compile the model again."
+            )
     rate = config.get("learning_rate")
     return rate if isinstance(rate, float) else None
 

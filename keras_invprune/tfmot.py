@@ -199,7 +199,8 @@ def _chosen(wrapped, weights, select):
     elif callable(select):
         chosen = [key for key, (layer, *_) in weights.items() if select(key, layer)]
     else:
-        under = {n: [k for k in weights if f"{k}/".startswith(f"{n}/")] for n in select}
+        names = [select] if isinstance(select, str) else select
+        under = {n: [k for k in weights if f"{k}/".startswith(f"{n}/")] for n in names}
         missing = [name for name, keys in under.items() if not keys]
         if missing:
             raise ValueError(

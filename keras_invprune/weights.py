@@ -66,6 +66,13 @@ def walk(layer, path="", seen=None) -> Iterator[tuple[str, keras.layers.Layer]]:
         yield from walk(child, f"{path}/{name}" if path else name, seen)
 
 
+def set_trainable(layers, trainable):
+    """Freezes layers with all inside them, or the reverse."""
+    for outer in layers:
+        for _, layer in walk(outer):  # a Sequential that was loaded does not pass it on
+            layer.trainable = trainable
+
+
 def weights_by_key(model) -> dict[str, Weight]:
     """All trainable and non-trainable weights of `model` by key.
 
@@ -158,15 +165,15 @@ def head_layers(model) -> list[keras.layers.Layer]:
     For one output, the last layer with a kernel, if it is a Dense layer; for
     several, each Dense layer that an output comes from, directly or through layers
     without weights (an activation, a reshape). A subclassed model is called once,
-    symbolically, to see which layer comes last.
+    symbolically, to see which layers come last, as many as it has outputs.
     """
     if is_graph(model) and len(model.outputs) > 1:
         names = getattr(model, "output_names", ())
-        found = [_behind(model, name) for name in dict.fromkeys(names)]
+        found = [head for name in dict.fromkeys(names) for head in _behind(model, name)]
     else:
         weights = weights_by_key(model).values()
         found = [layer for layer, variable in weights if _can_be_masked(variable)]
-        found = (found if is_graph(model) else _as_called(model, found))[-1:]
+        found = found[-1:] if is_graph(model) else _last_called(model, found)
     return [layer for layer in found if isinstance(layer, keras.layers.Dense)]
 
 
@@ -176,11 +183,11 @@ def symbolic_inputs(model):
     return keras.tree.map_shape_structure(keras.KerasTensor, shapes)
 
 
-def _as_called(model, layers):
-    """`layers` in the order in which the call of a subclassed model reaches them."""
+def _last_called(model, layers):
+    """Those of `layers` that the call of a subclassed model reaches last."""
     inputs = symbolic_inputs(model)
     if inputs == ():
-        return layers
+        return layers[-1:]
     called, own = [], [layer.activity_regularizer for layer in layers]
 
     def observe(layer):
@@ -193,25 +200,28 @@ def _as_called(model, layers):
     try:
         for layer in layers:
             layer.activity_regularizer = observe(layer)
-        model.compute_output_spec(inputs)
+        outputs = keras.tree.flatten(model.compute_output_spec(inputs))
     except Exception:  # a call that needs values: the order of its attributes then
-        return layers
+        return layers[-1:]
     finally:
         for layer, regularizer in zip(layers, own, strict=True):
             layer.activity_regularizer = regularizer
-    return called or layers
+    return (called or layers)[-len(outputs) :]
 
 
-def _behind(model, name):
-    """The first operation with weights, going back from the operation `name`."""
+def _behind(model, name) -> list:
+    """The first layer with weights, going back from the operation `name`.
+
+    An inner model stands for all its heads.
+    """
     operations = {operation.name: operation for operation in model.operations}
     operation = operations[name]
     while not getattr(operation, "weights", None):
         before = operation.input
         if not isinstance(before, keras.KerasTensor):  # several inputs, or none
-            return None
+            return []
         (name,) = keras.Model(model.inputs, before).output_names
         operation = operations[name]
     if is_graph(operation):
-        return next(iter(head_layers(operation)), None)
-    return operation
+        return head_layers(operation)
+    return [operation]

@@ -103,3 +103,14 @@ def test_the_error_says_what_to_do():
     assert "`get_config`, register" in message
     assert "copy=False (its weights will change)" in message
     assert "must override `get_config()`" in message  # Keras's own words
+
+
+@pytest.mark.parametrize("name", ["subclassed", "nested_with_one_name", "dense"])
+def test_what_is_frozen_stays_frozen(name):
+    model = zoo.CASES[name]().model
+    layers = [layer for path, layer in walk(model) if path and layer.weights]
+    layers[0].trainable = False
+    frozen = {path for path, layer in walk(model) if not layer.trainable}
+    copied = copy_model(model)
+    assert {path for path, layer in walk(copied) if not layer.trainable} == frozen
+    assert len(copied.trainable_weights) == len(model.trainable_weights)

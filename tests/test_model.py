@@ -1,5 +1,7 @@
 """PrunedModel: saving, interruption and resumption, missing callables."""
 
+import warnings
+
 import keras
 import numpy as np
 import pytest
@@ -163,7 +165,7 @@ def test_lambdas_are_missing_after_loading(tmp_path):
     with pytest.warns(UserWarning, match="lambda"):  # Keras warns of saving one
         model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
-    with pytest.raises(RuntimeError, match="views.*register"):
+    with pytest.raises(RuntimeError, match="objective.views=a lambda.*register"):
         fit(loaded)
 
 
@@ -222,6 +224,7 @@ def test_a_custom_loop_prunes_rewinds_and_fine_tunes():
 def test_the_projection_head_is_trained_saved_and_dropped(tmp_path):
     objective = kip.Invariance(kip.views.RandomShift(0.2), projection=4)
     model = pruned_model_with(objective)
+    objective = model.plan.objective
     before = [w.numpy() for w in objective.projection.weights]
     with pytest.warns(UserWarning, match="target"):
         fit(model, epochs=1)
@@ -251,3 +254,67 @@ def pruned_model_with(objective):
     )
     model.compile("adam", LOSS, jit_compile=False)
     return model
+
+
+def test_rewinding_returns_to_the_rate_of_the_optimizer_that_was_compiled_last():
+    model = pruned_model(schedule=kip.schedules.OneShot(0.5, at=8))
+    for rate, epochs in ((0.1, 1), (0.001, 4)):
+        optimizer = keras.optimizers.SGD(rate)
+        model.compile(optimizer, LOSS, jit_compile=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the first ends before the target
+            fit(model, epochs=epochs)
+    assert model.finished
+    assert float(model.optimizer.learning_rate) == pytest.approx(0.001)
+
+
+def test_the_idiom_of_fine_tuning_with_a_later_first_epoch():
+    model = pruned_model()
+    history = fit(model, initial_epoch=5, epochs=9).history
+    assert history["sparsity"] == [0.0, 0.0, 0.5, 0.5]
+
+
+@pytest.mark.parametrize("epoch", [1, 2, 3])
+def test_a_projection_does_not_disturb_what_goes_on(tmp_path, epoch):
+    def make():
+        keras.utils.set_random_seed(0)
+        views = kip.views.RandomShift(0.2, seed=5)
+        return pruned_model_with(kip.Invariance(views, projection=4))
+
+    class Save(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch_now, logs=None):
+            if epoch_now + 1 == epoch:
+                self.model.save(tmp_path / "model.keras")
+
+    whole = make()
+    fit(whole, callbacks=[Save()])
+    part = keras.saving.load_model(tmp_path / "model.keras")
+    fit(part, initial_epoch=epoch)
+    assert_same_variables(part.inner, whole.inner)
+
+
+def test_a_gated_callback_counts_on_when_training_is_resumed(tmp_path):
+    def rates(seen):
+        def schedule(epoch, rate):
+            seen.append(epoch)
+            return 0.1 / (epoch + 1)
+
+        return kip.callbacks.AfterPruning(
+            keras.callbacks.LearningRateScheduler(schedule)
+        )
+
+    whole, part, expected, seen = pruned_model(), pruned_model(), [], []
+    fit(whole, epochs=8, callbacks=[rates(expected)])
+
+    class Save(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch == 5:
+                self.model.save_weights(tmp_path / "part.weights.h5")
+
+    fit(part, epochs=8, callbacks=[Save(), rates([])])
+    again = pruned_model()
+    again.optimizer.build(again.trainable_variables)
+    again.load_weights(tmp_path / "part.weights.h5")
+    fit(again, epochs=8, initial_epoch=6, callbacks=[rates(seen)])
+    assert expected == [0, 1, 2, 3] and seen == [2, 3]
+    assert_same_variables(again.inner, whole.inner)

@@ -223,3 +223,32 @@ def test_the_head_of_a_subclassed_model_is_what_it_calls_last(built_by):
     regularizer = model.logits.activity_regularizer
     assert list(prunable_weights(model)) == ["body/kernel"]
     assert model.logits.activity_regularizer is regularizer
+
+
+def test_all_heads_of_an_inner_model_with_several_outputs_stay_dense():
+    x = keras.Input((8,))
+    hidden = keras.layers.Dense(8, name="hidden")(x)
+    heads = [keras.layers.Dense(n, name=f"head_{n}")(hidden) for n in (3, 2)]
+    inner = keras.Model(x, heads, name="inner")
+    outer = keras.Input((8,))
+    model = keras.Model(outer, list(inner(outer)))
+    assert list(prunable_weights(model)) == ["inner/hidden/kernel"]
+
+
+class TwoHeads(keras.Model):
+    """Subclassed, with two outputs."""
+
+    def __init__(self):
+        super().__init__()
+        self.one, self.two = keras.layers.Dense(3), keras.layers.Dense(2)
+        self.hidden = keras.layers.Dense(8)
+
+    def call(self, x):
+        hidden = self.hidden(x)
+        return {"one": self.one(hidden), "two": self.two(hidden)}
+
+
+def test_all_heads_of_a_subclassed_model_stay_dense():
+    model = TwoHeads()
+    model(np.zeros((1, 4)))
+    assert list(prunable_weights(model)) == ["hidden/kernel"]

@@ -5,7 +5,8 @@ or one that returns `Losses`. `model` is the `PrunedModel`: ``model(x,
 training=True)`` is a forward pass through the masks and ``model.compute_loss(...)``
 the compiled loss. Three optional members:
 
-- ``bind(model)``: called once with the plain Keras model, to check and prepare.
+- ``bind(model) -> objective``: called once with the plain Keras model, to check and
+  prepare; returns what serves this model alone.
 - ``layers``: Keras layers that belong to the objective: trained and saved with the
   model, dropped by `strip_pruning`.
 - ``terms``: names of the values it logs.

@@ -55,7 +55,8 @@ def contrastive_loss(embeddings, labels=None, temperature=1.0, sample_weight=Non
     if sample_weight is not None:
         weights = ops.cast(ops.reshape(sample_weight, (count,)), "float32")
         per_anchor = per_anchor * ops.tile(weights, (2,))
-    return ops.mean(per_anchor)
+    # A replica may get no row of the last batch.
+    return ops.sum(per_anchor) / ops.cast(ops.maximum(2 * count, 1), "float32")
 
 
 def same_label(labels):

@@ -1,16 +1,20 @@
 """The contrastive invariance objective (ILO): L = L_SUP + λ·L_NCE."""
 
+import copy
+
 import keras
 import tensorflow as tf
 from keras import ops, tree
 
-from keras_invprune.embedding import embedder, input_tensors
-from keras_invprune.identifiers import load_object, save_object
+from keras_invprune.embedding import embedder, input_structure
+from keras_invprune.identifiers import Missing, load_object, save_object
 from keras_invprune.objectives.contrastive import contrastive_loss
 from keras_invprune.objectives.losses import Losses
 from keras_invprune.views import check_views, default_views, positive_pair
+from keras_invprune.weights import walk
 
 CLASSIFICATION = ("crossentropy", "cross_entropy", "hinge", "focal")
+ROLE = "plan.objective"  # where messages say that a part is
 
 
 @keras.saving.register_keras_serializable(package="keras_invprune")
@@ -81,16 +85,29 @@ class Invariance:
         self.projection = _projection(projection)
 
     def bind(self, model):
-        """Checks views and embedding against the plain Keras model `model`."""
-        inputs = input_tensors(model)
-        if self.views is None:
-            self.views = default_views(inputs)
-        check_views(self.views, inputs)
-        self.embed = embedder(model, self.embedding)
-        if self.projection is not None and not self.projection.built:
-            batch = [ops.zeros((1, *(d or 1 for d in t.shape[1:]))) for t in inputs]
-            _, features = self.embed(batch[0] if len(batch) == 1 else batch)
-            self.projection.build(features.shape)
+        """Returns the objective of this one model; `self` serves others as well.
+
+        Raises:
+            ValueError: Views or embedding do not fit the plain Keras model `model`,
+                or it has stateful layers.
+        """
+        _check_stateless(model)
+        bound, structure = copy.copy(self), input_structure(model)
+        inputs = tree.flatten(structure)
+        inputs = inputs if len(inputs) == 1 else structure
+        bound.views = default_views(inputs) if self.views is None else self.views
+        check_views(bound.views, inputs)
+        bound.embed = embedder(model, self.embedding)
+        bound.single = not tree.is_nested(structure)
+        bound.projection = _own(self.projection)
+        if not getattr(bound.projection, "built", True):
+            row = tree.map_structure(
+                lambda t: ops.zeros((1, *(d or 1 for d in t.shape[1:])), t.dtype),
+                structure,
+            )
+            _, features = bound.embed(row)
+            bound.projection.build(features.shape)
+        return bound
 
     @property
     def layers(self):
@@ -100,6 +117,7 @@ class Invariance:
 
     def __call__(self, model, x, y, sample_weight=None):
         """Returns the `Losses` of a batch."""
+        x = _only(x) if self.single else x
         first, second = positive_pair(self.views, x)
         both = tree.map_structure(_stack, first, second)
         outputs, z = model(both, training=True, with_embedding=True)
@@ -123,35 +141,36 @@ class Invariance:
     def _labels(self, model, y):
         if callable(self.labels):
             return self.labels(y)
-        if self.labels == "auto":
-            usable = is_classification(model) and not _is_nested(y)
-            return y if usable and y is not None and len(y.shape) <= 2 else None
         if not self.labels:
             return None
-        if y is None or _is_nested(y):
+        y = _only(y)
+        if self.labels == "auto":
+            usable = is_classification(model) and y is not None
+            return y if usable and len(y.shape) <= 2 else None
+        if y is None:
             raise ValueError(
-                "`labels=True` needs one array of labels. Received: "
-                f"y={'None' if y is None else 'several arrays'}. Pass labels=False, or "
-                "a callable that picks the labels from y."
+                "`labels=True` needs one array of labels, and there is none, or there "
+                "are several. Pass labels=False, or a callable that picks the labels "
+                "from y."
             )
         return y
 
     def get_config(self):
         """Returns the constructor's arguments."""
         return {
-            "views": save_object(self.views, "views"),
+            "views": save_object(self.views, f"{ROLE}.views"),
             "weight": self.weight,
             "temperature": self.temperature,
-            "labels": save_object(self.labels, "labels"),
-            "embedding": save_object(self.embedding, "embedding"),
-            "projection": save_object(self.projection, "projection"),
+            "labels": save_object(self.labels, f"{ROLE}.labels"),
+            "embedding": save_object(self.embedding, f"{ROLE}.embedding"),
+            "projection": save_object(self.projection, f"{ROLE}.projection"),
         }
 
     @classmethod
     def from_config(cls, config):
         """Restores the parts; those that are gone raise when they are used."""
         parts = ("views", "labels", "embedding", "projection")
-        loaded = {name: load_object(config[name], name) for name in parts}
+        loaded = {name: load_object(config[name], f"{ROLE}.{name}") for name in parts}
         return cls(**{**config, **loaded})
 
 
@@ -172,11 +191,12 @@ class FirstHalf(keras.layers.Layer):
 
 
 def is_classification(model) -> bool:
-    """Whether the compiled loss is one classification loss."""
-    loss = getattr(model, "loss", None)
-    name = loss if isinstance(loss, str) else getattr(loss, "name", None)
-    name = name or getattr(loss, "__name__", "")
-    return any(kind in name.lower() for kind in CLASSIFICATION)
+    """Whether the compiled loss is one classification loss, whatever it is called."""
+    loss = _only(getattr(model, "loss", None))
+    loss = keras.losses.get(loss) if isinstance(loss, str) else loss
+    names = [getattr(loss, "name", ""), getattr(loss, "__name__", "")]
+    names = " ".join([*map(str, names), type(loss).__name__]).lower()
+    return any(kind in names for kind in CLASSIFICATION)
 
 
 def _projection(projection):
@@ -186,17 +206,37 @@ def _projection(projection):
     return keras.Sequential([hidden, keras.layers.Dense(projection)], name="projection")
 
 
+def _own(projection):
+    """A projection of its own for each model; one that is built is meant as it is."""
+    if projection is None or isinstance(projection, Missing) or projection.built:
+        return projection
+    return type(projection).from_config(projection.get_config())
+
+
+def _check_stateless(model):
+    for path, layer in walk(model):
+        if getattr(layer, "stateful", False) is True:
+            raise ValueError(
+                "The search puts two views of each batch through the model at once, "
+                f"which a stateful layer does not bear. Received: stateful {path!r}. "
+                "Use stateful=False, or prune without this objective."
+            )
+
+
+def _only(structure):
+    """The single element of a structure, or of a list or dict of one; else None."""
+    elements = [part for part in tree.flatten(structure) if part is not None]
+    return elements[0] if len(elements) == 1 else None
+
+
 def _stack(first, second):
     return ops.concatenate([ops.cast(first, second.dtype), second], axis=0)
 
 
-def _is_nested(y):
-    return len(tree.flatten(y)) > 1
-
-
 def _row_weights(sample_weight, y):
     """Per-row weights for L_NCE; weights per output or per step do not apply."""
-    if sample_weight is None or _is_nested(sample_weight) or _is_nested(y):
+    weights = _only(sample_weight)
+    if weights is None or len(tree.flatten(y)) > 1:
         return None
-    per_row = len(sample_weight.shape) == 1 or sample_weight.shape[1:] == (1,)
-    return sample_weight if per_row else None
+    per_row = len(weights.shape) == 1 or weights.shape[1:] == (1,)
+    return weights if per_row else None

@@ -65,7 +65,7 @@ class WhenConverged(Learning, Schedule):
 
     def observe(self, step, logs):
         """Counts the epochs since the monitored value last fell."""
-        if not check_monitor(self, logs):
+        if not check_monitor(self, logs) or not np.isfinite(logs[self.monitor]):
             return
         value = float(logs[self.monitor])
         if value < self.best - self.min_delta * abs(self.best or 1.0) or (

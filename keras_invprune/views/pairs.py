@@ -25,11 +25,14 @@ def positive_pair(views, x):
     Returns:
         A pair (x1, x2).
     """
-    first, second = _as_pair(views)
-    return (
-        x if first is None else first(x),
-        x if second is None else second(x),
-    )
+    return tuple(_view(view, x) for view in _as_pair(views))
+
+
+def _view(view, x):
+    """One view; ours take the array itself where it is in a list or dict of one."""
+    if view is None:
+        return x
+    return view(x) if _rank(view) is None else keras.tree.map_structure(view, x)
 
 
 def default_views(inputs):
