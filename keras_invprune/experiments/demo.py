@@ -1,11 +1,8 @@
 """The demo: a dense network and its pruned twin on scikit-learn's digits."""
 
-import time
-
 import keras
-import numpy as np
 
-from keras_invprune import litert, views
+from keras_invprune import views
 from keras_invprune.board import PruningBoard
 from keras_invprune.consistency import consistency
 from keras_invprune.experiments.data import digits
@@ -15,6 +12,7 @@ from keras_invprune.experiments.resuming import state_size
 from keras_invprune.export import export
 from keras_invprune.folders import check_free, check_room, replacing, write_report
 from keras_invprune.pruning import prune_for_invariance, strip_pruning
+from keras_invprune.report import milliseconds
 from keras_invprune.schedules import check_sparsity
 
 SCHEMA = "keras_invprune/demo/1"
@@ -107,22 +105,11 @@ def _measure(model, folder, files, data, seed) -> dict:
     shares = consistency(model, data.x_test, kinds, data.y_test)
     accuracy = shares.pop("accuracy")
     tflite = files["files"]["model.tflite"]
+    times = milliseconds(folder / "model.tflite", model, data.x_test)
     return {
         "test_accuracy": accuracy,
         "consistency": shares,
         "tflite_bytes": tflite["bytes"],
         "tflite_gzip_bytes": tflite["gzip_bytes"],
-        "tflite_ms": _milliseconds(folder / "model.tflite", data.x_test),
+        "tflite_ms": times["median"],
     }
-
-
-def _milliseconds(file, x, runs=300) -> float:
-    """Median time of one image through LiteRT, after a warm-up."""
-    run = litert.runtime(file.read_bytes(), delegate=True)
-    times = []
-    for index in range(runs + 20):
-        batch = {"input": x[index % len(x)][None]}
-        begin = time.perf_counter()
-        run(batch)
-        times.append(time.perf_counter() - begin)
-    return float(np.median(times[20:]) * 1e3)
