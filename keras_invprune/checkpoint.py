@@ -51,7 +51,7 @@ def load_extra_state(model, state):
         if f"{SEED}{index}" in state:
             variable.assign(state[f"{SEED}{index}"])
     model.initial_rate = float(state[RATE]) if RATE in state else None
-    model.rated = id(model.optimizer)
+    model.rated = id(getattr(model, "optimizer", None))
     model.finished_step = int(state[FINISHED]) if FINISHED in state else None
     model.rewind_to = None
     if f"{REWIND}0" in state:

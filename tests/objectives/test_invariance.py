@@ -3,7 +3,6 @@
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 import keras_invprune as kip
 
@@ -125,20 +124,6 @@ def test_stateful_layers_are_refused():
     )
     with pytest.raises(ValueError, match="stateful 'memory'.*stateful=False"):
         kip.prune_for_invariance(model, 0.5, views=lambda x: x)
-
-
-@pytest.mark.slow
-def test_a_replica_without_rows_leaves_the_logs_finite():
-    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-    with strategy.scope():
-        pruned = kip.prune_for_invariance(network(), 0.5)
-        pruned.compile("sgd", SPARSE, jit_compile=False)
-        # The last batch has one row for two replicas.
-        rows = tf.data.Dataset.from_tensor_slices((X[:33], Y[:33])).batch(16)
-        history = pruned.fit(rows, epochs=2, verbose=0, shuffle=False).history
-    for name in ("loss", "invariance_loss"):
-        assert np.isfinite(history[name][0])
-    assert np.isfinite(pruned.get_weights()[0]).all()
 
 
 @keras.saving.register_keras_serializable("test_invariance")
