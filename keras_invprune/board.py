@@ -75,9 +75,8 @@ class PruningBoard(keras.callbacks.Callback):
         masks = self._masks()
         changed = {key: int((m != self._before[key]).sum()) for key, m in masks.items()}
         size = sum(mask.size for mask in masks.values())
-        kept = sum(int(np.count_nonzero(mask)) for mask in masks.values())
         with self._writer.as_default(step=epoch):
-            tf.summary.scalar("sparsity", 1 - kept / size)
+            tf.summary.scalar("sparsity", self.model.sparsity)
             tf.summary.scalar("target_sparsity", self.model.plan.sparsity)
             tf.summary.scalar("mask_change", sum(changed.values()) / size)
             for key, mask in masks.items():
@@ -115,7 +114,8 @@ class PruningBoard(keras.callbacks.Callback):
         score = self.model.plan.score
         if not isinstance(score, Missing):
             for key, values in score(weights, self.model).items():
-                tf.summary.histogram(f"scores/{key}", values[masks[key]])
+                scores = np.asarray(values)  # of one's own they may be tensors
+                tf.summary.histogram(f"scores/{key}", scores[masks[key]])
 
     def _pictures(self, masks, step):
         shape = image_shape(self.model.inner)

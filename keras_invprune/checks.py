@@ -1,6 +1,5 @@
 """What `fit` checks before any training."""
 
-import itertools
 import warnings
 
 import keras
@@ -48,8 +47,8 @@ def check_complete(model):
     """Raises RuntimeError when a callable of an unfinished plan was not found."""
     if not model.finished:
         parts = list(vars(model.plan).values())
-        inside = [getattr(part, "__dict__", {}).values() for part in parts]
-        for part in itertools.chain(parts, *inside):
+        inside = [list(getattr(part, "__dict__", {}).values()) for part in parts]
+        for part in tree.flatten([parts, inside]):  # a pair of views is a list
             if isinstance(part, Missing):
                 part()
 
@@ -66,7 +65,7 @@ def check_own_steps(inner):
             f"{type(inner).__name__} has its own {' and '.join(own)}, which would not "
             "be used: the pruned model around it trains with the compiled loss. Give "
             "that loss to `compile`, add it in a layer by `add_loss`, or write a loop "
-            "yourself (docs/guide.md, examples/custom_loop.py)."
+            "of your own, as in examples/custom_loop.py."
         )
 
 
@@ -88,27 +87,40 @@ def check_labels(model, y):
         )
     shape, wanted = y.shape[1:], tuple(outputs[0].shape[1:])
     loss = model.loss if isinstance(model.loss, str) else type(model.loss).__name__
-    loss, classes = loss.replace("_", "").lower(), wanted[-1] if wanted else None
-    if loss == "categoricalcrossentropy" and shape != wanted:
+    loss = loss.replace("_", "").lower()
+    if not wanted or (len(wanted) > 1 and getattr(model.loss, "axis", None) != -1):
+        return  # the classes may be on another axis, which not every loss tells
+    if loss == "categoricalcrossentropy" and not _fits(shape, wanted):
         raise ValueError(
             f"One-hot labels of shape {wanted} are needed for each row. Received: `y` "
             f"of shape {y.shape}. For class numbers use the sparse_categorical_"
             "crossentropy, or keras.utils.to_categorical(y)."
         )
     if loss == "sparsecategoricalcrossentropy":
-        if shape not in (wanted[:-1], (*wanted[:-1], 1)):
-            raise ValueError(
-                f"Class numbers of shape {wanted[:-1]} are needed for each row. "
-                f"Received: `y` of shape {y.shape}. For one-hot rows use "
-                "categorical_crossentropy, or y.argmax(axis=-1)."
-            )
-        ignored = getattr(model.loss, "ignore_class", None)
-        wrong = np.setdiff1d(y, [*range(classes or 0), ignored or 0])
-        if classes and len(wrong):
-            raise ValueError(
-                f"The model has {classes} outputs: labels must be 0 to {classes - 1}. "
-                f"Received: {wrong[:9].tolist()}."
-            )
+        _check_class_numbers(y, wanted, getattr(model.loss, "ignore_class", None))
+
+
+def _check_class_numbers(y, outputs, ignored):
+    shape, (*wanted, classes) = y.shape[1:], outputs
+    if not (_fits(shape, wanted) or _fits(shape, [*wanted, 1])):
+        raise ValueError(
+            f"Class numbers of shape {tuple(wanted)} are needed for each row. "
+            f"Received: `y` of shape {y.shape}. For one-hot rows use "
+            "categorical_crossentropy, or y.argmax(axis=-1)."
+        )
+    inside = (y >= 0) & (y < (np.inf if classes is None else classes))
+    wrong = np.unique(y[~inside & (y != ignored)])
+    if len(wrong):
+        raise ValueError(
+            f"The model has {classes} outputs: labels must be 0 to {classes - 1}. "
+            f"Received: {wrong[:9].tolist()}."
+        )
+
+
+def _fits(shape, wanted) -> bool:
+    """Whether a shape is the one wanted, where None stands for any length."""
+    pairs = zip(shape, wanted, strict=False)
+    return len(shape) == len(wanted) and all(w in (None, s) for s, w in pairs)
 
 
 def check_monitors(model, arguments):

@@ -136,6 +136,4 @@ def input_structure(model):
 
 def input_tensors(model) -> list:
     """Symbolic inputs of a built model, flat; none where Keras does not know them."""
-    if is_graph(model):
-        return list(model.inputs)
-    return keras.tree.flatten(symbolic_inputs(model))
+    return keras.tree.flatten(input_structure(model))

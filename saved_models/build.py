@@ -1,6 +1,6 @@
 """Makes the model of this folder again, with its card.
 
-    python saved_models/build.py [--epochs 200] [--out saved_models]
+    python saved_models/build.py [--epochs 80] [--out saved_models]
 
 Needs `pip install '.[demo]'` for scikit-learn's handwritten digits.
 """

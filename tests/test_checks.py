@@ -11,7 +11,7 @@ Y = np.arange(30) % 3
 SPARSE = "sparse_categorical_crossentropy"
 
 
-def model_with(loss, layer=keras.Model, rewind=None):
+def model_with(loss, rewind=None):
     plain = keras.Sequential(
         [keras.Input((4,)), keras.layers.Dense(8), keras.layers.Dense(3, "softmax")]
     )
@@ -56,6 +56,22 @@ def test_labels_that_fit(loss, y):
     y = np.asarray(y) if isinstance(y, list) else y
     model.fit(X, y, epochs=2, verbose=0)
     assert model.finished
+
+
+def test_labels_of_sequences_of_any_length():
+    plain = keras.Sequential(
+        [keras.Input((None, 4)), keras.layers.Dense(8), keras.layers.Dense(3)]
+    )
+    x, y = np.zeros((6, 5, 4), "float32"), np.zeros((6, 5), int)
+    logits = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    one_hot = keras.losses.CategoricalCrossentropy(from_logits=True)
+    for loss, labels in ((logits, y), (one_hot, np.eye(3)[y])):
+        model = kip.prune(plain, 0.5)
+        model.compile("sgd", loss, jit_compile=False)
+        model.fit(x, labels, epochs=2, verbose=0)
+        assert model.finished
+    with pytest.raises(ValueError, match=r"One-hot labels of shape \(None, 3\)"):
+        model.fit(x, np.zeros((6, 5, 2)), verbose=0)
 
 
 def own(name):

@@ -10,7 +10,7 @@ from keras_invprune.experiments.models import mlp
 from keras_invprune.experiments.optimizers import optimizer_for
 from keras_invprune.experiments.resuming import state_size
 from keras_invprune.export import export
-from keras_invprune.folders import check_free, check_room, replacing, write_report
+from keras_invprune.folders import check_room, replacing, write_report
 from keras_invprune.pruning import prune_for_invariance, strip_pruning
 from keras_invprune.report import milliseconds
 from keras_invprune.schedules import check_sparsity
@@ -55,12 +55,11 @@ def run_demo(out, *, sparsity=0.9, seed=0, epochs=EPOCHS, show=lambda *_: None) 
     keras.utils.set_random_seed(seed)
     dense = mlp(data.x_train.shape[1:], data.classes, UNITS, name="digits")
     pruned = prune_for_invariance(dense, sparsity)
-    check_free(out)
     check_room(out, 4 * state_size(pruned))
     with replacing(out) as new:
         boards = [
             keras.callbacks.TensorBoard(new / "tensorboard", write_graph=False),
-            PruningBoard(new / "tensorboard"),
+            PruningBoard(new / "tensorboard", (data.x_test, data.y_test)),
         ]
         _train(dense, data, epochs, epochs, [_Progress(show, "dense network")])
         progress = _Progress(show, "search, prune, fine-tune")

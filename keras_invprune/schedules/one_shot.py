@@ -17,8 +17,7 @@ class OneShot(Schedule):
     Example:
         >>> schedule = OneShot(0.9, at=0.5)
         >>> schedule.start(step=0, steps=100)
-        >>> # before step 51, which is after half of them
-        >>> [step for step in range(1, 101) if schedule(step)[0]]
+        >>> [step for step in range(1, 101) if schedule(step)[0]]  # before step 51
         [51]
     """
 
