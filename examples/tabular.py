@@ -22,7 +22,7 @@ data = load(arguments.dataset)
 loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 reports = {}
 for name in ("dense", "pruned"):
-    model = get_model("mlp-tab", data)
+    model = get_model("mlp-rows", data)
     if name == "pruned":
         model = kip.prune_for_invariance(model, 0.9)  # rows: SCARF is the default
     adam = keras.optimizers.AdamW(1e-3, weight_decay=0.01)

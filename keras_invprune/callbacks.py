@@ -64,7 +64,8 @@ class PruningCallback(keras.callbacks.Callback):
 
     def on_train_end(self, logs=None):
         """Warns when the target sparsity was not reached."""
-        if not self.model.finished:
+        by_hand = getattr(self.model.plan.schedule, "by_hand", False)
+        if not (self.model.finished or by_hand):
             warnings.warn(
                 f"Training ended at sparsity {self.model.sparsity:.4g}, before the "
                 f"target {self.model.plan.sparsity:.4g} was reached. Train longer, or "
@@ -90,7 +91,7 @@ class PruningCallback(keras.callbacks.Callback):
             schedule.start(origin, total)
         if learned is not None:
             schedule.restore(learned)
-        if total is not None:
+        if total is not None and not getattr(schedule, "by_hand", False):
             # With several steps per execution the host comes by more rarely.
             skipped = (steps - 1) % self.model.steps_per_execution
             self._warn_if_never(schedule, self._first + 1, origin + total - skipped)

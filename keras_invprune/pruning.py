@@ -55,7 +55,8 @@ def prune(
         pattern: None (unstructured), `Block(...)`, `NByM(...)`, or a callable
             (`keras_invprune.patterns`).
         schedule: "one_shot" (half of the training searches), "gradual",
-            "when_converged", or any TF-MOT or own `PruningSchedule`.
+            "when_converged", "manual" (you call `prune_to`), or any TF-MOT or own
+            `PruningSchedule`.
         rewind: What survivors return to at the target sparsity, with a fresh
             optimiser: None (they stay), "initial", "first_epoch", or "unscaled"
             (the values before `initial_scale`).

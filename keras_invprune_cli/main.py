@@ -91,6 +91,52 @@ def run(
 
 
 @app.command()
+def bench(
+    name: Annotated[
+        str | None, typer.Argument(help="Name of a recipe, or a .yaml file.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the results.", show_default="results/NAME"),
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Runs at once.")] = 1,
+    tables: Annotated[
+        bool, typer.Option("--tables", help="Train nothing; tables of what is there.")
+    ] = False,
+):
+    """Carry out a recipe: many runs, one table. Run again, it goes on.
+
+    Without a name it lists the recipes.
+    """
+    try:
+        from keras_invprune.experiments.bench.benchmark import Benchmark
+    except ImportError as error:
+        raise ImportError(
+            f"{error.name} is missing: pip install '.[bench]' brings what benchmarks "
+            "need."
+        ) from error
+    from keras_invprune_cli.benches import bench_progress, print_bench, print_recipes
+
+    if name is None:
+        print_recipes()
+        return
+    benchmark = Benchmark(name, out or Path("results") / Path(name).stem)
+    failures = {}
+    if tables:
+        benchmark.write()
+    else:
+        try:
+            with bench_progress(benchmark.missing()) as show:
+                failures = benchmark.run(jobs, show)
+        except KeyboardInterrupt:
+            print("Interrupted; the same command goes on.", file=sys.stderr)
+            raise typer.Exit(130) from None
+    print_bench(benchmark, failures)
+    if failures:
+        raise typer.Exit(1)
+
+
+@app.command()
 def report(
     path: Annotated[Path, typer.Argument(help="Folder of a run, or a .keras file.")],
 ):

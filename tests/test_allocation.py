@@ -1,3 +1,6 @@
+import json
+
+import keras
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -5,10 +8,17 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
 from keras_invprune import allocation
-from keras_invprune.allocation import collapsed, global_topk, uniform
+from keras_invprune.allocation import (
+    PerLayer,
+    Shuffled,
+    collapsed,
+    global_topk,
+    uniform,
+)
 from keras_invprune.selection import keep_count
 
 SPARSITIES = [0.0, 0.1, 0.5, 0.8, 0.95, 0.999]
+SHUFFLED = [Shuffled("global", seed=3), Shuffled("uniform", seed=3)]
 
 
 def scores_strategy():
@@ -65,7 +75,7 @@ def test_no_pruned_score_is_above_a_kept_one(scores, sparsity):
         assert worst_gap({key: mask}) >= 0
 
 
-@pytest.mark.parametrize("allocate", [global_topk, uniform])
+@pytest.mark.parametrize("allocate", [global_topk, uniform, *SHUFFLED])
 @settings(max_examples=30)
 @given(scores=scores_strategy())
 def test_masks_nest_as_sparsity_grows(allocate, scores):
@@ -95,7 +105,7 @@ def test_global_compares_tensors_and_uniform_does_not():
         np.testing.assert_array_equal(uniform(louder, 0.8)[key], mask)
 
 
-@pytest.mark.parametrize("allocate", [global_topk, uniform])
+@pytest.mark.parametrize("allocate", [global_topk, uniform, *SHUFFLED])
 def test_one_scale_for_all_changes_nothing(allocate):
     scores = random_scores()
     scaled = {key: values / 4096 for key, values in scores.items()}
@@ -122,10 +132,106 @@ def test_collapsed_names_the_tensors_that_keep_nothing():
     assert collapsed(uniform(scores, 0.999)) == []
 
 
-@pytest.mark.parametrize("allocate", [global_topk, uniform])
+@pytest.mark.parametrize("allocate", [global_topk, uniform, *SHUFFLED])
 def test_sparsity_is_validated(allocate):
     with pytest.raises(ValueError, match="Did you mean 0.9?"):
         allocate(random_scores(), 90)
+
+
+# A sparsity of its own for each tensor
+
+
+def worst_gap(scores, mask):
+    return scores[mask].min(initial=np.inf) - scores[~mask].max(initial=-np.inf)
+
+
+@settings(max_examples=50)
+@given(scores_strategy(), st.sampled_from(SPARSITIES))
+def test_per_layer_keeps_as_many_of_each_tensor_as_the_masks_it_was_told(
+    scores, sparsity
+):
+    others = {key: values[::-1] for key, values in scores.items()}
+    theirs = global_topk(others, sparsity)  # some may keep nothing
+    allocate = PerLayer({key: 1 - mask.mean() for key, mask in theirs.items()})
+    for key, mask in allocate(scores, 0.123).items():
+        assert mask.shape == scores[key].shape
+        assert mask.sum() == theirs[key].sum()
+        assert worst_gap(scores[key], mask) >= 0
+
+
+def test_per_layer_names_the_tensors_it_was_not_told_of():
+    with pytest.raises(ValueError, match=r"Missing: \['b'\].*Received: \['a', 'c'\]"):
+        PerLayer({"a": 0.5, "c": 0.5})({"a": np.arange(2), "b": np.arange(2)}, 0.5)
+
+
+@pytest.mark.parametrize("sparsity", [-0.1, 1.1, float("nan")])
+def test_per_layer_takes_shares_only(sparsity):
+    with pytest.raises(ValueError, match=r"must be in \[0, 1\)"):
+        PerLayer({"a": sparsity})({"a": np.arange(4)}, 0.5)
+
+
+# Shuffled
+
+
+@settings(max_examples=50)
+@given(scores_strategy(), st.sampled_from(SPARSITIES), st.integers(0, 9))
+def test_shuffled_keeps_as_many_of_each_tensor(scores, sparsity, seed):
+    for name in ("global", "uniform"):
+        masks = allocation.get(name)(scores, sparsity)
+        shuffled = Shuffled(name, seed)(scores, sparsity)
+        assert list(shuffled) == list(masks)
+        for key, mask in masks.items():
+            assert shuffled[key].shape == mask.shape
+            assert shuffled[key].sum() == mask.sum()
+
+
+def test_shuffled_keeps_every_place_equally_often():
+    scores = {"a": np.arange(6.0), "b": np.arange(6.0)}
+    masks = [Shuffled("uniform", seed)(scores, 0.5) for seed in range(1000)]
+    for key in scores:
+        kept = np.mean([mask[key] for mask in masks], axis=0)
+        np.testing.assert_allclose(kept, 0.5, atol=0.08)  # five standard deviations
+    same = np.mean([np.array_equal(mask["a"], mask["b"]) for mask in masks])
+    assert same == pytest.approx(1 / 20, abs=0.035)  # 6 over 3 ways, by chance
+
+
+def test_the_seed_makes_the_order():
+    scores = random_scores()
+    first, again, other = (Shuffled(seed=seed)(scores, 0.5) for seed in (0, 0, 1))
+    for key in scores:
+        np.testing.assert_array_equal(first[key], again[key])
+    assert any(np.any(first[key] != other[key]) for key in scores)
+
+
+def test_what_is_shuffled_may_be_tensors():
+    def first(scores, sparsity):
+        return {key: keras.ops.arange(len(v)) < 2 for key, v in scores.items()}
+
+    assert Shuffled(first)({"a": np.arange(6)}, 0.5)["a"].sum() == 2
+
+
+@pytest.mark.parametrize(
+    "allocate",
+    [
+        PerLayer(
+            {"conv/kernel": 0.25, "dense/kernel": np.float64(0.9), "out/kernel": 1}
+        ),
+        Shuffled("uniform", seed=3),
+        Shuffled(
+            PerLayer({"conv/kernel": 0.5, "dense/kernel": 0.0, "out/kernel": 0.1}), 5
+        ),
+    ],
+    ids=["per_layer", "shuffled", "shuffled_per_layer"],
+)
+def test_allocations_come_back_from_their_config(allocate):
+    saved = json.dumps(keras.saving.serialize_keras_object(allocate))
+    again = keras.saving.deserialize_keras_object(json.loads(saved))
+    assert type(again) is type(allocate)
+    scores = random_scores()
+    expected = allocate(scores, 0.8)
+    assert not all(mask.all() for mask in expected.values())
+    for key, mask in again(scores, 0.8).items():
+        np.testing.assert_array_equal(mask, expected[key])
 
 
 def test_get_takes_names_and_callables():

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import keras_invprune as kip
 from keras_invprune import schedules
 from keras_invprune.callbacks import due_steps
-from keras_invprune.schedules import Gradual, HoldBack, OneShot, WhenConverged
+from keras_invprune.schedules import Gradual, HoldBack, Manual, OneShot, WhenConverged
 from keras_invprune.tfmot import sparsity as tfmot
 
 X = np.random.default_rng(0).normal(size=(8, 4)).astype("float32")
@@ -96,7 +96,7 @@ def test_begin_and_end_in_different_units_are_compared_once_training_begins():
         schedule.start(0, 80)
 
 
-@pytest.mark.parametrize("name", ["one_shot", "gradual", "when_converged"])
+@pytest.mark.parametrize("name", ["one_shot", "gradual", "when_converged", "manual"])
 def test_each_answers_all_steps_at_once_as_one_by_one(name):
     schedule = schedules.get(name, 0.8)
     schedule.start(0, 50)
@@ -289,11 +289,68 @@ def test_what_was_due_before_the_length_was_known_is_made_up_for():
     assert seen == [0] * 4 + [0.75] * 8
 
 
+# By hand
+
+
+def by_hand(sparsity, seed):
+    keras.utils.set_random_seed(seed)
+    dense = keras.layers.Dense
+    network = keras.Sequential([keras.Input((4,)), dense(8, name="hidden"), dense(2)])
+    model = kip.prune(
+        network,
+        sparsity,
+        objective="invariance",
+        schedule="manual",
+        rewind="first_epoch",
+    )
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile("adam", loss, jit_compile=False)
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+
+def kernel(model):
+    return model.get_layer("hidden").kernel.numpy().copy()
+
+
+@pytest.mark.filterwarnings("ignore:Your input ran out of data")
+def test_by_hand_fit_neither_prunes_nor_warns():
+    assert sparsities(Manual(0.75), 2) == [0] * 8
+    assert sparsities(Manual(0.75), 1, data=batches()) == [0] * 4
+
+
+def test_one_search_by_hand_serves_several_sparsities(tmp_path):
+    search, first = by_hand(0.5, seed=0), []
+    keep = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: first.append(kernel(search.inner))
+    )
+    options = {"batch_size": 2, "verbose": 0}
+    search.fit(X, Y, epochs=3, callbacks=[keep], **options)
+    assert search.searching and not search.finished
+    searched = kernel(search.inner)
+    search.save_weights(tmp_path / "search.weights.h5")
+    for sparsity, kept in ((0.25, 24), (0.75, 8)):
+        model = by_hand(sparsity, seed=1)
+        model.load_weights(tmp_path / "search.weights.h5")
+        np.testing.assert_array_equal(kernel(model.inner), searched)
+        model.prune_to(sparsity)
+        assert model.finished and not model.searching and model.sparsity == sparsity
+        largest = np.abs(searched) >= np.sort(np.abs(searched), axis=None)[-kept]
+        # Back to what they were after the first epoch of the search.
+        np.testing.assert_array_equal(kernel(model.inner), first[0] * largest)
+        history = model.fit(X, Y, epochs=2, **options).history
+        assert history["sparsity"] == [sparsity] * 2
+        assert "invariance_loss" not in history
+        tuned = kernel(model.inner)
+        np.testing.assert_array_equal(tuned != 0, largest)
+        assert np.all(tuned[largest] != first[0][largest])
+
+
 # Arguments
 
 
 @pytest.mark.parametrize("sparsity", [1.0, -0.1, float("nan"), 80])
-@pytest.mark.parametrize("make", [OneShot, Gradual, WhenConverged])
+@pytest.mark.parametrize("make", [OneShot, Gradual, WhenConverged, Manual])
 def test_sparsity_is_a_share(make, sparsity):
     with pytest.raises(ValueError, match=r"must be in \[0, 1\)"):
         make(sparsity)
@@ -368,6 +425,7 @@ def test_final_sparsity_leaves_a_method_of_that_name_alone():
     "schedule",
     [
         OneShot(0.5, at=0.3),
+        Manual(0.5),
         Gradual(0.5, 0.2, 30, updates=4),
         WhenConverged(0.5, "loss", 3, 0.1, 0.6),
         HoldBack(Gradual(0.5, 0.2, 0.3, 4), "loss", 0.2, "min"),

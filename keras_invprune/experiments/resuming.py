@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import time
 from pathlib import Path
 
 import keras
@@ -13,7 +14,7 @@ from keras_invprune.folders import check_room
 CONFIG, PROGRESS = "config.json", "progress.json"
 
 
-def batches(x, y, batch_size, seed, first_epoch, epochs):
+def batches(x, y, batch_size, seed, first_epoch, epochs, *, steps=None, augment=None):
     """Batches of shuffled rows, the same in an epoch whenever it is made.
 
     Args:
@@ -23,6 +24,9 @@ def batches(x, y, batch_size, seed, first_epoch, epochs):
         seed: Of the orders.
         first_epoch: The first epoch wanted, from 0.
         epochs: The number of epochs.
+        steps: Batches of an epoch, which is cut off after them; None for all rows.
+        augment: None, or ``(rows, key) -> rows`` for each batch of inputs, where the
+            key, two integers, is another one for each batch.
 
     Returns:
         A `tf.data.Dataset` of (x, y) over all those epochs, one after the other.
@@ -33,10 +37,18 @@ def batches(x, y, batch_size, seed, first_epoch, epochs):
         rows = tf.range(len(x), dtype=tf.int64)
         key = tf.stack([tf.constant(seed, tf.int64), epoch])
         order = tf.random.experimental.stateless_shuffle(rows, key)
-        return tf.data.Dataset.from_tensor_slices(order).batch(batch_size)
+        order = tf.data.Dataset.from_tensor_slices(order).batch(batch_size)
+        order = order if steps is None else order.take(steps)
+        return order.enumerate(epoch * 2**32)
+
+    def one_batch(number, index):
+        inputs = tf.gather(x, index)
+        if augment is not None:
+            inputs = augment(inputs, tf.stack([tf.constant(seed, tf.int64), number]))
+        return inputs, tf.gather(y, index)
 
     rows = tf.data.Dataset.range(first_epoch, epochs).flat_map(one_epoch)
-    rows = rows.map(lambda index: (tf.gather(x, index), tf.gather(y, index)))
+    rows = rows.map(one_batch, num_parallel_calls=tf.data.AUTOTUNE)
     return rows.prefetch(tf.data.AUTOTUNE)
 
 
@@ -45,17 +57,18 @@ class Progress(keras.callbacks.Callback):
 
     Args:
         folder: Where to.
-        every: Least number of epochs between two saves.
+        pause: Seconds between two saves, at least; the last epoch is always saved.
 
     Attributes:
         history: The logs of each epoch so far.
     """
 
-    def __init__(self, folder, every=1):
+    def __init__(self, folder, pause=0.0):
         super().__init__()
         self.folder = Path(folder)
-        self.every = every
+        self.pause = pause
         self.history = []
+        self._saved = time.monotonic()
 
     def restore(self, model) -> int:
         """Loads the last state, if there is one; returns the epochs it has seen."""
@@ -68,19 +81,24 @@ class Progress(keras.callbacks.Callback):
         return len(self.history)
 
     def on_epoch_end(self, epoch, logs=None):
-        """Writes the state beside the last one, then lets it take its place."""
+        """Writes the state, unless the last one is too young."""
         logs = {name: float(value) for name, value in (logs or {}).items()}
         self.history.append(logs)
-        if (epoch + 1) % self.every:
-            return
+        last = epoch + 1 == self.params.get("epochs")
+        if last or time.monotonic() - self._saved >= self.pause:
+            self.save(epoch + 1)
+            self._saved = time.monotonic()
+
+    def save(self, epochs):
+        """Writes the state beside the last one, then lets it take its place."""
         check_room(self.folder, state_size(self.model))  # HDF5 fails noisily
         before = [*self.folder.glob("*.weights.h5")]
         new = self.folder / "new.weights.h5"
         self.model.save_weights(new)
-        os.replace(new, self._weights(epoch + 1))
+        os.replace(new, self._weights(epochs))
         write_json(self.folder / PROGRESS, self.history)
         for file in before:
-            if file != self._weights(epoch + 1):
+            if file != self._weights(epochs):
                 file.unlink(missing_ok=True)  # one cut short has been replaced
 
     def _weights(self, epochs):

@@ -1,18 +1,16 @@
 """One run: a data set, a network, a method, a seed; resumable; reported."""
 
 import json
-import os
-import platform
 import shutil
 import time
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 
 import keras
 
 from keras_invprune.board import PruningBoard
 from keras_invprune.experiments import data as datasets
+from keras_invprune.experiments.environment import environment
 from keras_invprune.experiments.models import get_model
 from keras_invprune.experiments.optimizers import optimizer_for
 from keras_invprune.experiments.resuming import (
@@ -39,7 +37,6 @@ from keras_invprune.report import report
 from keras_invprune.schedules import OneShot, check_sparsity
 
 SCHEMA = "keras_invprune/run/1"
-LIBRARIES = ("keras", "tensorflow", "tensorflow-model-optimization", "numpy")
 
 
 def _dense(model, config):
@@ -212,13 +209,3 @@ def train(model, run, data, part, show) -> Progress:
 def _execution(steps) -> int:
     """Steps between two visits of the host: the more the faster, but an epoch whole."""
     return max(count for count in range(1, 101) if steps % count == 0)
-
-
-def environment() -> dict:
-    """Versions and machine."""
-    return {
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-        "cores": os.cpu_count(),
-        **{name: version(name) for name in LIBRARIES},
-    }

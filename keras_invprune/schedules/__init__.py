@@ -7,6 +7,7 @@ let a schedule follow the training; TF-MOT's own schedules need none:
 - ``start(step, steps)``: a training begins after `step` and lasts `steps` (None if
   unknown; it is called again when the first epoch has shown the number).
 - ``observe(step, logs)``: an epoch has ended after `step`, with these logs.
+- ``by_hand = True``: `model.prune_to` will be called by you, do not warn.
 - ``state() -> {name: number}`` and ``restore(state)``: what it has learned, saved with
   the model, so that an interrupted training goes on with it.
 """
@@ -15,11 +16,17 @@ from keras_invprune.identifiers import resolve
 from keras_invprune.schedules.base import check_sparsity
 from keras_invprune.schedules.gradual import Gradual
 from keras_invprune.schedules.hold_back import HoldBack
+from keras_invprune.schedules.manual import Manual
 from keras_invprune.schedules.one_shot import OneShot
 from keras_invprune.schedules.saving import load_schedule, save_schedule
 from keras_invprune.schedules.when_converged import WhenConverged
 
-SCHEDULES = {"one_shot": OneShot, "gradual": Gradual, "when_converged": WhenConverged}
+SCHEDULES = {
+    "one_shot": OneShot,
+    "gradual": Gradual,
+    "when_converged": WhenConverged,
+    "manual": Manual,
+}
 
 
 def get(identifier, sparsity):
@@ -55,6 +62,7 @@ def final_sparsity(schedule) -> float | None:
 __all__ = [
     "Gradual",
     "HoldBack",
+    "Manual",
     "OneShot",
     "WhenConverged",
     "check_sparsity",

@@ -9,7 +9,7 @@ import pytest
 
 from keras_invprune.experiments.data import load, tfds_images
 from keras_invprune.experiments.data.from_openml import cached_names
-from keras_invprune.experiments.models import MODELS, get_model
+from keras_invprune.experiments.models import get_model
 
 
 @pytest.mark.parametrize(
@@ -27,6 +27,36 @@ def test_those_inside_scikit_learn(name, shape, classes):
     assert set(data.y_test) == set(range(classes))
     model = get_model(None, data)
     assert model(data.x_test[:2]).shape == (2, classes)
+
+
+def test_images_for_validation_are_taken_from_training_by_class():
+    whole, data = load("sklearn:digits", 1), load("sklearn:digits", 1, validation=0.25)
+    assert whole.x_valid is None
+    np.testing.assert_array_equal(data.x_test, whole.x_test)
+
+    def rows(*parts):
+        return sorted(
+            (y, x.tobytes()) for xs, ys in parts for x, y in zip(xs, ys, strict=True)
+        )
+
+    train, valid = (data.x_train, data.y_train), (data.x_valid, data.y_valid)
+    assert rows(train, valid) == rows((whole.x_train, whole.y_train))
+    shares = np.bincount(data.y_valid) / np.bincount(whole.y_train)
+    np.testing.assert_allclose(shares, 0.25, atol=0.005)
+
+
+def test_choices_reach_the_tables():
+    data = load("sklearn:iris", validation=0.25)
+    assert [len(data.x_train), len(data.x_valid), len(data.x_test)] == [90, 30, 30]
+    with pytest.raises(ValueError, match="'codes'"):
+        load("sklearn:iris", encoding="code")
+
+
+@pytest.mark.parametrize("name", ["sklearn:digits", "sklearn:iris"])
+@pytest.mark.parametrize("share", [1.0, -0.5])
+def test_validation_is_a_share(name, share):
+    with pytest.raises(ValueError, match=r"`validation` must be a share in \[0, 1\)"):
+        load(name, validation=share)
 
 
 def test_mnist(mnist):
@@ -108,12 +138,6 @@ def test_a_missing_library_names_the_extra(name, module, monkeypatch):
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(ImportError, match=r"pip install '\.\[data\]'"):
         load(name)
-
-
-@pytest.mark.parametrize("name", MODELS)
-def test_each_network_by_name(name):
-    data = load("sklearn:digits")
-    assert get_model(name, data)(data.x_test[:2]).shape == (2, 10)
 
 
 def test_networks_that_are_not_there_or_do_not_fit():

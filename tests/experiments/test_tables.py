@@ -6,6 +6,7 @@ import pytest
 from sklearn.model_selection import train_test_split
 
 from keras_invprune.experiments.data import prepare
+from keras_invprune.experiments.data.base import hold_out
 
 GENERATOR = np.random.default_rng(0)
 
@@ -190,3 +191,128 @@ def test_an_infinite_number_names_its_column(value):
     frame.loc[7, "number"] = value
     with pytest.raises(ValueError, match="column 'number' has infinite values"):
         prepare(frame, labels())
+
+
+# Validation
+
+
+def numbered(rows=60):
+    """`table` behind the number of each row, which `rows_of` finds again."""
+    return pd.concat(
+        [pd.Series(np.arange(rows) * 1.0, name="row"), table(rows)], axis=1
+    )
+
+
+def rows_of(data):
+    """Row numbers of the training, test and validation part: the order stays."""
+    parts = [data.x_train, data.x_test, data.x_valid]
+    parts = [part[:, 0] for part in parts if part is not None]
+    order = np.argsort(np.argsort(np.concatenate(parts)))
+    return np.split(order, np.cumsum([len(part) for part in parts])[:-1])
+
+
+def test_validation_rows_are_taken_from_training_by_class():
+    frame, y = numbered(), pd.Series(["a", "b", "b"] * 20)
+    whole, data = prepare(frame, y, 3), prepare(frame, y, 3, validation=0.25)
+    assert whole.x_valid is None and whole.y_valid is None
+    before, tests = rows_of(whole)
+    train, same_tests, valid = rows_of(data)
+    np.testing.assert_array_equal(same_tests, tests)
+    assert sorted([*train, *valid]) == sorted(before)
+    for part, numbers, size in (
+        (train, data.y_train, 36),
+        (valid, data.y_valid, 12),
+        (tests, data.y_test, 12),
+    ):
+        np.testing.assert_array_equal(np.array(data.names)[numbers], y[part])
+        np.testing.assert_array_equal(np.bincount(numbers), [size / 3, size * 2 / 3])
+
+
+@pytest.mark.parametrize("encoding", ["one_hot", "codes"])
+def test_nothing_is_learned_from_validation_or_test(encoding):
+    frame, y = numbered(), labels()
+    options = {"validation": 0.25, "encoding": encoding}
+    before = prepare(frame, y, **options)
+    np.testing.assert_allclose(before.x_train[:, :3].mean(axis=0), 0, atol=1e-5)
+    np.testing.assert_allclose(before.x_train[:, :3].std(axis=0), 1, atol=1e-5)
+    _, tests, valid = rows_of(before)
+    for part, name in ((tests, "x_test"), (valid, "x_valid")):
+        spoilt = frame.copy()
+        spoilt.loc[part, "number"] = 1e9
+        spoilt.loc[part, "holes"] = np.nan
+        spoilt.loc[part, "words"] = "never seen"
+        spoilt.loc[part, "constant"] = 8
+        after = prepare(spoilt, y, **options)
+        np.testing.assert_array_equal(after.x_train, before.x_train)
+        words = getattr(after, name)[:, 3:6] if encoding == "one_hot" else None
+        words = getattr(after, name)[:, 3] if words is None else words
+        assert np.all(words == 0) and np.all(getattr(after, name)[:, 1] > 1e6)
+
+
+def test_the_only_row_of_a_class_stays_in_training():
+    y = np.array([0] * 8 + [2] + [1] * 8 + [5])
+    for seed in range(5):
+        train, valid = hold_out(y, 0.25, seed)
+        np.testing.assert_array_equal(np.sort(np.append(train, valid)), np.arange(18))
+        assert {8, 17} <= set(train)
+        np.testing.assert_array_equal(np.bincount(y[valid]), [2, 2])
+
+
+def test_a_split_for_validation_has_a_seed():
+    y = np.arange(40) % 2
+    (_, first), (_, again), (_, other) = (hold_out(y, 0.2, s) for s in (0, 0, 1))
+    np.testing.assert_array_equal(first, again)
+    assert np.any(first != other)
+
+
+@pytest.mark.parametrize(
+    ("y", "share"),
+    [(np.arange(40) % 20, 0.1), (np.arange(9), 0.5), (np.arange(8) % 4, 0.9)],
+)
+def test_what_cannot_be_held_out_says_so(y, share):
+    message = f"part of {len(y)} rows cannot be split by class.*Join classes"
+    with pytest.raises(ValueError, match=message):
+        hold_out(y, share, 0)
+
+
+@pytest.mark.parametrize("share", [1, 1.0, -0.1, float("nan")])
+def test_validation_is_a_share(share):
+    with pytest.raises(ValueError, match=r"`validation` must be a share in \[0, 1\)"):
+        prepare(table(), labels(), validation=share)
+
+
+# Codes
+
+
+def test_codes_count_from_one_and_numbers_are_filled_with_zero():
+    frame, y = numbered(), labels()
+    frame["rare"] = np.where(np.arange(60) < 2, ["x", "y"] * 30, "z")
+    data = prepare(frame, y, 1, validation=0.25, encoding="codes")
+    parts = rows_of(data)
+    numbers = frame[["row", "number", "holes"]].fillna(0).to_numpy()
+    mean, std = numbers[parts[0]].mean(axis=0), numbers[parts[0]].std(axis=0)
+    for rows, x in zip(parts, (data.x_train, data.x_test, data.x_valid), strict=True):
+        np.testing.assert_allclose(x[:, :3], (numbers[rows] - mean) / std, atol=1e-5)
+        for column, name in enumerate(["words", "flag", "rare"], start=3):
+            seen = sorted({str(v) for v in frame[name][parts[0]].dropna()})
+            expected = [
+                1 + seen.index(str(v)) if str(v) in seen else 0
+                for v in frame[name][rows]
+            ]
+            np.testing.assert_array_equal(x[:, column], expected)
+        assert x.shape[1] == 6 and x.dtype == np.float32
+    unseen = [np.any(x[:, 5] == 0) for x in (data.x_train, data.x_test, data.x_valid)]
+    assert unseen[0] == 0 and sum(unseen) == 1
+
+
+def test_codes_literal():
+    words = ["b", None, "a", "b", None, "a"] * 5
+    frame = pd.DataFrame({"words": words})
+    data = prepare(frame, pd.Series(["no", "yes"] * 15), encoding="codes")
+    codes = np.append(data.x_train, data.x_test).astype(int)
+    np.testing.assert_array_equal(np.bincount(codes), [10, 10, 10])
+
+
+def test_an_unknown_encoding_names_near_ones():
+    with pytest.raises(ValueError, match="Did you mean 'one_hot'"):
+        prepare(table(), labels(), encoding="one-hot")

@@ -2,7 +2,7 @@
 
 import difflib
 
-from keras_invprune.experiments.data.base import Data
+from keras_invprune.experiments.data.base import Data, with_validation
 from keras_invprune.experiments.data.from_openml import openml_table
 from keras_invprune.experiments.data.from_sklearn import TABLES, digits, sklearn_table
 from keras_invprune.experiments.data.from_tfds import tfds_images
@@ -11,14 +11,16 @@ from keras_invprune.experiments.data.tables import prepare
 SOURCES = ("sklearn", "tfds", "openml")
 
 
-def load(name, seed=0) -> Data:
+def load(name, seed=0, validation=0.0, encoding="one_hot") -> Data:
     """The data set of that name, split.
 
     Args:
         name: ``"sklearn:digits"`` (or iris, wine, breast_cancer), ``"tfds:mnist"``
-            or another image set of TensorFlow Datasets, ``"openml:31"`` or
-            ``"openml:credit-g"``.
+            or another image set of TensorFlow Datasets, ``"openml:31"``,
+            ``"openml:credit-g"``, or a task id of `kadra.TASKS`.
         seed: Of the split, where the data set has none of its own.
+        validation: Share of the training part to hold out, in [0, 1).
+        encoding: Of tables, see `prepare`.
 
     Raises:
         ImportError: The loader's library is missing; names the extra.
@@ -33,14 +35,15 @@ def load(name, seed=0) -> Data:
             "A data set is named 'sklearn:NAME', 'tfds:NAME', 'openml:ID' or "
             f"'openml:NAME'. Received: {name!r}.{hint}"
         )
+    tables = {"validation": validation, "encoding": encoding}
     if source == "tfds":
-        return tfds_images(rest)
+        return with_validation(tfds_images(rest), validation, seed)
     if source == "openml":
-        return openml_table(rest, seed)
+        return openml_table(rest, seed, **tables)
     if rest == "digits":
-        return digits(seed)
+        return with_validation(digits(seed), validation, seed)
     if rest in TABLES:
-        return sklearn_table(rest, seed)
+        return sklearn_table(rest, seed, **tables)
     known = ("digits", *TABLES)
     near = difflib.get_close_matches(rest, known, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from keras_invprune.experiments.data.base import Data
+from keras_invprune.experiments.data.kadra import find_task, near_names
 from keras_invprune.experiments.data.tables import prepare
 
 WAY_OUT = (
@@ -14,12 +15,14 @@ WAY_OUT = (
 )
 
 
-def openml_table(identifier, seed=0) -> Data:
+def openml_table(identifier, seed=0, **choices) -> Data:
     """A classification table of OpenML; a fifth is the test set.
 
     Args:
-        identifier: Data id such as "31", or name such as "credit-g".
+        identifier: Data id such as "31", name such as "credit-g", or task id of one
+            of the 40 tasks in `kadra.TASKS`, such as "233088".
         seed: Of the split.
+        **choices: ``validation`` and ``encoding`` of `prepare`.
 
     Raises:
         ImportError: The client is missing; names the extra.
@@ -32,8 +35,11 @@ def openml_table(identifier, seed=0) -> Data:
         raise ImportError(
             "OpenML's tables come through its client: pip install '.[data]'."
         ) from error
-    is_id = identifier.isascii() and identifier.isdigit()
-    number = int(identifier) if is_id else _number(openml, identifier)
+    known, is_id = find_task(identifier), identifier.isascii() and identifier.isdigit()
+    if known:
+        number = known.data
+    else:
+        number = int(identifier) if is_id else _number(openml, identifier)
     with _few_retries(openml):
         try:
             dataset = openml.datasets.get_dataset(
@@ -56,7 +62,7 @@ def openml_table(identifier, seed=0) -> Data:
         raise ValueError(
             f"OpenML's data set {number} must name one target. Received: {target!r}."
         )
-    return prepare(frame, labels, seed)
+    return prepare(frame, labels, seed, **choices)
 
 
 def cached_names(openml) -> dict[str, list[int]]:
@@ -85,9 +91,11 @@ def _number(openml, name) -> int:
             )
         except Exception as error:
             near = difflib.get_close_matches(name, known, n=3)
+            meant = [task for task in near_names(name) if task not in near]
+            hint = f" Did you mean {' or '.join(map(repr, meant))}?" if meant else ""
             raise RuntimeError(
-                f"OpenML could not be asked for {name!r}: {error}. In the cache: "
-                f"{ids or near or [*known]}. {WAY_OUT}"
+                f"OpenML could not be asked for {name!r}: {error}.{hint} In the "
+                f"cache: {ids or near or [*known]}. {WAY_OUT}"
             ) from error
     if len(listed) == 0:
         near = difflib.get_close_matches(name, known, n=3)

@@ -31,8 +31,13 @@ def digits(seed=0) -> Data:
     return Data(x_train, y_train, x_test, y_test)
 
 
-def sklearn_table(name, seed=0) -> Data:
+def sklearn_table(name, seed=0, **choices) -> Data:
     """One of the tables inside scikit-learn; a fifth is the test set.
+
+    Args:
+        name: One of `TABLES`.
+        seed: Of the split.
+        **choices: ``validation`` and ``encoding`` of `prepare`.
 
     Raises:
         ImportError: scikit-learn is missing; names the extra.
@@ -40,4 +45,4 @@ def sklearn_table(name, seed=0) -> Data:
     datasets, _ = _sklearn()
     bunch = getattr(datasets, f"load_{name}")(as_frame=True)
     labels = bunch.target.map(dict(enumerate(bunch.target_names)))
-    return prepare(bunch.data, labels, seed)
+    return prepare(bunch.data, labels, seed, **choices)

@@ -6,25 +6,34 @@ is learned from the training part.
 
 import numpy as np
 
-from keras_invprune.experiments.data.base import Data
+from keras_invprune.experiments.data.base import Data, check_validation, hold_out
+from keras_invprune.identifiers import resolve
 
 TEST_SHARE = 0.2
 MIN_ROWS = 6
 MAX_CATEGORIES = 64
 
 
-def prepare(frame, labels, seed=0) -> Data:
+def prepare(frame, labels, seed=0, validation=0.0, encoding="one_hot") -> Data:
     """Splits a table (stratified, 20 % test) and makes numbers of it.
 
-    Numbers: median for what is missing, then mean 0 and variance 1. Categories (all
-    other columns): one column each, a missing value is one of its own; all but the
-    63 most frequent of a column share one, and so do those never seen in training.
-    Columns that are constant in training are dropped.
+    Columns that are constant in training are dropped. Then, by `encoding`:
+
+    - "one_hot": in numbers the median for what is missing, then mean 0 and variance
+      1. Categories (all other columns): one column each, a missing value is one of
+      its own; all but the 63 most frequent of a column share one, and so do those
+      never seen in training.
+    - "codes", as in the authors' code of 2309.08171: in numbers 0 for what is
+      missing, then mean 0 and variance 1. Categories are numbered from 1, unscaled;
+      missing and unseen ones are 0.
 
     Args:
         frame: pandas.DataFrame of the features, [n, columns].
         labels: pandas.Series of the classes, of any type, [n].
         seed: Of the split.
+        validation: Share of the training part to hold out as `Data.x_valid`, in
+            [0, 1); nothing is learned from it.
+        encoding: "one_hot" or "codes".
 
     Returns:
         `Data`, float32; classes are numbered in their sorted order, numbers by
@@ -43,15 +52,22 @@ def prepare(frame, labels, seed=0) -> Data:
             f"{len(labels)} rows are too few: with a fifth for testing, two classes "
             f"need at least {MIN_ROWS}."
         )
+    transformer = resolve(encoding, ENCODINGS, "encoding")
+    validation = check_validation(validation)
     names, y = _classes(labels)
     frame = _plain(frame)
     train, test = train_test_split(
         np.arange(len(y)), test_size=TEST_SHARE, random_state=seed, stratify=y
     )
-    transformer = _transformer(frame.iloc[train])
-    x_train = transformer.fit_transform(frame.iloc[train]).astype("float32")
-    x_test = transformer.transform(frame.iloc[test]).astype("float32")
-    return Data(x_train, y[train], x_test, y[test], names)
+    parts = [train, test]
+    if validation:
+        kept, held = hold_out(y[train], validation, seed)
+        parts = [train[kept], test, train[held]]
+    columns = _columns(frame.iloc[parts[0]], transformer)
+    columns.fit(frame.iloc[parts[0]])
+    x = [columns.transform(frame.iloc[part]).astype("float32") for part in parts]
+    x, y = [*x, None], [*(y[part] for part in parts), None]
+    return Data(x[0], y[0], x[1], y[1], names, x[2], y[2])
 
 
 def _classes(labels):
@@ -129,8 +145,26 @@ def _plain(frame):
     return frame
 
 
-def _transformer(train):
+def _columns(train, transformers):
+    """A ColumnTransformer for the columns that vary in `train`."""
     from sklearn.compose import ColumnTransformer
+
+    varying = [c for c in train.columns if train[c].nunique(dropna=False) > 1]
+    # A column that is a number or missing tells nothing once it is filled.
+    numbers = [c for c in varying if _is_number(train[c]) and train[c].nunique() > 1]
+    categories = [c for c in varying if not _is_number(train[c])]
+    if not numbers and not categories:
+        raise ValueError("No column of the table varies in the training part.")
+    of_numbers, of_categories = transformers()
+    return ColumnTransformer(
+        [
+            ("numbers", of_numbers, numbers),
+            ("categories", of_categories, categories),
+        ]
+    )
+
+
+def _one_hot():
     from sklearn.impute import SimpleImputer
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import (
@@ -139,31 +173,41 @@ def _transformer(train):
         StandardScaler,
     )
 
-    varying = [c for c in train.columns if train[c].nunique(dropna=False) > 1]
-    # A column that is a number or missing tells nothing once it is filled.
-    numbers = [c for c in varying if _is_number(train[c]) and train[c].nunique() > 1]
-    categories = [c for c in varying if not _is_number(train[c])]
-    if not numbers and not categories:
-        raise ValueError("No column of the table varies in the training part.")
     encoder = OneHotEncoder(
         handle_unknown="infrequent_if_exist",
         max_categories=MAX_CATEGORIES,
         sparse_output=False,
     )
-    return ColumnTransformer(
-        [
-            (
-                "numbers",
-                make_pipeline(SimpleImputer(strategy="median"), StandardScaler()),
-                numbers,
-            ),
-            (
-                "categories",
-                make_pipeline(FunctionTransformer(_as_text), encoder),
-                categories,
-            ),
-        ]
+    return (
+        make_pipeline(SimpleImputer(strategy="median"), StandardScaler()),
+        make_pipeline(FunctionTransformer(_as_text), encoder),
     )
+
+
+def _codes():
+    from sklearn.impute import SimpleImputer
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import (
+        FunctionTransformer,
+        OrdinalEncoder,
+        StandardScaler,
+    )
+
+    encoder = OrdinalEncoder(
+        handle_unknown="use_encoded_value", unknown_value=-1, encoded_missing_value=-1
+    )
+    zero = SimpleImputer(strategy="constant", fill_value=0)
+    return (
+        make_pipeline(zero, StandardScaler()),
+        make_pipeline(
+            FunctionTransformer(_as_text_or_nan),
+            encoder,
+            FunctionTransformer(_from_one),
+        ),
+    )
+
+
+ENCODINGS = {"one_hot": _one_hot, "codes": _codes}
 
 
 def _is_number(column) -> bool:
@@ -173,3 +217,12 @@ def _is_number(column) -> bool:
 def _as_text(frame):
     """Strings for all values, so that types do not mix; one for the missing."""
     return frame.astype(object).where(frame.notna(), "(missing)").astype(str)
+
+
+def _as_text_or_nan(frame):
+    return _as_text(frame).astype(object).where(frame.notna(), np.nan)
+
+
+def _from_one(codes):
+    """Codes from 1; 0 stays for what was not seen."""
+    return codes + 1

@@ -1,0 +1,1 @@
+"""Benchmarks: from a recipe to runs, from runs to tables and plots."""

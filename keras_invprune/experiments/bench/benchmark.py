@@ -1,0 +1,78 @@
+"""A recipe carried out: runs, ledger, tables, plots, TensorBoard."""
+
+from pathlib import Path
+
+from keras_invprune.experiments.bench.boards import write_boards
+from keras_invprune.experiments.bench.jobs import expand
+from keras_invprune.experiments.bench.ledger import RUNS, collect, unpack
+from keras_invprune.experiments.bench.plots import draw
+from keras_invprune.experiments.bench.pool import run_all, unfinished
+from keras_invprune.experiments.bench.recipe import load
+from keras_invprune.experiments.bench.results import cells, tabulate
+from keras_invprune.experiments.bench.tables import markdown, write_csv
+from keras_invprune.folders import REPORT
+
+
+class Benchmark:
+    """A recipe and the folder of its results.
+
+    Args:
+        recipe: Name of a recipe, or a .yaml file.
+        out: Folder: ``runs/`` (a folder each), ``runs.jsonl`` (the finished ones, to
+            keep), ``table.md``, ``runs.csv``, plots, ``tensorboard/``.
+
+    Raises:
+        ValueError: No such recipe, or a fault in it or in ``runs.jsonl``.
+    """
+
+    def __init__(self, recipe, out):
+        self.name, self.out = str(recipe), Path(out)
+        self.recipe = load(recipe)
+        self.jobs = expand(self.recipe)
+        unpack(self.out)
+
+    def missing(self) -> list:
+        """The `Job`s that have not been finished."""
+        return unfinished(self.jobs, self.out / RUNS)
+
+    def run(self, workers=1, show=lambda *_: None) -> dict[str, str]:
+        """Executes what is missing, then writes; interrupted, it writes what is there.
+
+        Args:
+            workers: Processes at once.
+            show: ``show(name, done, total)``, epochs of the run of that name.
+
+        Returns:
+            ``{name: message}`` of the runs that failed.
+        """
+        failures = {}
+        self.out.mkdir(parents=True, exist_ok=True)
+        try:
+            failures = run_all(self.jobs, self.out / RUNS, workers, show)
+        finally:
+            self.write(failures)
+        return failures
+
+    def write(self, failures=()) -> list[dict]:
+        """Writes ledger, tables, plots and TensorBoard from what is finished.
+
+        Returns:
+            The reports.
+        """
+        self.out.mkdir(parents=True, exist_ok=True)
+        reports = collect(self.jobs, self.out)
+        if not reports:
+            return []
+        finished = [
+            j for j in self.jobs if (self.out / RUNS / j.name / REPORT).exists()
+        ]
+        recipe = self.recipe
+        found = cells(reports, recipe.methods, recipe.select)
+        table = tabulate(found, recipe.methods)
+        command = f"keras-invprune bench {self.name} --out {self.out}"
+        page = markdown(recipe, table, reports, dict(failures), command)
+        (self.out / "table.md").write_text(page)
+        write_csv(reports, self.out / "runs.csv")
+        plots = draw(recipe, table, reports, self.jobs, self.out)
+        write_boards(recipe, zip(finished, reports, strict=True), self.out, plots)
+        return reports

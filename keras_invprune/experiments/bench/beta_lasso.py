@@ -1,0 +1,64 @@
+"""β-LASSO: gradient descent that sets small weights to zero after each step."""
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="keras_invprune")
+class BetaLasso(keras.optimizers.SGD):
+    """SGD on L + λ·‖θ‖₁, then θ ← θ·1[|θ| > β·λ].
+
+    Args:
+        learning_rate: η.
+        penalty: λ > 0.
+        beta: β.
+        momentum: Of SGD.
+        nesterov: Of SGD.
+        **kwargs: Further arguments of `keras.optimizers.SGD`.
+
+    Example:
+        >>> variable = keras.Variable([0.5, 1e-4])
+        >>> BetaLasso(0.1, penalty=1e-3).apply([keras.ops.zeros(2)], [variable])
+        >>> print(variable.numpy())
+        [0.4999 0.    ]
+
+    Raises:
+        ValueError: λ or β is not above 0.
+
+    Source:
+        Neyshabur 2020, Towards learning convolutions from scratch (2007.13657),
+        algorithm 1; the authors' code of 2309.08171, which has β = 50.
+    """
+
+    def __init__(
+        self,
+        learning_rate=1e-3,
+        penalty=1e-5,
+        beta=50.0,
+        momentum=0.0,
+        nesterov=False,
+        **kwargs,
+    ):
+        super().__init__(learning_rate, momentum, nesterov, **kwargs)
+        if not (penalty > 0 and beta > 0):
+            raise ValueError(
+                "`penalty` (λ) and `beta` (β) must be above 0. Received: "
+                f"penalty={penalty}, beta={beta}."
+            )
+        self.penalty, self.beta = penalty, beta
+
+    def update_step(self, gradient, variable, learning_rate):
+        """One step on one variable."""
+        # ∇L + λ·sign(θ)
+        penalised = ops.cast(gradient, variable.dtype) + self.penalty * ops.sign(
+            variable
+        )
+        super().update_step(penalised, variable, learning_rate)
+        # θ ← θ·1[|θ| > β·λ]
+        kept = ops.abs(variable) > self.beta * self.penalty
+        variable.assign(ops.where(kept, variable, ops.zeros_like(variable)))
+
+    def get_config(self):
+        """Returns what `from_config` needs to build it again."""
+        own = {"penalty": self.penalty, "beta": self.beta}
+        return {**super().get_config(), **own}

@@ -1,0 +1,74 @@
+"""Finished runs in one file, a line each: what is kept and passed on of a benchmark."""
+
+import csv
+import json
+from pathlib import Path
+
+from keras_invprune.experiments.resuming import CONFIG, write_history, write_json
+from keras_invprune.folders import REPORT
+
+RUNS, LEDGER = "runs", "runs.jsonl"
+DIGITS = 5
+
+
+def unpack(out):
+    """Makes the folders of runs that the ledger in `out` has and ``runs/`` has not.
+
+    Raises:
+        ValueError: A line is no report.
+    """
+    out = Path(out)
+    for number, line in enumerate(_lines(out / LEDGER), start=1):
+        try:
+            run = json.loads(line)
+            name, report, history = run["name"], run["report"], run["history"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"Line {number} of {out / LEDGER} is no run. Remove it."
+            ) from error
+        folder = out / RUNS / name
+        if not folder.exists():
+            folder.mkdir(parents=True)
+            write_json(folder / CONFIG, report["config"])
+            write_history(history, folder / "history.csv")
+            write_json(folder / REPORT, report)
+
+
+def collect(jobs, out) -> list[dict]:
+    """The reports of the finished ones among `jobs`; renews the ledger in `out`.
+
+    Returns:
+        Reports in the order of `jobs`.
+    """
+    out, found = Path(out), []
+    lines = {json.loads(line)["name"]: line for line in _lines(out / LEDGER)}
+    for job in jobs:
+        file = out / RUNS / job.name / REPORT
+        if file.exists():
+            report = json.loads(file.read_text())
+            found.append(report)
+            run = {"name": job.name, "report": report, "history": _history(file)}
+            lines[job.name] = json.dumps(run, separators=(",", ":"))
+    new = out / f"{LEDGER}.new"
+    new.write_text("".join(f"{lines[name]}\n" for name in sorted(lines)))
+    new.replace(out / LEDGER)
+    return found
+
+
+def _lines(file) -> list[str]:
+    return file.read_text().splitlines() if file.exists() else []
+
+
+def _history(report) -> list[dict]:
+    """The logs of each epoch, from the file beside a report."""
+    file = report.with_name("history.csv")
+    with open(file, newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    return [
+        {
+            name: round(float(value), DIGITS)
+            for name, value in row.items()
+            if value and name != "epoch"
+        }
+        for row in rows
+    ]

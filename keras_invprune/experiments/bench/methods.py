@@ -1,0 +1,48 @@
+"""The methods that are compared, and what sets one apart from another.
+
+Every method gets the same number of epochs. One that searches trains for
+`search_epochs`, is pruned, rewound, and trains for `finetune_epochs`; the others
+train for the sum. To add one: a line in `METHODS`.
+"""
+
+from typing import NamedTuple
+
+
+class Method(NamedTuple):
+    """What a method does.
+
+    Attributes:
+        title: What tables call it.
+        search: Objective before pruning: "supervised", "invariance"; None: no search.
+        small: Whether weights start at κ times their initial values.
+        mask: Which weights stay: "magnitude", "shuffled" (the same numbers in each
+            layer, anywhere), "random" (likewise, for a network that never searched)
+            or None for all.
+        learner: "network", "beta_lasso" or "xgboost".
+    """
+
+    title: str
+    search: str | None = None
+    small: bool = False
+    mask: str | None = "magnitude"
+    learner: str = "network"
+
+    @property
+    def pruned(self) -> bool:
+        """Whether a compression is asked for."""
+        return self.mask is not None
+
+
+METHODS = {
+    "dense": Method("dense", mask=None),
+    "omp": Method("OMP", "supervised"),
+    "omp-before": Method("OMP before training"),
+    "beta-lasso": Method("β-LASSO", mask=None, learner="beta_lasso"),
+    "iunet": Method("IUNet", "invariance", small=True),
+    "no-pi": Method("IUNet without small initialisation", "invariance"),
+    "no-ilo": Method("IUNet without invariance objective", "supervised", small=True),
+    "unpruned": Method("IUNet, unpruned", "invariance", small=True, mask=None),
+    "shuffled": Method("IUNet, masks shuffled", "invariance", True, "shuffled"),
+    "random": Method("random masks of IUNet's densities", mask="random"),
+    "xgboost": Method("XGBoost", mask=None, learner="xgboost"),
+}

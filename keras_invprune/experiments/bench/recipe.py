@@ -1,0 +1,228 @@
+"""Recipes: what a table is made of, in YAML, checked before anything runs."""
+
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+
+from keras_invprune.experiments.bench.methods import METHODS
+from keras_invprune.experiments.models import MODELS
+from keras_invprune.identifiers import resolve
+
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+Seed = Annotated[int, Field(ge=0)]
+
+
+def _one_of(known, kind):
+    def check(name):
+        resolve(name, known, kind)
+        return name
+
+    return AfterValidator(check)
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Optimizer(_Part):
+    """How weights are moved.
+
+    Attributes:
+        name: "sgd" (Nesterov momentum 0.9) or "adamw".
+        rate: First learning rate.
+        weight_decay: Decoupled from the gradient.
+        schedule: Of each phase: "constant", "cosine" (to 0) or "restarts": cosines of
+            `period` epochs, the next twice as long; at each restart the network
+            joins a snapshot ensemble.
+        period: Epochs of the first cosine of "restarts".
+    """
+
+    name: Literal["sgd", "adamw"] = "sgd"
+    rate: Positive = 1e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    schedule: Literal["constant", "cosine", "restarts"] = "constant"
+    period: Count = 15
+
+
+class Search(_Part):
+    """The invariance objective.
+
+    Attributes:
+        views: "natural_images" (SimCLR's), "images" (small movements) or "scarf".
+        weight: λ.
+        temperature: τ.
+        labels: Whether L_NCE is supervised.
+    """
+
+    views: Literal["natural_images", "images", "scarf"] = "natural_images"
+    weight: Annotated[float, Field(ge=0)] = 1.0
+    temperature: Positive = 1.0
+    labels: bool = True
+
+
+class Recipe(_Part):
+    """Everything the runs of one table need.
+
+    Attributes:
+        title: Heading of the table.
+        datasets: Such as ``tfds:cifar10`` or ``openml:credit-g``.
+        methods: Names in `methods.METHODS`.
+        model: Name of a network.
+        width: Its width multiplier or width; None for the paper's.
+        compressions: Total over nonzero weights; for every seed.
+        extra_compressions: For the first seed only.
+        seeds: Of initialisation, order, views; of the split too with `vary_split`.
+        vary_split: Whether a seed splits the data too (tables, validation).
+        validation: Share of the training part to choose by.
+        encoding: Of tables: "one_hot" or "codes".
+        search_epochs: Epochs before pruning.
+        finetune_epochs: Epochs after. Methods that do not search get both.
+        epoch_steps: Most steps an epoch has, so that large tables do not take days;
+            None for all rows.
+        batch_size: Rows in a batch.
+        optimizer: See `Optimizer`.
+        finetune_optimizer: After pruning; None for the same.
+        search: See `Search`.
+        kappas: κ of small initialisation; of several the best on validation rows.
+        kappa_scope: "kernels" (that are pruned) or "all" trained weights.
+        rewind: "first_epoch", "initial" or "unscaled".
+        augment: Of supervised training: "none", or "crop_flip" (zeros of 4 pixels
+            around, random crop; random mirror).
+        lasso: λ of β-LASSO; of several the best on validation rows.
+        select: What the best epoch is chosen by, on validation rows.
+        published: ``{data set: {method: percent}}``, printed beside ours.
+    """
+
+    title: str
+    datasets: Annotated[list[str], Field(min_length=1)]
+    methods: Annotated[
+        list[Annotated[str, _one_of(METHODS, "method")]], Field(min_length=1)
+    ]
+    model: Annotated[str, _one_of(MODELS, "model")]
+    width: Count | None = None
+    compressions: list[Annotated[float, Field(gt=1)]] = [8.0]
+    extra_compressions: list[Annotated[float, Field(gt=1)]] = []
+    seeds: Annotated[list[Seed], Field(min_length=1)] = [0]
+    vary_split: bool = False
+    validation: Share = 0.2
+    encoding: Literal["one_hot", "codes"] = "one_hot"
+    search_epochs: Count
+    finetune_epochs: Count
+    epoch_steps: Count | None = None
+    batch_size: Annotated[int, Field(ge=2)] = 128
+    optimizer: Optimizer = Optimizer()
+    finetune_optimizer: Optimizer | None = None
+    search: Search = Search()
+    kappas: Annotated[list[Annotated[float, Field(gt=0, le=1)]], Field(min_length=1)]
+    kappa_scope: Literal["kernels", "all"] = "kernels"
+    rewind: Literal["first_epoch", "initial", "unscaled"] = "first_epoch"
+    augment: Literal["none", "crop_flip"] = "none"
+    lasso: list[Positive] = [1e-6, 2e-6, 5e-6, 1e-5, 2e-5]
+    select: Literal["accuracy", "balanced_accuracy"] = "accuracy"
+    published: dict[str, dict[str, float]] = {}
+
+    @model_validator(mode="after")
+    def _agree(self):
+        if not self.validation:
+            raise ValueError("`validation` must be above 0: the best epoch is chosen.")
+        for name in ("datasets", "methods", "compressions", "seeds", "kappas"):
+            values = getattr(self, name)
+            if len(set(values)) < len(values):
+                raise ValueError(f"`{name}` names one twice: {values}.")
+        return self
+
+
+def names() -> list[str]:
+    """Recipes that come with the package."""
+    folder = resources.files(__package__) / "recipes"
+    return sorted(p.name.removesuffix(".yaml") for p in folder.iterdir())
+
+
+def load(name) -> Recipe:
+    """The recipe of that name, or in that file.
+
+    Args:
+        name: One of `names`, or a path that ends in .yaml.
+
+    Raises:
+        ValueError: No such recipe (near matches are named), or a file that is not
+            one; says in which lines.
+        FileNotFoundError: There is no such file.
+    """
+    if str(name).endswith((".yaml", ".yml")):
+        return parse(Path(name).read_text(encoding="utf-8"), str(name))
+    resolve(str(name), dict.fromkeys(names()), "recipe")
+    file = resources.files(__package__) / "recipes" / f"{name}.yaml"
+    return parse(file.read_text(encoding="utf-8"), f"{name}.yaml")
+
+
+def parse(text, file="recipe") -> Recipe:
+    """A recipe from YAML.
+
+    Raises:
+        ValueError: The text is no recipe; says in which lines and why.
+    """
+    try:
+        root, content = yaml.compose(text), yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(f"{file} is no YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{file} must hold `name: value` lines.")
+    try:
+        return Recipe(**content)
+    except ValidationError as error:
+        faults = [
+            f"  line {_line(root, fault['loc'])}: {_what(fault)}"
+            for fault in error.errors()
+        ]
+        raise ValueError(f"{file} is no recipe:\n" + "\n".join(faults)) from error
+
+
+def _line(node, path) -> int:
+    """The line of the value, or of the key, that `path` leads to."""
+    line = node.start_mark.line
+    for step in path:
+        if isinstance(node, yaml.MappingNode):
+            pairs = {key.value: (key, value) for key, value in node.value}
+            if step not in pairs:
+                break
+            key, node = pairs[step]
+            line = key.start_mark.line
+        elif isinstance(node, yaml.SequenceNode) and isinstance(step, int):
+            node = node.value[step]
+            line = node.start_mark.line
+        else:
+            break
+    return line + 1
+
+
+def _what(fault) -> str:
+    """The fault in words: where, what, and a near name where one is misspelt."""
+    where = ".".join(map(str, fault["loc"]))
+    if fault["type"] == "extra_forbidden":
+        part = {"optimizer": Optimizer, "finetune_optimizer": Optimizer}
+        fields = {**part, "search": Search}.get(fault["loc"][0], Recipe)
+        fields = fields if len(fault["loc"]) > 1 else Recipe
+        try:
+            resolve(str(fault["loc"][-1]), fields.model_fields, "key")
+        except ValueError as error:
+            return str(error).removesuffix(", or pass a callable.")
+    message = fault["msg"].removeprefix("Value error, ")
+    given = (
+        ""
+        if fault["type"] in ("missing", "value_error")
+        else (f" Received: {fault['input']!r}.")
+    )
+    return f"`{where}`: {message.removesuffix('.')}.{given}" if where else message

@@ -1,0 +1,213 @@
+"""From reports to figures: seeds together, the best of a grid, ranks, significance."""
+
+from collections import defaultdict
+from typing import NamedTuple
+
+import numpy as np
+
+from keras_invprune.experiments.bench.methods import METHODS
+
+GRID = ("kappa", "penalty")  # of these the best on validation rows is taken
+
+
+class Cell(NamedTuple):
+    """One method on one data set at one compression, all seeds.
+
+    Attributes:
+        dataset: Name of the data set.
+        method: A name in `METHODS`.
+        compression: What was asked for; None where nothing is pruned.
+        kappa: The κ chosen.
+        penalty: The λ of β-LASSO chosen.
+        reports: ``{seed: report}``.
+    """
+
+    dataset: str
+    method: str
+    compression: float | None
+    kappa: float
+    penalty: float | None
+    reports: dict[int, dict]
+
+    def values(self, figure, part="test") -> dict[int, float]:
+        """``{seed: value}`` of a figure, in percent."""
+        return {s: 100 * r[part][figure] for s, r in self.reports.items()}
+
+    def mean(self, figure, part="test") -> float:
+        """Over the seeds, in percent."""
+        return float(np.mean(list(self.values(figure, part).values())))
+
+    def spread(self, figure) -> float | None:
+        """Standard deviation over the seeds (n - 1), in points; None for one seed."""
+        values = list(self.values(figure).values())
+        return float(np.std(values, ddof=1)) if len(values) > 1 else None
+
+
+def cells(reports, methods, select) -> list[Cell]:
+    """Groups reports; of a grid, the point that is best on validation rows.
+
+    Args:
+        reports: From `ledger.collect`.
+        methods: Names of the methods wanted.
+        select: Name of the figure to choose by.
+
+    Returns:
+        `Cell`s, in the order of the reports.
+    """
+    groups = defaultdict(dict)
+    for report in reports:
+        config = report["config"]
+        method = _method(config)
+        if method in methods:
+            place = config["dataset"], method, config["compression"]
+            point = tuple(config[name] for name in GRID)
+            groups[place].setdefault(point, {})[config["seed"]] = report
+    found = []
+    for place, points in groups.items():
+        most = max(map(len, points.values()))
+        full = [
+            Cell(*place, *point, seeds)
+            for point, seeds in points.items()
+            if len(seeds) == most
+        ]
+        found.append(max(full, key=lambda cell: cell.mean(select, "validation")))
+    return found
+
+
+def _method(config) -> str | None:
+    """The method that a run belongs to; the unpruned network is its search."""
+    if config["method"] != "search":
+        return config["method"]
+    small = config["kappa"] != 1
+    return "unpruned" if small and config["objective"] == "invariance" else None
+
+
+def grid(found, dataset, method, compression) -> list[Cell]:
+    """All κ of a method on a data set, from the reports."""
+    points = defaultdict(dict)
+    for report in found:
+        c = report["config"]
+        place = c["dataset"], _method(c), c["compression"]
+        if place == (dataset, method, compression):
+            points[c["kappa"]][c["seed"]] = report
+    return [
+        Cell(dataset, method, compression, kappa, None, seeds)
+        for kappa, seeds in sorted(points.items())
+    ]
+
+
+class Table(NamedTuple):
+    """Means by row (data set and compression) and method.
+
+    Attributes:
+        rows: (data set, compression), None where nothing is pruned.
+        methods: Names of the methods.
+        cells: ``{(row, method): Cell}``.
+    """
+
+    rows: list[tuple[str, float | None]]
+    methods: list[str]
+    cells: dict[tuple, Cell]
+
+
+def tabulate(found, methods) -> Table:
+    """One row per data set and compression; the unpruned stand in each of them."""
+    compressions = defaultdict(list)
+    for cell in found:
+        known = compressions[cell.dataset]
+        if cell.compression not in known:
+            known.append(cell.compression)
+    rows = [
+        (dataset, compression)
+        for dataset, known in compressions.items()
+        for compression in sorted(c for c in known if c) or [None]
+    ]
+    by_place = {(c.dataset, c.compression, c.method): c for c in found}
+    placed = {}
+    for dataset, compression in rows:
+        for method in methods:
+            asked = compression if METHODS[method].pruned else None
+            cell = by_place.get((dataset, asked, method))
+            if cell:
+                placed[(dataset, compression), method] = cell
+    shown = [m for m in methods if any(method == m for _, method in placed)]
+    return Table(rows, shown, placed)
+
+
+def mean_ranks(table, figure) -> tuple[dict[str, float], int]:
+    """Mean rank of each method over the rows that have all of them; 1 is best.
+
+    Returns:
+        (``{method: rank}``, number of rows).
+    """
+    from scipy.stats import rankdata
+
+    whole = [
+        [table.cells[row, m].mean(figure) for m in table.methods]
+        for row in table.rows
+        if all((row, m) in table.cells for m in table.methods)
+    ]
+    if not whole:
+        return {}, 0
+    ranks = rankdata(-np.array(whole), axis=1).mean(axis=0)
+    return dict(zip(table.methods, map(float, ranks), strict=True)), len(whole)
+
+
+class Comparison(NamedTuple):
+    """One method against another.
+
+    Attributes:
+        other: The method compared with.
+        difference: Mean difference in points, over rows.
+        wins: Rows where the first has the higher mean.
+        ties: Rows where they are equal.
+        losses: Rows where the other has.
+        p: Wilcoxon's signed-rank test over the rows, two-sided; None below 6 rows.
+        seeds: Differences by seed where there is one row; else empty.
+    """
+
+    other: str
+    difference: float
+    wins: int
+    ties: int
+    losses: int
+    p: float | None
+    seeds: list[float]
+
+
+def compare(table, first, other, figure, rows=None) -> Comparison | None:
+    """`first` against `other`, over the rows that have both.
+
+    Args:
+        table: `Table`.
+        first: Name of a method.
+        other: Name of another.
+        figure: Name of the figure.
+        rows: Rows to look at; None for all.
+    """
+    from scipy.stats import wilcoxon
+
+    shared = [
+        row
+        for row in (table.rows if rows is None else rows)
+        if (row, first) in table.cells and (row, other) in table.cells
+    ]
+    if not shared:
+        return None
+    pairs = [(table.cells[row, first], table.cells[row, other]) for row in shared]
+    # Rounded, so that equal counts of right answers are a tie.
+    gaps = np.array([round(a.mean(figure) - b.mean(figure), 9) for a, b in pairs])
+    enough = len(gaps) >= 6 and np.any(gaps)
+    seeds = []
+    if len(pairs) == 1:
+        mine, theirs = (cell.values(figure) for cell in pairs[0])
+        seeds = [mine[s] - theirs[s] for s in sorted(mine.keys() & theirs.keys())]
+    return Comparison(
+        other,
+        float(gaps.mean()),
+        int((gaps > 0).sum()),
+        int((gaps == 0).sum()),
+        int((gaps < 0).sum()),
+        float(wilcoxon(gaps).pvalue) if enough else None,
+        seeds,
+    )

@@ -1,0 +1,208 @@
+"""Markdown and CSV of a benchmark."""
+
+import csv
+
+import numpy as np
+
+from keras_invprune.experiments.bench.methods import METHODS
+from keras_invprune.experiments.bench.results import compare, mean_ranks
+
+FIGURES = ("accuracy", "balanced_accuracy", "macro_precision")
+
+
+def markdown(recipe, table, reports, failures, command) -> str:
+    """The page of a benchmark.
+
+    Args:
+        recipe: `Recipe`.
+        table: `Table`.
+        reports: All reports, whichever grid point was chosen.
+        failures: ``{name of a run: message}``.
+        command: What makes it again.
+    """
+    parts = [
+        f"# {recipe.title}",
+        f"`{command}`",
+        _setting(recipe, table, reports),
+        _accuracies(recipe, table),
+        _comparisons(recipe, table),
+        _consistency(recipe, table),
+        _sizes(recipe, table),
+    ]
+    if failures:
+        lines = [f"- {name}: {message}" for name, message in failures.items()]
+        parts.append("## Failed\n\n" + "\n".join(lines))
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _title(method) -> str:
+    return METHODS[method].title
+
+
+def _grid(header, rows) -> str:
+    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+
+
+def _place(row) -> str:
+    dataset, compression = row
+    return f"{dataset}, ×{compression:g}" if compression else dataset
+
+
+def _setting(recipe, table, reports) -> str:
+    hours = sum(report["seconds"] for report in reports) / 3600
+    machines = {_machine(report["environment"]) for report in reports}
+    width = "" if recipe.width is None else f" (width {recipe.width})"
+    chosen = sorted({cell.kappa for cell in table.cells.values()} - {1.0})
+    kappa = ", ".join(f"{k:g}" for k in chosen) or "none"
+    optimizer = recipe.optimizer
+    return (
+        f"{recipe.model}{width}; {recipe.search_epochs} epochs before pruning and "
+        f"{recipe.finetune_epochs} after (the sum for methods without a search), "
+        f"batches of {recipe.batch_size}, {optimizer.name} at {optimizer.rate:g} "
+        f"({optimizer.schedule}); κ = {kappa} on {recipe.kappa_scope}; rewound to "
+        f"`{recipe.rewind}`. The best epoch (and κ, and λ of β-LASSO, where there are "
+        f"several) by {recipe.select.replace('_', ' ')} on {recipe.validation:.0%} "
+        "of the training part held out; the test part is used once per run. "
+        f"{len(reports)} runs took {hours:.1f} hours on {'; '.join(sorted(machines))}."
+    )
+
+
+def _machine(environment) -> str:
+    return (
+        f"{environment['cores']} cores ({environment['machine']}), TensorFlow "
+        f"{environment['tensorflow']}, Keras {environment['keras']}"
+    )
+
+
+def _accuracies(recipe, table) -> str:
+    figure = recipe.select
+    published = recipe.published
+    columns = list(dict.fromkeys(n for row in published.values() for n in row))
+    header = ["", *map(_title, table.methods), *(f"{n} (published)" for n in columns)]
+    rows = []
+    for row in table.rows:
+        means = [
+            table.cells[row, m].mean(figure) if (row, m) in table.cells else None
+            for m in table.methods
+        ]
+        best = max((m for m in means if m is not None), default=None)
+        values = [
+            _with_spread(table.cells.get((row, m)), figure, mean == best)
+            for m, mean in zip(table.methods, means, strict=True)
+        ]
+        known = published.get(row[0], {})
+        values += [f"{known[n]:.1f}" if n in known else "" for n in columns]
+        rows.append([_place(row), *values])
+    ranks, count = mean_ranks(table, figure)
+    if count > 1:
+        names = [f"{ranks[m]:.2f}" for m in table.methods]
+        rows.append([f"mean rank ({count})", *names, *[""] * len(columns)])
+    name = figure.replace("_", " ")
+    return f"## Test {name}, %\n\n{_grid(header, rows)}\n\n" + (
+        "Mean ± standard deviation over seeds (their number in brackets)."
+    )
+
+
+def _with_spread(cell, figure, best) -> str:
+    if cell is None:
+        return ""
+    spread = cell.spread(figure)
+    text = f"{cell.mean(figure):.2f}"
+    text = f"**{text}**" if best else text
+    spread = "" if spread is None else f" ± {spread:.2f}"
+    return f"{text}{spread} ({len(cell.reports)})"
+
+
+def _comparisons(recipe, table) -> str:
+    first = "iunet" if "iunet" in table.methods else table.methods[0]
+    main = set(recipe.compressions[:1])
+    rows = [row for row in table.rows if row[1] is None or row[1] in main]
+    lines = []
+    for other in table.methods:
+        found = other != first and compare(table, first, other, recipe.select, rows)
+        if found:
+            p = "" if found.p is None else f"{found.p:.3g}"
+            outcome = f"{found.wins} / {found.ties} / {found.losses}"
+            each = ", ".join(f"{gap:+.2f}" for gap in found.seeds)
+            lines.append([_title(other), f"{found.difference:+.2f}", outcome, p, each])
+    if not lines:
+        return ""
+    header = ["against", "points", "wins / ties / losses", "p", "by seed"]
+    return (
+        f"## {_title(first)} against the others\n\n{_grid(header, lines)}\n\n"
+        f"At compression {recipe.compressions[0]:g}; over data sets. p: Wilcoxon's "
+        "signed-rank test, two-sided, from six data sets on."
+    )
+
+
+def _consistency(recipe, table) -> str:
+    main = recipe.compressions[0]
+    kinds, lines = [], []
+    for (row, method), cell in table.cells.items():
+        shares = [r.get("consistency") for r in cell.reports.values()]
+        if row[1] in (None, main) and all(shares):
+            kinds = list(shares[0])
+            means = [100 * np.mean([share[kind] for share in shares]) for kind in kinds]
+            values = [f"{mean:.1f}" for mean in means]
+            lines.append([row[0], _title(method), *values])
+    if not lines:
+        return ""
+    header = ["data set", "method", *(kind.replace("_", " ") for kind in kinds)]
+    return (
+        "## Same answer for two random views, %\n\n"
+        f"{_grid(header, lines)}\n\nOf validation inputs, in evaluation mode; one "
+        "kind of view at a time."
+    )
+
+
+def _sizes(recipe, table) -> str:
+    lines = []
+    for (row, method), cell in table.cells.items():
+        reports = [r for r in cell.reports.values() if "weights" in r]
+        if reports:
+            nonzero = [r["weights"]["nonzero"] for r in reports]
+            total = reports[0]["weights"]["total"]
+            minutes = np.mean([r["seconds"] for r in reports]) / 60
+            lines.append(
+                [
+                    _place(row),
+                    _title(method),
+                    f"{total:,}",
+                    f"{np.mean(nonzero):,.0f}",
+                    f"{total / np.mean(nonzero):.2f}",
+                    f"{minutes:.1f}",
+                ]
+            )
+    if not lines:
+        return ""
+    header = ["", "method", "weights", "nonzero", "compression", "minutes a run"]
+    return (
+        f"## Size and time\n\n{_grid(header, lines)}\n\nMinutes of this run alone; a "
+        "search serves all compressions and is counted with none."
+    )
+
+
+def write_csv(reports, file):
+    """One row for each run: what it is, and all its figures in percent."""
+    names = ("dataset", "method", "objective", "kappa", "compression", "penalty")
+    fields = [*names, "seed", "best_epoch", "seconds", "total", "nonzero"]
+    fields += [f"{part}_{n}" for part in ("validation", "test") for n in FIGURES]
+    kinds = dict.fromkeys(k for r in reports for k in r.get("consistency", ()))
+    fields += [f"consistency_{kind}" for kind in kinds]
+    with open(file, "w", newline="") as stream:
+        table = csv.DictWriter(stream, fields, lineterminator="\n")
+        table.writeheader()
+        for report in reports:
+            row = {name: report["config"][name] for name in (*names, "seed")}
+            row |= {name: report.get(name) for name in ("best_epoch", "seconds")}
+            row |= report.get("weights", {})
+            for part in ("validation", "test"):
+                row |= {f"{part}_{n}": _percent(v) for n, v in report[part].items()}
+            for kind, share in report.get("consistency", {}).items():
+                row[f"consistency_{kind}"] = _percent(share)
+            table.writerow(row)
+
+
+def _percent(share) -> str:
+    return f"{100 * share:.3f}"

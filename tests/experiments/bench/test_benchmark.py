@@ -1,0 +1,211 @@
+"""A recipe carried out: ledger, tables, failures, several processes, the command."""
+
+import json
+import shutil
+
+import keras
+import numpy as np
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from keras_invprune.experiments.bench import benchmark as benchmarks
+from keras_invprune.experiments.bench.benchmark import Benchmark
+from keras_invprune_cli.main import app
+
+QUICK = {
+    "title": "Quick",
+    "datasets": ["sklearn:digits", "sklearn:wine"],
+    "methods": ["dense", "omp", "iunet", "unpruned"],
+    "model": "mlp-tab",
+    "width": 16,
+    "compressions": [4],
+    "seeds": [0, 1],
+    "search_epochs": 1,
+    "finetune_epochs": 1,
+    "search": {"views": "scarf"},
+    "kappas": [0.5],
+}
+
+
+def recipe(folder, **changes):
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "quick.yaml"
+    file.write_text(yaml.safe_dump({**QUICK, **changes}))
+    return file
+
+
+def images(folder, **changes):
+    """Digits only, whose views and pictures are those of images."""
+    settings = {
+        "datasets": ["sklearn:digits"],
+        "seeds": [0],
+        "kappas": [0.5, 0.25],
+        "compressions": [2, 4],
+        "search": {"views": "images"},
+    }
+    return recipe(folder, **{**settings, **changes})
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("bench")
+    benchmark = Benchmark(images(folder), folder / "out")
+    seen = []
+    failures = benchmark.run(show=lambda *now: seen.append(now))
+    assert failures == {}
+    return benchmark, seen
+
+
+@pytest.mark.slow
+def test_all_is_written(finished):
+    benchmark, seen = finished
+    written = {path.name for path in benchmark.out.iterdir()}
+    plots = {
+        "compression-sklearn-digits.png",
+        "kappa-sklearn-digits-c4.png",
+        "kappa-sklearn-digits-c2.png",
+        "filters-sklearn-digits-iunet-k0.5-c4.png",
+    }
+    files = {"runs", "runs.jsonl", "runs.csv", "table.md", "tensorboard"}
+    assert written >= files | plots
+    assert benchmark.missing() == []
+    ended = {name for name, done, total in seen if done == total}
+    assert ended == {job.name for job in benchmark.jobs}
+    page = (benchmark.out / "table.md").read_text()
+    for title in ("# Quick", "IUNet, unpruned", "shift", "scale"):
+        assert title in page
+
+
+@pytest.mark.slow
+def test_the_mean_in_the_table_is_that_of_the_reports(finished):
+    benchmark, _ = finished
+    file = benchmark.out / "runs" / "sklearn-digits" / "dense" / "seed0" / "report.json"
+    share = json.loads(file.read_text())["test"]["accuracy"]
+    assert f"{100 * share:.2f}" in (benchmark.out / "table.md").read_text()
+
+
+@pytest.mark.slow
+def test_tensorboard_has_curves_hyperparameters_and_plots(finished):
+    from tensorboard.backend.event_processing.event_accumulator import (
+        EventAccumulator,
+    )
+
+    benchmark, _ = finished
+    board = benchmark.out / "tensorboard"
+    top = EventAccumulator(str(board)).Reload()
+    assert "compression-sklearn-digits" in top.Tags()["tensors"]
+    run = board / "sklearn-digits" / "iunet-k0.5-c4" / "seed0"
+    accumulator = EventAccumulator(str(run)).Reload()
+    assert {"val_accuracy", "test_accuracy", "loss"} <= {*accumulator.Tags()["tensors"]}
+    data = accumulator.SummaryMetadata("_hparams_/session_start_info").plugin_data
+    assert b"kappa" in data.content
+
+
+@pytest.mark.slow
+def test_the_ledger_alone_is_enough_to_go_on(finished, tmp_path, monkeypatch):
+    benchmark, _ = finished
+    shutil.copy(benchmark.out / "runs.jsonl", tmp_path / "runs.jsonl")
+    again = Benchmark(benchmark.name, tmp_path)
+    assert again.missing() == []
+    monkeypatch.setattr(benchmarks, "run_all", None)
+    again.write()
+    assert (tmp_path / "runs.csv").read_text() == (
+        benchmark.out / "runs.csv"
+    ).read_text()
+    before = (benchmark.out / "runs.jsonl").read_text()
+    assert (tmp_path / "runs.jsonl").read_text() == before
+
+
+@pytest.mark.slow
+def test_with_the_ledger_alone_a_new_compression_repeats_its_search_only(
+    finished, tmp_path
+):
+    benchmark, _ = finished
+    shutil.copy(benchmark.out / "runs.jsonl", tmp_path / "runs.jsonl")
+    more = images(tmp_path, methods=["iunet"], kappas=[0.5], compressions=[4, 3])
+    names = [job.label for job in Benchmark(more, tmp_path).missing()]
+    assert names == ["search-invariance-k0.5", "iunet-k0.5-c3"]
+
+
+@pytest.mark.slow
+def test_a_failure_stops_no_other_run(tmp_path):
+    file = recipe(
+        tmp_path,
+        datasets=["sklearn:wime", "sklearn:wine"],
+        methods=["omp"],
+        compressions=[4, 1000],
+        seeds=[0],
+    )
+    benchmark = Benchmark(file, tmp_path / "out")
+    failures = benchmark.run()
+    wrong, right = (f"sklearn-{name}" for name in ("wime", "wine"))
+    assert "Did you mean 'wine'" in failures[f"{wrong}/search-supervised-k1/seed0"]
+    assert failures[f"{wrong}/omp-c4/seed0"].startswith("needs ")
+    assert "cannot be pruned" in failures[f"{right}/omp-c1000/seed0"]
+    assert len(failures) == 4
+    done = {path.parent.parent.name for path in (tmp_path / "out").rglob("report.json")}
+    assert done == {"search-supervised-k1", "omp-c4"}
+    page = (tmp_path / "out" / "table.md").read_text()
+    assert "sklearn:wine, ×4" in page and "## Failed" in page
+
+
+@pytest.mark.slow
+def test_two_processes_find_what_one_finds(tmp_path):
+    file = recipe(tmp_path, datasets=["sklearn:wine"], seeds=[0])
+    reports = []
+    for workers in (1, 2):
+        benchmark = Benchmark(file, tmp_path / str(workers))
+        seen = []
+        assert benchmark.run(workers, lambda *now, to=seen: to.append(now)) == {}
+        assert {now[0] for now in seen} == {job.name for job in benchmark.jobs}
+        reports.append(benchmark.write())
+    for one, other in zip(*reports, strict=True):
+        for part in ("validation", "test"):
+            np.testing.assert_allclose(
+                list(one[part].values()), list(other[part].values()), atol=0.06
+            )
+
+
+@pytest.mark.slow
+def test_interrupted_it_writes_what_is_there_and_goes_on(tmp_path):
+    file = recipe(tmp_path, datasets=["sklearn:wine"], seeds=[0])
+
+    def interrupt(name, done, total):
+        if "omp" in name:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Benchmark(file, tmp_path / "out").run(show=interrupt)
+    lines = (tmp_path / "out" / "runs.jsonl").read_text().splitlines()
+    assert len(lines) == 2  # dense, and the search that OMP goes on from
+    seen = []
+    again = Benchmark(file, tmp_path / "out")
+    again.run(show=lambda name, *_: seen.append(name))
+    assert not any(name in line for name in seen for line in lines)
+    assert again.missing() == []
+
+
+def test_a_broken_ledger_is_named_with_its_line(tmp_path):
+    (tmp_path / "runs.jsonl").write_text('{"name": 1}\n')
+    with pytest.raises(ValueError, match="Line 1 of .*runs.jsonl is no run"):
+        Benchmark(recipe(tmp_path), tmp_path)
+
+
+@pytest.mark.slow
+def test_the_command(tmp_path):
+    file = recipe(tmp_path, datasets=["sklearn:wine"], methods=["dense"], seeds=[0])
+    arguments = ["bench", str(file), "--out", str(tmp_path / "out")]
+    first = CliRunner().invoke(app, arguments)
+    assert first.exit_code == 0, first.output
+    keras.backend.clear_session()
+    for last in (arguments, [*arguments, "--tables"]):
+        again = CliRunner().invoke(app, last)
+        assert again.exit_code == 0 and "Quick" in again.output
+    listed = CliRunner().invoke(app, ["bench"])
+    assert "cifar10-small" in listed.output
+    broken = recipe(tmp_path, datasets=["sklearn:wime"], methods=["dense"])
+    failed = CliRunner().invoke(
+        app, ["bench", str(broken), "--out", str(tmp_path / "other")]
+    )
+    assert failed.exit_code == 1 and "Did you mean 'wine'" in failed.output

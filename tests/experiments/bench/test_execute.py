@@ -1,0 +1,185 @@
+"""Runs of every method: what comes out, and what is refused."""
+
+import json
+
+import numpy as np
+import pytest
+
+from keras_invprune.experiments.bench import execute as runs
+from keras_invprune.experiments.bench.execute import execute, is_done, sparsity_for
+from keras_invprune.experiments.bench.jobs import expand
+from keras_invprune.experiments.bench.methods import METHODS
+from keras_invprune.experiments.bench.recipe import Recipe, load, names
+from keras_invprune.experiments.data import Data
+from keras_invprune.experiments.models import mlp, mlp_tab
+
+QUICK = {
+    "title": "",
+    "datasets": ["sklearn:digits"],
+    "methods": list(METHODS),
+    "model": "mlp-vis",
+    "width": 1,
+    "compressions": [4],
+    "search_epochs": 1,
+    "finetune_epochs": 1,
+    "epoch_steps": 3,
+    "optimizer": {"rate": 0.05},
+    "search": {"views": "images"},
+    "kappas": [0.5],
+    "lasso": [1e-4],
+}
+
+
+def jobs_of(*methods, **changes):
+    return expand(Recipe(**{**QUICK, "methods": methods, **changes}))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """``{label: report}`` of one run of every method, and their folder."""
+    root = tmp_path_factory.mktemp("runs")
+    return {job.label: execute(job, root) for job in jobs_of(*METHODS)}, root
+
+
+@pytest.mark.slow
+def test_every_method_reports_all_its_figures(finished):
+    reports, root = finished
+    figures = {"accuracy", "balanced_accuracy", "macro_precision"}
+    for report in reports.values():
+        for part in ("validation", "test"):
+            assert report[part].keys() == figures
+            assert all(0 <= value <= 1 for value in report[part].values())
+    methods = {report["config"]["method"] for report in reports.values()}
+    assert methods == METHODS.keys() - {"unpruned"} | {"search"}
+    assert not list(root.rglob("*.part"))
+
+
+@pytest.mark.slow
+def test_compression_counts_every_trained_weight(finished):
+    for report in finished[0].values():
+        if report["config"]["compression"]:
+            weights = report["weights"]
+            wanted = weights["total"] / report["config"]["compression"]
+            assert weights["nonzero"] == pytest.approx(wanted, abs=20)
+    dense = finished[0]["dense"]["weights"]
+    assert dense["nonzero"] > 0.99 * dense["total"]
+
+
+@pytest.mark.slow
+def test_sanity_checks_have_the_densities_of_the_masks_they_check(finished):
+    reports, _ = finished
+    mine = reports["iunet-k0.5-c4"]["densities"]
+    assert len(set(mine.values())) > 1
+    for label in ("shuffled-k0.5-c4", "random-k0.5-c4"):
+        for key, share in reports[label]["densities"].items():
+            assert share == pytest.approx(mine[key], abs=1e-3)
+
+
+@pytest.mark.slow
+def test_a_finished_run_is_not_repeated(finished, monkeypatch):
+    reports, root = finished
+    monkeypatch.setattr(runs, "load_data", None)
+    for job in jobs_of(*METHODS):
+        assert execute(job, root) == reports[job.label]
+
+
+@pytest.mark.slow
+def test_a_search_whose_state_is_gone_is_made_again_only_if_needed(finished):
+    _, root = finished
+    search = jobs_of("omp")[0]
+    state = root / search.name / runs.STATE
+    state.rename(state.with_suffix(".kept"))
+    assert not is_done(search, root)
+    state.with_suffix(".kept").rename(state)
+    assert is_done(search, root)
+
+
+@pytest.mark.slow
+def test_interrupted_it_goes_on_to_the_same_report(tmp_path):
+    *_, job = jobs_of("iunet", search_epochs=2, finetune_epochs=3)
+    for root in (tmp_path / "a", tmp_path / "b"):
+        execute(job.needs, root)
+    whole = execute(job, tmp_path / "a")
+
+    def interrupt(done, total):
+        if done == 2:
+            raise KeyboardInterrupt
+
+    # Every epoch is saved, where else seconds have to pass.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("keras_invprune.experiments.bench.training.PAUSE", 0.0)
+        with pytest.raises(KeyboardInterrupt):
+            execute(job, tmp_path / "b", interrupt)
+    seen = []
+    again = execute(job, tmp_path / "b", lambda *now: seen.append(now))
+    for name in ("validation", "test", "consistency", "best_epoch", "densities"):
+        assert again[name] == whole[name], name
+
+
+def test_another_configuration_is_refused(tmp_path):
+    (job,) = jobs_of("dense")
+    folder = tmp_path / job.name
+    folder.mkdir(parents=True)
+    config = json.dumps(job.config | {"batch_size": 5})
+    (folder / runs.CONFIG).write_text(config)
+    with pytest.raises(FileExistsError, match="batch_size: 5 there, 128 asked"):
+        execute(job, tmp_path)
+
+
+def test_the_sparsity_for_a_compression():
+    model = mlp((4,), 3, (10,))  # 40 prunable of 40 + 10 + 30 + 3
+    assert sparsity_for(model, 1.5) == pytest.approx(1 - (83 / 1.5 - 43) / 40)
+    with pytest.raises(ValueError, match="leaves 42 of 83 weights, and 43 cannot"):
+        sparsity_for(model, 2)
+
+
+def test_first_filters_are_the_largest_in_the_shape_of_the_input():
+    image, rows = (
+        Data(np.zeros((2, *shape), "float32"), np.arange(2), None, None)
+        for shape in ((4, 4, 1), (5,))
+    )
+    model = mlp((4, 4, 1), 2, (100,))
+    found = runs.first_filters(model, image)
+    assert found.shape == (64, 4, 4, 1)
+    norms = np.linalg.norm(model.layers[1].kernel.numpy(), axis=0)
+    kept = np.linalg.norm(found.astype("float32").reshape(64, -1), axis=1)
+    np.testing.assert_allclose(kept, np.sort(norms)[::-1][:64], rtol=1e-2)
+    assert runs.first_filters(mlp_tab((5,), 2, 7), rows).shape == (7, 5)
+
+
+def fake(name, *_, **__):
+    """Data of the shapes and classes of the real sets, few rows."""
+    generator = np.random.default_rng(0)
+    images = name.startswith("tfds")
+    shape = (32, 32, 3) if images else (20,)
+    x = generator.random((600, *shape), dtype=np.float32)
+    y = np.arange(600) % (100 if name == "tfds:cifar100" else 10)
+    return Data(x[:300], y[:300], x[300:400], y[300:400], (), x[400:], y[400:])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", names())
+def test_each_recipe_of_the_package_makes_two_steps(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(runs.datasets, "load", fake)
+    given = load(name)
+    small = {"search_epochs": 1, "finetune_epochs": 1, "epoch_steps": 2}
+    if given.width is None and given.model.startswith("mlp"):
+        small["width"] = 1 if given.model == "mlp-vis" else 64
+    recipe = given.model_copy(update=small | {"compressions": given.compressions[-1:]})
+    wanted = "iunet" if "iunet" in recipe.methods else "dense"
+    job = next(j for j in expand(recipe) if j.method == wanted)
+    for needed in filter(None, (job.needs, job)):
+        report = execute(needed, tmp_path)
+    assert report["best_epoch"] in (1, 2)
+
+
+@pytest.mark.slow
+def test_the_paper_s_full_width_makes_two_steps(tmp_path, monkeypatch):
+    monkeypatch.setattr(runs.datasets, "load", fake)
+    small = {"search_epochs": 1, "finetune_epochs": 1, "epoch_steps": 2}
+    recipe = load("cifar10").model_copy(update=small | {"methods": ["iunet"]})
+    search, job, *_ = expand(recipe)
+    execute(search, tmp_path)
+    weights = execute(job, tmp_path)["weights"]
+    assert weights["total"] == pytest.approx(92.4e6, rel=0.01)
+    assert weights["nonzero"] == pytest.approx(weights["total"] / 2, rel=0.001)

@@ -1,0 +1,88 @@
+"""Recipes: what comes with the package, and what is refused, with the line."""
+
+import pytest
+
+from keras_invprune.experiments.bench import recipe as recipes
+from keras_invprune.experiments.bench.jobs import expand
+from keras_invprune.experiments.bench.recipe import load, names, parse
+
+GOOD = """title: A table
+datasets: [sklearn:digits]
+methods:
+  - dense
+  - iunet
+model: mlp
+search_epochs: 2
+finetune_epochs: 1
+kappas: [0.5]
+optimizer:
+  name: sgd
+  rate: 0.1
+"""
+
+
+def test_a_recipe_is_read():
+    recipe = parse(GOOD)
+    assert recipe.methods == ["dense", "iunet"]
+    assert (recipe.optimizer.rate, recipe.optimizer.schedule) == (0.1, "constant")
+
+
+@pytest.mark.parametrize("name", names())
+def test_each_recipe_of_the_package_can_be_expanded(name):
+    recipe = load(name)
+    assert recipe.title and len(expand(recipe)) >= len(recipe.datasets)
+    unknown = recipe.published.keys() - set(recipe.datasets)
+    assert not unknown
+
+
+@pytest.mark.parametrize(
+    ("line", "changed", "messages"),
+    [
+        (8, "kapas: [0.5]", ["line 9: Unknown key: 'kapas'. Did you mean 'kappas'"]),
+        (11, "  rat: 0.1", ["line 12: Unknown key: 'rat'. Did you mean 'rate'"]),
+        (4, "  - iunett", ["line 5: `methods.1`", "Did you mean 'iunet'"]),
+        (4, "  - dense", ["`methods` names one twice"]),
+        (5, "model: mpl", ["line 6: `model`", "Did you mean 'mlp'"]),
+        (6, "search_epochs: none", ["line 7: `search_epochs`", "Received: 'none'"]),
+        (6, "", ["line 1: `search_epochs`: Field required"]),
+        (8, "kappas: [2]", ["line 9: `kappas.0`", "Received: 2"]),
+        (11, "  rate: -1", ["line 12: `optimizer.rate`", "greater than 0"]),
+        (5, "model: [", ["is no YAML"]),
+    ],
+)
+def test_a_fault_is_named_with_its_line(line, changed, messages):
+    lines = GOOD.splitlines()
+    lines[line] = changed
+    with pytest.raises(ValueError) as caught:
+        parse("\n".join(lines), "mine.yaml")
+    assert str(caught.value).startswith("mine.yaml is no ")
+    for message in messages:
+        assert message in str(caught.value)
+
+
+def test_all_faults_are_named_at_once():
+    text = GOOD.replace("model: mlp", "model: mpl").replace("kappas", "kapas")
+    with pytest.raises(ValueError) as caught:
+        parse(text)
+    assert len(str(caught.value).splitlines()) == 4  # kappas is missing, too
+
+
+@pytest.mark.parametrize("text", ["", "- a\n- b\n", "word"])
+def test_what_is_no_mapping_is_refused(text):
+    with pytest.raises(ValueError, match="`name: value` lines"):
+        parse(text)
+
+
+def test_validation_rows_are_needed():
+    with pytest.raises(ValueError, match="`validation` must be above 0"):
+        parse(GOOD + "validation: 0\n")
+
+
+def test_unknown_recipes_and_files(tmp_path):
+    with pytest.raises(ValueError, match="Unknown recipe: 'cifar1'. Did you mean"):
+        load("cifar1")
+    with pytest.raises(FileNotFoundError):
+        load(tmp_path / "none.yaml")
+    file = tmp_path / "mine.yaml"
+    file.write_text(GOOD)
+    assert load(file) == recipes.parse(GOOD)

@@ -1,0 +1,181 @@
+"""From reports to figures, tables and plots."""
+
+import csv
+
+import numpy as np
+import pytest
+from scipy.stats import wilcoxon
+
+from keras_invprune.experiments.bench.plots import (
+    cliques,
+    critical_difference,
+    mosaic,
+)
+from keras_invprune.experiments.bench.recipe import Recipe
+from keras_invprune.experiments.bench.results import (
+    cells,
+    compare,
+    grid,
+    mean_ranks,
+    tabulate,
+)
+from keras_invprune.experiments.bench.tables import markdown, write_csv
+
+ENVIRONMENT = {"cores": 2, "machine": "x", "tensorflow": "2", "keras": "3"}
+
+
+def report(dataset, method, test, *, valid=0.5, seed=0, c=None, kappa=1.0, **config):
+    figures = {"accuracy": test, "balanced_accuracy": test, "macro_precision": test}
+    given = {"objective": None, "penalty": None, **config}
+    return {
+        "config": {
+            "dataset": dataset,
+            "method": method,
+            "seed": seed,
+            "compression": c,
+            "kappa": kappa,
+            **given,
+        },
+        "environment": ENVIRONMENT,
+        "seconds": 36.0,
+        "validation": dict.fromkeys(figures, valid),
+        "test": figures,
+        "weights": {"total": 80, "nonzero": 10 if c else 80},
+        "consistency": {"flip": 0.25},
+    }
+
+
+def table_of(reports, methods=("dense", "omp", "iunet")):
+    return tabulate(cells(reports, methods, "accuracy"), list(methods))
+
+
+def test_seeds_are_put_together():
+    shares = [0.5, 0.6, 0.8]
+    reports = [report("a", "dense", t, seed=s) for s, t in enumerate(shares)]
+    (cell,) = cells(reports, ["dense"], "accuracy")
+    assert cell.mean("accuracy") == pytest.approx(np.mean(shares) * 100)
+    assert cell.spread("accuracy") == pytest.approx(np.std(shares, ddof=1) * 100)
+    (single,) = cells(reports[:1], ["dense"], "accuracy")
+    assert single.spread("accuracy") is None
+
+
+def test_of_a_grid_the_best_on_validation_rows_is_taken_whatever_the_test_says():
+    reports = [
+        report("a", "iunet", 0.9, valid=0.6, kappa=0.5, c=8),
+        report("a", "iunet", 0.1, valid=0.7, kappa=0.25, c=8),
+    ]
+    (cell,) = cells(reports, ["iunet"], "accuracy")
+    assert (cell.kappa, cell.mean("accuracy")) == (0.25, pytest.approx(10))
+    points = grid(reports, "a", "iunet", 8)
+    assert [point.kappa for point in points] == [0.25, 0.5]
+
+
+def test_a_point_of_the_grid_with_fewer_seeds_is_not_taken():
+    reports = [report("a", "iunet", 0.9, valid=0.9, kappa=0.5, c=8)] + [
+        report("a", "iunet", 0.2, kappa=0.25, c=8, seed=seed) for seed in (0, 1)
+    ]
+    (cell,) = cells(reports, ["iunet"], "accuracy")
+    assert cell.kappa == 0.25
+
+
+def test_the_unpruned_network_is_its_search_and_stands_at_every_compression():
+    search = {"objective": "invariance", "kappa": 0.5}
+    reports = [
+        report("a", "search", 0.4, **search),
+        report("a", "search", 0.3, objective="supervised", kappa=1.0),
+        report("a", "omp", 0.5, c=2),
+        report("a", "omp", 0.5, c=8),
+    ]
+    table = table_of(reports, ("unpruned", "omp"))
+    assert table.rows == [("a", 2), ("a", 8)]
+    for row in table.rows:
+        assert table.cells[row, "unpruned"].mean("accuracy") == pytest.approx(40)
+
+
+def many(gaps):
+    """Reports of as many data sets, where iunet is better than dense by `gaps`."""
+    found = []
+    for index, gap in enumerate(gaps):
+        found.append(report(f"d{index}", "dense", 0.5))
+        found.append(report(f"d{index}", "omp", 0.4, c=8))
+        found.append(report(f"d{index}", "iunet", 0.5 + gap, c=8))
+    return found
+
+
+def test_wins_ties_losses_and_significance():
+    gaps = np.array([0.1, 0.2, 0.0, -0.05, 0.3, 0.15, 0.12])
+    found = compare(table_of(many(gaps)), "iunet", "dense", "accuracy")
+    assert (found.wins, found.ties, found.losses) == (5, 1, 1)
+    assert found.difference == pytest.approx(100 * gaps.mean())
+    assert found.p == pytest.approx(wilcoxon(gaps).pvalue)
+
+
+def test_five_data_sets_are_too_few_for_significance_and_equals_have_none():
+    for gaps in (np.full(5, 0.1), np.zeros(9)):
+        found = compare(table_of(many(gaps)), "iunet", "dense", "accuracy")
+        assert found.p is None
+
+
+def test_one_data_set_is_compared_by_seed():
+    reports = [
+        report("a", method, share + 0.01 * seed, seed=seed, c=c)
+        for method, share, c in (("dense", 0.5, None), ("iunet", 0.6, 8))
+        for seed in (0, 1)
+    ]
+    found = compare(table_of(reports), "iunet", "dense", "accuracy")
+    np.testing.assert_allclose(found.seeds, [10, 10])
+
+
+def test_mean_ranks_share_places_and_leave_out_rows_with_gaps():
+    reports = [*many([0.1, 0.0]), report("lone", "iunet", 1.0, c=8)]
+    ranks, rows = mean_ranks(table_of(reports), "accuracy")
+    assert rows == 2
+    assert ranks == {"dense": (2 + 1.5) / 2, "omp": 3, "iunet": (1 + 1.5) / 2}
+
+
+def test_the_page_has_the_means_the_best_and_what_was_published(tmp_path):
+    recipe = Recipe(
+        title="Mine",
+        datasets=["d0", "d1"],
+        methods=["dense", "omp", "iunet"],
+        model="mlp",
+        search_epochs=1,
+        finetune_epochs=1,
+        kappas=[0.5],
+        published={"d0": {"TabNet": 61.25}},
+    )
+    reports = many([0.1, -0.2])
+    failures = {"d2/omp": "ValueError: no"}
+    page = markdown(recipe, table_of(reports), reports, failures, "bench mine")
+    assert "| d0, ×8 | 50.00 (1) | 40.00 (1) | **60.00** (1) | 61.2 |" in page
+    assert "| dense | -5.00 | 1 / 0 / 1 |" in page
+    assert "| d1, ×8 | IUNet | 80 | 10 | 8.00 | 0.6 |" in page
+    assert "d2/omp: ValueError: no" in page
+    write_csv(reports, tmp_path / "runs.csv")
+    with open(tmp_path / "runs.csv", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert len(rows) == len(reports)
+    assert rows[2]["test_accuracy"] == "60.000"
+    assert rows[2]["consistency_flip"] == "25.000"
+
+
+def test_critical_difference_of_the_published_example():
+    # Demšar 2006, section 3.2.3: four classifiers on fourteen data sets, 1.25.
+    assert critical_difference(4, 14) == pytest.approx(2.569 * np.sqrt(20 / 84), 1e-3)
+
+
+def test_cliques_are_the_longest_stretches_within_the_distance():
+    ranks = {"a": 1.0, "b": 1.5, "c": 2.4, "d": 4.0}
+    assert cliques(ranks, 1.0) == [(1.0, 1.5), (1.5, 2.4)]
+    assert cliques(ranks, 0.1) == []
+    assert cliques(ranks, 9.0) == [(1.0, 4.0)]
+
+
+def test_a_mosaic_has_one_tile_for_each_filter_and_gray_for_zero():
+    filters = np.zeros((5, 2, 3, 1))
+    filters[0] = -2.0
+    picture = mosaic(filters)
+    assert picture.shape == (2 * 3, 2 * 4, 1)
+    np.testing.assert_array_equal(picture[1:3, 1:4], 0.0)
+    np.testing.assert_array_equal(picture[4:6, 1:4], 0.5)
+    np.testing.assert_array_equal(picture[0], 1.0)
