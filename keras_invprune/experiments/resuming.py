@@ -52,6 +52,14 @@ def batches(x, y, batch_size, seed, first_epoch, epochs, *, steps=None, augment=
     return rows.prefetch(tf.data.AUTOTUNE)
 
 
+def execution(steps) -> int:
+    """``steps_per_execution``: the more the faster, but an epoch must be whole.
+
+    Keras takes that many batches each time, beyond the end of an epoch, too.
+    """
+    return max(count for count in range(1, 101) if steps % count == 0)
+
+
 class Progress(keras.callbacks.Callback):
     """Saves the training's state after each epoch, complete or not at all.
 

@@ -18,6 +18,7 @@ from keras_invprune.experiments.resuming import (
     Progress,
     batches,
     check_same,
+    execution,
     state_size,
     write_history,
     write_json,
@@ -177,7 +178,7 @@ def train(model, run, data, part, show) -> Progress:
         optimizer_for(data.x_train.shape[1:], phase * steps, run.rate),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
-        steps_per_execution=_execution(steps),
+        steps_per_execution=execution(steps),
     )
     progress = Progress(part)
     first = progress.restore(model)
@@ -204,8 +205,3 @@ def train(model, run, data, part, show) -> Progress:
             verbose=0,
         )
     return progress
-
-
-def _execution(steps) -> int:
-    """Steps between two visits of the host: the more the faster, but an epoch whole."""
-    return max(count for count in range(1, 101) if steps % count == 0)

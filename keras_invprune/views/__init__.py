@@ -8,7 +8,12 @@ from keras_invprune.views.geometry import (
     RandomScale,
     RandomShift,
 )
-from keras_invprune.views.pairs import check_views, default_views, positive_pair
+from keras_invprune.views.pairs import (
+    are_compilable,
+    check_views,
+    default_views,
+    positive_pair,
+)
 from keras_invprune.views.presets import images, natural_images
 from keras_invprune.views.rows import ScarfCorruption
 
@@ -21,6 +26,7 @@ __all__ = [
     "RandomScale",
     "RandomShift",
     "ScarfCorruption",
+    "are_compilable",
     "check_views",
     "default_views",
     "images",

@@ -86,6 +86,19 @@ def check_views(views, inputs):
             )
 
 
+def are_compilable(views) -> bool:
+    """Whether all views are made of this package's layers, which XLA compiles."""
+    return all(view is None or _is_ours(view) for view in _as_pair(views))
+
+
+def _is_ours(view):
+    inside = getattr(view, "layers", None)
+    if inside:
+        return all(map(_is_ours, inside))
+    known = isinstance(view, ImageView | ScarfCorruption)
+    return known and view.supports_jit  # a subclass may say no
+
+
 def _as_pair(views):
     if callable(views):
         return views, views

@@ -8,14 +8,12 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_invprune import views
-from keras_invprune.allocation import PerLayer, Shuffled
-from keras_invprune.consistency import consistency
 from keras_invprune.experiments import data as datasets
 from keras_invprune.experiments.bench.beta_lasso import BetaLasso
 from keras_invprune.experiments.bench.boosting import boost
+from keras_invprune.experiments.bench.figures import figures, first_filters
 from keras_invprune.experiments.bench.methods import METHODS
-from keras_invprune.experiments.bench.metrics import scores
+from keras_invprune.experiments.bench.networks import make_network, masked
 from keras_invprune.experiments.bench.training import (
     Selecting,
     compile_model,
@@ -23,11 +21,6 @@ from keras_invprune.experiments.bench.training import (
     train,
 )
 from keras_invprune.experiments.environment import environment
-from keras_invprune.experiments.models import (
-    embedding_layer,
-    get_model,
-    standardised,
-)
 from keras_invprune.experiments.resuming import (
     CONFIG,
     check_same,
@@ -42,19 +35,10 @@ from keras_invprune.folders import (
     replacing,
     write_report,
 )
-from keras_invprune.objectives import Invariance
-from keras_invprune.pruning import prune
-from keras_invprune.weights import prunable_weights, weights_by_key
 
 SCHEMA = "keras_invprune/bench-run/1"
-STATE, FILTERS = "state.weights.h5", "filters.npz"
-SHOWN = 64  # filters kept for a picture
+STATE, FILTERS, ELAPSED = "state.weights.h5", "filters.npz", "elapsed.json"
 SPLIT_SEED = 1  # of the paper's fixed split
-VIEWS = {
-    "natural_images": views.natural_images,
-    "images": views.images,
-    "scarf": lambda seed: (None, views.ScarfCorruption(seed=seed)),
-}
 
 
 def execute(job, root, show=lambda *_: None) -> dict:
@@ -82,21 +66,19 @@ def execute(job, root, show=lambda *_: None) -> dict:
         return json.loads((out / REPORT).read_text())
     if out.exists() and not (out / CONFIG).exists():
         check_free(out)
-    begin = time.monotonic()
     data = load_data(job)
     keras.utils.set_random_seed(job.seed)
     part.mkdir(parents=True, exist_ok=True)
     write_json(part / CONFIG, job.config)
-    if METHODS.get(job.method, METHODS["dense"]).learner == "xgboost":
-        validation, test, chosen = boost(job, data, show)
-        found, history = {"chosen": chosen}, []
-        found |= {"validation": validation, "test": test}
-    else:
-        found, history = _network(job, root, part, data, show)
+    begin = time.monotonic() - _elapsed(part)
+    try:
+        found, history = _train(job, root, part, data, show)
+    finally:
+        write_json(part / ELAPSED, time.monotonic() - begin)
     found = {
         "config": job.config,
         "environment": environment(),
-        "seconds": round(time.monotonic() - begin, 1),
+        "seconds": round(_elapsed(part), 1),
         **found,
     }
     shutil.rmtree(out, ignore_errors=True)  # a search whose state had been removed
@@ -133,34 +115,23 @@ def load_data(job) -> datasets.Data:
     return datasets.load(job.dataset, seed, recipe.validation, recipe.encoding)
 
 
-def make_network(job, data) -> keras.Model:
-    """The plain network of a run, freshly initialised."""
-    model = get_model(job.recipe.model, data, job.recipe.width)
-    images = data.x_train.ndim == 4
-    return standardised(model, data.x_train) if images else model
+def _elapsed(part) -> float:
+    """Seconds that a run took before it was interrupted."""
+    file = part / ELAPSED
+    return json.loads(file.read_text()) if file.exists() else 0.0
 
 
-def sparsity_for(model, compression) -> float:
-    """The share of the prunable weights to remove for total / nonzero = compression.
-
-    Raises:
-        ValueError: What is not prunable is more than may be left.
-    """
-    variables = [w.variable for w in weights_by_key(model).values()]
-    total = sum(int(np.prod(v.shape)) for v in variables if v.trainable)
-    prunable = sum(int(np.prod(v.shape)) for v in prunable_weights(model).values())
-    left = total / compression - (total - prunable)
-    if left < 1:
-        raise ValueError(
-            f"Compression {compression:g} leaves {total / compression:.0f} of {total} "
-            f"weights, and {total - prunable} cannot be pruned."
-        )
-    return 1 - left / prunable
+def _train(job, root, part, data, show):
+    """Figures of a run, and the logs of its epochs."""
+    if job.method in METHODS and METHODS[job.method].learner == "xgboost":
+        validation, test, chosen = boost(job, data, show)
+        return {"chosen": chosen, "validation": validation, "test": test}, []
+    return _train_network(job, root, part, data, show)
 
 
-def _network(job, root, part, data, show):
+def _train_network(job, root, part, data, show):
     recipe, optimizer = job.recipe, None
-    model = _masked(job, root, make_network(job, data))
+    model = masked(job, root, make_network(job, data))
     check_room(part, 6 * state_size(model))
     settings, epochs = recipe.optimizer, job.epochs
     if job.penalty:
@@ -186,97 +157,6 @@ def _network(job, root, part, data, show):
     train(model, job, data, epochs, selecting, show, search=searching)
     if job.method == "search":
         model.save_weights(part / STATE)
-    found = _figures(job, model, selecting, data)
+    found = figures(job, model, selecting, data)
     np.savez_compressed(part / FILTERS, filters=first_filters(model, data))
     return found, selecting.history
-
-
-def _masked(job, root, model):
-    """The network of a run under the masks it will get; plain if it gets none."""
-    recipe = job.recipe
-    if job.method in ("dense", "beta-lasso"):
-        return model
-    choices = {"schedule": "manual", "initial_scale": (job.kappa, recipe.kappa_scope)}
-    if job.needs or job.method == "search":
-        choices["rewind"] = recipe.rewind
-    if job.objective == "invariance":
-        choices["objective"] = Invariance(
-            VIEWS[recipe.search.views](job.seed),
-            recipe.search.weight,
-            recipe.search.temperature,
-            recipe.search.labels,
-            embedding_layer(model),
-        )
-    sparsity = sparsity_for(model, job.compression or 2.0)
-    mask = METHODS[job.method].mask if job.method in METHODS else None
-    if mask == "shuffled":
-        choices["allocation"] = Shuffled("global", seed=job.seed)
-    if mask == "random":
-        choices |= {"score": "random", "allocation": _densities_of(job, root)}
-        choices |= {"initial_scale": 1.0, "rewind": None}
-    return prune(model, sparsity, **choices)
-
-
-def _densities_of(job, root) -> PerLayer:
-    other = json.loads((Path(root) / job.needs.name / REPORT).read_text())
-    return PerLayer({key: 1 - share for key, share in other["densities"].items()})
-
-
-def _figures(job, model, selecting, data) -> dict:
-    """What is reported of the best epoch's network."""
-    validation = scores(selecting.outputs(data.x_valid), data.y_valid)
-    found = {
-        "best_epoch": selecting.best,
-        "validation": validation,
-        "test": scores(selecting.outputs(data.x_test), data.y_test),
-        "consistency": consistency(
-            model, data.x_valid, _kinds(data, job.seed), seed=job.seed
-        ),
-    }
-    inner, masks = getattr(model, "inner", model), getattr(model, "masks", {})
-    weights = weights_by_key(inner)
-    trained = {
-        k: w.variable.numpy() for k, w in weights.items() if w.variable.trainable
-    }
-    for key, mask in masks.items():
-        trained[key] = trained[key] * mask.numpy()
-    nonzero = {key: int(np.count_nonzero(value)) for key, value in trained.items()}
-    total = sum(value.size for value in trained.values())
-    kernels = prunable_weights(inner)
-    return found | {
-        "weights": {"total": total, "nonzero": sum(nonzero.values())},
-        "densities": {key: nonzero[key] / trained[key].size for key in kernels},
-    }
-
-
-def first_filters(model, data) -> np.ndarray:
-    """The first layer's units of largest norm, each in the shape of its input.
-
-    Returns:
-        float16: [units, height, width, channels] for images, [units, features].
-    """
-    inner, masks = getattr(model, "inner", model), getattr(model, "masks", {})
-    key, kernel = next(iter(prunable_weights(inner).items()))
-    values = kernel.numpy() * (masks[key].numpy() if key in masks else 1)
-    if values.ndim == 2 and len(values) == np.prod(data.x_train.shape[1:]):
-        values = values.reshape(*data.x_train.shape[1:], -1)
-    units = np.moveaxis(values, -1, 0)
-    norms = np.square(units.reshape(len(units), -1)).sum(axis=1)
-    return units[np.argsort(-norms, kind="stable")[:SHOWN]].astype("float16")
-
-
-def _kinds(data, seed) -> dict:
-    """The transforms that consistency is measured under, one at a time."""
-    if data.x_train.ndim != 4:
-        return {"scarf": VIEWS["scarf"](seed)}
-    if data.x_train.shape[-1] == 3:
-        return dict(
-            zip(
-                ("resized_crop", "horizontal_flip", "color_jitter", "grayscale"),
-                views.natural_images(seed).layers,
-                strict=True,
-            )
-        )
-    return dict(
-        zip(("shift", "scale", "rotation"), views.images(seed).layers, strict=True)
-    )

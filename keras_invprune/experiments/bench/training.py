@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from keras_invprune.experiments.augment import AUGMENTATIONS
 from keras_invprune.experiments.bench.metrics import scores
-from keras_invprune.experiments.resuming import Progress, batches
+from keras_invprune.experiments.resuming import Progress, batches, execution
 
 CHUNK = 4096  # rows predicted at once
 PAUSE = 30.0  # seconds of training that an interruption may cost
@@ -152,7 +152,7 @@ def compile_model(model, recipe, settings, data, epochs, optimizer=None):
     model.compile(
         optimizer or make_optimizer(settings, steps, epochs),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        steps_per_execution=min(steps, 50),
+        steps_per_execution=execution(steps),
         # On a CPU, XLA compiles for seconds and multiplies matrices no faster.
         jit_compile="auto" if tf.config.list_physical_devices("GPU") else False,
     )

@@ -134,6 +134,15 @@ def test_finished_it_does_not_train_again(tmp_path, monkeypatch):
     np.testing.assert_array_equal(again.outputs(X), whole.outputs(X))
 
 
+def test_an_epoch_makes_exactly_its_steps(tmp_path):
+    rows = G.normal(size=(107 * 16, 4)).astype("float32")
+    data = DATA._replace(x_train=rows, y_train=np.arange(len(rows)) % 2)
+    model = network()
+    compile_model(model, RECIPE, RECIPE.optimizer, data, 2)  # 107 is a prime
+    train(model, JOB, data, 2, selecting(tmp_path / "a"), lambda *_: None)
+    assert int(model.optimizer.iterations.numpy()) == 2 * 107
+
+
 def test_a_constant_cosine_and_restarting_rate():
     constant, cosine, restarts = (
         make_optimizer(Optimizer(rate=0.5, schedule=name, period=2), 10, 6)
