@@ -69,6 +69,8 @@ class Benchmark:
         recipe = self.recipe
         found = cells(reports, recipe.methods, recipe.select)
         table = tabulate(found, recipe.methods)
+        if not table.methods:  # searches only
+            return reports
         command = f"keras-invprune bench {self.name} --out {self.out}"
         page = markdown(recipe, table, reports, dict(failures), command)
         (self.out / "table.md").write_text(page)

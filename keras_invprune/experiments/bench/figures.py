@@ -11,30 +11,43 @@ SHOWN = 64  # filters kept for a picture
 
 
 def figures(job, model, selecting, data) -> dict:
-    """What is reported of the best epoch's network."""
-    validation = scores(selecting.outputs(data.x_valid), data.y_valid)
-    found = {
+    """What is reported of the best epoch's network.
+
+    Where nothing is left of a layer, signals cannot pass and gradients may overflow;
+    the report names such layers, and has no consistency of outputs that are NaN.
+    """
+    tested = selecting.outputs(data.x_test)
+    validated = selecting.outputs(data.x_valid)
+    agreement = {}
+    if np.isfinite(validated).all():
+        kinds = _kinds(data, job.seed)
+        agreement = consistency(model, data.x_valid, kinds, seed=job.seed)
+    nonzero, size = _counts(model)
+    kernels = prunable_weights(getattr(model, "inner", model))
+    densities = {key: nonzero[key] / size[key] for key in kernels}
+    return {
         "best_epoch": selecting.best,
-        "validation": validation,
-        "test": scores(selecting.outputs(data.x_test), data.y_test),
-        "consistency": consistency(
-            model, data.x_valid, _kinds(data, job.seed), seed=job.seed
-        ),
+        "validation": scores(validated, data.y_valid),
+        "test": scores(tested, data.y_test),
+        "consistency": agreement,
+        "weights": {"total": sum(size.values()), "nonzero": sum(nonzero.values())},
+        "densities": densities,
+        "collapsed": [key for key, share in densities.items() if not share],
     }
-    inner, masks = getattr(model, "inner", model), getattr(model, "masks", {})
-    weights = weights_by_key(inner)
-    trained = {
-        k: w.variable.numpy() for k, w in weights.items() if w.variable.trainable
-    }
-    for key, mask in masks.items():
-        trained[key] = trained[key] * mask.numpy()
-    nonzero = {key: int(np.count_nonzero(value)) for key, value in trained.items()}
-    total = sum(value.size for value in trained.values())
-    kernels = prunable_weights(inner)
-    return found | {
-        "weights": {"total": total, "nonzero": sum(nonzero.values())},
-        "densities": {key: nonzero[key] / trained[key].size for key in kernels},
-    }
+
+
+def _counts(model) -> tuple[dict, dict]:
+    """Nonzero and all values of each trained weight, by key."""
+    weights = weights_by_key(getattr(model, "inner", model))
+    masks = getattr(model, "masks", {})
+    nonzero, size = {}, {}
+    for key, weight in weights.items():
+        if weight.variable.trainable:
+            values = weight.variable.numpy()
+            kept = masks[key].numpy() if key in masks else 1
+            nonzero[key] = int(np.count_nonzero((values != 0) * kept))
+            size[key] = values.size
+    return nonzero, size
 
 
 def first_filters(model, data) -> np.ndarray:

@@ -28,6 +28,7 @@ def markdown(recipe, table, reports, failures, command) -> str:
         _comparisons(recipe, table),
         _consistency(recipe, table),
         _sizes(recipe, table),
+        _collapsed(reports),
     ]
     if failures:
         lines = [f"- {name}: {message}" for name, message in failures.items()]
@@ -181,6 +182,18 @@ def _sizes(recipe, table) -> str:
         f"## Size and time\n\n{_grid(header, lines)}\n\nMinutes of this run alone; a "
         "search serves all compressions and is counted with none."
     )
+
+
+def _collapsed(reports) -> str:
+    lines = [
+        f"- {c['dataset']}, {_title(c['method'])}, ×{c['compression']:g}, seed "
+        f"{c['seed']}: {', '.join(report['collapsed'])}"
+        for report in reports
+        if report.get("collapsed") and (c := report["config"])["compression"]
+    ]
+    if not lines:
+        return ""
+    return "## Collapsed\n\nOf these layers nothing is left:\n\n" + "\n".join(lines)
 
 
 def write_csv(reports, file):

@@ -18,7 +18,7 @@ QUICK = {
     "datasets": ["sklearn:digits", "sklearn:wine"],
     "methods": ["dense", "omp", "iunet", "unpruned"],
     "model": "mlp-tab",
-    "width": 16,
+    "width": 32,
     "compressions": [4],
     "seeds": [0, 1],
     "search_epochs": 1,
@@ -148,6 +148,16 @@ def test_a_failure_stops_no_other_run(tmp_path):
     assert done == {"search-supervised-k1", "omp-c4"}
     page = (tmp_path / "out" / "table.md").read_text()
     assert "sklearn:wine, ×4" in page and "## Failed" in page
+
+
+@pytest.mark.slow
+def test_a_collapsed_layer_is_reported_and_stops_nothing(tmp_path):
+    # Wide layers have small weights: globally the first goes as a whole.
+    file = images(tmp_path, methods=["omp"], width=16, compressions=[4])
+    benchmark = Benchmark(file, tmp_path / "out")
+    assert benchmark.run() == {}
+    page = (tmp_path / "out" / "table.md").read_text()
+    assert "OMP, ×4, seed 0: encoder_1/kernel" in page
 
 
 @pytest.mark.slow
