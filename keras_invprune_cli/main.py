@@ -123,7 +123,8 @@ def bench(
     benchmark = Benchmark(name, out or Path("results") / Path(name).stem)
     failures = {}
     if tables:
-        benchmark.write()
+        if not benchmark.write():
+            raise ValueError(f"No run of {name} is finished in {benchmark.out}.")
     else:
         try:
             with bench_progress(benchmark.missing()) as show:

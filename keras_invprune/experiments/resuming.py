@@ -135,8 +135,13 @@ def write_history(history, file):
             table.writerow({"epoch": epoch, **logs})
 
 
-def check_same(config, folder):
+def check_same(config, folder, defaults=None):
     """Raises unless `folder` is not there or has the state of this configuration.
+
+    Args:
+        config: ``{name: value}``.
+        folder: What may hold the configuration of a run.
+        defaults: What a name stands for that is not there: it came in later.
 
     Raises:
         FileExistsError: It belongs to another one; says what differs.
@@ -144,7 +149,7 @@ def check_same(config, folder):
     file = Path(folder) / CONFIG
     if not file.exists():
         return
-    other = json.loads(file.read_text())
+    other = {**(defaults or {}), **json.loads(file.read_text())}
     names = [name for name in config if other.get(name) != config[name]]
     if names:
         pairs = [f"{n}: {other.get(n)!r} there, {config[n]!r} asked" for n in names]

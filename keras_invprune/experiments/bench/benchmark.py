@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from keras_invprune.experiments.bench.boards import write_boards
+from keras_invprune.experiments.bench.execute import check_config
 from keras_invprune.experiments.bench.jobs import expand
 from keras_invprune.experiments.bench.ledger import RUNS, collect, unpack
 from keras_invprune.experiments.bench.plots import draw
@@ -23,6 +24,7 @@ class Benchmark:
 
     Raises:
         ValueError: No such recipe, or a fault in it or in ``runs.jsonl``.
+        FileExistsError: Runs in `out` are of another recipe; says what differs.
     """
 
     def __init__(self, recipe, out):
@@ -30,6 +32,8 @@ class Benchmark:
         self.recipe = load(recipe)
         self.jobs = expand(self.recipe)
         unpack(self.out)
+        for job in self.jobs:
+            check_config(job, self.out / RUNS)
 
     def missing(self) -> list:
         """The `Job`s that have not been finished."""
@@ -48,7 +52,7 @@ class Benchmark:
         failures = {}
         self.out.mkdir(parents=True, exist_ok=True)
         try:
-            failures = run_all(self.jobs, self.out / RUNS, workers, show)
+            run_all(self.jobs, self.out / RUNS, workers, show, failures)
         finally:
             self.write(failures)
         return failures
@@ -59,7 +63,6 @@ class Benchmark:
         Returns:
             The reports.
         """
-        self.out.mkdir(parents=True, exist_ok=True)
         reports = collect(self.jobs, self.out)
         if not reports:
             return []

@@ -4,42 +4,11 @@ import keras
 from keras import ops
 
 
-@keras.saving.register_keras_serializable(package="keras_invprune")
-class BetaLasso(keras.optimizers.SGD):
-    """SGD on L + λ·‖θ‖₁, then θ ← θ·1[|θ| > β·λ].
+class _Lasso:
+    """Adds the penalty and the threshold to an optimiser."""
 
-    Args:
-        learning_rate: η.
-        penalty: λ > 0.
-        beta: β.
-        momentum: Of SGD.
-        nesterov: Of SGD.
-        **kwargs: Further arguments of `keras.optimizers.SGD`.
-
-    Example:
-        >>> variable = keras.Variable([0.5, 1e-4])
-        >>> BetaLasso(0.1, penalty=1e-3).apply([keras.ops.zeros(2)], [variable])
-        >>> print(variable.numpy())
-        [0.4999 0.    ]
-
-    Raises:
-        ValueError: λ or β is not above 0.
-
-    Source:
-        Neyshabur 2020, Towards learning convolutions from scratch (2007.13657),
-        algorithm 1; the authors' code of 2309.08171, which has β = 50.
-    """
-
-    def __init__(
-        self,
-        learning_rate=1e-3,
-        penalty=1e-5,
-        beta=50.0,
-        momentum=0.0,
-        nesterov=False,
-        **kwargs,
-    ):
-        super().__init__(learning_rate, momentum, nesterov, **kwargs)
+    def __init__(self, *args, penalty=1e-5, beta=50.0, **kwargs):
+        super().__init__(*args, **kwargs)
         if not (penalty > 0 and beta > 0):
             raise ValueError(
                 "`penalty` (λ) and `beta` (β) must be above 0. Received: "
@@ -62,3 +31,41 @@ class BetaLasso(keras.optimizers.SGD):
         """Returns what `from_config` needs to build it again."""
         own = {"penalty": self.penalty, "beta": self.beta}
         return {**super().get_config(), **own}
+
+
+@keras.saving.register_keras_serializable(package="keras_invprune")
+class BetaLasso(_Lasso, keras.optimizers.SGD):
+    """SGD on L + λ·‖θ‖₁, then θ ← θ·1[|θ| > β·λ].
+
+    Args:
+        penalty: λ > 0.
+        beta: β.
+        *args: Arguments of `keras.optimizers.SGD`.
+        **kwargs: Likewise.
+
+    Example:
+        >>> variable = keras.Variable([0.5, 1e-4])
+        >>> BetaLasso(0.1, penalty=1e-3).apply([keras.ops.zeros(2)], [variable])
+        >>> print(variable.numpy())
+        [0.4999 0.    ]
+
+    Raises:
+        ValueError: λ or β is not above 0.
+
+    Source:
+        Neyshabur 2020, Towards learning convolutions from scratch (2007.13657),
+        algorithm 1; the authors' code of 2309.08171, which has β = 50.
+    """
+
+
+@keras.saving.register_keras_serializable(package="keras_invprune")
+class BetaLassoAdamW(_Lasso, keras.optimizers.AdamW):
+    """AdamW in place of SGD, see `BetaLasso`."""
+
+
+def with_penalty(optimizer, penalty):
+    """The same optimiser, SGD or AdamW, with the penalty λ and the threshold."""
+    adam = isinstance(optimizer, keras.optimizers.AdamW)
+    kind = BetaLassoAdamW if adam else BetaLasso
+    config = {**optimizer.get_config(), "name": "beta_lasso", "penalty": penalty}
+    return kind.from_config(config)

@@ -9,11 +9,12 @@ import keras
 import numpy as np
 
 from keras_invprune.experiments import data as datasets
-from keras_invprune.experiments.bench.beta_lasso import BetaLasso
+from keras_invprune.experiments.bench.beta_lasso import with_penalty
 from keras_invprune.experiments.bench.boosting import boost
 from keras_invprune.experiments.bench.figures import figures, first_filters
 from keras_invprune.experiments.bench.methods import METHODS
 from keras_invprune.experiments.bench.networks import make_network, masked
+from keras_invprune.experiments.bench.recipe import Recipe
 from keras_invprune.experiments.bench.training import (
     Selecting,
     compile_model,
@@ -60,8 +61,7 @@ def execute(job, root, show=lambda *_: None) -> dict:
     """
     out = Path(root) / job.name
     part = out.with_name(f"{out.name}.part")
-    for folder in (out, part):
-        check_same(job.config, folder)
+    check_config(job, root)
     if is_done(job, root):
         return json.loads((out / REPORT).read_text())
     if out.exists() and not (out / CONFIG).exists():
@@ -81,7 +81,10 @@ def execute(job, root, show=lambda *_: None) -> dict:
         "seconds": round(_elapsed(part), 1),
         **found,
     }
-    shutil.rmtree(out, ignore_errors=True)  # a search whose state had been removed
+    if (out / REPORT).exists():  # a search, of which only the state was missing
+        shutil.move(part / STATE, out / STATE)
+        shutil.rmtree(part)
+        return json.loads((out / REPORT).read_text())
     with replacing(out) as new:
         write_json(new / CONFIG, job.config)
         write_history(history, new / "history.csv")
@@ -91,6 +94,14 @@ def execute(job, root, show=lambda *_: None) -> dict:
         found = write_report(new, SCHEMA, found)
     shutil.rmtree(part)
     return found
+
+
+def check_config(job, root):
+    """Raises FileExistsError where the run's folder is of another configuration."""
+    folder = Path(root) / job.name
+    known = {name: f.default for name, f in Recipe.model_fields.items()}
+    for one in (folder, folder.with_name(f"{folder.name}.part")):
+        check_same(job.config, one, known)
 
 
 def is_done(job, root) -> bool:
@@ -126,18 +137,21 @@ def _train(job, root, part, data, show):
     if job.method in METHODS and METHODS[job.method].learner == "xgboost":
         validation, test, chosen = boost(job, data, show)
         return {"chosen": chosen, "validation": validation, "test": test}, []
+    if job.method == "unpruned":
+        search = json.loads((Path(root) / job.needs.name / REPORT).read_text())
+        left_out = ("schema", "config", "environment", "seconds", "sha256")
+        return {k: v for k, v in search.items() if k not in left_out}, []
     return _train_network(job, root, part, data, show)
 
 
 def _train_network(job, root, part, data, show):
-    recipe, optimizer = job.recipe, None
-    model = masked(job, root, make_network(job, data))
+    recipe = job.recipe
+    model = masked(job, root, make_network(job, data), data)
     check_room(part, 6 * state_size(model))
     settings, epochs = recipe.optimizer, job.epochs
+    compile_model(model, recipe, settings, data, epochs)
     if job.penalty:
-        rate = settings.rate
-        optimizer = BetaLasso(rate, job.penalty, momentum=0.9, nesterov=True)
-    compile_model(model, recipe, settings, data, epochs, optimizer)
+        model.optimizer = with_penalty(model.optimizer, job.penalty)
     if job.needs and job.needs.method == "search":
         model.optimizer.build(model.trainable_variables)
         model.load_weights(Path(root) / job.needs.name / STATE)

@@ -18,13 +18,19 @@ def figures(job, model, selecting, data) -> dict:
     """
     tested = selecting.outputs(data.x_test)
     validated = selecting.outputs(data.x_valid)
-    agreement = {}
-    if np.isfinite(validated).all():
+    nonzero, size = _counts(model)
+    kernels = getattr(model, "masks", None) or prunable_weights(model)
+    densities = {key: nonzero[key] / size[key] for key in kernels}
+    collapsed = [key for key, share in densities.items() if not share]
+    agreement, finite = {}, np.isfinite(validated).all() and np.isfinite(tested).all()
+    if not (finite or collapsed):
+        raise ValueError(
+            "The best network's outputs are not finite: training has diverged. Lower "
+            "the optimizer's rate."
+        )
+    if finite:
         kinds = _kinds(data, job.seed)
         agreement = consistency(model, data.x_valid, kinds, seed=job.seed)
-    nonzero, size = _counts(model)
-    kernels = prunable_weights(getattr(model, "inner", model))
-    densities = {key: nonzero[key] / size[key] for key in kernels}
     return {
         "best_epoch": selecting.best,
         "validation": scores(validated, data.y_valid),
@@ -32,7 +38,7 @@ def figures(job, model, selecting, data) -> dict:
         "consistency": agreement,
         "weights": {"total": sum(size.values()), "nonzero": sum(nonzero.values())},
         "densities": densities,
-        "collapsed": [key for key, share in densities.items() if not share],
+        "collapsed": collapsed,
     }
 
 

@@ -19,6 +19,9 @@ LISTS = {
 }
 
 
+FOR_DATA = {"vary_split", "validation", "encoding", "select"}
+
+
 @dataclass(frozen=True)
 class Job:
     """One run of a recipe.
@@ -65,6 +68,9 @@ class Job:
     @property
     def config(self) -> dict:
         """All that its result depends on, as JSON has it."""
+        unused = {"search"} if self.objective != "invariance" else set()
+        if self.method == "xgboost":
+            unused = set(Recipe.model_fields) - FOR_DATA
         own = {
             "dataset": self.dataset,
             "method": self.method,
@@ -74,7 +80,7 @@ class Job:
             "compression": self.compression,
             "penalty": self.penalty,
         }
-        return own | self.recipe.model_dump(mode="json", exclude=LISTS)
+        return own | self.recipe.model_dump(mode="json", exclude=LISTS | unused)
 
     @property
     def epochs(self) -> int:
@@ -82,6 +88,8 @@ class Job:
         before, after = self.recipe.search_epochs, self.recipe.finetune_epochs
         if self.method == "search":
             return before
+        if self.method == "unpruned":
+            return 0
         return after if METHODS[self.method].search else before + after
 
     @property
@@ -120,8 +128,7 @@ def expand(recipe) -> list[Job]:
 def _add(found, job):
     if job.needs:
         _add(found, job.needs)
-    if job.method != "unpruned":  # its search is the run
-        found.setdefault(job.name, job)
+    found.setdefault(job.name, job)
 
 
 def _of_method(recipe, dataset, seed, name, compressions):

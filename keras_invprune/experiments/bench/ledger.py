@@ -49,6 +49,8 @@ def collect(jobs, out) -> list[dict]:
             found.append(report)
             run = {"name": job.name, "report": report, "history": _history(file)}
             lines[job.name] = json.dumps(run, separators=(",", ":"))
+    if not found:
+        return []
     new = out / f"{LEDGER}.new"
     new.write_text("".join(f"{lines[name]}\n" for name in sorted(lines)))
     new.replace(out / LEDGER)

@@ -1,8 +1,9 @@
 """The methods that are compared, and what sets one apart from another.
 
-Every method gets the same number of epochs. One that searches trains for
-`search_epochs`, is pruned, rewound, and trains for `finetune_epochs`; the others
-train for the sum. To add one: a line in `METHODS`.
+Every method gets the same number of epochs, but "unpruned", which is the search of
+IUNet and no more, as in the paper. One that searches trains for `search_epochs`, is
+pruned, rewound, and trains for `finetune_epochs`; the others train for the sum. To add
+one: a line in `METHODS`, and what no field of `Method` says in `networks.py`.
 """
 
 from typing import NamedTuple
@@ -41,8 +42,11 @@ METHODS = {
     "iunet": Method("IUNet", "invariance", small=True),
     "no-pi": Method("IUNet without small initialisation", "invariance"),
     "no-ilo": Method("IUNet without invariance objective", "supervised", small=True),
-    "unpruned": Method("IUNet, unpruned", "invariance", small=True, mask=None),
+    "unpruned": Method("IUNet, search only", "invariance", small=True, mask=None),
     "shuffled": Method("IUNet, masks shuffled", "invariance", True, "shuffled"),
     "random": Method("random masks of IUNet's densities", mask="random"),
     "xgboost": Method("XGBoost", mask=None, learner="xgboost"),
 }
+
+# What several methods go on from is trained under masks of its own.
+SEARCH = Method("search", "supervised", mask=None)

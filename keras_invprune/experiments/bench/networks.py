@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_invprune import views
 from keras_invprune.allocation import PerLayer, Shuffled
-from keras_invprune.experiments.bench.methods import METHODS
+from keras_invprune.experiments.bench.methods import METHODS, SEARCH
 from keras_invprune.experiments.models import (
     embedding_layer,
     get_model,
@@ -17,6 +17,7 @@ from keras_invprune.experiments.models import (
 from keras_invprune.folders import REPORT
 from keras_invprune.objectives import Invariance
 from keras_invprune.pruning import prune
+from keras_invprune.scores import Random
 from keras_invprune.weights import prunable_weights, weights_by_key
 
 VIEWS = {
@@ -33,41 +34,58 @@ def make_network(job, data) -> keras.Model:
     return standardised(model, data.x_train) if images else model
 
 
-def masked(job, root, model):
+def masked(job, root, model, data):
     """The network of a run under the masks it will get; plain if it gets none."""
     recipe = job.recipe
-    if job.method in ("dense", "beta-lasso"):
+    method = METHODS.get(job.method, SEARCH)
+    if not (method.mask or method.search):
         return model
     choices = {"schedule": "manual", "initial_scale": (job.kappa, recipe.kappa_scope)}
     if job.needs or job.method == "search":
         choices["rewind"] = recipe.rewind
     if job.objective == "invariance":
         choices["objective"] = Invariance(
-            VIEWS[recipe.search.views](job.seed),
+            _views(recipe, data, job.seed),
             recipe.search.weight,
             recipe.search.temperature,
             recipe.search.labels,
             embedding_layer(model),
         )
-    sparsity = sparsity_for(model, job.compression or 2.0)
-    mask = METHODS[job.method].mask if job.method in METHODS else None
-    if mask == "shuffled":
+    keys = list(prunable_weights(model, _every_kernel if recipe.prune_head else None))
+    sparsity = sparsity_for(model, keys, job.compression) if job.compression else 0.5
+    if method.mask == "shuffled":
         choices["allocation"] = Shuffled("global", seed=job.seed)
-    if mask == "random":
-        choices |= {"score": "random", "allocation": _densities_of(job, root)}
+    if method.mask == "random":
+        score = Random(job.seed)
+        choices |= {"score": score, "allocation": _densities_of(job, root)}
         choices |= {"initial_scale": 1.0, "rewind": None}
-    return prune(model, sparsity, **choices)
+    return prune(model, sparsity, select=keys, **choices)
 
 
-def sparsity_for(model, compression) -> float:
-    """The share of the prunable weights to remove for total / nonzero = compression.
+def _every_kernel(key, layer) -> bool:
+    del key, layer
+    return True
+
+
+def _views(recipe, data, seed):
+    """The recipe's views, or those that suit the data."""
+    if recipe.search.views:
+        return VIEWS[recipe.search.views](seed)
+    if data.x_train.ndim != 4:
+        return VIEWS["scarf"](seed)
+    colors = data.x_train.shape[-1] == 3
+    return VIEWS["natural_images" if colors else "images"](seed)
+
+
+def sparsity_for(model, keys, compression) -> float:
+    """The share of the weights at `keys` to remove for total / nonzero = compression.
 
     Raises:
         ValueError: What is not prunable is more than may be left.
     """
-    variables = [w.variable for w in weights_by_key(model).values()]
-    total = sum(int(np.prod(v.shape)) for v in variables if v.trainable)
-    prunable = sum(int(np.prod(v.shape)) for v in prunable_weights(model).values())
+    variables = {key: w.variable for key, w in weights_by_key(model).items()}
+    sizes = {k: int(np.prod(v.shape)) for k, v in variables.items() if v.trainable}
+    total, prunable = sum(sizes.values()), sum(sizes[key] for key in keys)
     left = total / compression - (total - prunable)
     if left < 1:
         raise ValueError(

@@ -7,7 +7,7 @@ import numpy as np
 
 from keras_invprune.experiments.bench.execute import FILTERS
 from keras_invprune.experiments.bench.methods import METHODS
-from keras_invprune.experiments.bench.results import grid, mean_ranks
+from keras_invprune.experiments.bench.results import grid, main_rows, mean_ranks
 
 DENSE_STYLE, SHOWN = {"linestyle": "--", "linewidth": 1}, 64
 
@@ -147,7 +147,8 @@ def critical_difference(methods, rows, level=0.05) -> float:
 
 
 def _critical_difference(recipe, table, out):
-    ranks, rows = mean_ranks(table, recipe.select)
+    places = main_rows(table, recipe.compressions[0])
+    ranks, rows = mean_ranks(table, recipe.select, places)
     if rows < 5 or len(ranks) < 3:
         return
     file = out / "critical-difference.png"

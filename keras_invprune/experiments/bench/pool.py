@@ -5,6 +5,7 @@ import os
 import threading
 import traceback
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from keras_invprune.folders import REPORT
 THREADS = ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS")
 
 
-def run_all(jobs, root, workers=1, show=lambda *_: None) -> dict[str, str]:
+def run_all(jobs, root, workers=1, show=lambda *_: None, failures=None):
     """Executes the jobs that are not finished; a failure stops no other run.
 
     Args:
@@ -24,14 +25,15 @@ def run_all(jobs, root, workers=1, show=lambda *_: None) -> dict[str, str]:
         root: Folder of all runs.
         workers: Processes at once; they share the machine's cores.
         show: ``show(name, done, total)`` after each epoch of the run of that name.
+        failures: Dictionary to write failures to, so that an interruption loses none.
 
     Returns:
         ``{name: message}`` of the runs that failed, or whose needs did.
     """
-    wanted = unfinished(jobs, root)
-    if workers == 1:
-        return _one_by_one(wanted, root, show)
-    return _side_by_side(wanted, root, workers, show)
+    failures = {} if failures is None else failures
+    carry_out = _one_by_one if workers == 1 else _side_by_side
+    carry_out(unfinished(jobs, root), root, show, failures, workers)
+    return failures
 
 
 def unfinished(jobs, root) -> list:
@@ -53,8 +55,7 @@ def _is_spent(job, root) -> bool:
     return (Path(root) / job.name / REPORT).exists()
 
 
-def _one_by_one(jobs, root, show):
-    failures = {}
+def _one_by_one(jobs, root, show, failures, _):
     for job in jobs:
         if job.needs and job.needs.name in failures:
             failures[job.name] = f"needs {job.needs.name}"
@@ -63,7 +64,6 @@ def _one_by_one(jobs, root, show):
         if failure:
             failures[job.name] = failure
         keras.backend.clear_session()
-    return failures
 
 
 def _attempt(job, root, show) -> str | None:
@@ -76,37 +76,60 @@ def _attempt(job, root, show) -> str | None:
     return None
 
 
-def _side_by_side(jobs, root, workers, show):
-    failures, waiting, running = {}, list(jobs), {}
+def _side_by_side(jobs, root, show, failures, workers):
     context = multiprocessing.get_context("spawn")
-    with _threads_for(workers), context.Manager() as manager:
-        news = manager.Queue()
-        reader = threading.Thread(target=_pass_on, args=(news, show), daemon=True)
-        reader.start()
-        with ProcessPoolExecutor(workers, mp_context=context) as pool:
-            while waiting or running:
-                unready = {j.name for j in waiting} | {j.name for j in running.values()}
-                for job in [*waiting]:
-                    if job.needs and job.needs.name in failures:
-                        failures[job.name] = f"needs {job.needs.name}"
-                        waiting.remove(job)
-                    elif not (job.needs and job.needs.name in unready):
-                        if len(running) < workers:
-                            waiting.remove(job)
-                            running[pool.submit(_in_process, job, root, news)] = job
-                done, _ = wait(running, return_when=FIRST_COMPLETED)
-                for future in done:
-                    job = running.pop(future)
-                    failure = future.result()
-                    if failure:
-                        failures[job.name] = failure
+    news, waiting = context.Queue(), list(jobs)
+    reader = threading.Thread(target=_pass_on, args=(news, show), daemon=True)
+    reader.start()
+    try:
+        with _threads_for(workers):
+            while waiting:  # again where a process died and took its pool with it
+                with ProcessPoolExecutor(workers, context, _listen, (news,)) as pool:
+                    _fill(pool, waiting, root, workers, failures)
+    finally:
         news.put(None)
         reader.join()
-    return failures
 
 
-def _in_process(job, root, news) -> str | None:
-    failure = _attempt(job, root, lambda *now: news.put((job.name, *now)))
+def _fill(pool, waiting, root, workers, failures):
+    """Keeps the pool at work until nothing is waiting, or until it breaks."""
+    running, broken = {}, False
+    while running or (waiting and not broken):
+        if not broken:
+            for job in _ready(waiting, running, failures)[: workers - len(running)]:
+                waiting.remove(job)
+                running[pool.submit(_in_process, job, root)] = job
+        done, _ = wait(running, return_when=FIRST_COMPLETED)
+        for future in done:
+            job = running.pop(future)
+            try:
+                failure = future.result()
+            except BrokenProcessPool:
+                broken, failure = True, "its process died, or one beside it: memory?"
+            if failure:
+                failures[job.name] = failure
+
+
+def _ready(waiting, running, failures) -> list:
+    """The jobs that need nothing unfinished; drops those whose need has failed."""
+    for job in [*waiting]:
+        if job.needs and job.needs.name in failures:
+            failures[job.name] = f"needs {job.needs.name}"
+            waiting.remove(job)
+    unready = {job.name for job in [*waiting, *running.values()]}
+    return [j for j in waiting if not (j.needs and j.needs.name in unready)]
+
+
+_news = None  # of a child process: where its progress goes
+
+
+def _listen(news):
+    global _news
+    _news = news
+
+
+def _in_process(job, root) -> str | None:
+    failure = _attempt(job, root, lambda *now: _news.put((job.name, *now)))
     keras.backend.clear_session()
     return failure
 
@@ -122,6 +145,8 @@ def _threads_for(workers):
     before = {name: os.environ.get(name) for name in THREADS}
     threads = str(max(1, (os.cpu_count() or 1) // workers))
     os.environ.update(dict.fromkeys(THREADS, threads))
+    # Else the first process takes all of a GPU's memory.
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     try:
         yield
     finally:

@@ -2,7 +2,7 @@
 
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 import yaml
 from pydantic import (
@@ -21,7 +21,6 @@ from keras_invprune.identifiers import resolve
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, lt=1)]
-Seed = Annotated[int, Field(ge=0)]
 
 
 def _one_of(known, kind):
@@ -30,6 +29,16 @@ def _one_of(known, kind):
         return name
 
     return AfterValidator(check)
+
+
+def _no_twins(values):
+    if len(set(values)) < len(values):
+        raise ValueError(f"names one twice: {values}")
+    return values
+
+
+T = TypeVar("T")
+Several = Annotated[list[T], Field(min_length=1), AfterValidator(_no_twins)]
 
 
 class _Part(BaseModel):
@@ -60,13 +69,14 @@ class Search(_Part):
     """The invariance objective.
 
     Attributes:
-        views: "natural_images" (SimCLR's), "images" (small movements) or "scarf".
+        views: "natural_images" (SimCLR's), "images" (small movements) or "scarf";
+            None for what suits the data: scarf for rows, images for gray ones.
         weight: λ.
         temperature: τ.
         labels: Whether L_NCE is supervised.
     """
 
-    views: Literal["natural_images", "images", "scarf"] = "natural_images"
+    views: Literal["natural_images", "images", "scarf"] | None = None
     weight: Annotated[float, Field(ge=0)] = 1.0
     temperature: Positive = 1.0
     labels: bool = True
@@ -96,6 +106,7 @@ class Recipe(_Part):
         finetune_optimizer: After pruning; None for the same.
         search: See `Search`.
         kappas: κ of small initialisation; of several the best on validation rows.
+        prune_head: Whether the last layer is pruned too.
         kappa_scope: "kernels" (that are pruned) or "all" trained weights.
         rewind: "first_epoch", "initial" or "unscaled".
         augment: Of supervised training: "none", or "crop_flip" (zeros of 4 pixels
@@ -106,15 +117,13 @@ class Recipe(_Part):
     """
 
     title: str
-    datasets: Annotated[list[str], Field(min_length=1)]
-    methods: Annotated[
-        list[Annotated[str, _one_of(METHODS, "method")]], Field(min_length=1)
-    ]
+    datasets: Several[str]
+    methods: Several[Annotated[str, _one_of(METHODS, "method")]]
     model: Annotated[str, _one_of(MODELS, "model")]
     width: Count | None = None
-    compressions: list[Annotated[float, Field(gt=1)]] = [8.0]
+    compressions: Several[Annotated[float, Field(gt=1)]] = [8.0]
     extra_compressions: list[Annotated[float, Field(gt=1)]] = []
-    seeds: Annotated[list[Seed], Field(min_length=1)] = [0]
+    seeds: Several[Annotated[int, Field(ge=0)]] = [0]
     vary_split: bool = False
     validation: Share = 0.2
     encoding: Literal["one_hot", "codes"] = "one_hot"
@@ -125,11 +134,12 @@ class Recipe(_Part):
     optimizer: Optimizer = Optimizer()
     finetune_optimizer: Optimizer | None = None
     search: Search = Search()
-    kappas: Annotated[list[Annotated[float, Field(gt=0, le=1)]], Field(min_length=1)]
+    kappas: Several[Annotated[float, Field(gt=0, le=1)]] = [0.25]
+    prune_head: bool = False
     kappa_scope: Literal["kernels", "all"] = "kernels"
     rewind: Literal["first_epoch", "initial", "unscaled"] = "first_epoch"
     augment: Literal["none", "crop_flip"] = "none"
-    lasso: list[Positive] = [1e-6, 2e-6, 5e-6, 1e-5, 2e-5]
+    lasso: Several[Positive] = [1e-6, 2e-6, 5e-6, 1e-5, 2e-5]
     select: Literal["accuracy", "balanced_accuracy"] = "accuracy"
     published: dict[str, dict[str, float]] = {}
 
@@ -137,10 +147,8 @@ class Recipe(_Part):
     def _agree(self):
         if not self.validation:
             raise ValueError("`validation` must be above 0: the best epoch is chosen.")
-        for name in ("datasets", "methods", "compressions", "seeds", "kappas"):
-            values = getattr(self, name)
-            if len(set(values)) < len(values):
-                raise ValueError(f"`{name}` names one twice: {values}.")
+        for name in self.published:
+            resolve(name, dict.fromkeys(self.datasets), "data set in `published`")
         return self
 
 
@@ -181,7 +189,7 @@ def parse(text, file="recipe") -> Recipe:
     if not isinstance(content, dict):
         raise ValueError(f"{file} must hold `name: value` lines.")
     try:
-        return Recipe(**content)
+        return Recipe.model_validate(content)
     except ValidationError as error:
         faults = [
             f"  line {_line(root, fault['loc'])}: {_what(fault)}"
@@ -218,11 +226,16 @@ def _what(fault) -> str:
         try:
             resolve(str(fault["loc"][-1]), fields.model_fields, "key")
         except ValueError as error:
-            return str(error).removesuffix(", or pass a callable.")
-    message = fault["msg"].removeprefix("Value error, ")
+            return _without_callables(str(error))
+    message = _without_callables(fault["msg"].removeprefix("Value error, "))
     given = (
         ""
         if fault["type"] in ("missing", "value_error")
         else (f" Received: {fault['input']!r}.")
     )
     return f"`{where}`: {message.removesuffix('.')}.{given}" if where else message
+
+
+def _without_callables(message) -> str:
+    """Arguments in Python may be callables; here they are words."""
+    return message.replace(", or pass a callable.", ".")

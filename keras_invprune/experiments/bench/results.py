@@ -57,9 +57,8 @@ def cells(reports, methods, select) -> list[Cell]:
     groups = defaultdict(dict)
     for report in reports:
         config = report["config"]
-        method = _method(config)
-        if method in methods:
-            place = config["dataset"], method, config["compression"]
+        if config["method"] in methods:
+            place = config["dataset"], config["method"], config["compression"]
             point = tuple(config[name] for name in GRID)
             groups[place].setdefault(point, {})[config["seed"]] = report
     found = []
@@ -74,20 +73,12 @@ def cells(reports, methods, select) -> list[Cell]:
     return found
 
 
-def _method(config) -> str | None:
-    """The method that a run belongs to; the unpruned network is its search."""
-    if config["method"] != "search":
-        return config["method"]
-    small = config["kappa"] != 1
-    return "unpruned" if small and config["objective"] == "invariance" else None
-
-
 def grid(found, dataset, method, compression) -> list[Cell]:
     """All κ of a method on a data set, from the reports."""
     points = defaultdict(dict)
     for report in found:
         c = report["config"]
-        place = c["dataset"], _method(c), c["compression"]
+        place = c["dataset"], c["method"], c["compression"]
         if place == (dataset, method, compression):
             points[c["kappa"]][c["seed"]] = report
     return [
@@ -134,8 +125,18 @@ def tabulate(found, methods) -> Table:
     return Table(rows, shown, placed)
 
 
-def mean_ranks(table, figure) -> tuple[dict[str, float], int]:
+def main_rows(table, compression) -> list:
+    """One row for each data set: that of `compression`, or the unpruned."""
+    return [row for row in table.rows if row[1] in (None, compression)]
+
+
+def mean_ranks(table, figure, rows) -> tuple[dict[str, float], int]:
     """Mean rank of each method over the rows that have all of them; 1 is best.
+
+    Args:
+        table: `Table`.
+        figure: Name of the figure.
+        rows: Rows to look at: `main_rows`, since ranks are over data sets.
 
     Returns:
         (``{method: rank}``, number of rows).
@@ -143,8 +144,9 @@ def mean_ranks(table, figure) -> tuple[dict[str, float], int]:
     from scipy.stats import rankdata
 
     whole = [
-        [table.cells[row, m].mean(figure) for m in table.methods]
-        for row in table.rows
+        # Rounded, so that equal counts of right answers are a tie.
+        [round(table.cells[row, m].mean(figure), 9) for m in table.methods]
+        for row in rows
         if all((row, m) in table.cells for m in table.methods)
     ]
     if not whole:
@@ -175,7 +177,7 @@ class Comparison(NamedTuple):
     seeds: list[float]
 
 
-def compare(table, first, other, figure, rows=None) -> Comparison | None:
+def compare(table, first, other, figure, rows) -> Comparison | None:
     """`first` against `other`, over the rows that have both.
 
     Args:
@@ -183,13 +185,13 @@ def compare(table, first, other, figure, rows=None) -> Comparison | None:
         first: Name of a method.
         other: Name of another.
         figure: Name of the figure.
-        rows: Rows to look at; None for all.
+        rows: Rows to look at: `main_rows`, since the test is over data sets.
     """
     from scipy.stats import wilcoxon
 
     shared = [
         row
-        for row in (table.rows if rows is None else rows)
+        for row in rows
         if (row, first) in table.cells and (row, other) in table.cells
     ]
     if not shared:

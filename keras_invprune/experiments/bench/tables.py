@@ -5,7 +5,7 @@ import csv
 import numpy as np
 
 from keras_invprune.experiments.bench.methods import METHODS
-from keras_invprune.experiments.bench.results import compare, mean_ranks
+from keras_invprune.experiments.bench.results import compare, main_rows, mean_ranks
 
 FIGURES = ("accuracy", "balanced_accuracy", "macro_precision")
 
@@ -61,7 +61,10 @@ def _setting(recipe, table, reports) -> str:
         f"{recipe.model}{width}; {recipe.search_epochs} epochs before pruning and "
         f"{recipe.finetune_epochs} after (the sum for methods without a search), "
         f"batches of {recipe.batch_size}, {optimizer.name} at {optimizer.rate:g} "
-        f"({optimizer.schedule}); κ = {kappa} on {recipe.kappa_scope}; rewound to "
+        f"({optimizer.schedule}){_second(recipe)}; κ = {kappa} on "
+        f"{recipe.kappa_scope}; λ = {recipe.search.weight:g}, τ = "
+        f"{recipe.search.temperature:g}, {'with' if recipe.search.labels else 'no'} "
+        f"labels; augmentation: {recipe.augment}; {_limits(recipe)}rewound to "
         f"`{recipe.rewind}`. The best epoch (and κ, and λ of β-LASSO, where there are "
         f"several) by {recipe.select.replace('_', ' ')} on {recipe.validation:.0%} "
         "of the training part held out; the test part is used once per run. "
@@ -69,9 +72,22 @@ def _setting(recipe, table, reports) -> str:
     )
 
 
+def _second(recipe) -> str:
+    other = recipe.finetune_optimizer
+    if other is None:
+        return ""
+    return f", after pruning {other.name} at {other.rate:g} ({other.schedule})"
+
+
+def _limits(recipe) -> str:
+    steps = recipe.epoch_steps
+    return f"at most {steps} batches an epoch; " if steps else ""
+
+
 def _machine(environment) -> str:
+    processor = environment.get("processor") or environment["machine"]
     return (
-        f"{environment['cores']} cores ({environment['machine']}), TensorFlow "
+        f"{environment['cores']} cores ({processor}), TensorFlow "
         f"{environment['tensorflow']}, Keras {environment['keras']}"
     )
 
@@ -95,10 +111,11 @@ def _accuracies(recipe, table) -> str:
         known = published.get(row[0], {})
         values += [f"{known[n]:.1f}" if n in known else "" for n in columns]
         rows.append([_place(row), *values])
-    ranks, count = mean_ranks(table, figure)
+    places = main_rows(table, recipe.compressions[0])
+    ranks, count = mean_ranks(table, figure, places)
     if count > 1:
         names = [f"{ranks[m]:.2f}" for m in table.methods]
-        rows.append([f"mean rank ({count})", *names, *[""] * len(columns)])
+        rows.append([f"mean rank, {count} data sets", *names, *[""] * len(columns)])
     name = figure.replace("_", " ")
     return f"## Test {name}, %\n\n{_grid(header, rows)}\n\n" + (
         "Mean ± standard deviation over seeds (their number in brackets)."
@@ -117,8 +134,7 @@ def _with_spread(cell, figure, best) -> str:
 
 def _comparisons(recipe, table) -> str:
     first = "iunet" if "iunet" in table.methods else table.methods[0]
-    main = set(recipe.compressions[:1])
-    rows = [row for row in table.rows if row[1] is None or row[1] in main]
+    rows = main_rows(table, recipe.compressions[0])
     lines = []
     for other in table.methods:
         found = other != first and compare(table, first, other, recipe.select, rows)
@@ -138,15 +154,19 @@ def _comparisons(recipe, table) -> str:
 
 
 def _consistency(recipe, table) -> str:
-    main = recipe.compressions[0]
-    kinds, lines = [], []
-    for (row, method), cell in table.cells.items():
-        shares = [r.get("consistency") for r in cell.reports.values()]
-        if row[1] in (None, main) and all(shares):
-            kinds = list(shares[0])
-            means = [100 * np.mean([share[kind] for share in shares]) for kind in kinds]
-            values = [f"{mean:.1f}" for mean in means]
-            lines.append([row[0], _title(method), *values])
+    rows = main_rows(table, recipe.compressions[0])
+    found = {
+        place: [r.get("consistency") for r in cell.reports.values()]
+        for place, cell in table.cells.items()
+        if place[0] in rows
+    }
+    found = {place: shares for place, shares in found.items() if all(shares)}
+    kinds = list(dict.fromkeys(k for shares in found.values() for k in shares[0]))
+    lines = []
+    for (row, method), shares in found.items():
+        means = [100 * np.mean([s.get(kind, np.nan) for s in shares]) for kind in kinds]
+        values = ["" if np.isnan(mean) else f"{mean:.1f}" for mean in means]
+        lines.append([row[0], _title(method), *values])
     if not lines:
         return ""
     header = ["data set", "method", *(kind.replace("_", " ") for kind in kinds)]
@@ -179,8 +199,9 @@ def _sizes(recipe, table) -> str:
         return ""
     header = ["", "method", "weights", "nonzero", "compression", "minutes a run"]
     return (
-        f"## Size and time\n\n{_grid(header, lines)}\n\nMinutes of this run alone; a "
-        "search serves all compressions and is counted with none."
+        f"## Size and time\n\n{_grid(header, lines)}\n\nWeights of one network, also "
+        "where the figures are an ensemble's. Minutes of this run alone; a search "
+        "serves all compressions and is counted with none."
     )
 
 

@@ -5,6 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_invprune.experiments.augment import AUGMENTATIONS
+from keras_invprune.experiments.bench.methods import METHODS
 from keras_invprune.experiments.bench.metrics import scores
 from keras_invprune.experiments.resuming import Progress, batches, execution
 
@@ -50,6 +51,9 @@ class Selecting(Progress):
     def restore(self, model) -> int:
         """Loads the last state, with the best weights and snapshots until then."""
         epochs = super().restore(model)
+        for file in [*self.folder.glob("best-*"), *self.folder.glob("snapshot-*")]:
+            if int(file.stem.split("-")[1]) > epochs:
+                file.unlink()  # of epochs that will be made again
         if epochs:
             self.best_weights = _load(self.folder / f"best-{self.best}.npz")
             current = model.get_weights()
@@ -146,11 +150,11 @@ def restarts_of(settings, epochs) -> list[int]:
     return [end for end in ends if end < epochs]
 
 
-def compile_model(model, recipe, settings, data, epochs, optimizer=None):
-    """Compiles for a phase of `epochs`; `optimizer` takes the place of the recipe's."""
+def compile_model(model, recipe, settings, data, epochs):
+    """Compiles for a phase of `epochs`."""
     steps = steps_of(recipe, data)
     model.compile(
-        optimizer or make_optimizer(settings, steps, epochs),
+        make_optimizer(settings, steps, epochs),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         steps_per_execution=execution(steps),
         # On a CPU, XLA compiles for seconds and multiplies matrices no faster.
@@ -171,6 +175,8 @@ def train(model, job, data, epochs, selecting, show, *, search=False):
         search: Whether views are drawn from the rows, which then are not augmented.
     """
     recipe, first = job.recipe, selecting.restore(model)
+    # A second phase must not see the rows in the first one's order again.
+    before = recipe.search_epochs if job.needs and METHODS[job.method].search else 0
     selecting.set_model(model)
     show(first, epochs)
     if first == epochs:
@@ -181,8 +187,8 @@ def train(model, job, data, epochs, selecting, show, *, search=False):
         data.y_train,
         min(recipe.batch_size, len(data.x_train)),
         job.seed,
-        first,
-        epochs,
+        before + first,
+        before + epochs,
         steps=steps,
         augment=None if search else AUGMENTATIONS[recipe.augment],
     )

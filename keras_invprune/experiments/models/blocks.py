@@ -18,7 +18,7 @@ def dense(units, use_bias=False):
     )
 
 
-def conv(filters, size, stride=1):
+def conv(filters, size, stride=1, initializer=None):
     """``(name) -> Conv2D`` without a bias, with zeros around the image."""
     return lambda name: layers.Conv2D(
         filters,
@@ -26,7 +26,7 @@ def conv(filters, size, stride=1):
         stride,
         padding="same",
         use_bias=False,
-        kernel_initializer=_initializer(),
+        kernel_initializer=initializer or _initializer(),
         name=name,
     )
 

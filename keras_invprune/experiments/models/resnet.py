@@ -3,7 +3,8 @@
 import keras
 from keras import layers
 
-from keras_invprune.experiments.models.blocks import EMBEDDING, conv, dense, norm
+from keras_invprune.experiments.models import blocks
+from keras_invprune.experiments.models.blocks import EMBEDDING, dense, norm
 
 
 def resnet18(input_shape, classes, width=64, name="resnet_18"):
@@ -32,6 +33,12 @@ def resnet18(input_shape, classes, width=64, name="resnet_18"):
             x = _residual(x, width * 2**stage, stride, f"stage_{stage + 1}_{index + 1}")
     x = layers.GlobalAveragePooling2D(name=EMBEDDING)(x)
     return keras.Model(inputs, dense(classes, use_bias=True)("logits")(x), name=name)
+
+
+def conv(filters, size, stride=1):
+    """A convolution that starts as torchvision's do: N(0, 2 / fan_out)."""
+    normal = keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal")
+    return blocks.conv(filters, size, stride, normal)
 
 
 def _residual(x, filters, stride, name):

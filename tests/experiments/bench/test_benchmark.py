@@ -1,6 +1,7 @@
 """A recipe carried out: ledger, tables, failures, several processes, the command."""
 
 import json
+import os
 import shutil
 
 import keras
@@ -10,6 +11,7 @@ import yaml
 from typer.testing import CliRunner
 
 from keras_invprune.experiments.bench import benchmark as benchmarks
+from keras_invprune.experiments.bench import pool
 from keras_invprune.experiments.bench.benchmark import Benchmark
 from keras_invprune_cli.main import app
 
@@ -73,7 +75,7 @@ def test_all_is_written(finished):
     ended = {name for name, done, total in seen if done == total}
     assert ended == {job.name for job in benchmark.jobs}
     page = (benchmark.out / "table.md").read_text()
-    for title in ("# Quick", "IUNet, unpruned", "shift", "scale"):
+    for title in ("# Quick", "IUNet, search only", "shift", "scale"):
         assert title in page
 
 
@@ -194,6 +196,36 @@ def test_interrupted_it_writes_what_is_there_and_goes_on(tmp_path):
     again.run(show=lambda name, *_: seen.append(name))
     assert not any(name in line for name in seen for line in lines)
     assert again.missing() == []
+
+
+@pytest.mark.slow
+def test_another_recipe_in_the_same_folder_is_refused(finished, tmp_path):
+    benchmark, _ = finished
+    shutil.copy(benchmark.out / "runs.jsonl", tmp_path / "runs.jsonl")
+    with pytest.raises(FileExistsError, match="batch_size: 128 there, 64 asked"):
+        Benchmark(images(tmp_path, batch_size=64), tmp_path)
+
+
+def die(*_):
+    os._exit(3)
+
+
+@pytest.mark.slow
+def test_a_process_that_dies_stops_no_other_run(tmp_path, monkeypatch):
+    file = recipe(tmp_path, datasets=["sklearn:wine"], methods=["dense", "omp"])
+    benchmark = Benchmark(file, tmp_path / "out")
+    submit, count = pool.ProcessPoolExecutor.submit, []
+
+    def first_one_dies(executor, function, job, root):
+        count.append(job.name)
+        chosen = die if len(count) == 1 else function
+        return submit(executor, chosen, job, root)
+
+    monkeypatch.setattr(pool.ProcessPoolExecutor, "submit", first_one_dies)
+    failures = benchmark.run(2)
+    assert "its process died" in failures[count[0]]
+    done = {path.parent.name for path in (tmp_path / "out").rglob("report.json")}
+    assert done == {"seed0", "seed1"}
 
 
 def test_a_broken_ledger_is_named_with_its_line(tmp_path):

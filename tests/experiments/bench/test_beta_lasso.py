@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_invprune.experiments.bench.beta_lasso import BetaLasso
+from keras_invprune.experiments.bench.beta_lasso import BetaLasso, with_penalty
 
 
 def reference(theta, gradients, rate, penalty, beta):
@@ -43,7 +43,9 @@ def test_weights_that_tell_nothing_become_zero_in_a_fit():
 
 
 def test_it_comes_back_from_its_config():
-    optimizer = BetaLasso(0.1, 0.01, 5.0, momentum=0.9, nesterov=True, name="mine")
+    optimizer = BetaLasso(
+        0.1, penalty=0.01, beta=5.0, momentum=0.9, nesterov=True, name="mine"
+    )
     again = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
     assert isinstance(again, BetaLasso)
     assert again.get_config() == optimizer.get_config()
@@ -62,3 +64,16 @@ def test_it_comes_back_from_its_config():
 def test_penalty_and_beta_are_above_zero(arguments, message):
     with pytest.raises(ValueError, match=message):
         BetaLasso(0.1, **arguments)
+
+
+@pytest.mark.parametrize("kind", [keras.optimizers.SGD, keras.optimizers.AdamW])
+def test_an_optimiser_keeps_its_schedule_and_gets_the_penalty(kind):
+    schedule = keras.optimizers.schedules.CosineDecay(0.1, 10)
+    found = with_penalty(kind(schedule, weight_decay=0.25), 0.01)
+    assert isinstance(found, kind) and found.penalty == 0.01
+    before, after = kind(schedule, weight_decay=0.25).get_config(), found.get_config()
+    for name in before.keys() - {"name"}:
+        assert after[name] == before[name], name
+    variable = keras.Variable([2.0, 0.4])
+    found.apply([keras.ops.zeros(2)], [variable])
+    assert variable.numpy()[0] > 1.5 and variable.numpy()[1] == 0

@@ -19,8 +19,7 @@ QUICK = {
     "title": "",
     "datasets": ["sklearn:digits"],
     "methods": list(METHODS),
-    "model": "mlp-vis",
-    "width": 1,
+    "model": "mlp",
     "compressions": [4],
     "search_epochs": 1,
     "finetune_epochs": 1,
@@ -52,7 +51,9 @@ def test_every_method_reports_all_its_figures(finished):
             assert report[part].keys() == figures
             assert all(0 <= value <= 1 for value in report[part].values())
     methods = {report["config"]["method"] for report in reports.values()}
-    assert methods == METHODS.keys() - {"unpruned"} | {"search"}
+    assert methods == METHODS.keys() | {"search"}
+    search, unpruned = (reports[k] for k in ("search-invariance-k0.5", "unpruned-k0.5"))
+    assert unpruned["test"] == search["test"]
     assert not list(root.rglob("*.part"))
 
 
@@ -73,6 +74,7 @@ def test_sanity_checks_have_the_densities_of_the_masks_they_check(finished):
     mine = reports["iunet-k0.5-c4"]["densities"]
     assert len(set(mine.values())) > 1
     for label in ("shuffled-k0.5-c4", "random-k0.5-c4"):
+        assert reports[label]["config"]["kappa"] == 0.5
         for key, share in reports[label]["densities"].items():
             assert share == pytest.approx(mine[key], abs=1e-3)
 
@@ -130,9 +132,10 @@ def test_another_configuration_is_refused(tmp_path):
 
 def test_the_sparsity_for_a_compression():
     model = mlp((4,), 3, (10,))  # 40 prunable of 40 + 10 + 30 + 3
-    assert sparsity_for(model, 1.5) == pytest.approx(1 - (83 / 1.5 - 43) / 40)
+    keys = ["hidden_1/kernel"]
+    assert sparsity_for(model, keys, 1.5) == pytest.approx(1 - (83 / 1.5 - 43) / 40)
     with pytest.raises(ValueError, match="leaves 42 of 83 weights, and 43 cannot"):
-        sparsity_for(model, 2)
+        sparsity_for(model, keys, 2)
 
 
 def test_first_filters_are_the_largest_in_the_shape_of_the_input():
@@ -159,15 +162,18 @@ def fake(name, *_, **__):
     return Data(x[:300], y[:300], x[300:400], y[300:400], (), x[400:], y[400:])
 
 
+NARROW = {"mlp-vis": 1, "mlp-tab": 64, "cnn": 2, "resnet-18": 8}
+OTHERS = [name for name in names() if name != "cifar10"]  # that one is below
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", OTHERS)
 def test_each_recipe_of_the_package_makes_two_steps(tmp_path, monkeypatch, name):
     monkeypatch.setattr(runs.datasets, "load", fake)
     given = load(name)
     small = {"search_epochs": 1, "finetune_epochs": 1, "epoch_steps": 2}
-    if given.width is None and given.model.startswith("mlp"):
-        small["width"] = 1 if given.model == "mlp-vis" else 64
-    recipe = given.model_copy(update=small | {"compressions": given.compressions[-1:]})
+    small |= {"width": NARROW.get(given.model), "compressions": [2.0]}
+    recipe = given.model_copy(update=small)
     wanted = "iunet" if "iunet" in recipe.methods else "dense"
     job = next(j for j in expand(recipe) if j.method == wanted)
     for needed in filter(None, (job.needs, job)):

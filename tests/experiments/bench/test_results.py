@@ -16,6 +16,7 @@ from keras_invprune.experiments.bench.results import (
     cells,
     compare,
     grid,
+    main_rows,
     mean_ranks,
     tabulate,
 )
@@ -78,11 +79,11 @@ def test_a_point_of_the_grid_with_fewer_seeds_is_not_taken():
     assert cell.kappa == 0.25
 
 
-def test_the_unpruned_network_is_its_search_and_stands_at_every_compression():
+def test_what_is_not_pruned_stands_at_every_compression():
     search = {"objective": "invariance", "kappa": 0.5}
     reports = [
-        report("a", "search", 0.4, **search),
-        report("a", "search", 0.3, objective="supervised", kappa=1.0),
+        report("a", "search", 0.3, **search),
+        report("a", "unpruned", 0.4, **search),
         report("a", "omp", 0.5, c=2),
         report("a", "omp", 0.5, c=8),
     ]
@@ -90,6 +91,11 @@ def test_the_unpruned_network_is_its_search_and_stands_at_every_compression():
     assert table.rows == [("a", 2), ("a", 8)]
     for row in table.rows:
         assert table.cells[row, "unpruned"].mean("accuracy") == pytest.approx(40)
+
+
+def against_dense(reports):
+    table = table_of(reports)
+    return compare(table, "iunet", "dense", "accuracy", main_rows(table, 8))
 
 
 def many(gaps):
@@ -104,7 +110,7 @@ def many(gaps):
 
 def test_wins_ties_losses_and_significance():
     gaps = np.array([0.1, 0.2, 0.0, -0.05, 0.3, 0.15, 0.12])
-    found = compare(table_of(many(gaps)), "iunet", "dense", "accuracy")
+    found = against_dense(many(gaps))
     assert (found.wins, found.ties, found.losses) == (5, 1, 1)
     assert found.difference == pytest.approx(100 * gaps.mean())
     assert found.p == pytest.approx(wilcoxon(gaps).pvalue)
@@ -112,7 +118,7 @@ def test_wins_ties_losses_and_significance():
 
 def test_five_data_sets_are_too_few_for_significance_and_equals_have_none():
     for gaps in (np.full(5, 0.1), np.zeros(9)):
-        found = compare(table_of(many(gaps)), "iunet", "dense", "accuracy")
+        found = against_dense(many(gaps))
         assert found.p is None
 
 
@@ -122,13 +128,15 @@ def test_one_data_set_is_compared_by_seed():
         for method, share, c in (("dense", 0.5, None), ("iunet", 0.6, 8))
         for seed in (0, 1)
     ]
-    found = compare(table_of(reports), "iunet", "dense", "accuracy")
+    found = against_dense(reports)
     np.testing.assert_allclose(found.seeds, [10, 10])
 
 
 def test_mean_ranks_share_places_and_leave_out_rows_with_gaps():
     reports = [*many([0.1, 0.0]), report("lone", "iunet", 1.0, c=8)]
-    ranks, rows = mean_ranks(table_of(reports), "accuracy")
+    reports += [report("d0", method, 0.9, c=2) for method in ("omp", "iunet")]
+    table = table_of(reports)
+    ranks, rows = mean_ranks(table, "accuracy", main_rows(table, 8))
     assert rows == 2
     assert ranks == {"dense": (2 + 1.5) / 2, "omp": 3, "iunet": (1 + 1.5) / 2}
 
