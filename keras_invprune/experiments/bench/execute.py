@@ -139,6 +139,7 @@ def _train(job, root, part, data, show):
         return {"chosen": chosen, "validation": validation, "test": test}, []
     if job.method == "unpruned":
         search = json.loads((Path(root) / job.needs.name / REPORT).read_text())
+        show(1, 1)
         left_out = ("schema", "config", "environment", "seconds", "sha256")
         return {k: v for k, v in search.items() if k not in left_out}, []
     return _train_network(job, root, part, data, show)

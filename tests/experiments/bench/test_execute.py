@@ -155,8 +155,8 @@ def test_first_filters_are_the_largest_in_the_shape_of_the_input():
 def fake(name, *_, **__):
     """Data of the shapes and classes of the real sets, few rows."""
     generator = np.random.default_rng(0)
-    images = name.startswith("tfds")
-    shape = (32, 32, 3) if images else (20,)
+    shapes = {"tfds": (32, 32, 3), "sklearn": (8, 8, 1), "openml": (20,)}
+    shape = shapes[name.split(":")[0]]
     x = generator.random((600, *shape), dtype=np.float32)
     y = np.arange(600) % (100 if name == "tfds:cifar100" else 10)
     return Data(x[:300], y[:300], x[300:400], y[300:400], (), x[400:], y[400:])
