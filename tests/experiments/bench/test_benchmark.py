@@ -15,6 +15,7 @@ from keras_invprune.experiments.bench import pool
 from keras_invprune.experiments.bench.benchmark import Benchmark
 from keras_invprune_cli.main import app
 
+pytestmark = pytest.mark.timeout(900)  # many small runs
 QUICK = {
     "title": "Quick",
     "datasets": ["sklearn:digits", "sklearn:wine"],

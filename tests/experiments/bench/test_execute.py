@@ -15,6 +15,7 @@ from keras_invprune.experiments.bench.recipe import Recipe, load, names
 from keras_invprune.experiments.data import Data
 from keras_invprune.experiments.models import mlp, mlp_tab
 
+pytestmark = pytest.mark.timeout(900)  # many small runs
 QUICK = {
     "title": "",
     "datasets": ["sklearn:digits"],
