@@ -9,6 +9,10 @@ BIN := .venv/bin
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
+# Tests trace graphs most of the time, which keeps one core busy. A file stays in one
+# process, since its tests share fixtures. Four at most: each takes some gigabytes.
+WORKERS ?= --numprocesses=auto --maxprocesses=4 --dist=loadfile
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo saved-model docs screenshot test lint format wheel clean
@@ -32,7 +36,7 @@ screenshot: .venv/dev  ## take the README's picture of TensorBoard again (needs 
 
 test: .venv/dev  ## lint, every test, and the wheel check: what CI runs
 	@$(MAKE) --no-print-directory lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(WORKERS)
 	@$(MAKE) --no-print-directory wheel
 
 lint: .venv/dev  ## check style and formatting, change nothing

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -85,6 +86,24 @@ def check_room(folder, megabytes):
             f"{folder} needs about {megabytes:,.1f} MB, and {free:,.1f} MB are free. "
             "Make room, or choose another folder",
         )
+
+
+@contextlib.contextmanager
+def claimed(folder):
+    """Keeps other processes out of a folder in which work goes on.
+
+    Raises:
+        BlockingIOError: Another process has claimed it.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / ".lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            text = f"another process is at work in {folder}. Wait for it, or stop it"
+            raise BlockingIOError(error.errno, text) from error
+        yield
 
 
 def write_report(folder, schema, report) -> dict:

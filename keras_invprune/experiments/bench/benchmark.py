@@ -11,7 +11,7 @@ from keras_invprune.experiments.bench.pool import run_all, unfinished
 from keras_invprune.experiments.bench.recipe import load
 from keras_invprune.experiments.bench.results import cells, tabulate
 from keras_invprune.experiments.bench.tables import markdown, write_csv
-from keras_invprune.folders import REPORT
+from keras_invprune.folders import REPORT, claimed
 
 
 class Benchmark:
@@ -48,13 +48,16 @@ class Benchmark:
 
         Returns:
             ``{name: message}`` of the runs that failed.
+
+        Raises:
+            BlockingIOError: Another process is at work in the same folder.
         """
         failures = {}
-        self.out.mkdir(parents=True, exist_ok=True)
-        try:
-            run_all(self.jobs, self.out / RUNS, workers, show, failures)
-        finally:
-            self.write(failures)
+        with claimed(self.out / RUNS):
+            try:
+                run_all(self.jobs, self.out / RUNS, workers, show, failures)
+            finally:
+                self.write(failures)
         return failures
 
     def write(self, failures=()) -> list[dict]:

@@ -83,31 +83,48 @@ def _side_by_side(jobs, root, show, failures, workers):
     reader.start()
     try:
         with _threads_for(workers):
-            while waiting:  # again where a process died and took its pool with it
+            while waiting:
                 with ProcessPoolExecutor(workers, context, _listen, (news,)) as pool:
-                    _fill(pool, waiting, root, workers, failures)
+                    stopped = _fill(pool, waiting, root, workers, failures)
+                # A process that dies takes its pool with it, hence what ran beside
+                # it, too: each goes on alone, which shows whose process dies.
+                for job in stopped:
+                    with ProcessPoolExecutor(1, context, _listen, (news,)) as pool:
+                        if _fill(pool, [job], root, 1, failures):
+                            failures[job.name] = "its process died: out of memory?"
     finally:
         news.put(None)
         reader.join()
 
 
-def _fill(pool, waiting, root, workers, failures):
-    """Keeps the pool at work until nothing is waiting, or until it breaks."""
-    running, broken = {}, False
+def _fill(pool, waiting, root, workers, failures) -> list:
+    """Keeps the pool at work until nothing is waiting, or until it breaks.
+
+    Returns:
+        The jobs that a broken pool left unfinished.
+    """
+    running, stopped, broken = {}, [], False
     while running or (waiting and not broken):
-        if not broken:
-            for job in _ready(waiting, running, failures)[: workers - len(running)]:
-                waiting.remove(job)
+        ready = [] if broken else _ready(waiting, running, failures)
+        for job in ready[: workers - len(running)]:
+            try:
                 running[pool.submit(_in_process, job, root)] = job
+            except BrokenProcessPool:
+                broken = True
+                break
+            waiting.remove(job)
         done, _ = wait(running, return_when=FIRST_COMPLETED)
         for future in done:
             job = running.pop(future)
             try:
                 failure = future.result()
             except BrokenProcessPool:
-                broken, failure = True, "its process died, or one beside it: memory?"
+                broken = True
+                stopped.append(job)
+                continue
             if failure:
                 failures[job.name] = failure
+    return stopped
 
 
 def _ready(waiting, running, failures) -> list:

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from keras_invprune.experiments.bench import benchmark as benchmarks
 from keras_invprune.experiments.bench import pool
 from keras_invprune.experiments.bench.benchmark import Benchmark
+from keras_invprune.folders import claimed
 from keras_invprune_cli.main import app
 
 pytestmark = pytest.mark.timeout(900)  # many small runs
@@ -215,18 +216,22 @@ def die(*_):
 def test_a_process_that_dies_stops_no_other_run(tmp_path, monkeypatch):
     file = recipe(tmp_path, datasets=["sklearn:wine"], methods=["dense", "omp"])
     benchmark = Benchmark(file, tmp_path / "out")
-    submit, count = pool.ProcessPoolExecutor.submit, []
+    submit, doomed = pool.ProcessPoolExecutor.submit, benchmark.jobs[0]
 
-    def first_one_dies(executor, function, job, root):
-        count.append(job.name)
-        chosen = die if len(count) == 1 else function
-        return submit(executor, chosen, job, root)
+    def one_dies(executor, function, job, root):
+        return submit(executor, die if job == doomed else function, job, root)
 
-    monkeypatch.setattr(pool.ProcessPoolExecutor, "submit", first_one_dies)
-    failures = benchmark.run(2)
-    assert "its process died" in failures[count[0]]
-    done = {path.parent.name for path in (tmp_path / "out").rglob("report.json")}
-    assert done == {"seed0", "seed1"}
+    monkeypatch.setattr(pool.ProcessPoolExecutor, "submit", one_dies)
+    assert benchmark.run(2) == {doomed.name: "its process died: out of memory?"}
+    assert benchmark.missing() == [doomed]
+
+
+def test_two_processes_in_one_folder_are_one_too_many(tmp_path):
+    benchmark = Benchmark(recipe(tmp_path), tmp_path / "out")
+    with claimed(tmp_path / "out" / "runs"):
+        with pytest.raises(BlockingIOError, match="another process is at work in"):
+            benchmark.run()
+    assert not (tmp_path / "out" / "runs.jsonl").exists()
 
 
 def test_a_broken_ledger_is_named_with_its_line(tmp_path):
