@@ -2,7 +2,6 @@
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from keras_invprune.experiments.augment import AUGMENTATIONS
 from keras_invprune.experiments.bench.methods import METHODS
@@ -11,6 +10,7 @@ from keras_invprune.experiments.resuming import Progress, batches, execution
 
 CHUNK = 4096  # rows predicted at once
 PAUSE = 30.0  # seconds of training that an interruption may cost
+LONG = 10_000  # steps of a training that is worth compiling
 
 
 class Selecting(Progress):
@@ -157,8 +157,8 @@ def compile_model(model, recipe, settings, data, epochs):
         make_optimizer(settings, steps, epochs),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         steps_per_execution=execution(steps),
-        # On a CPU, XLA compiles for seconds and multiplies matrices no faster.
-        jit_compile="auto" if tf.config.list_physical_devices("GPU") else False,
+        # XLA compiles for ten seconds, and then takes up to two fifths off a step.
+        jit_compile=True if steps * epochs >= LONG else "auto",
     )
 
 

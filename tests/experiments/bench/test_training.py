@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 
+from keras_invprune.experiments.bench import training
 from keras_invprune.experiments.bench.jobs import Job
 from keras_invprune.experiments.bench.recipe import Optimizer, Recipe
 from keras_invprune.experiments.bench.training import (
@@ -182,3 +183,10 @@ def test_logits_of_many_rows_are_those_of_few(monkeypatch):
     whole = logits(model, X)
     monkeypatch.setattr("keras_invprune.experiments.bench.training.CHUNK", 7)
     np.testing.assert_allclose(logits(model, X), whole, atol=1e-6)
+
+
+@pytest.mark.parametrize("epochs", [1, training.LONG])
+def test_a_long_training_is_compiled_by_xla(epochs):
+    model = network()
+    compile_model(model, RECIPE, RESTARTS, DATA, epochs)
+    assert model.jit_compile == (epochs > 1)
