@@ -1,0 +1,71 @@
+"""Where the sparsity goes: how many weights each tensor keeps. One file each.
+
+An allocation is any callable `(scores, sparsity) -> masks` from {key: scores} to
+{key: boolean mask of the same shape}, where True is kept.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from keras_invprune.allocation.class_distributed import class_distributed
+from keras_invprune.allocation.erk import erk
+from keras_invprune.allocation.global_topk import global_topk
+from keras_invprune.allocation.lamp import lamp
+from keras_invprune.allocation.per_layer import PerLayer
+from keras_invprune.allocation.shuffled import Shuffled
+from keras_invprune.allocation.uniform import uniform
+from keras_invprune.identifiers import resolve
+from keras_invprune.selection import Masks, Scores
+
+Allocation = Callable[[Scores, float], Masks]
+ALLOCATIONS = {
+    "global": global_topk,
+    "uniform": uniform,
+    "class_distributed": class_distributed,
+    "erk": erk,
+    "lamp": lamp,
+}
+
+
+def get(identifier: str | Allocation) -> Allocation:
+    """An allocation from its name, or the callable itself.
+
+    Args:
+        identifier: A name in `ALLOCATIONS`, or a callable
+            `(scores, sparsity) -> masks`.
+
+    Raises:
+        ValueError: An unknown name; near matches are named.
+        TypeError: Neither a name nor a callable.
+    """
+    return resolve(identifier, ALLOCATIONS, "allocation")
+
+
+def collapsed(masks: Masks) -> list[str]:
+    """The keys of the tensors that keep nothing, so that no signal passes.
+
+    Args:
+        masks: Key to boolean mask.
+
+    Returns:
+        Keys in the order of `masks`.
+
+    Example:
+        >>> collapsed(global_topk({"a": np.array([1, 2]), "b": np.array([3, 4])}, 0.5))
+        ['a']
+    """
+    return [key for key, mask in masks.items() if not np.any(mask)]
+
+
+__all__ = [
+    "PerLayer",
+    "Shuffled",
+    "class_distributed",
+    "collapsed",
+    "erk",
+    "get",
+    "global_topk",
+    "lamp",
+    "uniform",
+]

@@ -1,0 +1,46 @@
+"""One ranking, in which each tensor's scores are measured by their own spread."""
+
+import keras
+import numpy as np
+
+from keras_invprune.allocation.global_topk import global_topk
+from keras_invprune.selection import Masks, Scores
+
+
+@keras.saving.register_keras_serializable(package="keras_invprune")
+def class_distributed(scores: Scores, sparsity: float) -> Masks:
+    """Prunes below the same multiple of the standard deviation in each tensor.
+
+    The deviation is taken from the scores, as the root of their mean square: for
+    magnitudes that of the weights about zero.
+
+    Args:
+        scores: Key to scores of any shape, not negative.
+        sparsity: Share of all weights to prune, in [0, 1).
+
+    Returns:
+        Key to a boolean mask of the scores' shape. A tensor of large scores keeps no
+        more for it.
+
+    Example:
+        >>> scores = {"a": np.array([1, 2]), "b": np.array([30, 40])}
+        >>> masks = class_distributed(scores, 0.5)
+        >>> masks["a"], masks["b"]
+        (array([False,  True]), array([False,  True]))
+
+    Source:
+        See, Luong and Manning 2016, Compression of neural machine translation models
+        via pruning (1606.09274), section 3.2, "class-distribution".
+    """
+    # s / σ
+    return global_topk(
+        {key: s / (_deviation(s) or 1.0) for key, s in scores.items()}, sparsity
+    )
+
+
+def _deviation(scores) -> float:
+    return (
+        float(np.sqrt(np.mean(np.square(scores, dtype=np.float64))))
+        if scores.size
+        else 0.0
+    )

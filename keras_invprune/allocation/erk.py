@@ -1,0 +1,65 @@
+"""Erdős-Rényi-Kernel: small tensors stay denser than large ones."""
+
+import keras
+import numpy as np
+
+from keras_invprune.selection import Masks, Scores, keep_count, keep_largest
+
+
+@keras.saving.register_keras_serializable(package="keras_invprune")
+def erk(scores: Scores, sparsity: float) -> Masks:
+    """Densities in proportion to the sum of a tensor's axes over their product.
+
+    Args:
+        scores: Key to scores of any shape, compared within a tensor only.
+        sparsity: Share of all weights to prune, in [0, 1).
+
+    Returns:
+        Key to a boolean mask of the scores' shape, with at least one weight kept.
+
+    Example:
+        >>> masks = erk({"wide": np.ones((8, 8)), "thin": np.ones((1, 8))}, 0.75)
+        >>> {key: int(mask.sum()) for key, mask in masks.items()}
+        {'wide': 12, 'thin': 6}
+
+    Source:
+        Mocanu et al. 2018, Scalable training of artificial neural networks with
+        adaptive sparse connectivity (1707.04780), equation 1; Evci et al. 2020,
+        Rigging the lottery (1911.11134), section 3, for kernels of convolutions.
+    """
+    shapes = {key: np.shape(values) for key, values in scores.items()}
+    counts = erk_counts(shapes, sparsity)
+    return {key: keep_largest({key: v}, counts[key])[key] for key, v in scores.items()}
+
+
+def erk_counts(shapes, sparsity) -> dict[str, int]:
+    """How many weights each tensor keeps; together as many as under one ranking.
+
+    Args:
+        shapes: ``{key: shape}``.
+        sparsity: Share of all weights to prune, in [0, 1).
+    """
+    sizes = {key: int(np.prod(shape)) for key, shape in shapes.items()}
+    kept = keep_count(sum(sizes.values()), sparsity, np.float64)
+    exact, dense = {}, set()
+    while True:
+        # density = ε · (n_in + n_out + w + h) / (n_in · n_out · w · h), at most 1
+        left = kept - sum(sizes[key] for key in dense)
+        sums = {key: sum(shapes[key]) for key in shapes if key not in dense}
+        scale = left / max(1, sum(sums.values()))
+        exact = {key: scale * total for key, total in sums.items()}
+        full = {key for key, count in exact.items() if count >= sizes[key]}
+        if not full:
+            break
+        dense |= full
+    return {key: sizes[key] for key in dense} | _rounded(exact, sizes, kept, dense)
+
+
+def _rounded(exact, sizes, kept, dense) -> dict[str, int]:
+    """Whole numbers of the same sum: the largest remainders are rounded up."""
+    counts = {key: max(1, int(value)) for key, value in exact.items()}
+    missing = kept - sum(sizes[key] for key in dense) - sum(counts.values())
+    by_remainder = sorted(counts, key=lambda key: counts[key] - exact[key])
+    for key in by_remainder[: max(0, missing)]:
+        counts[key] += 1
+    return counts

@@ -1,0 +1,30 @@
+"""One ranking over all tensors."""
+
+import keras
+import numpy as np
+
+from keras_invprune.selection import Masks, Scores, keep_count, keep_largest
+
+
+@keras.saving.register_keras_serializable(package="keras_invprune")
+def global_topk(scores: Scores, sparsity: float) -> Masks:
+    """One ranking over all tensors: the largest scores stay, wherever they are.
+
+    Args:
+        scores: Key to scores of any shape, comparable between tensors.
+        sparsity: Share of all weights to prune, in [0, 1).
+
+    Returns:
+        Key to a boolean mask of the scores' shape. A tensor may lose every weight;
+        `keras_invprune.allocation.collapsed` names those.
+
+    Example:
+        >>> masks = global_topk({"a": np.array([1, 2]), "b": np.array([3, 4])}, 0.5)
+        >>> masks["a"], masks["b"]
+        (array([False, False]), array([ True,  True]))
+    """
+    size = sum(values.size for values in scores.values())
+    # Together, tensors are soon too large for float32 to count; up to there it makes
+    # a single tensor keep as many weights as under `uniform`.
+    dtype = np.float32 if size <= 2**24 else np.float64
+    return keep_largest(scores, keep_count(size, sparsity, dtype))

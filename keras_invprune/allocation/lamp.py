@@ -1,0 +1,44 @@
+"""LAMP: layer-adaptive sparsity from magnitudes alone."""
+
+import keras
+import numpy as np
+
+from keras_invprune.allocation.global_topk import global_topk
+from keras_invprune.selection import Masks, Scores
+
+
+@keras.saving.register_keras_serializable(package="keras_invprune")
+def lamp(scores: Scores, sparsity: float) -> Masks:
+    """One ranking by s² over the sum of s² of what would survive in its tensor.
+
+    Args:
+        scores: Key to scores of any shape, magnitudes for LAMP itself; below zero
+            they count as zero.
+        sparsity: Share of all weights to prune, in [0, 1).
+
+    Returns:
+        Key to a boolean mask of the scores' shape. No tensor loses every weight as long
+        as there are more to keep than tensors.
+
+    Example:
+        >>> masks = lamp({"a": np.array([1, 2]), "b": np.array([30, 40])}, 0.5)
+        >>> masks["a"], masks["b"]
+        (array([False,  True]), array([False,  True]))
+
+    Source:
+        Lee et al. 2021, Layer-adaptive sparsity for the magnitude-based pruning
+        (2010.07611), equation 4.
+    """
+    return global_topk({key: _lamp(values) for key, values in scores.items()}, sparsity)
+
+
+def _lamp(values) -> np.ndarray:
+    squares = np.maximum(np.ravel(values).astype(np.float64), 0.0) ** 2
+    order = np.argsort(squares, kind="stable")
+    # Σ_{v ≥ u} W[v]²
+    surviving = np.empty_like(squares)
+    surviving[order] = np.cumsum(squares[order][::-1])[::-1]
+    shares = np.divide(
+        squares, surviving, out=np.zeros_like(squares), where=squares != 0
+    )
+    return shares.reshape(np.shape(values))

@@ -1,0 +1,53 @@
+"""Another allocation's masks, shuffled: a sanity check."""
+
+import keras
+import numpy as np
+
+from keras_invprune.selection import Masks, Scores
+
+
+@keras.saving.register_keras_serializable(package="keras_invprune")
+class Shuffled:
+    """The masks of another allocation, shuffled within each tensor.
+
+    A sanity check: a method that finds *which* weights matter, and not only how many
+    in each layer, must do better than this.
+
+    Args:
+        allocation: "global", "uniform", or a callable ``(scores, sparsity) -> masks``.
+        seed: Of the orders.
+
+    Example:
+        >>> masks = Shuffled("uniform", seed=1)({"a": np.arange(6)}, 0.5)
+        >>> int(masks["a"].sum())
+        3
+
+    Source:
+        Frankle et al. 2021, Pruning neural networks at initialization: why are we
+        missing the mark? (2009.08576), section 5.
+    """
+
+    def __init__(self, allocation="global", seed=0):
+        from keras_invprune.allocation import get  # whose table stands above this file
+
+        self.allocation = get(allocation)
+        self.seed = int(seed)
+
+    def __call__(self, scores: Scores, sparsity: float) -> Masks:
+        """Key to a boolean mask with as many kept as without shuffling."""
+        generator = np.random.default_rng(self.seed)
+        return {
+            key: generator.permutation(np.ravel(mask)).reshape(np.shape(mask))
+            for key, mask in self.allocation(scores, sparsity).items()
+        }
+
+    def get_config(self):
+        """Returns the allocation and the seed."""
+        allocation = keras.saving.serialize_keras_object(self.allocation)
+        return {"allocation": allocation, "seed": self.seed}
+
+    @classmethod
+    def from_config(cls, config):
+        """Builds it and the allocation inside."""
+        inside = keras.saving.deserialize_keras_object(config["allocation"])
+        return cls(inside, config["seed"])
