@@ -84,14 +84,15 @@ class PruningCallback(keras.callbacks.Callback):
             origin = max(0, self._first - epoch * steps)
             remaining = steps * (self.params.get("epochs", 1) - epoch)
             total = self._first + remaining - origin
-        if self.model.finished:
+        if self.model.finished and not getattr(schedule, "rewires", False):
             return
         learned = schedule.state() if goes_on and hasattr(schedule, "state") else None
         if hasattr(schedule, "start"):
             schedule.start(origin, total)
         if learned is not None:
             schedule.restore(learned)
-        if total is not None and not getattr(schedule, "by_hand", False):
+        by_hand = getattr(schedule, "by_hand", False) or self.model.finished
+        if total is not None and not by_hand:
             # With several steps per execution the host comes by more rarely.
             skipped = (steps - 1) % self.model.steps_per_execution
             self._warn_if_never(schedule, self._first + 1, origin + total - skipped)

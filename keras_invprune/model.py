@@ -10,6 +10,7 @@ from keras import ops, tree
 from keras_invprune.callbacks import with_pruning_first
 from keras_invprune.checkpoint import Resumable
 from keras_invprune.checks import check_fit, check_own_steps
+from keras_invprune.examples import examples_for
 from keras_invprune.inventory import left_alone
 from keras_invprune.masked import Masked
 from keras_invprune.objectives import Losses
@@ -43,6 +44,7 @@ class PrunedModel(Resumable, keras.Model):
             optimiser whose `id` is `rated`.
         finished_step: The number of steps made when the target was reached.
         events: ``(step, what happened)`` of each pruning and rewinding.
+        examples: ``(x, y, sample_weight)`` that `fit` drew for the plan's score.
     """
 
     is_pruning_wrapper = True
@@ -62,7 +64,7 @@ class PrunedModel(Resumable, keras.Model):
         self._finished = self._counter("finished", "int32")
         self.rewind_to, self.rewind_step, self.initial_rate = None, 0, None
         self.finished_step = self.rated = None
-        self.events = []
+        self.events, self.examples = [], None
         self._bind_objective(model)
         self.searching = plan.objective is not None
         self.built = True
@@ -150,12 +152,14 @@ class PrunedModel(Resumable, keras.Model):
         """As `keras.Model.fit`; adds the `PruningCallback` if it is not given.
 
         Raises:
-            ValueError: NaN in the data, a callback that cannot be rewound, or a
-                strategy's scope the model was not made in.
+            ValueError: NaN in the data, a callback that cannot be rewound, no rows
+                for the score, or a strategy's scope the model was not made in.
         """
         arguments = inspect.signature(super().fit).bind(*args, **kwargs).arguments
         arguments["callbacks"] = with_pruning_first(arguments.get("callbacks"))
         check_fit(self, self._strategy, arguments)
+        if not self.finished or getattr(self.plan.schedule, "rewires", False):
+            vars(self)["examples"] = examples_for(self.plan.score, arguments)
         return super().fit(**arguments)
 
     def make_train_function(self, force=False):

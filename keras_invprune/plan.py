@@ -69,6 +69,14 @@ class Plan:
         Raises:
             ValueError: The score returns other keys or shapes.
         """
+        rounds = getattr(self.score, "rounds", 1)
+        for number in range(1, rounds):
+            # ρ^(-k/n): the density by the same factor each round
+            masks = self._masks(weights, model, 1 - (1 - sparsity) ** (number / rounds))
+            weights = {key: weight * masks[key] for key, weight in weights.items()}
+        return self._masks(weights, model, sparsity)
+
+    def _masks(self, weights, model, sparsity):
         found = _arrays(self.score(weights, model), weights, "A score")
         masks = self.pattern(found, sparsity, self.allocation)
         masks = _arrays(masks, weights, "An allocation, or a pattern,")

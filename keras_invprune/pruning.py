@@ -49,12 +49,15 @@ def prune(
         sparsity: Target share of the prunable weights to remove, in [0, 1).
         objective: Loss of the search: None for the compiled loss, "invariance",
             `Invariance(...)`, or a callable (`keras_invprune.objectives`).
-        score: "magnitude", "random", or a callable (`keras_invprune.scores`).
+        score: "magnitude", "random", "snip", "logit_snip", "grasp", "synflow",
+            "fisher", "taylor", or a callable (`keras_invprune.scores`).
         allocation: "global" (one ranking), "uniform" (the same share in each
-            weight), or a callable (`keras_invprune.allocation`).
+            weight), "class_distributed", "erk", "lamp", or a callable
+            (`keras_invprune.allocation`).
         pattern: None (unstructured), `Block(...)`, `NByM(...)`, or a callable
             (`keras_invprune.patterns`).
-        schedule: "one_shot" (half of the training searches), "gradual",
+        schedule: "one_shot" (half of the training searches), "at_init" (before the
+            first step), "gradual",
             "when_converged", "manual" (you call `prune_to`), or any TF-MOT or own
             `PruningSchedule`.
         rewind: What survivors return to at the target sparsity, with a fresh

@@ -6,6 +6,8 @@ import pytest
 import tensorflow as tf
 
 import keras_invprune as kip
+from keras_invprune.plan import Plan
+from keras_invprune.selection import keep_count
 
 
 def model():
@@ -48,3 +50,67 @@ def test_tensors_are_as_good_as_arrays():
     pruned = kip.prune(model(), 0.5, score=score, allocation=allocation)
     pruned.prune_to(0.5)
     assert pruned.finished and pruned.sparsity == 0.5
+
+
+# Rounds
+
+
+class Witness:
+    """Magnitudes, in rounds; remembers which weights it was shown."""
+
+    def __init__(self, rounds):
+        self.rounds = rounds
+        self.shown = []
+
+    def __call__(self, weights, model):
+        self.shown.append({key: weight.copy() for key, weight in weights.items()})
+        return {key: np.abs(weight) for key, weight in weights.items()}
+
+
+def weights():
+    generator = np.random.default_rng(0)
+    return {"a": generator.normal(size=(20, 30)), "b": generator.normal(size=(40, 10))}
+
+
+@pytest.mark.parametrize("rounds", [1, 2, 5])
+@pytest.mark.parametrize("sparsity", [0.0, 0.5, 0.99])
+def test_a_score_in_rounds_sees_the_density_fall_by_one_factor(rounds, sparsity):
+    score, given = Witness(rounds), weights()
+    masks = Plan(sparsity, score=score).masks(given, None, sparsity)
+    assert len(score.shown) == rounds
+    counts = [sum(map(np.count_nonzero, shown.values())) for shown in score.shown]
+    shares = [1 - (1 - sparsity) ** (n / rounds) for n in range(rounds)]
+    assert counts == [keep_count(1000, share) for share in shares]
+    assert sum(mask.sum() for mask in masks.values()) == keep_count(1000, sparsity)
+    for key, weight in weights().items():
+        np.testing.assert_array_equal(given[key], weight)  # no matter what was masked
+
+
+def test_what_a_round_prunes_stays_pruned_in_the_next():
+    score, given = Witness(rounds=4), weights()
+    masks = Plan(0.9, score=score).masks(given, None, 0.9)
+    shown = [*score.shown, {key: given[key] * masks[key] for key in given}]
+    for key, weight in given.items():
+        np.testing.assert_array_equal(shown[0][key], weight)
+    for before, after in zip(shown, shown[1:], strict=False):
+        for key in given:
+            kept = after[key] != 0
+            assert np.all(before[key][kept] == given[key][kept])
+            assert np.all(after[key][kept] == given[key][kept])
+
+
+def test_rounds_keep_to_the_pattern_and_end_at_its_sparsity():
+    score = Witness(rounds=4)
+    plan = Plan(0.5, score=score, pattern=kip.patterns.NByM(2, 4))
+    masks = plan.masks(weights(), None, 0.5)
+    for mask in masks.values():
+        assert np.all(mask.reshape(-1, 4, mask.shape[1]).sum(axis=1) == 2)
+
+
+def test_a_schedule_with_updates_asks_for_all_rounds_at_each():
+    score = Witness(rounds=3)
+    pruned = kip.prune(model(), 0.8, score=score, schedule="manual")
+    for number, sparsity in enumerate((0.5, 0.8), start=1):
+        pruned.prune_to(sparsity)
+        assert len(score.shown) == 3 * number
+        assert pruned.sparsity == pytest.approx(sparsity, abs=0.02)

@@ -48,6 +48,44 @@ def test_of_an_unknown_length_only_numbers_of_steps_are_due():
         assert updates(schedule, 10, known=False) == {}
 
 
+@pytest.mark.parametrize("known", [True, False])
+def test_at_init_is_due_before_the_first_step_however_long_the_training(known):
+    assert updates(schedules.get("at_init", 0.9), 50, known=known) == {1: 0.9}
+    assert updates(schedules.get("at_init", 0.9), 1, known=known) == {1: 0.9}
+
+
+@pytest.mark.parametrize("rewind", [None, "initial"])
+def test_at_init_masks_the_weights_given_before_any_training(rewind):
+    network = keras.Sequential(
+        [keras.Input((4,)), keras.layers.Dense(8, name="body"), keras.layers.Dense(2)]
+    )
+    initial = network.get_layer("body").kernel.numpy()
+    model = kip.prune(network, 0.5, schedule="at_init", rewind=rewind)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    # With momentum, a step on the dense network would go on moving what is masked.
+    optimizer = keras.optimizers.SGD(0.1, momentum=0.9)
+    model.compile(optimizer, loss, jit_compile=False)
+
+    class Spy(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            weight = model.inner.get_layer("body").kernel.numpy()
+            assert not weight[mask_of(model) == 0].any()
+
+    history = model.fit(X, Y, batch_size=2, epochs=2, callbacks=[Spy()], verbose=0)
+    kept = np.abs(initial) >= np.sort(np.abs(initial).ravel())[16]
+    np.testing.assert_array_equal(mask_of(model), kept)
+    assert history.history["sparsity"] == [0.5, 0.5]
+    assert model.finished and model.finished_step == 0 and model.step == 8
+    assert {step for step, _ in model.events} == {0}
+    trained = kip.strip_pruning(model).get_layer("body").kernel.numpy()
+    assert np.all(trained[~kept] == 0) and np.all(trained[kept] != initial[kept])
+
+
+def mask_of(model):
+    (mask,) = model.masks.values()
+    return mask.numpy()
+
+
 # Gradual
 
 

@@ -8,9 +8,12 @@ let a schedule follow the training; TF-MOT's own schedules need none:
   unknown; it is called again when the first epoch has shown the number).
 - ``observe(step, logs)``: an epoch has ended after `step`, with these logs.
 - ``by_hand = True``: `model.prune_to` will be called by you, do not warn.
+- ``rewires = True``: the masks are renewed at the target sparsity, too.
 - ``state() -> {name: number}`` and ``restore(state)``: what it has learned, saved with
   the model, so that an interrupted training goes on with it.
 """
+
+from functools import partial
 
 from keras_invprune.identifiers import resolve
 from keras_invprune.schedules.base import check_sparsity
@@ -18,14 +21,17 @@ from keras_invprune.schedules.gradual import Gradual
 from keras_invprune.schedules.hold_back import HoldBack
 from keras_invprune.schedules.manual import Manual
 from keras_invprune.schedules.one_shot import OneShot
+from keras_invprune.schedules.rewire import Rewire
 from keras_invprune.schedules.saving import load_schedule, save_schedule
 from keras_invprune.schedules.when_converged import WhenConverged
 
 SCHEDULES = {
     "one_shot": OneShot,
+    "at_init": partial(OneShot, at=0),
     "gradual": Gradual,
     "when_converged": WhenConverged,
     "manual": Manual,
+    "rewire": Rewire,
 }
 
 
@@ -64,6 +70,7 @@ __all__ = [
     "HoldBack",
     "Manual",
     "OneShot",
+    "Rewire",
     "WhenConverged",
     "check_sparsity",
     "final_sparsity",

@@ -3,13 +3,38 @@
 A score is any callable ``(weights, model) -> {key: array}``: `weights` maps keys to
 NumPy arrays of the stored weights (zero where pruned, but for what momentum has added
 since the last epoch's end), `model` is the `PrunedModel`. Low scores are pruned first.
+Two optional members:
+
+- ``examples``: a number of training examples, which `fit` draws from its data and
+  leaves in ``model.examples``, as (x, y, sample_weight).
+- ``rounds``: a number of rounds in which to come down to the sparsity asked for, the
+  density by the same factor in each; the score is asked again in each.
 """
 
 from keras_invprune.identifiers import resolve
+from keras_invprune.scores.fisher import Fisher
+from keras_invprune.scores.grasp import Grasp
+from keras_invprune.scores.logit_snip import LogitSnip
 from keras_invprune.scores.magnitude import magnitude
 from keras_invprune.scores.random import Random
+from keras_invprune.scores.rigl import RigL
+from keras_invprune.scores.snip import Snip
+from keras_invprune.scores.sparse_evolution import SparseEvolution
+from keras_invprune.scores.synflow import SynFlow
+from keras_invprune.scores.taylor import Taylor
 
-SCORES = {"magnitude": magnitude, "random": Random()}
+SCORES = {
+    "magnitude": magnitude,
+    "random": Random(),
+    "snip": Snip(),
+    "logit_snip": LogitSnip(),
+    "grasp": Grasp(),
+    "synflow": SynFlow(),
+    "fisher": Fisher(),
+    "taylor": Taylor(),
+    "set": SparseEvolution(),
+    "rigl": RigL(),
+}
 
 
 def get(identifier):
@@ -17,4 +42,16 @@ def get(identifier):
     return resolve(identifier, SCORES, "score")
 
 
-__all__ = ["Random", "get", "magnitude"]
+__all__ = [
+    "Fisher",
+    "Grasp",
+    "LogitSnip",
+    "Random",
+    "RigL",
+    "Snip",
+    "SparseEvolution",
+    "SynFlow",
+    "Taylor",
+    "get",
+    "magnitude",
+]

@@ -33,3 +33,8 @@ class Random:
     def get_config(self):
         """Returns the seed."""
         return {"seed": self.seed}
+
+    @classmethod
+    def from_config(cls, config):
+        """Builds it again."""
+        return cls(**config)

@@ -1,0 +1,70 @@
+"""Training examples for scores, drawn from what `fit` is given."""
+
+import itertools
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import tree
+
+
+def examples_for(score, arguments) -> tuple | None:
+    """Draws rows from the training data of a `fit`, without consuming them.
+
+    Args:
+        score: A score; its ``examples`` says how many, fewer where there are fewer.
+        arguments: The arguments of `fit` by name.
+
+    Returns:
+        ``(x, y, sample_weight)`` as NumPy arrays, None where there is none. Rows of
+        arrays are drawn at random, by a fixed seed and not from the validation split;
+        those of a data set are its first. None if the score asks for no number.
+
+    Raises:
+        ValueError: The data can be read only once, so that rows cannot be taken before
+            training.
+    """
+    count = getattr(score, "examples", None)
+    if not isinstance(count, int):
+        return None
+    x = arguments["x"]
+    if isinstance(x, tf.data.Dataset):
+        return _first(iter(x), count)
+    if isinstance(x, keras.utils.PyDataset):
+        indices = itertools.islice(itertools.count(), x.num_batches)
+        return _first(map(x.__getitem__, indices), count)
+    rows = (x, arguments.get("y"), arguments.get("sample_weight"))
+    leaves = [leaf for leaf in tree.flatten(rows) if leaf is not None]
+    if not all(
+        hasattr(leaf, "__getitem__") and hasattr(leaf, "shape") for leaf in leaves
+    ):
+        raise ValueError(
+            "This score looks at training examples, and a "
+            f"{type(leaves[0]).__name__} gives its rows only once. Give them to the "
+            "score, as by Snip(examples=(x, y)), or pass arrays or a tf.data.Dataset."
+        )
+    size = int(leaves[0].shape[0] * (1 - (arguments.get("validation_split") or 0.0)))
+    chosen = np.random.default_rng(0).permutation(size)[:count]
+    return _map(lambda leaf: np.asarray(leaf)[chosen], rows)
+
+
+def _first(batches, count) -> tuple:
+    """The first rows of batches, joined."""
+    found, rows = [], 0
+    for batch in batches:
+        found.append(keras.utils.unpack_x_y_sample_weight(batch))
+        rows += len(tree.flatten(found[-1])[0])
+        if rows >= count:
+            break
+    if not found:
+        raise ValueError("The training data are empty.")
+    columns = zip(*(tree.flatten(batch) for batch in found), strict=True)
+    joined = [
+        None if parts[0] is None else np.concatenate([*map(np.asarray, parts)])[:count]
+        for parts in columns
+    ]
+    return tree.pack_sequence_as(found[0], joined)
+
+
+def _map(function, rows):
+    return tree.map_structure(lambda a: None if a is None else function(a), rows)

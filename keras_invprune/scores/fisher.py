@@ -1,0 +1,40 @@
+"""Fisher information: the second-order cost of removing a weight."""
+
+import keras
+
+from keras_invprune.scores.gradients import gradients, loss_at, tensors
+from keras_invprune.scores.on_examples import OnExamples
+
+
+@keras.saving.register_keras_serializable(package="keras_invprune")
+class Fisher(OnExamples):
+    """``½ w² · E[(∂L/∂w)²]``: Optimal Brain Damage with the empirical Fisher diagonal.
+
+    The mean is over single examples, each of which takes a backward pass of its own.
+    For a trained network; the network is in evaluation mode.
+
+    Args:
+        examples: See `OnExamples`.
+
+    Source:
+        LeCun, Denker and Solla 1990, Optimal brain damage, equation 5, with the
+        Hessian's diagonal h_kk replaced by that of the Fisher information, as Theis et
+        al. 2018, Faster gaze prediction (1801.05787), equation 4.
+    """
+
+    def __init__(self, examples=128):
+        super().__init__(examples, batch_size=1)
+
+    def __call__(self, weights, model):
+        """Returns ``{key: array}``; low scores are pruned first."""
+        values, squares, count = tensors(weights), dict.fromkeys(weights, 0.0), 0
+        for batch in self.batches(model):
+            g = gradients(values, lambda v, batch=batch: loss_at(model, v, batch))
+            squares = {key: squares[key] + g[key].numpy() ** 2 for key in weights}
+            count += 1
+        # s_k = ½ h_kk u_k²
+        return {k: 0.5 * w**2 * (squares[k] / count) for k, w in weights.items()}
+
+    def get_config(self):
+        """Returns the number of examples."""
+        return {"examples": super().get_config()["examples"]}

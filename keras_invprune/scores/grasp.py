@@ -1,0 +1,75 @@
+"""GraSP: keeps the gradient flowing after pruning."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_invprune.scores.gradients import (
+    gradients,
+    heads_through,
+    loss_at,
+    mean_gradients,
+    tensors,
+)
+from keras_invprune.scores.on_examples import OnExamples
+
+
+@keras.saving.register_keras_serializable(package="keras_invprune")
+class Grasp(OnExamples):
+    """``w · Hg``: how the norm of the gradient g grows with a weight.
+
+    H is the Hessian of the loss. The weights whose removal would keep, or raise, the
+    norm of the gradient go first, so that what stays trains fast. Meant for
+    `schedule="at_init"`. The network is in evaluation mode.
+
+    Args:
+        examples: See `OnExamples`; the paper takes ten of each class.
+        batch_size: See `OnExamples`.
+        temperature: T > 0; the logits are divided by it, if the model ends in a Dense
+            layer.
+
+    Source:
+        Wang, Zhang and Grosse 2020, Picking winning tickets before training by
+        preserving gradient flow (2002.07376), equation 8 with the sign turned, since
+        high scores stay; algorithm 2.
+    """
+
+    def __init__(self, examples=128, batch_size=128, temperature=200.0):
+        super().__init__(examples, batch_size)
+        if not temperature > 0:
+            raise ValueError(
+                f"`temperature` must be > 0. Received: temperature={temperature}."
+            )
+        self.temperature = float(temperature)
+
+    def __call__(self, weights, model):
+        """Returns ``{key: array}``; low scores are pruned first."""
+        values, batches = tensors(weights), list(self.batches(model))
+
+        def loss(values, batch):
+            # Times T, which ranks alike: float16 would lose the softened gradients.
+            return self.temperature * loss_at(model, values, batch)
+
+        def softened(activation, logits):
+            return activation(logits / self.temperature)
+
+        with heads_through(model, softened):
+            g = mean_gradients(values, loss, batches)
+
+            def flow(values, batch):  # gᵀ ∂L/∂w, whose gradient is Hg
+                own = gradients(values, lambda v: loss(v, batch))
+                return sum(ops.sum(g[key] * own[key]) for key in values)
+
+            hg = mean_gradients(values, flow, batches)
+        scores = {key: weight * hg[key].numpy() for key, weight in weights.items()}
+        # Relative to their sum, as the authors' code has it: the sign of the sum is
+        # lost, the order is not.
+        total = abs(sum(float(np.sum(s, dtype=np.float64)) for s in scores.values()))
+        scores = {key: s / (total + 1e-10) for key, s in scores.items()}
+        # What is pruned already has a score of zero, and others less: it goes first.
+        lowest = np.nextafter(min(s.min() for s in scores.values()), np.float32("-inf"))
+        return {k: np.where(weights[k] == 0, lowest, s) for k, s in scores.items()}
+
+    def get_config(self):
+        """Returns the arguments."""
+        return {**super().get_config(), "temperature": self.temperature}

@@ -1,0 +1,40 @@
+"""SNIP of the logits: sensitivity without labels."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_invprune.scores.gradients import (
+    heads_through,
+    logits_only,
+    mean_gradients,
+    outputs_at,
+    tensors,
+)
+from keras_invprune.scores.on_examples import OnExamples
+
+
+@keras.saving.register_keras_serializable(package="keras_invprune")
+class LogitSnip(OnExamples):
+    """``|w · ∂(Σ f²)/∂w|``, f the outputs before the last activation. Reads no label.
+
+    Args:
+        examples: See `OnExamples`.
+        batch_size: See `OnExamples`.
+
+    Source:
+        Liu and Zenke 2020, Finding trainable sparse networks through neural tangent
+        transfer (2006.08228), the authors' code, where it makes the first mask.
+    """
+
+    def __call__(self, weights, model):
+        """Returns ``{key: array}``; low scores are pruned first."""
+
+        def squares(values, batch):
+            outputs = keras.tree.flatten(outputs_at(model, values, batch[0]))
+            outputs = [ops.cast(f, "float32") for f in outputs]
+            return sum(ops.sum(ops.square(f)) / len(f) for f in outputs)  # of a row
+
+        with heads_through(model, logits_only):
+            g = mean_gradients(tensors(weights), squares, self.batches(model))
+        return {key: np.abs(weight * g[key].numpy()) for key, weight in weights.items()}

@@ -1,0 +1,64 @@
+"""What scores share that look at training examples."""
+
+import keras
+import tensorflow as tf
+
+from keras_invprune.scores.gradients import check_keras_3
+
+
+class OnExamples:
+    """A score that reads training examples, without training on them.
+
+    Args:
+        examples: How many; `fit` draws them from its training data. Or the examples
+            themselves, ``(x, y)`` or ``(x, y, sample_weight)``, also for `prune_to`
+            outside of `fit`.
+        batch_size: Rows that go through the network at once.
+
+    Raises:
+        ValueError: On use: there are none.
+    """
+
+    def __init__(self, examples=128, batch_size=128):
+        is_count = isinstance(examples, int) and not isinstance(examples, bool)
+        if not (examples > 0 if is_count else isinstance(examples, tuple)):
+            raise ValueError(
+                "`examples` is a number of rows, or the rows themselves: (x, y). "
+                f"Received: examples={examples!r}."
+            )
+        self.examples = examples
+        self.batch_size = batch_size
+
+    def batches(self, model):
+        """Yields ``(x, y, sample_weight)`` in batches of tensors."""
+        check_keras_3(model)
+        given = isinstance(self.examples, tuple)
+        rows = self.examples if given else getattr(model, "examples", None)
+        name = type(self).__name__
+        if rows is None:
+            raise ValueError(
+                f"{name} needs training examples. `fit` draws them from its data; "
+                f"outside of it, give them: {name}(examples=(x, y))."
+            )
+        rows = keras.utils.unpack_x_y_sample_weight(tuple(rows))
+        count = len(keras.tree.flatten(rows[0])[0])
+        for start in range(0, count, self.batch_size):
+            part = slice(start, start + self.batch_size)
+            yield keras.tree.map_structure(
+                lambda a, part=part: (
+                    None if a is None else tf.convert_to_tensor(a[part])
+                ),
+                rows,
+            )
+
+    def get_config(self):
+        """Returns the arguments; of examples that were given, only their number."""
+        count = self.examples
+        if isinstance(count, tuple):
+            count = len(keras.tree.flatten(count[0])[0])
+        return {"examples": count, "batch_size": self.batch_size}
+
+    @classmethod
+    def from_config(cls, config):
+        """Builds it again."""
+        return cls(**config)

@@ -1,0 +1,68 @@
+"""RigL: connections move to where the gradient is large."""
+
+import keras
+import numpy as np
+
+from keras_invprune.scores.gradients import (
+    check_keras_3,
+    loss_at,
+    mean_gradients,
+    tensors,
+)
+from keras_invprune.scores.on_examples import OnExamples
+from keras_invprune.scores.rewiring import check_fraction, rewired, share_at
+
+
+@keras.saving.register_keras_serializable(package="keras_invprune")
+class RigL(OnExamples):
+    """Drops connections of the smallest magnitude, grows by the largest ``|∂L/∂w|``.
+
+    With ``schedule=Rewire(...)`` and ``allocation="erk"``; the first masks are random.
+    What grows begins at zero. Each renewal looks at one batch of the examples, the
+    network in evaluation mode.
+
+    Args:
+        fraction: α, the share of a weight's connections to move at each renewal; it
+            decays as `Rewire` says.
+        seed: Integer, of the first masks.
+        examples: See `OnExamples`.
+        batch_size: Rows that a renewal looks at.
+
+    Source:
+        Evci et al. 2020, Rigging the lottery (1911.11134), algorithm 1.
+    """
+
+    def __init__(self, fraction=0.3, seed=0, examples=4096, batch_size=128):
+        super().__init__(examples, batch_size)
+        self.fraction = check_fraction(fraction)
+        self.seed = seed
+
+    def __call__(self, weights, model):
+        """Returns ``{key: array}``; low scores are pruned first."""
+        check_keras_3(model)
+        if not model.finished:
+            generator = np.random.default_rng(self.seed)
+            return {
+                k: generator.random(w.shape, np.float32) for k, w in weights.items()
+            }
+        batches = list(self.batches(model))
+        turn = np.random.default_rng([self.seed, model.step]).integers(len(batches))
+        g = mean_gradients(
+            tensors(weights),
+            lambda values, batch: loss_at(model, values, batch),
+            [batches[turn]],
+        )
+        share = share_at(model, self.fraction)
+        masks = {key: mask.numpy() for key, mask in model.masks.items()}
+        return {
+            key: rewired(weight, masks[key], np.abs(g[key].numpy()), share)
+            for key, weight in weights.items()
+        }
+
+    def get_config(self):
+        """Returns the arguments."""
+        return {
+            **super().get_config(),
+            "fraction": self.fraction,
+            "seed": self.seed,
+        }

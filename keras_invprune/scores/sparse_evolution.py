@@ -1,0 +1,49 @@
+"""SET: connections move at random."""
+
+import keras
+import numpy as np
+
+from keras_invprune.scores.gradients import check_keras_3
+from keras_invprune.scores.rewiring import check_fraction, rewired, share_at
+
+
+@keras.saving.register_keras_serializable(package="keras_invprune")
+class SparseEvolution:
+    """Drops the connections of the smallest magnitude, grows as many at random.
+
+    With ``schedule=Rewire(...)`` and ``allocation="erk"``; the first masks are random.
+    What grows begins at zero.
+
+    Args:
+        fraction: ζ, the share of a weight's connections to move at each renewal; it
+            decays as `Rewire` says.
+        seed: Integer, of all masks.
+
+    Source:
+        Mocanu et al. 2018, Scalable training of artificial neural networks with
+        adaptive sparse connectivity (1707.04780), algorithm 1; there ζ does not decay.
+    """
+
+    def __init__(self, fraction=0.3, seed=0):
+        self.fraction = check_fraction(fraction)
+        self.seed = seed
+
+    def __call__(self, weights, model):
+        """Returns ``{key: array}``; low scores are pruned first."""
+        check_keras_3(model)
+        generator = np.random.default_rng([self.seed, model.step])
+        chance = {k: generator.random(w.shape, np.float32) for k, w in weights.items()}
+        if not model.finished:
+            return chance
+        share = share_at(model, self.fraction)
+        masks = {key: mask.numpy() for key, mask in model.masks.items()}
+        return {k: rewired(w, masks[k], chance[k], share) for k, w in weights.items()}
+
+    def get_config(self):
+        """Returns the arguments."""
+        return {"fraction": self.fraction, "seed": self.seed}
+
+    @classmethod
+    def from_config(cls, config):
+        """Builds it again."""
+        return cls(**config)

@@ -1,0 +1,35 @@
+"""Taylor: the squared first-order change of the loss."""
+
+import keras
+import numpy as np
+
+from keras_invprune.scores.gradients import gradients, loss_at, tensors
+from keras_invprune.scores.on_examples import OnExamples
+
+
+@keras.saving.register_keras_serializable(package="keras_invprune")
+class Taylor(OnExamples):
+    """``E[(w · ∂L/∂w)²]``, the mean over batches.
+
+    For a trained network, and for units as well as single weights; the network is in
+    evaluation mode.
+
+    Args:
+        examples: See `OnExamples`.
+        batch_size: Rows whose gradients are averaged before they are squared.
+
+    Source:
+        Molchanov et al. 2019, Importance estimation for neural network pruning
+        (1906.10771), equation 8.
+    """
+
+    def __init__(self, examples=128, batch_size=32):
+        super().__init__(examples, batch_size)
+
+    def __call__(self, weights, model):
+        """Returns ``{key: array}``; low scores are pruned first."""
+        values, found = tensors(weights), []
+        for batch in self.batches(model):
+            g = gradients(values, lambda v, batch=batch: loss_at(model, v, batch))
+            found.append({k: (w * g[k].numpy()) ** 2 for k, w in weights.items()})
+        return {key: np.mean([one[key] for one in found], axis=0) for key in weights}

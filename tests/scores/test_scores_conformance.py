@@ -1,0 +1,230 @@
+"""What holds for every score: on every model, with every allocation and pattern."""
+
+import itertools
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import keras_invprune as kip
+import zoo
+from keras_invprune.allocation import ALLOCATIONS
+from keras_invprune.patterns import Block, NByM
+from keras_invprune.plan import Plan
+from keras_invprune.scores import SCORES, SynFlow
+
+# One less quickly made: its number of rounds.
+EVERY = {**SCORES, "synflow": SynFlow(rounds=3)}
+PATTERNS = [None, Block((4, 1)), NByM(2, 4)]
+LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+X = np.random.default_rng(0).normal(size=(8, 8)).astype("float32")
+Y = np.arange(8) % 3
+
+
+class Together:
+    """Asks every score, from within a real `fit`; prunes by the last."""
+
+    examples = 2
+
+    def __init__(self, names=tuple(EVERY)):
+        self.names = names
+        self.found = {}
+
+    def __call__(self, weights, model):
+        for name in self.names:
+            self.found[name] = EVERY[name](weights, model)
+        return self.found[self.names[-1]]
+
+
+def arrays(variables):
+    return [variable.numpy() for variable in variables]
+
+
+def assert_equal(found, expected):
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def network():
+    """Each tensor has 2 · 24 blocks of (4, 1), and half of it is a whole number."""
+    layers = [
+        keras.layers.Dense(16, "relu"),
+        keras.layers.Dense(4),
+        keras.layers.ReLU(),
+    ]
+    return keras.Sequential([keras.Input((8,)), *layers, keras.layers.Dense(3)])
+
+
+def pairs(score):
+    """Each pattern once, and over all scores each allocation with each pattern."""
+    start = list(EVERY).index(score)
+    names = list(ALLOCATIONS)
+    for index, pattern in enumerate(PATTERNS):
+        yield names[(start + index) % len(names)], pattern
+
+
+@pytest.mark.parametrize("score", EVERY)
+def test_every_score_prunes_before_the_first_step_and_is_stripped(score):
+    bare = network()
+    initial = bare.get_weights()
+    for allocation, pattern in pairs(score):
+        bare.set_weights(initial)
+        choices = {"allocation": allocation, "pattern": pattern, "copy": False}
+        model = kip.prune(bare, 0.5, score=EVERY[score], schedule="at_init", **choices)
+        model.compile("sgd", LOSS, run_eagerly=True)
+        model.fit(X, Y, batch_size=4, verbose=0)
+        assert model.finished and model.finished_step == 0 and model.step == 2
+        assert model.sparsity == 0.5, choices
+        weights = [v.numpy() for v in model.masked.prunable.values()]
+        for weight, mask in zip(weights, model.masks.values(), strict=True):
+            assert not weight[mask.numpy() == 0].any()
+        outputs = model(X)
+        np.testing.assert_allclose(kip.strip_pruning(model)(X), outputs, 1e-6, 1e-6)
+
+
+@pytest.mark.parametrize("score", EVERY)
+def test_every_mask_is_exactly_half(score):
+    model = kip.prune(network(), 0.5, schedule="manual")
+    model.compile("sgd", LOSS)
+    model.examples = X[:3], Y[:3], None
+    weights = {key: variable.numpy() for key, variable in model.masked.prunable.items()}
+    for allocation, pattern in itertools.product(ALLOCATIONS, PATTERNS):
+        plan = Plan(0.5, None, EVERY[score], allocation, pattern)
+        masks = plan.masks(weights, model, 0.5)
+        assert {key: mask.shape for key, mask in masks.items()} == {
+            key: weight.shape for key, weight in weights.items()
+        }
+        kept = sum(int(mask.sum()) for mask in masks.values())
+        assert kept == sum(weight.size for weight in weights.values()) / 2, plan
+
+
+# A softmax after the head: no flow comes through it.
+WITHOUT_FLOW = ["operations"]
+
+
+@pytest.mark.parametrize("name", zoo.CASES)
+def test_every_score_takes_every_kind_of_model(name):
+    case = zoo.CASES[name]()
+    names = [n for n in EVERY if not (name in WITHOUT_FLOW and n == "synflow")]
+    together = Together(tuple(names))
+    options = {"select": case.select, "copy": False}
+    model = kip.prune(case.model, 0.5, score=together, schedule="at_init", **options)
+    model.compile("sgd", case.loss, run_eagerly=True)
+    model.fit(case.x, case.y, batch_size=zoo.ROWS, verbose=0)
+    assert model.finished and model.sparsity == pytest.approx(0.5, abs=0.1)
+    for score, found in together.found.items():
+        assert list(found) == list(model.masks)
+        for key, mask in model.masks.items():
+            assert found[key].shape == mask.shape
+            assert np.isfinite(found[key]).all()
+        assert any(np.any(values) for values in found.values()), score
+
+
+def busy():
+    """A model of all that has a state, and two losses; both heads have activations."""
+    inputs = keras.Input((6, 6, 2))
+    x = keras.layers.Conv2D(4, 3, activity_regularizer="l2")(inputs)
+    x = keras.layers.Dropout(0.5)(keras.layers.BatchNormalization()(x))
+    x = keras.layers.Dense(8, "relu", kernel_regularizer="l2")(
+        keras.layers.Flatten()(keras.layers.MaxPooling2D(2)(x))
+    )
+    kind = keras.layers.Dense(3, "softmax", name="kind")(x)
+    size = keras.layers.Dense(1, "sigmoid", name="size")(x)
+    return keras.Model(inputs, {"kind": kind, "size": size})
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """With the traces of three steps in a graph, as pruning in mid-training sees it."""
+    x = np.random.default_rng(0).normal(size=(6, 6, 6, 2)).astype("float32")
+    y = {"kind": np.arange(6) % 3, "size": np.arange(6.0) / 6}
+    model = kip.prune(busy(), 0.5, score=Together(), schedule="manual")
+    loss = {"kind": zoo.CLASSIFY, "size": "mse"}
+    optimizer = keras.optimizers.SGD(0.1, 0.9)
+    metrics = {"kind": ["accuracy"]}
+    model.compile(optimizer, loss, metrics=metrics, jit_compile=False)
+    model.fit(x, y, batch_size=2, verbose=0)
+    return model
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_scoring_changes_no_state(trained, name):
+    metrics = [v for metric in trained.metrics for v in metric.variables]
+    state = [*trained.variables, *trained.optimizer.variables, *metrics]
+    heads = [trained.inner.get_layer(part) for part in ("kind", "size")]
+    before, activations = arrays(state), [head.activation for head in heads]
+    weights = {key: v.numpy() for key, v in trained.masked.prunable.items()}
+    given = {key: weight.copy() for key, weight in weights.items()}
+    again = [EVERY[name](weights, trained) for _ in range(2)]
+    assert_equal(arrays(state), before)
+    assert_equal(weights.values(), given.values())
+    assert [head.activation for head in heads] == activations
+    assert_equal(again[0].values(), again[1].values())
+
+
+def test_the_losses_logged_are_those_of_training_alone():
+    x = np.random.default_rng(0).normal(size=(6, 6, 6, 2)).astype("float32")
+    y = {"kind": np.arange(6) % 3, "size": np.arange(6.0) / 6}
+    logs = []
+    for score in ("magnitude", Together((*EVERY, "magnitude"))):
+        keras.utils.set_random_seed(0)
+        model = kip.prune(busy(), 0.5, score=score, schedule="at_init")
+        loss = {"kind": zoo.CLASSIFY, "size": "mse"}
+        model.compile("sgd", loss, run_eagerly=True)
+        logs.append(model.fit(x, y, shuffle=False, verbose=0).history)
+    assert logs[0] == logs[1]
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in EVERY if name not in ("set", "rigl")]
+)
+def test_weights_once_pruned_do_not_come_back(name):
+    network = keras.Sequential(
+        [keras.Input((8,)), keras.layers.Dense(16, "relu"), keras.layers.Dense(3)]
+    )
+    model = kip.prune(network, 0.8, score=EVERY[name], schedule="manual")
+    model.compile("sgd", LOSS)
+    model.examples = X, Y, None
+    before = np.ones((8, 16))
+    for sparsity in (0.3, 0.5, 0.5, 0.7, 0.7, 0.8):
+        model.prune_to(sparsity)
+        (mask,) = model.masks.values()
+        assert np.all(mask.numpy() <= before)
+        before = mask.numpy()
+
+
+# Two replicas: the scores are those of one, but for the scale of a loss's share.
+
+
+def test_replicas_score_as_one_machine_does():
+    def fit():
+        keras.utils.set_random_seed(0)
+        layers = [
+            keras.layers.Conv2D(4, 3, kernel_regularizer="l2"),
+            keras.layers.BatchNormalization(),
+            keras.layers.Flatten(),
+            keras.layers.Dense(8, "relu"),
+        ]
+        network = keras.Sequential(
+            [keras.Input((6, 6, 2)), *layers, keras.layers.Dense(3)]
+        )
+        together = Together()
+        model = kip.prune(network, 0.5, score=together, schedule="at_init")
+        model.compile("sgd", LOSS, jit_compile=False)
+        x = np.random.default_rng(0).normal(size=(8, 6, 6, 2)).astype("float32")
+        model.fit(x, Y, batch_size=4, verbose=0)
+        assert model.finished_step == 0 and model.sparsity == 0.5
+        return together.found
+
+    with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
+        found = fit()
+    expected = fit()
+    for name in EVERY:
+        one, other = (
+            np.concatenate([np.ravel(values) for values in scores[name].values()])
+            for scores in (found, expected)
+        )
+        np.testing.assert_allclose(
+            one / np.abs(one).max(), other / np.abs(other).max(), 1e-4, 1e-5
+        )
