@@ -19,6 +19,7 @@ from keras_invprune.model import PrunedModel
 from keras_invprune.objectives import Invariance
 from keras_invprune.pruning import prune, prune_for_invariance, strip_pruning
 from keras_invprune.report import Report, compare, report
+from keras_invprune.tangent import neural_tangent_transfer, tangent_kernel
 
 __all__ = [
     "ExportError",
@@ -32,6 +33,7 @@ __all__ = [
     "compare",
     "consistency",
     "export",
+    "neural_tangent_transfer",
     "objectives",
     "patterns",
     "prune",
@@ -40,5 +42,6 @@ __all__ = [
     "schedules",
     "scores",
     "strip_pruning",
+    "tangent_kernel",
     "views",
 ]

@@ -111,11 +111,12 @@ class Masked(keras.layers.Wrapper):
         # weights must be multiplied as they are stored.
         return self(inputs, training=training, function=function)
 
-    def set_masks(self, masks):
+    def set_masks(self, masks, zero=True):
         """Writes masks, and zeroes what they remove in the stored weights.
 
         Args:
             masks: ``{key: array of 0/1 or bool}``; keys left out keep theirs.
+            zero: False lets the stored weights be, so that they can come back.
 
         Raises:
             ValueError: A key is unknown or a shape differs.
@@ -126,7 +127,7 @@ class Masked(keras.layers.Wrapper):
                     f"There is no mask for {key!r}. Masked weights: {self.keys}."
                 )
             self.masks[key].assign(ops.cast(mask, self.masks[key].dtype))
-        if self.effective is product:
+        if zero and self.effective is product:
             self.apply_masks(masks)
 
     def apply_masks(self, keys=None):

@@ -1,0 +1,164 @@
+"""The empirical neural tangent kernel, without the Jacobian of the network."""
+
+import keras
+import tensorflow as tf
+from keras import ops
+
+from keras_invprune.tangent.taps import tapped
+from keras_invprune.weights import walk
+
+
+def tangent_kernel(model, x, function=None):
+    """Outputs f, and Θ(x1, x2) = J(x1) J(x2)ᵀ between the halves of a batch.
+
+    J is the Jacobian of the outputs with respect to all trainable weights. Dense and
+    convolution layers contribute by their inputs and by the derivatives with respect to
+    their outputs, the rest (BatchNorm's scale, embeddings, recurrent layers, ...) by
+    products with vectors: no Jacobian of the whole network is ever made.
+
+    Args:
+        model: A built Keras model with one output of shape [batch, outputs], whose rows
+            do not influence each other.
+        x: Inputs; an odd last row is left out.
+        function: ``(x) -> outputs``, calls the model; the model itself in evaluation
+            mode by default.
+
+    Returns:
+        f, [batch, C], and Θ, [batch / 2, batch / 2, C, C] with the rows of the first
+        half first.
+
+    Raises:
+        ValueError: A recurrent layer is not unrolled.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+        >>> outputs, kernel = tangent_kernel(model, np.ones((4, 3), "float32"))
+        >>> kernel[0, 0].numpy()  # ⟨x1, x2⟩ and 1 for the bias; none between outputs
+        array([[4., 0.],
+               [0., 4.]], dtype=float32)
+
+    Source:
+        Novak, Sohl-Dickstein and Schoenholz 2022, Fast finite width neural tangent
+        kernel (2206.08720), "structured derivatives" and "NTK-vector products".
+    """
+    _check_loops(model)
+    function = function or (lambda x: model(x, training=False))
+    with tf.GradientTape(persistent=True) as tape, tapped(model, tape) as taps:
+        f = ops.cast(function(x), "float32")
+        summed = ops.sum(f, axis=0)  # rows do not influence each other
+    shifts = [tap.shift for tap in taps]
+    g = tape.jacobian(summed, shifts, unconnected_gradients="zero") if taps else []
+    kernel = 0.0
+    for layer, inputs, derivatives in _by_layer(taps, g):
+        halves = _halves(derivatives, 1)
+        if layer.kernel.trainable:
+            kernel += _product(*_halves(inputs, 0), *halves)
+        if layer.use_bias and layer.bias.trainable:
+            summed = [ops.sum(half, axis=2) for half in halves]  # [C, B/2, out]
+            kernel += ops.einsum("cbo,dao->bacd", *summed)
+    rest = _untapped(model, taps)
+    if rest:
+        # TensorFlow vectorises a convolution in groups wrongly.
+        groups = any(getattr(layer, "groups", 1) > 1 for _, layer in walk(model))
+        each = tf.map_fn if groups else tf.vectorized_map
+        kernel += _by_vectors(function, x, rest, each)
+    return f, kernel
+
+
+def _by_layer(taps, gradients):
+    """Yields (layer, A, G) over all calls of a layer: [B, P, in] and [C, B, P, out]."""
+    calls = {}
+    for tap, g in zip(taps, gradients, strict=True):
+        classes, features = g.shape[0], g.shape[-1]
+        flat = ops.reshape(g, (classes, -1, tap.inputs.shape[1], features))
+        calls.setdefault(id(tap.layer), []).append((tap, ops.cast(flat, "float32")))
+    for found in calls.values():
+        a = [ops.cast(tap.inputs, "float32") for tap, _ in found]
+        g = [g for _, g in found]
+        yield found[0][0].layer, ops.concatenate(a, 1), ops.concatenate(g, 2)
+
+
+def _halves(tensor, axis):
+    half = ops.shape(tensor)[axis] // 2
+    index = [slice(None)] * axis
+    return tensor[(*index, slice(0, half))], tensor[(*index, slice(half, 2 * half))]
+
+
+def _product(a1, a2, g1, g2):
+    """Σ over positions p, q of ⟨A1_p, A2_q⟩ ⟨G1_p, G2_q⟩, [B/2, B/2, C, C].
+
+    Through the inner products of positions, or through the Jacobian of this one layer:
+    whichever takes fewer multiplications.
+    """
+    positions, inputs = a1.shape[1], a1.shape[2]
+    classes, outputs = g1.shape[0], g1.shape[3]
+    rows = a1.shape[0] or 32
+    if positions == 1:
+        like = ops.einsum("bi,ai->ba", a1[:, 0], a2[:, 0])
+        g = ops.einsum("cbo,dao->bacd", g1[:, :, 0], g2[:, :, 0])
+        return like[:, :, None, None] * g
+    pairs = positions * (inputs + classes * outputs) + classes**2 * outputs
+    pairs *= rows * positions
+    whole = inputs * outputs * classes * (2 * positions + rows * classes)
+    return (_through_positions if pairs < whole else _through_jacobian)(a1, a2, g1, g2)
+
+
+def _through_positions(a1, a2, g1, g2):
+    like = ops.einsum("bpi,aqi->bapq", a1, a2)
+    return ops.einsum("bapq,cbpo,daqo->bacd", like, g1, g2)
+
+
+def _through_jacobian(a1, a2, g1, g2):
+    # Laid out so that nothing as large as a Jacobian has to be transposed.
+    size, classes = a1.shape[2] * g1.shape[3], g1.shape[0]
+    j1 = ops.reshape(tf.matmul(a1[None], g1, transpose_a=True), (-1, size))
+    j2 = ops.reshape(tf.matmul(a2[None], g2, transpose_a=True), (-1, size))
+    product = tf.matmul(j1, j2, transpose_b=True)  # [C · B/2, C · B/2]
+    product = ops.reshape(product, (classes, -1, classes, ops.shape(a2)[0]))
+    return ops.transpose(product, (1, 3, 0, 2))
+
+
+def _check_loops(model):
+    for path, layer in walk(model):
+        if isinstance(layer, keras.layers.RNN) and not layer.unroll:
+            raise ValueError(
+                "TensorFlow cannot differentiate a loop as often as the tangent kernel "
+                f"needs. Received: the recurrent layer {path!r}. Make it with "
+                "unroll=True."
+            )
+
+
+def _untapped(model, taps) -> list:
+    """The trainable weights that no tap accounts for."""
+    seen = {id(tap.layer.kernel) for tap in taps}
+    seen |= {id(tap.layer.bias) for tap in taps if tap.layer.use_bias}
+    return [v for v in model.trainable_variables if id(v) not in seen]
+
+
+def _by_vectors(function, x, variables, each):
+    """The part of `variables` in Θ: its columns J(x1) (J(x2)ᵀ δ), for each unit δ."""
+    halves = [_halves(leaf, 0) for leaf in keras.tree.flatten(x)]
+    x1, x2 = (
+        keras.tree.pack_sequence_as(x, side) for side in zip(*halves, strict=True)
+    )
+    values = [variable.value for variable in variables]
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(values)
+        f2 = ops.cast(function(x2), "float32")
+    with tf.GradientTape(persistent=True) as outer:
+        with tf.GradientTape() as inner:
+            inner.watch(values)
+            f1 = ops.cast(function(x1), "float32")
+        u = tf.zeros_like(f1)
+        outer.watch(u)
+        back = inner.gradient(f1, values, u, unconnected_gradients="zero")  # J(x1)ᵀ u
+
+    def column(delta):
+        v = tape.gradient(f2, values, delta, unconnected_gradients="zero")
+        return outer.gradient(back, u, v)  # d⟨J(x1)ᵀ u, v⟩ / du = J(x1) v
+
+    rows, classes = ops.shape(f2)[0], f2.shape[1]
+    deltas = ops.reshape(ops.eye(rows * classes), (-1, rows, classes))
+    columns = each(column, deltas)  # [B/2 · C, B/2, C]
+    columns = ops.reshape(columns, (rows, classes, -1, classes))
+    return ops.transpose(columns, (2, 0, 3, 1))

@@ -1,0 +1,97 @@
+"""What goes into each layer, and what its outputs do to those of the network."""
+
+import contextlib
+import math
+
+import keras
+import tensorflow as tf
+from keras import ops
+
+from keras_invprune.weights import walk
+
+CONVOLUTIONS = (keras.layers.Conv1D, keras.layers.Conv2D)
+
+
+class Tap:
+    """One call of a Dense or convolution layer.
+
+    Attributes:
+        layer: The layer.
+        inputs: A, its inputs [batch, positions, features]; a position of a convolution
+            is a patch of its input.
+        shift: Zeros, which are added to the layer's outputs before the activation; the
+            derivative with respect to them is that with respect to the outputs.
+    """
+
+    def __init__(self, layer, inputs, shift):
+        self.layer, self.shift = layer, shift
+        self.inputs = _positions(layer, inputs)
+
+
+def tappable(layer) -> bool:
+    """Whether a layer's outputs are products of its kernel with positions."""
+    if isinstance(layer, CONVOLUTIONS):
+        return layer.groups == 1 and layer.data_format == "channels_last"
+    return type(layer) is keras.layers.Dense
+
+
+@contextlib.contextmanager
+def tapped(model, tape):
+    """Yields a list that gets a `Tap` for each call of a tappable layer meanwhile.
+
+    Args:
+        model: A Keras model.
+        tape: `tf.GradientTape` that shall watch the shifts.
+    """
+    found, layers = [], [layer for _, layer in walk(model) if tappable(layer)]
+    own = [layer.activation for layer in layers]
+    try:
+        for layer in layers:
+            layer.call = _tapped_call(layer, tape, found)
+        yield found
+    finally:
+        for layer, activation in zip(layers, own, strict=True):
+            del layer.call
+            layer.activation = activation
+
+
+def _tapped_call(layer, tape, found):
+    call, activation = layer.call, layer.activation
+
+    def tapped_call(inputs, *args, **kwargs):
+        def shifted(z):
+            shift = tf.zeros_like(z)
+            tape.watch(shift)
+            found.append(Tap(layer, inputs, shift))
+            return activation(z + shift)
+
+        layer.activation = shifted
+        return call(inputs, *args, **kwargs)
+
+    return tapped_call
+
+
+def _positions(layer, inputs):
+    if isinstance(layer, CONVOLUTIONS):
+        inputs = _patches(layer, inputs)
+    positions = math.prod(inputs.shape[1:-1])
+    return ops.reshape(inputs, (-1, positions, inputs.shape[-1]))
+
+
+def _patches(layer, inputs):
+    size, strides, dilation = layer.kernel_size, layer.strides, layer.dilation_rate
+    padding = layer.padding
+    if isinstance(layer, keras.layers.Conv1D):
+        if padding == "causal":
+            left = dilation[0] * (size[0] - 1)
+            inputs, padding = ops.pad(inputs, [[0, 0], [left, 0], [0, 0]]), "valid"
+        # A row of pixels.
+        inputs, size = ops.expand_dims(inputs, 1), (1, *size)
+        strides, dilation = (1, *strides), (1, *dilation)
+    return tf.image.extract_patches(
+        inputs,
+        [1, *size, 1],
+        [1, *strides, 1],
+        [1, *dilation, 1],
+        padding.upper(),
+    )

@@ -1,0 +1,191 @@
+"""Neural tangent transfer: terms, masks, what is read, where it runs, bad input."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers
+
+import keras_invprune as kip
+from keras_invprune.pruning import prune
+from keras_invprune.tangent import tangent_kernel
+from keras_invprune.tangent.transfer import MaskRenewal, Student
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(48, 8)).astype("float32")
+Y = (X[:, 0] > 0).astype("int64")
+
+
+def network(*body, activation=None):
+    body = body or (layers.Dense(16, activation="relu", name="hidden"),)
+    head = layers.Dense(2, activation=activation, name="head")
+    return keras.Sequential([keras.Input((8,)), *body, head])
+
+
+def transfer(model, x=X, sparsity=0.75, **options):
+    options = {"epochs": 2, "batch_size": 12, "mask_every": 3, "verbose": 0} | options
+    return kip.neural_tangent_transfer(model, x, sparsity, **options)
+
+
+def test_the_terms_are_those_of_the_paper():
+    pruned = prune(network(activation="softmax"), 0.5, schedule="manual")
+    student = Student(pruned, kernel_weight=1e-3, penalty=1e-4)
+    MaskRenewal(pruned, 10).renew()
+    inner, kernel = pruned.inner, pruned.inner.get_layer("hidden").kernel
+    logits = keras.Sequential([*inner.layers[:-1], layers.Dense(2)])
+    logits.build((None, 8))
+    logits.layers[-1].set_weights(inner.layers[-1].get_weights())
+    f_t, kernel_t = tangent_kernel(logits, X)
+    target, distance, penalty = student.terms(X)
+    dense, mask = kernel.numpy(), pruned.masks["hidden/kernel"].numpy()
+    kernel.assign(dense * mask)
+    f_s, kernel_s = tangent_kernel(logits, X)
+    assert float(target) == pytest.approx(np.mean((f_s - f_t) ** 2), rel=1e-4)
+    expected = np.mean((kernel_s - kernel_t) ** 2)
+    assert float(distance) == pytest.approx(expected, rel=1e-4)
+    assert float(penalty) == pytest.approx(np.sum((dense * mask) ** 2) / 0.5, rel=1e-4)
+
+
+def test_the_student_comes_nearer_to_its_teacher():
+    logs = []
+    record = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda _, log: logs.append(log)
+    )
+    transfer(
+        network(),
+        sparsity=0.5,
+        penalty=0.0,
+        kernel_weight=1.0,
+        epochs=80,
+        batch_size=48,
+        mask_every=20,
+        optimizer=keras.optimizers.Adam(3e-2),
+        callbacks=[record],
+    )
+    for term in ("target_distance", "kernel_distance", "loss"):
+        assert logs[-1][term] < 0.75 * logs[0][term]
+    assert {log["sparsity"] for log in logs} == {0.5}
+
+
+def test_masks_are_final_and_training_goes_on_with_labels():
+    model = network(activation="softmax")
+    before = model.get_weights()
+    pruned = transfer(model)
+    assert pruned.finished and pruned.sparsity == 0.75
+    mask = pruned.masks["hidden/kernel"].numpy()
+    pruned.compile("adam", "sparse_categorical_crossentropy", jit_compile=False)
+    pruned.fit(X, Y, epochs=1, verbose=0)
+    final = kip.strip_pruning(pruned)
+    zeros = final.get_layer("hidden").kernel.numpy() == 0
+    np.testing.assert_array_equal(zeros, mask == 0)
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_what_is_masked_keeps_its_value_and_may_come_back():
+    pruned = prune(network(), 0.5, schedule="manual")
+    kernel = pruned.inner.get_layer("hidden").kernel
+    values = kernel.numpy()
+    renewal = MaskRenewal(pruned, 1)
+    renewal.renew()
+    np.testing.assert_array_equal(kernel.numpy(), values)
+    gone = np.argwhere(pruned.masks["hidden/kernel"].numpy() == 0)[0]
+    values[tuple(gone)] = 9.0
+    kernel.assign(values)
+    renewal.renew()
+    assert pruned.masks["hidden/kernel"].numpy()[tuple(gone)] == 1
+
+
+def test_masks_are_renewed_on_time_and_not_at_the_end(monkeypatch):
+    steps, step = [], []
+    renew = MaskRenewal.renew
+    monkeypatch.setattr(
+        MaskRenewal, "renew", lambda self: (steps.append(len(step)), renew(self))
+    )
+    count = keras.callbacks.LambdaCallback(
+        on_train_batch_begin=lambda batch, logs=None: step.append(batch)
+    )
+    transfer(network(), epochs=3, mask_every=3, callbacks=[count])
+    assert steps == [0, 3, 6]  # of 12: the last three steps follow fixed masks
+
+
+def test_no_label_is_read():
+    def rows(y):
+        return tf.data.Dataset.from_tensor_slices((X, y)).batch(12)
+
+    found = []
+    for data in (
+        rows(Y),
+        rows(np.full(len(Y), -7)),
+        tf.data.Dataset.from_tensor_slices(X).batch(12),
+    ):
+        keras.utils.set_random_seed(0)
+        found.append(transfer(network(), data, first_score="logit_snip").get_weights())
+    for other in found[1:]:
+        for a, b in zip(found[0], other, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        lambda: [layers.Dense(6), layers.BatchNormalization(), layers.ReLU()],
+        lambda: [
+            layers.Reshape((4, 2, 1)),
+            layers.Conv2D(3, 2, activation="relu"),
+            layers.Dropout(0.5),
+            layers.Flatten(),
+        ],
+    ],
+    ids=["batch_norm", "convolution_and_dropout"],
+)
+def test_other_layers(body):
+    model = network(*body())
+    statistics = [w.numpy() for w in model.non_trainable_variables]
+    pruned = transfer(model, kernel_rows=4, allocation="global")
+    assert pruned.sparsity == pytest.approx(0.75, abs=0.03)
+    after = [w.numpy() for w in pruned.inner.non_trainable_variables]
+    for a, b in zip(statistics, after, strict=True):
+        if a.dtype == np.float32:  # not the seeds
+            np.testing.assert_array_equal(a, b)
+
+
+def test_two_replicas_find_what_one_finds():
+    found = []
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    data = tf.data.Dataset.from_tensor_slices(X).batch(24, drop_remainder=True)
+    # The kernel is that of each replica's own rows, hence only the other terms.
+    for scope in (tf.distribute.get_strategy(), strategy):
+        with scope.scope():
+            keras.utils.set_random_seed(0)
+            pruned = transfer(
+                network(), data, kernel_weight=0.0, optimizer=keras.optimizers.SGD(0.1)
+            )
+        found.append([v.numpy() for v in pruned.inner.trainable_variables])
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"kernel_weight": -1}, "kernel_weight"),
+        ({"penalty": float("nan")}, "penalty"),
+        ({"mask_every": 0}, "mask_every"),
+        ({"kernel_rows": 1}, "kernel_rows"),
+        ({"sparsity": 75}, "Did you mean 0.75"),
+        ({"x": X[:1]}, "two rows"),
+        ({"first_score": "snipp"}, "Did you mean 'snip'"),
+    ],
+)
+def test_bad_arguments_are_named(options, message):
+    with pytest.raises(ValueError, match=message):
+        transfer(network(), **options)
+
+
+def test_a_model_with_two_outputs_is_refused():
+    inputs = keras.Input((8,))
+    hidden = layers.Dense(4)(inputs)
+    model = keras.Model(inputs, [layers.Dense(2)(hidden), layers.Dense(3)(hidden)])
+    with pytest.raises(ValueError, match="one output"):
+        transfer(model)
