@@ -112,7 +112,9 @@ class PruningBoard(keras.callbacks.Callback):
         for key, weight in weights.items():
             tf.summary.histogram(f"surviving/{key}", weight[masks[key]])
         score = self.model.plan.score
-        if not isinstance(score, Missing):
+        # Nothing is to be pruned any more, or there are no examples to look at.
+        wants = getattr(score, "examples", None) is not None
+        if not (isinstance(score, Missing) or (wants and self.model.finished)):
             for key, values in score(weights, self.model).items():
                 scores = np.asarray(values)  # of one's own they may be tensors
                 tf.summary.histogram(f"scores/{key}", scores[masks[key]])

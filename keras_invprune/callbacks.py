@@ -84,7 +84,9 @@ class PruningCallback(keras.callbacks.Callback):
             origin = max(0, self._first - epoch * steps)
             remaining = steps * (self.params.get("epochs", 1) - epoch)
             total = self._first + remaining - origin
-        if self.model.finished and not getattr(schedule, "rewires", False):
+        # Masks that move go on moving in a training that goes on, not in the next one.
+        moves = goes_on and getattr(schedule, "rewires", False)
+        if self.model.finished and not moves:
             return
         learned = schedule.state() if goes_on and hasattr(schedule, "state") else None
         if hasattr(schedule, "start"):

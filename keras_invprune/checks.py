@@ -8,6 +8,7 @@ import tensorflow as tf
 from keras import tree
 
 from keras_invprune.identifiers import Missing
+from keras_invprune.patterns import Unstructured
 
 RATES = (keras.callbacks.LearningRateScheduler, keras.callbacks.ReduceLROnPlateau)
 OWN_STEPS = ("train_step", "test_step", "compute_loss", "compute_metrics")
@@ -22,6 +23,8 @@ def check_fit(model, strategy, arguments):
             f"{strategy.num_replicas_in_sync}. Compile with jit_compile=False."
         )
     check_complete(model)
+    if not model.finished:
+        check_moving(model.plan)
     check_own_steps(model.inner)
     check_monitors(model, arguments)
     check_labels(model, arguments.get("y"))
@@ -51,6 +54,30 @@ def check_complete(model):
         for part in tree.flatten([parts, inside]):  # a pair of views is a list
             if isinstance(part, Missing):
                 part()
+
+
+def check_moving(plan):
+    """Raises ValueError where masks that are to move could not, or in vain."""
+    moves = getattr(plan.schedule, "rewires", False)
+    by_hand = getattr(plan.schedule, "by_hand", False)
+    name = type(plan.score).__name__
+    if getattr(plan.score, "rewires", False):
+        if not (moves or by_hand):
+            raise ValueError(
+                f"{name} moves connections while the network is trained, and the "
+                f"schedule is {type(plan.schedule).__name__}. Give schedule='rewire'."
+            )
+        if not isinstance(plan.pattern, Unstructured):
+            raise ValueError(
+                f"{name} moves single weights. Received: pattern={plan.pattern!r}. "
+                "Leave the pattern out."
+            )
+    if moves and not (plan.rewind is None and plan.objective is None):
+        raise ValueError(
+            "Rewire prunes before the first step, so nothing is searched or rewound. "
+            f"Received: rewind={plan.rewind!r}, objective={plan.objective!r}. Leave "
+            "them out: kip.prune(model, sparsity, score=..., schedule='rewire')."
+        )
 
 
 def check_own_steps(inner):

@@ -253,9 +253,9 @@ class PrunedModel(Resumable, keras.Model):
         Raises:
             ValueError: The weights are not finite: the search has diverged.
         """
-        weights = {
-            key: variable.numpy() for key, variable in self.masked.prunable.items()
-        }
+        if getattr(self.plan.schedule, "rewires", False):  # what grows begins at zero
+            self.masked.apply_masks()
+        weights = {key: v.numpy() for key, v in self.masked.prunable.items()}
         for key, weight in weights.items():
             if not np.isfinite(weight).all():
                 raise ValueError(

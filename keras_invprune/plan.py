@@ -72,13 +72,16 @@ class Plan:
         rounds = getattr(self.score, "rounds", 1)
         for number in range(1, rounds):
             # ρ^(-k/n): the density by the same factor each round
-            masks = self._masks(weights, model, 1 - (1 - sparsity) ** (number / rounds))
+            share = 1 - (1 - sparsity) ** (number / rounds)
+            # What a sanity check shuffles is the end of it all.
+            allocation = getattr(self.allocation, "allocation", self.allocation)
+            masks = self._masks(weights, model, share, allocation)
             weights = {key: weight * masks[key] for key, weight in weights.items()}
-        return self._masks(weights, model, sparsity)
+        return self._masks(weights, model, sparsity, self.allocation)
 
-    def _masks(self, weights, model, sparsity):
+    def _masks(self, weights, model, sparsity, allocation):
         found = _arrays(self.score(weights, model), weights, "A score")
-        masks = self.pattern(found, sparsity, self.allocation)
+        masks = self.pattern(found, sparsity, allocation)
         masks = _arrays(masks, weights, "An allocation, or a pattern,")
         for key, mask in masks.items():
             if mask.dtype != bool and not np.isin(mask, (0, 1)).all():

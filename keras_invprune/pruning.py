@@ -50,14 +50,14 @@ def prune(
         objective: Loss of the search: None for the compiled loss, "invariance",
             `Invariance(...)`, or a callable (`keras_invprune.objectives`).
         score: "magnitude", "random", "snip", "logit_snip", "grasp", "synflow",
-            "fisher", "taylor", or a callable (`keras_invprune.scores`).
+            "fisher", "taylor", "set", "rigl", or a callable (`keras_invprune.scores`).
         allocation: "global" (one ranking), "uniform" (the same share in each
             weight), "class_distributed", "erk", "lamp", or a callable
             (`keras_invprune.allocation`).
         pattern: None (unstructured), `Block(...)`, `NByM(...)`, or a callable
             (`keras_invprune.patterns`).
         schedule: "one_shot" (half of the training searches), "at_init" (before the
-            first step), "gradual",
+            first step), "rewire" (likewise, and renewed), "gradual",
             "when_converged", "manual" (you call `prune_to`), or any TF-MOT or own
             `PruningSchedule`.
         rewind: What survivors return to at the target sparsity, with a fresh

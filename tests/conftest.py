@@ -34,6 +34,16 @@ def clean_keras():
 
 
 @pytest.fixture(scope="session")
+def strategy():
+    """Two replicas on this machine, for all trainings of all tests.
+
+    One strategy, because TensorFlow keeps the shapes of collective operations by numbers
+    that every strategy counts from the same start.
+    """
+    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+
+
+@pytest.fixture(scope="session")
 def mnist() -> Path:
     """The folder from which tfds.load reads MNIST; skips the test without it."""
     return _folder("TFDS_DATA_DIR", "mnist")

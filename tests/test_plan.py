@@ -114,3 +114,21 @@ def test_a_schedule_with_updates_asks_for_all_rounds_at_each():
         pruned.prune_to(sparsity)
         assert len(score.shown) == 3 * number
         assert pruned.sparsity == pytest.approx(sparsity, abs=0.02)
+
+
+def test_of_several_rounds_only_the_last_is_shuffled():
+    seen = []
+
+    class Rounds:
+        rounds = 3
+
+        def __call__(self, weights, model):
+            seen.append({key: weight != 0 for key, weight in weights.items()})
+            return {key: np.abs(weight) for key, weight in weights.items()}
+
+    weights = {"a": 1.0 + np.arange(64.0)}
+    shuffled = kip.allocation.Shuffled("global", seed=0)
+    mask = Plan(0.9, score=Rounds(), allocation=shuffled).masks(weights, None, 0.9)["a"]
+    for kept in seen:  # the largest, hence the last
+        assert np.array_equal(kept["a"], np.sort(kept["a"]))
+    assert mask.sum() == 6 and not np.array_equal(mask, np.sort(mask))

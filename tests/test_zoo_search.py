@@ -314,13 +314,6 @@ def test_search_prune_rewind_and_fine_tune_in_every_way_to_run(make, way):
 # On two replicas
 
 
-@pytest.fixture(scope="module")
-def strategy():
-    # One for all tests: TensorFlow keeps the shapes of collective operations by
-    # numbers that every strategy counts from the same start.
-    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-
-
 def replicas(variable):
     return [value.numpy() for value in variable.value.values]
 

@@ -30,7 +30,7 @@ def class_distributed(scores: Scores, sparsity: float) -> Masks:
 
     Source:
         See, Luong and Manning 2016, Compression of neural machine translation models
-        via pruning (1606.09274), section 3.2, "class-distribution".
+        via pruning (1606.09274), "class-distribution".
     """
     # s / σ
     return global_topk(

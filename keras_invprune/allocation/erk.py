@@ -24,7 +24,7 @@ def erk(scores: Scores, sparsity: float) -> Masks:
 
     Source:
         Mocanu et al. 2018, Scalable training of artificial neural networks with
-        adaptive sparse connectivity (1707.04780), equation 1; Evci et al. 2020,
+        adaptive sparse connectivity (1707.04780); Evci et al. 2020,
         Rigging the lottery (1911.11134), section 3, for kernels of convolutions.
     """
     shapes = {key: np.shape(values) for key, values in scores.items()}
@@ -33,7 +33,9 @@ def erk(scores: Scores, sparsity: float) -> Masks:
 
 
 def erk_counts(shapes, sparsity) -> dict[str, int]:
-    """How many weights each tensor keeps; together as many as under one ranking.
+    """How many weights each tensor keeps: in all as many as under one ranking.
+
+    But for tensors that would keep nothing, which keep one.
 
     Args:
         shapes: ``{key: shape}``.

@@ -27,7 +27,7 @@ def lamp(scores: Scores, sparsity: float) -> Masks:
 
     Source:
         Lee et al. 2021, Layer-adaptive sparsity for the magnitude-based pruning
-        (2010.07611), equation 4.
+        (2010.07611), the "LAMP score".
     """
     return global_topk({key: _lamp(values) for key, values in scores.items()}, sparsity)
 

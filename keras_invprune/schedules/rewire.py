@@ -50,7 +50,7 @@ class Rewire(Schedule):
 
     def decay(self, step) -> float:
         """½ (1 + cos(π t / T_end)), which the share to move is multiplied by."""
-        last = self.step_at(self.until) - self.origin - 1
+        last = max(1, self.step_at(self.until) - self.origin - 1)
         return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - self.origin) / last)))
 
     def get_config(self):

@@ -3,12 +3,13 @@
 A score is any callable ``(weights, model) -> {key: array}``: `weights` maps keys to
 NumPy arrays of the stored weights (zero where pruned, but for what momentum has added
 since the last epoch's end), `model` is the `PrunedModel`. Low scores are pruned first.
-Two optional members:
+Optional members:
 
 - ``examples``: a number of training examples, which `fit` draws from its data and
   leaves in ``model.examples``, as (x, y, sample_weight).
 - ``rounds``: a number of rounds in which to come down to the sparsity asked for, the
   density by the same factor in each; the score is asked again in each.
+- ``rewires = True``: it moves connections, and needs a schedule that asks again.
 """
 
 from keras_invprune.identifiers import resolve

@@ -17,9 +17,9 @@ class Fisher(OnExamples):
         examples: See `OnExamples`.
 
     Source:
-        LeCun, Denker and Solla 1990, Optimal brain damage, equation 5, with the
-        Hessian's diagonal h_kk replaced by that of the Fisher information, as Theis et
-        al. 2018, Faster gaze prediction (1801.05787), equation 4.
+        LeCun, Denker and Solla 1990, Optimal brain damage, its saliency with the
+        Hessian's diagonal h_kk replaced by that of the Fisher information, as in Theis
+        et al. 2018, Faster gaze prediction (1801.05787).
     """
 
     def __init__(self, examples=128):

@@ -30,8 +30,8 @@ class Grasp(OnExamples):
 
     Source:
         Wang, Zhang and Grosse 2020, Picking winning tickets before training by
-        preserving gradient flow (2002.07376), equation 8 with the sign turned, since
-        high scores stay; algorithm 2.
+        preserving gradient flow (2002.07376), with the sign turned, since high scores
+        stay.
     """
 
     def __init__(self, examples=128, batch_size=128, temperature=200.0):

@@ -29,8 +29,13 @@ class OnExamples:
         self.examples = examples
         self.batch_size = batch_size
 
-    def batches(self, model):
-        """Yields ``(x, y, sample_weight)`` in batches of tensors."""
+    def batches(self, model, only=None):
+        """Yields ``(x, y, sample_weight)`` in batches of tensors.
+
+        Args:
+            model: `PrunedModel`.
+            only: An integer that picks one batch, whatever their number; None for all.
+        """
         check_keras_3(model)
         given = isinstance(self.examples, tuple)
         rows = self.examples if given else getattr(model, "examples", None)
@@ -42,7 +47,8 @@ class OnExamples:
             )
         rows = keras.utils.unpack_x_y_sample_weight(tuple(rows))
         count = len(keras.tree.flatten(rows[0])[0])
-        for start in range(0, count, self.batch_size):
+        starts = range(0, count, self.batch_size)
+        for start in starts if only is None else [starts[only % len(starts)]]:
             part = slice(start, start + self.batch_size)
             yield keras.tree.map_structure(
                 lambda a, part=part: (

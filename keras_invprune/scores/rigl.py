@@ -32,6 +32,8 @@ class RigL(OnExamples):
         Evci et al. 2020, Rigging the lottery (1911.11134), algorithm 1.
     """
 
+    rewires = True  # needs a schedule that asks again
+
     def __init__(self, fraction=0.3, seed=0, examples=4096, batch_size=128):
         super().__init__(examples, batch_size)
         self.fraction = check_fraction(fraction)
@@ -45,12 +47,11 @@ class RigL(OnExamples):
             return {
                 k: generator.random(w.shape, np.float32) for k, w in weights.items()
             }
-        batches = list(self.batches(model))
-        turn = np.random.default_rng([self.seed, model.step]).integers(len(batches))
+        turn = int(np.random.default_rng([self.seed, model.step]).integers(2**31))
         g = mean_gradients(
             tensors(weights),
             lambda values, batch: loss_at(model, values, batch),
-            [batches[turn]],
+            self.batches(model, turn),
         )
         share = share_at(model, self.fraction)
         masks = {key: mask.numpy() for key, mask in model.masks.items()}

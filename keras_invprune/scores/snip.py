@@ -22,7 +22,7 @@ class Snip(OnExamples):
 
     Source:
         Lee et al. 2019, SNIP: single-shot network pruning based on connection
-        sensitivity (1810.02340), equation 5; not normalised, which ranks alike.
+        sensitivity (1810.02340); not divided by the sum, which ranks alike.
     """
 
     def __call__(self, weights, model):

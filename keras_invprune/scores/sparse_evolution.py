@@ -24,6 +24,8 @@ class SparseEvolution:
         adaptive sparse connectivity (1707.04780), algorithm 1; there ζ does not decay.
     """
 
+    rewires = True  # needs a schedule that asks again
+
     def __init__(self, fraction=0.3, seed=0):
         self.fraction = check_fraction(fraction)
         self.seed = seed

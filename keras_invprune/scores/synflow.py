@@ -37,7 +37,7 @@ class SynFlow:
 
     Source:
         Tanaka et al. 2020, Pruning neural networks without any data by iteratively
-        conserving synaptic flow (2006.05467), equation 2 and algorithm 1.
+        conserving synaptic flow (2006.05467), algorithm 1.
     """
 
     def __init__(self, rounds=100):

@@ -20,7 +20,7 @@ class Taylor(OnExamples):
 
     Source:
         Molchanov et al. 2019, Importance estimation for neural network pruning
-        (1906.10771), equation 8.
+        (1906.10771), the first-order criterion.
     """
 
     def __init__(self, examples=128, batch_size=32):

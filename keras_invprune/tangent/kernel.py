@@ -28,7 +28,7 @@ def tangent_kernel(model, x, function=None):
         half first.
 
     Raises:
-        ValueError: A recurrent layer is not unrolled.
+        ValueError: A recurrent layer is not unrolled, or the outputs are no rows.
 
     Example:
         >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
@@ -45,6 +45,11 @@ def tangent_kernel(model, x, function=None):
     function = function or (lambda x: model(x, training=False))
     with tf.GradientTape(persistent=True) as tape, tapped(model, tape) as taps:
         f = ops.cast(function(x), "float32")
+        if len(f.shape) != 2:
+            raise ValueError(
+                "The tangent kernel is that of outputs [batch, classes]. Received: "
+                f"{f.shape}. Flatten or pool them."
+            )
         summed = ops.sum(f, axis=0)  # rows do not influence each other
     shifts = [tap.shift for tap in taps]
     g = tape.jacobian(summed, shifts, unconnected_gradients="zero") if taps else []

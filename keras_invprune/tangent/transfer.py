@@ -26,9 +26,11 @@ def neural_tangent_transfer(
     first_score="magnitude",
     optimizer=None,
     allocation="uniform",
-    callbacks=None,
+    callbacks=(),
     verbose="auto",
-    **choices,
+    pattern=None,
+    select=None,
+    copy=True,
 ):
     """Finds a sparse network that will train like the dense one. Reads no labels.
 
@@ -38,11 +40,16 @@ def neural_tangent_transfer(
     What is masked keeps its value and may come back. Afterwards the masks are fixed:
     compile the result and `fit` it with labels.
 
+    As in the authors' code, the student's kernel is taken with respect to the weights
+    it computes with, the zeros of the mask included.
+
     BatchNorm is in evaluation mode throughout, with the statistics that the model has;
     a new one's are zero and one. Dropout is off.
 
     Args:
         model: A built Keras 3 model with one output, [batch, classes], left untouched.
+            A last activation that is a Dense layer's own is left out; one that is a
+            layer of its own is part of the outputs.
         x: Inputs: arrays, or a batched `tf.data.Dataset`, whose labels are dropped.
         sparsity: Share of the prunable weights to remove, in [0, 1).
         epochs: Passes over `x`.
@@ -55,10 +62,13 @@ def neural_tangent_transfer(
         first_score: Score of the first masks, e.g. "magnitude" or "logit_snip".
         optimizer: A Keras optimizer; Adam at 0.0005 by default.
         allocation: "uniform" (layerwise), "global", ...: see `prune`.
-        callbacks: Keras callbacks for the transfer, whose logs are "target_distance",
-            "kernel_distance", "penalty", their weighted sum "loss", and "sparsity".
+        callbacks: One or several Keras callbacks for the transfer. Its logs are
+            "target_distance", "kernel_distance", "penalty", their weighted sum "loss",
+            and "sparsity".
         verbose: See `keras.Model.fit`.
-        **choices: `pattern`, `select` and `copy` of `prune`.
+        pattern: See `prune`.
+        select: See `prune`.
+        copy: See `prune`.
 
     Returns:
         `PrunedModel`, its masks fixed and its weights those of the student.
@@ -81,8 +91,8 @@ def neural_tangent_transfer(
 
     Source:
         Liu and Zenke 2020, Finding trainable sparse networks through neural tangent
-        transfer (2006.08228), equation 4 and algorithm 1; where they differ, the
-        authors' code, whose settings for MNIST are the defaults.
+        transfer (2006.08228), as in the authors' code, whose settings for MNIST are
+        the defaults.
     """
     check_settings(kernel_weight, penalty, kernel_rows, mask_every)
     if len(getattr(model, "outputs", None) or [model]) != 1:
@@ -90,20 +100,23 @@ def neural_tangent_transfer(
             "The tangent kernel is that of one output. Received: a model with "
             f"{len(model.outputs)}. Make a model of the one that matters."
         )
+    choices = {"pattern": pattern, "select": select, "copy": copy}
     pruned = prune(model, sparsity, allocation=allocation, schedule="manual", **choices)
     batches = _batches(x, batch_size)
     renewal = MaskRenewal(pruned, mask_every)
-    renewal.begin(get_score(first_score), next(iter(batches)))
+    renewal.begin(get_score(first_score), *next(iter(batches)))
     student = Student(pruned, kernel_weight, penalty, kernel_rows)
     student.compile(optimizer or keras.optimizers.Adam(5e-4))
     student.fit(
         batches,
         epochs=epochs,
-        callbacks=[renewal, *(callbacks or ())],
+        callbacks=[renewal, *keras.tree.flatten(callbacks)],
         shuffle=False,  # the batches are
         verbose=verbose,
     )
     # The last masks stay: what they leave out is zero now, hence the smallest.
+    plan = pruned.plan
+    plan.allocation = getattr(plan.allocation, "allocation", plan.allocation)
     pruned.masked.apply_masks()
     pruned.prune_to(sparsity)
     return pruned
@@ -159,7 +172,9 @@ class Student(keras.Model):
         ]
         return (
             ops.mean(ops.square(f_s - f_t)),
-            ops.mean(ops.square(kernel_s - kernel_t)),
+            # A batch of one row has no halves.
+            ops.sum(ops.square(kernel_s - kernel_t))
+            / ops.cast(ops.maximum(ops.size(kernel_s), 1), "float32"),
             sum(squares) / (1 - self.pruned.plan.sparsity),
         )
 
@@ -173,8 +188,9 @@ class Student(keras.Model):
             inner, few
         )[1]
 
-    def train_step(self, x):
+    def train_step(self, data):
         """One step: L = target + λ_K · kernel + λ_2 / density · Σ ‖m ⊙ W‖²."""
+        x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
         variables = self.pruned.inner.trainable_variables
         with tf.GradientTape() as tape:
             target, kernel, squares = self.terms(x)
@@ -209,8 +225,15 @@ class MaskRenewal(keras.callbacks.Callback):
         plan.score = score
         try:
             self.renew()
+        except ValueError as error:
+            if "compile the model" not in str(error):
+                raise
+            raise ValueError(
+                f"`first_score` must read no labels. Received: {score!r}. Use "
+                "'magnitude', 'random', 'logit_snip' or 'synflow'."
+            ) from error
         finally:
-            plan.score = own
+            plan.score, self.pruned.examples = own, None
 
     def renew(self):
         """Sets the masks; what they remove keeps its value."""
@@ -255,11 +278,12 @@ def check_settings(kernel_weight, penalty, rows, every):
 
 
 def _batches(x, size):
-    """A data set of batches of inputs alone."""
+    """A data set of batches ``(x,)``."""
     if isinstance(x, tf.data.Dataset):
-        return x.map(lambda *row: keras.utils.unpack_x_y_sample_weight(row)[0])
+        return x.map(lambda *row: (keras.utils.unpack_x_y_sample_weight(row)[0],))
+    x = tuple(x) if isinstance(x, list) else x  # of which TensorFlow makes one tensor
     rows = len(keras.tree.flatten(x)[0])
     if rows < 2:
         raise ValueError(f"`x` must have two rows or more. Received: {rows}.")
-    batches = tf.data.Dataset.from_tensor_slices(x).shuffle(rows)
+    batches = tf.data.Dataset.from_tensor_slices((x,)).shuffle(rows)
     return batches.batch(min(size, rows), drop_remainder=True).prefetch(1)

@@ -154,3 +154,47 @@ def test_the_share_decays_as_a_cosine():
 def test_bad_arguments_are_named(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize(
+    ("choices", "message"),
+    [
+        ({"schedule": "one_shot"}, "Give schedule='rewire'"),
+        ({"pattern": kip.patterns.Block((2, 1))}, "Leave the pattern out"),
+        ({"rewind": "initial"}, "nothing is searched or rewound"),
+        ({"objective": "invariance"}, "nothing is searched or rewound"),
+    ],
+)
+def test_what_could_not_move_is_refused(choices, message):
+    model = pruned(SparseEvolution(), **choices)
+    with pytest.raises(ValueError, match=message):
+        model.fit(X, Y, verbose=0)
+
+
+@pytest.mark.parametrize("name", SCORES)
+def test_a_second_training_does_not_begin_again(name, tmp_path):
+    model = pruned(SCORES[name](fraction=0.9))
+    last = train(model, epochs=2).each[-1]
+    model.save(tmp_path / "done.keras")
+    for again in (model, keras.saving.load_model(tmp_path / "done.keras")):
+        seen = train(again, epochs=2).each[-1]
+        for key, mask in last.items():
+            np.testing.assert_array_equal(seen[key], mask)
+
+
+def test_what_grows_begins_at_zero_under_momentum_too():
+    model = pruned(SparseEvolution(fraction=0.5), every=1)
+    seen, starts = [], []
+
+    class Starts(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            masks = {key: mask.numpy() for key, mask in self.model.masks.items()}
+            prunable = self.model.masked.prunable.items()
+            if seen:
+                for key, variable in prunable:
+                    grown = (masks[key] == 1) & (seen[-1][key] == 0)
+                    starts.extend(variable.numpy()[grown])
+            seen.append(masks)
+
+    model.fit(X, Y, batch_size=8, epochs=2, verbose=0, callbacks=[Starts()])
+    assert len(starts) > 10 and not np.any(starts)

@@ -38,7 +38,20 @@ def sequential(shape, *body):
     return lambda: keras.Sequential([keras.Input(shape), *(make() for make in body)])
 
 
+class Standardised(layers.Conv2D):
+    """Its kernel is not what it multiplies by."""
+
+    def convolution_op(self, inputs, kernel):
+        return super().convolution_op(inputs, kernel - tf.reduce_mean(kernel))
+
+
 MODELS = {
+    "subclass": sequential(
+        (5, 5, 1),
+        lambda: Standardised(2, 2),
+        layers.Flatten,
+        lambda: layers.Dense(2),
+    ),
     "dense": sequential(
         (4,), lambda: layers.Dense(7, activation="relu"), lambda: layers.Dense(3)
     ),
@@ -175,4 +188,10 @@ def test_the_model_is_left_as_it_was():
 def test_a_loop_is_refused_with_the_way_out():
     model = keras.Sequential([keras.Input((3, 2)), layers.LSTM(3, name="loop")])
     with pytest.raises(ValueError, match="'loop'.*unroll=True"):
+        tangent_kernel(model, rows_for(model))
+
+
+def test_outputs_that_are_no_rows_are_refused():
+    model = keras.Sequential([keras.Input((4, 4, 1)), layers.Conv2D(2, 1)])
+    with pytest.raises(ValueError, match="Flatten or pool"):
         tangent_kernel(model, rows_for(model))

@@ -150,9 +150,33 @@ def test_other_layers(body):
             np.testing.assert_array_equal(a, b)
 
 
-def test_two_replicas_find_what_one_finds():
+def test_a_last_batch_of_one_row_has_no_kernel():
+    data = tf.data.Dataset.from_tensor_slices(X[:13]).batch(12)
+    logs = []
+    record = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda _, log: logs.append(log)
+    )
+    transfer(network(), data, epochs=1, callbacks=record)
+    assert np.isfinite(logs[0]["loss"])
+
+
+def test_a_shuffled_allocation_is_no_mask_of_zeros():
+    shuffled = kip.allocation.Shuffled("uniform", seed=1)
+    pruned = transfer(network(), allocation=shuffled)
+    kernel = pruned.inner.get_layer("hidden").kernel.numpy()
+    assert np.count_nonzero(kernel) == kernel.size // 4
+
+
+def test_several_inputs():
+    inputs = [keras.Input((4,)), keras.Input((4,))]
+    hidden = [layers.Dense(8, activation="relu")(tensor) for tensor in inputs]
+    model = keras.Model(inputs, layers.Dense(2)(layers.Concatenate()(hidden)))
+    pruned = transfer(model, [X[:, :4], X[:, 4:]])
+    assert pruned.finished and pruned.sparsity == 0.75
+
+
+def test_two_replicas_find_what_one_finds(strategy):
     found = []
-    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
     data = tf.data.Dataset.from_tensor_slices(X).batch(24, drop_remainder=True)
     # The kernel is that of each replica's own rows, hence only the other terms.
     for scope in (tf.distribute.get_strategy(), strategy):
@@ -176,6 +200,7 @@ def test_two_replicas_find_what_one_finds():
         ({"sparsity": 75}, "Did you mean 0.75"),
         ({"x": X[:1]}, "two rows"),
         ({"first_score": "snipp"}, "Did you mean 'snip'"),
+        ({"first_score": "snip"}, "must read no labels"),
     ],
 )
 def test_bad_arguments_are_named(options, message):

@@ -11,6 +11,7 @@ import numpy as np
 from keras_invprune.experiments import data as datasets
 from keras_invprune.experiments.bench.beta_lasso import with_penalty
 from keras_invprune.experiments.bench.boosting import boost
+from keras_invprune.experiments.bench.early import prune_now, transferred
 from keras_invprune.experiments.bench.figures import figures, first_filters
 from keras_invprune.experiments.bench.methods import METHODS
 from keras_invprune.experiments.bench.networks import make_network, masked
@@ -147,7 +148,12 @@ def _train(job, root, part, data, show):
 
 def _train_network(job, root, part, data, show):
     recipe = job.recipe
-    model = masked(job, root, make_network(job, data), data)
+    method = METHODS.get(job.method)
+    model = make_network(job, data)
+    if method and method.learner == "tangent":
+        model = transferred(job, model, data, part, show)
+    else:
+        model = masked(job, root, model, data)
     check_room(part, 6 * state_size(model))
     settings, epochs = recipe.optimizer, job.epochs
     compile_model(model, recipe, settings, data, epochs)
@@ -159,8 +165,8 @@ def _train_network(job, root, part, data, show):
         model.prune_to(model.plan.sparsity)
         settings = recipe.finetune_optimizer or settings
         compile_model(model, recipe, settings, data, epochs)
-    elif job.compression:
-        model.prune_to(model.plan.sparsity)
+    elif job.compression and not model.finished:
+        prune_now(job, model, data)
     selecting = Selecting(
         part,
         data.x_valid,

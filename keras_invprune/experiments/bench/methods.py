@@ -19,7 +19,11 @@ class Method(NamedTuple):
         mask: Which weights stay: "magnitude", "shuffled" (the same numbers in each
             layer, anywhere), "random" (likewise, for a network that never searched)
             or None for all.
-        learner: "network", "beta_lasso" or "xgboost".
+        learner: "network", "beta_lasso", "xgboost", "rewired" (masks are renewed while
+            it trains) or "tangent" (neural tangent transfer makes masks and weights).
+        score: What the masks are made by.
+        allocation: Where the sparsity goes.
+        redrawn: Whether the weights are drawn anew once the masks are made.
     """
 
     title: str
@@ -27,6 +31,9 @@ class Method(NamedTuple):
     small: bool = False
     mask: str | None = "magnitude"
     learner: str = "network"
+    score: str = "magnitude"
+    allocation: str = "global"
+    redrawn: bool = False
 
     @property
     def pruned(self) -> bool:
@@ -47,6 +54,29 @@ METHODS = {
     "random": Method("random masks of IUNet's densities", mask="random"),
     "xgboost": Method("XGBoost", mask=None, learner="xgboost"),
 }
+
+# Before training, without a search: what the masks are made by.
+EARLY = {
+    "random-before": Method("random", score="random", allocation="uniform"),
+    "snip": Method("SNIP", score="snip"),
+    "logit-snip": Method("SNIP of logits", score="logit_snip"),
+    "grasp": Method("GraSP", score="grasp"),
+    "synflow": Method("SynFlow", score="synflow"),
+    "set": Method("SET", learner="rewired", score="set", allocation="erk"),
+    "rigl": Method("RigL", learner="rewired", score="rigl", allocation="erk"),
+    "ntt": Method("NTT", learner="tangent", allocation="uniform"),
+}
+METHODS |= EARLY
+# Sanity checks of 2009.08576: does it matter which weights of a layer stay, and which
+# values they have?
+for name in ("snip", "grasp", "synflow"):
+    method = METHODS[name]
+    METHODS[f"{name}-shuffled"] = method._replace(
+        title=f"{method.title}, masks shuffled", mask="shuffled"
+    )
+    METHODS[f"{name}-redrawn"] = method._replace(
+        title=f"{method.title}, weights redrawn", redrawn=True
+    )
 
 # What several methods go on from is trained under masks of its own.
 SEARCH = Method("search", "supervised", mask=None)

@@ -8,6 +8,7 @@ import numpy as np
 
 from keras_invprune import views
 from keras_invprune.allocation import PerLayer, Shuffled
+from keras_invprune.examples import examples_for
 from keras_invprune.experiments.bench.methods import METHODS, SEARCH
 from keras_invprune.experiments.models import (
     embedding_layer,
@@ -17,13 +18,22 @@ from keras_invprune.experiments.models import (
 from keras_invprune.folders import REPORT
 from keras_invprune.objectives import Invariance
 from keras_invprune.pruning import prune
-from keras_invprune.scores import Random
+from keras_invprune.schedules import Rewire
+from keras_invprune.scores import Random, RigL, SparseEvolution
 from keras_invprune.weights import prunable_weights, weights_by_key
 
 VIEWS = {
     "natural_images": views.natural_images,
     "images": views.images,
     "scarf": lambda seed: (None, views.ScarfCorruption(seed=seed)),
+}
+# Scores that draw lots; RigL looks at the same rows when a run goes on.
+SEEDED = {
+    "random": lambda seed, data: Random(seed),
+    "set": lambda seed, data: SparseEvolution(seed=seed),
+    "rigl": lambda seed, data: RigL(
+        seed=seed, examples=examples_for(RigL(), {"x": data.x_train, "y": data.y_train})
+    ),
 }
 
 
@@ -51,15 +61,27 @@ def masked(job, root, model, data):
             recipe.search.labels,
             embedding_layer(model),
         )
-    keys = list(prunable_weights(model, _every_kernel if recipe.prune_head else None))
-    sparsity = sparsity_for(model, keys, job.compression) if job.compression else 0.5
+    keys, sparsity = pruned_keys(job, model)
+    choices["score"], choices["allocation"] = method.score, method.allocation
+    if method.score in SEEDED:
+        choices["score"] = SEEDED[method.score](job.seed, data)
+    if method.learner == "rewired":
+        choices["schedule"] = Rewire(sparsity)
     if method.mask == "shuffled":
-        choices["allocation"] = Shuffled("global", seed=job.seed)
+        choices["allocation"] = Shuffled(method.allocation, seed=job.seed)
     if method.mask == "random":
         score = Random(job.seed)
         choices |= {"score": score, "allocation": _densities_of(job, root)}
         choices |= {"initial_scale": 1.0, "rewind": None}
     return prune(model, sparsity, select=keys, **choices)
+
+
+def pruned_keys(job, model) -> tuple[list[str], float]:
+    """What is pruned of a network, and the share of it that goes; ½ in a search."""
+    select = _every_kernel if job.recipe.prune_head else None
+    keys = list(prunable_weights(model, select))
+    sparsity = sparsity_for(model, keys, job.compression) if job.compression else 0.5
+    return keys, sparsity
 
 
 def _every_kernel(key, layer) -> bool:

@@ -111,6 +111,9 @@ class Recipe(_Part):
         rewind: "first_epoch", "initial" or "unscaled".
         augment: Of supervised training: "none", or "crop_flip" (zeros of 4 pixels
             around, random crop; random mirror).
+        transfer_epochs: Epochs of neural tangent transfer, which reads no label; beside
+            those of training.
+        kernel_rows: Rows of a batch that its kernel is made of; None for all.
         lasso: λ of β-LASSO; of several the best on validation rows.
         select: What the best epoch is chosen by, on validation rows.
         published: ``{data set: {method: percent}}``, printed beside ours.
@@ -139,6 +142,8 @@ class Recipe(_Part):
     kappa_scope: Literal["kernels", "all"] = "kernels"
     rewind: Literal["first_epoch", "initial", "unscaled"] = "first_epoch"
     augment: Literal["none", "crop_flip"] = "none"
+    transfer_epochs: Count = 20
+    kernel_rows: Annotated[int, Field(ge=2)] | None = None
     lasso: Several[Positive] = [1e-6, 2e-6, 5e-6, 1e-5, 2e-5]
     select: Literal["accuracy", "balanced_accuracy"] = "accuracy"
     published: dict[str, dict[str, float]] = {}

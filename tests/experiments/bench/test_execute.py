@@ -2,15 +2,21 @@
 
 import json
 
+import keras
 import numpy as np
 import pytest
 
+from keras_invprune.experiments.bench import early
 from keras_invprune.experiments.bench import execute as runs
 from keras_invprune.experiments.bench.execute import execute, is_done
 from keras_invprune.experiments.bench.figures import first_filters
 from keras_invprune.experiments.bench.jobs import expand
 from keras_invprune.experiments.bench.methods import METHODS
-from keras_invprune.experiments.bench.networks import sparsity_for
+from keras_invprune.experiments.bench.networks import (
+    make_network,
+    masked,
+    sparsity_for,
+)
 from keras_invprune.experiments.bench.recipe import Recipe, load, names
 from keras_invprune.experiments.data import Data
 from keras_invprune.experiments.models import mlp, mlp_tab
@@ -29,6 +35,7 @@ QUICK = {
     "search": {"views": "images"},
     "kappas": [0.5],
     "lasso": [1e-4],
+    "transfer_epochs": 1,
 }
 
 
@@ -119,6 +126,31 @@ def test_interrupted_it_goes_on_to_the_same_report(tmp_path):
     again = execute(job, tmp_path / "b", lambda *now: seen.append(now))
     for name in ("validation", "test", "consistency", "best_epoch", "densities"):
         assert again[name] == whole[name], name
+
+
+@pytest.mark.slow
+def test_a_transfer_is_made_once(tmp_path, monkeypatch):
+    (job,) = jobs_of("ntt")
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, "train", None)  # fails after the transfer
+        with pytest.raises(TypeError):
+            execute(job, tmp_path)
+    monkeypatch.setattr(early, "neural_tangent_transfer", None)
+    assert execute(job, tmp_path)["weights"]["nonzero"] > 0
+
+
+@pytest.mark.slow
+def test_weights_are_redrawn_under_the_same_masks(tmp_path):
+    (job,) = jobs_of("snip-redrawn")
+    data = runs.load_data(job)
+    keras.utils.set_random_seed(job.seed)
+    model = masked(job, tmp_path, make_network(job, data), data)
+    runs.compile_model(model, job.recipe, job.recipe.optimizer, data, 2)
+    before = {key: v.numpy() for key, v in model.masked.prunable.items()}
+    early.prune_now(job, model, data)
+    for key, variable in model.masked.prunable.items():
+        mask, after = model.masks[key].numpy() == 1, variable.numpy()
+        assert np.all(after[mask] != before[key][mask]) and np.all(after[~mask] == 0)
 
 
 def test_another_configuration_is_refused(tmp_path):
