@@ -37,8 +37,8 @@ def clean_keras():
 def strategy():
     """Two replicas on this machine, for all trainings of all tests.
 
-    One strategy, because TensorFlow keeps the shapes of collective operations by numbers
-    that every strategy counts from the same start.
+    One strategy, because TensorFlow keeps the shapes of collective operations by
+    numbers that every strategy counts from the same start.
     """
     return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 
