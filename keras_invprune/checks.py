@@ -1,4 +1,4 @@
-"""What `fit` checks before any training."""
+"""What `prune` and `fit` check before any training."""
 
 import warnings
 
@@ -209,3 +209,44 @@ def check_strategy(strategy):
             "its variables are not distributed. Call `prune(...)` inside "
             "`with strategy.scope():` (the original model may be outside)."
         )
+
+
+def check_model(model):
+    """Raises unless `prune` can take the model: TypeError, ValueError, RuntimeError."""
+    if keras.backend.backend() != "tensorflow":
+        raise RuntimeError(
+            "keras_invprune needs Keras's TensorFlow backend. Received: "
+            f"{keras.backend.backend()!r}. Set KERAS_BACKEND=tensorflow before "
+            "importing keras."
+        )
+    if getattr(model, "is_pruning_wrapper", False):
+        raise ValueError(
+            "This model is pruned already. Use strip_pruning(model) first."
+        )
+    if not isinstance(model, keras.Model):
+        raise TypeError(
+            f"`model` must be a Keras model. Received: {model!r} of type "
+            f"{type(model).__name__}. A single layer goes into keras.Sequential."
+        )
+    if not model.built or not model.weights:
+        raise ValueError(
+            f"Model {model.name!r} has not been built: its weights do not exist yet. "
+            "Give it an Input, call model.build(input_shape), or call it once on data."
+        )
+
+
+def check_scope(model):
+    """Returns a model whose variables are the current strategy's; raises otherwise."""
+    strategy = tf.distribute.get_strategy()
+    outside = [
+        v.path
+        for v in model.weights
+        if not strategy.extended.variable_created_in_scope(v.value)
+    ]
+    if outside:
+        raise ValueError(
+            "With copy=False the model's own variables are trained, and they were "
+            f"created outside the current strategy's scope: {outside[:3]}. Create the "
+            "model inside `with strategy.scope():`, or use copy=True."
+        )
+    return model

@@ -8,6 +8,7 @@ import numpy as np
 from keras_invprune import allocation as allocations
 from keras_invprune import objectives, patterns, schedules, scores
 from keras_invprune.identifiers import load_object, save_object
+from keras_invprune.layouts import layouts
 from keras_invprune.rewind import check_rewind
 
 PARTS = ("objective", "score", "allocation", "pattern")
@@ -55,6 +56,16 @@ class Plan:
                 f"Received: sparsity={self.sparsity}. Give sparsity={fixed:.4g}."
             )
 
+    @property
+    def effective(self):
+        """What is read in training in the place of w * mask, None for just that."""
+        return getattr(self.score, "effective", None)
+
+    @property
+    def rewires(self) -> bool:
+        """Whether masks are renewed at the target sparsity, too."""
+        return bool(getattr(self.schedule, "rewires", False))
+
     def masks(self, weights, model, sparsity):
         """The masks for the stored weights given.
 
@@ -81,7 +92,7 @@ class Plan:
 
     def _masks(self, weights, model, sparsity, allocation):
         found = _arrays(self.score(weights, model), weights, "A score")
-        masks = self.pattern(found, sparsity, allocation)
+        masks = self._pattern_masks(found, model, sparsity, allocation)
         masks = _arrays(masks, weights, "An allocation, or a pattern,")
         for key, mask in masks.items():
             if mask.dtype != bool and not np.isin(mask, (0, 1)).all():
@@ -90,6 +101,16 @@ class Plan:
                     f"Received for {key!r}: values like {mask.flat[0]!r}."
                 )
         return masks
+
+    def _pattern_masks(self, found, model, sparsity, allocation):
+        inner = getattr(model, "inner", None)
+        if inner is None or not getattr(self.pattern, "on_matrices", False):
+            return self.pattern(found, sparsity, allocation)
+        views = layouts(inner, found)
+        arranged = found | {k: view.arrange(found[k]) for k, view in views.items()}
+        masks = self.pattern(arranged, sparsity, allocation)
+        restored = {k: v.restore(masks[k], found[k].shape) for k, v in views.items()}
+        return masks | restored
 
     def save(self) -> dict:
         """The config; objects that cannot be saved leave their name."""

@@ -1,9 +1,9 @@
 """prune, prune_for_invariance, strip_pruning: the pipeline."""
 
-import keras
-import tensorflow as tf
+import logging
 
 from keras_invprune import tfmot
+from keras_invprune.checks import check_model, check_scope
 from keras_invprune.copying import copy_model
 from keras_invprune.embedding import input_tensors
 from keras_invprune.initializers import (
@@ -12,11 +12,15 @@ from keras_invprune.initializers import (
     keys_to_scale,
     scale_weights,
 )
+from keras_invprune.layouts import unfit
+from keras_invprune.masked import product
 from keras_invprune.model import PrunedModel
 from keras_invprune.objectives import Invariance
 from keras_invprune.plan import Plan
 from keras_invprune.schedules import Gradual, check_sparsity
-from keras_invprune.weights import prunable_weights
+from keras_invprune.weights import prunable_weights, weights_by_key
+
+logger = logging.getLogger("keras_invprune")
 
 # κ: of the values in the paper's grid for images the one that also trains networks
 # without BatchNorm in few steps; the paper's value for rows.
@@ -50,12 +54,14 @@ def prune(
         objective: Loss of the search: None for the compiled loss, "invariance",
             `Invariance(...)`, or a callable (`keras_invprune.objectives`).
         score: "magnitude", "random", "snip", "logit_snip", "grasp", "synflow",
-            "fisher", "taylor", "set", "rigl", or a callable (`keras_invprune.scores`).
+            "fisher", "taylor", "set", "rigl", "movement", "gumbel", "sr_ste", or a
+            callable (`keras_invprune.scores`).
         allocation: "global" (one ranking), "uniform" (the same share in each
             weight), "class_distributed", "erk", "lamp", or a callable
             (`keras_invprune.allocation`).
-        pattern: None (unstructured), `Block(...)`, `NByM(...)`, or a callable
-            (`keras_invprune.patterns`).
+        pattern: None (unstructured), "units" (whole units and filters), `Block(...)`,
+            `NByM(...)`, or a callable (`keras_invprune.patterns`). What it does not fit
+            is left out and named in ``left_alone``.
         schedule: "one_shot" (half of the training searches), "at_init" (before the
             first step), "rewire" (likewise, and renewed), "gradual",
             "when_converged", "manual" (you call `prune_to`), or any TF-MOT or own
@@ -102,13 +108,13 @@ def prune(
             )
         plan = Plan(sparsity, **choices)
         return tfmot.prune(model, lambda w: plan.masks(w, model, sparsity), select)
-    _check_model(model)
+    check_model(model)
     factor, everything = check_scale(initial_scale)
-    keys = list(prunable_weights(model, select))
     plan = Plan(
         sparsity, objective=objective, schedule=schedule, rewind=rewind, **choices
     )
-    model = copy_model(model) if copy else _check_scope(model)
+    keys = _fitting(model, list(prunable_weights(model, select)), plan.pattern)
+    model = copy_model(model) if copy else check_scope(model)
     if factor != 1.0:
         plan.initial_scale = factor
         plan.scaled = tuple(keys_to_scale(model, keys, everything))
@@ -188,7 +194,7 @@ def prune_for_invariance(
     if choices["objective"] is None:
         choices["objective"] = Invariance(views)
     check_sparsity(sparsity)
-    _check_model(model)
+    check_model(model)
     if pretrained is None:
         pretrained = not is_fresh(model)
     if pretrained:
@@ -237,49 +243,27 @@ def strip_pruning(model, *, allow_unfinished=False):
             f"{model.plan.sparsity:.4g}. Train until the schedule has pruned, or call "
             "strip_pruning(model, allow_unfinished=True)."
         )
-    model.masked.apply_masks()
-    return copy_model(model.inner) if model.owns_inner else model.inner
+    stripped = copy_model(model.inner) if model.owns_inner else model.inner
+    # Not in the model given, whose masked weights may still come back.
+    for key, weight in weights_by_key(stripped).items():
+        if key in model.masks:
+            weight.variable.assign(product(weight.variable, model.masks[key]))
+    return stripped
+
+
+def _fitting(model, keys, pattern):
+    """The keys of the weights that the pattern fits; the others are named."""
+    reasons = unfit(model, keys, pattern)
+    if len(reasons) == len(keys):
+        raise ValueError(
+            f"{pattern!r} fits none of the weights to prune: {reasons}. Choose a "
+            "smaller pattern, or select other weights."
+        )
+    for key, reason in reasons.items():
+        logger.warning("%s is left out. %s", key, reason)
+    return [key for key in keys if key not in reasons]
 
 
 def _paper_scale(model) -> float:
     ranks = [len(tensor.shape) for tensor in input_tensors(model) or ()]
     return IMAGE_SCALE if ranks == [4] else ROW_SCALE
-
-
-def _check_model(model):
-    if keras.backend.backend() != "tensorflow":
-        raise RuntimeError(
-            "keras_invprune needs Keras's TensorFlow backend. Received: "
-            f"{keras.backend.backend()!r}. Set KERAS_BACKEND=tensorflow before "
-            "importing keras."
-        )
-    if isinstance(model, PrunedModel):
-        raise ValueError(
-            "This model is pruned already. Use strip_pruning(model) first."
-        )
-    if not isinstance(model, keras.Model):
-        raise TypeError(
-            f"`model` must be a Keras model. Received: {model!r} of type "
-            f"{type(model).__name__}. A single layer goes into keras.Sequential."
-        )
-    if not model.built or not model.weights:
-        raise ValueError(
-            f"Model {model.name!r} has not been built: its weights do not exist yet. "
-            "Give it an Input, call model.build(input_shape), or call it once on data."
-        )
-
-
-def _check_scope(model):
-    strategy = tf.distribute.get_strategy()
-    outside = [
-        v.path
-        for v in model.weights
-        if not strategy.extended.variable_created_in_scope(v.value)
-    ]
-    if outside:
-        raise ValueError(
-            "With copy=False the model's own variables are trained, and they were "
-            f"created outside the current strategy's scope: {outside[:3]}. Create the "
-            "model inside `with strategy.scope():`, or use copy=True."
-        )
-    return model

@@ -1,0 +1,99 @@
+"""Blocks of weights."""
+
+import dataclasses
+from collections.abc import Callable
+
+import keras
+import numpy as np
+
+from keras_invprune.patterns.base import (
+    POOLINGS,
+    Pattern,
+    check_axis,
+    check_pooling,
+    is_positive_integer,
+)
+from keras_invprune.selection import Scores
+
+
+@keras.saving.register_keras_serializable(package="keras_invprune")
+@dataclasses.dataclass(frozen=True)
+class Block(Pattern):
+    """Blocks over the last two axes, (inputs, outputs), kept or pruned whole.
+
+    A kernel may have any rank from 2: in one of shape (height, width, inputs,
+    outputs) each position has its own. The scores of a block are pooled; allocations
+    rank and count blocks. They begin at index 0, and the last of an axis is smaller
+    where the axis is no multiple: its mean is over what it has.
+
+    Where the axes are multiples, the masks for magnitude, "mean" and `uniform` are
+    TF-MOT's for "AVG". Elsewhere TF-MOT pads both ends when it pools but not when it
+    masks: it scores other weights than it masks. It fails where an axis has one block
+    only.
+
+    Args:
+        shape: Size, (inputs, outputs). (4, 1) makes Dense layers fast in LiteRT.
+        pooling: "mean" or "max" of a block's scores.
+
+    Example:
+        >>> from keras_invprune.allocation import global_topk
+        >>> scores = {"kernel": np.array([[1.0, 4.0], [2.0, 3.0]])}
+        >>> Block((2, 1))(scores, 0.5, global_topk)["kernel"]
+        array([[False,  True],
+               [False,  True]])
+    """
+
+    on_matrices = True
+    shape: tuple[int, int] = (4, 1)
+    pooling: str = "mean"
+
+    def __post_init__(self):
+        """Validates the fields."""
+        is_pair = isinstance(self.shape, tuple | list) and len(self.shape) == 2
+        if not (is_pair and all(map(is_positive_integer, self.shape))):
+            raise ValueError(
+                "`shape` must be two positive integers, (inputs, outputs), such as "
+                f"(4, 1). Received: shape={self.shape!r}."
+            )
+        check_pooling(self.pooling)
+        object.__setattr__(self, "shape", tuple(self.shape))
+
+    def unfit(self, shape):
+        """A weight fits if it has room for one whole block."""
+        if all(size <= axis for size, axis in zip(self.shape, shape[-2:], strict=True)):
+            return None
+        return f"no block of {self.shape} fits in {tuple(shape[-2:])}"
+
+    def __call__(self, scores: Scores, sparsity: float, allocation: Callable):
+        """Masks of whole blocks: the allocation sees {key: scores of blocks}.
+
+        Raises:
+            ValueError: If scores have a rank below 2, or are NaN.
+        """
+        check_axis(scores, -2, "`Block` needs an input and an output axis.")
+        pooled = {k: _pool(v, self.shape, self.pooling) for k, v in scores.items()}
+        masks = allocation(pooled, sparsity)
+        return {k: _expand(masks[k], self.shape, v.shape) for k, v in scores.items()}
+
+
+def _pool(values, sizes, pooling):
+    """Pools blocks of the last two axes, those at the end as large as they are."""
+    pooled = values.astype(np.result_type(values, np.float32), copy=False)
+    for axis, size in zip((-2, -1), sizes, strict=True):
+        values = np.moveaxis(pooled, axis, 0)
+        pooled = values[::size].copy(order="K")
+        # Strided slices need no padding, and add up in TF-MOT's order: equal bits.
+        for offset in range(1, size):
+            others = values[offset::size]
+            run = pooled[: len(others)]
+            POOLINGS[pooling](run, others, out=run)
+        if pooling == "mean":
+            lengths = np.minimum(size, len(values) - np.arange(0, len(values), size))
+            pooled = (pooled.T / lengths.astype(pooled.dtype)).T
+        pooled = np.moveaxis(pooled, 0, axis)
+    return pooled
+
+
+def _expand(mask, sizes, shape):
+    mask = mask.repeat(sizes[0], axis=-2).repeat(sizes[1], axis=-1)
+    return mask[..., : shape[-2], : shape[-1]]

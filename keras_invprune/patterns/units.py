@@ -1,0 +1,62 @@
+"""Whole units and filters."""
+
+import dataclasses
+from collections.abc import Callable
+
+import keras
+import numpy as np
+
+from keras_invprune.patterns.base import Pattern, check_axis, check_pooling
+from keras_invprune.selection import Scores
+
+
+@keras.saving.register_keras_serializable(package="keras_invprune")
+@dataclasses.dataclass(frozen=True)
+class Units(Pattern):
+    """All weights into a unit of a Dense layer, or a filter of a convolution.
+
+    A unit's score is pooled over its weights; allocations rank and count units, so the
+    share of the units that go is exact, that of the weights where all units have as
+    many. Biases and BatchNorm are not masked: a unit without weights gives a constant.
+
+    Args:
+        pooling: "mean" or "max" of a unit's scores.
+
+    Example:
+        >>> from keras_invprune.allocation import global_topk
+        >>> scores = {"kernel": np.array([[1.0, 4.0], [2.0, 3.0]])}
+        >>> Units()(scores, 0.5, global_topk)["kernel"]
+        array([[False,  True],
+               [False,  True]])
+
+    Source:
+        Li et al. 2017, Pruning filters for efficient ConvNets (1608.08710), section
+        3.1: magnitudes, whose mean is the L1 norm over the number of weights.
+    """
+
+    on_matrices = True
+    pooling: str = "mean"
+
+    def __post_init__(self):
+        """Validates the fields."""
+        check_pooling(self.pooling)
+
+    def __call__(self, scores: Scores, sparsity: float, allocation: Callable):
+        """Masks of whole units: the allocation sees {key: scores of the units}.
+
+        Raises:
+            ValueError: If scores have a rank below 2, or are NaN.
+        """
+        check_axis(scores, -2, "`Units` needs an input and an output axis.")
+        pooled = {key: self._pool(values) for key, values in scores.items()}
+        masks = allocation(pooled, sparsity)
+        return {
+            key: np.broadcast_to(masks[key], values.shape)
+            for key, values in scores.items()
+        }
+
+    def _pool(self, values):
+        matrix = values.reshape(-1, values.shape[-1])
+        if self.pooling == "max":
+            return matrix.max(axis=0)
+        return matrix.mean(axis=0, dtype=np.result_type(values, np.float32))

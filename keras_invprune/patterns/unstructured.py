@@ -1,0 +1,19 @@
+"""Single weights."""
+
+import dataclasses
+from collections.abc import Callable
+
+import keras
+
+from keras_invprune.patterns.base import Pattern
+from keras_invprune.selection import Scores
+
+
+@keras.saving.register_keras_serializable(package="keras_invprune")
+@dataclasses.dataclass(frozen=True)
+class Unstructured(Pattern):
+    """Every weight on its own: the masks are the allocation's."""
+
+    def __call__(self, scores: Scores, sparsity: float, allocation: Callable):
+        """Returns `allocation(scores, sparsity)`."""
+        return allocation(scores, sparsity)
