@@ -1,6 +1,8 @@
 """Masks that are made before the training that is measured."""
 
 import os
+import shutil
+from pathlib import Path
 
 import keras
 
@@ -10,7 +12,7 @@ from keras_invprune.experiments.bench.networks import make_network, pruned_keys
 from keras_invprune.pruning import prune
 from keras_invprune.tangent import neural_tangent_transfer
 
-TRANSFERRED = "transfer.weights.h5"
+TRANSFER, STATE = "transfer", "state.weights.h5"
 
 
 def prune_now(job, model, data):
@@ -25,46 +27,60 @@ def prune_now(job, model, data):
     model.examples = examples_for(model.plan.score, rows)
     model.prune_to(model.plan.sparsity)
     if method.redrawn:
-        # The layers' seeds have moved on: other values.
-        fresh = make_network(job, data)
-        for weight, value in zip(model.inner.weights, fresh.weights, strict=True):
-            weight.assign(value)
-        model.masked.apply_masks()
+        _redraw(job, model, data)
 
 
-def transferred(job, model, data, part, show):
+def _redraw(job, model, data):
+    """Other weights under the same masks: the layers' seeds have moved on."""
+    fresh = make_network(job, data)
+    for weight, value in zip(model.inner.weights, fresh.weights, strict=True):
+        weight.assign(value)
+    model.masked.apply_masks()
+
+
+def transferred(job, root, model, data, part, show):
     """The network after neural tangent transfer, which is done once.
 
     Args:
-        job: `Job`.
+        job: `Job`; if it redraws the weights, the transfer is that of the run it needs.
+        root: Folder of all runs.
         model: The plain network.
         data: `Data`; labels are not read.
         part: Folder of the unfinished run, where the result is kept.
         show: ``show(done, total)`` after each epoch of the transfer.
     """
-    recipe, file = job.recipe, part / TRANSFERRED
+    method, file = METHODS[job.method], part / TRANSFER / STATE
+    kept = Path(root) / job.needs.name / TRANSFER / STATE if job.needs else file
+    file.parent.mkdir(exist_ok=True)
+    if kept.exists() and not file.exists():
+        shutil.copy(kept, file)
     keys, sparsity = pruned_keys(job, model)
-    choices = {"allocation": METHODS[job.method].allocation, "select": keys}
+    choices = {"allocation": method.allocation, "select": keys}
     if file.exists():
-        pruned = prune(model, sparsity, schedule="manual", **choices)
-        pruned.load_weights(file)
-        return pruned
-    whole = recipe.transfer_epochs + job.epochs
-    pruned = neural_tangent_transfer(
+        model = prune(model, sparsity, schedule="manual", **choices)
+        model.load_weights(file)
+    else:
+        model = _transfer(job, model, data, sparsity, choices, show)
+        new = file.with_name(f"new-{STATE}")
+        model.save_weights(new)
+        os.replace(new, file)
+    if method.redrawn:
+        _redraw(job, model, data)
+    return model
+
+
+def _transfer(job, model, data, sparsity, choices, show):
+    recipe, epochs = job.recipe, job.recipe.transfer_epochs
+    shown = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs=None: show(epoch + 1, epochs + job.epochs)
+    )
+    return neural_tangent_transfer(
         model,
         data.x_train,
         sparsity,
-        epochs=recipe.transfer_epochs,
+        epochs=epochs,
         kernel_rows=recipe.kernel_rows,
-        callbacks=[
-            keras.callbacks.LambdaCallback(
-                on_epoch_end=lambda epoch, logs=None: show(epoch + 1, whole)
-            )
-        ],
+        callbacks=[shown],
         verbose=0,
         **choices,
     )
-    new = part / f"new-{TRANSFERRED}"
-    pruned.save_weights(new)
-    os.replace(new, file)
-    return pruned

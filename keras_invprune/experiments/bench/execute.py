@@ -11,7 +11,7 @@ import numpy as np
 from keras_invprune.experiments import data as datasets
 from keras_invprune.experiments.bench.beta_lasso import with_penalty
 from keras_invprune.experiments.bench.boosting import boost
-from keras_invprune.experiments.bench.early import prune_now, transferred
+from keras_invprune.experiments.bench.early import TRANSFER, prune_now, transferred
 from keras_invprune.experiments.bench.figures import figures, first_filters
 from keras_invprune.experiments.bench.methods import METHODS
 from keras_invprune.experiments.bench.networks import make_network, masked
@@ -89,7 +89,7 @@ def execute(job, root, show=lambda *_: None) -> dict:
     with replacing(out) as new:
         write_json(new / CONFIG, job.config)
         write_history(history, new / "history.csv")
-        for name in (STATE, FILTERS):
+        for name in (STATE, FILTERS, TRANSFER):
             if (part / name).exists():
                 shutil.move(part / name, new / name)
         found = write_report(new, SCHEMA, found)
@@ -151,7 +151,7 @@ def _train_network(job, root, part, data, show):
     method = METHODS.get(job.method)
     model = make_network(job, data)
     if method and method.learner == "tangent":
-        model = transferred(job, model, data, part, show)
+        model = transferred(job, root, model, data, part, show)
     else:
         model = masked(job, root, model, data)
     check_room(part, 6 * state_size(model))

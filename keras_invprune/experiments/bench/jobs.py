@@ -19,6 +19,8 @@ LISTS = {
 }
 
 
+# Runs that start from what another has found.
+AFTER = {"random": "iunet", "ntt-redrawn": "ntt"}
 FOR_DATA = {"vary_split", "validation", "encoding", "select"}
 
 
@@ -95,8 +97,8 @@ class Job:
     @property
     def needs(self) -> "Job | None":
         """The run that must be finished first."""
-        if self.method == "random":
-            return _pruned(self, "iunet", self.kappa)
+        if self.method in AFTER:
+            return _pruned(self, AFTER[self.method], self.kappa)
         if self.method == "search" or not METHODS[self.method].search:
             return None
         return Job(

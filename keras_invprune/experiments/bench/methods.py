@@ -69,11 +69,12 @@ EARLY = {
 METHODS |= EARLY
 # Sanity checks of 2009.08576: does it matter which weights of a layer stay, and which
 # values they have?
-for name in ("snip", "grasp", "synflow"):
+for name in ("snip", "grasp", "synflow", "ntt"):
     method = METHODS[name]
-    METHODS[f"{name}-shuffled"] = method._replace(
-        title=f"{method.title}, masks shuffled", mask="shuffled"
-    )
+    if name != "ntt":  # shuffled, its masks are those of "random-before"
+        METHODS[f"{name}-shuffled"] = method._replace(
+            title=f"{method.title}, masks shuffled", mask="shuffled"
+        )
     METHODS[f"{name}-redrawn"] = method._replace(
         title=f"{method.title}, weights redrawn", redrawn=True
     )

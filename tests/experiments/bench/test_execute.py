@@ -17,15 +17,17 @@ from keras_invprune.experiments.bench.networks import (
     masked,
     sparsity_for,
 )
-from keras_invprune.experiments.bench.recipe import Recipe, load, names
+from keras_invprune.experiments.bench.recipe import Recipe
 from keras_invprune.experiments.data import Data
 from keras_invprune.experiments.models import mlp, mlp_tab
 
-pytestmark = pytest.mark.timeout(900)  # many small runs
+pytestmark = pytest.mark.timeout(1800)  # many small runs
+# Of the sanity checks those of one method; the transfer's own are below.
+ONCE = [m for m in METHODS if not m.startswith(("grasp-", "synflow-", "ntt-"))]
 QUICK = {
     "title": "",
     "datasets": ["sklearn:digits"],
-    "methods": list(METHODS),
+    "methods": ONCE,
     "model": "mlp",
     "compressions": [4],
     "search_epochs": 1,
@@ -47,7 +49,7 @@ def jobs_of(*methods, **changes):
 def finished(tmp_path_factory):
     """``{label: report}`` of one run of every method, and their folder."""
     root = tmp_path_factory.mktemp("runs")
-    return {job.label: execute(job, root) for job in jobs_of(*METHODS)}, root
+    return {job.label: execute(job, root) for job in jobs_of(*ONCE)}, root
 
 
 @pytest.mark.slow
@@ -59,7 +61,7 @@ def test_every_method_reports_all_its_figures(finished):
             assert report[part].keys() == figures
             assert all(0 <= value <= 1 for value in report[part].values())
     methods = {report["config"]["method"] for report in reports.values()}
-    assert methods == METHODS.keys() | {"search"}
+    assert methods == {*ONCE, "search"}
     search, unpruned = (reports[k] for k in ("search-invariance-k0.5", "unpruned-k0.5"))
     assert unpruned["test"] == search["test"]
     assert not list(root.rglob("*.part"))
@@ -71,7 +73,10 @@ def test_compression_counts_every_trained_weight(finished):
         if report["config"]["compression"]:
             weights = report["weights"]
             wanted = weights["total"] / report["config"]["compression"]
-            assert weights["nonzero"] == pytest.approx(wanted, abs=20)
+            # Early masks leave units that hear nothing, whose biases stay zero.
+            early = METHODS[report["config"]["method"]].search is None
+            units = 300 + 100 if early else 20
+            assert wanted - units < weights["nonzero"] < wanted + 20
     dense = finished[0]["dense"]["weights"]
     assert dense["nonzero"] > 0.99 * dense["total"]
 
@@ -91,7 +96,7 @@ def test_sanity_checks_have_the_densities_of_the_masks_they_check(finished):
 def test_a_finished_run_is_not_repeated(finished, monkeypatch):
     reports, root = finished
     monkeypatch.setattr(runs, "load_data", None)
-    for job in jobs_of(*METHODS):
+    for job in jobs_of(*ONCE):
         assert execute(job, root) == reports[job.label]
 
 
@@ -132,7 +137,8 @@ def test_interrupted_it_goes_on_to_the_same_report(tmp_path):
 def test_a_transfer_is_made_once(tmp_path, monkeypatch):
     (job,) = jobs_of("ntt")
     with monkeypatch.context() as patch:
-        patch.setattr(runs, "train", None)  # fails after the transfer
+        patch.setattr("keras_invprune.experiments.bench.training.PAUSE", 0.0)
+        patch.setattr(runs, "figures", None)  # fails after the training
         with pytest.raises(TypeError):
             execute(job, tmp_path)
     monkeypatch.setattr(early, "neural_tangent_transfer", None)
@@ -151,6 +157,24 @@ def test_weights_are_redrawn_under_the_same_masks(tmp_path):
     for key, variable in model.masked.prunable.items():
         mask, after = model.masks[key].numpy() == 1, variable.numpy()
         assert np.all(after[mask] != before[key][mask]) and np.all(after[~mask] == 0)
+
+
+@pytest.mark.slow
+def test_other_weights_under_the_masks_of_a_transfer_that_was_made(
+    tmp_path, monkeypatch
+):
+    first, redrawn = jobs_of("ntt-redrawn")
+    assert first.method == "ntt" and redrawn.needs == first
+    reports = [execute(first, tmp_path)]
+    monkeypatch.setattr(early, "neural_tangent_transfer", None)
+    reports.append(execute(redrawn, tmp_path))
+    assert reports[0]["densities"] == reports[1]["densities"]
+    files = [
+        tmp_path / job.name / early.TRANSFER / early.STATE for job in (first, redrawn)
+    ]
+    assert files[0].read_bytes() == files[1].read_bytes()
+    histories = [(tmp_path / j.name / "history.csv") for j in (first, redrawn)]
+    assert histories[0].read_text() != histories[1].read_text()
 
 
 def test_another_configuration_is_refused(tmp_path):
@@ -183,44 +207,3 @@ def test_first_filters_are_the_largest_in_the_shape_of_the_input():
     kept = np.linalg.norm(found.astype("float32").reshape(64, -1), axis=1)
     np.testing.assert_allclose(kept, np.sort(norms)[::-1][:64], rtol=1e-2)
     assert first_filters(mlp_tab((5,), 2, 7), rows).shape == (7, 5)
-
-
-def fake(name, *_, **__):
-    """Data of the shapes and classes of the real sets, few rows."""
-    generator = np.random.default_rng(0)
-    shapes = {"tfds": (32, 32, 3), "sklearn": (8, 8, 1), "openml": (20,)}
-    shape = shapes[name.split(":")[0]]
-    x = generator.random((600, *shape), dtype=np.float32)
-    y = np.arange(600) % (100 if name == "tfds:cifar100" else 10)
-    return Data(x[:300], y[:300], x[300:400], y[300:400], (), x[400:], y[400:])
-
-
-NARROW = {"mlp-vis": 1, "mlp-tab": 64, "cnn": 2, "resnet-18": 8}
-OTHERS = [name for name in names() if name != "cifar10"]  # that one is below
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", OTHERS)
-def test_each_recipe_of_the_package_makes_two_steps(tmp_path, monkeypatch, name):
-    monkeypatch.setattr(runs.datasets, "load", fake)
-    given = load(name)
-    small = {"search_epochs": 1, "finetune_epochs": 1, "epoch_steps": 2}
-    small |= {"width": NARROW.get(given.model), "compressions": [2.0]}
-    recipe = given.model_copy(update=small)
-    wanted = "iunet" if "iunet" in recipe.methods else "dense"
-    job = next(j for j in expand(recipe) if j.method == wanted)
-    for needed in filter(None, (job.needs, job)):
-        report = execute(needed, tmp_path)
-    assert report["best_epoch"] in (1, 2)
-
-
-@pytest.mark.slow
-def test_the_paper_s_full_width_makes_two_steps(tmp_path, monkeypatch):
-    monkeypatch.setattr(runs.datasets, "load", fake)
-    small = {"search_epochs": 1, "finetune_epochs": 1, "epoch_steps": 2}
-    recipe = load("cifar10").model_copy(update=small | {"methods": ["iunet"]})
-    search, job, *_ = expand(recipe)
-    execute(search, tmp_path)
-    weights = execute(job, tmp_path)["weights"]
-    assert weights["total"] == pytest.approx(92.1e6, rel=0.01)
-    assert weights["nonzero"] == pytest.approx(weights["total"] / 2, rel=0.001)

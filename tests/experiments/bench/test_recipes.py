@@ -1,0 +1,53 @@
+"""Every recipe of the package runs, on data of the shapes of the real sets."""
+
+import numpy as np
+import pytest
+
+from keras_invprune.experiments.bench import execute as runs
+from keras_invprune.experiments.bench.execute import execute
+from keras_invprune.experiments.bench.jobs import expand
+from keras_invprune.experiments.bench.recipe import load, names
+from keras_invprune.experiments.data import Data
+
+pytestmark = pytest.mark.timeout(1800)  # of 92 million weights, too
+
+
+def fake(name, *_, **__):
+    """Data of the shapes and classes of the real sets, few rows."""
+    generator = np.random.default_rng(0)
+    shapes = {"tfds": (32, 32, 3), "sklearn": (8, 8, 1), "openml": (20,)}
+    shape = shapes[name.split(":")[0]]
+    x = generator.random((600, *shape), dtype=np.float32)
+    y = np.arange(600) % (100 if name == "tfds:cifar100" else 10)
+    return Data(x[:300], y[:300], x[300:400], y[300:400], (), x[400:], y[400:])
+
+
+NARROW = {"mlp-vis": 1, "mlp-tab": 64, "cnn": 2, "resnet-18": 8}
+OTHERS = [name for name in names() if name != "cifar10"]  # that one is below
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OTHERS)
+def test_each_recipe_of_the_package_makes_two_steps(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(runs.datasets, "load", fake)
+    given = load(name)
+    small = {"search_epochs": 1, "finetune_epochs": 1, "epoch_steps": 2}
+    small |= {"width": NARROW.get(given.model), "compressions": [2.0]}
+    recipe = given.model_copy(update=small)
+    wanted = "iunet" if "iunet" in recipe.methods else "dense"
+    job = next(j for j in expand(recipe) if j.method == wanted)
+    for needed in filter(None, (job.needs, job)):
+        report = execute(needed, tmp_path)
+    assert report["best_epoch"] in (1, 2)
+
+
+@pytest.mark.slow
+def test_the_paper_s_full_width_makes_two_steps(tmp_path, monkeypatch):
+    monkeypatch.setattr(runs.datasets, "load", fake)
+    small = {"search_epochs": 1, "finetune_epochs": 1, "epoch_steps": 2}
+    recipe = load("cifar10").model_copy(update=small | {"methods": ["iunet"]})
+    search, job, *_ = expand(recipe)
+    execute(search, tmp_path)
+    weights = execute(job, tmp_path)["weights"]
+    assert weights["total"] == pytest.approx(92.1e6, rel=0.01)
+    assert weights["nonzero"] == pytest.approx(weights["total"] / 2, rel=0.001)
