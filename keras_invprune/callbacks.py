@@ -28,6 +28,7 @@ class PruningCallback(keras.callbacks.Callback):
         """Remembers what to rewind to, before the first step."""
         self.model.begin_training()
         self._started = False
+        self._way = 0, np.inf
         self._length = self.params.get("steps")
         self._visited = self.model.step
 
@@ -36,6 +37,9 @@ class PruningCallback(keras.callbacks.Callback):
         self._first = self.model.step
         if not self._started:
             self._start(epoch, self._length, goes_on=epoch > 0)
+        if not self.model.finished:
+            begun, goal = self._way
+            self.model.anneal((self._first - begun) / max(1, goal - begun))
         # Asked anew each epoch, because a schedule may learn from the logs; from the
         # last visit on, because several steps may pass between two visits.
         self._visited = min(self._visited, self.model.step)
@@ -85,7 +89,7 @@ class PruningCallback(keras.callbacks.Callback):
             remaining = steps * (self.params.get("epochs", 1) - epoch)
             total = self._first + remaining - origin
         # Masks that move go on moving in a training that goes on, not in the next one.
-        moves = goes_on and getattr(schedule, "rewires", False)
+        moves = goes_on and self.model.plan.rewires
         if self.model.finished and not moves:
             return
         learned = schedule.state() if goes_on and hasattr(schedule, "state") else None
@@ -93,16 +97,18 @@ class PruningCallback(keras.callbacks.Callback):
             schedule.start(origin, total)
         if learned is not None:
             schedule.restore(learned)
-        by_hand = getattr(schedule, "by_hand", False) or self.model.finished
-        if total is not None and not by_hand:
+        if total is not None and not self.model.finished:
             # With several steps per execution the host comes by more rarely.
             skipped = (steps - 1) % self.model.steps_per_execution
-            self._warn_if_never(schedule, self._first + 1, origin + total - skipped)
+            goal = self._goal(schedule, self._first + 1, origin + total - skipped)
+            self._way = origin, goal - 1
 
-    def _warn_if_never(self, schedule, first, last):
+    def _goal(self, schedule, first, last) -> int:
+        """The step at which the target sparsity will be reached; warns if none is."""
         target = self.model.plan.sparsity
         due = due_steps(schedule, first, last)
-        if not any(sparsity >= target - 1e-6 for sparsity in due.values()):
+        reached = [step for step, s in due.items() if s >= target - 1e-6]
+        if not (reached or getattr(schedule, "by_hand", False)):
             warnings.warn(
                 f"The schedule {type(schedule).__name__} does not reach the target "
                 f"sparsity {target:.4g} in the steps {first} to {last} of this "
@@ -111,6 +117,7 @@ class PruningCallback(keras.callbacks.Callback):
                 "train longer.",
                 stacklevel=2,
             )
+        return min(reached, default=last)
 
     def _visit(self, step):
         self._visited = step

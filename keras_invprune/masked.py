@@ -1,4 +1,14 @@
-"""The layer wrapper: reads w * mask wherever the wrapped layer reads w."""
+"""The layer wrapper: reads w * mask wherever the wrapped layer reads w.
+
+In training a method may read something else, its *effective weight*: a callable
+``(weight, mask) -> weight`` of the same shape. Optional members:
+
+- ``build(layer, key, variable) -> tuple``: further weights, made with
+  ``layer.add_weight``; they are passed to the other two after the mask.
+- ``penalty(weight, mask) -> scalar``: added to the loss.
+- ``anneal(layer, progress)``: `progress` is the share, from 0 to 1, of the steps on the
+  way to the target sparsity.
+"""
 
 from types import MappingProxyType
 
@@ -9,8 +19,9 @@ from keras import ops
 from keras_invprune.weights import prunable_weights
 
 
-def product(weight, mask):
+def product(weight, mask, *own):
     """The effective weight of plain pruning: w * m, zero gradient where m = 0."""
+    del own
     return ops.multiply(weight, mask)
 
 
@@ -25,8 +36,11 @@ class Masked(keras.layers.Wrapper):
         layer: Any Keras 3 layer or model.
         keys: Keys of the weights to mask (`keras_invprune.weights`); None for
             all prunable weights of the layer.
-        effective: Callable ``(weight, mask) -> weight`` of the same shape, the
-            product by default.
+        effective: What is read in training; None for the product.
+
+    Attributes:
+        settled: Whether the product is read in training, too, from here on.
+        own: ``{key: what effective.build made}``.
 
     Example:
         >>> layer = Masked(keras.layers.Dense(3, use_bias=False))
@@ -46,7 +60,9 @@ class Masked(keras.layers.Wrapper):
         self.supports_masking = True
         self.keys = None if keys is None else list(keys)
         self.effective = product if effective is None else effective
+        self.settled = False
         self.masks = {}
+        self.own = MappingProxyType({})
         self.prunable = MappingProxyType({})
         if layer.built:
             self.build()
@@ -67,18 +83,38 @@ class Masked(keras.layers.Wrapper):
                 trainable=False,
                 autocast=False,
             )
+        build = getattr(self.effective, "build", lambda *_: ())
+        self.own = MappingProxyType(
+            {key: build(self, key, v) for key, v in self.prunable.items()}
+        )
+        own = keras.tree.flatten([list(made) for made in self.own.values()])
+        self._learned = tuple(v for v in own if getattr(v, "trainable", False))
         self.built = True
+
+    @property
+    def remembers(self) -> bool:
+        """Whether what the masks hide may come back: the stored weights keep it."""
+        return self.effective is not product and not self.settled
+
+    def settle(self, settled=True):
+        """Reads the product in training, too; what a method learned stays as it is."""
+        self.settled = settled
+        for variable in self._learned:
+            variable.trainable = not settled
 
     def call(self, inputs, *args, training=None, function=None, **kwargs):
         """Calls the wrapped layer; arguments and result are the layer's own.
 
-        Every read of w in it gives effective(w, mask). Updates that the wrapped
-        layers make to their own state in the meantime (BatchNorm statistics, seeds)
-        and losses that they add are kept. With `function`, see `run`.
+        Every read of w in it gives w * mask, in training effective(w, mask). Updates
+        that the wrapped layers make to their own state in the meantime (BatchNorm
+        statistics, seeds) and losses that they add are kept. With `function`, see
+        `run`.
         """
+        learning = bool(training) and not self.settled
+        effective = self.effective if learning else product
         masked = [
             # w <- m ⊙ w
-            (variable, self.effective(variable.value, self.masks[key].value))
+            (variable, effective(variable.value, self.masks[key].value, *self.own[key]))
             for key, variable in self.prunable.items()
         ]
         with keras.StatelessScope(masked, collect_losses=True) as scope:
@@ -91,9 +127,18 @@ class Masked(keras.layers.Wrapper):
             after = scope.get_current_value(variable)
             if after is not None and after is not before.get(id(variable)):
                 variable.assign(after)
-        for loss in scope.losses:
+        for loss in scope.losses + self._penalties(learning):
             self.add_loss(loss)
         return outputs
+
+    def _penalties(self, learning):
+        penalty = getattr(self.effective, "penalty", None)
+        if penalty is None or not learning:
+            return []
+        return [
+            penalty(variable.value, self.masks[key].value, *self.own[key])
+            for key, variable in self.prunable.items()
+        ]
 
     def run(self, function, inputs, training=None):
         """Calls `function` in the place of the wrapped layer.
@@ -116,7 +161,8 @@ class Masked(keras.layers.Wrapper):
 
         Args:
             masks: ``{key: array of 0/1 or bool}``; keys left out keep theirs.
-            zero: False lets the stored weights be, so that they can come back.
+            zero: False lets the stored weights be, so that they can come back, as
+                they are where the wrapper `remembers`.
 
         Raises:
             ValueError: A key is unknown or a shape differs.
@@ -127,14 +173,14 @@ class Masked(keras.layers.Wrapper):
                     f"There is no mask for {key!r}. Masked weights: {self.keys}."
                 )
             self.masks[key].assign(ops.cast(mask, self.masks[key].dtype))
-        if zero and self.effective is product:
+        if zero and not self.remembers:
             self.apply_masks(masks)
 
     def apply_masks(self, keys=None):
-        """Stores effective(w, mask) in w, for all keys or those given."""
+        """Stores w * mask in w, for all keys or those given: nothing comes back."""
         for key in self.masks if keys is None else keys:
             variable = self.prunable[key]
-            variable.assign(self.effective(variable.value, self.masks[key].value))
+            variable.assign(product(variable.value, self.masks[key].value))
 
     @property
     def sparsity(self) -> float:

@@ -3,7 +3,6 @@
 import inspect
 
 import keras
-import numpy as np
 import tensorflow as tf
 from keras import ops, tree
 
@@ -11,16 +10,17 @@ from keras_invprune.callbacks import with_pruning_first
 from keras_invprune.checkpoint import Resumable
 from keras_invprune.checks import check_fit, check_own_steps
 from keras_invprune.examples import examples_for
-from keras_invprune.inventory import left_alone
+from keras_invprune.inventory import NOT_SELECTED, left_alone
+from keras_invprune.layouts import unfit
 from keras_invprune.masked import Masked
 from keras_invprune.objectives import Losses
 from keras_invprune.plan import Plan
-from keras_invprune.rewind import check_optimizer, reset_optimizer, restore, snapshot
+from keras_invprune.stages import Stages
 from keras_invprune.weights import set_trainable
 
 
 @keras.saving.register_keras_serializable(package="keras_invprune")
-class PrunedModel(Resumable, keras.Model):
+class PrunedModel(Stages, Resumable, keras.Model):
     """A Keras model under masks, with the plan to prune it. Made by `prune`.
 
     Train it like any Keras model. While it is searching, each step minimises the
@@ -58,7 +58,7 @@ class PrunedModel(Resumable, keras.Model):
         self.supports_masking = True
         self.plan = plan
         self.owns_inner = owns_inner
-        self.masked = Masked(model, keys)
+        self.masked = Masked(model, keys, plan.effective)
         self._strategy = tf.distribute.get_strategy()
         self._clock = self._counter("clock", "int64")
         self._finished = self._counter("finished", "int32")
@@ -102,7 +102,9 @@ class PrunedModel(Resumable, keras.Model):
     @property
     def left_alone(self) -> dict[str, str]:
         """Why each weight of two axes and more that is not pruned is not."""
-        return left_alone(self.inner, self.masked.keys)
+        reasons = left_alone(self.inner, self.masked.keys)
+        selected = [key for key, reason in reasons.items() if reason == NOT_SELECTED]
+        return reasons | unfit(self.inner, selected, self.plan.pattern)
 
     @property
     def sparsity(self) -> float:
@@ -158,7 +160,7 @@ class PrunedModel(Resumable, keras.Model):
         arguments = inspect.signature(super().fit).bind(*args, **kwargs).arguments
         arguments["callbacks"] = with_pruning_first(arguments.get("callbacks"))
         check_fit(self, self._strategy, arguments)
-        if not self.finished or getattr(self.plan.schedule, "rewires", False):
+        if not self.finished or self.plan.rewires:
             vars(self)["examples"] = examples_for(self.plan.score, arguments)
         return super().fit(**arguments)
 
@@ -170,8 +172,11 @@ class PrunedModel(Resumable, keras.Model):
     def set_phase(self):
         """Searches or fine-tunes from here on, as pruning is finished or not."""
         searching = self.plan.objective is not None and not self.finished
-        stale = searching != self.searching and self.train_function is not None
+        settled = self.finished and not self.plan.rewires
+        changed = (searching, settled) != (self.searching, self.masked.settled)
+        stale = changed and self.train_function is not None
         self.searching = searching
+        self.masked.settle(settled)
         set_trainable(self._objective_layers, searching)
         if stale:  # traced for the other phase
             super().make_train_function(force=True)
@@ -219,70 +224,6 @@ class PrunedModel(Resumable, keras.Model):
         hidden = {metric.name for metric in self._terms}
         logs = super().test_step(data)
         return {name: value for name, value in logs.items() if name not in hidden}
-
-    # Pruning
-
-    def begin_training(self):
-        """Remembers what to rewind to, before the first step.
-
-        Raises:
-            ValueError: The optimiser could not be built anew when rewinding.
-        """
-        if self.finished or self.plan.rewind is None:
-            return
-        if self.optimizer is not None:
-            rate = check_optimizer(self.optimizer, self.trainable_variables)
-            if self.step == 0 or self.rated != id(self.optimizer):
-                self.initial_rate, self.rated = rate, id(self.optimizer)
-        if self.rewind_to is None:
-            self.rewind_to, self.rewind_step = snapshot(self.inner), 0
-
-    def end_epoch(self):
-        """Remembers the weights after the first epoch; stores the masked weights."""
-        first = self.rewind_to is not None and self.rewind_step == 0
-        if first and self.plan.rewind == "first_epoch":
-            self.rewind_to, self.rewind_step = snapshot(self.inner), self.step
-        self.masked.apply_masks()
-
-    def prune_to(self, sparsity):
-        """Renews the masks; at the target sparsity rewinds and ends the search.
-
-        Args:
-            sparsity: Share of the prunable weights to remove, in [0, 1).
-
-        Raises:
-            ValueError: The weights are not finite: the search has diverged.
-        """
-        if getattr(self.plan.schedule, "rewires", False):  # what grows begins at zero
-            self.masked.apply_masks()
-        weights = {key: v.numpy() for key, v in self.masked.prunable.items()}
-        for key, weight in weights.items():
-            if not np.isfinite(weight).all():
-                raise ValueError(
-                    f"Weight {key!r} is not finite at step {self.step}: training has "
-                    "diverged or the data hold NaN. Lower the learning rate."
-                )
-        self.masked.set_masks(self.plan.masks(weights, self, sparsity))
-        self.events.append((self.step, f"pruned to sparsity {self.sparsity:.4f}"))
-        if sparsity >= self.plan.sparsity - 1e-6 and not self.finished:
-            self._finish()
-
-    def _finish(self):
-        variables = list(self.trainable_variables)
-        if self.rewind_to is not None:
-            scale = self.plan.initial_scale if self.plan.rewind == "unscaled" else 1.0
-            restore(self.inner, self.rewind_to, scale, self.plan.scaled)
-            self.masked.apply_masks()
-            self.rewind_to = None
-            what = f"rewound to the weights of step {self.rewind_step}"
-            unscaled = ", before scaling" if self.plan.rewind == "unscaled" else ""
-            self.events.append((self.step, what + unscaled))
-        if self.plan.rewind is not None and self.optimizer is not None:
-            reset_optimizer(self.optimizer, variables, self.initial_rate)
-        self._finished.assign(1)
-        self.finished_step = self.step
-        if self.compiled:
-            self.make_train_function()
 
     def get_config(self):
         """The inner model, the plan and the pruned keys; masks are weights."""

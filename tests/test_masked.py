@@ -33,7 +33,7 @@ def masked_dense(**options):
 
 def gradient(wrapper, x, variable):
     with tf.GradientTape() as tape:
-        loss = ops.sum(wrapper(x))
+        loss = ops.sum(wrapper(x, training=True))
     return tape.gradient(loss, variable).numpy()
 
 

@@ -10,17 +10,22 @@ Optional members:
 - ``rounds``: a number of rounds in which to come down to the sparsity asked for, the
   density by the same factor in each; the score is asked again in each.
 - ``rewires = True``: it moves connections, and needs a schedule that asks again.
+- ``effective``: what layers read in training, until the masks are final, in the place
+  of w * mask (`keras_invprune.masked`).
 """
 
 from keras_invprune.identifiers import resolve
 from keras_invprune.scores.fisher import Fisher
 from keras_invprune.scores.grasp import Grasp
+from keras_invprune.scores.gumbel import GumbelSoftmax
 from keras_invprune.scores.logit_snip import LogitSnip
 from keras_invprune.scores.magnitude import magnitude
+from keras_invprune.scores.movement import Movement
 from keras_invprune.scores.random import Random
 from keras_invprune.scores.rigl import RigL
 from keras_invprune.scores.snip import Snip
 from keras_invprune.scores.sparse_evolution import SparseEvolution
+from keras_invprune.scores.sr_ste import SRSTE
 from keras_invprune.scores.synflow import SynFlow
 from keras_invprune.scores.taylor import Taylor
 
@@ -35,6 +40,9 @@ SCORES = {
     "taylor": Taylor(),
     "set": SparseEvolution(),
     "rigl": RigL(),
+    "movement": Movement(),
+    "gumbel": GumbelSoftmax(),
+    "sr_ste": SRSTE(),
 }
 
 
@@ -46,8 +54,11 @@ def get(identifier):
 __all__ = [
     "Fisher",
     "Grasp",
+    "GumbelSoftmax",
     "LogitSnip",
+    "Movement",
     "Random",
+    "SRSTE",
     "RigL",
     "Snip",
     "SparseEvolution",

@@ -165,7 +165,7 @@ class Student(keras.Model):
                 f_t, kernel_t = self._outputs_and_kernel(x)
             f_s, kernel_s = masked.run(self._outputs_and_kernel, x)
         squares = [
-            ops.sum(ops.square(ops.cast(masked.effective(v.value, m.value), "float32")))
+            ops.sum(ops.square(ops.cast(v.value * m.value, "float32")))
             for v, m in zip(
                 masked.prunable.values(), masked.masks.values(), strict=True
             )

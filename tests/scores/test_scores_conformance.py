@@ -9,13 +9,17 @@ import pytest
 import keras_invprune as kip
 import zoo
 from keras_invprune.allocation import ALLOCATIONS
-from keras_invprune.patterns import Block, NByM
+from keras_invprune.patterns import Block, NByM, Units
 from keras_invprune.plan import Plan
+from keras_invprune.schedules import OneShot
 from keras_invprune.scores import SCORES, SynFlow
+from keras_invprune.weights import prunable_weights
 
 # One less quickly made: its number of rounds.
 EVERY = {**SCORES, "synflow": SynFlow(rounds=3)}
-PATTERNS = [None, Block((4, 1)), NByM(2, 4)]
+LEARNED = ["movement", "gumbel"]  # in training; before it they say nothing
+ASKED = [name for name in EVERY if name not in LEARNED]
+PATTERNS = [None, Block((4, 1)), NByM(2, 4), Units()]
 LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 X = np.random.default_rng(0).normal(size=(8, 8)).astype("float32")
 Y = np.arange(8) % 3
@@ -26,7 +30,7 @@ class Together:
 
     examples = 2
 
-    def __init__(self, names=tuple(EVERY)):
+    def __init__(self, names=tuple(ASKED)):
         self.names = names
         self.found = {}
 
@@ -63,12 +67,21 @@ def pairs(score):
         yield names[(start + index) % len(names)], pattern
 
 
+def kept_of(masks, pattern):
+    """Share of what the pattern counts: weights, or units of whatever size."""
+    masks = [np.asarray(mask) for mask in masks]
+    if isinstance(pattern, Units):
+        assert all((mask.any(0) == mask.all(0)).all() for mask in masks)
+        masks = [mask[0] for mask in masks]
+    return np.mean(np.concatenate([np.ravel(mask) for mask in masks]))
+
+
 @pytest.mark.parametrize("score", EVERY)
-def test_every_score_prunes_before_the_first_step_and_is_stripped(score):
+def test_every_score_prunes_before_its_first_chance_and_is_stripped(score):
     bare = network()
     initial = bare.get_weights()
     moves = getattr(EVERY[score], "rewires", False)
-    schedule = "rewire" if moves else "at_init"
+    schedule = "rewire" if moves else OneShot(0.5, at=1 if score in LEARNED else 0)
     for allocation, pattern in pairs(score):
         if moves and pattern is not None:
             continue  # refused
@@ -77,19 +90,21 @@ def test_every_score_prunes_before_the_first_step_and_is_stripped(score):
         model = kip.prune(bare, 0.5, score=EVERY[score], schedule=schedule, **choices)
         model.compile("sgd", LOSS, run_eagerly=True)
         model.fit(X, Y, batch_size=4, verbose=0)
-        assert model.finished and model.finished_step == 0 and model.step == 2
-        assert model.sparsity == 0.5, choices
-        weights = [v.numpy() for v in model.masked.prunable.values()]
-        for weight, mask in zip(weights, model.masks.values(), strict=True):
-            assert not weight[mask.numpy() == 0].any()
-        outputs = model(X)
-        np.testing.assert_allclose(kip.strip_pruning(model)(X), outputs, 1e-6, 1e-6)
+        assert model.finished and model.finished_step == (score in LEARNED)
+        assert model.step == 2
+        assert kept_of(model.masks.values(), pattern) == 0.5, choices
+        outputs, stripped = model(X), kip.strip_pruning(model)
+        weights = prunable_weights(stripped, list(model.masks))
+        for weight, mask in zip(weights.values(), model.masks.values(), strict=True):
+            assert not weight.numpy()[mask.numpy() == 0].any()
+        np.testing.assert_allclose(stripped(X), outputs, 1e-6, 1e-6)
 
 
 @pytest.mark.parametrize("score", EVERY)
 def test_every_mask_is_exactly_half(score):
-    model = kip.prune(network(), 0.5, schedule="manual")
-    model.compile("sgd", LOSS)
+    model = kip.prune(network(), 0.5, score=EVERY[score], schedule="manual")
+    model.compile("sgd", LOSS, run_eagerly=True)
+    model.fit(X, Y, verbose=0)
     model.examples = X[:3], Y[:3], None
     weights = {key: variable.numpy() for key, variable in model.masked.prunable.items()}
     for allocation, pattern in itertools.product(ALLOCATIONS, PATTERNS):
@@ -98,8 +113,7 @@ def test_every_mask_is_exactly_half(score):
         assert {key: mask.shape for key, mask in masks.items()} == {
             key: weight.shape for key, weight in weights.items()
         }
-        kept = sum(int(mask.sum()) for mask in masks.values())
-        assert kept == sum(weight.size for weight in weights.values()) / 2, plan
+        assert kept_of(masks.values(), pattern) == 0.5, plan
 
 
 # A softmax after the head: no flow comes through it.
@@ -109,9 +123,9 @@ WITHOUT_FLOW = ["operations"]
 @pytest.mark.parametrize("name", zoo.CASES)
 def test_every_score_takes_every_kind_of_model(name):
     case = zoo.CASES[name]()
-    names = [n for n in EVERY if not (name in WITHOUT_FLOW and n == "synflow")]
+    names = [n for n in ASKED if not (name in WITHOUT_FLOW and n == "synflow")]
     together = Together(tuple(names))
-    options = {"select": case.select, "copy": False}
+    options = {"select": case.select, "copy": False, "allocation": "erk"}
     model = kip.prune(case.model, 0.5, score=together, schedule="at_init", **options)
     model.compile("sgd", case.loss, run_eagerly=True)
     model.fit(case.x, case.y, batch_size=zoo.ROWS, verbose=0)
@@ -122,6 +136,19 @@ def test_every_score_takes_every_kind_of_model(name):
             assert found[key].shape == mask.shape
             assert np.isfinite(found[key]).all()
         assert any(np.any(values) for values in found.values()), score
+
+
+@pytest.mark.parametrize("score", [n for n in EVERY if hasattr(EVERY[n], "effective")])
+@pytest.mark.parametrize("name", zoo.CASES)
+def test_every_method_that_learns_in_training_takes_every_kind_of_model(name, score):
+    case = zoo.CASES[name]()
+    options = {"select": case.select, "copy": False, "allocation": "erk"}
+    schedule = OneShot(0.5, at=1)
+    model = kip.prune(case.model, 0.5, score=score, schedule=schedule, **options)
+    model.compile("sgd", case.loss, run_eagerly=True)
+    model.fit(case.x, case.y, batch_size=zoo.ROWS // 2, epochs=2, verbose=0)
+    assert model.finished and model.sparsity == pytest.approx(0.5, abs=0.1)
+    assert model.masked.settled and not model.masked.remembers
 
 
 def busy():
@@ -151,7 +178,7 @@ def trained():
     return model
 
 
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", ASKED)
 def test_scoring_changes_no_state(trained, name):
     metrics = [v for metric in trained.metrics for v in metric.variables]
     state = [*trained.variables, *trained.optimizer.variables, *metrics]
@@ -170,7 +197,7 @@ def test_the_losses_logged_are_those_of_training_alone():
     x = np.random.default_rng(0).normal(size=(6, 6, 6, 2)).astype("float32")
     y = {"kind": np.arange(6) % 3, "size": np.arange(6.0) / 6}
     logs = []
-    for score in ("magnitude", Together((*EVERY, "magnitude"))):
+    for score in ("magnitude", Together((*ASKED, "magnitude"))):
         keras.utils.set_random_seed(0)
         model = kip.prune(busy(), 0.5, score=score, schedule="at_init")
         loss = {"kind": zoo.CLASSIFY, "size": "mse"}
@@ -180,7 +207,7 @@ def test_the_losses_logged_are_those_of_training_alone():
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in EVERY if name not in ("set", "rigl")]
+    "name", [name for name in ASKED if name not in ("set", "rigl")]
 )
 def test_weights_once_pruned_do_not_come_back(name):
     network = keras.Sequential(
@@ -223,7 +250,7 @@ def test_replicas_score_as_one_machine_does(strategy):
     with strategy.scope():
         found = fit()
     expected = fit()
-    for name in EVERY:
+    for name in ASKED:
         one, other = (
             np.concatenate([np.ravel(values) for values in scores[name].values()])
             for scores in (found, expected)

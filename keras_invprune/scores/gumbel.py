@@ -1,0 +1,126 @@
+"""Gumbel-softmax pruning: the odds of each connection are learned."""
+
+import keras
+from keras import ops
+
+from keras_invprune.scores.learning import learned
+
+
+@keras.saving.register_keras_serializable(package="keras_invprune")
+class GumbelSoftmax:
+    """The log odds of each weight to stay, learned with the weights.
+
+    In training, layers read ``w · σ((a + g₁ - g₂) / T)``: a relaxed draw, on or off,
+    with Gumbel noise, T falling on the way to the target sparsity; λ times the expected
+    number of weights that are on is added to the loss. The paper cuts at even odds;
+    here those of the largest odds stay, as many as the sparsity says. In evaluation,
+    until then, nothing is off. With ``schedule="one_shot"``.
+
+    Args:
+        penalty: λ ≥ 0.
+        odds: a of the first step.
+        rate: a is this times its trainable tensor, which learns with the optimizer of
+            the weights: faster by this under Adam, by its square under SGD.
+        temperatures: (T at first, T at the end).
+        seed: Integer, of the noise; None draws one.
+
+    Source:
+        Zhang, Tao and Zhang 2023, Neural network pruning by gradient descent
+        (2311.12526).
+    """
+
+    def __init__(
+        self,
+        penalty=1e-5,
+        odds=2.0,
+        rate=1.0,
+        temperatures=(1.0, 0.1),
+        seed=None,
+    ):
+        first, last = temperatures
+        if not (penalty >= 0 and rate > 0 and first >= last > 0):
+            raise ValueError(
+                "`penalty` must be >= 0, `rate` > 0, and `temperatures` must fall and "
+                f"be > 0. Received: penalty={penalty}, rate={rate}, "
+                f"temperatures={temperatures}."
+            )
+        self.effective = GumbelWeight(penalty, odds, rate, (first, last), seed)
+
+    def __call__(self, weights, model):
+        """Returns ``{key: a}``; low scores are pruned first.
+
+        Raises:
+            ValueError: Before the first step.
+        """
+        del weights
+        return learned(model, "GumbelSoftmax")
+
+    def get_config(self):
+        """Returns the arguments."""
+        return self.effective.get_config()
+
+    @classmethod
+    def from_config(cls, config):
+        """Builds it again."""
+        return cls(**config)
+
+
+@keras.saving.register_keras_serializable(package="keras_invprune")
+class GumbelWeight:
+    """w' = w · m · σ((a + logistic noise) / T)."""
+
+    def __init__(self, penalty, odds, rate, temperatures, seed):
+        self.weight_of_penalty, self.odds, self.rate = penalty, odds, rate
+        self.temperatures, self.seed = tuple(temperatures), seed
+
+    def build(self, layer, key, variable):
+        """A / rate; and, shared by all weights of the layer, T and the noise."""
+        if not hasattr(layer, "temperature"):
+            layer.noise = keras.random.SeedGenerator(self.seed)
+            layer.temperature = layer.add_weight(
+                name="temperature",
+                shape=(),
+                initializer=keras.initializers.Constant(self.temperatures[0]),
+                trainable=False,
+                autocast=False,
+            )
+        odds = layer.add_weight(
+            name=f"{key.replace('/', '_')}_odds",
+            shape=variable.shape,
+            initializer=keras.initializers.Constant(self.odds / self.rate),
+            dtype=variable.dtype,
+            autocast=False,
+        )
+        return odds, layer.temperature, layer.noise
+
+    def __call__(self, weight, mask, odds, temperature, noise):
+        """A relaxed draw of the mask, times w."""
+        u = keras.random.uniform(ops.shape(weight), 1e-6, 1 - 1e-6, "float32", noise)
+        logistic = ops.cast(ops.log(u) - ops.log1p(-u), weight.dtype)  # g₁ - g₂
+        draw = ops.sigmoid((self.rate * odds + logistic) / temperature)
+        return weight * mask * draw
+
+    def penalty(self, weight, mask, odds, temperature, noise):
+        """λ · E[number of weights that are on]."""
+        del weight, temperature, noise
+        return self.weight_of_penalty * ops.sum(mask * ops.sigmoid(self.rate * odds))
+
+    def anneal(self, layer, progress):
+        """T falls by the same factor in each share of the way."""
+        first, last = self.temperatures
+        layer.temperature.assign(first * (last / first) ** progress)
+
+    def get_config(self):
+        """Returns the arguments."""
+        return {
+            "penalty": self.weight_of_penalty,
+            "odds": self.odds,
+            "rate": self.rate,
+            "temperatures": self.temperatures,
+            "seed": self.seed,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        """Builds it again."""
+        return cls(**config)

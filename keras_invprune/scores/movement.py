@@ -1,0 +1,72 @@
+"""Movement: weights that move towards zero are pruned."""
+
+import keras
+from keras import ops
+
+from keras_invprune.scores.learning import learned
+
+
+@keras.saving.register_keras_serializable(package="keras_invprune")
+class Movement:
+    """``S = -α Σ w · ∂L/∂w'`` over the steps of training, w' the effective weight.
+
+    S is a trainable tensor beside each weight, which the compiled optimizer moves;
+    plain SGD gives the sum above. What is masked keeps its value and its S goes on, so
+    that it may come back until the target sparsity is reached. For pretrained networks,
+    with ``schedule="gradual"``.
+
+    Source:
+        Sanh, Wolf and Rush 2020, Movement pruning (2005.07683), section 3.
+    """
+
+    def __init__(self):
+        self.effective = MovementWeight()
+
+    def __call__(self, weights, model):
+        """Returns ``{key: S}``; low scores are pruned first.
+
+        Raises:
+            ValueError: Before the first step.
+        """
+        del weights
+        return learned(model, "Movement")
+
+    def get_config(self):
+        """Returns no arguments."""
+        return {}
+
+    @classmethod
+    def from_config(cls, config):
+        """Builds it again."""
+        return cls(**config)
+
+
+@keras.saving.register_keras_serializable(package="keras_invprune")
+class MovementWeight:
+    """w' = w · m, where S stands in m's place for the gradient."""
+
+    def build(self, layer, key, variable):
+        """S, zero at first."""
+        return (
+            layer.add_weight(
+                name=f"{key.replace('/', '_')}_movement",
+                shape=variable.shape,
+                initializer="zeros",
+                dtype=variable.dtype,
+                autocast=False,
+            ),
+        )
+
+    def __call__(self, weight, mask, scores):
+        """The product; ∂w'/∂S = w, straight through the choice of the mask."""
+        surrogate = scores - ops.stop_gradient(scores)  # zero
+        return weight * mask + ops.stop_gradient(weight) * surrogate
+
+    def get_config(self):
+        """Returns no arguments."""
+        return {}
+
+    @classmethod
+    def from_config(cls, config):
+        """Builds it again."""
+        return cls(**config)

@@ -1,0 +1,75 @@
+"""SR-STE: masked weights learn on, and are drawn to zero."""
+
+import keras
+from keras import ops
+
+from keras_invprune.scores.gradients import check_keras_3
+from keras_invprune.scores.magnitude import magnitude
+
+
+@keras.saving.register_keras_serializable(package="keras_invprune")
+class SRSTE:
+    """``|w|``, where masked weights get the gradient of what they would contribute.
+
+    ``w ← w - η (∂L/∂w' + λ_W (1 - m) w)``, w' = m w. With
+    ``schedule=Rewire(sparsity, every=1, until=...)`` the masks follow the weights, as
+    in the paper; with "gradual" until the target sparsity. For `NByM`, and any other
+    pattern.
+
+    Args:
+        decay: λ_W ≥ 0: large values keep the masks from changing to and fro.
+
+    Source:
+        Zhou et al. 2021, Learning N:M fine-grained structured sparse neural networks
+        from scratch (2102.04010), eq. 9.
+    """
+
+    def __init__(self, decay=2e-4):
+        if not decay >= 0:
+            raise ValueError(f"`decay` must be >= 0. Received: decay={decay}.")
+        self.decay = decay
+        self.effective = StraightThrough(decay)
+
+    def __call__(self, weights, model):
+        """Returns ``{key: array}``; low scores are pruned first."""
+        check_keras_3(model)
+        return magnitude(weights, model)
+
+    def get_config(self):
+        """Returns the argument."""
+        return {"decay": self.decay}
+
+    @classmethod
+    def from_config(cls, config):
+        """Builds it again."""
+        return cls(**config)
+
+
+@keras.saving.register_keras_serializable(package="keras_invprune")
+class StraightThrough:
+    """w' = w · m, with the gradient of w; what is masked decays.
+
+    Args:
+        decay: λ_W.
+    """
+
+    def __init__(self, decay=0.0):
+        self.decay = decay
+
+    def __call__(self, weight, mask):
+        """The product; ∂w'/∂w = 1."""
+        hidden = weight * (1.0 - mask)
+        return weight * mask + hidden - ops.stop_gradient(hidden)
+
+    def penalty(self, weight, mask):
+        """λ_W / 2 · Σ ((1 - m) w)², whose gradient is the decay."""
+        return 0.5 * self.decay * ops.sum(ops.square(weight * (1.0 - mask)))
+
+    def get_config(self):
+        """Returns the argument."""
+        return {"decay": self.decay}
+
+    @classmethod
+    def from_config(cls, config):
+        """Builds it again."""
+        return cls(**config)

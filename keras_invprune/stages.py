@@ -1,0 +1,101 @@
+"""What pruning does to a model, from the first step to the stripped network."""
+
+import warnings
+
+import numpy as np
+
+from keras_invprune.allocation import collapsed
+from keras_invprune.rewind import check_optimizer, reset_optimizer, restore, snapshot
+
+
+class Stages:
+    """The part of `PrunedModel` that its `PruningCallback` calls, or a custom loop."""
+
+    def begin_training(self):
+        """Remembers what to rewind to, before the first step.
+
+        Raises:
+            ValueError: The optimiser could not be built anew when rewinding.
+        """
+        if self.finished or self.plan.rewind is None:
+            return
+        if self.optimizer is not None:
+            rate = check_optimizer(self.optimizer, self.trainable_variables)
+            if self.step == 0 or self.rated != id(self.optimizer):
+                self.initial_rate, self.rated = rate, id(self.optimizer)
+        if self.rewind_to is None:
+            self.rewind_to, self.rewind_step = snapshot(self.inner), 0
+
+    def anneal(self, progress):
+        """Tells the method how far it is on the way to the target, from 0 to 1."""
+        tell = getattr(self.masked.effective, "anneal", None)
+        if tell is not None:
+            tell(self.masked, min(1.0, max(0.0, float(progress))))
+
+    def end_epoch(self):
+        """Remembers the weights after the first epoch; stores the masked weights."""
+        first = self.rewind_to is not None and self.rewind_step == 0
+        if first and self.plan.rewind == "first_epoch":
+            self.rewind_to, self.rewind_step = snapshot(self.inner), self.step
+        if not self.masked.remembers:
+            self.masked.apply_masks()
+
+    def prune_to(self, sparsity):
+        """Renews the masks; at the target sparsity rewinds and ends the search.
+
+        Warns of a weight that loses all its entries.
+
+        Args:
+            sparsity: Share of the prunable weights to remove, in [0, 1).
+
+        Raises:
+            ValueError: The weights are not finite: the search has diverged.
+        """
+        if self.plan.rewires and not self.masked.remembers:
+            self.masked.apply_masks()  # what grows begins at zero
+        weights = {key: v.numpy() for key, v in self.masked.prunable.items()}
+        for key, weight in weights.items():
+            if not np.isfinite(weight).all():
+                raise ValueError(
+                    f"Weight {key!r} is not finite at step {self.step}: training has "
+                    "diverged or the data hold NaN. Lower the learning rate."
+                )
+        masks = self.plan.masks(weights, self, sparsity)
+        self._warn_of_collapse(masks)
+        self.masked.set_masks(masks)
+        self.events.append((self.step, f"pruned to sparsity {self.sparsity:.4f}"))
+        if sparsity >= self.plan.sparsity - 1e-6 and not self.finished:
+            self._finish()
+
+    @property
+    def collapsed(self) -> list[str]:
+        """Keys of the weights of which pruning has left nothing."""
+        return collapsed({key: mask.numpy() for key, mask in self.masks.items()})
+
+    def _warn_of_collapse(self, masks):
+        lost = [key for key in collapsed(masks) if key not in self.collapsed]
+        if lost:
+            self.events.append((self.step, f"nothing left of {', '.join(lost)}"))
+            warnings.warn(
+                f"Layer collapse: nothing is left of {lost} at step {self.step}, so "
+                "nothing comes through them. Give an allocation that keeps some of "
+                "each ('erk', 'lamp', 'uniform'), score='synflow', or less sparsity.",
+                stacklevel=2,
+            )
+
+    def _finish(self):
+        variables = list(self.trainable_variables)
+        if self.rewind_to is not None:
+            scale = self.plan.initial_scale if self.plan.rewind == "unscaled" else 1.0
+            restore(self.inner, self.rewind_to, scale, self.plan.scaled)
+            self.rewind_to = None
+            what = f"rewound to the weights of step {self.rewind_step}"
+            unscaled = ", before scaling" if self.plan.rewind == "unscaled" else ""
+            self.events.append((self.step, what + unscaled))
+        if self.plan.rewind is not None and self.optimizer is not None:
+            reset_optimizer(self.optimizer, variables, self.initial_rate)
+        self._finished.assign(1)
+        self.finished_step = self.step
+        self.set_phase()
+        if not self.masked.remembers:
+            self.masked.apply_masks()

@@ -1,0 +1,49 @@
+"""What pruning does to a model beside the training: collapse is noticed."""
+
+import keras
+import numpy as np
+import pytest
+
+import keras_invprune as kip
+
+
+def network():
+    small = keras.initializers.RandomNormal(stddev=1e-6, seed=0)
+    layers = [
+        keras.layers.Dense(8, name="faint", kernel_initializer=small),
+        keras.layers.Dense(8, name="strong"),
+        keras.layers.Dense(2),
+    ]
+    return keras.Sequential([keras.Input((4,)), *layers])
+
+
+def test_a_layer_that_loses_all_its_weights_is_named_once():
+    model = kip.prune(network(), 0.9, schedule="manual")
+    assert model.collapsed == []
+    with pytest.warns(UserWarning, match=r"\['faint/kernel'\] at step 0.*'erk'"):
+        model.prune_to(0.6)
+    assert model.collapsed == ["faint/kernel"]
+    model.prune_to(0.9)  # warns of no other
+    events = [what for _, what in model.events]
+    assert events[0] == "nothing left of faint/kernel" and len(events) == 3
+
+
+@pytest.mark.parametrize("allocation", ["erk", "lamp", "uniform", "class_distributed"])
+def test_the_allocations_named_keep_some_of_each(allocation):
+    model = kip.prune(network(), 0.9, schedule="manual", allocation=allocation)
+    model.prune_to(0.9)
+    assert model.collapsed == []
+
+
+def test_stripping_looks_and_does_not_touch():
+    model = kip.prune(network(), 0.9, schedule="manual", allocation="uniform")
+    masks = {k: np.arange(m.numpy().size) % 2 for k, m in model.masks.items()}
+    masks = {k: m.reshape(model.masks[k].shape) for k, m in masks.items()}
+    model.masked.set_masks(masks, zero=False)
+    before = [weight.numpy() for weight in model.inner.weights]
+    stripped = kip.strip_pruning(model, allow_unfinished=True)
+    for weight, value in zip(model.inner.weights, before, strict=True):
+        np.testing.assert_array_equal(weight, value)
+    for key, mask in masks.items():
+        layer = stripped.get_layer(key.split("/")[0])
+        assert not layer.kernel.numpy()[mask == 0].any()
