@@ -34,13 +34,14 @@ pruning.set_params({"epochs": epochs, "steps": len(rows)})
 
 
 @tf.function
-def step(x, y, searching):
+def step(x, y, phase):
     """One step; traced once for each phase."""
     with tf.GradientTape() as tape:
+        searching, _ = phase
         if searching:
             value = pruned.search_loss(x, y).total  # L_SUP + λ·L_NCE
         else:
-            value = loss(y, pruned(x, training=True))
+            value = loss(y, pruned(x, training=True)) + sum(pruned.losses)
     variables = pruned.trainable_variables
     pruned.optimizer.apply(tape.gradient(value, variables), variables)
     pruned.count_step()
@@ -53,7 +54,7 @@ for epoch in range(epochs):
     pruning.on_epoch_begin(epoch)
     for batch, (x, y) in enumerate(rows):
         pruning.on_train_batch_begin(batch)
-        mean.update_state(step(x, y, pruned.searching))
+        mean.update_state(step(x, y, pruned.phase))
     pruning.on_epoch_end(epoch)
     print(f"epoch {epoch + 1}: loss {mean.result():.4f}, zeros {pruned.sparsity:.1%}")
 pruning.on_train_end()

@@ -37,9 +37,6 @@ class PruningCallback(keras.callbacks.Callback):
         self._first = self.model.step
         if not self._started:
             self._start(epoch, self._length, goes_on=epoch > 0)
-        if not self.model.finished:
-            begun, goal = self._way
-            self.model.anneal((self._first - begun) / max(1, goal - begun))
         # Asked anew each epoch, because a schedule may learn from the logs; from the
         # last visit on, because several steps may pass between two visits.
         self._visited = min(self._visited, self.model.step)
@@ -121,6 +118,9 @@ class PruningCallback(keras.callbacks.Callback):
 
     def _visit(self, step):
         self._visited = step
+        if not self.model.finished:
+            begun, goal = self._way
+            self.model.anneal((step - 1 - begun) / max(1, goal - begun))
         if self.model.finished and self.model.plan.rewind is not None:
             return
         while self._plan_until < step:

@@ -9,6 +9,7 @@ from keras import tree
 
 from keras_invprune.identifiers import Missing
 from keras_invprune.patterns import Unstructured
+from keras_invprune.schedules import OneShot, WhenConverged
 
 RATES = (keras.callbacks.LearningRateScheduler, keras.callbacks.ReduceLROnPlateau)
 OWN_STEPS = ("train_step", "test_step", "compute_loss", "compute_metrics")
@@ -72,12 +73,31 @@ def check_moving(plan):
                 f"{name} moves single weights. Received: pattern={plan.pattern!r}. "
                 "Leave the pattern out."
             )
+    _check_updates(plan)
     if moves and not (plan.rewind is None and plan.objective is None):
         raise ValueError(
             "Rewire prunes before the first step, so nothing is searched or rewound. "
             f"Received: rewind={plan.rewind!r}, objective={plan.objective!r}. Leave "
             "them out: kip.prune(model, sparsity, score=..., schedule='rewire')."
         )
+
+
+def _check_updates(plan):
+    """Raises ValueError where a score learns by masks that are renewed, or not."""
+    once = isinstance(plan.schedule, OneShot | WhenConverged)
+    by_hand = getattr(plan.schedule, "by_hand", False)
+    wanted = getattr(plan.score, "updates", None)
+    if wanted is None or by_hand or once == (wanted == "one"):
+        return
+    way = {
+        "one": "the odds of masked weights stand still. Give schedule='one_shot'.",
+        "several": "masked weights learn between them. Give schedule='gradual', or "
+        "kip.schedules.Rewire(sparsity, every=1).",
+    }
+    raise ValueError(
+        f"{type(plan.score).__name__} wants {wanted} update{'s'[wanted == 'one' :]} of "
+        f"the masks: {way[wanted]} Received: {type(plan.schedule).__name__}."
+    )
 
 
 def check_own_steps(inner):

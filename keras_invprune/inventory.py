@@ -4,9 +4,9 @@ import keras
 import numpy as np
 
 from keras_invprune.weights import (
-    ON_REQUEST_NAMES,
     PRUNABLE_NAMES,
     head_layers,
+    on_request,
     prunable_weights,
     weights_by_key,
 )
@@ -87,6 +87,6 @@ def _reason(layer, variable, heads) -> str:
         return FROZEN
     if id(layer) in heads:
         return HEAD
-    if variable.name in ON_REQUEST_NAMES:
+    if on_request(layer, variable):
         return ON_REQUEST
     return NOT_SELECTED if variable.name in PRUNABLE_NAMES else UNKNOWN

@@ -5,14 +5,13 @@ from typing import NamedTuple
 
 import keras
 
-from keras_invprune.weights import weights_by_key
+from keras_invprune.weights import on_request, weights_by_key
 
 TRANSPOSED = (
     keras.layers.Conv1DTranspose,
     keras.layers.Conv2DTranspose,
     keras.layers.Conv3DTranspose,
 )
-LOOKUPS = ("depthwise_kernel", "embeddings")
 
 
 class Layout(NamedTuple):
@@ -55,22 +54,25 @@ def layout_of(layer, variable) -> Layout | None:
         >>> layout_of(layer, layer.kernel)  # 6 inputs, 2 * 4 outputs
         Layout(positions=(), inputs=(0,), outputs=(1, 2))
     """
-    if variable.name in LOOKUPS:
+    if on_request(layer, variable):
         return None
     rank = len(variable.shape)
     if isinstance(layer, keras.layers.EinsumDense):
-        operands, outputs = layer.equation.replace(" ", "").split("->")
-        inputs, kernel = operands.split(",")
-        summed = [c for c in inputs if c in kernel and c not in outputs]
-        kept = [c for c in outputs if c in kernel and c not in inputs]
-        both = [c for c in kernel if c in inputs and c in outputs]
-        return Layout(
-            *(tuple(map(kernel.index, axes)) for axes in (both, summed, kept))
-        )
+        return _of_equation(layer.equation.replace(" ", ""))
     *positions, inputs, outputs = range(rank)
     if isinstance(layer, TRANSPOSED):
         inputs, outputs = outputs, inputs
     return Layout(tuple(positions), (inputs,), (outputs,))
+
+
+def _of_equation(equation) -> Layout | None:
+    operands, outputs = equation.split("->")
+    inputs, kernel = operands.split(",")
+    summed = [c for c in inputs if c in kernel and c not in outputs]
+    kept = [c for c in outputs if c in kernel]
+    if sorted(summed + kept) != sorted(kernel) or not (summed and kept):
+        return None  # letters that repeat, or nothing summed
+    return Layout((), tuple(map(kernel.index, summed)), tuple(map(kernel.index, kept)))
 
 
 def layouts(model, keys) -> dict[str, Layout]:

@@ -3,26 +3,32 @@
 In training a method may read something else, its *effective weight*: a callable
 ``(weight, mask) -> weight`` of the same shape. Optional members:
 
-- ``build(layer, key, variable) -> tuple``: further weights, made with
+- ``build(layer, name, variable) -> tuple``: further weights, made with
   ``layer.add_weight``; they are passed to the other two after the mask.
 - ``penalty(weight, mask) -> scalar``: added to the loss.
 - ``anneal(layer, progress)``: `progress` is the share, from 0 to 1, of the steps on the
   way to the target sparsity.
 """
 
+import re
 from types import MappingProxyType
 
 import keras
 import numpy as np
 from keras import ops
 
-from keras_invprune.weights import prunable_weights
+from keras_invprune.weights import prunable_weights, weights_by_key
 
 
 def product(weight, mask, *own):
     """The effective weight of plain pruning: w * m, zero gradient where m = 0."""
     del own
     return ops.multiply(weight, mask)
+
+
+def _name(key) -> str:
+    """A key as TensorFlow takes it for a name, of an optimizer's slots too."""
+    return re.sub(r"[^A-Za-z0-9_.]", "_", key)
 
 
 @keras.saving.register_keras_serializable(package="keras_invprune")
@@ -70,13 +76,12 @@ class Masked(keras.layers.Wrapper):
     def build(self, input_shape=None):
         """Builds the layer if need be and adds one mask, all ones, per weight."""
         super().build(input_shape)
-        select = (lambda *_: True) if self.keys is None else self.keys
         # A proxy, because Keras would claim the variables of a plain dict as ours.
-        self.prunable = MappingProxyType(prunable_weights(self.layer, select))
+        self.prunable = MappingProxyType(self._find())
         self.keys = list(self.prunable)
         for key, variable in self.prunable.items():
             self.masks[key] = self.add_weight(
-                name=key.replace("/", "_") + "_mask",
+                name=f"{_name(key)}_mask",
                 shape=variable.shape,
                 initializer="ones",
                 dtype=variable.dtype,
@@ -85,11 +90,19 @@ class Masked(keras.layers.Wrapper):
             )
         build = getattr(self.effective, "build", lambda *_: ())
         self.own = MappingProxyType(
-            {key: build(self, key, v) for key, v in self.prunable.items()}
+            {key: build(self, _name(key), v) for key, v in self.prunable.items()}
         )
         own = keras.tree.flatten([list(made) for made in self.own.values()])
         self._learned = tuple(v for v in own if getattr(v, "trainable", False))
         self.built = True
+
+    def _find(self):
+        known = weights_by_key(self.layer)
+        if self.keys is not None and known.keys() >= set(self.keys):
+            # As they were chosen, though some may have been frozen since.
+            return {k: w.variable for k, w in known.items() if k in self.keys}
+        select = (lambda *_: True) if self.keys is None else self.keys
+        return prunable_weights(self.layer, select)
 
     @property
     def remembers(self) -> bool:

@@ -10,8 +10,7 @@ from keras_invprune.callbacks import with_pruning_first
 from keras_invprune.checkpoint import Resumable
 from keras_invprune.checks import check_fit, check_own_steps
 from keras_invprune.examples import examples_for
-from keras_invprune.inventory import NOT_SELECTED, left_alone
-from keras_invprune.layouts import unfit
+from keras_invprune.inventory import left_alone
 from keras_invprune.masked import Masked
 from keras_invprune.objectives import Losses
 from keras_invprune.plan import Plan
@@ -102,9 +101,7 @@ class PrunedModel(Stages, Resumable, keras.Model):
     @property
     def left_alone(self) -> dict[str, str]:
         """Why each weight of two axes and more that is not pruned is not."""
-        reasons = left_alone(self.inner, self.masked.keys)
-        selected = [key for key, reason in reasons.items() if reason == NOT_SELECTED]
-        return reasons | unfit(self.inner, selected, self.plan.pattern)
+        return left_alone(self.inner, self.masked.keys) | self.plan.left_out
 
     @property
     def sparsity(self) -> float:
@@ -150,6 +147,14 @@ class PrunedModel(Stages, Resumable, keras.Model):
 
     # Training
 
+    @property
+    def phase(self) -> tuple[bool, bool]:
+        """(searching, masks are final): a step traced for one is no good for another.
+
+        For custom loops, whose step takes it as an argument.
+        """
+        return self.searching, self.masked.settled
+
     def fit(self, *args, **kwargs):
         """As `keras.Model.fit`; adds the `PruningCallback` if it is not given.
 
@@ -162,6 +167,7 @@ class PrunedModel(Stages, Resumable, keras.Model):
         check_fit(self, self._strategy, arguments)
         if not self.finished or self.plan.rewires:
             vars(self)["examples"] = examples_for(self.plan.score, arguments)
+        self.build_optimizer()
         return super().fit(**arguments)
 
     def make_train_function(self, force=False):
@@ -173,7 +179,7 @@ class PrunedModel(Stages, Resumable, keras.Model):
         """Searches or fine-tunes from here on, as pruning is finished or not."""
         searching = self.plan.objective is not None and not self.finished
         settled = self.finished and not self.plan.rewires
-        changed = (searching, settled) != (self.searching, self.masked.settled)
+        changed = (searching, settled) != self.phase
         stale = changed and self.train_function is not None
         self.searching = searching
         self.masked.settle(settled)

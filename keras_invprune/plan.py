@@ -1,13 +1,13 @@
 """The choices that make a pruning method, in one object."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from keras_invprune import allocation as allocations
 from keras_invprune import objectives, patterns, schedules, scores
-from keras_invprune.identifiers import load_object, save_object
+from keras_invprune.identifiers import Missing, load_object, save_object
 from keras_invprune.layouts import layouts
 from keras_invprune.rewind import check_rewind
 
@@ -28,6 +28,7 @@ class Plan:
         rewind: None, or the point that survivors return to.
         initial_scale: κ by which `scaled` weights have been multiplied.
         scaled: Keys of those weights.
+        left_out: Why selected weights are not pruned: the pattern does not fit.
     """
 
     sparsity: float
@@ -39,6 +40,7 @@ class Plan:
     rewind: str | None = None
     initial_scale: float = 1.0
     scaled: tuple[str, ...] = ()
+    left_out: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self):
         """Resolves names; raises where choices are unknown or disagree."""
@@ -120,7 +122,9 @@ class Plan:
             "rewind": self.rewind,
             "initial_scale": self.initial_scale,
             "scaled": list(self.scaled),
+            "left_out": self.left_out,
             "schedule": schedules.save_schedule(self.schedule),
+            "effective": save_object(self.effective, "plan.score"),
             **{
                 name: save_object(getattr(self, name), f"plan.{name}") for name in parts
             },
@@ -131,6 +135,11 @@ class Plan:
         """The plan again; what is gone is a `Missing` that says so when used."""
         loaded = {name: load_object(config[name], f"plan.{name}") for name in PARTS}
         schedule = schedules.load_schedule(config["schedule"])
+        config = dict(config)
+        effective = config.pop("effective", None)
+        if effective and isinstance(loaded["score"], Missing):
+            # Its weights are in the file, which must be read all the same.
+            loaded["score"].effective = load_object(effective, "plan.score")
         return cls(**{**config, **loaded, "schedule": schedule})
 
 

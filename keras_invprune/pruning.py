@@ -113,7 +113,7 @@ def prune(
     plan = Plan(
         sparsity, objective=objective, schedule=schedule, rewind=rewind, **choices
     )
-    keys = _fitting(model, list(prunable_weights(model, select)), plan.pattern)
+    keys = _fitting(model, list(prunable_weights(model, select)), plan)
     model = copy_model(model) if copy else check_scope(model)
     if factor != 1.0:
         plan.initial_scale = factor
@@ -244,19 +244,19 @@ def strip_pruning(model, *, allow_unfinished=False):
             "strip_pruning(model, allow_unfinished=True)."
         )
     stripped = copy_model(model.inner) if model.owns_inner else model.inner
-    # Not in the model given, whose masked weights may still come back.
+    # In a copy, if there is one: masked weights of the model may still come back.
     for key, weight in weights_by_key(stripped).items():
         if key in model.masks:
             weight.variable.assign(product(weight.variable, model.masks[key]))
     return stripped
 
 
-def _fitting(model, keys, pattern):
+def _fitting(model, keys, plan):
     """The keys of the weights that the pattern fits; the others are named."""
-    reasons = unfit(model, keys, pattern)
+    reasons = plan.left_out = unfit(model, keys, plan.pattern)
     if len(reasons) == len(keys):
         raise ValueError(
-            f"{pattern!r} fits none of the weights to prune: {reasons}. Choose a "
+            f"{plan.pattern!r} fits none of the weights to prune: {reasons}. Choose a "
             "smaller pattern, or select other weights."
         )
     for key, reason in reasons.items():

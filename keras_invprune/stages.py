@@ -1,11 +1,13 @@
 """What pruning does to a model, from the first step to the stripped network."""
 
-import warnings
+import logging
 
 import numpy as np
 
 from keras_invprune.allocation import collapsed
 from keras_invprune.rewind import check_optimizer, reset_optimizer, restore, snapshot
+
+logger = logging.getLogger("keras_invprune")
 
 
 class Stages:
@@ -17,6 +19,7 @@ class Stages:
         Raises:
             ValueError: The optimiser could not be built anew when rewinding.
         """
+        self.build_optimizer()
         if self.finished or self.plan.rewind is None:
             return
         if self.optimizer is not None:
@@ -25,6 +28,15 @@ class Stages:
                 self.initial_rate, self.rated = rate, id(self.optimizer)
         if self.rewind_to is None:
             self.rewind_to, self.rewind_step = snapshot(self.inner), 0
+
+    def build_optimizer(self):
+        """Also for what is learned no more, so that saved states fit in any phase."""
+        if self.optimizer is not None and any(self.masked.own.values()):
+            settled = self.masked.settled
+            self.masked.settle(False)
+            with self._strategy.scope():
+                self.optimizer.build(self.trainable_variables)
+            self.masked.settle(settled)
 
     def anneal(self, progress):
         """Tells the method how far it is on the way to the target, from 0 to 1."""
@@ -43,7 +55,7 @@ class Stages:
     def prune_to(self, sparsity):
         """Renews the masks; at the target sparsity rewinds and ends the search.
 
-        Warns of a weight that loses all its entries.
+        Logs a warning where a weight loses all its entries.
 
         Args:
             sparsity: Share of the prunable weights to remove, in [0, 1).
@@ -73,14 +85,16 @@ class Stages:
         return collapsed({key: mask.numpy() for key, mask in self.masks.items()})
 
     def _warn_of_collapse(self, masks):
-        lost = [key for key in collapsed(masks) if key not in self.collapsed]
+        before = self.collapsed
+        lost = [key for key in collapsed(masks) if key not in before]
         if lost:
             self.events.append((self.step, f"nothing left of {', '.join(lost)}"))
-            warnings.warn(
-                f"Layer collapse: nothing is left of {lost} at step {self.step}, so "
-                "nothing comes through them. Give an allocation that keeps some of "
-                "each ('erk', 'lamp', 'uniform'), score='synflow', or less sparsity.",
-                stacklevel=2,
+            logger.warning(
+                "Layer collapse: nothing is left of %s at step %d, so nothing comes "
+                "through them. Give an allocation that keeps some of each ('erk', "
+                "'lamp', 'uniform'), score='synflow', or less sparsity.",
+                ", ".join(lost),
+                self.step,
             )
 
     def _finish(self):

@@ -15,6 +15,9 @@ import keras
 PRUNABLE_NAMES = ("kernel", "recurrent_kernel", "pointwise_kernel")
 ON_REQUEST_NAMES = ("depthwise_kernel", "embeddings")
 
+# Keras names their kernel like any other, but no input is summed with another in it.
+DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
+
 Select = Callable[[str, keras.layers.Layer], bool]
 
 
@@ -23,6 +26,11 @@ class Weight(NamedTuple):
 
     layer: keras.layers.Layer
     variable: keras.Variable
+
+
+def on_request(layer, variable) -> bool:
+    """Whether a weight is pruned only when it is selected."""
+    return variable.name in ON_REQUEST_NAMES or isinstance(layer, DEPTHWISE)
 
 
 def is_graph(layer) -> bool:
@@ -120,7 +128,7 @@ def prunable_weights(model, select: Select | Iterable[str] | str | None = None):
         chosen = {
             key
             for key, (layer, variable) in candidates.items()
-            if variable.name in PRUNABLE_NAMES and id(layer) not in heads
+            if not on_request(layer, variable) and id(layer) not in heads
         }
     elif callable(select):
         chosen = {key for key, (layer, _) in candidates.items() if select(key, layer)}

@@ -34,7 +34,7 @@ EINSUM = keras.layers.EinsumDense
         (EINSUM("abc,cde->abde", (None, 2, 5)), (None, 3, 4), ((), (0,), (1, 2))),
         (EINSUM("abcd,cde->abe", (None, 5)), (None, 3, 2, 4), ((), (0, 1), (2,))),
         (EINSUM("...x,xy->...y", 5), (None, 3, 4), ((), (0,), (1,))),
-        (EINSUM("abc,ecb->abe", (3, 5)), (None, 3, 4), ((2,), (1,), (0,))),
+        (EINSUM("abc,ecb->abe", (3, 5)), (None, 3, 4), ((), (1,), (2, 0))),
     ],
 )
 def test_the_axes_of_each_kind_of_kernel(layer, shape, expected):
@@ -42,19 +42,14 @@ def test_the_axes_of_each_kind_of_kernel(layer, shape, expected):
 
 
 def test_lookups_have_no_matrix():
-    depthwise = keras.layers.DepthwiseConv2D(2), (None, 5, 5, 4), "kernel"
-    assert layout_of(keras.layers.Embedding(3, 4), _named("embeddings")) is None
-    layer, shape, _ = depthwise
-    (kernel, *_) = built(layer, shape).weights
-    assert (layout_of(layer, kernel) is None) == (kernel.name == "depthwise_kernel")
+    words = built(keras.layers.Embedding(3, 4), (None,))
+    assert layout_of(words, words.embeddings) is None
+    depthwise = built(keras.layers.DepthwiseConv2D(2), (None, 5, 5, 4))
+    assert layout_of(depthwise, depthwise.kernel) is None
     separable = built(keras.layers.SeparableConv2D(3, 2), (None, 5, 5, 4))
     found = {v.name: layout_of(separable, v) for v in separable.weights[:2]}
     assert found["depthwise_kernel"] is None
     assert found["pointwise_kernel"] == Layout((0, 1), (2,), (3,))
-
-
-def _named(name):
-    return keras.Variable(np.zeros((3, 4)), name=name)
 
 
 @pytest.mark.parametrize(
@@ -74,13 +69,22 @@ def test_arranged_it_is_the_matrix_of_the_layers_sum(equation, inputs, output):
     kernel = layer.kernel.numpy()
     matrix = layout.arrange(kernel)
     assert layout.shape(kernel.shape) == matrix.shape
-    if layout.positions:  # one matrix for each b
-        found = np.einsum("abc,bce->abe", x, matrix)
+    if equation == "abc,ecb->abe":  # a column for each b and e
+        found = np.einsum("abc,cbe->abe", x, matrix.reshape(4, 3, 5))
     else:
         found = x.reshape(-1, matrix.shape[0]) @ matrix
         found = found.reshape(layer(x).shape)
     np.testing.assert_allclose(found, layer(x), 1e-5, 1e-5)
     np.testing.assert_array_equal(layout.restore(matrix, kernel.shape), kernel)
+
+
+@pytest.mark.parametrize(
+    "equation, inputs, output",
+    [("abb,bc->ac", (2, 3, 3), 4), ("abc,bc->abc", (2, 3, 4), (3, 4))],
+)
+def test_without_a_sum_or_with_repeats_there_is_none(equation, inputs, output):
+    layer = built(EINSUM(equation, output), inputs)
+    assert layout_of(layer, layer.kernel) is None
 
 
 def attention():

@@ -11,7 +11,7 @@ from keras_invprune.schedules.base import NEVER, Schedule, check_time
 class Rewire(Schedule):
     """Prunes before the first step, then renews the masks at the same sparsity.
 
-    For the scores that move connections, `RigL` and `SparseEvolution`.
+    For the scores that move connections, `RigL` and `SparseEvolution`, and for `SRSTE`.
 
     Args:
         sparsity: Share of the prunable weights that are zero throughout, in [0, 1).

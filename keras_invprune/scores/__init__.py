@@ -2,7 +2,8 @@
 
 A score is any callable ``(weights, model) -> {key: array}``: `weights` maps keys to
 NumPy arrays of the stored weights (zero where pruned, but for what momentum has added
-since the last epoch's end), `model` is the `PrunedModel`. Low scores are pruned first.
+since the last epoch's end; with `effective`, what may come back), `model` is the
+`PrunedModel`. Low scores are pruned first.
 Optional members:
 
 - ``examples``: a number of training examples, which `fit` draws from its data and
@@ -10,6 +11,7 @@ Optional members:
 - ``rounds``: a number of rounds in which to come down to the sparsity asked for, the
   density by the same factor in each; the score is asked again in each.
 - ``rewires = True``: it moves connections, and needs a schedule that asks again.
+- ``updates``: "one" or "several", where the schedule must renew the masks so often.
 - ``effective``: what layers read in training, until the masks are final, in the place
   of w * mask (`keras_invprune.masked`).
 """

@@ -29,6 +29,8 @@ class GumbelSoftmax:
         (2311.12526).
     """
 
+    updates = "one"  # the odds of what is masked would stand still
+
     def __init__(
         self,
         penalty=1e-5,
@@ -73,7 +75,7 @@ class GumbelWeight:
         self.weight_of_penalty, self.odds, self.rate = penalty, odds, rate
         self.temperatures, self.seed = tuple(temperatures), seed
 
-    def build(self, layer, key, variable):
+    def build(self, layer, name, variable):
         """A / rate; and, shared by all weights of the layer, T and the noise."""
         if not hasattr(layer, "temperature"):
             layer.noise = keras.random.SeedGenerator(self.seed)
@@ -85,7 +87,7 @@ class GumbelWeight:
                 autocast=False,
             )
         odds = layer.add_weight(
-            name=f"{key.replace('/', '_')}_odds",
+            name=f"{name}_odds",
             shape=variable.shape,
             initializer=keras.initializers.Constant(self.odds / self.rate),
             dtype=variable.dtype,
@@ -97,13 +99,16 @@ class GumbelWeight:
         """A relaxed draw of the mask, times w."""
         u = keras.random.uniform(ops.shape(weight), 1e-6, 1 - 1e-6, "float32", noise)
         logistic = ops.cast(ops.log(u) - ops.log1p(-u), weight.dtype)  # g₁ - g₂
-        draw = ops.sigmoid((self.rate * odds + logistic) / temperature)
+        draw = ops.sigmoid(
+            (self.rate * odds + logistic) / ops.cast(temperature, weight.dtype)
+        )
         return weight * mask * draw
 
     def penalty(self, weight, mask, odds, temperature, noise):
         """λ · E[number of weights that are on]."""
         del weight, temperature, noise
-        return self.weight_of_penalty * ops.sum(mask * ops.sigmoid(self.rate * odds))
+        on = ops.cast(mask * ops.sigmoid(self.rate * odds), "float32")
+        return self.weight_of_penalty * ops.sum(on)
 
     def anneal(self, layer, progress):
         """T falls by the same factor in each share of the way."""

@@ -24,6 +24,7 @@ def learned(model, name) -> dict:
     if model.step == 0:
         raise ValueError(
             f"{name} is learned while the network is trained, and no step has been "
-            "made. Give schedule='gradual' or 'one_shot'."
+            "made. Give schedule='gradual' or 'one_shot'; with 'manual', train before "
+            "you call prune_to."
         )
     return {key: own[key][0].numpy() for key in model.masked.prunable}

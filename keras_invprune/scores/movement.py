@@ -45,11 +45,11 @@ class Movement:
 class MovementWeight:
     """w' = w · m, where S stands in m's place for the gradient."""
 
-    def build(self, layer, key, variable):
+    def build(self, layer, name, variable):
         """S, zero at first."""
         return (
             layer.add_weight(
-                name=f"{key.replace('/', '_')}_movement",
+                name=f"{name}_movement",
                 shape=variable.shape,
                 initializer="zeros",
                 dtype=variable.dtype,

@@ -24,6 +24,8 @@ class SRSTE:
         from scratch (2102.04010), eq. 9.
     """
 
+    updates = "several"  # under one, nothing that was masked would learn
+
     def __init__(self, decay=2e-4):
         if not decay >= 0:
             raise ValueError(f"`decay` must be >= 0. Received: decay={decay}.")
@@ -63,7 +65,8 @@ class StraightThrough:
 
     def penalty(self, weight, mask):
         """λ_W / 2 · Σ ((1 - m) w)², whose gradient is the decay."""
-        return 0.5 * self.decay * ops.sum(ops.square(weight * (1.0 - mask)))
+        hidden = ops.cast(weight * (1.0 - mask), "float32")
+        return 0.5 * self.decay * ops.sum(ops.square(hidden))
 
     def get_config(self):
         """Returns the argument."""

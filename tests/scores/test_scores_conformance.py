@@ -11,13 +11,16 @@ import zoo
 from keras_invprune.allocation import ALLOCATIONS
 from keras_invprune.patterns import Block, NByM, Units
 from keras_invprune.plan import Plan
-from keras_invprune.schedules import OneShot
+from keras_invprune.schedules import Gradual, OneShot
 from keras_invprune.scores import SCORES, SynFlow
 from keras_invprune.weights import prunable_weights
 
 # One less quickly made: its number of rounds.
 EVERY = {**SCORES, "synflow": SynFlow(rounds=3)}
 LEARNED = ["movement", "gumbel"]  # in training; before it they say nothing
+# After the first step, before which these learn nothing.
+SCHEDULES = dict.fromkeys(LEARNED, OneShot(0.5, at=1))
+SCHEDULES["sr_ste"] = Gradual(0.5, begin=0, end=1, updates=1)
 ASKED = [name for name in EVERY if name not in LEARNED]
 PATTERNS = [None, Block((4, 1)), NByM(2, 4), Units()]
 LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -81,7 +84,7 @@ def test_every_score_prunes_before_its_first_chance_and_is_stripped(score):
     bare = network()
     initial = bare.get_weights()
     moves = getattr(EVERY[score], "rewires", False)
-    schedule = "rewire" if moves else OneShot(0.5, at=1 if score in LEARNED else 0)
+    schedule = "rewire" if moves else SCHEDULES.get(score, "at_init")
     for allocation, pattern in pairs(score):
         if moves and pattern is not None:
             continue  # refused
@@ -90,7 +93,7 @@ def test_every_score_prunes_before_its_first_chance_and_is_stripped(score):
         model = kip.prune(bare, 0.5, score=EVERY[score], schedule=schedule, **choices)
         model.compile("sgd", LOSS, run_eagerly=True)
         model.fit(X, Y, batch_size=4, verbose=0)
-        assert model.finished and model.finished_step == (score in LEARNED)
+        assert model.finished and model.finished_step == (score in SCHEDULES)
         assert model.step == 2
         assert kept_of(model.masks.values(), pattern) == 0.5, choices
         outputs, stripped = model(X), kip.strip_pruning(model)
@@ -138,13 +141,13 @@ def test_every_score_takes_every_kind_of_model(name):
         assert any(np.any(values) for values in found.values()), score
 
 
-@pytest.mark.parametrize("score", [n for n in EVERY if hasattr(EVERY[n], "effective")])
+@pytest.mark.parametrize("score", SCHEDULES)
 @pytest.mark.parametrize("name", zoo.CASES)
 def test_every_method_that_learns_in_training_takes_every_kind_of_model(name, score):
     case = zoo.CASES[name]()
     options = {"select": case.select, "copy": False, "allocation": "erk"}
-    schedule = OneShot(0.5, at=1)
-    model = kip.prune(case.model, 0.5, score=score, schedule=schedule, **options)
+    options |= {"score": score, "schedule": SCHEDULES[score]}
+    model = kip.prune(case.model, 0.5, **options)
     model.compile("sgd", case.loss, run_eagerly=True)
     model.fit(case.x, case.y, batch_size=zoo.ROWS // 2, epochs=2, verbose=0)
     assert model.finished and model.sparsity == pytest.approx(0.5, abs=0.1)

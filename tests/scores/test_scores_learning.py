@@ -9,7 +9,7 @@ import tensorflow as tf
 
 import keras_invprune as kip
 from keras_invprune.patterns import NByM
-from keras_invprune.schedules import OneShot, Rewire
+from keras_invprune.schedules import Gradual, OneShot, Rewire
 from keras_invprune.scores import SRSTE, GumbelSoftmax, Movement
 
 X = np.random.default_rng(0).normal(size=(8, 4)).astype("float32")
@@ -27,6 +27,13 @@ def linear(score, sparsity=0.5, schedule="manual", **choices):
     model = kip.prune(network, sparsity, **choices)
     model.compile(keras.optimizers.SGD(RATE), "mse", jit_compile=False)
     return model
+
+
+def once(score, at):
+    """A schedule with one update, such as the score takes."""
+    if score == "sr_ste" or isinstance(score, SRSTE):
+        return Gradual(0.5, begin=type(at)(0), end=at, updates=1)
+    return OneShot(0.5, at=at)
 
 
 def gradient_at(effective):
@@ -157,14 +164,15 @@ def test_the_temperature_falls_until_the_masks_are_made():
         on_epoch_end=lambda epoch, logs: seen.append(model.masked.temperature.numpy())
     )
     model.fit(X, Y, batch_size=2, epochs=8, callbacks=[look], verbose=0)
-    np.testing.assert_allclose(seen[:4], 0.01 ** (np.arange(4) * 4 / 16), rtol=1e-5)
+    steps = np.array([3, 7, 11, 15])  # made before the last of each epoch
+    np.testing.assert_allclose(seen[:4], 0.01 ** (steps / 16), rtol=1e-5)
     assert len(set(seen[4:])) == 1
 
 
 @pytest.mark.parametrize("score", [Movement(), GumbelSoftmax(seed=1), SRSTE()])
 def test_an_interrupted_training_goes_on_unchanged(score, tmp_path):
     def made():
-        return linear(score, schedule=OneShot(0.5, at=12))
+        return linear(score, schedule=once(score, 12))
 
     def fit(model, first=0, pause=None):
         def stop(epoch, logs):
@@ -196,15 +204,13 @@ def test_an_interrupted_training_goes_on_unchanged(score, tmp_path):
 def test_under_an_objective_replicas_and_float16(name, objective, strategy):
     x = np.random.default_rng(0).normal(size=(16, 6)).astype("float32")
     y = np.arange(16) % 3
-    policy = "float32" if name == "gumbel" else "mixed_float16"
     layers = [keras.layers.Dense(8, "relu"), keras.layers.Dense(3)]
     with strategy.scope():
         network = keras.Sequential([keras.Input((6,)), *layers])
         for layer in layers:
-            layer.dtype_policy = policy
-        model = kip.prune(
-            network, 0.5, score=name, objective=objective, schedule="one_shot"
-        )
+            layer.dtype_policy = "mixed_float16"
+        choices = {"objective": objective, "schedule": once(name, 0.5)}
+        model = kip.prune(network, 0.5, score=name, **choices)
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         model.compile("adam", loss, jit_compile=False)
     history = model.fit(x, y, batch_size=8, epochs=4, verbose=0).history
@@ -217,7 +223,7 @@ def test_under_an_objective_replicas_and_float16(name, objective, strategy):
 
 @pytest.mark.parametrize("name", ["movement", "gumbel", "sr_ste"])
 def test_xla_and_a_saved_model(name, tmp_path):
-    model = linear(name, schedule=OneShot(0.5, at=2))
+    model = linear(name, schedule=once(name, 2))
     model.compile("adam", "mse", jit_compile=True)
     step(model, 4)
     assert model.finished
@@ -239,6 +245,83 @@ def test_configs(score):
         keras.saving.serialize_keras_object(score.effective)
     )
     assert effective.get_config() == score.effective.get_config()
+
+
+@pytest.mark.parametrize("score", [Movement(), GumbelSoftmax(seed=0)])
+def test_compiled_again_the_optimizer_is_saved_all_the_same(score, tmp_path):
+    model = linear(score, schedule=OneShot(0.5, at=1))
+    step(model, 2)
+    model.compile(keras.optimizers.SGD(RATE, 0.9), "mse")
+    step(model, 3)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")  # warnings are errors
+    assert int(loaded.optimizer.iterations) == 3
+    for one, other in zip(
+        loaded.optimizer.variables, model.optimizer.variables, strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_model_whose_score_is_gone_still_predicts(tmp_path):
+    class Own(Movement):
+        """Not registered."""
+
+    model = linear(Own(), schedule=OneShot(0.5, at=1))
+    step(model, 2)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(loaded(X), model(X))
+    np.testing.assert_array_equal(kip.strip_pruning(loaded)(X), model(X))
+
+
+def test_keys_that_are_no_names_of_tensorflow_s():
+    layers = {"first block": keras.layers.Dense(4), "b's": keras.layers.Dense(3)}
+
+    class Blocks(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.blocks = layers
+
+        def call(self, inputs):
+            for layer in self.blocks.values():
+                inputs = layer(inputs)
+            return inputs
+
+    network = Blocks()
+    network(X)
+    choices = {"schedule": OneShot(0.5, at=1), "copy": False}
+    select = ["blocks_first block/kernel"]
+    for score in (Movement(), GumbelSoftmax(seed=0)):
+        model = kip.prune(network, 0.5, score=score, select=select, **choices)
+        model.compile(keras.optimizers.SGD(RATE, 0.9), "mse")
+        model.fit(X, Y, batch_size=4, verbose=0)
+        assert model.sparsity == 0.5
+
+
+def test_a_loop_of_ones_own_sees_the_phases():
+    model = linear(GumbelSoftmax(seed=0))
+    phases = [model.phase]
+    step(model)
+    model.prune_to(0.5)
+    phases.append(model.phase)
+    assert phases == [(False, False), (False, True)]
+    assert (
+        np.ptp([model(X, training=True).numpy() for _ in range(3)], axis=0).max() == 0
+    )
+
+
+@pytest.mark.parametrize(
+    "score, schedule, message",
+    [
+        ("sr_ste", "one_shot", "several updates of the masks.*Rewire"),
+        ("sr_ste", "at_init", "several updates.*OneShot"),
+        ("gumbel", "gradual", "one update of the masks.*'one_shot'"),
+    ],
+)
+def test_schedules_under_which_nothing_is_learned(score, schedule, message):
+    model = linear(score, schedule=schedule)
+    with pytest.raises(ValueError, match=message):
+        step(model)
 
 
 @pytest.mark.parametrize("score", [Movement(), GumbelSoftmax()])
