@@ -21,8 +21,9 @@ def unpack(out):
     for number, line in enumerate(_lines(out / LEDGER), start=1):
         try:
             run = json.loads(line)
-            name, report, history = run["name"], run["report"], run["history"]
-        except (ValueError, KeyError, TypeError) as error:
+            name, report = run["name"], run["report"]
+            history = _epochs(run["history"])
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(
                 f"Line {number} of {out / LEDGER} is no run. Remove it."
             ) from error
@@ -61,16 +62,22 @@ def _lines(file) -> list[str]:
     return file.read_text().splitlines() if file.exists() else []
 
 
-def _history(report) -> list[dict]:
-    """The logs of each epoch, from the file beside a report."""
+def _history(report) -> dict[str, list]:
+    """The logs by name, a number an epoch, None where an epoch has none."""
     file = report.with_name("history.csv")
     with open(file, newline="") as stream:
         rows = list(csv.DictReader(stream))
+    names = [name for name in (rows[0] if rows else ()) if name != "epoch"]
+    return {
+        name: [round(float(row[name]), DIGITS) if row[name] else None for row in rows]
+        for name in names
+    }
+
+
+def _epochs(history) -> list[dict]:
+    """The logs of each epoch, from those by name."""
+    rows = zip(*history.values(), strict=True)
     return [
-        {
-            name: round(float(value), DIGITS)
-            for name, value in row.items()
-            if value and name != "epoch"
-        }
+        {name: v for name, v in zip(history, row, strict=True) if v is not None}
         for row in rows
     ]
