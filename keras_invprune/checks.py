@@ -89,14 +89,15 @@ def _check_updates(plan):
     wanted = getattr(plan.score, "updates", None)
     if wanted is None or by_hand or once == (wanted == "one"):
         return
-    way = {
-        "one": "the odds of masked weights stand still. Give schedule='one_shot'.",
-        "several": "masked weights learn between them. Give schedule='gradual', or "
-        "kip.schedules.Rewire(sparsity, every=1).",
+    rule = {
+        "one": "one update of the masks: the odds of masked weights stand still. Give "
+        "schedule='one_shot'.",
+        "several": "several updates of the masks: masked weights learn between them. "
+        "Give schedule='gradual', or kip.schedules.Rewire(sparsity, every=1).",
     }
     raise ValueError(
-        f"{type(plan.score).__name__} wants {wanted} update{'s'[wanted == 'one' :]} of "
-        f"the masks: {way[wanted]} Received: {type(plan.schedule).__name__}."
+        f"{type(plan.score).__name__} wants {rule[wanted]} Received: "
+        f"{type(plan.schedule).__name__}."
     )
 
 

@@ -56,10 +56,9 @@ def layout_of(layer, variable) -> Layout | None:
     """
     if on_request(layer, variable):
         return None
-    rank = len(variable.shape)
     if isinstance(layer, keras.layers.EinsumDense):
         return _of_equation(layer.equation.replace(" ", ""))
-    *positions, inputs, outputs = range(rank)
+    *positions, inputs, outputs = range(len(variable.shape))
     if isinstance(layer, TRANSPOSED):
         inputs, outputs = outputs, inputs
     return Layout(tuple(positions), (inputs,), (outputs,))

@@ -149,7 +149,7 @@ class PrunedModel(Stages, Resumable, keras.Model):
 
     @property
     def phase(self) -> tuple[bool, bool]:
-        """(searching, masks are final): a step traced for one is no good for another.
+        """(searching, reads w·m): a step traced for one phase is no good for another.
 
         For custom loops, whose step takes it as an argument.
         """

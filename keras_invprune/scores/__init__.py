@@ -12,8 +12,8 @@ Optional members:
   density by the same factor in each; the score is asked again in each.
 - ``rewires = True``: it moves connections, and needs a schedule that asks again.
 - ``updates``: "one" or "several", where the schedule must renew the masks so often.
-- ``effective``: what layers read in training, until the masks are final, in the place
-  of w * mask (`keras_invprune.masked`).
+- ``effective``: what layers read in training in the place of w * mask, until the
+  target sparsity is reached, under `Rewire` throughout (`keras_invprune.masked`).
 """
 
 from keras_invprune.identifiers import resolve

@@ -76,7 +76,7 @@ class GumbelWeight:
         self.temperatures, self.seed = tuple(temperatures), seed
 
     def build(self, layer, name, variable):
-        """A / rate; and, shared by all weights of the layer, T and the noise."""
+        """The odds a over the rate; T and the noise, one for all weights."""
         if not hasattr(layer, "temperature"):
             layer.noise = keras.random.SeedGenerator(self.seed)
             layer.temperature = layer.add_weight(
