@@ -108,7 +108,8 @@ def _product(a1, a2, g1, g2):
     pairs = positions * (inputs + classes * outputs) + classes**2 * outputs
     pairs *= rows * positions
     whole = inputs * outputs * classes * (2 * positions + rows * classes)
-    return (_through_positions if 4 * pairs < whole else _through_jacobian)(a1, a2, g1, g2)
+    product = _through_positions if 4 * pairs < whole else _through_jacobian
+    return product(a1, a2, g1, g2)
 
 
 def _through_positions(a1, a2, g1, g2):

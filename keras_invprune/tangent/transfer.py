@@ -64,7 +64,8 @@ def neural_tangent_transfer(
         allocation: "uniform" (layerwise), "global", ...: see `prune`.
         callbacks: One or several Keras callbacks for the transfer. Its logs are
             "target_distance", "kernel_distance", "penalty", their weighted sum "loss",
-            and "sparsity".
+            and "sparsity". With `keras.callbacks.BackupAndRestore` one that was
+            interrupted goes on with its next epoch.
         verbose: See `keras.Model.fit`.
         pattern: See `prune`.
         select: See `prune`.
@@ -242,16 +243,12 @@ class MaskRenewal(keras.callbacks.Callback):
         masks = plan.masks(weights, self.pruned, plan.sparsity)
         masked.set_masks(masks, zero=False)
 
-    def on_train_begin(self, logs=None):
-        """Counts from here."""
-        self._step = 0
-
     def on_train_batch_end(self, batch, logs=None):
         """Renews the masks; none so late that the weights could not follow."""
-        self._step += 1
+        step = int(self.model.optimizer.iterations)  # goes on where a fit is resumed
         steps = self.params.get("steps")
         total = steps * self.params["epochs"] if steps else float("inf")
-        if self._step % self.every == 0 and self._step < total - self.every:
+        if step % self.every == 0 and step < total - self.every:
             self.renew()
 
     def on_epoch_end(self, epoch, logs=None):

@@ -109,6 +109,31 @@ def test_masks_are_renewed_on_time_and_not_at_the_end(monkeypatch):
     assert steps == [0, 3, 6]  # of 12: the last three steps follow fixed masks
 
 
+def test_interrupted_it_goes_on_to_the_same_weights(tmp_path):
+    keras.utils.set_random_seed(1)
+    model, x = network(), tf.data.Dataset.from_tensor_slices(X).batch(12)
+    whole = transfer(model, x, epochs=4)
+
+    def interrupt(epoch, logs=None):
+        if epoch == 2:
+            raise KeyboardInterrupt
+
+    stop = keras.callbacks.LambdaCallback(on_epoch_begin=interrupt)
+    backup = keras.callbacks.BackupAndRestore(tmp_path / "backup")
+    with pytest.raises(KeyboardInterrupt):
+        transfer(model, x, epochs=4, callbacks=[backup, stop])
+    epochs = []
+    count = keras.callbacks.LambdaCallback(
+        on_epoch_begin=lambda epoch, logs=None: epochs.append(epoch)
+    )
+    again = transfer(model, x, epochs=4, callbacks=[backup, count])
+    assert epochs == [2, 3]
+    for one, other in zip(whole.inner.weights, again.inner.weights, strict=True):
+        np.testing.assert_allclose(one.numpy(), other.numpy(), rtol=1e-5, atol=1e-6)
+    for key, mask in whole.masks.items():
+        np.testing.assert_array_equal(mask.numpy(), again.masks[key].numpy())
+
+
 def test_no_label_is_read():
     def rows(y):
         return tf.data.Dataset.from_tensor_slices((X, y)).batch(12)

@@ -39,7 +39,7 @@ def _redraw(job, model, data):
 
 
 def transferred(job, root, model, data, part, show):
-    """The network after neural tangent transfer, which is done once.
+    """The network after neural tangent transfer, done once, an epoch at a time.
 
     Args:
         job: `Job`; if it redraws the weights, the transfer is that of the run it needs.
@@ -60,7 +60,8 @@ def transferred(job, root, model, data, part, show):
         model = prune(model, sparsity, schedule="manual", **choices)
         model.load_weights(file)
     else:
-        model = _transfer(job, model, data, sparsity, choices, show)
+        backup = keras.callbacks.BackupAndRestore(part / "transfer-backup")
+        model = _transfer(job, model, data, sparsity, choices, [backup], show)
         new = file.with_name(f"new-{STATE}")
         model.save_weights(new)
         os.replace(new, file)
@@ -69,7 +70,7 @@ def transferred(job, root, model, data, part, show):
     return model
 
 
-def _transfer(job, model, data, sparsity, choices, show):
+def _transfer(job, model, data, sparsity, choices, callbacks, show):
     recipe, epochs = job.recipe, job.recipe.transfer_epochs
     shown = keras.callbacks.LambdaCallback(
         on_epoch_end=lambda epoch, logs=None: show(epoch + 1, epochs + job.epochs)
@@ -80,7 +81,7 @@ def _transfer(job, model, data, sparsity, choices, show):
         sparsity,
         epochs=epochs,
         kernel_rows=recipe.kernel_rows,
-        callbacks=[shown],
+        callbacks=[*callbacks, shown],
         verbose=0,
         **choices,
     )

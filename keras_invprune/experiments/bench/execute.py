@@ -72,14 +72,16 @@ def execute(job, root, show=lambda *_: None) -> dict:
     part.mkdir(parents=True, exist_ok=True)
     write_json(part / CONFIG, job.config)
     begin = time.monotonic() - _elapsed(part)
-    try:
-        found, history = _train(job, root, part, data, show)
-    finally:
+
+    def shown(done, total):
         write_json(part / ELAPSED, time.monotonic() - begin)
+        show(done, total)
+
+    found, history = _train(job, root, part, data, shown)
     found = {
         "config": job.config,
         "environment": environment(),
-        "seconds": round(_elapsed(part), 1),
+        "seconds": round(time.monotonic() - begin, 1),
         **found,
     }
     if (out / REPORT).exists():  # a search, of which only the state was missing

@@ -127,8 +127,10 @@ def test_interrupted_it_goes_on_to_the_same_report(tmp_path):
         patch.setattr("keras_invprune.experiments.bench.training.PAUSE", 0.0)
         with pytest.raises(KeyboardInterrupt):
             execute(job, tmp_path / "b", interrupt)
-    seen = []
-    again = execute(job, tmp_path / "b", lambda *now: seen.append(now))
+    elapsed = tmp_path / "b" / f"{job.name}.part" / runs.ELAPSED
+    elapsed.write_text("1000.0")  # is there although nothing could be tidied up
+    again = execute(job, tmp_path / "b")
+    assert 1000 < again["seconds"] < 1000 + 10 * whole["seconds"]
     for name in ("validation", "test", "consistency", "best_epoch", "densities"):
         assert again[name] == whole[name], name
 
@@ -143,6 +145,25 @@ def test_a_transfer_is_made_once(tmp_path, monkeypatch):
             execute(job, tmp_path)
     monkeypatch.setattr(early, "neural_tangent_transfer", None)
     assert execute(job, tmp_path)["weights"]["nonzero"] > 0
+
+
+@pytest.mark.slow
+def test_an_interrupted_transfer_goes_on(tmp_path, monkeypatch):
+    (job,) = jobs_of("ntt", transfer_epochs=3)
+    seen = []
+
+    def interrupt(done, total):
+        seen.append(done)
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        execute(job, tmp_path, interrupt)
+    assert (tmp_path / f"{job.name}.part" / runs.ELAPSED).exists()
+    first = len(seen)
+    execute(job, tmp_path, lambda done, total: seen.append(done))
+    assert seen[:first] == [1, 2] and seen[first] == 3
+    assert not list((tmp_path / job.name).glob("*backup*"))
 
 
 @pytest.mark.slow
