@@ -5,10 +5,12 @@ import shutil
 from pathlib import Path
 
 import keras
+import tensorflow as tf
 
 from keras_invprune.examples import examples_for
 from keras_invprune.experiments.bench.methods import METHODS
 from keras_invprune.experiments.bench.networks import make_network, pruned_keys
+from keras_invprune.experiments.bench.training import steps_of
 from keras_invprune.pruning import prune
 from keras_invprune.tangent import neural_tangent_transfer
 
@@ -75,9 +77,12 @@ def _transfer(job, model, data, sparsity, choices, callbacks, show):
     shown = keras.callbacks.LambdaCallback(
         on_epoch_end=lambda epoch, logs=None: show(epoch + 1, epochs + job.epochs)
     )
+    rows = tf.data.Dataset.from_tensor_slices((data.x_train,))
+    rows = rows.shuffle(len(data.x_train), job.seed)
+    rows = rows.batch(min(recipe.batch_size, len(data.x_train)), drop_remainder=True)
     return neural_tangent_transfer(
         model,
-        data.x_train,
+        rows.take(steps_of(recipe, data)).prefetch(1),
         sparsity,
         epochs=epochs,
         kernel_rows=recipe.kernel_rows,

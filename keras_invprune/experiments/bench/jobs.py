@@ -15,6 +15,7 @@ LISTS = {
     "seeds",
     "kappas",
     "lasso",
+    "reach",
     "published",
 }
 

@@ -39,16 +39,16 @@ def collect(jobs, out) -> list[dict]:
     """The reports of the finished ones among `jobs`; renews the ledger in `out`.
 
     Returns:
-        Reports in the order of `jobs`.
+        Reports in the order of `jobs`; "history" has the logs of their epochs by name.
     """
     out, found = Path(out), []
     lines = {json.loads(line)["name"]: line for line in _lines(out / LEDGER)}
     for job in jobs:
         file = out / RUNS / job.name / REPORT
         if file.exists():
-            report = json.loads(file.read_text())
-            found.append(report)
-            run = {"name": job.name, "report": report, "history": _history(file)}
+            report, history = json.loads(file.read_text()), _history(file)
+            found.append(report | {"history": history})
+            run = {"name": job.name, "report": report, "history": history}
             lines[job.name] = json.dumps(run, separators=(",", ":"))
     if not found:
         return []

@@ -10,6 +10,7 @@ from keras_invprune.experiments.bench.methods import METHODS
 from keras_invprune.experiments.bench.results import grid, main_rows, mean_ranks
 
 DENSE_STYLE, SHOWN = {"linestyle": "--", "linewidth": 1}, 64
+MANY = 4  # data sets, of whose epochs nobody looks at a plot each
 
 
 def draw(recipe, table, reports, jobs, out) -> list[Path]:
@@ -31,6 +32,7 @@ def draw(recipe, table, reports, jobs, out) -> list[Path]:
     out = Path(out)
     made = [
         *_by_compression(recipe, table, out),
+        *_by_epoch(recipe, table, out),
         *_by_kappa(recipe, reports, out),
         *_critical_difference(recipe, table, out),
         *_filters(jobs, out),
@@ -98,6 +100,35 @@ def _curve(axes, table, rows, method, figure):
         capsize=3,
         label=title,
     )
+
+
+def _by_epoch(recipe, table, out):
+    """Accuracy on validation rows while the final network is trained."""
+    for row in main_rows(table, recipe.compressions[0]):
+        file = out / f"epochs-{_name(row[0])}.png"
+        curves = {
+            METHODS[method].title: table.cells[row, method].curve(recipe.select)
+            for method in table.methods
+            if (row, method) in table.cells
+        }
+        curves = {title: curve for title, curve in curves.items() if len(curve) > 1}
+        if len(recipe.datasets) > MANY or len(curves) < 2:
+            continue
+        with _figure(file) as axes:
+            for number, (title, curve) in enumerate(curves.items()):
+                style = ("-", "--", ":")[number // 10 % 3]  # ten colours
+                epochs = np.arange(1, len(curve) + 1)
+                axes.plot(epochs, curve, style, linewidth=1, label=title)
+            best = max(curve.max() for curve in curves.values())
+            middle = np.median([curve[0] for curve in curves.values()])
+            axes.set(
+                xlabel="epoch",
+                ylabel=f"validation {recipe.select.replace('_', ' ')}, %",
+                title=row[0] + (f", ×{row[1]:g}" if row[1] else ""),
+                ylim=(middle, best + 0.05 * (best - middle)),
+            )
+            axes.legend(fontsize="x-small", ncols=2)
+        yield file
 
 
 def _by_kappa(recipe, reports, out):

@@ -116,6 +116,7 @@ class Recipe(_Part):
         kernel_rows: Rows of a batch that its kernel is made of; None for all.
         lasso: λ of β-LASSO; of several the best on validation rows.
         select: What the best epoch is chosen by, on validation rows.
+        reach: A share of it: the table says how many epochs each method needs for it.
         published: ``{data set: {method: percent}}``, printed beside ours.
     """
 
@@ -146,6 +147,7 @@ class Recipe(_Part):
     kernel_rows: Annotated[int, Field(ge=2)] | None = None
     lasso: Several[Positive] = [1e-6, 2e-6, 5e-6, 1e-5, 2e-5]
     select: Literal["accuracy", "balanced_accuracy"] = "accuracy"
+    reach: Annotated[float, Field(gt=0, lt=1)] | None = None
     published: dict[str, dict[str, float]] = {}
 
     @model_validator(mode="after")

@@ -42,6 +42,23 @@ class Cell(NamedTuple):
         values = list(self.values(figure).values())
         return float(np.std(values, ddof=1)) if len(values) > 1 else None
 
+    def curve(self, figure) -> np.ndarray:
+        """Mean over the seeds on validation rows, in percent, after each epoch."""
+        curves = [
+            r.get("history", {}).get(f"val_{figure}", ()) for r in self.reports.values()
+        ]
+        length = min(map(len, curves))
+        return 100 * np.mean([curve[:length] for curve in curves], axis=0)
+
+    def reached(self, figure, share) -> dict[int, int | None]:
+        """``{seed: first epoch}`` with a share on validation rows; None for never."""
+        found = {}
+        for seed, report in self.reports.items():
+            curve = np.array(report["history"][f"val_{figure}"])
+            epochs = np.flatnonzero(curve >= share)
+            found[seed] = int(epochs[0]) + 1 if len(epochs) else None
+        return found
+
 
 def cells(reports, methods, select) -> list[Cell]:
     """Groups reports; of a grid, the point that is best on validation rows.

@@ -26,6 +26,7 @@ def markdown(recipe, table, reports, failures, command) -> str:
         _setting(recipe, table, reports),
         _accuracies(recipe, table),
         _comparisons(recipe, table),
+        _reached(recipe, table),
         _consistency(recipe, table),
         _sizes(recipe, table),
         _collapsed(reports),
@@ -151,6 +152,31 @@ def _comparisons(recipe, table) -> str:
         f"At compression {recipe.compressions[0]:g}; over data sets. p: Wilcoxon's "
         "signed-rank test, two-sided, from six data sets on."
     )
+
+
+def _reached(recipe, table) -> str:
+    if recipe.reach is None:
+        return ""
+    lines = []
+    for row in table.rows:
+        found = [table.cells.get((row, method)) for method in table.methods]
+        lines.append([_place(row), *(_epochs(cell, recipe) for cell in found)])
+    header = ["", *map(_title, table.methods)]
+    return (
+        f"## Epochs until {recipe.reach:.0%}\n\n{_grid(header, lines)}\n\nMean over "
+        f"seeds of the first epoch with this {recipe.select.replace('_', ' ')} on "
+        "validation rows; of methods with a search, after it. In brackets the seeds "
+        "that never have it, if any."
+    )
+
+
+def _epochs(cell, recipe) -> str:
+    if cell is None or not all(r.get("history") for r in cell.reports.values()):
+        return ""
+    reached = list(cell.reached(recipe.select, recipe.reach).values())
+    epochs = [epoch for epoch in reached if epoch]
+    never = f" ({len(reached) - len(epochs)})" if len(epochs) < len(reached) else ""
+    return f"{np.mean(epochs):.1f}{never}" if epochs else "never"
 
 
 def _consistency(recipe, table) -> str:

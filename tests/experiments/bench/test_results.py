@@ -9,6 +9,7 @@ from scipy.stats import wilcoxon
 from keras_invprune.experiments.bench.plots import (
     cliques,
     critical_difference,
+    draw,
     mosaic,
 )
 from keras_invprune.experiments.bench.recipe import Recipe
@@ -23,6 +24,17 @@ from keras_invprune.experiments.bench.results import (
 from keras_invprune.experiments.bench.tables import markdown, write_csv
 
 ENVIRONMENT = {"cores": 2, "machine": "x", "tensorflow": "2", "keras": "3"}
+
+RECIPE = Recipe(
+    title="Mine",
+    datasets=["d0", "d1"],
+    methods=["dense", "omp", "iunet"],
+    model="mlp",
+    search_epochs=1,
+    finetune_epochs=1,
+    kappas=[0.5],
+    published={"d0": {"TabNet": 61.25}},
+)
 
 
 def report(dataset, method, test, *, valid=0.5, seed=0, c=None, kappa=1.0, **config):
@@ -58,6 +70,35 @@ def test_seeds_are_put_together():
     assert cell.spread("accuracy") == pytest.approx(np.std(shares, ddof=1) * 100)
     (single,) = cells(reports[:1], ["dense"], "accuracy")
     assert single.spread("accuracy") is None
+
+
+def test_epochs_are_counted_until_a_share_is_reached():
+    curves = {0: [0.2, 0.8, 0.7, 0.9], 1: [0.9, 0.1, 0.8], 2: [0.1, 0.2, 0.3, 0.4]}
+    reports = [
+        report("a", "dense", 0.5, seed=seed) | {"history": {"val_accuracy": curve}}
+        for seed, curve in curves.items()
+    ]
+    (cell,) = cells(reports, ["dense"], "accuracy")
+    assert cell.reached("accuracy", 0.8) == {0: 2, 1: 1, 2: None}
+    # As far as all seeds have come.
+    np.testing.assert_allclose(cell.curve("accuracy"), [40, 110 / 3, 60])
+    recipe = RECIPE.model_copy(update={"reach": 0.8})
+    page = markdown(recipe, table_of(reports), reports, {}, "command")
+    assert "## Epochs until 80%" in page and "1.5 (1) |" in page
+    never = [reports[2]]
+    page = markdown(recipe, table_of(never), never, {}, "command")
+    assert "| a | never |" in page
+
+
+def test_epochs_are_drawn_where_there_are_curves_to_compare(tmp_path):
+    reports = [
+        report("d0", method, 0.5, c=c) | {"history": {"val_accuracy": [0.2, 0.6]}}
+        for method, c in (("dense", None), ("omp", 8))
+    ]
+    one = tmp_path / "epochs-d0.png"
+    assert draw(RECIPE, table_of(reports), reports, [], tmp_path) == [one]
+    assert one.stat().st_size > 5000
+    assert draw(RECIPE, table_of(reports[:1]), reports[:1], [], tmp_path) == []
 
 
 def test_of_a_grid_the_best_on_validation_rows_is_taken_whatever_the_test_says():
@@ -142,19 +183,9 @@ def test_mean_ranks_share_places_and_leave_out_rows_with_gaps():
 
 
 def test_the_page_has_the_means_the_best_and_what_was_published(tmp_path):
-    recipe = Recipe(
-        title="Mine",
-        datasets=["d0", "d1"],
-        methods=["dense", "omp", "iunet"],
-        model="mlp",
-        search_epochs=1,
-        finetune_epochs=1,
-        kappas=[0.5],
-        published={"d0": {"TabNet": 61.25}},
-    )
     reports = many([0.1, -0.2])
     failures = {"d2/omp": "ValueError: no"}
-    page = markdown(recipe, table_of(reports), reports, failures, "bench mine")
+    page = markdown(RECIPE, table_of(reports), reports, failures, "bench mine")
     assert "| d0, ×8 | 50.00 (1) | 40.00 (1) | **60.00** (1) | 61.2 |" in page
     assert "| dense | -5.00 | 1 / 0 / 1 |" in page
     assert "| d1, ×8 | IUNet | 80 | 10 | 8.00 | 0.6 |" in page
