@@ -1,5 +1,6 @@
 """The choices that make a pruning method, in one object."""
 
+import logging
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +13,8 @@ from keras_invprune.layouts import layouts
 from keras_invprune.rewind import check_rewind
 
 PARTS = ("objective", "score", "allocation", "pattern")
+
+logger = logging.getLogger("keras_invprune")
 
 
 @dataclass
@@ -80,7 +83,7 @@ class Plan:
             ``{key: bool array}``, True where a weight is kept.
 
         Raises:
-            ValueError: The score returns other keys or shapes.
+            ValueError: The score returns other keys or shapes, or NaN.
         """
         rounds = getattr(self.score, "rounds", 1)
         for number in range(1, rounds):
@@ -94,6 +97,7 @@ class Plan:
 
     def _masks(self, weights, model, sparsity, allocation):
         found = _arrays(self.score(weights, model), weights, "A score")
+        _check_rankable(found)
         masks = self._pattern_masks(found, model, sparsity, allocation)
         masks = _arrays(masks, weights, "An allocation, or a pattern,")
         for key, mask in masks.items():
@@ -141,6 +145,25 @@ class Plan:
             # Its weights are in the file, which must be read all the same.
             loaded["score"].effective = load_object(effective, "plan.score")
         return cls(**{**config, **loaded, "schedule": schedule})
+
+
+def _check_rankable(found):
+    """Raises ValueError at NaN; logs where nothing but zeros would be ranked."""
+    broken = [
+        k for k, scores in found.items() if scores.size and np.isnan(scores.min())
+    ]
+    if broken:
+        raise ValueError(
+            f"The scores of {broken} hold NaN, so that nothing can be pruned by them. "
+            "Most often the training has diverged: lower the learning rate, or prune "
+            "earlier."
+        )
+    if not any(scores.any() for scores in found.values()):
+        logger.warning(
+            "All scores are zero: which weights are pruned is arbitrary. Look for an "
+            "output that does not depend on the weights, or gradients too small for "
+            "the dtype."
+        )
 
 
 def _arrays(found, weights, maker) -> dict[str, np.ndarray]:

@@ -132,3 +132,23 @@ def test_of_several_rounds_only_the_last_is_shuffled():
     for kept in seen:  # the largest, hence the last
         assert np.array_equal(kept["a"], np.sort(kept["a"]))
     assert mask.sum() == 6 and not np.array_equal(mask, np.sort(mask))
+
+
+def test_scores_of_a_diverged_training_are_refused():
+    plan = Plan(0.5)
+    weights = {"a": np.ones((2, 2)), "b": np.array([1.0, np.nan])}
+    with pytest.raises(ValueError, match=r"\['b'\] hold NaN.*learning rate"):
+        plan.masks(weights, None, 0.5)
+    # What one's own score keeps or removes for certain is no fault.
+    ends = {"a": np.array([np.inf, -np.inf, 1.0, 2.0])}
+    plan = Plan(0.5, score=lambda weights, model: ends)
+    masks = plan.masks({"a": np.ones(4)}, None, 0.5)
+    np.testing.assert_array_equal(masks["a"], [True, False, False, True])
+
+
+def test_scores_that_rank_nothing_are_logged(caplog):
+    plan = Plan(0.5)
+    plan.masks({"a": np.zeros(4), "b": np.array([0.0, 1.0])}, None, 0.5)
+    assert not caplog.records
+    plan.masks({"a": np.zeros(4), "b": np.zeros(2)}, None, 0.5)
+    assert "All scores are zero" in caplog.text
