@@ -157,15 +157,18 @@ def _train_network(job, root, part, data, show):
     else:
         model = masked(job, root, model, data)
     check_room(part, 6 * state_size(model))
-    settings, epochs = recipe.optimizer, job.epochs
+    epochs, final = job.epochs, recipe.finetune_optimizer or recipe.optimizer
+    goes_on = bool(job.needs) and job.needs.method == "search"
+    searches = goes_on or job.method == "search"
+    settings = recipe.optimizer if searches else final
     compile_model(model, recipe, settings, data, epochs)
     if job.penalty:
         model.optimizer = with_penalty(model.optimizer, job.penalty)
-    if job.needs and job.needs.method == "search":
+    if goes_on:
         model.optimizer.build(model.trainable_variables)
         model.load_weights(Path(root) / job.needs.name / STATE)
         model.prune_to(model.plan.sparsity)
-        settings = recipe.finetune_optimizer or settings
+        settings = final
         compile_model(model, recipe, settings, data, epochs)
     elif job.compression and not model.finished:
         prune_now(job, model, data)

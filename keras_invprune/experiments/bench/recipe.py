@@ -103,7 +103,8 @@ class Recipe(_Part):
             None for all rows.
         batch_size: Rows in a batch.
         optimizer: See `Optimizer`.
-        finetune_optimizer: After pruning; None for the same.
+        finetune_optimizer: After pruning, and of methods that do not search; None for
+            the same.
         search: See `Search`.
         kappas: κ of small initialisation; of several the best on validation rows.
         prune_head: Whether the last layer is pruned too.

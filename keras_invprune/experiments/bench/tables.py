@@ -77,7 +77,11 @@ def _second(recipe) -> str:
     other = recipe.finetune_optimizer
     if other is None:
         return ""
-    return f", after pruning {other.name} at {other.rate:g} ({other.schedule})"
+    decay = f", weight decay {other.weight_decay:g}" if other.weight_decay else ""
+    return (
+        f", after pruning and without a search {other.name} at {other.rate:g} "
+        f"({other.schedule}{decay})"
+    )
 
 
 def _limits(recipe) -> str:

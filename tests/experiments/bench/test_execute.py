@@ -136,6 +136,20 @@ def test_interrupted_it_goes_on_to_the_same_report(tmp_path):
 
 
 @pytest.mark.slow
+def test_the_second_optimizer_trains_all_that_is_reported(tmp_path, monkeypatch):
+    rates, compile_model = {}, runs.compile_model
+
+    def compiled(model, recipe, settings, *rest):
+        rates[job.method] = settings.rate  # the last one
+        compile_model(model, recipe, settings, *rest)
+
+    monkeypatch.setattr(runs, "compile_model", compiled)
+    for job in jobs_of("dense", "omp", finetune_optimizer={"rate": 0.01}):
+        execute(job, tmp_path)
+    assert rates == {"dense": 0.01, "search": 0.05, "omp": 0.01}
+
+
+@pytest.mark.slow
 def test_a_transfer_is_made_once(tmp_path, monkeypatch):
     (job,) = jobs_of("ntt")
     with monkeypatch.context() as patch:
