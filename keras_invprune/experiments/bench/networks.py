@@ -52,7 +52,7 @@ def masked(job, root, model, data):
         return model
     choices = {"schedule": "manual", "initial_scale": (job.kappa, recipe.kappa_scope)}
     if job.needs or job.method == "search":
-        choices["rewind"] = recipe.rewind
+        choices["rewind"] = None if recipe.rewind == "none" else recipe.rewind
     if job.objective == "invariance":
         choices["objective"] = Invariance(
             _views(recipe, data, job.seed),

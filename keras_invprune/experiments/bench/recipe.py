@@ -109,7 +109,8 @@ class Recipe(_Part):
         kappas: κ of small initialisation; of several the best on validation rows.
         prune_head: Whether the last layer is pruned too.
         kappa_scope: "kernels" (that are pruned) or "all" trained weights.
-        rewind: "first_epoch", "initial" or "unscaled".
+        rewind: "first_epoch", "initial", "unscaled", or "none": what stays goes on
+            from the weights that the search has found.
         augment: Of supervised training: "none", or "crop_flip" (zeros of 4 pixels
             around, random crop; random mirror).
         transfer_epochs: Epochs of neural tangent transfer, which reads no label; beside
@@ -142,7 +143,7 @@ class Recipe(_Part):
     kappas: Several[Annotated[float, Field(gt=0, le=1)]] = [0.25]
     prune_head: bool = False
     kappa_scope: Literal["kernels", "all"] = "kernels"
-    rewind: Literal["first_epoch", "initial", "unscaled"] = "first_epoch"
+    rewind: Literal["first_epoch", "initial", "unscaled", "none"] = "first_epoch"
     augment: Literal["none", "crop_flip"] = "none"
     transfer_epochs: Count = 20
     kernel_rows: Annotated[int, Field(ge=2)] | None = None

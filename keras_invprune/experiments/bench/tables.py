@@ -65,8 +65,8 @@ def _setting(recipe, table, reports) -> str:
         f"({optimizer.schedule}){_second(recipe)}; κ = {kappa} on "
         f"{recipe.kappa_scope}; λ = {recipe.search.weight:g}, τ = "
         f"{recipe.search.temperature:g}, {'with' if recipe.search.labels else 'no'} "
-        f"labels; augmentation: {recipe.augment}; {_limits(recipe)}rewound to "
-        f"`{recipe.rewind}`. The best epoch (and κ, and λ of β-LASSO, where there are "
+        f"labels; augmentation: {recipe.augment}; {_limits(recipe)}"
+        f"{_rewound(recipe)}. The best epoch (and κ, and λ of β-LASSO, where there are "
         f"several) by {recipe.select.replace('_', ' ')} on {recipe.validation:.0%} "
         "of the training part held out; the test part is used once per run. "
         f"{len(reports)} runs took {hours:.1f} hours on {'; '.join(sorted(machines))}."
@@ -82,6 +82,10 @@ def _second(recipe) -> str:
         f", after pruning and without a search {other.name} at {other.rate:g} "
         f"({other.schedule}{decay})"
     )
+
+
+def _rewound(recipe) -> str:
+    return "not rewound" if recipe.rewind == "none" else f"rewound to `{recipe.rewind}`"
 
 
 def _limits(recipe) -> str:

@@ -150,6 +150,33 @@ def test_the_second_optimizer_trains_all_that_is_reported(tmp_path, monkeypatch)
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("rewind", ["none", "initial"])
+def test_without_rewinding_training_goes_on_from_the_search(
+    tmp_path, monkeypatch, rewind
+):
+    search, job = jobs_of("omp", rewind=rewind)
+    execute(search, tmp_path)
+    found, train = [], runs.train
+
+    def trained(model, *rest, **options):
+        found.append({k: v.numpy() for k, v in model.masked.prunable.items()})
+        return train(model, *rest, **options)
+
+    monkeypatch.setattr(runs, "train", trained)
+    model = masked(search, tmp_path, make_network(search, runs.load_data(search)), None)
+    runs.compile_model(
+        model, job.recipe, job.recipe.optimizer, runs.load_data(job), job.epochs
+    )
+    model.optimizer.build(model.trainable_variables)
+    model.load_weights(tmp_path / search.name / runs.STATE)
+    after = {key: v.numpy() for key, v in model.masked.prunable.items()}
+    execute(job, tmp_path)
+    kept = {key: values != 0 for key, values in found[0].items()}
+    same = [np.array_equal(found[0][k][kept[k]], after[k][kept[k]]) for k in kept]
+    assert all(same) if rewind == "none" else not any(same)
+
+
+@pytest.mark.slow
 def test_a_transfer_is_made_once(tmp_path, monkeypatch):
     (job,) = jobs_of("ntt")
     with monkeypatch.context() as patch:
