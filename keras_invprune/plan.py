@@ -158,7 +158,8 @@ def _check_rankable(found):
             "Most often the training has diverged: lower the learning rate, or prune "
             "earlier."
         )
-    if not any(scores.any() for scores in found.values()):
+    some = [scores for scores in found.values() if scores.size]
+    if some and not any(scores.any() for scores in some):
         logger.warning(
             "All scores are zero: which weights are pruned is arbitrary. Look for an "
             "output that does not depend on the weights, or gradients too small for "

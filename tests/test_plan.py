@@ -152,3 +152,6 @@ def test_scores_that_rank_nothing_are_logged(caplog):
     assert not caplog.records
     plan.masks({"a": np.zeros(4), "b": np.zeros(2)}, None, 0.5)
     assert "All scores are zero" in caplog.text
+    caplog.clear()
+    plan.masks({"a": np.zeros((0, 2))}, None, 0.5)
+    assert not caplog.records

@@ -58,7 +58,8 @@ def neural_tangent_transfer(
         kernel_rows: Rows of a batch that the kernel is made of; None for all. It takes
             most of the time, and the more so the more rows: convolutions want fewer.
         penalty: λ_2 ≥ 0, of the masked weights' squares; divided by the density.
-        mask_every: Steps between two renewals of the masks, none in the last ones.
+        mask_every: Steps between two renewals of the masks; none in the last ones,
+            where the length of `x` is known.
         first_score: Score of the first masks, e.g. "magnitude" or "logit_snip".
         optimizer: A Keras optimizer; Adam at 0.0005 by default.
         allocation: "uniform" (layerwise), "global", ...: see `prune`.
@@ -243,12 +244,20 @@ class MaskRenewal(keras.callbacks.Callback):
         masks = plan.masks(weights, self.pruned, plan.sparsity)
         masked.set_masks(masks, zero=False)
 
+    def on_train_begin(self, logs=None):
+        """Counts from here."""
+        self._step = 0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Counts on where a transfer is resumed."""
+        self._step = epoch * (self.params.get("steps") or 0) or self._step
+
     def on_train_batch_end(self, batch, logs=None):
         """Renews the masks; none so late that the weights could not follow."""
-        step = int(self.model.optimizer.iterations)  # goes on where a fit is resumed
+        self._step += 1
         steps = self.params.get("steps")
         total = steps * self.params["epochs"] if steps else float("inf")
-        if step % self.every == 0 and step < total - self.every:
+        if self._step % self.every == 0 and self._step < total - self.every:
             self.renew()
 
     def on_epoch_end(self, epoch, logs=None):

@@ -41,7 +41,9 @@ def _redraw(job, model, data):
 
 
 def transferred(job, root, model, data, part, show):
-    """The network after neural tangent transfer, done once, an epoch at a time.
+    """The network after neural tangent transfer, which is done once.
+
+    Interrupted, it goes on with its next epoch, whose rows then come in another order.
 
     Args:
         job: `Job`; if it redraws the weights, the transfer is that of the run it needs.
@@ -62,7 +64,8 @@ def transferred(job, root, model, data, part, show):
         model = prune(model, sparsity, schedule="manual", **choices)
         model.load_weights(file)
     else:
-        backup = keras.callbacks.BackupAndRestore(part / "transfer-backup")
+        folder = part / "transfer-backup"
+        backup = keras.callbacks.BackupAndRestore(folder, double_checkpoint=True)
         model = _transfer(job, model, data, sparsity, choices, [backup], show)
         new = file.with_name(f"new-{STATE}")
         model.save_weights(new)

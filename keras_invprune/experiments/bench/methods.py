@@ -2,7 +2,7 @@
 
 Every method gets the same number of epochs, but "unpruned", which is the search of
 IUNet and no more, as in the paper. One that searches trains for `search_epochs`, is
-pruned, rewound, and trains for `finetune_epochs`; the others train for the sum. To add
+pruned, mostly rewound, and trains for `finetune_epochs`; the others for the sum. To add
 one: a line in `METHODS`, and what no field of `Method` says in `networks.py`.
 """
 

@@ -125,8 +125,9 @@ def _by_epoch(recipe, table, out):
                 xlabel="epoch",
                 ylabel=f"validation {recipe.select.replace('_', ' ')}, %",
                 title=row[0] + (f", ×{row[1]:g}" if row[1] else ""),
-                ylim=(middle, best + 0.05 * (best - middle)),
             )
+            if best > middle:
+                axes.set_ylim(middle, best + 0.05 * (best - middle))
             axes.legend(fontsize="x-small", ncols=2)
         yield file
 

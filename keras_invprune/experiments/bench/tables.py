@@ -171,8 +171,8 @@ def _reached(recipe, table) -> str:
         lines.append([_place(row), *(_epochs(cell, recipe) for cell in found)])
     header = ["", *map(_title, table.methods)]
     return (
-        f"## Epochs until {recipe.reach:.0%}\n\n{_grid(header, lines)}\n\nMean over "
-        f"seeds of the first epoch with this {recipe.select.replace('_', ' ')} on "
+        f"## Epochs until {100 * recipe.reach:g} %\n\n{_grid(header, lines)}\n\nMean "
+        f"over seeds of the first epoch with this {recipe.select.replace('_', ' ')} on "
         "validation rows; of methods with a search, after it. In brackets the seeds "
         "that never have it, if any."
     )

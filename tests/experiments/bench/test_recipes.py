@@ -6,6 +6,7 @@ import pytest
 from keras_invprune.experiments.bench import execute as runs
 from keras_invprune.experiments.bench.execute import execute
 from keras_invprune.experiments.bench.jobs import expand
+from keras_invprune.experiments.bench.networks import make_network, pruned_keys
 from keras_invprune.experiments.bench.recipe import load, names
 from keras_invprune.experiments.data import Data
 
@@ -40,6 +41,20 @@ def test_each_recipe_of_the_package_makes_two_steps(tmp_path, monkeypatch, name)
     for needed in filter(None, (job.needs, job)):
         report = execute(needed, tmp_path)
     assert report["best_epoch"] in (1, 2)
+
+
+@pytest.mark.parametrize("name", [n for n in OTHERS if load(n).model != "mlp-tab"])
+def test_all_compressions_of_a_recipe_are_possible(name):
+    recipe = load(name)
+    width = recipe.width or NARROW.get(recipe.model)  # 92 million weights take seconds
+    recipe = recipe.model_copy(update={"width": width})
+    data = fake(recipe.datasets[0])
+    if recipe.model.startswith("lenet"):
+        data = data._replace(x_train=np.zeros((300, 28, 28, 1), "float32"))
+    jobs = {job.compression: job for job in expand(recipe)}
+    for job in filter(lambda job: job.compression, jobs.values()):
+        _, sparsity = pruned_keys(job, make_network(job, data))
+        assert 0 < sparsity < 1
 
 
 @pytest.mark.slow

@@ -84,7 +84,7 @@ def test_epochs_are_counted_until_a_share_is_reached():
     np.testing.assert_allclose(cell.curve("accuracy"), [40, 110 / 3, 60])
     recipe = RECIPE.model_copy(update={"reach": 0.8})
     page = markdown(recipe, table_of(reports), reports, {}, "command")
-    assert "## Epochs until 80%" in page and "1.5 (1) |" in page
+    assert "## Epochs until 80 %" in page and "1.5 (1) |" in page
     never = [reports[2]]
     page = markdown(recipe, table_of(never), never, {}, "command")
     assert "| a | never |" in page
@@ -99,6 +99,9 @@ def test_epochs_are_drawn_where_there_are_curves_to_compare(tmp_path):
     assert draw(RECIPE, table_of(reports), reports, [], tmp_path) == [one]
     assert one.stat().st_size > 5000
     assert draw(RECIPE, table_of(reports[:1]), reports[:1], [], tmp_path) == []
+    for found in reports:  # nothing learned anything
+        found["history"]["val_accuracy"] = [0.1, 0.1]
+    assert draw(RECIPE, table_of(reports), reports, [], tmp_path) == [one]
 
 
 def test_of_a_grid_the_best_on_validation_rows_is_taken_whatever_the_test_says():
