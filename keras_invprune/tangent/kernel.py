@@ -88,15 +88,15 @@ def _halves(tensor, axis):
     if size is None or size % 2:
         index = [slice(None)] * axis
         tensor = tensor[(*index, slice(0, 2 * (ops.shape(tensor)[axis] // 2)))]
-    return tf.split(tensor, 2, axis)  # its gradient takes a third of that of slices
+    return tf.split(tensor, 2, axis)  # unlike slices, its gradient writes no zeros
 
 
 def _product(a1, a2, g1, g2):
     """Σ over positions p, q of ⟨A1_p, A2_q⟩ ⟨G1_p, G2_q⟩, [B/2, B/2, C, C].
 
     Through the inner products of positions, or through the Jacobian of this one layer:
-    whichever takes less time. A multiplication of the former takes about four times as
-    long, being one of many small products.
+    whichever multiplies less, where one of the former, in many small products, counts
+    for four.
     """
     positions, inputs = a1.shape[1], a1.shape[2]
     classes, outputs = g1.shape[0], g1.shape[3]
