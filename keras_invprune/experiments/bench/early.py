@@ -20,10 +20,10 @@ TRANSFER, STATE = "transfer", "state.weights.h5"
 def prune_now(job, model, data):
     """Gives a compiled `PrunedModel` its masks, by its own score.
 
-    Methods that move connections get theirs when they are trained.
+    Methods with a schedule get theirs when they are trained.
     """
     method = METHODS[job.method]
-    if method.learner == "rewired":
+    if method.schedule:
         return
     rows = {"x": data.x_train, "y": data.y_train}
     model.examples = examples_for(model.plan.score, rows)

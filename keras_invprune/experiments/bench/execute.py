@@ -178,6 +178,7 @@ def _train_network(job, root, part, data, show):
         data.y_valid,
         recipe.select,
         restarts_of(settings, epochs),
+        waits=bool(method and method.schedule),
     )
     searching = job.method == "search" and job.objective == "invariance"
     train(model, job, data, epochs, selecting, show, search=searching)

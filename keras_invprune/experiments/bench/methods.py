@@ -19,8 +19,10 @@ class Method(NamedTuple):
         mask: Which weights stay: "magnitude", "shuffled" (the same numbers in each
             layer, anywhere), "random" (likewise, for a network that never searched)
             or None for all.
-        learner: "network", "beta_lasso", "xgboost", "rewired" (masks are renewed while
-            it trains) or "tangent" (neural tangent transfer makes masks and weights).
+        learner: "network", "beta_lasso", "xgboost" or "tangent" (neural tangent
+            transfer makes masks and weights).
+        schedule: When masks are made in the training that is measured: "rewire" (before
+            it, and renewed in it), "gradual", "one_shot"; None: not in it.
         score: What the masks are made by.
         allocation: Where the sparsity goes.
         redrawn: Whether the weights are drawn anew once the masks are made.
@@ -31,6 +33,7 @@ class Method(NamedTuple):
     small: bool = False
     mask: str | None = "magnitude"
     learner: str = "network"
+    schedule: str | None = None
     score: str = "magnitude"
     allocation: str = "global"
     redrawn: bool = False
@@ -55,15 +58,20 @@ METHODS = {
     "xgboost": Method("XGBoost", mask=None, learner="xgboost"),
 }
 
-# Before training, without a search: what the masks are made by.
+# Before training, or while it goes on, without a search: what the masks are made by.
 EARLY = {
     "random-before": Method("random", score="random", allocation="uniform"),
     "snip": Method("SNIP", score="snip"),
     "logit-snip": Method("SNIP of logits", score="logit_snip"),
     "grasp": Method("GraSP", score="grasp"),
     "synflow": Method("SynFlow", score="synflow"),
-    "set": Method("SET", learner="rewired", score="set", allocation="erk"),
-    "rigl": Method("RigL", learner="rewired", score="rigl", allocation="erk"),
+    "fisher": Method("Fisher", score="fisher"),
+    "taylor": Method("Taylor", score="taylor"),
+    "set": Method("SET", schedule="rewire", score="set", allocation="erk"),
+    "rigl": Method("RigL", schedule="rewire", score="rigl", allocation="erk"),
+    "sr-ste": Method("SR-STE", schedule="rewire", score="sr_ste"),
+    "movement": Method("movement", schedule="gradual", score="movement"),
+    "gumbel": Method("Gumbel-softmax", schedule="one_shot", score="gumbel"),
     "ntt": Method("NTT", learner="tangent", allocation="uniform"),
 }
 METHODS |= EARLY

@@ -18,8 +18,8 @@ from keras_invprune.experiments.models import (
 from keras_invprune.folders import REPORT
 from keras_invprune.objectives import Invariance
 from keras_invprune.pruning import prune
-from keras_invprune.schedules import Rewire
-from keras_invprune.scores import Random, RigL, SparseEvolution
+from keras_invprune.schedules import Gradual, OneShot, Rewire
+from keras_invprune.scores import GumbelSoftmax, Random, RigL, SparseEvolution
 from keras_invprune.weights import prunable_weights, weights_by_key
 
 VIEWS = {
@@ -30,11 +30,13 @@ VIEWS = {
 # Scores that draw lots; RigL looks at the same rows when a run goes on.
 SEEDED = {
     "random": lambda seed, data: Random(seed),
+    "gumbel": lambda seed, data: GumbelSoftmax(seed=seed),
     "set": lambda seed, data: SparseEvolution(seed=seed),
     "rigl": lambda seed, data: RigL(
         seed=seed, examples=examples_for(RigL(), {"x": data.x_train, "y": data.y_train})
     ),
 }
+SCHEDULES = {"rewire": Rewire, "gradual": Gradual, "one_shot": OneShot}
 
 
 def make_network(job, data) -> keras.Model:
@@ -65,8 +67,8 @@ def masked(job, root, model, data):
     choices["score"], choices["allocation"] = method.score, method.allocation
     if method.score in SEEDED:
         choices["score"] = SEEDED[method.score](job.seed, data)
-    if method.learner == "rewired":
-        choices["schedule"] = Rewire(sparsity)
+    if method.schedule:
+        choices["schedule"] = SCHEDULES[method.schedule](sparsity)
     if method.mask == "shuffled":
         choices["allocation"] = Shuffled(method.allocation, seed=job.seed)
     if method.mask == "random":

@@ -51,11 +51,16 @@ class Cell(NamedTuple):
         return 100 * np.mean([curve[:length] for curve in curves], axis=0)
 
     def reached(self, figure, share) -> dict[int, int | None]:
-        """``{seed: first epoch}`` with a share on validation rows; None for never."""
+        """``{seed: first epoch}`` with a share on validation rows; None for never.
+
+        Epochs before the target sparsity do not count.
+        """
         found = {}
         for seed, report in self.reports.items():
-            curve = np.array(report["history"][f"val_{figure}"])
-            epochs = np.flatnonzero(curve >= share)
+            history = report["history"]
+            curve = np.array(history[f"val_{figure}"])
+            pruned = np.array(history.get("pruned", np.ones(len(curve))))
+            epochs = np.flatnonzero((curve >= share) & (pruned > 0))
             found[seed] = int(epochs[0]) + 1 if len(epochs) else None
         return found
 

@@ -16,8 +16,9 @@ LONG = 10_000  # steps of a training that is worth compiling
 class Selecting(Progress):
     """Validates after each epoch; keeps the best epoch, and snapshots.
 
-    With snapshots the classifier is an ensemble: the mean of the logits of all
-    snapshots so far and of the current weights.
+    Of a network that is pruned while it trains, epochs before the target sparsity are
+    not chosen. With snapshots the classifier is an ensemble: the mean of the logits of
+    all snapshots so far and of the current weights.
 
     Args:
         folder: Where the state is saved.
@@ -26,22 +27,27 @@ class Selecting(Progress):
         select: Name of the figure that the best epoch has most of.
         restarts: Epochs (numbers of them made) whose weights join the ensemble.
         pause: See `Progress`; None for `PAUSE`.
+        waits: Whether the network is pruned while it trains.
 
     Attributes:
         best: The best epoch, from 1; its weights are `best_weights`.
         snapshots: Weights of the ensemble at the best epoch, without its own.
     """
 
-    def __init__(self, folder, x, y, select, restarts=(), pause=None):
+    def __init__(self, folder, x, y, select, restarts=(), pause=None, waits=False):
         super().__init__(folder, PAUSE if pause is None else pause)
         self.x, self.y, self.select = x, y, f"val_{select}"
-        self.restarts = set(restarts)
+        self.restarts, self.waits = set(restarts), waits
         self.best_weights, self._snapshots, self._logits = None, {}, []
 
     @property
     def best(self) -> int:
         """The first epoch whose validation figure is highest, from 1."""
-        return 1 + int(np.argmax([logs[self.select] for logs in self.history]))
+        return 1 + int(np.argmax([self._worth(logs) for logs in self.history]))
+
+    def _worth(self, logs) -> float:
+        """The figure to choose by; dense epochs are below all pruned ones."""
+        return logs[self.select] - (0.0 if logs.get("pruned", True) else 2.0)
 
     @property
     def snapshots(self) -> list:
@@ -69,8 +75,10 @@ class Selecting(Progress):
         now = logits(self.model, self.x)
         found = scores(np.mean([*self._logits, now], axis=0), self.y)
         logs.update({f"val_{name}": value for name, value in found.items()})
-        highest = max((old[self.select] for old in self.history), default=-np.inf)
-        if logs[self.select] > highest:
+        if self.waits:
+            logs["pruned"] = float(self.model.finished)
+        highest = max(map(self._worth, self.history), default=-np.inf)
+        if self._worth(logs) > highest:
             self.best_weights = self.model.get_weights()
         if epoch + 1 in self.restarts:
             self._snapshots[epoch + 1] = self.model.get_weights()

@@ -31,7 +31,7 @@ QUICK = {
     "model": "mlp",
     "compressions": [4],
     "search_epochs": 1,
-    "finetune_epochs": 1,
+    "finetune_epochs": 2,
     "epoch_steps": 3,
     "optimizer": {"rate": 0.05},
     "search": {"views": "images"},

@@ -80,6 +80,9 @@ def test_epochs_are_counted_until_a_share_is_reached():
     ]
     (cell,) = cells(reports, ["dense"], "accuracy")
     assert cell.reached("accuracy", 0.8) == {0: 2, 1: 1, 2: None}
+    reports[0]["history"]["pruned"] = [0.0, 0.0, 1.0, 1.0]  # dense ones do not count
+    assert cell.reached("accuracy", 0.8) == {0: 4, 1: 1, 2: None}
+    del reports[0]["history"]["pruned"]
     # As far as all seeds have come.
     np.testing.assert_allclose(cell.curve("accuracy"), [40, 110 / 3, 60])
     recipe = RECIPE.model_copy(update={"reach": 0.8})

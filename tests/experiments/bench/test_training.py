@@ -110,6 +110,30 @@ def test_an_ensemble_is_the_mean_of_the_snapshots_and_the_current_logits(
     np.testing.assert_allclose(chosen.outputs(X[70:]), expected, atol=1e-6)
 
 
+def test_no_epoch_before_the_target_sparsity_is_chosen(tmp_path, monkeypatch):
+    shares, model = [0.7, 0.9, 0.5, 0.6, 0.6], network()
+    given = iter(shares)
+    monkeypatch.setattr(training, "scores", lambda *_: {"accuracy": next(given)})
+    best = {}
+    for waits in (True, False):
+        given = iter(shares)
+        folder = tmp_path / str(waits)
+        folder.mkdir()
+        chosen = Selecting(folder, X, Y, "accuracy", pause=0.0, waits=waits)
+        chosen.set_model(model)
+        chosen.set_params({"epochs": len(shares)})
+        for epoch in range(len(shares)):
+            model.finished = epoch >= 2
+            model.set_weights([np.full(w.shape, epoch) for w in model.get_weights()])
+            chosen.on_epoch_end(epoch, {})
+        best[waits] = chosen.best
+        assert np.all(chosen.best_weights[0] == chosen.best - 1)
+        assert np.all(
+            training._load(folder / f"best-{chosen.best}.npz")[0] == chosen.best - 1
+        )
+    assert best == {True: 4, False: 2}
+
+
 @pytest.mark.parametrize("stop", [2, 4])
 def test_interrupted_it_goes_on_to_the_same_classifier(tmp_path, monkeypatch, stop):
     _, whole, _ = trained(tmp_path / "whole", monkeypatch)
