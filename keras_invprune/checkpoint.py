@@ -54,7 +54,7 @@ def load_extra_state(model, state):
     model.rated = id(getattr(model, "optimizer", None))
     model.finished_step = int(state[FINISHED]) if FINISHED in state else None
     model.rewind_to = None
-    if f"{REWIND}0" in state:
+    if f"{REWIND}0" in state and model.plan.rewind is not None:
         keys = list(snapshot(model.inner))
         model.rewind_to = {
             key: state[f"{REWIND}{index}"] for index, key in enumerate(keys)

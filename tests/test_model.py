@@ -187,6 +187,22 @@ def test_a_checkpoint_of_another_model_changes_nothing(tmp_path):
         np.testing.assert_array_equal(variable.numpy(), value)
 
 
+@pytest.mark.parametrize("rewind", [None, "first_epoch"])
+def test_a_state_saved_with_something_to_rewind_to_obeys_the_plan(tmp_path, rewind):
+    saved = pruned_model(schedule="manual")
+    fit(saved, epochs=2)
+    saved.save_weights(tmp_path / "saved.weights.h5")
+    model = pruned_model(schedule="manual", rewind=rewind)
+    model.optimizer.build(model.trainable_variables)
+    model.load_weights(tmp_path / "saved.weights.h5")
+    before = {key: v.numpy() for key, v in model.masked.prunable.items()}
+    model.prune_to(0.5)
+    for key, value in before.items():
+        kept = model.masks[key].numpy() == 1
+        same = model.masked.prunable[key].numpy()[kept] == value[kept]
+        assert np.all(same) if rewind is None else not np.any(same)
+
+
 def test_a_custom_loop_prunes_rewinds_and_fine_tunes():
     model = pruned_model()
     optimizer = model.optimizer
