@@ -8,7 +8,6 @@ import tensorflow as tf
 from keras import tree
 
 from keras_invprune.identifiers import Missing
-from keras_invprune.patterns import Unstructured
 from keras_invprune.schedules import OneShot, WhenConverged
 
 RATES = (keras.callbacks.LearningRateScheduler, keras.callbacks.ReduceLROnPlateau)
@@ -18,11 +17,7 @@ OWN_STEPS = ("train_step", "test_step", "compute_loss", "compute_metrics")
 def check_fit(model, strategy, arguments):
     """Checks the arguments of `fit`, made under `strategy`, before anything runs."""
     check_strategy(strategy)
-    if strategy.num_replicas_in_sync > 1 and model.jit_compile:
-        raise ValueError(
-            "XLA cannot read a variable of another replica, and this strategy has "
-            f"{strategy.num_replicas_in_sync}. Compile with jit_compile=False."
-        )
+    check_xla(strategy, model.jit_compile)
     check_complete(model)
     if not model.finished:
         check_moving(model.plan)
@@ -32,6 +27,15 @@ def check_fit(model, strategy, arguments):
     for name in ("x", "y", "sample_weight", "validation_data"):
         check_finite(arguments.get(name), name)
     check_callbacks(arguments["callbacks"], model)
+
+
+def check_xla(strategy, jit_compile):
+    """Raises ValueError where XLA would have to read another replica's variable."""
+    if strategy.num_replicas_in_sync > 1 and jit_compile is True:
+        raise ValueError(
+            "XLA cannot read a variable of another replica, and this strategy has "
+            f"{strategy.num_replicas_in_sync}. Compile with jit_compile=False."
+        )
 
 
 def check_finite(data, name):
@@ -67,11 +71,6 @@ def check_moving(plan):
             raise ValueError(
                 f"{name} moves connections while the network is trained, and the "
                 f"schedule is {type(plan.schedule).__name__}. Give schedule='rewire'."
-            )
-        if not isinstance(plan.pattern, Unstructured):
-            raise ValueError(
-                f"{name} moves single weights. Received: pattern={plan.pattern!r}. "
-                "Leave the pattern out."
             )
     _check_updates(plan)
     if moves and not (plan.rewind is None and plan.objective is None):

@@ -98,7 +98,7 @@ class Plan:
     def _masks(self, weights, model, sparsity, allocation):
         found = _arrays(self.score(weights, model), weights, "A score")
         _check_rankable(found)
-        masks = self._pattern_masks(found, model, sparsity, allocation)
+        masks = self.pattern_masks(found, model, sparsity, allocation)
         masks = _arrays(masks, weights, "An allocation, or a pattern,")
         for key, mask in masks.items():
             if mask.dtype != bool and not np.isin(mask, (0, 1)).all():
@@ -108,7 +108,8 @@ class Plan:
                 )
         return masks
 
-    def _pattern_masks(self, found, model, sparsity, allocation):
+    def pattern_masks(self, found, model, sparsity, allocation):
+        """The masks by scores, which the pattern sees in the axes that it asks for."""
         inner = getattr(model, "inner", None)
         if inner is None or not getattr(self.pattern, "on_matrices", False):
             return self.pattern(found, sparsity, allocation)

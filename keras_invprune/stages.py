@@ -63,7 +63,8 @@ class Stages:
         Raises:
             ValueError: The weights are not finite: the search has diverged.
         """
-        if self.plan.rewires and not self.masked.remembers:
+        moves = self.plan.rewires or getattr(self.plan.score, "rewires", False)
+        if moves and not self.masked.remembers:
             self.masked.apply_masks()  # what grows begins at zero
         weights = {key: v.numpy() for key, v in self.masked.prunable.items()}
         for key, weight in weights.items():

@@ -3,26 +3,71 @@
 import numpy as np
 
 
+def moved(weights, growth, share, model) -> dict:
+    """Scores of the next masks: of single weights, or of what the pattern keeps whole.
+
+    Of a block, or a unit, the pooled magnitude is looked at, and the pooled growth.
+    Where n of every m stay, each group takes the place of what it drops itself.
+
+    Args:
+        weights: ``{key: array}``.
+        growth: ``{key: array}``, how much each place asks to grow.
+        share: Share of each weight's connections to drop.
+        model: `PrunedModel`, whose masks are the present ones.
+
+    Returns:
+        ``{key: array}`` of the weights' shapes; see `rewired`.
+    """
+    pattern = model.plan.pattern_masks
+    sizes = {key: np.abs(weight) for key, weight in weights.items()}
+    masks = {key: mask.numpy() for key, mask in model.masks.items()}
+    groups = [_groups(pattern, model, values) for values in (sizes, masks, growth)]
+    size, mask, ask = groups if groups[0] else (sizes, masks, growth)
+    scores = {key: rewired(size[key], mask[key], ask[key], share) for key in size}
+    if not groups[0]:
+        return scores
+
+    def least(level):
+        return lambda *_: {key: values >= level for key, values in scores.items()}
+
+    grow, stay = (pattern(sizes, model, 0.0, least(level)) for level in (1, 2))
+    return {key: np.add(grow[key], stay[key], dtype=np.float32) for key in sizes}
+
+
+def _groups(pattern, model, values) -> dict:
+    """What the pattern shows an allocation; nothing if it asks none."""
+    seen = {}
+
+    def look(groups, sparsity):
+        del sparsity
+        seen.update(groups)
+        return {key: np.ones(group.shape, bool) for key, group in groups.items()}
+
+    pattern(values, model, 0.0, look)
+    return seen
+
+
 def rewired(weight, mask, growth, share) -> np.ndarray:
     """Scores whose `k` largest are the next mask, `k` as many as in this one.
 
     Args:
         weight: A weight's values.
         mask: Its present mask.
-        growth: How much each place asks to grow, of the same shape.
+        growth: How much each place asks to grow, at least 0; of the same shape.
         share: Share of the connections to drop, those of the smallest magnitude.
 
     Returns:
         Array of the weight's shape: 2 for what stays, 1 for what grows, which may be
-        what was dropped, else 0.
+        what was dropped; below 1 for the rest, in the order of its growth.
     """
     flat, active = np.ravel(np.abs(weight)), np.flatnonzero(mask)
+    growth = np.ravel(growth).astype(np.float32)
     dropped = int(share * active.size)
-    scores = np.zeros(flat.size, np.float32)
+    scores = growth / (2 * max(growth.max(initial=0), np.finfo(np.float32).tiny))
     stays = active[np.argsort(-flat[active], kind="stable")[: active.size - dropped]]
     scores[stays] = 2.0
-    free = np.flatnonzero(scores == 0)
-    scores[free[np.argsort(-np.ravel(growth)[free], kind="stable")[:dropped]]] = 1.0
+    free = np.flatnonzero(scores < 2)
+    scores[free[np.argsort(-growth[free], kind="stable")[:dropped]]] = 1.0
     return scores.reshape(weight.shape)
 
 

@@ -10,7 +10,7 @@ from keras_invprune.scores.gradients import (
     tensors,
 )
 from keras_invprune.scores.on_examples import OnExamples
-from keras_invprune.scores.rewiring import check_fraction, rewired, share_at
+from keras_invprune.scores.rewiring import check_fraction, moved, share_at
 
 
 @keras.saving.register_keras_serializable(package="keras_invprune")
@@ -19,7 +19,8 @@ class RigL(OnExamples):
 
     With ``schedule=Rewire(...)`` and ``allocation="erk"``; the first masks are random.
     What grows begins at zero. Each renewal looks at one batch of the examples, the
-    network in evaluation mode.
+    network in evaluation mode. Under a pattern blocks or units move;
+    a unit without a weight passes a ReLU no gradient, so that only others grow.
 
     Args:
         fraction: α, the share of a weight's connections to move at each renewal; it
@@ -53,12 +54,8 @@ class RigL(OnExamples):
             lambda values, batch: loss_at(model, values, batch),
             self.batches(model, turn),
         )
-        share = share_at(model, self.fraction)
-        masks = {key: mask.numpy() for key, mask in model.masks.items()}
-        return {
-            key: rewired(weight, masks[key], np.abs(g[key].numpy()), share)
-            for key, weight in weights.items()
-        }
+        growth = {key: np.abs(gradient.numpy()) for key, gradient in g.items()}
+        return moved(weights, growth, share_at(model, self.fraction), model)
 
     def get_config(self):
         """Returns the arguments."""

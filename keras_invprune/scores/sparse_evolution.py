@@ -4,7 +4,7 @@ import keras
 import numpy as np
 
 from keras_invprune.scores.gradients import check_keras_3
-from keras_invprune.scores.rewiring import check_fraction, rewired, share_at
+from keras_invprune.scores.rewiring import check_fraction, moved, share_at
 
 
 @keras.saving.register_keras_serializable(package="keras_invprune")
@@ -12,7 +12,7 @@ class SparseEvolution:
     """Drops the connections of the smallest magnitude, grows as many at random.
 
     With ``schedule=Rewire(...)`` and ``allocation="erk"``; the first masks are random.
-    What grows begins at zero.
+    What grows begins at zero. Under a pattern blocks or units move.
 
     Args:
         fraction: ζ, the share of a weight's connections to move at each renewal; it
@@ -37,9 +37,7 @@ class SparseEvolution:
         chance = {k: generator.random(w.shape, np.float32) for k, w in weights.items()}
         if not model.finished:
             return chance
-        share = share_at(model, self.fraction)
-        masks = {key: mask.numpy() for key, mask in model.masks.items()}
-        return {k: rewired(w, masks[k], chance[k], share) for k, w in weights.items()}
+        return moved(weights, chance, share_at(model, self.fraction), model)
 
     def get_config(self):
         """Returns the arguments."""

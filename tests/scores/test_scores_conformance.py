@@ -22,7 +22,7 @@ LEARNED = ["movement", "gumbel"]  # in training; before it they say nothing
 SCHEDULES = dict.fromkeys(LEARNED, OneShot(0.5, at=1))
 SCHEDULES["sr_ste"] = Gradual(0.5, begin=0, end=1, updates=1)
 ASKED = [name for name in EVERY if name not in LEARNED]
-PATTERNS = [None, Block((4, 1)), NByM(2, 4), Units()]
+PATTERNS = [None, Block((4, 1)), NByM(2, 4), NByM(4, 8), Units()]
 LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 X = np.random.default_rng(0).normal(size=(8, 8)).astype("float32")
 Y = np.arange(8) % 3
@@ -86,8 +86,6 @@ def test_every_score_prunes_before_its_first_chance_and_is_stripped(score):
     moves = getattr(EVERY[score], "rewires", False)
     schedule = "rewire" if moves else SCHEDULES.get(score, "at_init")
     for allocation, pattern in pairs(score):
-        if moves and pattern is not None:
-            continue  # refused
         bare.set_weights(initial)
         choices = {"allocation": allocation, "pattern": pattern, "copy": False}
         model = kip.prune(bare, 0.5, score=EVERY[score], schedule=schedule, **choices)

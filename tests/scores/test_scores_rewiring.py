@@ -7,9 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import keras_invprune as kip
+from keras_invprune.patterns import Block, NByM, Units
 from keras_invprune.schedules import Rewire
 from keras_invprune.scores import RigL, SparseEvolution
-from keras_invprune.scores.rewiring import rewired
+from keras_invprune.scores.rewiring import moved, rewired
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(64, 6)).astype("float32")
@@ -17,9 +18,9 @@ Y = (X[:, 0] > 0).astype("int64")
 SCORES = {"set": SparseEvolution, "rigl": lambda **kw: RigL(examples=64, **kw)}
 
 
-def pruned(score, every=2, until=0.75, **choices):
+def pruned(score, every=2, until=0.75, activation="relu", **choices):
     keras.utils.set_random_seed(0)
-    layers = [keras.layers.Dense(n, "relu", name=f"hidden_{n}") for n in (16, 12)]
+    layers = [keras.layers.Dense(n, activation, name=f"hidden_{n}") for n in (16, 12)]
     model = keras.Sequential([keras.Input((6,)), *layers, keras.layers.Dense(2)])
     schedule = Rewire(0.75, every, until)
     choices = {"allocation": "erk", "schedule": schedule} | choices
@@ -54,6 +55,7 @@ def train(model, **options):
 def test_as_many_grow_as_are_dropped_and_no_more(seed, share, active):
     generator = np.random.default_rng(seed)
     weight, growth = generator.normal(size=(2, 5, 6))
+    growth = np.abs(growth)
     mask = generator.permutation(np.arange(30) < active).reshape(5, 6)
     scores = rewired(weight * mask, mask, growth, share)
     dropped = int(share * active)
@@ -64,6 +66,7 @@ def test_as_many_grow_as_are_dropped_and_no_more(seed, share, active):
     weakest = np.abs(weight[stays]).min(initial=np.inf)
     assert weakest >= np.abs(weight[mask & ~stays]).max(initial=0)
     neither = ~stays & ~grows
+    assert scores[neither].max(initial=0) < 1
     assert growth[grows].min(initial=np.inf) >= growth[neither].max(initial=-np.inf)
 
 
@@ -83,6 +86,43 @@ def test_connections_move_when_it_is_time_and_their_number_stays(name):
     for key, mask in seen.each[-1].items():
         kernel = final.get_layer(key.split("/")[0]).kernel.numpy()
         assert np.all(kernel[mask == 0] == 0)
+
+
+@pytest.mark.parametrize("name", SCORES)
+@pytest.mark.parametrize(
+    "pattern", [Block((2, 1)), Units(), NByM(1, 4)], ids=["block", "units", "n_by_m"]
+)
+def test_what_a_pattern_keeps_whole_moves_whole(name, pattern):
+    choices = {"pattern": pattern, "select": ["hidden_12"], "activation": "tanh"}
+    model = pruned(SCORES[name](fraction=0.5), **choices)
+    seen = [masks["hidden_12/kernel"] for masks in train(model, epochs=2).each]
+    for mask in seen:
+        if isinstance(pattern, Units):
+            assert mask.any(0).sum() == 3 and np.all(mask.any(0) == mask.all(0))
+        elif isinstance(pattern, Block):
+            assert mask.sum() == 48 and np.all(mask[::2] == mask[1::2])
+        else:
+            assert np.all(mask.reshape(4, 4, 12).sum(1) == 1)
+    assert any(np.any(a != b) for a, b in zip(seen, seen[1:], strict=False))
+
+
+def test_blocks_drop_by_their_mean_magnitude_and_grow_by_their_mean_gradient():
+    model = pruned(
+        RigL(fraction=0.5, examples=(X, Y), batch_size=64),
+        schedule="manual",
+        pattern=Block((2, 1)),
+        select=["hidden_16"],
+    )
+    model.prune_to(0.75)
+    key = "hidden_16/kernel"
+    weight, mask = model.masked.prunable[key].numpy(), model.masks[key].numpy()
+    g = np.abs(np.random.default_rng(3).normal(size=weight.shape).astype("float32"))
+    found = moved({key: weight}, {key: g}, 0.5, model)[key]
+    blocks = [np.abs(v).reshape(3, 2, 16).mean(1) for v in (weight, mask, g)]
+    expected = rewired(blocks[0], blocks[1] > 0, blocks[2], 0.5)
+    expected = np.floor(expected).repeat(2, axis=0)
+    np.testing.assert_array_equal(found, expected)
+    assert (found == 1).sum() == (found == 2).sum() == 12
 
 
 def test_what_grows_begins_at_zero():
@@ -117,7 +157,7 @@ def test_rigl_grows_where_the_gradient_of_the_dense_network_is_largest():
         "hidden_16/kernel": X.T @ ((delta2 @ w2.T) * (h1 > 0)),
     }
     for key, g in gradients.items():
-        expected = rewired(weights[key], masks[key], np.abs(g), 0.5)
+        expected = np.floor(rewired(weights[key], masks[key], np.abs(g), 0.5))
         np.testing.assert_array_equal(scores[key], expected)
 
 
@@ -160,7 +200,6 @@ def test_bad_arguments_are_named(make, message):
     ("choices", "message"),
     [
         ({"schedule": "one_shot"}, "Give schedule='rewire'"),
-        ({"pattern": kip.patterns.Block((2, 1))}, "Leave the pattern out"),
         ({"rewind": "initial"}, "nothing is searched or rewound"),
         ({"objective": "invariance"}, "nothing is searched or rewound"),
     ],
@@ -198,3 +237,16 @@ def test_what_grows_begins_at_zero_under_momentum_too():
 
     model.fit(X, Y, batch_size=8, epochs=2, verbose=0, callbacks=[Starts()])
     assert len(starts) > 10 and not np.any(starts)
+
+
+def test_what_grows_by_hand_begins_at_zero_too():
+    model = pruned(SparseEvolution(fraction=0.5), schedule="manual")
+    model.prune_to(0.75)
+    for _ in range(3):
+        before = {key: mask.numpy() for key, mask in model.masks.items()}
+        model.fit(X, Y, batch_size=8, verbose=0)
+        model.prune_to(0.75)
+        for key, mask in model.masks.items():
+            grown = (mask.numpy() == 1) & (before[key] == 0)
+            assert grown.any()
+            assert not model.masked.prunable[key].numpy()[grown].any()
