@@ -59,7 +59,9 @@ class PruningBoard(keras.callbacks.Callback):
         if not hasattr(model, "masks"):
             raise ValueError(
                 "PruningBoard shows the masks of a model made by `prune` or "
-                f"`prune_for_invariance`. Received: {type(model).__name__}."
+                f"`prune_for_invariance`. Received: {type(model).__name__}. Give it to "
+                "the `fit` of such a model; neural tangent transfer, which trains "
+                "another one, takes keras.callbacks.TensorBoard."
             )
         super().set_model(model)
 

@@ -11,10 +11,13 @@ from keras_invprune.weights import walk
 def tangent_kernel(model, x, function=None):
     """Outputs f, and Θ(x1, x2) = J(x1) J(x2)ᵀ between the halves of a batch.
 
-    J is the Jacobian of the outputs with respect to all trainable weights. Dense and
-    convolution layers contribute by their inputs and by the derivatives with respect to
-    their outputs, the rest (BatchNorm's scale, embeddings, recurrent layers, ...) by
-    products with vectors: no Jacobian of the whole network is ever made.
+    J is the Jacobian of the outputs with respect to all trainable weights. Dense,
+    Conv1D, Conv2D and BatchNorm layers contribute by their inputs and by the
+    derivatives with respect to their outputs, the rest (embeddings, recurrent layers,
+    convolutions in groups, ...) by products with vectors: no Jacobian of the whole
+    network is ever made. There is a product for each row of the second half and output,
+    all at once, which take as many times the memory of the outputs of all layers: give
+    fewer rows.
 
     Args:
         model: A built Keras model with one output of shape [batch, outputs], whose rows
@@ -54,24 +57,30 @@ def tangent_kernel(model, x, function=None):
     shifts = [tap.shift for tap in taps]
     g = tape.jacobian(summed, shifts, unconnected_gradients="zero") if taps else []
     kernel = 0.0
-    for layer, inputs, derivatives in _by_layer(taps, g):
+    for tap, inputs, derivatives in _by_layer(taps, g):
         halves = _halves(derivatives, 1)
-        if layer.kernel.trainable:
-            kernel += _product(*_halves(inputs, 0), *halves)
-        if layer.use_bias and layer.bias.trainable:
+        factor, addend = tap.weights
+        if factor is not None and factor.trainable:
+            product = _of_scales if tap.scales else _product
+            kernel += product(*_halves(inputs, 0), *halves)
+        if addend is not None and addend.trainable:
             summed = [ops.sum(half, axis=2) for half in halves]  # [C, B/2, out]
             kernel += ops.einsum("cbo,dao->bacd", *summed)
     rest = _untapped(model, taps)
     if rest:
         # TensorFlow vectorises a convolution in groups wrongly.
-        groups = any(getattr(layer, "groups", 1) > 1 for _, layer in walk(model))
-        each = tf.map_fn if groups else tf.vectorized_map
+        each = tf.map_fn if in_groups(model) else tf.vectorized_map
         kernel += _by_vectors(function, x, rest, each)
     return f, kernel
 
 
+def in_groups(model) -> bool:
+    """Whether a layer convolves in groups."""
+    return any(getattr(layer, "groups", 1) > 1 for _, layer in walk(model))
+
+
 def _by_layer(taps, gradients):
-    """Yields (layer, A, G) over all calls of a layer: [B, P, in] and [C, B, P, out]."""
+    """Yields (tap, A, G) over all calls of a layer: [B, P, in] and [C, B, P, out]."""
     calls = {}
     for tap, g in zip(taps, gradients, strict=True):
         classes, features = g.shape[0], g.shape[-1]
@@ -80,7 +89,7 @@ def _by_layer(taps, gradients):
     for found in calls.values():
         a = [ops.cast(tap.inputs, "float32") for tap, _ in found]
         g = [g for _, g in found]
-        yield found[0][0].layer, ops.concatenate(a, 1), ops.concatenate(g, 2)
+        yield found[0][0], ops.concatenate(a, 1), ops.concatenate(g, 2)
 
 
 def _halves(tensor, axis):
@@ -110,6 +119,12 @@ def _product(a1, a2, g1, g2):
     whole = inputs * outputs * classes * (2 * positions + rows * classes)
     product = _through_positions if 4 * pairs < whole else _through_jacobian
     return product(a1, a2, g1, g2)
+
+
+def _of_scales(a1, a2, g1, g2):
+    """The same where each feature has a weight of its own: J = Σ_p A_p ⊙ G_p."""
+    j1, j2 = (ops.einsum("bpf,cbpf->cbf", a, g) for a, g in ((a1, g1), (a2, g2)))
+    return ops.einsum("cbf,daf->bacd", j1, j2)
 
 
 def _through_positions(a1, a2, g1, g2):
@@ -146,8 +161,7 @@ def _check_loops(model):
 
 def _untapped(model, taps) -> list:
     """The trainable weights that no tap accounts for."""
-    seen = {id(tap.layer.kernel) for tap in taps}
-    seen |= {id(tap.layer.bias) for tap in taps if tap.layer.use_bias}
+    seen = {id(weight) for tap in taps for weight in tap.weights}
     return [v for v in model.trainable_variables if id(v) not in seen]
 
 

@@ -13,12 +13,13 @@ CONVOLUTIONS = (keras.layers.Conv1D, keras.layers.Conv2D)
 
 
 class Tap:
-    """One call of a Dense or convolution layer.
+    """One call of a Dense, convolution or BatchNorm layer.
 
     Attributes:
         layer: The layer.
-        inputs: A, its inputs [batch, positions, features]; a position of a convolution
-            is a patch of its input.
+        inputs: A, [batch, positions, features]: what the layer's first weight is
+            multiplied by. A position of a convolution is a patch of its input; of
+            BatchNorm they are the normalised inputs.
         shift: Zeros, which are added to the layer's outputs before the activation; the
             derivative with respect to them is that with respect to the outputs.
     """
@@ -27,11 +28,25 @@ class Tap:
         self.layer, self.shift = layer, shift
         self.inputs = _positions(layer, inputs)
 
+    @property
+    def scales(self) -> bool:
+        """Whether each feature is multiplied by a number of its own."""
+        return isinstance(self.layer, keras.layers.BatchNormalization)
+
+    @property
+    def weights(self) -> tuple:
+        """What multiplies and what is added, each a variable or None."""
+        if self.scales:
+            return self.layer.gamma, self.layer.beta
+        return self.layer.kernel, self.layer.bias if self.layer.use_bias else None
+
 
 def tappable(layer) -> bool:
-    """Whether a layer's outputs are products of its kernel with positions."""
+    """Whether a layer's outputs are products of its weight with positions."""
     if type(layer) in CONVOLUTIONS:  # a subclass may do something else
         return layer.groups == 1 and layer.data_format == "channels_last"
+    if type(layer) is keras.layers.BatchNormalization:
+        return layer.axis in (-1, layer.input_spec.ndim - 1)
     return type(layer) is keras.layers.Dense
 
 
@@ -44,7 +59,7 @@ def tapped(model, tape):
         tape: `tf.GradientTape` that shall watch the shifts.
     """
     found, layers = [], [layer for _, layer in walk(model) if tappable(layer)]
-    own = [layer.activation for layer in layers]
+    own = [getattr(layer, "activation", None) for layer in layers]
     try:
         for layer in layers:
             layer.call = _tapped_call(layer, tape, found)
@@ -52,20 +67,23 @@ def tapped(model, tape):
     finally:
         for layer, activation in zip(layers, own, strict=True):
             del layer.call
-            layer.activation = activation
+            if activation is not None:
+                layer.activation = activation
 
 
 def _tapped_call(layer, tape, found):
-    call, activation = layer.call, layer.activation
+    call, activation = layer.call, getattr(layer, "activation", None)
+
+    def shifted(inputs, z):
+        shift = tf.zeros_like(z)
+        tape.watch(shift)
+        found.append(Tap(layer, inputs, shift))
+        return z + shift
 
     def tapped_call(inputs, *args, **kwargs):
-        def shifted(z):
-            shift = tf.zeros_like(z)
-            tape.watch(shift)
-            found.append(Tap(layer, inputs, shift))
-            return activation(z + shift)
-
-        layer.activation = shifted
+        if activation is None:
+            return shifted(inputs, call(inputs, *args, **kwargs))
+        layer.activation = lambda z: activation(shifted(inputs, z))
         return call(inputs, *args, **kwargs)
 
     return tapped_call
@@ -74,6 +92,9 @@ def _tapped_call(layer, tape, found):
 def _positions(layer, inputs):
     if isinstance(layer, CONVOLUTIONS):
         inputs = _patches(layer, inputs)
+    if isinstance(layer, keras.layers.BatchNormalization):
+        centered = ops.cast(inputs, "float32") - layer.moving_mean
+        inputs = centered * ops.rsqrt(layer.moving_variance + layer.epsilon)
     positions = math.prod(inputs.shape[1:-1])
     return ops.reshape(inputs, (-1, positions, inputs.shape[-1]))
 

@@ -2,14 +2,13 @@
 
 import keras
 import tensorflow as tf
-from keras import ops
 
+from keras_invprune import tfmot
+from keras_invprune.checks import check_model, check_xla
 from keras_invprune.pruning import prune
 from keras_invprune.scores import get as get_score
-from keras_invprune.scores.gradients import heads_through, logits_only
-from keras_invprune.tangent.kernel import tangent_kernel
-
-TERMS = ("loss", "target_distance", "kernel_distance", "penalty")
+from keras_invprune.tangent.kernel import in_groups
+from keras_invprune.tangent.student import Student
 
 
 def neural_tangent_transfer(
@@ -31,6 +30,7 @@ def neural_tangent_transfer(
     pattern=None,
     select=None,
     copy=True,
+    jit_compile="auto",
 ):
     """Finds a sparse network that will train like the dense one. Reads no labels.
 
@@ -50,14 +50,16 @@ def neural_tangent_transfer(
         model: A built Keras 3 model with one output, [batch, classes], left untouched.
             A last activation that is a Dense layer's own is left out; one that is a
             layer of its own is part of the outputs.
-        x: Inputs: arrays, or a batched `tf.data.Dataset`, whose labels are dropped.
+        x: Inputs: arrays, or a batched `tf.data.Dataset`, whose labels are dropped; so
+            are batches with less than two rows for each replica, where there are some.
         sparsity: Share of the prunable weights to remove, in [0, 1).
         epochs: Passes over `x`.
         batch_size: Rows of a batch of arrays; the kernel is that between its halves.
         kernel_weight: λ_K ≥ 0.
         kernel_rows: Rows of a batch that the kernel is made of; None for all. It takes
             most of the time, and the more so the more rows: convolutions want fewer.
-        penalty: λ_2 ≥ 0, of the masked weights' squares; divided by the density.
+        penalty: λ_2 ≥ 0, of the masked weights' squares; divided by the density. The
+            authors have 0.00001 for convolutional networks.
         mask_every: Steps between two renewals of the masks; none in the last ones,
             where the length of `x` is known.
         first_score: Score of the first masks, e.g. "magnitude" or "logit_snip".
@@ -66,17 +68,22 @@ def neural_tangent_transfer(
         callbacks: One or several Keras callbacks for the transfer. Its logs are
             "target_distance", "kernel_distance", "penalty", their weighted sum "loss",
             and "sparsity". With `keras.callbacks.BackupAndRestore` one that was
-            interrupted goes on with its next epoch.
+            interrupted goes on with its next epoch. `PruningBoard` is for the `fit`
+            afterwards.
         verbose: See `keras.Model.fit`.
         pattern: See `prune`.
-        select: See `prune`.
+        select: See `prune`. As there, the head stays dense unless it is selected; the
+            authors prune it too: ``select=lambda key, layer: True``.
         copy: See `prune`.
+        jit_compile: See `keras.Model.compile`; "auto" leaves XLA out where a layer
+            convolves in groups.
 
     Returns:
         `PrunedModel`, its masks fixed and its weights those of the student.
 
     Raises:
         ValueError: Bad arguments, or a model with several outputs.
+        TypeError: Not a Keras 3 model.
 
     Example:
         >>> model = keras.Sequential(
@@ -93,22 +100,23 @@ def neural_tangent_transfer(
 
     Source:
         Liu and Zenke 2020, Finding trainable sparse networks through neural tangent
-        transfer (2006.08228), as in the authors' code, whose settings for MNIST are
-        the defaults.
+        transfer (2006.08228), as in the authors' code, whose settings for MNIST and
+        fully connected networks are the defaults.
     """
     check_settings(kernel_weight, penalty, kernel_rows, mask_every)
-    if len(getattr(model, "outputs", None) or [model]) != 1:
-        raise ValueError(
-            "The tangent kernel is that of one output. Received: a model with "
-            f"{len(model.outputs)}. Make a model of the one that matters."
-        )
+    strategy = tf.distribute.get_strategy()
+    check_xla(strategy, jit_compile)
+    _check_teacher(model)
     choices = {"pattern": pattern, "select": select, "copy": copy}
     pruned = prune(model, sparsity, allocation=allocation, schedule="manual", **choices)
-    batches = _batches(x, batch_size)
+    batches = _batches(x, batch_size, strategy.num_replicas_in_sync)
     renewal = MaskRenewal(pruned, mask_every)
     renewal.begin(get_score(first_score), *next(iter(batches)))
     student = Student(pruned, kernel_weight, penalty, kernel_rows)
-    student.compile(optimizer or keras.optimizers.Adam(5e-4))
+    if jit_compile == "auto" and in_groups(model):
+        jit_compile = False  # what they need instead is a loop
+    optimizer = optimizer or keras.optimizers.Adam(5e-4)
+    student.compile(optimizer, jit_compile=jit_compile)
     student.fit(
         batches,
         epochs=epochs,
@@ -122,90 +130,6 @@ def neural_tangent_transfer(
     pruned.masked.apply_masks()
     pruned.prune_to(sparsity)
     return pruned
-
-
-class Student(keras.Model):
-    """Trains a `PrunedModel` towards the network it was at the start.
-
-    Args:
-        pruned: `PrunedModel`; trained in place, through its masks.
-        kernel_weight: λ_K.
-        penalty: λ_2.
-        kernel_rows: Rows of a batch that the kernel is made of; None for all.
-    """
-
-    def __init__(self, pruned, kernel_weight, penalty, kernel_rows=None):
-        super().__init__(name=f"student_{pruned.name}")
-        self.pruned = pruned
-        self.kernel_weight, self.penalty = kernel_weight, penalty
-        self.kernel_rows = kernel_rows
-        self.teacher = [
-            self.add_weight(
-                name=f"teacher_{index}",
-                shape=variable.shape,
-                dtype=variable.dtype,
-                initializer=_constant(variable.numpy()),
-                trainable=False,
-                autocast=False,
-            )
-            for index, variable in enumerate(pruned.inner.trainable_variables)
-        ]
-        self._terms = [keras.metrics.Mean(name=name) for name in TERMS]
-        self.built = True
-
-    @property
-    def metrics(self):
-        """Means of the loss and of its terms over an epoch."""
-        return self._terms
-
-    def terms(self, x):
-        """The distances of outputs and kernels, and the penalty, on one batch."""
-        inner, masked = self.pruned.inner, self.pruned.masked
-        teacher = zip(inner.trainable_variables, self.teacher, strict=True)
-        with heads_through(self.pruned, logits_only):
-            with keras.StatelessScope([(v, t.value) for v, t in teacher]):
-                f_t, kernel_t = self._outputs_and_kernel(x)
-            f_s, kernel_s = masked.run(self._outputs_and_kernel, x)
-        squares = [
-            ops.sum(ops.square(ops.cast(v.value * m.value, "float32")))
-            for v, m in zip(
-                masked.prunable.values(), masked.masks.values(), strict=True
-            )
-        ]
-        return (
-            ops.mean(ops.square(f_s - f_t)),
-            # A batch of one row has no halves.
-            ops.sum(ops.square(kernel_s - kernel_t))
-            / ops.cast(ops.maximum(ops.size(kernel_s), 1), "float32"),
-            sum(squares) / (1 - self.pruned.plan.sparsity),
-        )
-
-    def _outputs_and_kernel(self, x, training=False):
-        del training  # evaluation mode: rows must not influence each other
-        inner, rows = self.pruned.inner, self.kernel_rows
-        if rows is None:
-            return tangent_kernel(inner, x)
-        few = keras.tree.map_structure(lambda leaf: leaf[:rows], x)
-        return ops.cast(inner(x, training=False), "float32"), tangent_kernel(
-            inner, few
-        )[1]
-
-    def train_step(self, data):
-        """One step: L = target + λ_K · kernel + λ_2 / density · Σ ‖m ⊙ W‖²."""
-        x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
-        variables = self.pruned.inner.trainable_variables
-        with tf.GradientTape() as tape:
-            target, kernel, squares = self.terms(x)
-            loss = target + self.kernel_weight * kernel + self.penalty * squares
-            # The optimizer adds up the gradients of all replicas.
-            replicas = tf.distribute.get_strategy().num_replicas_in_sync
-            scaled = self.optimizer.scale_loss(loss / replicas)
-        self.optimizer.apply(tape.gradient(scaled, variables), variables)
-        for metric, value in zip(
-            self._terms, (loss, target, kernel, squares), strict=True
-        ):
-            metric.update_state(value)
-        return self.get_metrics_result()
 
 
 class MaskRenewal(keras.callbacks.Callback):
@@ -266,8 +190,19 @@ class MaskRenewal(keras.callbacks.Callback):
             logs["sparsity"] = self.pruned.sparsity
 
 
-def _constant(value):
-    return lambda shape, dtype=None: ops.convert_to_tensor(value, dtype)
+def _check_teacher(model):
+    """Raises unless it is a Keras 3 model of one output: TypeError, ValueError."""
+    if tfmot.is_tf_keras(model):
+        raise TypeError(
+            "Neural tangent transfer is for Keras 3 models, and this is a tf_keras "
+            "model. Build it with Keras 3."
+        )
+    check_model(model)
+    if len(getattr(model, "outputs", None) or [model]) != 1:
+        raise ValueError(
+            "The tangent kernel is that of one output. Received: a model with "
+            f"{len(model.outputs)}. Make a model of the one that matters."
+        )
 
 
 def check_settings(kernel_weight, penalty, rows, every):
@@ -283,13 +218,24 @@ def check_settings(kernel_weight, penalty, rows, every):
         raise ValueError(f"`mask_every` must be at least 1 step. Received: {every!r}.")
 
 
-def _batches(x, size):
-    """A data set of batches ``(x,)``."""
+def _batches(x, size, replicas):
+    """A data set of batches ``(x,)``, none too small to give each replica a kernel."""
     if isinstance(x, tf.data.Dataset):
-        return x.map(lambda *row: (keras.utils.unpack_x_y_sample_weight(row)[0],))
+        x = x.map(lambda *row: (keras.utils.unpack_x_y_sample_weight(row)[0],))
+        rows = keras.tree.flatten(x.element_spec)[0].shape[0]
+        return _of_rows(x, 2 * replicas) if replicas > 1 and rows is None else x
     x = tuple(x) if isinstance(x, list) else x  # of which TensorFlow makes one tensor
     rows = len(keras.tree.flatten(x)[0])
     if rows < 2:
         raise ValueError(f"`x` must have two rows or more. Received: {rows}.")
     batches = tf.data.Dataset.from_tensor_slices((x,)).shuffle(rows)
     return batches.batch(min(size, rows), drop_remainder=True).prefetch(1)
+
+
+def _of_rows(x, rows):
+    """The batches of at least so many rows, and how many there are if that is known."""
+    kept = x.filter(lambda x: tf.shape(keras.tree.flatten(x)[0])[0] >= rows)
+    if x.cardinality() < 0:
+        return kept
+    count = kept.reduce(tf.constant(0, tf.int64), lambda n, _: n + 1)
+    return kept.apply(tf.data.experimental.assert_cardinality(count))

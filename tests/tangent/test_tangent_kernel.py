@@ -34,6 +34,18 @@ def normalised():
     return model
 
 
+def normalised_images():
+    norms = [layers.BatchNormalization(axis=3), layers.BatchNormalization(scale=False)]
+    ends = [layers.ReLU(), layers.GlobalAveragePooling2D(), layers.Dense(2)]
+    model = keras.Sequential(
+        [keras.Input((5, 5, 2)), norms[0], layers.Conv2D(3, 2), norms[1], *ends]
+    )
+    for norm in norms:
+        norm.moving_mean.assign(np.linspace(-0.5, 0.5, norm.moving_mean.shape[0]))
+        norm.moving_variance.assign(np.linspace(0.5, 2, norm.moving_mean.shape[0]))
+    return model
+
+
 def sequential(shape, *body):
     return lambda: keras.Sequential([keras.Input(shape), *(make() for make in body)])
 
@@ -92,6 +104,13 @@ MODELS = {
         (3, 2), lambda: layers.LSTM(3, unroll=True), lambda: layers.Dense(2)
     ),
     "normalised": normalised,
+    "normalised_images": normalised_images,
+    "normalised_elsewhere": sequential(
+        (3, 4),
+        lambda: layers.BatchNormalization(axis=1),
+        layers.Flatten,
+        lambda: layers.Dense(2),
+    ),
     "shared": shared,
     "frozen": frozen,
 }
@@ -129,6 +148,13 @@ def test_it_is_the_product_of_the_jacobians_halves(name, traced):
     np.testing.assert_allclose(
         kernel, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max()
     )
+
+
+@pytest.mark.parametrize("name", ["dense", "convolutions", "normalised_images"])
+def test_common_layers_need_no_products_with_vectors(name, monkeypatch):
+    monkeypatch.setattr(kernels, "_by_vectors", None)
+    model = MODELS[name]()
+    tangent_kernel(model, rows_for(model))
 
 
 def test_both_contractions_of_positions_agree(monkeypatch):

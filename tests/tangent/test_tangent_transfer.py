@@ -9,7 +9,8 @@ from keras import layers
 import keras_invprune as kip
 from keras_invprune.pruning import prune
 from keras_invprune.tangent import tangent_kernel
-from keras_invprune.tangent.transfer import MaskRenewal, Student
+from keras_invprune.tangent.student import Student
+from keras_invprune.tangent.transfer import MaskRenewal
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(48, 8)).astype("float32")
@@ -226,6 +227,49 @@ def test_two_replicas_find_what_one_finds(strategy):
         found.append([v.numpy() for v in pruned.inner.trainable_variables])
     for a, b in zip(*found, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+def test_a_batch_too_short_for_all_replicas_is_left_out(strategy):
+    data = tf.data.Dataset.from_tensor_slices(X[:9]).batch(8)
+    logs = []
+    record = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda _, log: logs.append(log)
+    )
+    with strategy.scope():
+        pruned = transfer(network(), data, callbacks=record)
+    assert pruned.finished and np.isfinite([log["loss"] for log in logs]).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("groups", [1, 3])
+def test_with_xla_where_it_can(groups):
+    body = [
+        layers.Reshape((4, 2, 1)),
+        layers.Conv2D(3, 2),
+        layers.BatchNormalization(),
+        layers.Conv2D(3, 1, groups=groups),
+        layers.Flatten(),
+    ]
+    seen = []
+    look = keras.callbacks.LambdaCallback()
+    look.on_train_begin = lambda logs=None: seen.append(look.model.jit_compile)
+    xla = True if groups == 1 else "auto"
+    pruned = transfer(network(*body), jit_compile=xla, callbacks=look)
+    assert pruned.finished and seen == [groups == 1]
+
+
+def test_xla_on_several_replicas_is_refused(strategy):
+    with strategy.scope(), pytest.raises(ValueError, match="jit_compile=False"):
+        transfer(network(), jit_compile=True)
+
+
+def test_what_is_no_keras_3_model_is_refused():
+    tf_keras = pytest.importorskip("tf_keras")
+    old = tf_keras.Sequential([tf_keras.layers.Dense(2, input_shape=(8,))])
+    with pytest.raises(TypeError, match="Build it with Keras 3"):
+        transfer(old)
+    with pytest.raises(TypeError, match="must be a Keras model"):
+        transfer("model")
 
 
 @pytest.mark.parametrize(
