@@ -18,7 +18,8 @@ def examples_for(score, arguments) -> tuple | None:
     Returns:
         ``(x, y, sample_weight)`` as NumPy arrays, None where there is none. Rows of
         arrays are drawn at random, by a fixed seed and not from the validation split;
-        those of a data set are its first. None if the score asks for no number.
+        those of a data set are its first, as far as they have one shape: shuffle what
+        is sorted by class. None if the score asks for no number.
 
     Raises:
         ValueError: The data can be read only once, so that rows cannot be taken before
@@ -49,10 +50,13 @@ def examples_for(score, arguments) -> tuple | None:
 
 
 def _first(batches, count) -> tuple:
-    """The first rows of batches, joined."""
+    """The first rows of batches, joined; none after a batch padded otherwise."""
     found, rows = [], 0
     for batch in batches:
-        found.append(keras.utils.unpack_x_y_sample_weight(batch))
+        batch = keras.utils.unpack_x_y_sample_weight(batch)
+        if found and _row_shapes(batch) != _row_shapes(found[0]):
+            break
+        found.append(batch)
         rows += len(tree.flatten(found[-1])[0])
         if rows >= count:
             break
@@ -64,6 +68,10 @@ def _first(batches, count) -> tuple:
         for parts in columns
     ]
     return tree.pack_sequence_as(found[0], joined)
+
+
+def _row_shapes(batch) -> list:
+    return [None if a is None else tuple(a.shape[1:]) for a in tree.flatten(batch)]
 
 
 def _map(function, rows):

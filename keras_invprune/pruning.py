@@ -1,6 +1,7 @@
 """prune, prune_for_invariance, strip_pruning: the pipeline."""
 
 import logging
+import math
 
 from keras_invprune import tfmot
 from keras_invprune.checks import check_model, check_scope
@@ -57,8 +58,8 @@ def prune(
             "fisher", "taylor", "set", "rigl", "movement", "gumbel", "sr_ste", or a
             callable (`keras_invprune.scores`).
         allocation: "global" (one ranking), "uniform" (the same share in each
-            weight), "class_distributed", "erk", "lamp", or a callable
-            (`keras_invprune.allocation`).
+            weight), "class_distributed", "erk", "lamp", ``{key: sparsity}``, or a
+            callable (`keras_invprune.allocation`).
         pattern: None (unstructured), "units" (whole units and filters), `Block(...)`,
             `NByM(...)`, or a callable (`keras_invprune.patterns`). What it does not fit
             is left out and named in ``left_alone``.
@@ -114,6 +115,7 @@ def prune(
         sparsity, objective=objective, schedule=schedule, rewind=rewind, **choices
     )
     keys = _fitting(model, list(prunable_weights(model, select)), plan)
+    _check_allocation(model, keys, plan)
     model = copy_model(model) if copy else check_scope(model)
     if factor != 1.0:
         plan.initial_scale = factor
@@ -249,6 +251,15 @@ def strip_pruning(model, *, allow_unfinished=False):
         if key in model.masks:
             weight.variable.assign(product(weight.variable, model.masks[key]))
     return stripped
+
+
+def _check_allocation(model, keys, plan):
+    """Lets an allocation that knows what it is for look at the weights."""
+    allocation = getattr(plan.allocation, "allocation", plan.allocation)
+    check = getattr(allocation, "check", None)
+    if check is not None:
+        weights = weights_by_key(model)
+        check({k: math.prod(weights[k].variable.shape) for k in keys}, plan.sparsity)
 
 
 def _fitting(model, keys, plan):

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
+import keras_invprune as kip
 from keras_invprune import allocation
 from keras_invprune.allocation import (
     ALLOCATIONS,
@@ -203,7 +204,7 @@ def test_per_layer_keeps_as_many_of_each_tensor_as_the_masks_it_was_told(
     others = {key: values[::-1] for key, values in scores.items()}
     theirs = global_topk(others, sparsity)  # some may keep nothing
     allocate = PerLayer({key: 1 - mask.mean() for key, mask in theirs.items()})
-    for key, mask in allocate(scores, 0.123).items():
+    for key, mask in allocate(scores, 1.0).items():
         assert mask.shape == scores[key].shape
         assert mask.sum() == theirs[key].sum()
         assert worst_gap(scores[key], mask) >= 0
@@ -216,8 +217,56 @@ def test_per_layer_names_the_tensors_it_was_not_told_of():
 
 @pytest.mark.parametrize("sparsity", [-0.1, 1.1, float("nan")])
 def test_per_layer_takes_shares_only(sparsity):
-    with pytest.raises(ValueError, match=r"must be in \[0, 1\)"):
-        PerLayer({"a": sparsity})({"a": np.arange(4)}, 0.5)
+    with pytest.raises(ValueError, match=r"must be in \[0, 1\].*'a'"):
+        PerLayer({"a": sparsity, "b": 0.5})
+
+
+def test_per_layer_is_scaled_on_the_way_to_its_target():
+    scores = {"a": np.arange(100), "b": np.arange(300)}
+    allocate = PerLayer({"a": 0.8, "b": 0.4})  # 0.5 in all
+    for asked, kept in ((0.25, (60, 240)), (0.498, (20, 180)), (0.5, (20, 180))):
+        masks = allocate(scores, asked)
+        assert tuple(mask.sum() for mask in masks.values()) == kept
+
+
+def small_model():
+    hidden = keras.layers.Dense(10, name="hidden")
+    other = keras.layers.Dense(30, name="other")
+    return keras.Sequential(
+        [keras.Input((10,)), hidden, other, keras.layers.Dense(2, name="head")]
+    )
+
+
+@pytest.mark.parametrize(
+    ("sparsities", "message"),
+    [
+        ({"hidden/kernel": 0.5}, r"Missing: \['other/kernel'\]"),
+        (
+            {"hidden/kernel": 0.8, "other/kernel": 0.4, "othr/kernel": 0.4},
+            "No weight 'othr/kernel' is pruned. Did you mean 'other/kernel'",
+        ),
+        ({"hidden/kernel": 0.5, "other/kernel": 0.1}, "remove 0.2 .*sparsity=0.2"),
+        ({"hidden/kernel": 50, "other/kernel": 0.4}, r"\{'hidden/kernel': 50.0\}"),
+    ],
+)
+def test_numbers_that_do_not_fit_are_refused_before_any_training(sparsities, message):
+    with pytest.raises(ValueError, match=message):
+        kip.prune(small_model(), 0.5, allocation=sparsities)
+
+
+def test_numbers_for_each_layer_may_be_a_dictionary():
+    sparsities = {"hidden/kernel": 0.8, "other/kernel": 0.4}
+    pruned = kip.prune(small_model(), 0.5, allocation=sparsities, schedule="manual")
+    pruned.prune_to(0.5)
+    kept = {key: mask.numpy().mean() for key, mask in pruned.masks.items()}
+    assert kept == pytest.approx({key: 1 - own for key, own in sparsities.items()})
+
+
+def test_lamp_lets_what_is_below_zero_go_first_in_its_order():
+    scores = {"a": np.array([-5.0, -4, -3, -2]), "b": np.array([-0.1, -6, 1, 2])}
+    masks = allocation.get("lamp")(scores, 0.375)
+    np.testing.assert_array_equal(masks["a"], [False, False, True, True])
+    np.testing.assert_array_equal(masks["b"], [True, False, True, True])
 
 
 # Shuffled

@@ -152,6 +152,15 @@ def test_a_data_set_may_have_nested_inputs_and_no_labels():
     np.testing.assert_array_equal(x, X[:6])
 
 
+def test_batches_that_are_padded_otherwise_are_not_looked_at():
+    data = tf.data.Dataset.from_generator(
+        lambda: (np.ones(length) for length in (3, 3, 3, 2, 5, 5, 4)),
+        output_signature=tf.TensorSpec([None], tf.float32),
+    )
+    x, *_ = draw(7, data.padded_batch(2))
+    assert x.shape == (4, 3)
+
+
 def test_empty_data_are_refused():
     empty = tf.data.Dataset.from_tensor_slices((X, Y)).batch(4).take(0)
     for data in (empty, Batches(4, count=0)):

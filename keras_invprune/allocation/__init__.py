@@ -28,17 +28,19 @@ ALLOCATIONS = {
 }
 
 
-def get(identifier: str | Allocation) -> Allocation:
+def get(identifier: str | dict | Allocation) -> Allocation:
     """An allocation from its name, or the callable itself.
 
     Args:
-        identifier: A name in `ALLOCATIONS`, or a callable
+        identifier: A name in `ALLOCATIONS`, a dictionary for `PerLayer`, or a callable
             `(scores, sparsity) -> masks`.
 
     Raises:
         ValueError: An unknown name; near matches are named.
         TypeError: Neither a name nor a callable.
     """
+    if isinstance(identifier, dict):
+        return PerLayer(identifier)
     return resolve(identifier, ALLOCATIONS, "allocation")
 
 

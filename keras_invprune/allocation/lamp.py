@@ -12,8 +12,8 @@ def lamp(scores: Scores, sparsity: float) -> Masks:
     """One ranking by s² over the sum of s² of what would survive in its tensor.
 
     Args:
-        scores: Key to scores of any shape, magnitudes for LAMP itself; below zero
-            they count as zero.
+        scores: Key to scores of any shape, magnitudes for LAMP itself. What is below
+            zero goes first, the least first, in one ranking of all tensors.
         sparsity: Share of all weights to prune, in [0, 1).
 
     Returns:
@@ -33,7 +33,8 @@ def lamp(scores: Scores, sparsity: float) -> Masks:
 
 
 def _lamp(values) -> np.ndarray:
-    squares = np.maximum(np.ravel(values).astype(np.float64), 0.0) ** 2
+    values = np.asarray(values, np.float64)
+    squares = np.ravel(np.maximum(values, 0.0) ** 2)
     order = np.argsort(squares, kind="stable")
     # Σ_{v ≥ u} W[v]²
     surviving = np.empty_like(squares)
@@ -41,4 +42,4 @@ def _lamp(values) -> np.ndarray:
     shares = np.divide(
         squares, surviving, out=np.zeros_like(squares), where=squares != 0
     )
-    return shares.reshape(np.shape(values))
+    return np.where(values < 0, values, shares.reshape(values.shape))

@@ -1,13 +1,18 @@
 """A sparsity of its own for each tensor."""
 
+import difflib
+
 import keras
+import numpy as np
 
 from keras_invprune.selection import Masks, Scores, keep_count, keep_largest
+
+TOLERANCE = 0.005  # of the share that all of them remove together
 
 
 @keras.saving.register_keras_serializable(package="keras_invprune")
 class PerLayer:
-    """A sparsity of its own for each tensor, whatever is asked for in all.
+    """A sparsity of its own for each tensor; on the way there, each as far.
 
     Args:
         sparsities: ``{key: sparsity}``, each in [0, 1]; those of another network's
@@ -19,27 +24,64 @@ class PerLayer:
         {'a': array([False,  True]), 'b': array([ True,  True])}
 
     Raises:
-        ValueError: On use: a tensor's key is missing.
+        ValueError: A number out of range; on use: a tensor's key is missing.
     """
 
     def __init__(self, sparsities):
-        self.sparsities = dict(sparsities)
+        self.sparsities = {key: float(own) for key, own in dict(sparsities).items()}
+        wrong = {k: own for k, own in self.sparsities.items() if not 0 <= own <= 1}
+        if wrong:
+            raise ValueError(
+                "The sparsity of a weight is a share and must be in [0, 1]. "
+                f"Received: {wrong}."
+            )
 
     def __call__(self, scores: Scores, sparsity: float) -> Masks:
-        """Key to a boolean mask; `sparsity` is not looked at."""
-        missing = [key for key in scores if key not in self.sparsities]
+        """Key to a boolean mask; below the tensors' own, all are scaled alike."""
+        self._check_keys(scores)
+        own = self._together({key: values.size for key, values in scores.items()})
+        part = sparsity / own if sparsity < own - TOLERANCE else 1.0
+        return {
+            key: keep_largest({key: v}, self._count(key, v.size, part))[key]
+            for key, v in scores.items()
+        }
+
+    def check(self, sizes, sparsity):
+        """Raises ValueError unless it suits what is to be pruned.
+
+        Args:
+            sizes: ``{key: number of weights}``.
+            sparsity: Share to remove of all of them.
+        """
+        self._check_keys(sizes)
+        for key in self.sparsities:
+            if key not in sizes:
+                near = difflib.get_close_matches(key, sizes, n=1)
+                hint = f" Did you mean {near[0]!r}?" if near else ""
+                raise ValueError(
+                    f"No weight {key!r} is pruned.{hint} These are: {sorted(sizes)}."
+                )
+        own = self._together(sizes)
+        if abs(own - sparsity) > TOLERANCE:
+            raise ValueError(
+                f"The sparsities of these weights remove {own:.4g} of all together. "
+                f"Received: sparsity={sparsity}. Give sparsity={own:.4g}."
+            )
+
+    def _check_keys(self, keys):
+        missing = [key for key in keys if key not in self.sparsities]
         if missing:
             raise ValueError(
                 "`sparsities` must have one for each pruned weight. Missing: "
                 f"{missing}. Received: {sorted(self.sparsities)}."
             )
-        return {
-            key: keep_largest({key: v}, self._count(key, v.size))[key]
-            for key, v in scores.items()
-        }
 
-    def _count(self, key, size):
-        own = self.sparsities[key]
+    def _together(self, sizes) -> float:
+        counts = list(sizes.values())
+        return float(np.average([self.sparsities[k] for k in sizes], weights=counts))
+
+    def _count(self, key, size, part):
+        own = part * self.sparsities[key]
         return 0 if own == 1 else keep_count(size, own)
 
     def get_config(self):
