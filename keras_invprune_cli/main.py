@@ -106,7 +106,8 @@ def bench(
 ):
     """Carry out a recipe: many runs, one table. Run again, it goes on.
 
-    Without a name it lists the recipes.
+    Without a name it lists the recipes; "digits" is one for the first minutes. One of
+    your own is a .yaml file: docs/guide.md, "Compare methods fairly".
     """
     try:
         from keras_invprune.experiments.bench.benchmark import Benchmark

@@ -229,6 +229,39 @@ def test_what_is_no_image_set_is_refused_before_its_download(
         tfds_images(name, data_dir=tmp_path)
 
 
+def test_a_set_without_a_test_part_is_split_by_class(tmp_path):
+    tfds = pytest.importorskip("tensorflow_datasets")
+
+    class OnlyTrain(tfds.core.GeneratorBasedBuilder):
+        VERSION = tfds.core.Version("1.0.0")
+
+        def _info(self):
+            image = tfds.features.Image(shape=(4, 4, 1))
+            label = tfds.features.ClassLabel(names=["low", "high"])
+            return self.dataset_info_from_configs(
+                features=tfds.features.FeaturesDict({"image": image, "label": label}),
+                supervised_keys=("image", "label"),
+            )
+
+        def _split_generators(self, manager):
+            return {"train": self._generate_examples()}
+
+        def _generate_examples(self):
+            for index in range(50):
+                image = np.full((4, 4, 1), index, np.uint8)
+                yield index, {"image": image, "label": int(index >= 20)}
+
+    first, second, other = (
+        tfds_images("only_train", tmp_path, seed=seed) for seed in (1, 1, 2)
+    )
+    assert (len(first.x_train), len(first.x_test)) == (40, 10)
+    assert first.names == ("low", "high") and first.y_test.sum() == 6
+    values = np.concatenate([first.x_train, first.x_test])[:, 0, 0, 0] * 255
+    np.testing.assert_allclose(np.sort(values), np.arange(50), atol=1e-4)
+    np.testing.assert_array_equal(first.x_test, second.x_test)
+    assert (first.x_test != other.x_test).any()
+
+
 def test_a_configuration_that_is_not_there():
     with pytest.raises(ValueError, match="has no 'mnist/foo': .*foo not found"):
         load("tfds:mnist/foo")

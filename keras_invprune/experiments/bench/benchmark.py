@@ -10,8 +10,9 @@ from keras_invprune.experiments.bench.plots import draw
 from keras_invprune.experiments.bench.pool import run_all, unfinished
 from keras_invprune.experiments.bench.recipe import load
 from keras_invprune.experiments.bench.results import cells, tabulate
-from keras_invprune.experiments.bench.tables import markdown, write_csv
-from keras_invprune.folders import REPORT, claimed
+from keras_invprune.experiments.bench.runs_csv import write_csv
+from keras_invprune.experiments.bench.tables import markdown
+from keras_invprune.folders import claimed
 
 
 class Benchmark:
@@ -66,21 +67,17 @@ class Benchmark:
         Returns:
             The reports.
         """
-        reports = collect(self.jobs, self.out)
-        if not reports:
-            return []
-        finished = [
-            j for j in self.jobs if (self.out / RUNS / j.name / REPORT).exists()
-        ]
-        recipe = self.recipe
+        finished = collect(self.jobs, self.out)
+        recipe, reports = self.recipe, [report for _, report in finished]
         found = cells(reports, recipe.methods, recipe.select)
         table = tabulate(found, recipe.methods)
-        if not table.methods:  # searches only
+        if not table.methods:  # nothing yet, or searches only
             return reports
-        command = f"keras-invprune bench {self.name} --out {self.out}"
-        page = markdown(recipe, table, reports, dict(failures), command)
-        (self.out / "table.md").write_text(page)
         write_csv(reports, self.out / "runs.csv")
         plots = draw(recipe, table, reports, self.jobs, self.out)
-        write_boards(recipe, zip(finished, reports, strict=True), self.out, plots)
+        command = f"keras-invprune bench {self.name} --out {self.out}"
+        names = [file.name for file in plots]
+        page = markdown(recipe, table, reports, dict(failures), command, names)
+        (self.out / "table.md").write_text(page)
+        write_boards(recipe, finished, self.out, plots)
         return reports

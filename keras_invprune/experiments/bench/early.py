@@ -88,6 +88,7 @@ def _transfer(job, model, data, sparsity, choices, callbacks, show):
         rows.take(steps_of(recipe, data)).prefetch(1),
         sparsity,
         epochs=epochs,
+        penalty=recipe.transfer_penalty,
         kernel_rows=recipe.kernel_rows,
         callbacks=[*callbacks, shown],
         verbose=0,

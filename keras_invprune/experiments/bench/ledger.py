@@ -28,18 +28,19 @@ def unpack(out):
                 f"Line {number} of {out / LEDGER} is no run. Remove it."
             ) from error
         folder = out / RUNS / name
-        if not folder.exists():
-            folder.mkdir(parents=True)
+        if not (folder / REPORT).exists():  # which is written last
+            folder.mkdir(parents=True, exist_ok=True)
             write_json(folder / CONFIG, report["config"])
             write_history(history, folder / "history.csv")
             write_json(folder / REPORT, report)
 
 
-def collect(jobs, out) -> list[dict]:
-    """The reports of the finished ones among `jobs`; renews the ledger in `out`.
+def collect(jobs, out) -> list[tuple]:
+    """The finished ones among `jobs`, with their reports; renews the ledger in `out`.
 
     Returns:
-        Reports in the order of `jobs`; "history" has the logs of their epochs by name.
+        Pairs (`Job`, report), in the order of `jobs`; "history" of a report has the
+        logs of its epochs by name.
     """
     out, found = Path(out), []
     lines = {json.loads(line)["name"]: line for line in _lines(out / LEDGER)}
@@ -47,7 +48,7 @@ def collect(jobs, out) -> list[dict]:
         file = out / RUNS / job.name / REPORT
         if file.exists():
             report, history = json.loads(file.read_text()), _history(file)
-            found.append(report | {"history": history})
+            found.append((job, report | {"history": history}))
             run = {"name": job.name, "report": report, "history": history}
             lines[job.name] = json.dumps(run, separators=(",", ":"))
     if not found:

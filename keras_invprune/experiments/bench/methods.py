@@ -1,9 +1,10 @@
 """The methods that are compared, and what sets one apart from another.
 
 Every method gets the same number of epochs, but "unpruned", which is the search of
-IUNet and no more, as in the paper. One that searches trains for `search_epochs`, is
-pruned, mostly rewound, and trains for `finetune_epochs`; the others for the sum. To add
-one: a line in `METHODS`, and what no field of `Method` says in `networks.py`.
+IUNet and no more, as in the paper, and "ntt", which transfers without labels first. One
+that searches trains for `search_epochs`, is pruned, mostly rewound, and trains for
+`finetune_epochs`; the others for the sum. To add one: a line in `METHODS`, and what no
+field of `Method` says in `networks.py`.
 """
 
 from typing import NamedTuple
@@ -22,7 +23,8 @@ class Method(NamedTuple):
         learner: "network", "beta_lasso", "xgboost" or "tangent" (neural tangent
             transfer makes masks and weights).
         schedule: When masks are made in the training that is measured: "rewire" (before
-            it, and renewed in it), "gradual", "one_shot"; None: not in it.
+            it, and renewed in it), "each_step" (likewise, at every step), "gradual",
+            "one_shot"; None: not in it.
         score: What the masks are made by.
         allocation: Where the sparsity goes.
         redrawn: Whether the weights are drawn anew once the masks are made.
@@ -69,7 +71,7 @@ EARLY = {
     "taylor": Method("Taylor", score="taylor"),
     "set": Method("SET", schedule="rewire", score="set", allocation="erk"),
     "rigl": Method("RigL", schedule="rewire", score="rigl", allocation="erk"),
-    "sr-ste": Method("SR-STE", schedule="rewire", score="sr_ste"),
+    "sr-ste": Method("SR-STE, unstructured", schedule="each_step", score="sr_ste"),
     "movement": Method("movement", schedule="gradual", score="movement"),
     "gumbel": Method("Gumbel-softmax", schedule="one_shot", score="gumbel"),
     "ntt": Method("NTT", learner="tangent", allocation="uniform"),

@@ -36,7 +36,12 @@ SEEDED = {
         seed=seed, examples=examples_for(RigL(), {"x": data.x_train, "y": data.y_train})
     ),
 }
-SCHEDULES = {"rewire": Rewire, "gradual": Gradual, "one_shot": OneShot}
+SCHEDULES = {
+    "rewire": Rewire,
+    "each_step": lambda sparsity: Rewire(sparsity, every=1, until=1.0),
+    "gradual": Gradual,
+    "one_shot": OneShot,
+}
 
 
 def make_network(job, data) -> keras.Model:
@@ -82,8 +87,11 @@ def pruned_keys(job, model) -> tuple[list[str], float]:
     """What is pruned of a network, and the share of it that goes; ½ in a search."""
     select = _every_kernel if job.recipe.prune_head else None
     keys = list(prunable_weights(model, select))
-    sparsity = sparsity_for(model, keys, job.compression) if job.compression else 0.5
-    return keys, sparsity
+    if not job.compression:
+        return keys, 0.5
+    if job.recipe.counted == "kernels":
+        return keys, 1 - 1 / job.compression
+    return keys, sparsity_for(model, keys, job.compression)
 
 
 def _every_kernel(key, layer) -> bool:

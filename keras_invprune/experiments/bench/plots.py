@@ -35,7 +35,7 @@ def draw(recipe, table, reports, jobs, out) -> list[Path]:
         *_by_epoch(recipe, table, out),
         *_by_kappa(recipe, reports, out),
         *_critical_difference(recipe, table, out),
-        *_filters(jobs, out),
+        *_filters(recipe, jobs, out),
     ]
     return [file for file in made if file]
 
@@ -214,11 +214,12 @@ def cliques(ranks, distance) -> list[tuple[float, float]]:
     return spans
 
 
-def _filters(jobs, out):
+def _filters(recipe, jobs, out):
     """First-layer filters of the first seed's networks of images, side by side."""
     for job in jobs:
         file = out / "runs" / job.name / FILTERS
-        if job.seed != jobs[0].seed or not file.exists():
+        main = job.compression in (None, recipe.compressions[0])
+        if not (main and job.seed == jobs[0].seed and file.exists()):
             continue
         with np.load(file) as arrays:
             filters = arrays["filters"].astype("float32")

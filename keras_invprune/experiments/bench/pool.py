@@ -141,8 +141,16 @@ _news = None  # of a child process: where its progress goes
 
 
 def _listen(news):
+    """Of a child process: tells of its progress, and ends when its parent does."""
     global _news
     _news = news
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent():
+    # Else it would train on, unlocked, beside whoever starts the same runs again.
+    multiprocessing.parent_process().join()
+    os._exit(1)
 
 
 def _in_process(job, root) -> str | None:

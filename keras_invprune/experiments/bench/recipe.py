@@ -11,7 +11,7 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
-    model_validator,
+    field_validator,
 )
 
 from keras_invprune.experiments.bench.methods import METHODS
@@ -20,7 +20,7 @@ from keras_invprune.identifiers import resolve
 
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
-Share = Annotated[float, Field(ge=0, lt=1)]
+Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 def _one_of(known, kind):
@@ -93,9 +93,11 @@ class Recipe(_Part):
         width: Its width multiplier or width; None for the paper's.
         compressions: Total over nonzero weights; for every seed.
         extra_compressions: For the first seed only.
+        counted: What compressions count: "all" trained weights, or the "kernels" that
+            are pruned, as papers on pruning before training do.
         seeds: Of initialisation, order, views; of the split too with `vary_split`.
         vary_split: Whether a seed splits the data too (tables, validation).
-        validation: Share of the training part to choose by.
+        validation: Share of the training part to choose the best epoch by.
         encoding: Of tables: "one_hot" or "codes".
         search_epochs: Epochs before pruning.
         finetune_epochs: Epochs after. Methods that do not search get both.
@@ -115,6 +117,7 @@ class Recipe(_Part):
             around, random crop; random mirror).
         transfer_epochs: Epochs of neural tangent transfer, which reads no label; beside
             those of training.
+        transfer_penalty: Its λ_2.
         kernel_rows: Rows of a batch that its kernel is made of; None for all.
         lasso: λ of β-LASSO; of several the best on validation rows.
         select: What the best epoch is chosen by, on validation rows.
@@ -129,6 +132,7 @@ class Recipe(_Part):
     width: Count | None = None
     compressions: Several[Annotated[float, Field(gt=1)]] = [8.0]
     extra_compressions: list[Annotated[float, Field(gt=1)]] = []
+    counted: Literal["all", "kernels"] = "all"
     seeds: Several[Annotated[int, Field(ge=0)]] = [0]
     vary_split: bool = False
     validation: Share = 0.2
@@ -146,19 +150,20 @@ class Recipe(_Part):
     rewind: Literal["first_epoch", "initial", "unscaled", "none"] = "first_epoch"
     augment: Literal["none", "crop_flip"] = "none"
     transfer_epochs: Count = 20
+    transfer_penalty: Annotated[float, Field(ge=0)] = 1e-4
     kernel_rows: Annotated[int, Field(ge=2)] | None = None
     lasso: Several[Positive] = [1e-6, 2e-6, 5e-6, 1e-5, 2e-5]
     select: Literal["accuracy", "balanced_accuracy"] = "accuracy"
-    reach: Annotated[float, Field(gt=0, lt=1)] | None = None
+    reach: Share | None = None
     published: dict[str, dict[str, float]] = {}
 
-    @model_validator(mode="after")
-    def _agree(self):
-        if not self.validation:
-            raise ValueError("`validation` must be above 0: the best epoch is chosen.")
-        for name in self.published:
-            resolve(name, dict.fromkeys(self.datasets), "data set in `published`")
-        return self
+    @field_validator("published")
+    @classmethod
+    def _of_datasets(cls, published, info):
+        for name in published:
+            known = dict.fromkeys(info.data.get("datasets", published))
+            resolve(name, known, "data set of this recipe")
+        return published
 
 
 def names() -> list[str]:
@@ -197,6 +202,8 @@ def parse(text, file="recipe") -> Recipe:
         raise ValueError(f"{file} is no YAML: {error}") from error
     if not isinstance(content, dict):
         raise ValueError(f"{file} must hold `name: value` lines.")
+    if twice := _given_twice(root):
+        raise ValueError(f"{file} is no recipe:\n" + "\n".join(twice))
     try:
         return Recipe.model_validate(content)
     except ValidationError as error:
@@ -205,6 +212,22 @@ def parse(text, file="recipe") -> Recipe:
             for fault in error.errors()
         ]
         raise ValueError(f"{file} is no recipe:\n" + "\n".join(faults)) from error
+
+
+def _given_twice(node) -> list[str]:
+    """The keys that YAML would take the last value of, and forget the others."""
+    found = []
+    if isinstance(node, yaml.MappingNode):
+        first = {}
+        for key, value in node.value:
+            line = key.start_mark.line + 1
+            if first.setdefault(key.value, line) != line:
+                known = first[key.value]
+                found.append(
+                    f"  line {line}: `{key.value}` is on line {known} already."
+                )
+            found += _given_twice(value)
+    return found
 
 
 def _line(node, path) -> int:

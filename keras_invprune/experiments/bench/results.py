@@ -8,6 +8,7 @@ import numpy as np
 from keras_invprune.experiments.bench.methods import METHODS
 
 GRID = ("kappa", "penalty")  # of these the best on validation rows is taken
+CONTROLS = {"shuffled": "iunet", "random": "iunet"}  # that have the κ of another
 
 
 class Cell(NamedTuple):
@@ -33,9 +34,10 @@ class Cell(NamedTuple):
         """``{seed: value}`` of a figure, in percent."""
         return {s: 100 * r[part][figure] for s, r in self.reports.items()}
 
-    def mean(self, figure, part="test") -> float:
-        """Over the seeds, in percent."""
-        return float(np.mean(list(self.values(figure, part).values())))
+    def mean(self, figure, part="test", seeds=None) -> float:
+        """Over the seeds, or those named, in percent."""
+        values = self.values(figure, part)
+        return float(np.mean([values[seed] for seed in seeds or values]))
 
     def spread(self, figure) -> float | None:
         """Standard deviation over the seeds (n - 1), in points; None for one seed."""
@@ -68,6 +70,8 @@ class Cell(NamedTuple):
 def cells(reports, methods, select) -> list[Cell]:
     """Groups reports; of a grid, the point that is best on validation rows.
 
+    A method's control has that method's point of the grid.
+
     Args:
         reports: From `ledger.collect`.
         methods: Names of the methods wanted.
@@ -83,16 +87,25 @@ def cells(reports, methods, select) -> list[Cell]:
             place = config["dataset"], config["method"], config["compression"]
             point = tuple(config[name] for name in GRID)
             groups[place].setdefault(point, {})[config["seed"]] = report
-    found = []
-    for place, points in groups.items():
-        most = max(map(len, points.values()))
-        full = [
-            Cell(*place, *point, seeds)
-            for point, seeds in points.items()
-            if len(seeds) == most
-        ]
-        found.append(max(full, key=lambda cell: cell.mean(select, "validation")))
-    return found
+    found = {place: _best(place, points, select) for place, points in groups.items()}
+    for (dataset, method, compression), points in groups.items():
+        leader = found.get((dataset, CONTROLS.get(method), compression))
+        point = leader and (leader.kappa, leader.penalty)
+        if point in points:
+            place = dataset, method, compression
+            found[place] = Cell(*place, *point, points[point])
+    return list(found.values())
+
+
+def _best(place, points, select) -> Cell:
+    """The best point on validation rows, of those with the most seeds."""
+    most = max(map(len, points.values()))
+    full = [
+        Cell(*place, *point, seeds)
+        for point, seeds in points.items()
+        if len(seeds) == most
+    ]
+    return max(full, key=lambda cell: cell.mean(select, "validation"))
 
 
 def grid(found, dataset, method, compression) -> list[Cell]:
@@ -152,8 +165,19 @@ def main_rows(table, compression) -> list:
     return [row for row in table.rows if row[1] in (None, compression)]
 
 
+def _means(cells, figure) -> list[float]:
+    """Over the seeds that all the cells have; nothing where they share none.
+
+    Rounded, so that equal counts of right answers are a tie.
+    """
+    seeds = set.intersection(*(set(cell.reports) for cell in cells))
+    return [round(cell.mean(figure, seeds=seeds), 9) for cell in cells if seeds]
+
+
 def mean_ranks(table, figure, rows) -> tuple[dict[str, float], int]:
     """Mean rank of each method over the rows that have all of them; 1 is best.
+
+    Of a row the seeds count that all methods have.
 
     Args:
         table: `Table`.
@@ -166,11 +190,11 @@ def mean_ranks(table, figure, rows) -> tuple[dict[str, float], int]:
     from scipy.stats import rankdata
 
     whole = [
-        # Rounded, so that equal counts of right answers are a tie.
-        [round(table.cells[row, m].mean(figure), 9) for m in table.methods]
+        _means([table.cells[row, m] for m in table.methods], figure)
         for row in rows
         if all((row, m) in table.cells for m in table.methods)
     ]
+    whole = [means for means in whole if means]
     if not whole:
         return {}, 0
     ranks = rankdata(-np.array(whole), axis=1).mean(axis=0)
@@ -200,7 +224,7 @@ class Comparison(NamedTuple):
 
 
 def compare(table, first, other, figure, rows) -> Comparison | None:
-    """`first` against `other`, over the rows that have both.
+    """`first` against `other`, over the rows, and their seeds, that have both.
 
     Args:
         table: `Table`.
@@ -211,16 +235,15 @@ def compare(table, first, other, figure, rows) -> Comparison | None:
     """
     from scipy.stats import wilcoxon
 
-    shared = [
-        row
+    pairs = [
+        (table.cells[row, first], table.cells[row, other])
         for row in rows
         if (row, first) in table.cells and (row, other) in table.cells
     ]
-    if not shared:
+    means = [found for pair in pairs if (found := _means(pair, figure))]
+    if not means:
         return None
-    pairs = [(table.cells[row, first], table.cells[row, other]) for row in shared]
-    # Rounded, so that equal counts of right answers are a tie.
-    gaps = np.array([round(a.mean(figure) - b.mean(figure), 9) for a, b in pairs])
+    gaps = np.array([round(mine - theirs, 9) for mine, theirs in means])
     enough = len(gaps) >= 6 and np.any(gaps)
     seeds = []
     if len(pairs) == 1:

@@ -1,16 +1,14 @@
-"""Markdown and CSV of a benchmark."""
+"""The page of a benchmark, in Markdown."""
 
-import csv
+from pathlib import Path
 
 import numpy as np
 
 from keras_invprune.experiments.bench.methods import METHODS
 from keras_invprune.experiments.bench.results import compare, main_rows, mean_ranks
 
-FIGURES = ("accuracy", "balanced_accuracy", "macro_precision")
 
-
-def markdown(recipe, table, reports, failures, command) -> str:
+def markdown(recipe, table, reports, failures, command, plots=()) -> str:
     """The page of a benchmark.
 
     Args:
@@ -19,17 +17,20 @@ def markdown(recipe, table, reports, failures, command) -> str:
         reports: All reports, whichever grid point was chosen.
         failures: ``{name of a run: message}``.
         command: What makes it again.
+        plots: Names of the PNG files beside it.
     """
     parts = [
         f"# {recipe.title}",
         f"`{command}`",
         _setting(recipe, table, reports),
         _accuracies(recipe, table),
+        _chosen(recipe, table),
         _comparisons(recipe, table),
         _reached(recipe, table),
         _consistency(recipe, table),
         _sizes(recipe, table),
         _collapsed(reports),
+        _pictures(plots),
     ]
     if failures:
         lines = [f"- {name}: {message}" for name, message in failures.items()]
@@ -65,7 +66,7 @@ def _setting(recipe, table, reports) -> str:
         f"({optimizer.schedule}){_second(recipe)}; κ = {kappa} on "
         f"{recipe.kappa_scope}; λ = {recipe.search.weight:g}, τ = "
         f"{recipe.search.temperature:g}, {'with' if recipe.search.labels else 'no'} "
-        f"labels; augmentation: {recipe.augment}; {_limits(recipe)}"
+        f"labels; augmentation: {recipe.augment}; {_limits(recipe)}{_early(recipe)}"
         f"{_rewound(recipe)}. The best epoch (and κ, and λ of β-LASSO, where there are "
         f"several) by {recipe.select.replace('_', ' ')} on {recipe.validation:.0%} "
         "of the training part held out; the test part is used once per run. "
@@ -91,6 +92,16 @@ def _rewound(recipe) -> str:
 def _limits(recipe) -> str:
     steps = recipe.epoch_steps
     return f"at most {steps} batches an epoch; " if steps else ""
+
+
+def _early(recipe) -> str:
+    """What only recipes of pruning before training have."""
+    learners = {METHODS[method].learner for method in recipe.methods}
+    counted = recipe.counted == "kernels"
+    text = "compression counts the kernels alone; " if counted else ""
+    if "tangent" in learners:
+        text += f"NTT before that {recipe.transfer_epochs} epochs without labels; "
+    return text
 
 
 def _machine(environment) -> str:
@@ -131,6 +142,20 @@ def _accuracies(recipe, table) -> str:
     )
 
 
+def _chosen(recipe, table) -> str:
+    """κ and λ, where there were several to choose from."""
+    lines = []
+    for (row, method), cell in table.cells.items():
+        kappa = f"{cell.kappa:g}" if len(recipe.kappas) > 1 and cell.kappa < 1 else ""
+        penalty = f"{cell.penalty:g}" if cell.penalty else ""
+        if kappa or penalty:
+            lines.append([_place(row), _title(method), kappa, penalty])
+    if not lines:
+        return ""
+    header = ["", "method", "κ", "λ of β-LASSO"]
+    return f"## Chosen on validation rows\n\n{_grid(header, lines)}"
+
+
 def _with_spread(cell, figure, best) -> str:
     if cell is None:
         return ""
@@ -157,8 +182,8 @@ def _comparisons(recipe, table) -> str:
     header = ["against", "points", "wins / ties / losses", "p", "by seed"]
     return (
         f"## {_title(first)} against the others\n\n{_grid(header, lines)}\n\n"
-        f"At compression {recipe.compressions[0]:g}; over data sets. p: Wilcoxon's "
-        "signed-rank test, two-sided, from six data sets on."
+        f"At compression {recipe.compressions[0]:g}; over data sets, by the seeds that "
+        "both have. p: Wilcoxon's signed-rank test, two-sided, from six data sets on."
     )
 
 
@@ -173,8 +198,8 @@ def _reached(recipe, table) -> str:
     return (
         f"## Epochs until {100 * recipe.reach:g} %\n\n{_grid(header, lines)}\n\nMean "
         f"over seeds of the first epoch with this {recipe.select.replace('_', ' ')} on "
-        "validation rows; of methods with a search, after it. In brackets the seeds "
-        "that never have it, if any."
+        "validation rows; of methods with a search, after it, of NTT after its "
+        "transfer. In brackets the seeds that never have it, if any."
     )
 
 
@@ -207,7 +232,8 @@ def _consistency(recipe, table) -> str:
     return (
         "## Same answer for two random views, %\n\n"
         f"{_grid(header, lines)}\n\nOf validation inputs, in evaluation mode; one "
-        "kind of view at a time."
+        "kind of view at a time. Of one network, also where the accuracy is an "
+        "ensemble's."
     )
 
 
@@ -217,13 +243,13 @@ def _sizes(recipe, table) -> str:
         reports = [r for r in cell.reports.values() if "weights" in r]
         if reports:
             nonzero = [r["weights"]["nonzero"] for r in reports]
-            total = reports[0]["weights"]["total"]
-            minutes = np.mean([r["seconds"] for r in reports]) / 60
+            total = np.mean([r["weights"]["total"] for r in reports])
+            minutes = np.median([r["seconds"] for r in reports]) / 60
             lines.append(
                 [
                     _place(row),
                     _title(method),
-                    f"{total:,}",
+                    f"{total:,.0f}",
                     f"{np.mean(nonzero):,.0f}",
                     f"{total / np.mean(nonzero):.2f}",
                     f"{minutes:.1f}",
@@ -234,8 +260,9 @@ def _sizes(recipe, table) -> str:
     header = ["", "method", "weights", "nonzero", "compression", "minutes a run"]
     return (
         f"## Size and time\n\n{_grid(header, lines)}\n\nWeights of one network, also "
-        "where the figures are an ensemble's. Minutes of this run alone; a search "
-        "serves all compressions and is counted with none."
+        "where the figures are an ensemble's; mean over seeds. Minutes: median over "
+        "seeds, of this run alone; a search serves all compressions and is counted "
+        "with none."
     )
 
 
@@ -251,26 +278,13 @@ def _collapsed(reports) -> str:
     return "## Collapsed\n\nOf these layers nothing is left:\n\n" + "\n".join(lines)
 
 
-def write_csv(reports, file):
-    """One row for each run: what it is, and all its figures in percent."""
-    names = ("dataset", "method", "objective", "kappa", "compression", "penalty")
-    fields = [*names, "seed", "best_epoch", "seconds", "total", "nonzero"]
-    fields += [f"{part}_{n}" for part in ("validation", "test") for n in FIGURES]
-    kinds = dict.fromkeys(k for r in reports for k in r.get("consistency", ()))
-    fields += [f"consistency_{kind}" for kind in kinds]
-    with open(file, "w", newline="") as stream:
-        table = csv.DictWriter(stream, fields, lineterminator="\n")
-        table.writeheader()
-        for report in reports:
-            row = {name: report["config"][name] for name in (*names, "seed")}
-            row |= {name: report.get(name) for name in ("best_epoch", "seconds")}
-            row |= report.get("weights", {})
-            for part in ("validation", "test"):
-                row |= {f"{part}_{n}": _percent(v) for n, v in report[part].items()}
-            for kind, share in report.get("consistency", {}).items():
-                row[f"consistency_{kind}"] = _percent(share)
-            table.writerow(row)
-
-
-def _percent(share) -> str:
-    return f"{100 * share:.3f}"
+def _pictures(plots) -> str:
+    """The plots, the filters side by side."""
+    shown = {name: f"![{Path(name).stem}]({name})" for name in plots}
+    filters = [link for name, link in shown.items() if name.startswith("filters-")]
+    parts = [link for link in shown.values() if link not in filters]
+    if parts:
+        parts.insert(0, "## Plots")
+    if filters:
+        parts += ["## First-layer filters", "\n".join(filters)]
+    return "\n\n".join(parts)

@@ -37,7 +37,7 @@ def load(name, seed=0, validation=0.0, encoding="one_hot") -> Data:
         )
     tables = {"validation": validation, "encoding": encoding}
     if source == "tfds":
-        return with_validation(tfds_images(rest), validation, seed)
+        return with_validation(tfds_images(rest, seed=seed), validation, seed)
     if source == "openml":
         return openml_table(rest, seed, **tables)
     if rest == "digits":

@@ -4,15 +4,18 @@ import difflib
 
 import numpy as np
 
-from keras_invprune.experiments.data.base import Data
+from keras_invprune.experiments.data.base import Data, hold_out
+
+TESTED = 0.2  # of the rows of a set that comes without a test part
 
 
-def tfds_images(name="mnist", data_dir=None) -> Data:
-    """An image set of TensorFlow Datasets, with its own train and test split.
+def tfds_images(name="mnist", data_dir=None, seed=0) -> Data:
+    """An image set of TensorFlow Datasets, with its own test part if it has one.
 
     Args:
         name: Name of the data set.
         data_dir: Where it is prepared; None for $TFDS_DATA_DIR or the default.
+        seed: Of the split, where it has no part "test": a fifth of the rows, by class.
 
     Raises:
         ImportError: tensorflow-datasets is missing; names the extra.
@@ -26,22 +29,23 @@ def tfds_images(name="mnist", data_dir=None) -> Data:
             f"{name} comes through tensorflow-datasets: pip install '.[data]'."
         ) from error
     names = _class_names(_builder(tfds, name, data_dir).info)
+
+    def part(split):
+        whole = {"batch_size": -1, "as_supervised": True, "data_dir": data_dir}
+        x, y = tfds.as_numpy(tfds.load(name, split=split, **whole))
+        return x / np.float32(255.0), y
+
     try:
-        parts = tfds.load(
-            name,
-            split=["train", "test"],
-            batch_size=-1,
-            as_supervised=True,
-            data_dir=data_dir,
-        )
+        x, y = part("train")
+        if "test" in _builder(tfds, name, data_dir).info.splits:
+            return Data(x, y, *part("test"), names)
     except Exception as error:
         raise RuntimeError(
             f"{name} could not be loaded: {error} Without a network, set "
             "TFDS_DATA_DIR to a folder where it is prepared."
         ) from error
-    (x_train, y_train), (x_test, y_test) = tfds.as_numpy(parts)
-    scale = np.float32(255.0)
-    return Data(x_train / scale, y_train, x_test / scale, y_test, names)
+    train, test = hold_out(y, TESTED, seed)
+    return Data(x[train], y[train], x[test], y[test], names)
 
 
 def _builder(tfds, name, data_dir):
@@ -65,9 +69,9 @@ def _class_names(info) -> tuple[str, ...]:
         fits = len(image.shape) == 3 and None not in image.shape
         if fits and image.np_dtype == np.uint8 and hasattr(label, "names"):
             # Before the first download the parts are not known.
-            if not info.splits or {"train", "test"} <= set(info.splits):
+            if not info.splits or "train" in info.splits:
                 return tuple(label.names)
     raise ValueError(
-        f"{info.name} is no set of 8-bit images of one size with a class each, in "
-        "parts 'train' and 'test', such as mnist or cifar10."
+        f"{info.name} is no set of 8-bit images of one size with a class each and a "
+        "part 'train', such as mnist or cifar10."
     )

@@ -69,7 +69,7 @@ def test_all_is_written(finished):
         "compression-sklearn-digits.png",
         "kappa-sklearn-digits-c4.png",
         "kappa-sklearn-digits-c2.png",
-        "filters-sklearn-digits-iunet-k0.5-c4.png",
+        "filters-sklearn-digits-iunet-k0.5-c2.png",
     }
     files = {"runs", "runs.jsonl", "runs.csv", "table.md", "tensorboard"}
     assert written >= files | plots
@@ -77,8 +77,10 @@ def test_all_is_written(finished):
     ended = {name for name, done, total in seen if done == total}
     assert ended == {job.name for job in benchmark.jobs}
     page = (benchmark.out / "table.md").read_text()
-    for title in ("# Quick", "IUNet, search only", "shift", "scale"):
+    for title in ("# Quick", "IUNet, search only", "shift", "scale", "| κ |"):
         assert title in page
+    shown = {file for file in written if f"({file})" in page}
+    assert shown == {file for file in written if file.endswith(".png")}
 
 
 @pytest.mark.slow

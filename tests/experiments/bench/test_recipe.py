@@ -44,7 +44,10 @@ def test_each_recipe_of_the_package_can_be_expanded(name):
         (4, "  - dense", ["line 3: `methods`: names one twice"]),
         (8, "compressions: []", ["line 9: `compressions`", "at least 1"]),
         (8, "1: 2", ["is no recipe"]),
-        (8, "published: {sklearn:digit: {}}", ["Did you mean 'sklearn:digits'"]),
+        (8, "published: {sklearn:digit: {}}", ["line 9", "mean 'sklearn:digits'"]),
+        (8, "validation: 0", ["line 9: `validation`: Input should be greater than 0"]),
+        (8, "methods: [omp]", ["line 9: `methods` is on line 3 already"]),
+        (11, "  name: adamw", ["line 12: `name` is on line 11 already"]),
         (5, "model: mpl", ["line 6: `model`", "Did you mean 'mlp'"]),
         (6, "search_epochs: none", ["line 7: `search_epochs`", "Received: 'none'"]),
         (6, "", ["line 1: `search_epochs`: Field required"]),
@@ -75,11 +78,6 @@ def test_all_faults_are_named_at_once():
 def test_what_is_no_mapping_is_refused(text):
     with pytest.raises(ValueError, match="`name: value` lines"):
         parse(text)
-
-
-def test_validation_rows_are_needed():
-    with pytest.raises(ValueError, match="`validation` must be above 0"):
-        parse(GOOD + "validation: 0\n")
 
 
 def test_unknown_recipes_and_files(tmp_path):

@@ -21,7 +21,8 @@ from keras_invprune.experiments.bench.results import (
     mean_ranks,
     tabulate,
 )
-from keras_invprune.experiments.bench.tables import markdown, write_csv
+from keras_invprune.experiments.bench.runs_csv import write_csv
+from keras_invprune.experiments.bench.tables import markdown
 
 ENVIRONMENT = {"cores": 2, "machine": "x", "tensorflow": "2", "keras": "3"}
 
@@ -126,6 +127,28 @@ def test_a_point_of_the_grid_with_fewer_seeds_is_not_taken():
     assert cell.kappa == 0.25
 
 
+def test_a_control_has_the_point_of_what_it_controls():
+    of_iunet = {"objective": "invariance", "c": 8}
+    reports = [
+        report("a", method, test, valid=valid, kappa=kappa, **of_iunet)
+        for method, test, valid, kappa in (
+            ("iunet", 0.4, 0.7, 0.25),
+            ("iunet", 0.4, 0.6, 0.5),
+            ("shuffled", 0.1, 0.5, 0.25),
+            ("shuffled", 0.9, 0.9, 0.5),
+        )
+    ]
+    for given in (reports, reports[::-1]):
+        found = {c.method: c for c in cells(given, ["iunet", "shuffled"], "accuracy")}
+        assert found["shuffled"].kappa == found["iunet"].kappa == 0.25
+    (alone,) = cells(reports, ["shuffled"], "accuracy")  # its leader is not asked for
+    assert alone.kappa == 0.5
+    recipe = RECIPE.model_copy(update={"kappas": [0.25, 0.5]})
+    table = table_of(reports, ("iunet", "shuffled"))
+    page = markdown(recipe, table, reports, {}, "command")
+    assert "| a, ×8 | IUNet, masks shuffled | 0.25 |  |" in page
+
+
 def test_what_is_not_pruned_stands_at_every_compression():
     search = {"objective": "invariance", "kappa": 0.5}
     reports = [
@@ -177,6 +200,39 @@ def test_one_data_set_is_compared_by_seed():
     ]
     found = against_dense(reports)
     np.testing.assert_allclose(found.seeds, [10, 10])
+
+
+def test_only_seeds_that_both_have_are_compared():
+    reports = many([0.1] * 2)
+    reports.append(report("d0", "dense", 0.99, seed=1))
+    reports.append(report("d1", "dense", 0.99, seed=2))
+    reports.append(report("lone", "dense", 0.1, seed=0))
+    reports.append(report("lone", "iunet", 0.9, seed=1, c=8))
+    found = against_dense(reports)
+    assert (found.wins, found.ties, found.losses) == (2, 0, 0)
+    assert found.difference == pytest.approx(10)
+    table = table_of(reports)
+    ranks, rows = mean_ranks(table, "accuracy", main_rows(table, 8))
+    assert (ranks, rows) == ({"dense": 2, "omp": 3, "iunet": 1}, 2)
+
+
+def test_sizes_that_differ_by_seed_are_averaged_both():
+    reports = [report("d0", "dense", 0.5, seed=seed) for seed in (0, 1)]
+    for found, size in zip(reports, (80, 90), strict=True):
+        found["weights"] = {"total": size, "nonzero": size}
+    page = markdown(RECIPE, table_of(reports), reports, {}, "command")
+    assert "| d0 | dense | 85 | 85 | 1.00 | 0.6 |" in page
+
+
+def test_pictures_are_on_the_page():
+    reports = many([0.1])
+    names = ["epochs-d0.png", "filters-d0-dense.png", "filters-d0-omp.png"]
+    page = markdown(RECIPE, table_of(reports), reports, {}, "command", names)
+    assert page.endswith(
+        "## Plots\n\n![epochs-d0](epochs-d0.png)\n\n## First-layer filters\n\n"
+        "![filters-d0-dense](filters-d0-dense.png)\n"
+        "![filters-d0-omp](filters-d0-omp.png)\n"
+    )
 
 
 def test_mean_ranks_share_places_and_leave_out_rows_with_gaps():
