@@ -3,6 +3,9 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -13,6 +16,7 @@ from typer.testing import CliRunner
 from keras_invprune.experiments.bench import benchmark as benchmarks
 from keras_invprune.experiments.bench import pool
 from keras_invprune.experiments.bench.benchmark import Benchmark
+from keras_invprune.experiments.bench.ledger import unpack
 from keras_invprune.folders import claimed
 from keras_invprune_cli.main import app
 
@@ -228,12 +232,34 @@ def test_a_process_that_dies_stops_no_other_run(tmp_path, monkeypatch):
     assert benchmark.missing() == [doomed]
 
 
+@pytest.mark.slow
+def test_a_worker_ends_with_its_parent():
+    script = Path(__file__).parents[2] / "scripts" / "waiting_worker.py"
+    command = [sys.executable, str(script)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as parent:
+        assert parent.stdout.readline() == b"at work\n"
+        parent.kill()
+        parent.communicate(timeout=60)  # ends when nobody holds its output any more
+
+
 def test_two_processes_in_one_folder_are_one_too_many(tmp_path):
     benchmark = Benchmark(recipe(tmp_path), tmp_path / "out")
     with claimed(tmp_path / "out" / "runs"):
         with pytest.raises(BlockingIOError, match="another process is at work in"):
             benchmark.run()
     assert not (tmp_path / "out" / "runs.jsonl").exists()
+
+
+def test_an_interrupted_unpacking_is_done_again(tmp_path):
+    report = {"name": "a/dense/seed0", "history": {"loss": [1.0]}}
+    line = json.dumps(report | {"report": {"config": {"seed": 0}}})
+    (tmp_path / "runs.jsonl").write_text(f"{line}\n")
+    folder = tmp_path / "runs" / "a" / "dense" / "seed0"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text("{}")
+    unpack(tmp_path)
+    assert json.loads((folder / "report.json").read_text())["config"] == {"seed": 0}
+    assert json.loads((folder / "config.json").read_text()) == {"seed": 0}
 
 
 def test_a_broken_ledger_is_named_with_its_line(tmp_path):

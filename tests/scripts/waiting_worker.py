@@ -1,0 +1,18 @@
+"""A parent whose child of a benchmark says that it is there, and works on for long."""
+
+import multiprocessing
+import time
+from concurrent.futures import ProcessPoolExecutor
+
+from keras_invprune.experiments.bench.pool import _listen
+
+
+def work():
+    print("at work", flush=True)
+    time.sleep(600)
+
+
+if __name__ == "__main__":
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, context, _listen, (context.Queue(),)) as pool:
+        pool.submit(work).result()
