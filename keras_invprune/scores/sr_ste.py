@@ -11,7 +11,8 @@ from keras_invprune.scores.magnitude import magnitude
 class SRSTE:
     """``|w|``, where masked weights get the gradient of what they would contribute.
 
-    ``w ← w - η (∂L/∂w' + λ_W (1 - m) w)``, w' = m w. With
+    ``w ← w - η (∂L/∂w' + λ_W (1 - m) w)``, w' = m w, under plain SGD; other optimizers
+    make their own step of this gradient (Adam scales the decay away). With
     ``schedule=Rewire(sparsity, every=1, until=...)`` the masks follow the weights, as
     in the paper; with "gradual" until the target sparsity. For `NByM`, and any other
     pattern.

@@ -8,7 +8,7 @@ import pytest
 
 import keras_invprune as kip
 import zoo
-from keras_invprune.allocation import ALLOCATIONS
+from keras_invprune.allocation import ALLOCATIONS, uniform
 from keras_invprune.patterns import Block, NByM, Units
 from keras_invprune.plan import Plan
 from keras_invprune.schedules import Gradual, OneShot
@@ -23,6 +23,11 @@ SCHEDULES = dict.fromkeys(LEARNED, OneShot(0.5, at=1))
 SCHEDULES["sr_ste"] = Gradual(0.5, begin=0, end=1, updates=1)
 ASKED = [name for name in EVERY if name not in LEARNED]
 PATTERNS = [None, Block((4, 1)), NByM(2, 4), NByM(4, 8), Units()]
+ALLOCATED = [
+    *ALLOCATIONS,
+    {"first/kernel": 0.5, "second/kernel": 0.5},
+    lambda scores, sparsity: uniform(scores, sparsity),
+]
 LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 X = np.random.default_rng(0).normal(size=(8, 8)).astype("float32")
 Y = np.arange(8) % 3
@@ -55,8 +60,8 @@ def assert_equal(found, expected):
 def network():
     """Each tensor has 2 · 24 blocks of (4, 1), and half of it is a whole number."""
     layers = [
-        keras.layers.Dense(16, "relu"),
-        keras.layers.Dense(4),
+        keras.layers.Dense(16, "relu", name="first"),
+        keras.layers.Dense(4, name="second"),
         keras.layers.ReLU(),
     ]
     return keras.Sequential([keras.Input((8,)), *layers, keras.layers.Dense(3)])
@@ -65,9 +70,8 @@ def network():
 def pairs(score):
     """Each pattern once, and over all scores each allocation with each pattern."""
     start = list(EVERY).index(score)
-    names = list(ALLOCATIONS)
     for index, pattern in enumerate(PATTERNS):
-        yield names[(start + index) % len(names)], pattern
+        yield ALLOCATED[(start + index) % len(ALLOCATED)], pattern
 
 
 def kept_of(masks, pattern):
@@ -108,7 +112,7 @@ def test_every_mask_is_exactly_half(score):
     model.fit(X, Y, verbose=0)
     model.examples = X[:3], Y[:3], None
     weights = {key: variable.numpy() for key, variable in model.masked.prunable.items()}
-    for allocation, pattern in itertools.product(ALLOCATIONS, PATTERNS):
+    for allocation, pattern in itertools.product(ALLOCATED, PATTERNS):
         plan = Plan(0.5, None, EVERY[score], allocation, pattern)
         masks = plan.masks(weights, model, 0.5)
         assert {key: mask.shape for key, mask in masks.items()} == {
