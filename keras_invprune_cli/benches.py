@@ -65,7 +65,10 @@ def print_bench(benchmark, failures):
     """Prints the page of a benchmark, what failed, and where the rest is."""
     page = benchmark.out / "table.md"
     if page.exists():
-        console.print(Markdown(page.read_text()))
+        text = page.read_text()
+        for pictures in ("\n## Plots", "\n## First-layer filters"):
+            text = text.split(pictures)[0]
+        console.print(Markdown(text))
     for name, message in failures.items():
         console.print(f"failed: {name}: {message}", style="red", markup=False)
     left = len(benchmark.missing())
