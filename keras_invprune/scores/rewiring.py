@@ -16,16 +16,17 @@ def moved(weights, growth, share, model) -> dict:
         model: `PrunedModel`, whose masks are the present ones.
 
     Returns:
-        ``{key: array}`` of the weights' shapes; see `rewired`.
+        ``{key: array}`` of the weights' shapes; see `rewired`. Where groups are ranked,
+        what neither stays nor grows has 0.
     """
     pattern = model.plan.pattern_masks
     sizes = {key: np.abs(weight) for key, weight in weights.items()}
     masks = {key: mask.numpy() for key, mask in model.masks.items()}
-    groups = [_groups(pattern, model, values) for values in (sizes, masks, growth)]
-    size, mask, ask = groups if groups[0] else (sizes, masks, growth)
-    scores = {key: rewired(size[key], mask[key], ask[key], share) for key in size}
-    if not groups[0]:
-        return scores
+    groups = _groups(pattern, model, sizes)
+    if not groups:  # a pattern that has nothing to allocate
+        return {k: rewired(sizes[k], masks[k], growth[k], share) for k in sizes}
+    masks, growth = (_groups(pattern, model, values) for values in (masks, growth))
+    scores = {k: rewired(groups[k], masks[k], growth[k], share) for k in groups}
 
     def least(level):
         return lambda *_: {key: values >= level for key, values in scores.items()}

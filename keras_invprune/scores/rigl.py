@@ -19,8 +19,9 @@ class RigL(OnExamples):
 
     With ``schedule=Rewire(...)`` and ``allocation="erk"``; the first masks are random.
     What grows begins at zero. Each renewal looks at one batch of the examples, the
-    network in evaluation mode. Under a pattern blocks or units move;
-    a unit without a weight passes a ReLU no gradient, so that only others grow.
+    network in evaluation mode. Under a pattern blocks or units move. A
+    unit that has neither weights nor a bias passes a ReLU no gradient: under "units"
+    hardly anything grows but what was dropped; there `SparseEvolution` is better.
 
     Args:
         fraction: α, the share of a weight's connections to move at each renewal; it

@@ -50,8 +50,8 @@ def neural_tangent_transfer(
         model: A built Keras 3 model with one output, [batch, classes], left untouched.
             A last activation that is a Dense layer's own is left out; one that is a
             layer of its own is part of the outputs.
-        x: Inputs: arrays, or a batched `tf.data.Dataset`, whose labels are dropped; so
-            are batches with less than two rows for each replica, where there are some.
+        x: Inputs: arrays, or a batched `tf.data.Dataset`, whose labels are dropped.
+            Under several replicas, a batch too short for all of them is left out.
         sparsity: Share of the prunable weights to remove, in [0, 1).
         epochs: Passes over `x`.
         batch_size: Rows of a batch of arrays; the kernel is that between its halves.
@@ -111,7 +111,7 @@ def neural_tangent_transfer(
     pruned = prune(model, sparsity, allocation=allocation, schedule="manual", **choices)
     batches = _batches(x, batch_size, strategy.num_replicas_in_sync)
     renewal = MaskRenewal(pruned, mask_every)
-    renewal.begin(get_score(first_score), *next(iter(batches)))
+    renewal.begin(get_score(first_score), *_first(batches))
     student = Student(pruned, kernel_weight, penalty, kernel_rows)
     if jit_compile == "auto" and in_groups(model):
         jit_compile = False  # what they need instead is a loop
@@ -219,23 +219,36 @@ def check_settings(kernel_weight, penalty, rows, every):
 
 
 def _batches(x, size, replicas):
-    """A data set of batches ``(x,)``, none too small to give each replica a kernel."""
+    """A data set of batches ``(x,)``, each with rows for every replica."""
     if isinstance(x, tf.data.Dataset):
         x = x.map(lambda *row: (keras.utils.unpack_x_y_sample_weight(row)[0],))
-        rows = keras.tree.flatten(x.element_spec)[0].shape[0]
-        return _of_rows(x, 2 * replicas) if replicas > 1 and rows is None else x
+        return _for_all(x, replicas) if replicas > 1 else x
     x = tuple(x) if isinstance(x, list) else x  # of which TensorFlow makes one tensor
     rows = len(keras.tree.flatten(x)[0])
     if rows < 2:
         raise ValueError(f"`x` must have two rows or more. Received: {rows}.")
     batches = tf.data.Dataset.from_tensor_slices((x,)).shuffle(rows)
-    return batches.batch(min(size, rows), drop_remainder=True).prefetch(1)
+    batches = batches.batch(min(size, rows), drop_remainder=True).prefetch(1)
+    return _for_all(batches, replicas) if replicas > 1 else batches
 
 
-def _of_rows(x, rows):
-    """The batches of at least so many rows, and how many there are if that is known."""
-    kept = x.filter(lambda x: tf.shape(keras.tree.flatten(x)[0])[0] >= rows)
-    if x.cardinality() < 0:
+def _for_all(batches, replicas):
+    """The batches with rows for all replicas, and their number if it is known."""
+
+    def enough(x):  # the last gets what the others, a fair share each, leave
+        rows = tf.shape(keras.tree.flatten(x)[0])[0]
+        return rows > (replicas - 1) * ((rows + replicas - 1) // replicas)
+
+    kept = batches.filter(enough)
+    if batches.cardinality() < 0:
         return kept
     count = kept.reduce(tf.constant(0, tf.int64), lambda n, _: n + 1)
     return kept.apply(tf.data.experimental.assert_cardinality(count))
+
+
+def _first(batches):
+    for batch in batches:
+        return batch
+    raise ValueError(
+        "`x` gives no batch, or none with rows for every replica. Give larger batches."
+    )

@@ -237,12 +237,18 @@ def test_a_batch_too_short_for_all_replicas_is_left_out(strategy):
     )
     with strategy.scope():
         pruned = transfer(network(), data, callbacks=record)
+        with pytest.raises(ValueError, match="Give larger batches"):
+            transfer(network(), data.unbatch().batch(1))
+        with pytest.raises(ValueError, match="Give larger batches"):
+            transfer(network(), X, batch_size=1)
     assert pruned.finished and np.isfinite([log["loss"] for log in logs]).all()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("groups", [1, 3])
-def test_with_xla_where_it_can(groups):
+def test_with_xla_where_it_can(groups, monkeypatch):
+    # As on a GPU, where "auto" means XLA.
+    monkeypatch.setattr(Student, "_resolve_auto_jit_compile", lambda self: True)
     body = [
         layers.Reshape((4, 2, 1)),
         layers.Conv2D(3, 2),
@@ -253,8 +259,7 @@ def test_with_xla_where_it_can(groups):
     seen = []
     look = keras.callbacks.LambdaCallback()
     look.on_train_begin = lambda logs=None: seen.append(look.model.jit_compile)
-    xla = True if groups == 1 else "auto"
-    pruned = transfer(network(*body), jit_compile=xla, callbacks=look)
+    pruned = transfer(network(*body), callbacks=look)
     assert pruned.finished and seen == [groups == 1]
 
 

@@ -11,7 +11,7 @@ from keras_invprune.experiments.bench.pool import run_all, unfinished
 from keras_invprune.experiments.bench.recipe import load
 from keras_invprune.experiments.bench.results import cells, tabulate
 from keras_invprune.experiments.bench.runs_csv import write_csv
-from keras_invprune.experiments.bench.tables import markdown
+from keras_invprune.experiments.bench.tables import markdown, pictures
 from keras_invprune.folders import claimed
 
 
@@ -73,11 +73,11 @@ class Benchmark:
         table = tabulate(found, recipe.methods)
         if not table.methods:  # nothing yet, or searches only
             return reports
+        command = f"keras-invprune bench {self.name} --out {self.out}"
+        page = markdown(recipe, table, reports, dict(failures), command)
+        (self.out / "table.md").write_text(page)
         write_csv(reports, self.out / "runs.csv")
         plots = draw(recipe, table, reports, self.jobs, self.out)
-        command = f"keras-invprune bench {self.name} --out {self.out}"
-        names = [file.name for file in plots]
-        page = markdown(recipe, table, reports, dict(failures), command, names)
-        (self.out / "table.md").write_text(page)
+        (self.out / "table.md").write_text(page + pictures(plots))
         write_boards(recipe, finished, self.out, plots)
         return reports

@@ -23,8 +23,8 @@ class Method(NamedTuple):
         learner: "network", "beta_lasso", "xgboost" or "tangent" (neural tangent
             transfer makes masks and weights).
         schedule: When masks are made in the training that is measured: "rewire" (before
-            it, and renewed in it), "each_step" (likewise, at every step), "gradual",
-            "one_shot"; None: not in it.
+            it, and renewed in it), "each_step" (likewise, at every step of all but the
+            last hundredth), "gradual", "one_shot"; None: not in it.
         score: What the masks are made by.
         allocation: Where the sparsity goes.
         redrawn: Whether the weights are drawn anew once the masks are made.

@@ -38,7 +38,7 @@ SEEDED = {
 }
 SCHEDULES = {
     "rewire": Rewire,
-    "each_step": lambda sparsity: Rewire(sparsity, every=1, until=1.0),
+    "each_step": lambda sparsity: Rewire(sparsity, every=1, until=0.99),
     "gradual": Gradual,
     "one_shot": OneShot,
 }

@@ -218,13 +218,16 @@ def _filters(recipe, jobs, out):
     """First-layer filters of the first seed's networks of images, side by side."""
     for job in jobs:
         file = out / "runs" / job.name / FILTERS
+        target = out / f"filters-{_name(job.dataset)}-{job.label}.png"
         main = job.compression in (None, recipe.compressions[0])
-        if not (main and job.seed == jobs[0].seed and file.exists()):
+        if not (main and job.seed == jobs[0].seed):
+            continue
+        if not file.exists():  # the run was made elsewhere
+            yield target if target.exists() else None
             continue
         with np.load(file) as arrays:
             filters = arrays["filters"].astype("float32")
         if filters.ndim == 4 and filters.shape[-1] in (1, 3):
-            target = out / f"filters-{_name(job.dataset)}-{job.label}.png"
             with _figure(target, (4, 4)) as axes:
                 axes.imshow(mosaic(filters), cmap="gray", interpolation="nearest")
                 axes.set_axis_off()

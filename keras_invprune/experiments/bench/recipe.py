@@ -220,12 +220,12 @@ def _given_twice(node) -> list[str]:
     if isinstance(node, yaml.MappingNode):
         first = {}
         for key, value in node.value:
-            line = key.start_mark.line + 1
-            if first.setdefault(key.value, line) != line:
-                known = first[key.value]
+            line, known = key.start_mark.line + 1, first.get(key.value)
+            if known:
                 found.append(
                     f"  line {line}: `{key.value}` is on line {known} already."
                 )
+            first.setdefault(key.value, line)
             found += _given_twice(value)
     return found
 

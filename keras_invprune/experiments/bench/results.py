@@ -246,9 +246,10 @@ def compare(table, first, other, figure, rows) -> Comparison | None:
     gaps = np.array([round(mine - theirs, 9) for mine, theirs in means])
     enough = len(gaps) >= 6 and np.any(gaps)
     seeds = []
-    if len(pairs) == 1:
-        mine, theirs = (cell.values(figure) for cell in pairs[0])
-        seeds = [mine[s] - theirs[s] for s in sorted(mine.keys() & theirs.keys())]
+    if len(means) == 1:
+        for pair in pairs:
+            mine, theirs = (cell.values(figure) for cell in pair)
+            seeds += [mine[s] - theirs[s] for s in sorted(mine.keys() & theirs.keys())]
     return Comparison(
         other,
         float(gaps.mean()),

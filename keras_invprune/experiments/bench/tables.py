@@ -1,14 +1,12 @@
 """The page of a benchmark, in Markdown."""
 
-from pathlib import Path
-
 import numpy as np
 
 from keras_invprune.experiments.bench.methods import METHODS
 from keras_invprune.experiments.bench.results import compare, main_rows, mean_ranks
 
 
-def markdown(recipe, table, reports, failures, command, plots=()) -> str:
+def markdown(recipe, table, reports, failures, command) -> str:
     """The page of a benchmark.
 
     Args:
@@ -17,7 +15,6 @@ def markdown(recipe, table, reports, failures, command, plots=()) -> str:
         reports: All reports, whichever grid point was chosen.
         failures: ``{name of a run: message}``.
         command: What makes it again.
-        plots: Names of the PNG files beside it.
     """
     parts = [
         f"# {recipe.title}",
@@ -30,7 +27,6 @@ def markdown(recipe, table, reports, failures, command, plots=()) -> str:
         _consistency(recipe, table),
         _sizes(recipe, table),
         _collapsed(reports),
-        _pictures(plots),
     ]
     if failures:
         lines = [f"- {name}: {message}" for name, message in failures.items()]
@@ -139,6 +135,7 @@ def _accuracies(recipe, table) -> str:
     name = figure.replace("_", " ")
     return f"## Test {name}, %\n\n{_grid(header, rows)}\n\n" + (
         "Mean ± standard deviation over seeds (their number in brackets)."
+        + (" Ranks: by the seeds that all methods have." if count > 1 else "")
     )
 
 
@@ -278,13 +275,13 @@ def _collapsed(reports) -> str:
     return "## Collapsed\n\nOf these layers nothing is left:\n\n" + "\n".join(lines)
 
 
-def _pictures(plots) -> str:
-    """The plots, the filters side by side."""
-    shown = {name: f"![{Path(name).stem}]({name})" for name in plots}
+def pictures(plots) -> str:
+    """The end of the page: plots, PNG files beside it; the filters side by side."""
+    shown = {file.name: f"![{file.stem}]({file.name})" for file in plots}
     filters = [link for name, link in shown.items() if name.startswith("filters-")]
     parts = [link for link in shown.values() if link not in filters]
     if parts:
         parts.insert(0, "## Plots")
     if filters:
         parts += ["## First-layer filters", "\n".join(filters)]
-    return "\n\n".join(parts)
+    return "".join(f"\n{part}\n" for part in parts)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -119,7 +120,12 @@ def test_the_ledger_alone_is_enough_to_go_on(finished, tmp_path, monkeypatch):
     again = Benchmark(benchmark.name, tmp_path)
     assert again.missing() == []
     monkeypatch.setattr(benchmarks, "run_all", None)
+    for file in benchmark.out.glob("filters-*.png"):  # kept with it; masks are not
+        shutil.copy(file, tmp_path)
     again.write()
+    pages = [(folder / "table.md").read_text() for folder in (benchmark.out, tmp_path)]
+    shown = [re.findall(r"\]\((.*\.png)\)", page) for page in pages]
+    assert shown[0] == shown[1] and any("filters" in name for name in shown[0])
     assert (tmp_path / "runs.csv").read_text() == (
         benchmark.out / "runs.csv"
     ).read_text()

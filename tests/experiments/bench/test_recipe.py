@@ -47,6 +47,11 @@ def test_each_recipe_of_the_package_can_be_expanded(name):
         (8, "published: {sklearn:digit: {}}", ["line 9", "mean 'sklearn:digits'"]),
         (8, "validation: 0", ["line 9: `validation`: Input should be greater than 0"]),
         (8, "methods: [omp]", ["line 9: `methods` is on line 3 already"]),
+        (
+            8,
+            "search: {weight: 1, weight: 2}",
+            ["line 9: `weight` is on line 9 already"],
+        ),
         (11, "  name: adamw", ["line 12: `name` is on line 11 already"]),
         (5, "model: mpl", ["line 6: `model`", "Did you mean 'mlp'"]),
         (6, "search_epochs: none", ["line 7: `search_epochs`", "Received: 'none'"]),

@@ -66,4 +66,4 @@ def test_the_paper_s_full_width_makes_two_steps(tmp_path, monkeypatch):
     execute(search, tmp_path)
     weights = execute(job, tmp_path)["weights"]
     assert weights["total"] == pytest.approx(92.1e6, rel=0.01)
-    assert weights["nonzero"] == pytest.approx(weights["total"] / 2, rel=0.001)
+    assert weights["nonzero"] == pytest.approx(weights["total"] / 8, rel=0.001)

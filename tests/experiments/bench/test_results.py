@@ -1,6 +1,7 @@
 """From reports to figures, tables and plots."""
 
 import csv
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from keras_invprune.experiments.bench.results import (
     tabulate,
 )
 from keras_invprune.experiments.bench.runs_csv import write_csv
-from keras_invprune.experiments.bench.tables import markdown
+from keras_invprune.experiments.bench.tables import markdown, pictures
 
 ENVIRONMENT = {"cores": 2, "machine": "x", "tensorflow": "2", "keras": "3"}
 
@@ -224,15 +225,14 @@ def test_sizes_that_differ_by_seed_are_averaged_both():
     assert "| d0 | dense | 85 | 85 | 1.00 | 0.6 |" in page
 
 
-def test_pictures_are_on_the_page():
-    reports = many([0.1])
+def test_filters_stand_side_by_side():
     names = ["epochs-d0.png", "filters-d0-dense.png", "filters-d0-omp.png"]
-    page = markdown(RECIPE, table_of(reports), reports, {}, "command", names)
-    assert page.endswith(
-        "## Plots\n\n![epochs-d0](epochs-d0.png)\n\n## First-layer filters\n\n"
+    assert pictures([Path("out") / name for name in names]) == (
+        "\n## Plots\n\n![epochs-d0](epochs-d0.png)\n\n## First-layer filters\n\n"
         "![filters-d0-dense](filters-d0-dense.png)\n"
         "![filters-d0-omp](filters-d0-omp.png)\n"
     )
+    assert pictures([]) == ""
 
 
 def test_mean_ranks_share_places_and_leave_out_rows_with_gaps():
