@@ -50,7 +50,6 @@ def main(repository):
 
     decays = sys.modules[name] = training.learning_rate_decay = types.ModuleType(name)
     import tensorflow as tf
-
     from tensorflow.python.ops import control_flow_assert, control_flow_ops
 
     control_flow_ops.Assert = control_flow_assert.Assert  # where it has moved to
