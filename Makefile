@@ -51,7 +51,7 @@ wheel: .venv/dev  ## build the wheel into dist/ and try it outside the source tr
 	$(BIN)/python .ci/check_wheel.py
 
 clean:  ## remove what the other targets made
-	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache .hypothesis keras-invprune-demo
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/bin/python:

@@ -73,6 +73,14 @@ def check_moving(plan):
                 f"schedule is {type(plan.schedule).__name__}. Give schedule='rewire'."
             )
     _check_updates(plan)
+    at_once = isinstance(plan.schedule, OneShot) and plan.schedule.at == 0
+    if at_once and plan.objective is not None:
+        raise ValueError(
+            "This schedule prunes before the first step, so that nothing is searched. "
+            f"Received: objective={plan.objective!r}. Leave it out, as by "
+            "kip.prune(model, sparsity, score=..., schedule='at_init'), or give "
+            "schedule='one_shot'."
+        )
     if moves and not (plan.rewind is None and plan.objective is None):
         raise ValueError(
             "Rewire prunes before the first step, so nothing is searched or rewound. "

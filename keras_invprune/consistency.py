@@ -6,6 +6,10 @@ import numpy as np
 from keras_invprune.views.pairs import positive_pair
 
 
+class NoClassesError(ValueError):
+    """What was given is no classifier, or no labels for one."""
+
+
 def consistency(model, x, views, y=None, *, batch_size=256, seed=0) -> dict[str, float]:
     """Share of the inputs whose two views are given the same class, by view.
 
@@ -65,7 +69,7 @@ def consistency(model, x, views, y=None, *, batch_size=256, seed=0) -> dict[str,
     outputs = [_predict(model, _take(x, rows), "the inputs") for rows in chunks]
     share = accuracy(np.concatenate(outputs), np.asarray(y)[order])
     if share is None:
-        raise ValueError(
+        raise NoClassesError(
             "`y` must hold class numbers, one-hot rows, or 0 and 1 for a model with "
             f"one output. Received: y of shape {np.shape(y)}, predictions of shape "
             f"{(len(order), *outputs[0].shape[1:])}."
@@ -132,13 +136,13 @@ def _predict(model, batch, what) -> np.ndarray:
     run = getattr(model, "predict_on_batch", model)
     outputs = run(keras.tree.map_structure(keras.ops.convert_to_numpy, batch))
     if keras.tree.is_nested(outputs):
-        raise ValueError(
+        raise NoClassesError(
             "`model` must have one output, the classes. Received: "
             f"{len(keras.tree.flatten(outputs))} outputs."
         )
     outputs = keras.ops.convert_to_numpy(outputs)
     if outputs.ndim not in (1, 2):
-        raise ValueError(
+        raise NoClassesError(
             "`model` must give predictions of shape [batch, classes], [batch, 1] or "
             f"[batch]. Received: shape={outputs.shape}."
         )

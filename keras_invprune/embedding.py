@@ -8,6 +8,7 @@ from keras import ops
 from keras_invprune.weights import (
     head_layers,
     is_graph,
+    observed,
     symbolic_inputs,
     walk,
 )
@@ -71,20 +72,8 @@ def _after_layer(model, path) -> Embedder:
 
     def embed(inputs, training=None):
         seen = []
-        # Layers report each output to their activity regularizer, which makes it
-        # the one public place where an inner layer's output can be observed,
-        # in subclassed models too.
-        own = layer.activity_regularizer
-
-        def observe(output):
-            seen.append(output)
-            return ops.zeros(()) if own is None else own(output)
-
-        layer.activity_regularizer = observe
-        try:
+        with observed([layer], lambda _, output: seen.append(output)):
             result = model(inputs, training=training)
-        finally:
-            layer.activity_regularizer = own
         if not seen:
             raise ValueError(f"The model's call never reaches layer {path!r}.")
         return result, _flat(seen[-1])

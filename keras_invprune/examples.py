@@ -16,7 +16,8 @@ def examples_for(score, arguments) -> tuple | None:
         arguments: The arguments of `fit` by name.
 
     Returns:
-        ``(x, y, sample_weight)`` as NumPy arrays, None where there is none. Rows of
+        ``(x, y, sample_weight)`` as NumPy arrays, None where there is none; the latter
+        times the ``class_weight`` of the label, if `fit` is given one. Rows of
         arrays are drawn at random, by a fixed seed and not from the validation split;
         those of a data set are its first, as far as they have one shape: shuffle what
         is sorted by class. None if the score asks for no number.
@@ -28,6 +29,10 @@ def examples_for(score, arguments) -> tuple | None:
     count = getattr(score, "examples", None)
     if not isinstance(count, int):
         return None
+    return _weighted(_drawn(count, arguments), arguments.get("class_weight"))
+
+
+def _drawn(count, arguments) -> tuple:
     x = arguments["x"]
     if isinstance(x, tf.data.Dataset):
         return _first(iter(x), count)
@@ -47,6 +52,16 @@ def examples_for(score, arguments) -> tuple | None:
     size = int(leaves[0].shape[0] * (1 - (arguments.get("validation_split") or 0.0)))
     chosen = np.random.default_rng(0).permutation(size)[:count]
     return _map(lambda leaf: np.asarray(leaf)[chosen], rows)
+
+
+def _weighted(rows, class_weight) -> tuple:
+    if not class_weight:
+        return rows
+    x, y, weight = keras.utils.unpack_x_y_sample_weight(tuple(rows))
+    one_hot = y.ndim > 1 and y.shape[-1] > 1
+    labels = y.argmax(axis=-1) if one_hot else y.reshape(-1)
+    own = np.array([class_weight.get(int(label), 1.0) for label in labels], "float32")
+    return x, y, own if weight is None else own * weight
 
 
 def _first(batches, count) -> tuple:

@@ -15,8 +15,13 @@ def resolve(identifier, known, kind):
 
     Raises:
         ValueError: An unknown name; near matches are named.
-        TypeError: Neither a name nor a callable.
+        TypeError: Neither a name nor a callable, or a class in place of an object.
     """
+    if isinstance(identifier, type):
+        raise TypeError(
+            f"A {kind} is an object, not a class. Received: {identifier.__name__}. "
+            f"Write {identifier.__name__}()."
+        )
     if isinstance(identifier, str):
         if identifier in known:
             return known[identifier]

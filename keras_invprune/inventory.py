@@ -6,9 +6,9 @@ import numpy as np
 from keras_invprune.weights import (
     PRUNABLE_NAMES,
     head_layers,
+    kernels,
     on_request,
     prunable_weights,
-    weights_by_key,
 )
 
 HEAD = "the head stays dense unless selected"
@@ -31,10 +31,9 @@ def left_alone(model, keys=None) -> dict[str, str]:
     if keys is None:
         keys = _default_keys(model)
     heads = {id(layer) for layer in head_layers(model)}
-    kernels = _kernels(model).items()
     return {
         key: _reason(layer, variable, heads)
-        for key, (layer, variable) in kernels
+        for key, (layer, variable) in kernels(model).items()
         if key not in keys
     }
 
@@ -50,7 +49,7 @@ def inventory(model) -> dict:
         "left_alone": {key: reason}}``; left alone are those without any zero.
     """
     by_key = {}
-    for key, (_, variable) in _kernels(model).items():
+    for key, (_, variable) in kernels(model).items():
         array = keras.ops.convert_to_numpy(variable)
         zeros = array.size - int(np.count_nonzero(array))
         by_key[key] = {"shape": list(array.shape), "zeros": zeros}
@@ -63,15 +62,6 @@ def inventory(model) -> dict:
         "sparsity": zeros / max(total, 1),
         "by_key": by_key,
         "left_alone": left_alone(model, sparse),
-    }
-
-
-def _kernels(model):
-    # The biases of attention and GRU layers have two axes as well.
-    return {
-        key: weight
-        for key, weight in weights_by_key(model).items()
-        if len(weight.variable.shape) > 1 and weight.variable.name != "bias"
     }
 
 

@@ -5,7 +5,7 @@ import math
 import keras
 import numpy as np
 
-from keras_invprune.weights import walk, weights_by_key
+from keras_invprune.weights import kernels, observed, walk
 
 CONVOLUTIONS = ("Conv1D", "Conv2D", "Conv3D", "Depthwise", "Separable")
 
@@ -26,42 +26,29 @@ def kernel_uses(model, x) -> dict[str, int | None]:
         ``{key: uses}`` of the weights of two axes and more that are no bias; None
         for layers whose arithmetic is not known.
     """
-    kernels = {
-        key: weight
-        for key, weight in weights_by_key(model).items()
-        if len(weight.variable.shape) > 1 and weight.variable.name != "bias"
-    }
+    found = kernels(model)
     recurrent = {id(r.cell): r for _, r in walk(model) if hasattr(r, "cell")}
-    owners = [layer for layer, _ in kernels.values()]
+    owners = [layer for layer, _ in found.values()]
     shapes = _output_shapes(model, x, [*owners, *recurrent.values()])
     return {
         key: _steps(layer, recurrent[id(layer)], shapes)
         if id(layer) in recurrent
         else _uses(layer, variable, shapes.get(id(layer)))
-        for key, (layer, variable) in kernels.items()
+        for key, (layer, variable) in found.items()
     }
 
 
 def _output_shapes(model, x, layers) -> dict[int, list[tuple]]:
     """Shapes that each layer puts out, call by call, by the layer's identity."""
     seen = {}
-    own = [layer.activity_regularizer for layer in layers]
 
-    def observe(layer):
-        def regularizer(output):  # is shown each output of the layer
-            seen.setdefault(id(layer), []).append(tuple(output.shape))
-            return keras.ops.zeros(())
+    def see(layer, output):
+        seen.setdefault(id(layer), []).append(tuple(output.shape))
 
-        return regularizer
-
-    try:
-        for layer in layers:
-            layer.activity_regularizer = observe(layer)
-        with keras.StatelessScope():  # statistics and losses stay as they are
-            model(x, training=False)
-    finally:
-        for layer, regularizer in zip(layers, own, strict=True):
-            layer.activity_regularizer = regularizer
+    unique = list({id(layer): layer for layer in layers}.values())
+    # Statistics and losses stay as they are.
+    with observed(unique, see), keras.StatelessScope():
+        model(x, training=False)
     return seen
 
 

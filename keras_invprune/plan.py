@@ -4,6 +4,7 @@ import logging
 from dataclasses import dataclass, field
 from typing import Any
 
+import keras
 import numpy as np
 
 from keras_invprune import allocation as allocations
@@ -110,14 +111,27 @@ class Plan:
 
     def pattern_masks(self, found, model, sparsity, allocation):
         """The masks by scores, which the pattern sees in the axes that it asks for."""
-        inner = getattr(model, "inner", None)
-        if inner is None or not getattr(self.pattern, "on_matrices", False):
+        inner = getattr(model, "inner", model)
+        matrices = getattr(self.pattern, "on_matrices", False)
+        if not (matrices and isinstance(inner, keras.Model)):
             return self.pattern(found, sparsity, allocation)
         views = layouts(inner, found)
         arranged = found | {k: view.arrange(found[k]) for k, view in views.items()}
         masks = self.pattern(arranged, sparsity, allocation)
         restored = {k: v.restore(masks[k], found[k].shape) for k, v in views.items()}
         return masks | restored
+
+    def groups(self, values, model) -> dict:
+        """What the pattern shows an allocation for these arrays; {} if it asks none."""
+        seen = {}
+
+        def look(groups, sparsity):
+            del sparsity
+            seen.update(groups)
+            return {key: np.ones(group.shape, bool) for key, group in groups.items()}
+
+        self.pattern_masks(values, model, 0.0, look)
+        return seen
 
     def save(self) -> dict:
         """The config; objects that cannot be saved leave their name."""

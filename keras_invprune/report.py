@@ -16,6 +16,7 @@ The schema, ``keras_invprune/report/1``; None stands for what is not known:
 """
 
 import io
+import logging
 import tempfile
 import time
 from pathlib import Path
@@ -26,12 +27,13 @@ from rich.console import Console
 from rich.table import Table
 
 from keras_invprune import litert, views
-from keras_invprune.consistency import consistency
+from keras_invprune.consistency import NoClassesError, consistency
 from keras_invprune.export import FORMATS, ExportError, export
 from keras_invprune.inventory import inventory
 from keras_invprune.macs import kernel_uses
 
 SCHEMA = "keras_invprune/report/1"
+logger = logging.getLogger("keras_invprune")
 WARM_UP = 20
 
 
@@ -51,7 +53,8 @@ def report(model, data=None, *, kinds=None, runs=200, seed=0) -> Report:
         data: ``x`` or ``(x, y)``, as for `export`; None: random inputs, and neither
             accuracy nor consistency.
         kinds: ``{name: view}`` to measure consistency under. None: shift, scale and
-            rotation for a model of images, and none for others.
+            rotation for a classifier of images, and none for others. (What is no
+            classifier has no accuracy either, which is logged.)
         runs: Timed runs of one input.
         seed: Seed of those views.
 
@@ -71,12 +74,11 @@ def report(model, data=None, *, kinds=None, runs=200, seed=0) -> Report:
         ValueError: The model is not built, or `data` does not fit.
     """
     x, y = data if isinstance(data, tuple) else (data, None)
-    kinds = kinds if kinds is not None else _image_kinds(model, seed)
     with tempfile.TemporaryDirectory() as folder:
         files, found = _files(model, Path(folder), data)
         tflite = Path(folder) / "tflite" / "model.tflite"
         time_of_one = milliseconds(tflite, model, x, runs) if tflite.exists() else None
-    shares = {} if x is None else _consistency(model, x, kinds, y)
+    shares = {} if x is None else _consistency(model, x, kinds, y, seed)
     layers, macs = _layers(model, x, found["by_key"])
     return Report(
         schema=SCHEMA,
@@ -138,10 +140,17 @@ def _image_kinds(model, seed) -> dict:
     }
 
 
-def _consistency(model, x, kinds, y) -> dict:
-    if not kinds and y is None:
+def _consistency(model, x, kinds, y, seed) -> dict:
+    wanted = kinds if kinds is not None else _image_kinds(model, seed)
+    if not wanted and y is None:
         return {}
-    return consistency(model, x, kinds, y)
+    try:
+        return consistency(model, x, wanted, y)
+    except NoClassesError as error:
+        if kinds is not None:
+            raise
+        logger.warning("Neither accuracy nor consistency is known. %s", error)
+        return {}
 
 
 def _files(model, folder, data):

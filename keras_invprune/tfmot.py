@@ -9,6 +9,7 @@ import functools
 import os
 import warnings
 
+import numpy as np
 import tensorflow as tf
 
 VARIABLE = "TF_USE_LEGACY_KERAS"
@@ -84,7 +85,7 @@ def is_tf_keras(thing) -> bool:
     )
 
 
-def prune(model, make_masks, select=None):
+def prune(model, make_masks, select=None, matrices=False):
     """Wraps a tf_keras model with TF-MOT's own wrappers, masks set once.
 
     Args:
@@ -92,6 +93,8 @@ def prune(model, make_masks, select=None):
         make_masks: ``{key: array} -> {key: bool array}``.
         select: None for all that TF-MOT prunes, except a Dense head; a callable
             ``(key, layer) -> bool``; or an iterable of keys or layer paths.
+        matrices: Whether masks are made of arrays whose last axes are inputs and
+            outputs: transposed convolutions have them the other way round.
 
     Returns:
         The wrapped model. Train it with TF-MOT's `UpdatePruningStep`; strip it with
@@ -105,12 +108,22 @@ def prune(model, make_masks, select=None):
     wrapped = _wrap(_copy(model))
     weights = _prunable_weights(wrapped)
     chosen = _chosen(wrapped, weights, select)
-    masks = make_masks({key: weights[key][1].numpy() for key in chosen})
-    for key, value in masks.items():
+    turned = {key for key in chosen if matrices and _is_transposed(weights[key][0])}
+
+    def turn(arrays):
+        swapped = {key: np.swapaxes(arrays[key], -1, -2) for key in turned}
+        return arrays | swapped
+
+    values = {key: weights[key][1].numpy() for key in chosen}
+    for key, value in turn(make_masks(turn(values))).items():
         _, variable, mask = weights[key]
         mask.assign(tf.cast(value, mask.dtype))
         variable.assign(variable * mask)
     return wrapped
+
+
+def _is_transposed(layer) -> bool:
+    return type(layer).__name__.endswith("Transpose")
 
 
 def strip(model):

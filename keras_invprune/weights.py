@@ -7,6 +7,7 @@ is unique in nested models and the same before wrapping, after wrapping and
 after stripping.
 """
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
@@ -185,6 +186,43 @@ def head_layers(model) -> list[keras.layers.Layer]:
     return [layer for layer in found if isinstance(layer, keras.layers.Dense)]
 
 
+def kernels(model) -> dict:
+    """The weights of two axes and more, by key.
+
+    But for the biases of attention and GRU layers, which have two axes as well.
+    """
+    return {
+        key: weight
+        for key, weight in weights_by_key(model).items()
+        if len(weight.variable.shape) > 1 and weight.variable.name != "bias"
+    }
+
+
+@contextlib.contextmanager
+def observed(layers, see):
+    """Calls ``see(layer, output)`` for each output of these layers meanwhile.
+
+    Layers report their outputs to their activity regularizers, which makes those the
+    one public place where inner outputs can be observed, in subclassed models too.
+    """
+    own = [layer.activity_regularizer for layer in layers]
+
+    def observer(layer, regularizer):
+        def observe(output):
+            see(layer, output)
+            return keras.ops.zeros(()) if regularizer is None else regularizer(output)
+
+        return observe
+
+    try:
+        for layer, regularizer in zip(layers, own, strict=True):
+            layer.activity_regularizer = observer(layer, regularizer)
+        yield
+    finally:
+        for layer, regularizer in zip(layers, own, strict=True):
+            layer.activity_regularizer = regularizer
+
+
 def symbolic_inputs(model):
     """Symbolic tensors like those a subclassed model was built with, () if unknown."""
     shapes = (model.get_build_config() or {}).get("input_shape", ())
@@ -196,24 +234,12 @@ def _last_called(model, layers):
     inputs = symbolic_inputs(model)
     if inputs == ():
         return layers[-1:]
-    called, own = [], [layer.activity_regularizer for layer in layers]
-
-    def observe(layer):
-        def regularizer(output):  # is shown each output of the layer
-            called.append(layer)
-            return keras.ops.zeros(())
-
-        return regularizer
-
+    called = []
     try:
-        for layer in layers:
-            layer.activity_regularizer = observe(layer)
-        outputs = keras.tree.flatten(model.compute_output_spec(inputs))
+        with observed(layers, lambda layer, output: called.append(layer)):
+            outputs = keras.tree.flatten(model.compute_output_spec(inputs))
     except Exception:  # a call that needs values: the order of its attributes then
         return layers[-1:]
-    finally:
-        for layer, regularizer in zip(layers, own, strict=True):
-            layer.activity_regularizer = regularizer
     return (called or layers)[-len(outputs) :]
 
 

@@ -262,6 +262,28 @@ def test_numbers_for_each_layer_may_be_a_dictionary():
     assert kept == pytest.approx({key: 1 - own for key, own in sparsities.items()})
 
 
+def test_numbers_for_each_layer_are_those_of_units_where_units_go():
+    sparsities = {"hidden/kernel": 0.8, "other/kernel": 0.4}  # of 10 and of 30 units
+    choices = {"pattern": "units", "schedule": "manual"}
+    pruned = kip.prune(small_model(), 0.5, allocation=sparsities, **choices)
+    pruned.prune_to(0.5)
+    units = [int(mask.numpy().any(0).sum()) for mask in pruned.masks.values()]
+    assert units == [2, 18]
+    with pytest.raises(ValueError, match="remove 0.5 of all together"):
+        kip.prune(small_model(), 0.6, allocation=sparsities, pattern="units")
+
+
+@pytest.mark.parametrize(
+    "allocation", [Shuffled(), {"hidden/kernel": 0.8, "other/kernel": 0.4}]
+)
+def test_what_n_by_m_would_ignore_is_refused(allocation):
+    pattern = kip.patterns.NByM(2, 4)
+    with pytest.raises(ValueError, match="nothing to allocate or to shuffle"):
+        kip.prune(small_model(), 0.5, allocation=allocation, pattern=pattern)
+    same = {"hidden/kernel": 0.5, "other/kernel": 0.5}
+    kip.prune(small_model(), 0.5, allocation=same, pattern=pattern)
+
+
 def test_lamp_lets_what_is_below_zero_go_first_in_its_order():
     scores = {"a": np.array([-5.0, -4, -3, -2]), "b": np.array([-0.1, -6, 1, 2])}
     masks = allocation.get("lamp")(scores, 0.375)

@@ -20,6 +20,18 @@ def draw(count, x, y=None, sample_weight=None, **arguments):
     return examples_for(Snip(count), given)
 
 
+def test_class_weights_count_as_in_fit():
+    y, class_weight = Y % 3, {0: 2.0, 2: 0.5}
+    expected = np.array([2.0, 1.0, 0.5])[y]
+    for labels in (y, y[:, None], np.eye(3)[y]):
+        x, _, found = draw(ROWS, X, labels, class_weight=class_weight)
+        np.testing.assert_allclose(found, expected[places(x)])
+    data = tf.data.Dataset.from_tensor_slices((X, y, WEIGHT)).batch(8)
+    x, _, found = draw(ROWS, data, class_weight=class_weight)
+    np.testing.assert_allclose(found, expected * WEIGHT, rtol=1e-6)
+    assert draw(5, X, y)[2] is None
+
+
 def places(x):
     """Which rows of X these are; raises if one is none of them."""
     found = (x[:, 0] / 4).astype(int)

@@ -201,6 +201,25 @@ def test_choices(options, message):
         kip.prune(rows_model(), 0.5, **options)
 
 
+@pytest.mark.parametrize("choice", ["score", "allocation", "pattern", "objective"])
+def test_a_class_in_place_of_an_object(choice):
+    of = {
+        "score": kip.scores.Snip,
+        "allocation": kip.allocation.PerLayer,
+        "pattern": kip.patterns.Block,
+        "objective": kip.Invariance,
+    }
+    with pytest.raises(TypeError, match=r"not a class.*Write \w+\(\)"):
+        kip.prune(rows_model(), 0.5, **{choice: of[choice]})
+
+
+def test_a_search_that_would_not_take_place(rows):
+    model = kip.prune_for_invariance(rows_model(), 0.5, schedule="at_init")
+    model.compile("sgd", LOSS)
+    with pytest.raises(ValueError, match="nothing is searched.*schedule='one_shot'"):
+        model.fit(*rows, verbose=0)
+
+
 def test_views_for_another_rank():
     with pytest.raises(ValueError, match="rank 4"):
         kip.prune_for_invariance(rows_model(), views=kip.views.RandomShift())

@@ -105,6 +105,20 @@ def test_what_cannot_be_made_or_known_says_so():
     assert "refused" in str(found) and "unknown" in str(found)
 
 
+@pytest.mark.parametrize("end", ["regressor", "autoencoder"])
+def test_what_is_no_classifier_has_no_accuracy(end, data, caplog):
+    x = data[0][:8]
+    model = keras.Sequential([keras.Input(x.shape[1:]), keras.layers.Conv2D(1, 1)])
+    if end == "regressor":
+        model.add(keras.layers.GlobalAveragePooling2D())
+    y = x.mean((1, 2)) if end == "regressor" else x
+    found = kip.report(model, (x, y), runs=1)
+    assert found["accuracy"] is None and found["consistency"] == {}
+    assert "Neither accuracy nor consistency" in caplog.text
+    with pytest.raises(ValueError, match="`y` must|`model` must"):  # who asks is told
+        kip.report(model, (x, y), kinds={"same": lambda x: x}, runs=1)
+
+
 @pytest.mark.parametrize(
     "name", ["several_inputs", "dict_of_inputs", "several_outputs"]
 )

@@ -278,6 +278,28 @@ def test_masks_of_a_tf_keras_model_come_from_the_weights_given(allocation):
         )
 
 
+def test_numbers_for_each_layer_of_a_tf_keras_model():
+    numbers = {"one/kernel": 0.75, "two/kernel": 0.5}
+    own = (0.75 * 48 + 0.5 * 56) / 104
+    masks = masks_of(kip.prune(network_2(), own, allocation=numbers))
+    assert (masks["one"].sum(), masks["two"].sum()) == (12, 28)
+    with pytest.raises(ValueError, match="remove 0.6154"):
+        kip.prune(network_2(), 0.5, allocation=numbers)
+    with pytest.raises(ValueError, match="nothing to allocate"):
+        pattern = kip.patterns.NByM(2, 4)
+        kip.prune(network_2(), 0.5, allocation=numbers, pattern=pattern)
+
+
+def test_filters_of_a_transposed_convolution_of_a_tf_keras_model():
+    layers = tf_keras.layers
+    up = layers.Conv2DTranspose(4, 3, name="up")  # kernel: height, width, out, in
+    model = tf_keras.Sequential([layers.Input((5, 5, 6)), up, layers.Flatten()])
+    mask = masks_of(kip.prune(model, 0.5, pattern="units", select=["up"]))["up"]
+    assert mask.shape == (3, 3, 4, 6)
+    filters = mask.transpose(2, 0, 1, 3).reshape(4, -1)
+    assert filters.all(1).sum() == 2 and not filters[~filters.all(1)].any()
+
+
 def test_masks_of_a_tf_keras_model_may_come_from_data():
     """|w| times the norm of the input that it multiplies (Wanda)."""
     model = network_2()

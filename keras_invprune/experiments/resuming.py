@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from keras_invprune.folders import check_room
 
-CONFIG, PROGRESS = "config.json", "progress.json"
+CONFIG, PROGRESS, ELAPSED = "config.json", "progress.json", "elapsed.json"
 
 
 def batches(x, y, batch_size, seed, first_epoch, epochs, *, steps=None, augment=None):
@@ -116,6 +116,30 @@ class Progress(keras.callbacks.Callback):
 def state_size(model) -> float:
     """Megabytes of a saved state, at most: weights, masks, optimiser, snapshot."""
     return 1 + 6 * 4e-6 * model.count_params()
+
+
+def timed(folder, show) -> tuple:
+    """Counts the seconds of a run, those before an interruption too.
+
+    Args:
+        folder: Of the unfinished run; `ELAPSED` is written there.
+        show: Called after each epoch, with whatever arguments.
+
+    Returns:
+        ``(show, seconds)``: one to be called in its place, and the seconds so far.
+    """
+    file = folder / ELAPSED
+    before = json.loads(file.read_text()) if file.exists() else 0.0
+    begin = time.monotonic() - before
+
+    def seconds():
+        return time.monotonic() - begin
+
+    def shown(*now):
+        write_json(file, seconds())
+        show(*now)
+
+    return shown, seconds
 
 
 def write_json(file, content):

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from keras_invprune.experiments.resuming import (
     check_same,
     execution,
     state_size,
+    timed,
     write_history,
     write_json,
 )
@@ -150,7 +150,7 @@ def execute(run, out, *, show=lambda *_: None) -> dict:
     check_room(part, 4 * state_size(model))  # two states, three files, the logs
     part.mkdir(parents=True, exist_ok=True)
     write_json(part / CONFIG, config)
-    begin = time.monotonic()
+    show, seconds = timed(part, show)
     progress = train(model, run, data, part, show)
     final = model if run.method == "dense" else strip_pruning(model)
     with replacing(out) as new:
@@ -162,7 +162,7 @@ def execute(run, out, *, show=lambda *_: None) -> dict:
         found = {
             "config": config,
             "environment": environment(),
-            "seconds": round(time.monotonic() - begin, 1),
+            "seconds": round(seconds(), 1),
             "report": report(final, test, seed=run.seed),
         }
         found = write_report(new, SCHEMA, found)

@@ -32,8 +32,6 @@ def get(identifier: str | dict | Callable | None) -> Callable:
     """
     if isinstance(identifier, dict):
         identifier = keras.saving.deserialize_keras_object(identifier)
-    if isinstance(identifier, type):
-        raise TypeError(f"A pattern is an object, not a class. Received: {identifier}.")
     return resolve(identifier or "unstructured", PATTERNS, "pattern")
 
 

@@ -18,7 +18,8 @@ class NByM(Pattern):
 
     The n largest stay, of equal ones the earlier. Below the pattern's own sparsity,
     1 - n/m, it follows the schedule: max(n, round(m * (1 - sparsity))) of every m
-    stay. A last group of r < m weights keeps min(r, that number).
+    stay. A last group of r < m weights keeps min(r, that number). Allocations have
+    nothing to say; one with numbers for each weight, or `Shuffled`, is refused.
 
     Args:
         n: Number of weights kept of each group.

@@ -19,33 +19,22 @@ def moved(weights, growth, share, model) -> dict:
         ``{key: array}`` of the weights' shapes; see `rewired`. Where groups are ranked,
         what neither stays nor grows has 0.
     """
-    pattern = model.plan.pattern_masks
+    plan = model.plan
     sizes = {key: np.abs(weight) for key, weight in weights.items()}
     masks = {key: mask.numpy() for key, mask in model.masks.items()}
-    groups = _groups(pattern, model, sizes)
+    groups = plan.groups(sizes, model)
     if not groups:  # a pattern that has nothing to allocate
         return {k: rewired(sizes[k], masks[k], growth[k], share) for k in sizes}
-    masks, growth = (_groups(pattern, model, values) for values in (masks, growth))
+    masks, growth = (plan.groups(values, model) for values in (masks, growth))
     scores = {k: rewired(groups[k], masks[k], growth[k], share) for k in groups}
 
     def least(level):
         return lambda *_: {key: values >= level for key, values in scores.items()}
 
-    grow, stay = (pattern(sizes, model, 0.0, least(level)) for level in (1, 2))
+    grow, stay = (
+        plan.pattern_masks(sizes, model, 0.0, least(level)) for level in (1, 2)
+    )
     return {key: np.add(grow[key], stay[key], dtype=np.float32) for key in sizes}
-
-
-def _groups(pattern, model, values) -> dict:
-    """What the pattern shows an allocation; nothing if it asks none."""
-    seen = {}
-
-    def look(groups, sparsity):
-        del sparsity
-        seen.update(groups)
-        return {key: np.ones(group.shape, bool) for key, group in groups.items()}
-
-    pattern(values, model, 0.0, look)
-    return seen
 
 
 def rewired(weight, mask, growth, share) -> np.ndarray:

@@ -95,6 +95,12 @@ def _positions(layer, inputs):
     if isinstance(layer, keras.layers.BatchNormalization):
         centered = ops.cast(inputs, "float32") - layer.moving_mean
         inputs = centered * ops.rsqrt(layer.moving_variance + layer.epsilon)
+    if None in inputs.shape[1:]:
+        raise ValueError(
+            "The tangent kernel needs inputs of a known size. Received: the layer "
+            f"{layer.name!r} with inputs of shape {tuple(inputs.shape)}. Pad all "
+            "batches to one length, and give the model an Input of that shape."
+        )
     positions = math.prod(inputs.shape[1:-1])
     return ops.reshape(inputs, (-1, positions, inputs.shape[-1]))
 

@@ -120,7 +120,7 @@ def neural_tangent_transfer(
     student.fit(
         batches,
         epochs=epochs,
-        callbacks=[renewal, *keras.tree.flatten(callbacks)],
+        callbacks=[renewal, *keras.tree.flatten(callbacks or ())],
         shuffle=False,  # the batches are
         verbose=verbose,
     )

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from keras_invprune.experiments import run as runs
+from keras_invprune.experiments.resuming import ELAPSED
 from keras_invprune.experiments.run import Run, execute
 
 QUICK = {"dataset": "sklearn:digits", "epochs": 2, "sparsity": 0.8}
@@ -45,8 +46,9 @@ def test_interrupted_it_goes_on_to_the_same_weights(tmp_path):
         execute(run, tmp_path / "out", show=interrupt)
     assert not (tmp_path / "out").exists()
     seen = []
+    (tmp_path / "out.part" / ELAPSED).write_text("1000.0")
     found = execute(run, tmp_path / "out", show=lambda *now: seen.append(now[1]))
-    assert seen == [3, 4]
+    assert seen == [3, 4] and found["seconds"] > 1000
     weights = [
         keras.saving.load_model(tmp_path / name / "model" / "model.keras").get_weights()
         for name in ("whole", "out")

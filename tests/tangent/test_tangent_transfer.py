@@ -295,6 +295,19 @@ def test_bad_arguments_are_named(options, message):
         transfer(network(), **options)
 
 
+def test_without_callbacks_as_in_fit():
+    assert transfer(network(), callbacks=None).finished
+
+
+def test_inputs_of_no_known_length_are_refused():
+    steps = [layers.Dense(3), layers.GlobalAveragePooling1D(), layers.Dense(2)]
+    model = keras.Sequential([keras.Input((None, 2)), *steps])
+    data = tf.data.Dataset.from_tensor_slices(np.ones((8, 5, 2), "float32"))
+    data = data.padded_batch(4, (None, 2))
+    with pytest.raises(ValueError, match="Pad all batches to one length"):
+        transfer(model, data)
+
+
 def test_a_model_with_two_outputs_is_refused():
     inputs = keras.Input((8,))
     hidden = layers.Dense(4)(inputs)

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import time
 from pathlib import Path
 
 import keras
@@ -27,6 +26,7 @@ from keras_invprune.experiments.resuming import (
     CONFIG,
     check_same,
     state_size,
+    timed,
     write_history,
     write_json,
 )
@@ -39,7 +39,7 @@ from keras_invprune.folders import (
 )
 
 SCHEMA = "keras_invprune/bench-run/1"
-STATE, FILTERS, ELAPSED = "state.weights.h5", "filters.npz", "elapsed.json"
+STATE, FILTERS = "state.weights.h5", "filters.npz"
 SPLIT_SEED = 1  # of the paper's fixed split
 
 
@@ -71,17 +71,12 @@ def execute(job, root, show=lambda *_: None) -> dict:
     keras.utils.set_random_seed(job.seed)
     part.mkdir(parents=True, exist_ok=True)
     write_json(part / CONFIG, job.config)
-    begin = time.monotonic() - _elapsed(part)
-
-    def shown(done, total):
-        write_json(part / ELAPSED, time.monotonic() - begin)
-        show(done, total)
-
-    found, history = _train(job, root, part, data, shown)
+    show, seconds = timed(part, show)
+    found, history = _train(job, root, part, data, show)
     found = {
         "config": job.config,
         "environment": environment(),
-        "seconds": round(time.monotonic() - begin, 1),
+        "seconds": round(seconds(), 1),
         **found,
     }
     if (out / REPORT).exists():  # a search, of which only the state was missing
@@ -127,12 +122,6 @@ def load_data(job) -> datasets.Data:
     recipe = job.recipe
     seed = job.seed if recipe.vary_split else SPLIT_SEED
     return datasets.load(job.dataset, seed, recipe.validation, recipe.encoding)
-
-
-def _elapsed(part) -> float:
-    """Seconds that a run took before it was interrupted."""
-    file = part / ELAPSED
-    return json.loads(file.read_text()) if file.exists() else 0.0
 
 
 def _train(job, root, part, data, show):

@@ -62,7 +62,9 @@ METHODS = {
 
 # Before training, or while it goes on, without a search: what the masks are made by.
 EARLY = {
-    "random-before": Method("random", score="random", allocation="uniform"),
+    "random-before": Method(
+        "random, before training", score="random", allocation="uniform"
+    ),
     "snip": Method("SNIP", score="snip"),
     "logit-snip": Method("SNIP of logits", score="logit_snip"),
     "grasp": Method("GraSP", score="grasp"),

@@ -64,7 +64,7 @@ def _label(recipe) -> str:
 
 
 def _name(dataset) -> str:
-    return dataset.replace(":", "-")
+    return dataset.replace(":", "-").replace("/", "-")
 
 
 def _by_compression(recipe, table, out):

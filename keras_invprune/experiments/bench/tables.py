@@ -25,7 +25,7 @@ def markdown(recipe, table, reports, failures, command) -> str:
         _comparisons(recipe, table),
         _reached(recipe, table),
         _consistency(recipe, table),
-        _sizes(recipe, table),
+        _sizes(table),
         _collapsed(reports),
     ]
     if failures:
@@ -53,17 +53,15 @@ def _setting(recipe, table, reports) -> str:
     machines = {_machine(report["environment"]) for report in reports}
     width = "" if recipe.width is None else f" (width {recipe.width})"
     chosen = sorted({cell.kappa for cell in table.cells.values()} - {1.0})
-    kappa = ", ".join(f"{k:g}" for k in chosen) or "none"
-    optimizer = recipe.optimizer
+    kappa = ", ".join(f"{k:g}" for k in chosen)
+    small = f"κ = {kappa} on {recipe.kappa_scope}; " if kappa else ""
     return (
         f"{recipe.model}{width}; {recipe.search_epochs} epochs before pruning and "
         f"{recipe.finetune_epochs} after (the sum for methods without a search), "
-        f"batches of {recipe.batch_size}, {optimizer.name} at {optimizer.rate:g} "
-        f"({optimizer.schedule}){_second(recipe)}; κ = {kappa} on "
-        f"{recipe.kappa_scope}; λ = {recipe.search.weight:g}, τ = "
-        f"{recipe.search.temperature:g}, {'with' if recipe.search.labels else 'no'} "
-        f"labels; augmentation: {recipe.augment}; {_limits(recipe)}{_early(recipe)}"
-        f"{_rewound(recipe)}. The best epoch (and κ, and λ of β-LASSO, where there are "
+        f"batches of {recipe.batch_size}, {_optimizer(recipe.optimizer)}"
+        f"{_second(recipe)}; {small}{_search(recipe)}augmentation: {recipe.augment}"
+        f"{_limits(recipe)}{_early(recipe)}. "
+        "The best epoch (and κ, and λ of β-LASSO, where there are "
         f"several) by {recipe.select.replace('_', ' ')} on {recipe.validation:.0%} "
         "of the training part held out; the test part is used once per run. "
         f"{len(reports)} runs took {hours:.1f} hours on {'; '.join(sorted(machines))}."
@@ -74,29 +72,39 @@ def _second(recipe) -> str:
     other = recipe.finetune_optimizer
     if other is None:
         return ""
-    decay = f", weight decay {other.weight_decay:g}" if other.weight_decay else ""
-    return (
-        f", after pruning and without a search {other.name} at {other.rate:g} "
-        f"({other.schedule}{decay})"
-    )
+    return f", after pruning and without a search {_optimizer(other)}"
 
 
-def _rewound(recipe) -> str:
-    return "not rewound" if recipe.rewind == "none" else f"rewound to `{recipe.rewind}`"
+def _optimizer(own) -> str:
+    decay = f", weight decay {own.weight_decay:g}" if own.weight_decay else ""
+    return f"{own.name} at {own.rate:g} ({own.schedule}{decay})"
+
+
+def _search(recipe) -> str:
+    """What only recipes with a search have."""
+    kinds = {METHODS[method].search for method in recipe.methods}
+    search, text = recipe.search, ""
+    if "invariance" in kinds:
+        labels = "with" if search.labels else "no"
+        text = f"λ = {search.weight:g}, τ = {search.temperature:g}, {labels} labels; "
+    if kinds - {None}:
+        rewound = f"rewound to `{recipe.rewind}`"
+        text += f"{'not rewound' if recipe.rewind == 'none' else rewound}; "
+    return text
 
 
 def _limits(recipe) -> str:
     steps = recipe.epoch_steps
-    return f"at most {steps} batches an epoch; " if steps else ""
+    return f"; at most {steps} batches an epoch" if steps else ""
 
 
 def _early(recipe) -> str:
     """What only recipes of pruning before training have."""
     learners = {METHODS[method].learner for method in recipe.methods}
     counted = recipe.counted == "kernels"
-    text = "compression counts the kernels alone; " if counted else ""
+    text = "; compression counts the kernels alone" if counted else ""
     if "tangent" in learners:
-        text += f"NTT before that {recipe.transfer_epochs} epochs without labels; "
+        text += f"; NTT before that {recipe.transfer_epochs} epochs without labels"
     return text
 
 
@@ -234,7 +242,7 @@ def _consistency(recipe, table) -> str:
     )
 
 
-def _sizes(recipe, table) -> str:
+def _sizes(table) -> str:
     lines = []
     for (row, method), cell in table.cells.items():
         reports = [r for r in cell.reports.values() if "weights" in r]

@@ -20,6 +20,7 @@ from keras_invprune.experiments.bench.networks import (
 from keras_invprune.experiments.bench.recipe import Recipe
 from keras_invprune.experiments.data import Data
 from keras_invprune.experiments.models import mlp, mlp_tab
+from keras_invprune.experiments.resuming import ELAPSED
 
 pytestmark = pytest.mark.timeout(1800)  # many small runs
 # Of the sanity checks those of one method; the transfer's own are below.
@@ -118,7 +119,7 @@ def test_interrupted_it_goes_on_to_the_same_report(tmp_path):
         execute(job.needs, root)
     whole = execute(job, tmp_path / "a")
 
-    elapsed = tmp_path / "b" / f"{job.name}.part" / runs.ELAPSED
+    elapsed = tmp_path / "b" / f"{job.name}.part" / ELAPSED
 
     def interrupt(done, total):
         if done == 2:
