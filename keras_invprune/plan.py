@@ -133,6 +133,35 @@ class Plan:
         self.pattern_masks(values, model, 0.0, look)
         return seen
 
+    def check_allocation(self, shapes, model):
+        """Lets an allocation that knows what it is for look at what is ranked.
+
+        Args:
+            shapes: ``{key: shape}`` of the weights to prune.
+            model: The model that holds them.
+
+        Raises:
+            ValueError: It does not suit them, or the pattern would ignore it.
+        """
+        inside = getattr(self.allocation, "allocation", self.allocation)
+        check = getattr(inside, "check", None)
+        if check is None and inside is self.allocation:
+            return
+        zero = np.float32(0)
+        nothing = {k: np.broadcast_to(zero, tuple(s)) for k, s in shapes.items()}
+        groups = self.groups(nothing, model) or nothing
+        if groups is nothing:
+            numbers = getattr(inside, "sparsities", {}).values()
+            same = all(abs(own - self.sparsity) < 1e-6 for own in numbers)
+            if inside is not self.allocation or not same:
+                raise ValueError(
+                    f"{self.pattern!r} keeps the same share everywhere: there is "
+                    "nothing to allocate or to shuffle. Received: "
+                    f"allocation={self.allocation!r}. Leave it out."
+                )
+        if check is not None:
+            check({key: group.size for key, group in groups.items()}, self.sparsity)
+
     def save(self) -> dict:
         """The config; objects that cannot be saved leave their name."""
         parts = {name: getattr(self, name) for name in PARTS}

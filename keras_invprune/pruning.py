@@ -2,8 +2,6 @@
 
 import logging
 
-import numpy as np
-
 from keras_invprune import tfmot
 from keras_invprune.checks import check_model, check_scope
 from keras_invprune.copying import copy_model
@@ -116,7 +114,7 @@ def prune(
     )
     keys = _fitting(model, list(prunable_weights(model, select)), plan)
     weights = weights_by_key(model)
-    _check_allocation({k: weights[k].variable.shape for k in keys}, model, plan)
+    plan.check_allocation({k: weights[k].variable.shape for k in keys}, model)
     model = copy_model(model) if copy else check_scope(model)
     if factor != 1.0:
         plan.initial_scale = factor
@@ -256,32 +254,11 @@ def strip_pruning(model, *, allow_unfinished=False):
 
 def _prune_tf_keras(model, plan, select):
     def masks(weights):
-        _check_allocation({k: w.shape for k, w in weights.items()}, model, plan)
+        plan.check_allocation({k: w.shape for k, w in weights.items()}, model)
         return plan.masks(weights, model, plan.sparsity)
 
     matrices = getattr(plan.pattern, "on_matrices", False)
     return tfmot.prune(model, masks, select, matrices)
-
-
-def _check_allocation(shapes, model, plan):
-    """Lets an allocation that knows what it is for look at what the pattern ranks."""
-    allocation = getattr(plan.allocation, "allocation", plan.allocation)
-    check = getattr(allocation, "check", None)
-    if check is None and allocation is plan.allocation:
-        return
-    nothing = {k: np.broadcast_to(np.float32(0), tuple(s)) for k, s in shapes.items()}
-    groups = plan.groups(nothing, model) or nothing
-    if groups is nothing:
-        numbers = getattr(allocation, "sparsities", {}).values()
-        same = all(abs(own - plan.sparsity) < 1e-6 for own in numbers)
-        if allocation is not plan.allocation or not same:
-            raise ValueError(
-                f"{plan.pattern!r} keeps the same share everywhere: there is nothing "
-                f"to allocate or to shuffle. Received: allocation={plan.allocation!r}. "
-                "Leave it out."
-            )
-    if check is not None:
-        check({key: group.size for key, group in groups.items()}, plan.sparsity)
 
 
 def _fitting(model, keys, plan):

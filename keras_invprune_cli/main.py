@@ -74,6 +74,7 @@ def run(
 ):
     """Train, prune, export and report. Run again after Ctrl-C, it goes on."""
     from keras_invprune.experiments.run import Run, execute
+    from keras_invprune_cli.interrupts import interruptible
     from keras_invprune_cli.tables import print_run, progress
 
     if sparsity is None:
@@ -81,12 +82,8 @@ def run(
     wanted = Run(
         dataset, method, sparsity, model, seed, epochs, batch_size, rate, weight
     )
-    try:
-        with progress() as show:
-            found = execute(wanted, out, show=show)
-    except KeyboardInterrupt:
-        print("Interrupted; the same command goes on.", file=sys.stderr)
-        raise typer.Exit(130) from None
+    with interruptible() as heard, progress() as show:
+        found = execute(wanted, out, show=heard(show))
     print_run(found, out)
 
 
@@ -117,6 +114,7 @@ def bench(
             "need."
         ) from error
     from keras_invprune_cli.benches import bench_progress, print_bench, print_recipes
+    from keras_invprune_cli.interrupts import interruptible
 
     if name is None:
         print_recipes()
@@ -127,12 +125,8 @@ def bench(
         if not benchmark.write():
             raise ValueError(f"No run of {name} is finished in {benchmark.out}.")
     else:
-        try:
-            with bench_progress(benchmark.missing()) as show:
-                failures = benchmark.run(jobs, show)
-        except KeyboardInterrupt:
-            print("Interrupted; the same command goes on.", file=sys.stderr)
-            raise typer.Exit(130) from None
+        with interruptible() as heard, bench_progress(benchmark.missing()) as show:
+            failures = benchmark.run(jobs, heard(show))
     print_bench(benchmark, failures)
     if failures:
         raise typer.Exit(1)

@@ -104,6 +104,13 @@ def test_epochs_are_drawn_where_there_are_curves_to_compare(tmp_path):
     assert draw(RECIPE, table_of(reports), reports, [], tmp_path) == [one]
     assert one.stat().st_size > 5000
     assert draw(RECIPE, table_of(reports[:1]), reports[:1], [], tmp_path) == []
+    slashed = RECIPE.model_copy(update={"datasets": ["tfds:d0/letters"]})
+    for one_report in reports:
+        one_report["config"]["dataset"] = "tfds:d0/letters"
+    (file,) = draw(slashed, table_of(reports), reports, [], tmp_path)
+    assert file == tmp_path / "epochs-tfds-d0-letters.png" and file.exists()
+    for one_report in reports:
+        one_report["config"]["dataset"] = "d0"
     for found in reports:  # nothing learned anything
         found["history"]["val_accuracy"] = [0.1, 0.1]
     assert draw(RECIPE, table_of(reports), reports, [], tmp_path) == [one]
@@ -223,6 +230,18 @@ def test_sizes_that_differ_by_seed_are_averaged_both():
         found["weights"] = {"total": size, "nonzero": size}
     page = markdown(RECIPE, table_of(reports), reports, {}, "command")
     assert "| d0 | dense | 85 | 85 | 1.00 | 0.6 |" in page
+
+
+def test_the_page_says_what_was_done_and_only_that():
+    reports = [report("d0", "dense", 0.5), report("d0", "omp", 0.6, c=8.0)]
+    early = {"methods": ["dense", "omp-before", "snip"], "counted": "kernels"}
+    early["optimizer"] = RECIPE.optimizer.model_copy(update={"weight_decay": 0.005})
+    plain = RECIPE.model_copy(update=early)
+    page = markdown(plain, table_of(reports), reports, {}, "command")
+    assert "weight decay 0.005" in page and "compression counts the kernels" in page
+    assert not any(word in page for word in ("rewound", "τ =", "κ ="))
+    page = markdown(RECIPE, table_of(reports), reports, {}, "command")
+    assert "λ = 1, τ = 1, with labels; rewound to `first_epoch`;" in page
 
 
 def test_filters_stand_side_by_side():

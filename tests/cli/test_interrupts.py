@@ -1,0 +1,33 @@
+"""Ctrl-C: heard at once, or, where something swallows it, at the next epoch."""
+
+import signal
+
+import pytest
+import typer
+
+from keras_invprune_cli.interrupts import interruptible
+
+
+def test_at_once(capsys):
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(typer.Exit) as ended, interruptible():
+        signal.raise_signal(signal.SIGINT)
+        pytest.fail("went on")
+    assert ended.value.exit_code == 130
+    assert "the same command goes on" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_swallowed_it_is_raised_by_the_next_epoch():
+    seen = []
+    with pytest.raises(typer.Exit) as ended, interruptible() as heard:
+        show = heard(lambda *now: seen.append(now))
+        show("task", 1, 3)
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            pass  # as Python does in a destructor
+        show("task", 2, 3)
+        pytest.fail("went on")
+    assert ended.value.exit_code == 130
+    assert seen == [("task", 1, 3), ("task", 2, 3)]
