@@ -16,28 +16,19 @@ from pathlib import Path
 
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+import authors
+from authors import CHANNELS, CLASSES, HIDDEN, NAMES, SIDE
+
 FILE = Path(__file__).with_name("authors_scores.npz")
-SIDE, CHANNELS, HIDDEN, CLASSES, EACH = 6, 3, 8, 3, 4  # rows of each class
-NAMES = ("conv", "hidden", "out")
+EACH = 4  # rows of each class
 DENSITIES = (0.5, 0.2)
 
 
 def drawn() -> dict[str, np.ndarray]:
     """Weights of a convolution and two Dense layers, inputs and labels."""
     rng = np.random.default_rng(0)
-    flat = (SIDE - 2) ** 2 * CHANNELS
-    shapes = {
-        "conv/kernel": (3, 3, 1, CHANNELS),
-        "conv/bias": (CHANNELS,),
-        "hidden/kernel": (flat, HIDDEN),
-        "hidden/bias": (HIDDEN,),
-        "out/kernel": (HIDDEN, CLASSES),
-        "out/bias": (CLASSES,),
-    }
-    arrays = {
-        name: rng.normal(0, 0.3, shape).astype("float32")
-        for name, shape in shapes.items()
-    }
+    arrays = authors.drawn(rng)
     # By class, because GraSP's code takes the rows in that order.
     y = np.repeat(np.arange(CLASSES), EACH)
     x = rng.normal(size=(len(y), SIDE, SIDE, 1)).astype("float32")

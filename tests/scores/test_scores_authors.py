@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import keras_invprune as kip
+from authors import network
 from keras_invprune import scores
 
 FILE = Path(__file__).with_name("authors_scores.npz")
@@ -17,23 +18,6 @@ KEYS = ("conv/kernel", "hidden/kernel", "out/kernel")
 def authors():
     with np.load(FILE) as arrays:
         return dict(arrays)
-
-
-def network(authors):
-    layers = keras.layers
-    model = keras.Sequential(
-        [
-            keras.Input(authors["x"].shape[1:]),
-            layers.Conv2D(3, 3, activation="relu", name="conv"),
-            layers.Flatten(),
-            layers.Dense(8, "relu", name="hidden"),
-            layers.Dense(3, name="out"),
-        ]
-    )
-    for name in ("conv", "hidden", "out"):
-        values = [authors[f"{name}/kernel"], authors[f"{name}/bias"]]
-        model.get_layer(name).set_weights(values)
-    return model
 
 
 def pruned(authors, sparsity=0.5, **options):

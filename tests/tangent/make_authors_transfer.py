@@ -18,9 +18,12 @@ from pathlib import Path
 
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+import authors
+from authors import CHANNELS, CLASSES, HIDDEN, NAMES, SIDE
+
 FILE = Path(__file__).with_name("authors_transfer.npz").resolve()
-SIDE, CHANNELS, HIDDEN, CLASSES, ROWS = 6, 3, 8, 3, 8
-NAMES = ("conv", "hidden", "out")
+ROWS = 8
 DENSITY = 0.4
 STEPS, EVERY, RATE = 16, 4, 0.01
 KERNEL_WEIGHT, PENALTY = 1e-2, 1e-3
@@ -30,19 +33,7 @@ def drawn() -> dict[str, np.ndarray]:
     """Weights of a convolution and two Dense layers, which are laid out alike in both,
     and inputs."""
     rng = np.random.default_rng(0)
-    flat = (SIDE - 2) ** 2 * CHANNELS
-    shapes = {
-        "conv/kernel": (3, 3, 1, CHANNELS),
-        "conv/bias": (CHANNELS,),
-        "hidden/kernel": (flat, HIDDEN),
-        "hidden/bias": (HIDDEN,),
-        "out/kernel": (HIDDEN, CLASSES),
-        "out/bias": (CLASSES,),
-    }
-    arrays = {
-        name: rng.normal(0, 0.3, shape).astype("float32")
-        for name, shape in shapes.items()
-    }
+    arrays = authors.drawn(rng)
     x = rng.normal(size=(ROWS, SIDE, SIDE, 1)).astype("float32")
     return {**arrays, "x": x}
 

@@ -6,15 +6,14 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from keras import layers
 
 import keras_invprune as kip
+from authors import NAMES, network
 from keras_invprune.pruning import prune
 from keras_invprune.tangent.student import Student
 from keras_invprune.tangent.transfer import MaskRenewal
 
 FILE = Path(__file__).with_name("authors_transfer.npz")
-NAMES = ("conv", "hidden", "out")
 DENSITY, STEPS, EVERY = 0.4, 16, 4
 KERNEL_WEIGHT, PENALTY = 1e-2, 1e-3
 
@@ -23,22 +22,6 @@ KERNEL_WEIGHT, PENALTY = 1e-2, 1e-3
 def authors():
     with np.load(FILE) as arrays:
         return dict(arrays)
-
-
-def network(authors):
-    model = keras.Sequential(
-        [
-            keras.Input(authors["x"].shape[1:]),
-            layers.Conv2D(3, 3, activation="relu", name="conv"),
-            layers.Flatten(),
-            layers.Dense(8, "relu", name="hidden"),
-            layers.Dense(3, name="out"),
-        ]
-    )
-    for name in NAMES:
-        values = [authors[f"{name}/kernel"], authors[f"{name}/bias"]]
-        model.get_layer(name).set_weights(values)
-    return model
 
 
 def same_numbers(authors, case) -> dict:
