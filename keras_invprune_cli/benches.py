@@ -10,7 +10,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
+from rich.table import Column, Table
 
 from keras_invprune_cli.tables import console
 
@@ -18,26 +18,39 @@ from keras_invprune_cli.tables import console
 @contextlib.contextmanager
 def bench_progress(jobs):
     """Yields ``show(name, done, total)``: a bar for all runs, one for each at work."""
-    columns = (
-        TextColumn("{task.description:<44}"),
-        BarColumn(bar_width=20),
-        TextColumn("{task.completed:.0f}/{task.total:.0f} {task.fields[unit]}"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
+    columns = (  # what is narrow stays whole, a long name takes several lines
+        TextColumn("{task.description}", table_column=Column(ratio=1, overflow="fold")),
+        BarColumn(bar_width=10),
+        *(
+            TextColumn(text, justify="right", table_column=Column(no_wrap=True))
+            for text in ("{task.percentage:.0f}%", "{task.fields[epochs]}")
+        ),
+        TimeElapsedColumn(table_column=Column(no_wrap=True)),
+        TimeRemainingColumn(table_column=Column(no_wrap=True)),
     )
-    with Progress(*columns, console=console, speed_estimate_period=600) as bars:
-        units = {job.name: _cost(job) for job in jobs}
-        whole = bars.add_task("all runs", total=sum(units.values()), unit="epochs")
-        tasks, shares = {}, {}
+    with Progress(
+        *columns, console=console, speed_estimate_period=600, expand=True
+    ) as bars:
+        costs = {job.name: _cost(job) for job in jobs}
+        everything = sum(costs.values())
+        whole = bars.add_task("all runs", total=everything, epochs="")
+        tasks, begun, shares = {}, {}, {}
+
+        def cost(shares):
+            return sum(costs[name] * share for name, share in shares.items())
 
         def show(name, done, total):
             if name not in tasks:
-                tasks[name] = bars.add_task(name, total=total, unit="epochs")
-            bars.update(tasks[name], completed=done, total=total)
-            shares[name] = units.get(name, 0) * done / total
-            bars.update(whole, completed=sum(shares.values()))
+                tasks[name] = bars.add_task(name, epochs="")
+                # What an earlier command did says nothing of this one's speed.
+                begun.setdefault(name, done / total)
+            epochs = f"{done:.0f}/{total:.0f} epochs"
+            bars.update(tasks[name], completed=done, total=total, epochs=epochs)
+            shares[name] = done / total - begun[name]
+            left = everything - cost(begun)
+            bars.update(whole, completed=cost(shares), total=left)
             if done == total:
-                bars.remove_task(tasks[name])
+                bars.remove_task(tasks.pop(name))
 
         yield show
 

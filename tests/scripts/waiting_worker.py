@@ -14,5 +14,6 @@ def work():
 
 if __name__ == "__main__":
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, context, _listen, (context.Queue(),)) as pool:
+    ended, end = context.Pipe(duplex=False)
+    with ProcessPoolExecutor(1, context, _listen, (context.Queue(), ended)) as pool:
         pool.submit(work).result()

@@ -41,7 +41,7 @@ class Benchmark:
         return unfinished(self.jobs, self.out / RUNS)
 
     def run(self, workers=1, show=lambda *_: None) -> dict[str, str]:
-        """Executes what is missing, then writes; interrupted, it writes what is there.
+        """Executes what is missing; then, also if interrupted, writes what is there.
 
         Args:
             workers: Processes at once.
@@ -54,9 +54,13 @@ class Benchmark:
             BlockingIOError: Another process is at work in the same folder.
         """
         failures = {}
+
+        def keep(_):
+            collect(self.jobs, self.out)
+
         with claimed(self.out / RUNS):
             try:
-                run_all(self.jobs, self.out / RUNS, workers, show, failures)
+                run_all(self.jobs, self.out / RUNS, workers, show, failures, keep)
             finally:
                 self.write(failures)
         return failures

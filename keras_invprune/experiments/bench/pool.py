@@ -2,11 +2,13 @@
 
 import multiprocessing
 import os
+import signal
 import threading
 import traceback
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from multiprocessing import connection
 from pathlib import Path
 
 import keras
@@ -17,7 +19,14 @@ from keras_invprune.folders import REPORT
 THREADS = ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS")
 
 
-def run_all(jobs, root, workers=1, show=lambda *_: None, failures=None):
+def run_all(
+    jobs,
+    root,
+    workers=1,
+    show=lambda *_: None,
+    failures=None,
+    finished=lambda job: None,
+):
     """Executes the jobs that are not finished; a failure stops no other run.
 
     Args:
@@ -26,13 +35,14 @@ def run_all(jobs, root, workers=1, show=lambda *_: None, failures=None):
         workers: Processes at once; they share the machine's cores.
         show: ``show(name, done, total)`` after each epoch of the run of that name.
         failures: Dictionary to write failures to, so that an interruption loses none.
+        finished: ``finished(job)`` after each run that is done.
 
     Returns:
         ``{name: message}`` of the runs that failed, or whose needs did.
     """
     failures = {} if failures is None else failures
     carry_out = _one_by_one if workers == 1 else _side_by_side
-    carry_out(unfinished(jobs, root), root, show, failures, workers)
+    carry_out(unfinished(jobs, root), root, show, failures, finished, workers)
     return failures
 
 
@@ -55,7 +65,7 @@ def _is_spent(job, root) -> bool:
     return (Path(root) / job.name / REPORT).exists()
 
 
-def _one_by_one(jobs, root, show, failures, _):
+def _one_by_one(jobs, root, show, failures, finished, _):
     for job in jobs:
         if job.needs and job.needs.name in failures:
             failures[job.name] = f"needs {job.needs.name}"
@@ -63,6 +73,8 @@ def _one_by_one(jobs, root, show, failures, _):
         failure = _attempt(job, root, lambda *now, job=job: show(job.name, *now))
         if failure:
             failures[job.name] = failure
+        else:
+            finished(job)
         keras.backend.clear_session()
 
 
@@ -76,28 +88,37 @@ def _attempt(job, root, show) -> str | None:
     return None
 
 
-def _side_by_side(jobs, root, show, failures, workers):
+def _side_by_side(jobs, root, show, failures, finished, workers):
     context = multiprocessing.get_context("spawn")
     news, waiting = context.Queue(), list(jobs)
     reader = threading.Thread(target=_pass_on, args=(news, show), daemon=True)
     reader.start()
+
+    def fill(jobs, workers):
+        ended, end = context.Pipe(duplex=False)
+        listen = _listen, (news, ended)
+        with ended, end, ProcessPoolExecutor(workers, context, *listen) as pool:
+            try:
+                return _fill(pool, jobs, root, workers, failures, finished)
+            except BaseException:
+                end.close()  # nobody trains on
+                raise
+
     try:
         with _threads_for(workers):
             while waiting:
-                with ProcessPoolExecutor(workers, context, _listen, (news,)) as pool:
-                    stopped = _fill(pool, waiting, root, workers, failures)
                 # A process that dies takes its pool with it, hence what ran beside
                 # it, too: each goes on alone, which shows whose process dies.
-                for job in stopped:
-                    with ProcessPoolExecutor(1, context, _listen, (news,)) as pool:
-                        if _fill(pool, [job], root, 1, failures):
-                            failures[job.name] = "its process died: out of memory?"
+                for job in fill(waiting, workers):
+                    if fill([job], 1):
+                        failures[job.name] = "its process died: out of memory?"
     finally:
         news.put(None)
-        reader.join()
+        news.cancel_join_thread()  # a process that died while it told may
+        reader.join(timeout=10)  # have left the queue locked
 
 
-def _fill(pool, waiting, root, workers, failures) -> list:
+def _fill(pool, waiting, root, workers, failures, finished) -> list:
     """Keeps the pool at work until nothing is waiting, or until it breaks.
 
     Returns:
@@ -124,6 +145,8 @@ def _fill(pool, waiting, root, workers, failures) -> list:
                 continue
             if failure:
                 failures[job.name] = failure
+            else:
+                finished(job)
     return stopped
 
 
@@ -140,16 +163,22 @@ def _ready(waiting, running, failures) -> list:
 _news = None  # of a child process: where its progress goes
 
 
-def _listen(news):
-    """Of a child process: tells of its progress, and ends when its parent does."""
+def _listen(news, ended):
+    """Of a child process: tells of its progress, and ends when its parent wants.
+
+    Args:
+        news: Queue for its progress.
+        ended: End of a pipe, whose other end the parent closes.
+    """
     global _news
     _news = news
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
+    threading.Thread(target=_end_with_parent, args=(ended,), daemon=True).start()
 
 
-def _end_with_parent():
+def _end_with_parent(ended):
     # Else it would train on, unlocked, beside whoever starts the same runs again.
-    multiprocessing.parent_process().join()
+    connection.wait([multiprocessing.parent_process().sentinel, ended])
     os._exit(1)
 
 

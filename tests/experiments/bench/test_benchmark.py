@@ -4,8 +4,10 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import keras
@@ -194,17 +196,39 @@ def test_two_processes_find_what_one_finds(tmp_path):
 
 
 @pytest.mark.slow
+def test_an_interrupt_of_the_parent_ends_several_processes(tmp_path):
+    file = recipe(
+        tmp_path, datasets=["sklearn:wine"], methods=["dense"], finetune_epochs=100_000
+    )
+    command = [sys.executable, "-m", "keras_invprune_cli", "bench", str(file)]
+    command += ["--jobs", "2", "--out", str(tmp_path / "out")]
+    histories = tmp_path / "out" / "runs" / "sklearn-wine" / "dense"
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as parent:
+        while not list(histories.glob("*/elapsed.json")):
+            assert parent.poll() is None
+            time.sleep(0.5)
+        parent.send_signal(signal.SIGINT)
+        _, said = parent.communicate(timeout=60)
+    assert parent.returncode == 130
+    assert b"Interrupted; the same command goes on." in said
+
+
+@pytest.mark.slow
 def test_interrupted_it_writes_what_is_there_and_goes_on(tmp_path):
     file = recipe(tmp_path, datasets=["sklearn:wine"], seeds=[0])
 
+    ledger, kept = tmp_path / "out" / "runs.jsonl", []
+
     def interrupt(name, done, total):
         if "omp" in name:
+            kept.extend(ledger.read_text().splitlines())  # at once, whatever comes
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         Benchmark(file, tmp_path / "out").run(show=interrupt)
-    lines = (tmp_path / "out" / "runs.jsonl").read_text().splitlines()
+    lines = ledger.read_text().splitlines()
     assert len(lines) == 2  # dense, and the search that OMP goes on from
+    assert lines == kept
     seen = []
     again = Benchmark(file, tmp_path / "out")
     again.run(show=lambda name, *_: seen.append(name))
