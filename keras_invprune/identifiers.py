@@ -5,6 +5,28 @@ import difflib
 import keras
 
 
+def named(name, known, kind):
+    """Returns the object of that name.
+
+    Args:
+        name: A name in `known`.
+        known: ``{name: object}``.
+        kind: What it is, for the message: "model", "recipe", ...
+
+    Raises:
+        ValueError: An unknown name; near matches are named.
+    """
+    if name in known:
+        return known[name]
+    raise ValueError(f"{_unknown(name, known, kind)}.")
+
+
+def _unknown(name, known, kind) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return f"Unknown {kind}: {name!r}.{hint} Known: {sorted(known)}"
+
+
 def resolve(identifier, known, kind):
     """Returns the object that `identifier` names, or `identifier` if callable.
 
@@ -25,12 +47,8 @@ def resolve(identifier, known, kind):
     if isinstance(identifier, str):
         if identifier in known:
             return known[identifier]
-        near = difflib.get_close_matches(identifier, known, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise ValueError(
-            f"Unknown {kind}: {identifier!r}.{hint} "
-            f"Known: {sorted(known)}, or pass a callable."
-        )
+        unknown = _unknown(identifier, known, kind)
+        raise ValueError(f"{unknown}, or pass a callable.")
     if callable(identifier):
         return identifier
     raise TypeError(

@@ -12,6 +12,7 @@ from rich.progress import (
 )
 from rich.table import Column, Table
 
+from keras_invprune.experiments.bench.tables import by_message
 from keras_invprune_cli.tables import console
 
 
@@ -79,13 +80,14 @@ def print_bench(benchmark, failures):
     page = benchmark.out / "table.md"
     if page.exists():
         text = page.read_text()
-        for pictures in ("\n## Plots", "\n## First-layer filters"):
-            text = text.split(pictures)[0]
+        for part in ("\n## Failed", "\n## Plots", "\n## First-layer filters"):
+            text = text.split(part)[0]
         console.print(Markdown(text))
-    for name, message in failures.items():
-        console.print(f"failed: {name}: {message}", style="red", markup=False)
+    for names, message in by_message(failures):
+        console.print(f"failed: {names}: {message}", style="red", markup=False)
     left = len(benchmark.missing())
     if left:
         console.print(f"{left} runs are not finished; the same command goes on.")
-    console.print(f"Tables, plots and runs.jsonl: {benchmark.out}/")
-    console.print(f"tensorboard --logdir {benchmark.out}/tensorboard")
+    if page.exists():
+        console.print(f"Tables, plots and runs.jsonl: {benchmark.out}/")
+        console.print(f"tensorboard --logdir {benchmark.out}/tensorboard")

@@ -104,7 +104,11 @@ def reports_of(paths) -> dict:
             )
         content = json.loads(file.read_text())
         if "report" not in content:
-            raise ValueError(f"{file} is not the report of a run.")
+            kind = content.get("schema", "nothing of ours")
+            raise ValueError(
+                f"{file} is not the report of `keras-invprune run`, but {kind}. What a "
+                "benchmark has measured is in its table.md and runs.csv."
+            )
         found[str(path)] = content["report"]
     return found
 

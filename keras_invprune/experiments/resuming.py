@@ -12,6 +12,7 @@ import tensorflow as tf
 from keras_invprune.folders import check_room
 
 CONFIG, PROGRESS, ELAPSED = "config.json", "progress.json", "elapsed.json"
+STATE = "state.weights.h5"
 
 
 def batches(x, y, batch_size, seed, first_epoch, epochs, *, steps=None, augment=None):

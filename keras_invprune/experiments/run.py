@@ -31,7 +31,7 @@ from keras_invprune.folders import (
     replacing,
     write_report,
 )
-from keras_invprune.identifiers import resolve
+from keras_invprune.identifiers import named
 from keras_invprune.objectives import Invariance
 from keras_invprune.pruning import prune, prune_for_invariance, strip_pruning
 from keras_invprune.report import report
@@ -98,7 +98,7 @@ class Run:
         Raises:
             ValueError: One is out of range, or two contradict each other.
         """
-        resolve(self.method, METHODS, "method")
+        named(self.method, METHODS, "method")
         check_sparsity(self.sparsity)
         if self.method == "dense" and self.sparsity:
             raise ValueError(

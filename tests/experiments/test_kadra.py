@@ -13,9 +13,6 @@ def test_forty_tasks_whose_numbers_and_names_mean_one_each():
     # Task ids and data ids share one namespace, since both may be asked for.
     assert len({number for task in TASKS for number in task[:2]}) == 80
     assert len({task.name.casefold() for task in TASKS}) == 40
-    figures = np.array([task[3:] for task in TASKS])
-    assert figures.shape == (40, 3)
-    assert figures.min() > 18 and figures.max() < 100  # percent
 
 
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
@@ -29,15 +26,6 @@ def test_what_is_none_of_them():
     assert near_names("Credit_G") == ["credit-g"]
     assert "MiniBooNE" in near_names("miniboon")
     assert near_names("q") == []
-
-
-def test_the_columns_are_in_the_order_of_their_names():
-    credit = find_task("credit-g")
-    assert (credit.xgboost, credit.tabnet, credit.cocktail) == (68.929, 61.190, 74.643)
-    # Kadra et al. 2021: the cocktail is the best of the three on most tables.
-    best = np.argmax([task[3:] for task in TASKS], axis=1)
-    wins = np.bincount(best, minlength=3)
-    assert wins[2] > 20 > wins[0] > wins[1]
 
 
 def test_the_names_are_those_that_openml_gives_the_data(openml):

@@ -1,8 +1,11 @@
 """XGBoost, the baseline of tables."""
 
+import json
+
 import numpy as np
 
 from keras_invprune.experiments.bench.metrics import scores
+from keras_invprune.experiments.resuming import write_json
 
 # A small grid around the library's defaults; each stops early on validation rows.
 GRID = [
@@ -12,15 +15,20 @@ GRID = [
     for share in (0.7, 1.0)
 ]
 ROUNDS, PATIENCE = 1000, 50
+TREES = 100_000  # at most, of which each round makes one for each class
+TRIED, BEST = "settings.json", "best.ubj"
 
 
-def boost(job, data, show):
+def boost(job, part, data, show):
     """The best of a small grid of XGBoost classifiers, by validation rows.
+
+    Interrupted, it goes on with its next setting.
 
     Args:
         job: `Job`.
+        part: Folder of the unfinished run.
         data: `Data` with validation rows.
-        show: ``show(done, total)`` after each setting.
+        show: ``show(done, total)`` before the first and after each setting.
 
     Returns:
         (validation figures, test figures, the setting chosen).
@@ -34,10 +42,12 @@ def boost(job, data, show):
         raise ImportError(
             "The method 'xgboost' needs its library: pip install '.[bench]'."
         ) from error
-    best = None
-    for done, setting in enumerate(GRID, start=1):
+    file = part / TRIED
+    tried = json.loads(file.read_text()) if file.exists() else []
+    show(len(tried), len(GRID))
+    for setting in GRID[len(tried) :]:
         model = xgboost.XGBClassifier(
-            n_estimators=ROUNDS,
+            n_estimators=min(ROUNDS, TREES // data.classes),
             early_stopping_rounds=PATIENCE,
             eval_metric="mlogloss" if data.classes > 2 else "logloss",
             random_state=job.seed,
@@ -46,13 +56,23 @@ def boost(job, data, show):
         validation = [(_flat(data.x_valid), data.y_valid)]
         model.fit(_flat(data.x_train), data.y_train, eval_set=validation, verbose=False)
         found = scores(_chances(model, data.x_valid), data.y_valid)
-        figure = found[job.recipe.select]
-        if best is None or figure > best[0]:
-            best = figure, found, model, setting
-        show(done, len(GRID))
-    _, validation, model, setting = best
+        chosen = {**setting, "rounds": model.best_iteration + 1}
+        tried.append({"chosen": chosen, "validation": found})
+        if _best(tried, job) is tried[-1]:
+            new = part / f"new-{BEST}"
+            model.save_model(new)
+            new.replace(part / BEST)
+        write_json(file, tried)
+        show(len(tried), len(GRID))
+    best, model = _best(tried, job), xgboost.XGBClassifier()
+    model.load_model(part / BEST)
     test = scores(_chances(model, data.x_test), data.y_test)
-    return validation, test, {**setting, "rounds": model.best_iteration + 1}
+    return best["validation"], test, best["chosen"]
+
+
+def _best(tried, job) -> dict:
+    """The first of the highest."""
+    return max(tried, key=lambda one: one["validation"][job.recipe.select])
 
 
 def _chances(model, x) -> np.ndarray:

@@ -11,10 +11,11 @@ from keras_invprune.examples import examples_for
 from keras_invprune.experiments.bench.methods import METHODS
 from keras_invprune.experiments.bench.networks import make_network, pruned_keys
 from keras_invprune.experiments.bench.training import steps_of
+from keras_invprune.experiments.resuming import STATE
 from keras_invprune.pruning import prune
 from keras_invprune.tangent import neural_tangent_transfer
 
-TRANSFER, STATE = "transfer", "state.weights.h5"
+TRANSFER = "transfer"
 
 
 def prune_now(job, model, data):

@@ -24,6 +24,7 @@ from keras_invprune.experiments.bench.training import (
 from keras_invprune.experiments.environment import environment
 from keras_invprune.experiments.resuming import (
     CONFIG,
+    STATE,
     check_same,
     state_size,
     timed,
@@ -39,7 +40,7 @@ from keras_invprune.folders import (
 )
 
 SCHEMA = "keras_invprune/bench-run/1"
-STATE, FILTERS = "state.weights.h5", "filters.npz"
+FILTERS = "filters.npz"
 SPLIT_SEED = 1  # of the paper's fixed split
 
 
@@ -127,7 +128,7 @@ def load_data(job) -> datasets.Data:
 def _train(job, root, part, data, show):
     """Figures of a run, and the logs of its epochs."""
     if job.method in METHODS and METHODS[job.method].learner == "xgboost":
-        validation, test, chosen = boost(job, data, show)
+        validation, test, chosen = boost(job, part, data, show)
         return {"chosen": chosen, "validation": validation, "test": test}, []
     if job.method == "unpruned":
         search = json.loads((Path(root) / job.needs.name / REPORT).read_text())

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from keras_invprune.experiments.bench.methods import METHODS
+from keras_invprune.experiments.bench.methods import METHODS, SEARCH
 from keras_invprune.experiments.bench.recipe import Recipe
 
 # What is no part of a run: lists of which each run has one, and words.
@@ -19,9 +19,6 @@ LISTS = {
     "published",
 }
 
-
-# Runs that start from what another has found.
-AFTER = {"random": "iunet", "ntt-redrawn": "ntt"}
 FOR_DATA = {"vary_split", "validation", "encoding", "select"}
 
 
@@ -72,7 +69,7 @@ class Job:
     def config(self) -> dict:
         """All that its result depends on, as JSON has it."""
         unused = {"search"} if self.objective != "invariance" else set()
-        if self.method == "xgboost":
+        if METHODS.get(self.method, SEARCH).learner == "xgboost":
             unused = set(Recipe.model_fields) - FOR_DATA
         own = {
             "dataset": self.dataset,
@@ -98,17 +95,13 @@ class Job:
     @property
     def needs(self) -> "Job | None":
         """The run that must be finished first."""
-        if self.method in AFTER:
-            return _pruned(self, AFTER[self.method], self.kappa)
-        if self.method == "search" or not METHODS[self.method].search:
+        if self.method == "search":
             return None
+        method = METHODS[self.method]
+        if not method.search:
+            return method.control_of and _pruned(self, method.control_of)
         return Job(
-            self.recipe,
-            self.dataset,
-            "search",
-            self.seed,
-            METHODS[self.method].search,
-            self.kappa,
+            self.recipe, self.dataset, "search", self.seed, method.search, self.kappa
         )
 
 
@@ -136,7 +129,8 @@ def _add(found, job):
 
 def _of_method(recipe, dataset, seed, name, compressions):
     method = METHODS[name]
-    kappas = recipe.kappas if method.small or name == "random" else [1.0]
+    small = METHODS[method.control_of or name].small
+    kappas = recipe.kappas if small else [1.0]
     penalties = recipe.lasso if method.learner == "beta_lasso" else [None]
     for kappa in kappas:
         for compression in compressions if method.pruned else [None]:
@@ -153,13 +147,13 @@ def _of_method(recipe, dataset, seed, name, compressions):
                 )
 
 
-def _pruned(job, method, kappa) -> Job:
+def _pruned(job, method) -> Job:
     return Job(
         job.recipe,
         job.dataset,
         method,
         job.seed,
         METHODS[method].search,
-        kappa,
+        job.kappa,
         job.compression,
     )

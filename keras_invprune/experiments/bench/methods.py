@@ -28,6 +28,8 @@ class Method(NamedTuple):
         score: What the masks are made by.
         allocation: Where the sparsity goes.
         redrawn: Whether the weights are drawn anew once the masks are made.
+        control_of: The method whose masks it changes: it has the κ chosen for that,
+            and without a search of its own it starts from that method's run.
     """
 
     title: str
@@ -39,6 +41,7 @@ class Method(NamedTuple):
     score: str = "magnitude"
     allocation: str = "global"
     redrawn: bool = False
+    control_of: str | None = None
 
     @property
     def pruned(self) -> bool:
@@ -55,8 +58,12 @@ METHODS = {
     "no-pi": Method("IUNet without small initialisation", "invariance"),
     "no-ilo": Method("IUNet without invariance objective", "supervised", small=True),
     "unpruned": Method("IUNet, search only", "invariance", small=True, mask=None),
-    "shuffled": Method("IUNet, masks shuffled", "invariance", True, "shuffled"),
-    "random": Method("random masks of IUNet's densities", mask="random"),
+    "shuffled": Method(
+        "IUNet, masks shuffled", "invariance", True, "shuffled", control_of="iunet"
+    ),
+    "random": Method(
+        "random masks of IUNet's densities", mask="random", control_of="iunet"
+    ),
     "xgboost": Method("XGBoost", mask=None, learner="xgboost"),
 }
 
@@ -88,7 +95,9 @@ for name in ("snip", "grasp", "synflow", "ntt"):
             title=f"{method.title}, masks shuffled", mask="shuffled"
         )
     METHODS[f"{name}-redrawn"] = method._replace(
-        title=f"{method.title}, weights redrawn", redrawn=True
+        title=f"{method.title}, weights redrawn",
+        redrawn=True,
+        control_of="ntt" if name == "ntt" else None,  # the others' masks cost nothing
     )
 
 # What several methods go on from is trained under masks of its own.

@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from keras_invprune.experiments.bench.execute import FILTERS
+from keras_invprune.experiments.bench.figures import SHOWN
 from keras_invprune.experiments.bench.methods import METHODS
-from keras_invprune.experiments.bench.results import grid, main_rows, mean_ranks
+from keras_invprune.experiments.bench.results import grid, main_rows, rank
 
-DENSE_STYLE, SHOWN = {"linestyle": "--", "linewidth": 1}, 64
+UNPRUNED = {"linewidth": 1, "color": "gray"}
 MANY = 4  # data sets, of whose epochs nobody looks at a plot each
 
 
@@ -90,7 +91,9 @@ def _curve(axes, table, rows, method, figure):
         return
     title = METHODS[method].title
     if not METHODS[method].pruned:
-        axes.axhline(cells[0].mean(figure), label=title, color="gray", **DENSE_STYLE)
+        unpruned = [name for name in table.methods if not METHODS[name].pruned]
+        style = ("--", ":", "-.")[unpruned.index(method) % 3]
+        axes.axhline(cells[0].mean(figure), label=title, ls=style, **UNPRUNED)
         return
     axes.errorbar(
         [cell.compression for cell in cells],
@@ -180,8 +183,8 @@ def critical_difference(methods, rows, level=0.05) -> float:
 
 def _critical_difference(recipe, table, out):
     places = main_rows(table, recipe.compressions[0])
-    ranks, rows = mean_ranks(table, recipe.select, places)
-    if rows < 5 or len(ranks) < 3:
+    ranks, rows, p = rank(table, recipe.select, places)
+    if p is None:
         return
     file = out / "critical-difference.png"
     distance = critical_difference(len(ranks), rows)
@@ -196,8 +199,8 @@ def _critical_difference(recipe, table, out):
             axes.plot([low, high], [height, height], linewidth=4, color="gray")
         axes.set(xlim=(1, len(order)), yticks=[], xlabel="mean rank (1 is best)")
         axes.set_title(
-            f"{rows} data sets; bars join ranks less than {distance:.2f} apart "
-            "(Nemenyi, 5 %)",
+            f"{rows} data sets, Friedman's p = {p:.2g}; bars join ranks less than "
+            f"{distance:.2f} apart (Nemenyi, 5 %)",
             fontsize="small",
         )
     yield file

@@ -15,8 +15,9 @@ from pydantic import (
 )
 
 from keras_invprune.experiments.bench.methods import METHODS
+from keras_invprune.experiments.data import check_name
 from keras_invprune.experiments.models import MODELS
-from keras_invprune.identifiers import resolve
+from keras_invprune.identifiers import named
 
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
@@ -25,7 +26,7 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 
 def _one_of(known, kind):
     def check(name):
-        resolve(name, known, kind)
+        named(name, known, kind)
         return name
 
     return AfterValidator(check)
@@ -126,7 +127,7 @@ class Recipe(_Part):
     """
 
     title: str
-    datasets: Several[str]
+    datasets: Several[Annotated[str, AfterValidator(check_name)]]
     methods: Several[Annotated[str, _one_of(METHODS, "method")]]
     model: Annotated[str, _one_of(MODELS, "model")]
     width: Count | None = None
@@ -162,7 +163,7 @@ class Recipe(_Part):
     def _of_datasets(cls, published, info):
         for name in published:
             known = dict.fromkeys(info.data.get("datasets", published))
-            resolve(name, known, "data set of this recipe")
+            named(name, known, "data set of this recipe")
         return published
 
 
@@ -185,7 +186,7 @@ def load(name) -> Recipe:
     """
     if str(name).endswith((".yaml", ".yml")):
         return parse(Path(name).read_text(encoding="utf-8"), str(name))
-    resolve(str(name), dict.fromkeys(names()), "recipe")
+    named(str(name), dict.fromkeys(names()), "recipe")
     file = resources.files(__package__) / "recipes" / f"{name}.yaml"
     return parse(file.read_text(encoding="utf-8"), f"{name}.yaml")
 
@@ -256,18 +257,13 @@ def _what(fault) -> str:
         fields = {**part, "search": Search}.get(fault["loc"][0], Recipe)
         fields = fields if len(fault["loc"]) > 1 else Recipe
         try:
-            resolve(str(fault["loc"][-1]), fields.model_fields, "key")
+            named(str(fault["loc"][-1]), fields.model_fields, "key")
         except ValueError as error:
-            return _without_callables(str(error))
-    message = _without_callables(fault["msg"].removeprefix("Value error, "))
+            return str(error)
+    message = fault["msg"].removeprefix("Value error, ")
     given = (
         ""
         if fault["type"] in ("missing", "value_error")
         else (f" Received: {fault['input']!r}.")
     )
     return f"`{where}`: {message.removesuffix('.')}.{given}" if where else message
-
-
-def _without_callables(message) -> str:
-    """Arguments in Python may be callables; here they are words."""
-    return message.replace(", or pass a callable.", ".")

@@ -7,8 +7,8 @@ import numpy as np
 
 from keras_invprune.experiments.bench.methods import METHODS
 
+ENOUGH = 6  # data sets, below which no test of them can be significant
 GRID = ("kappa", "penalty")  # of these the best on validation rows is taken
-CONTROLS = {"shuffled": "iunet", "random": "iunet"}  # that have the κ of another
 
 
 class Cell(NamedTuple):
@@ -89,7 +89,7 @@ def cells(reports, methods, select) -> list[Cell]:
             groups[place].setdefault(point, {})[config["seed"]] = report
     found = {place: _best(place, points, select) for place, points in groups.items()}
     for (dataset, method, compression), points in groups.items():
-        leader = found.get((dataset, CONTROLS.get(method), compression))
+        leader = found.get((dataset, METHODS[method].control_of, compression))
         point = leader and (leader.kappa, leader.penalty)
         if point in points:
             place = dataset, method, compression
@@ -174,8 +174,23 @@ def _means(cells, figure) -> list[float]:
     return [round(cell.mean(figure, seeds=seeds), 9) for cell in cells if seeds]
 
 
-def mean_ranks(table, figure, rows) -> tuple[dict[str, float], int]:
-    """Mean rank of each method over the rows that have all of them; 1 is best.
+class Ranks(NamedTuple):
+    """Methods over data sets.
+
+    Attributes:
+        means: ``{method: mean rank}``; 1 is best.
+        rows: Number of data sets.
+        p: Friedman's test that all methods rank alike; None below 6 data sets or 3
+            methods.
+    """
+
+    means: dict[str, float]
+    rows: int
+    p: float | None
+
+
+def rank(table, figure, rows) -> Ranks:
+    """Ranks over the rows that have all methods.
 
     Of a row the seeds count that all methods have.
 
@@ -184,10 +199,11 @@ def mean_ranks(table, figure, rows) -> tuple[dict[str, float], int]:
         figure: Name of the figure.
         rows: Rows to look at: `main_rows`, since ranks are over data sets.
 
-    Returns:
-        (``{method: rank}``, number of rows).
+    Source:
+        Demšar 2006, Statistical comparisons of classifiers over multiple data sets,
+        JMLR 7, section 3.2.2.
     """
-    from scipy.stats import rankdata
+    from scipy.stats import friedmanchisquare, rankdata
 
     whole = [
         _means([table.cells[row, m] for m in table.methods], figure)
@@ -196,9 +212,30 @@ def mean_ranks(table, figure, rows) -> tuple[dict[str, float], int]:
     ]
     whole = [means for means in whole if means]
     if not whole:
-        return {}, 0
-    ranks = rankdata(-np.array(whole), axis=1).mean(axis=0)
-    return dict(zip(table.methods, map(float, ranks), strict=True)), len(whole)
+        return Ranks({}, 0, None)
+    columns = np.transpose(whole)
+    ranks = rankdata(-columns, axis=0).mean(axis=1)
+    enough = len(whole) >= ENOUGH and len(columns) > 2 and np.ptp(columns, axis=0).any()
+    return Ranks(
+        dict(zip(table.methods, map(float, ranks), strict=True)),
+        len(whole),
+        float(friedmanchisquare(*columns).pvalue) if enough else None,
+    )
+
+
+def holm(values) -> list[float | None]:
+    """Corrects p values for their number; None stays.
+
+    Source:
+        Holm 1979, A simple sequentially rejective multiple test procedure,
+        Scandinavian Journal of Statistics 6.
+    """
+    order = sorted((p, i) for i, p in enumerate(values) if p is not None)
+    corrected, least = [None] * len(values), 0.0
+    for place, (p, index) in enumerate(order):
+        least = max(least, min(1.0, p * (len(order) - place)))
+        corrected[index] = least
+    return corrected
 
 
 class Comparison(NamedTuple):
@@ -244,7 +281,7 @@ def compare(table, first, other, figure, rows) -> Comparison | None:
     if not means:
         return None
     gaps = np.array([round(mine - theirs, 9) for mine, theirs in means])
-    enough = len(gaps) >= 6 and np.any(gaps)
+    enough = len(gaps) >= ENOUGH and np.any(gaps)
     seeds = []
     if len(means) == 1:
         for pair in pairs:

@@ -1,9 +1,12 @@
 """The page of a benchmark, in Markdown."""
 
+from collections import defaultdict
+
 import numpy as np
 
 from keras_invprune.experiments.bench.methods import METHODS
-from keras_invprune.experiments.bench.results import compare, main_rows, mean_ranks
+from keras_invprune.experiments.bench.results import compare, holm, main_rows, rank
+from keras_invprune.experiments.bench.settings import setting
 
 
 def markdown(recipe, table, reports, failures, command) -> str:
@@ -19,7 +22,7 @@ def markdown(recipe, table, reports, failures, command) -> str:
     parts = [
         f"# {recipe.title}",
         f"`{command}`",
-        _setting(recipe, table, reports),
+        setting(recipe, table, reports),
         _accuracies(recipe, table),
         _chosen(recipe, table),
         _comparisons(recipe, table),
@@ -29,9 +32,20 @@ def markdown(recipe, table, reports, failures, command) -> str:
         _collapsed(reports),
     ]
     if failures:
-        lines = [f"- {name}: {message}" for name, message in failures.items()]
+        lines = [f"- {names}: {message}" for names, message in by_message(failures)]
         parts.append("## Failed\n\n" + "\n".join(lines))
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def by_message(failures) -> list[tuple[str, str]]:
+    """Pairs (runs, message): runs that failed for one reason stand together."""
+    groups = defaultdict(list)
+    for name, message in failures.items():
+        groups[message].append(name)
+    return [
+        (names[0] + (f" and {len(names) - 1} more" if names[1:] else ""), message)
+        for message, names in groups.items()
+    ]
 
 
 def _title(method) -> str:
@@ -48,74 +62,6 @@ def _place(row) -> str:
     return f"{dataset}, ×{compression:g}" if compression else dataset
 
 
-def _setting(recipe, table, reports) -> str:
-    hours = sum(report["seconds"] for report in reports) / 3600
-    machines = {_machine(report["environment"]) for report in reports}
-    width = "" if recipe.width is None else f" (width {recipe.width})"
-    chosen = sorted({cell.kappa for cell in table.cells.values()} - {1.0})
-    kappa = ", ".join(f"{k:g}" for k in chosen)
-    small = f"κ = {kappa} on {recipe.kappa_scope}; " if kappa else ""
-    return (
-        f"{recipe.model}{width}; {recipe.search_epochs} epochs before pruning and "
-        f"{recipe.finetune_epochs} after (the sum for methods without a search), "
-        f"batches of {recipe.batch_size}, {_optimizer(recipe.optimizer)}"
-        f"{_second(recipe)}; {small}{_search(recipe)}augmentation: {recipe.augment}"
-        f"{_limits(recipe)}{_early(recipe)}. "
-        "The best epoch (and κ, and λ of β-LASSO, where there are "
-        f"several) by {recipe.select.replace('_', ' ')} on {recipe.validation:.0%} "
-        "of the training part held out; the test part is used once per run. "
-        f"{len(reports)} runs took {hours:.1f} hours on {'; '.join(sorted(machines))}."
-    )
-
-
-def _second(recipe) -> str:
-    other = recipe.finetune_optimizer
-    if other is None:
-        return ""
-    return f", after pruning and without a search {_optimizer(other)}"
-
-
-def _optimizer(own) -> str:
-    decay = f", weight decay {own.weight_decay:g}" if own.weight_decay else ""
-    return f"{own.name} at {own.rate:g} ({own.schedule}{decay})"
-
-
-def _search(recipe) -> str:
-    """What only recipes with a search have."""
-    kinds = {METHODS[method].search for method in recipe.methods}
-    search, text = recipe.search, ""
-    if "invariance" in kinds:
-        labels = "with" if search.labels else "no"
-        text = f"λ = {search.weight:g}, τ = {search.temperature:g}, {labels} labels; "
-    if kinds - {None}:
-        rewound = f"rewound to `{recipe.rewind}`"
-        text += f"{'not rewound' if recipe.rewind == 'none' else rewound}; "
-    return text
-
-
-def _limits(recipe) -> str:
-    steps = recipe.epoch_steps
-    return f"; at most {steps} batches an epoch" if steps else ""
-
-
-def _early(recipe) -> str:
-    """What only recipes of pruning before training have."""
-    learners = {METHODS[method].learner for method in recipe.methods}
-    counted = recipe.counted == "kernels"
-    text = "; compression counts the kernels alone" if counted else ""
-    if "tangent" in learners:
-        text += f"; NTT before that {recipe.transfer_epochs} epochs without labels"
-    return text
-
-
-def _machine(environment) -> str:
-    processor = environment.get("processor") or environment["machine"]
-    return (
-        f"{environment['cores']} cores ({processor}), TensorFlow "
-        f"{environment['tensorflow']}, Keras {environment['keras']}"
-    )
-
-
 def _accuracies(recipe, table) -> str:
     figure = recipe.select
     published = recipe.published
@@ -123,28 +69,40 @@ def _accuracies(recipe, table) -> str:
     header = ["", *map(_title, table.methods), *(f"{n} (published)" for n in columns)]
     rows = []
     for row in table.rows:
-        means = [
-            table.cells[row, m].mean(figure) if (row, m) in table.cells else None
-            for m in table.methods
-        ]
-        best = max((m for m in means if m is not None), default=None)
+        best = _best(table, row, figure)
         values = [
-            _with_spread(table.cells.get((row, m)), figure, mean == best)
-            for m, mean in zip(table.methods, means, strict=True)
+            _with_spread(table.cells.get((row, m)), figure, m in best)
+            for m in table.methods
         ]
         known = published.get(row[0], {})
         values += [f"{known[n]:.1f}" if n in known else "" for n in columns]
         rows.append([_place(row), *values])
     places = main_rows(table, recipe.compressions[0])
-    ranks, count = mean_ranks(table, figure, places)
+    ranks, count, p = rank(table, figure, places)
     if count > 1:
         names = [f"{ranks[m]:.2f}" for m in table.methods]
         rows.append([f"mean rank, {count} data sets", *names, *[""] * len(columns)])
     name = figure.replace("_", " ")
-    return f"## Test {name}, %\n\n{_grid(header, rows)}\n\n" + (
-        "Mean ± standard deviation over seeds (their number in brackets)."
-        + (" Ranks: by the seeds that all methods have." if count > 1 else "")
+    seeds = sorted({s for cell in table.cells.values() for s in cell.reports})
+    text = (
+        f"Mean ± standard deviation over the seeds {', '.join(map(str, seeds))} (in "
+        "brackets how many of them); bold: the best by the seeds that all have."
     )
+    if count > 1:
+        text += " Ranks: by the seeds that all methods have."
+    if p is not None:
+        text += f" Friedman's test that all rank alike: p = {p:.2g}."
+    return f"## Test {name}, %\n\n{_grid(header, rows)}\n\n{text}"
+
+
+def _best(table, row, figure) -> list[str]:
+    """The methods of the highest mean, over the seeds that all those there have."""
+    cells = {m: table.cells[row, m] for m in table.methods if (row, m) in table.cells}
+    shared = set.intersection(*(set(cell.reports) for cell in cells.values()))
+    if not shared:
+        return []
+    means = {m: cell.mean(figure, seeds=shared) for m, cell in cells.items()}
+    return [m for m, mean in means.items() if mean == max(means.values())]
 
 
 def _chosen(recipe, table) -> str:
@@ -174,21 +132,43 @@ def _with_spread(cell, figure, best) -> str:
 def _comparisons(recipe, table) -> str:
     first = "iunet" if "iunet" in table.methods else table.methods[0]
     rows = main_rows(table, recipe.compressions[0])
-    lines = []
-    for other in table.methods:
-        found = other != first and compare(table, first, other, recipe.select, rows)
-        if found:
-            p = "" if found.p is None else f"{found.p:.3g}"
-            outcome = f"{found.wins} / {found.ties} / {found.losses}"
-            each = ", ".join(f"{gap:+.2f}" for gap in found.seeds)
-            lines.append([_title(other), f"{found.difference:+.2f}", outcome, p, each])
-    if not lines:
+    others = [other for other in table.methods if other != first]
+    found = [compare(table, first, other, recipe.select, rows) for other in others]
+    found = [comparison for comparison in found if comparison]
+    if not found:
         return ""
-    header = ["against", "points", "wins / ties / losses", "p", "by seed"]
+    header, ends, text = _outcomes(found)
+    lines = [
+        [_title(one.other), f"{one.difference:+.2f}", *end]
+        for one, end in zip(found, ends, strict=True)
+    ]
     return (
-        f"## {_title(first)} against the others\n\n{_grid(header, lines)}\n\n"
-        f"At compression {recipe.compressions[0]:g}; over data sets, by the seeds that "
-        "both have. p: Wilcoxon's signed-rank test, two-sided, from six data sets on."
+        f"## {_title(first)} against the others\n\n"
+        f"{_grid(['against', 'points', *header], lines)}\n\n"
+        f"At compression {recipe.compressions[0]:g}; by the seeds that both have.{text}"
+    )
+
+
+def _outcomes(found):
+    """Columns of comparisons, and what they need said: of one data set its seeds."""
+    if any(one.seeds for one in found):
+        return (
+            ["by seed"],
+            [[", ".join(f"{gap:+.2f}" for gap in one.seeds)] for one in found],
+            "",
+        )
+    header = ["wins / ties / losses"]
+    ends = [[f"{one.wins} / {one.ties} / {one.losses}"] for one in found]
+    if not any(one.p for one in found):
+        return header, ends, ""
+    corrected = holm([one.p for one in found])
+    for one, end, together in zip(found, ends, corrected, strict=True):
+        end += ["" if p is None else f"{p:.3g}" for p in (one.p, together)]
+    return (
+        [*header, "p", "p (Holm)"],
+        ends,
+        " p: Wilcoxon's signed-rank test over data sets, two-sided; Holm's correction "
+        "is for all comparisons of this table together.",
     )
 
 
@@ -245,23 +225,14 @@ def _consistency(recipe, table) -> str:
 def _sizes(table) -> str:
     lines = []
     for (row, method), cell in table.cells.items():
-        reports = [r for r in cell.reports.values() if "weights" in r]
-        if reports:
-            nonzero = [r["weights"]["nonzero"] for r in reports]
+        reports = [*cell.reports.values()]
+        minutes = np.median([r["seconds"] for r in reports]) / 60
+        sizes = ["", "", ""]  # trees have no weights
+        if all("weights" in r for r in reports):
+            nonzero = np.mean([r["weights"]["nonzero"] for r in reports])
             total = np.mean([r["weights"]["total"] for r in reports])
-            minutes = np.median([r["seconds"] for r in reports]) / 60
-            lines.append(
-                [
-                    _place(row),
-                    _title(method),
-                    f"{total:,.0f}",
-                    f"{np.mean(nonzero):,.0f}",
-                    f"{total / np.mean(nonzero):.2f}",
-                    f"{minutes:.1f}",
-                ]
-            )
-    if not lines:
-        return ""
+            sizes = [f"{total:,.0f}", f"{nonzero:,.0f}", f"{total / nonzero:.2f}"]
+        lines.append([_place(row), _title(method), *sizes, f"{minutes:.1f}"])
     header = ["", "method", "weights", "nonzero", "compression", "minutes a run"]
     return (
         f"## Size and time\n\n{_grid(header, lines)}\n\nWeights of one network, also "

@@ -7,6 +7,7 @@ from keras_invprune.experiments.data.from_openml import openml_table
 from keras_invprune.experiments.data.from_sklearn import TABLES, digits, sklearn_table
 from keras_invprune.experiments.data.from_tfds import tfds_images
 from keras_invprune.experiments.data.tables import prepare
+from keras_invprune.identifiers import named
 
 SOURCES = ("sklearn", "tfds", "openml")
 
@@ -27,14 +28,7 @@ def load(name, seed=0, validation=0.0, encoding="one_hot") -> Data:
         RuntimeError: Not there, and no network; names the variable that would serve.
         ValueError: An unknown name; near matches are named.
     """
-    source, _, rest = name.partition(":")
-    if source not in SOURCES or not rest:
-        near = difflib.get_close_matches(source, SOURCES, n=1)
-        hint = f" Did you mean '{near[0]}:{rest}'?" if near and rest else ""
-        raise ValueError(
-            "A data set is named 'sklearn:NAME', 'tfds:NAME', 'openml:ID' or "
-            f"'openml:NAME'. Received: {name!r}.{hint}"
-        )
+    source, _, rest = check_name(name).partition(":")
     tables = {"validation": validation, "encoding": encoding}
     if source == "tfds":
         return with_validation(tfds_images(rest, seed=seed), validation, seed)
@@ -42,12 +36,26 @@ def load(name, seed=0, validation=0.0, encoding="one_hot") -> Data:
         return openml_table(rest, seed, **tables)
     if rest == "digits":
         return with_validation(digits(seed), validation, seed)
-    if rest in TABLES:
-        return sklearn_table(rest, seed, **tables)
-    known = ("digits", *TABLES)
-    near = difflib.get_close_matches(rest, known, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    raise ValueError(f"scikit-learn has no {rest!r} here.{hint} Known: {known}.")
+    return sklearn_table(rest, seed, **tables)
+
+
+def check_name(name) -> str:
+    """Returns the name of a data set, if a loader may know it.
+
+    Raises:
+        ValueError: It names no loader; near matches are named.
+    """
+    source, _, rest = name.partition(":")
+    if source in SOURCES and rest:
+        if source == "sklearn":
+            named(rest, dict.fromkeys(("digits", *TABLES)), "data set of scikit-learn")
+        return name
+    near = difflib.get_close_matches(source, SOURCES, n=1)
+    hint = f" Did you mean '{near[0]}:{rest}'?" if near and rest else ""
+    raise ValueError(
+        "A data set is named 'sklearn:NAME', 'tfds:NAME', 'openml:ID' or "
+        f"'openml:NAME'. Received: {name!r}.{hint}"
+    )
 
 
 __all__ = ["Data", "digits", "load", "openml_table", "prepare", "tfds_images"]

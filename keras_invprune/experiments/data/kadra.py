@@ -1,4 +1,4 @@
-"""The 40 tables of Kadra et al., by task or by name, with published accuracies."""
+"""The 40 tables of Kadra et al., by task or by name."""
 
 import difflib
 from typing import NamedTuple
@@ -11,69 +11,62 @@ class Task(NamedTuple):
         task: Task id.
         data: Data id.
         name: Name of the data set.
-        xgboost: Published balanced accuracy of XGBoost, in percent.
-        tabnet: That of TabNet.
-        cocktail: That of the regularised MLP ("MLP+C").
     """
 
     task: int
     data: int
     name: str
-    xgboost: float
-    tabnet: float
-    cocktail: float
 
 
-# Task id, data id, name, then the columns XGBoost, TabNet, MLP+C as they stand in the
-# authors' code of 2309.08171, which took them from Kadra et al. 2021, Well-tuned simple
-# nets excel on tabular datasets (2106.11189). 60 % train, 20 % validation, 20 % test.
+# Task id, data id, name: Kadra et al. 2021, Well-tuned simple nets excel on tabular
+# datasets (2106.11189). 60 % train, 20 % validation, 20 % test.
 _TABLE = """
-233088 31 credit-g 68.929 61.190 74.643
-233090 2 anneal 85.416 84.248 89.270
-233091 3 kr-vs-kp 99.850 93.250 99.850
-233092 5 arrhythmia 48.779 43.562 61.461
-233093 12 mfeat-factors 98.000 97.250 98.000
-233094 54 vehicle 74.973 79.654 82.576
-233096 1067 kc1 66.846 52.517 74.381
-233099 1590 adult 79.824 77.155 82.443
-233102 1509 walking-activity 61.616 56.801 63.923
-233103 1489 phoneme 87.972 86.824 86.619
-233104 1502 skin-segmentation 99.968 99.961 99.953
-233106 1483 ldpa 99.008 54.815 68.107
-233107 1486 nomao 96.872 95.425 96.826
-233108 1468 cnae-9 94.907 89.352 95.833
-233109 1464 blood-transfusion-service-center 62.281 64.327 67.617
-233110 1461 bank-marketing 72.658 70.639 85.993
-233112 40668 connect-4 72.374 72.045 80.073
-233113 40685 shuttle 98.563 88.017 99.948
-233114 23512 higgs 72.944 72.036 73.546
-233115 40981 Australian 89.717 85.278 87.088
-233116 40975 car 92.376 98.701 99.587
-233117 40984 segment 93.723 91.775 93.723
-233118 40996 Fashion-MNIST 91.243 89.793 91.950
-233119 41027 jungle_chess_2pcs_raw_endgame_complete 87.325 73.425 97.471
-233120 23517 numerai28.6 52.363 51.599 52.668
-233121 40923 Devnagari-Script 93.310 94.179 98.370
-233122 41169 helena 21.994 19.032 27.701
-233123 41168 jannis 55.225 56.214 65.287
-233124 41166 volkert 64.170 59.409 71.667
-233126 41150 MiniBooNE 94.024 62.173 94.015
-233130 41138 APSFailure 88.825 51.444 92.535
-233131 41142 christine 74.815 69.649 74.262
-233132 41163 dilbert 99.106 97.608 99.049
-233133 41164 fabert 70.098 62.277 69.183
-233134 41143 jasmine 80.546 76.690 79.217
-233135 41146 sylvine 95.509 83.595 94.045
-233137 41167 dionis 91.222 83.960 94.010
-233142 42396 aloi 95.338 93.589 97.175
-233143 42397 CreditCardFraudDetection 90.303 85.705 92.531
-233146 42733 Click_prediction_small 58.361 50.163 64.280
+233088 31 credit-g
+233090 2 anneal
+233091 3 kr-vs-kp
+233092 5 arrhythmia
+233093 12 mfeat-factors
+233094 54 vehicle
+233096 1067 kc1
+233099 1590 adult
+233102 1509 walking-activity
+233103 1489 phoneme
+233104 1502 skin-segmentation
+233106 1483 ldpa
+233107 1486 nomao
+233108 1468 cnae-9
+233109 1464 blood-transfusion-service-center
+233110 1461 bank-marketing
+233112 40668 connect-4
+233113 40685 shuttle
+233114 23512 higgs
+233115 40981 Australian
+233116 40975 car
+233117 40984 segment
+233118 40996 Fashion-MNIST
+233119 41027 jungle_chess_2pcs_raw_endgame_complete
+233120 23517 numerai28.6
+233121 40923 Devnagari-Script
+233122 41169 helena
+233123 41168 jannis
+233124 41166 volkert
+233126 41150 MiniBooNE
+233130 41138 APSFailure
+233131 41142 christine
+233132 41163 dilbert
+233133 41164 fabert
+233134 41143 jasmine
+233135 41146 sylvine
+233137 41167 dionis
+233142 42396 aloi
+233143 42397 CreditCardFraudDetection
+233146 42733 Click_prediction_small
 """
 
 
 def _task(line) -> Task:
-    task, data, name, *published = line.split()
-    return Task(int(task), int(data), name, *map(float, published))
+    task, data, name = line.split()
+    return Task(int(task), int(data), name)
 
 
 TASKS = tuple(_task(line) for line in _TABLE.split("\n") if line)

@@ -7,7 +7,7 @@ is learned from the training part.
 import numpy as np
 
 from keras_invprune.experiments.data.base import Data, check_validation, hold_out
-from keras_invprune.identifiers import resolve
+from keras_invprune.identifiers import named
 
 TEST_SHARE = 0.2
 MIN_ROWS = 6
@@ -52,7 +52,7 @@ def prepare(frame, labels, seed=0, validation=0.0, encoding="one_hot") -> Data:
             f"{len(labels)} rows are too few: with a fifth for testing, two classes "
             f"need at least {MIN_ROWS}."
         )
-    transformer = resolve(encoding, ENCODINGS, "encoding")
+    transformer = named(encoding, ENCODINGS, "encoding")
     validation = check_validation(validation)
     names, y = _classes(labels)
     frame = _plain(frame)

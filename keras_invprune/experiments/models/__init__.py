@@ -12,7 +12,7 @@ from keras_invprune.experiments.models.blocks import EMBEDDING
 from keras_invprune.experiments.models.convnets import cnn, conv4, lenet5, small_convnet
 from keras_invprune.experiments.models.mlps import mlp, mlp_tab, mlp_vis
 from keras_invprune.experiments.models.resnet import resnet18
-from keras_invprune.identifiers import resolve
+from keras_invprune.identifiers import named
 from keras_invprune.weights import walk
 
 
@@ -57,7 +57,7 @@ def get_model(name, data, width=None):
     """
     shape = data.x_train.shape[1:]
     name = name or _suitable(shape)
-    make = resolve(name, MODELS, "model")
+    make = named(name, MODELS, "model")
     if make in FOR_IMAGES and len(shape) != 3:
         raise ValueError(f"{name!r} needs images. Received: rows of shape {shape}.")
     if width is None:

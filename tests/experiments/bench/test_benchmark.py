@@ -17,6 +17,7 @@ import yaml
 from typer.testing import CliRunner
 
 from keras_invprune.experiments.bench import benchmark as benchmarks
+from keras_invprune.experiments.bench import execute as runs
 from keras_invprune.experiments.bench import pool
 from keras_invprune.experiments.bench.benchmark import Benchmark
 from keras_invprune.experiments.bench.ledger import unpack
@@ -147,18 +148,26 @@ def test_with_the_ledger_alone_a_new_compression_repeats_its_search_only(
 
 
 @pytest.mark.slow
-def test_a_failure_stops_no_other_run(tmp_path):
+def test_a_failure_stops_no_other_run(tmp_path, monkeypatch):
+    load = runs.datasets.load
+
+    def lose(name, *settings):
+        if name == "sklearn:iris":
+            raise ValueError("No such table.")
+        return load(name, *settings)
+
+    monkeypatch.setattr(runs.datasets, "load", lose)
     file = recipe(
         tmp_path,
-        datasets=["sklearn:wime", "sklearn:wine"],
+        datasets=["sklearn:iris", "sklearn:wine"],
         methods=["omp"],
         compressions=[4, 1000],
         seeds=[0],
     )
     benchmark = Benchmark(file, tmp_path / "out")
     failures = benchmark.run()
-    wrong, right = (f"sklearn-{name}" for name in ("wime", "wine"))
-    assert "Did you mean 'wine'" in failures[f"{wrong}/search-supervised-k1/seed0"]
+    wrong, right = (f"sklearn-{name}" for name in ("iris", "wine"))
+    assert "No such table." in failures[f"{wrong}/search-supervised-k1/seed0"]
     assert failures[f"{wrong}/omp-c4/seed0"].startswith("needs ")
     assert "cannot be pruned" in failures[f"{right}/omp-c1000/seed0"]
     assert len(failures) == 4
@@ -310,8 +319,11 @@ def test_the_command(tmp_path):
         assert again.exit_code == 0 and "Quick" in again.output
     listed = CliRunner().invoke(app, ["bench"])
     assert "cifar10-small" in listed.output
-    broken = recipe(tmp_path, datasets=["sklearn:wime"], methods=["dense"])
+    images = {"datasets": ["sklearn:wine"], "methods": ["dense"], "model": "cnn"}
+    broken = recipe(tmp_path, **images, width=None, seeds=[0, 1])
     failed = CliRunner().invoke(
         app, ["bench", str(broken), "--out", str(tmp_path / "other")]
     )
-    assert failed.exit_code == 1 and "Did you mean 'wine'" in failed.output
+    assert failed.exit_code == 1
+    assert failed.output.count("needs images") == 1 and "and 1 more" in failed.output
+    assert "Tables, plots" not in failed.output  # there are none

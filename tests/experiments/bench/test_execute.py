@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_invprune.experiments.bench import early
+from keras_invprune.experiments.bench import boosting, early
 from keras_invprune.experiments.bench import execute as runs
 from keras_invprune.experiments.bench.execute import execute, is_done
 from keras_invprune.experiments.bench.figures import first_filters
@@ -271,3 +271,45 @@ def test_first_filters_are_the_largest_in_the_shape_of_the_input():
     kept = np.linalg.norm(found.astype("float32").reshape(64, -1), axis=1)
     np.testing.assert_allclose(kept, np.sort(norms)[::-1][:64], rtol=1e-2)
     assert first_filters(mlp_tab((5,), 2, 7), rows).shape == (7, 5)
+
+
+def test_a_seed_splits_the_rows_where_it_shall():
+    def tests_of(**changes):
+        jobs = jobs_of("dense", datasets=["sklearn:wine"], seeds=[0, 1], **changes)
+        return [runs.load_data(job).x_test for job in jobs]
+
+    same, other = tests_of(), tests_of(vary_split=True)
+    np.testing.assert_array_equal(*same)
+    assert not np.array_equal(*other)
+
+
+def test_boosting_goes_on_to_the_same_trees(tmp_path, monkeypatch):
+    xgboost = pytest.importorskip("xgboost")
+    monkeypatch.setattr(boosting, "GRID", boosting.GRID[::3])
+    (job,) = jobs_of("xgboost", datasets=["sklearn:wine"])
+    data, folders = runs.load_data(job), (tmp_path / "whole", tmp_path / "parts")
+    for folder in folders:
+        folder.mkdir()
+    whole = boosting.boost(job, folders[0], data, lambda *now: None)
+    seen = []
+
+    def interrupt(done, total):
+        seen.append(done)
+        if seen == [0, 1, 2]:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        boosting.boost(job, folders[1], data, interrupt)
+    assert boosting.boost(job, folders[1], data, interrupt) == whole
+    assert seen == [0, 1, 2, 2, 3, 4]
+    # It is chosen by validation rows, and what is tested is what was chosen.
+    validation, test, _ = whole
+    tried = json.loads((folders[0] / boosting.TRIED).read_text())
+    assert validation["accuracy"] == max(t["validation"]["accuracy"] for t in tried)
+    model = xgboost.XGBClassifier()
+    model.load_model(folders[0] / boosting.BEST)
+    for x, y, found in (
+        (data.x_valid, data.y_valid, validation),
+        (data.x_test, data.y_test, test),
+    ):
+        assert np.mean(model.predict(x) == y) == pytest.approx(found["accuracy"])

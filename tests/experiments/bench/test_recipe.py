@@ -53,6 +53,8 @@ def test_each_recipe_of_the_package_can_be_expanded(name):
             ["line 9: `weight` is on line 9 already"],
         ),
         (11, "  name: adamw", ["line 12: `name` is on line 11 already"]),
+        (1, "datasets: [tdfs:mnist]", ["line 2: `datasets.0`", "mean 'tfds:mnist'"]),
+        (1, "datasets: [sklearn:wime]", ["line 2: `datasets.0`", "mean 'wine'"]),
         (5, "model: mpl", ["line 6: `model`", "Did you mean 'mlp'"]),
         (6, "search_epochs: none", ["line 7: `search_epochs`", "Received: 'none'"]),
         (6, "", ["line 1: `search_epochs`: Field required"]),

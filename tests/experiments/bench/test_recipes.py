@@ -9,6 +9,7 @@ from keras_invprune.experiments.bench.jobs import expand
 from keras_invprune.experiments.bench.networks import make_network, pruned_keys
 from keras_invprune.experiments.bench.recipe import load, names
 from keras_invprune.experiments.data import Data
+from keras_invprune.experiments.data.kadra import TASKS
 
 pytestmark = pytest.mark.timeout(1800)  # of 92 million weights, too
 
@@ -41,6 +42,20 @@ def test_each_recipe_of_the_package_makes_two_steps(tmp_path, monkeypatch, name)
     for needed in filter(None, (job.needs, job)):
         report = execute(needed, tmp_path)
     assert report["best_epoch"] in (1, 2)
+
+
+def test_published_figures_of_the_tables_are_those_of_their_columns():
+    published = load("tabular").published
+    names = {f"openml:{task.name}" for task in TASKS}
+    assert published.keys() == names
+    columns = {"XGBoost", "TabNet", "MLP+C"}
+    assert all(figures.keys() == columns for figures in published.values())
+    values = np.array([[row[c] for c in sorted(columns)] for row in published.values()])
+    assert values.min() > 18 and values.max() < 100  # percent
+    # Kadra et al. 2021: the cocktail is the best of the three on most tables.
+    wins = np.bincount(values.argmax(axis=1), minlength=3)
+    assert wins[0] > 20 > wins[2] > wins[1]
+    assert load("tabular-small").published.items() <= published.items()
 
 
 @pytest.mark.parametrize("name", [n for n in OTHERS if load(n).model != "mlp-tab"])

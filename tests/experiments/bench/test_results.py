@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.stats import wilcoxon
+from scipy.stats import chi2, wilcoxon
 
 from keras_invprune.experiments.bench.plots import (
     cliques,
@@ -18,25 +18,25 @@ from keras_invprune.experiments.bench.results import (
     cells,
     compare,
     grid,
+    holm,
     main_rows,
-    mean_ranks,
+    rank,
     tabulate,
 )
 from keras_invprune.experiments.bench.runs_csv import write_csv
-from keras_invprune.experiments.bench.tables import markdown, pictures
+from keras_invprune.experiments.bench.tables import by_message, markdown, pictures
 
 ENVIRONMENT = {"cores": 2, "machine": "x", "tensorflow": "2", "keras": "3"}
 
 RECIPE = Recipe(
     title="Mine",
-    datasets=["d0", "d1"],
+    datasets=["sklearn:wine"],
     methods=["dense", "omp", "iunet"],
     model="mlp",
     search_epochs=1,
     finetune_epochs=1,
     kappas=[0.5],
-    published={"d0": {"TabNet": 61.25}},
-)
+).model_copy(update={"datasets": ["d0", "d1"], "published": {"d0": {"TabNet": 61.25}}})
 
 
 def report(dataset, method, test, *, valid=0.5, seed=0, c=None, kappa=1.0, **config):
@@ -220,8 +220,8 @@ def test_only_seeds_that_both_have_are_compared():
     assert (found.wins, found.ties, found.losses) == (2, 0, 0)
     assert found.difference == pytest.approx(10)
     table = table_of(reports)
-    ranks, rows = mean_ranks(table, "accuracy", main_rows(table, 8))
-    assert (ranks, rows) == ({"dense": 2, "omp": 3, "iunet": 1}, 2)
+    ranks = rank(table, "accuracy", main_rows(table, 8))
+    assert ranks == ({"dense": 2, "omp": 3, "iunet": 1}, 2, None)
 
 
 def test_sizes_that_differ_by_seed_are_averaged_both():
@@ -258,9 +258,41 @@ def test_mean_ranks_share_places_and_leave_out_rows_with_gaps():
     reports = [*many([0.1, 0.0]), report("lone", "iunet", 1.0, c=8)]
     reports += [report("d0", method, 0.9, c=2) for method in ("omp", "iunet")]
     table = table_of(reports)
-    ranks, rows = mean_ranks(table, "accuracy", main_rows(table, 8))
-    assert rows == 2
-    assert ranks == {"dense": (2 + 1.5) / 2, "omp": 3, "iunet": (1 + 1.5) / 2}
+    ranks = rank(table, "accuracy", main_rows(table, 8))
+    assert ranks.rows == 2
+    assert ranks.means == {"dense": (2 + 1.5) / 2, "omp": 3, "iunet": (1 + 1.5) / 2}
+
+
+def test_friedman_s_test_asks_whether_all_rank_alike():
+    table = table_of(many([0.1, 0.2, -0.3, 0.05, 0.3, 0.15, 0.12]))
+    ranks = rank(table, "accuracy", main_rows(table, 8))
+    n, k = 7, 3
+    squares = sum(mean**2 for mean in ranks.means.values())
+    statistic = 12 * n / (k * (k + 1)) * (squares - k * (k + 1) ** 2 / 4)
+    assert ranks.p == pytest.approx(chi2.sf(statistic, k - 1))
+    page = markdown(RECIPE, table, [report("d0", "dense", 0.5)], {}, "command")
+    assert f"all rank alike: p = {ranks.p:.2g}." in page
+
+
+def test_holm_corrects_for_the_number_of_comparisons():
+    assert holm([0.04, None, 0.01, 0.03]) == [0.06, None, 0.03, 0.06]
+    assert holm([0.7, 0.6]) == [1, 1]
+    assert holm([None]) == [None] and holm([]) == []
+
+
+def test_the_best_is_told_by_the_seeds_that_all_have():
+    reports = [report("d0", "dense", 0.5, seed=0), report("d0", "dense", 0.1, seed=1)]
+    reports.append(report("d0", "omp", 0.4, c=8))  # of the easy seed alone
+    page = markdown(RECIPE, table_of(reports), reports, {}, "command")
+    assert "**30.00**" in page and "| 40.00 (1) |" in page
+    alone = [report("d0", "dense", 0.5, seed=1), reports[-1]]
+    assert "**" not in markdown(RECIPE, table_of(alone), alone, {}, "command")
+
+
+def test_runs_that_fail_for_one_reason_are_told_together():
+    failures = {"a/dense": "no file", "a/omp": "no file", "b/omp": "no room"}
+    together = [("a/dense and 1 more", "no file"), ("b/omp", "no room")]
+    assert by_message(failures) == together
 
 
 def test_the_page_has_the_means_the_best_and_what_was_published(tmp_path):
@@ -299,3 +331,14 @@ def test_a_mosaic_has_one_tile_for_each_filter_and_gray_for_zero():
     np.testing.assert_array_equal(picture[1:3, 1:4], 0.0)
     np.testing.assert_array_equal(picture[4:6, 1:4], 0.5)
     np.testing.assert_array_equal(picture[0], 1.0)
+
+
+def test_one_data_set_is_told_by_seed_and_several_by_wins_and_significance():
+    def header(reports):
+        page = markdown(RECIPE, table_of(reports), reports, {}, "command")
+        return page.split("| against |")[1].splitlines()[0]
+
+    assert header(many([0.1])) == " points | by seed |"
+    assert header(many([0.1, 0.2])) == " points | wins / ties / losses |"
+    gaps = [0.1, 0.2, -0.3, 0.05, 0.3, 0.15]
+    assert header(many(gaps)).endswith("| wins / ties / losses | p | p (Holm) |")

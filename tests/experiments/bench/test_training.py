@@ -26,7 +26,7 @@ EPOCHS = 6
 RESTARTS = Optimizer(rate=0.3, schedule="restarts", period=1)
 RECIPE = Recipe(
     title="",
-    datasets=["-"],
+    datasets=["sklearn:digits"],
     methods=["dense"],
     model="mlp",
     search_epochs=1,
