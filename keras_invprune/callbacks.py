@@ -30,11 +30,13 @@ class PruningCallback(keras.callbacks.Callback):
         self._started = False
         self._way = 0, np.inf
         self._length = self.params.get("steps")
-        self._visited = self.model.step
+        self._visited = None
 
     def on_epoch_begin(self, epoch, logs=None):
         """Tells the schedule how long the training is; prunes if it is time."""
         self._first = self.model.step
+        if self._visited is None:  # by now BackupAndRestore has read what it kept
+            self._visited = self._first
         if not self._started:
             self._start(epoch, self._length, goes_on=epoch > 0)
         # Asked anew each epoch, because a schedule may learn from the logs; from the
@@ -105,6 +107,14 @@ class PruningCallback(keras.callbacks.Callback):
         target = self.model.plan.sparsity
         due = due_steps(schedule, first, last)
         reached = [step for step, s in due.items() if s >= target - 1e-6]
+        if self.model.plan.rewires and len(due) < 2 and last > first:
+            warnings.warn(
+                f"{type(schedule).__name__} renews no masks after the first in "
+                f"{last - first + 1} steps, so that nothing moves. Give a smaller "
+                f"`every`, as in kip.schedules.Rewire({target:g}, every=10), or train "
+                "longer.",
+                stacklevel=2,
+            )
         if not (reached or getattr(schedule, "by_hand", False)):
             warnings.warn(
                 f"The schedule {type(schedule).__name__} does not reach the target "

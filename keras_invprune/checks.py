@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 from keras import tree
 
+from keras_invprune.allocation import Shuffled
 from keras_invprune.identifiers import Missing
 from keras_invprune.schedules import OneShot, WhenConverged
 
@@ -93,6 +94,12 @@ def _check_updates(plan):
     """Raises ValueError where a score learns by masks that are renewed, or not."""
     once = isinstance(plan.schedule, OneShot | WhenConverged)
     by_hand = getattr(plan.schedule, "by_hand", False)
+    if isinstance(plan.allocation, Shuffled) and not (once or by_hand):
+        raise ValueError(
+            "Shuffled checks masks that are made at once: renewed, they would be "
+            "other ones each time. Received: "
+            f"{type(plan.schedule).__name__}. Give schedule='one_shot' or 'at_init'."
+        )
     wanted = getattr(plan.score, "updates", None)
     if wanted is None or by_hand or once == (wanted == "one"):
         return

@@ -165,7 +165,8 @@ class PrunedModel(Stages, Resumable, keras.Model):
         arguments = inspect.signature(super().fit).bind(*args, **kwargs).arguments
         arguments["callbacks"] = with_pruning_first(arguments.get("callbacks"))
         check_fit(self, self._strategy, arguments)
-        if not self.finished or self.plan.rewires:
+        goes_on = bool(arguments.get("initial_epoch"))
+        if not self.finished or (self.plan.rewires and goes_on):
             vars(self)["examples"] = examples_for(self.plan.score, arguments)
         self.build_optimizer()
         return super().fit(**arguments)

@@ -3,6 +3,7 @@
 import logging
 
 from keras_invprune import tfmot
+from keras_invprune.allocation import collapsed
 from keras_invprune.checks import check_model, check_scope
 from keras_invprune.copying import copy_model
 from keras_invprune.embedding import input_tensors
@@ -18,6 +19,7 @@ from keras_invprune.model import PrunedModel
 from keras_invprune.objectives import Invariance
 from keras_invprune.plan import Plan
 from keras_invprune.schedules import Gradual, check_sparsity
+from keras_invprune.stages import log_collapse
 from keras_invprune.weights import prunable_weights, weights_by_key
 
 logger = logging.getLogger("keras_invprune")
@@ -255,10 +257,11 @@ def strip_pruning(model, *, allow_unfinished=False):
 def _prune_tf_keras(model, plan, select):
     def masks(weights):
         plan.check_allocation({k: w.shape for k, w in weights.items()}, model)
-        return plan.masks(weights, model, plan.sparsity)
+        found = plan.masks(weights, model, plan.sparsity)
+        log_collapse(collapsed(found))
+        return found
 
-    matrices = getattr(plan.pattern, "on_matrices", False)
-    return tfmot.prune(model, masks, select, matrices)
+    return tfmot.prune(model, masks, select, plan.pattern)
 
 
 def _fitting(model, keys, plan):

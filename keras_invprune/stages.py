@@ -10,6 +10,18 @@ from keras_invprune.rewind import check_optimizer, reset_optimizer, restore, sna
 logger = logging.getLogger("keras_invprune")
 
 
+def log_collapse(lost, when=""):
+    """Logs a warning if weights have lost all their entries."""
+    if lost:
+        logger.warning(
+            "Layer collapse: nothing is left of %s%s, so nothing comes through them. "
+            "Give an allocation that keeps some of each ('erk', 'uniform'), "
+            "score='synflow', or less sparsity.",
+            ", ".join(lost),
+            when,
+        )
+
+
 class Stages:
     """The part of `PrunedModel` that its `PruningCallback` calls, or a custom loop."""
 
@@ -74,7 +86,7 @@ class Stages:
                     "diverged or the data hold NaN. Lower the learning rate."
                 )
         masks = self.plan.masks(weights, self, sparsity)
-        self._warn_of_collapse(masks)
+        self.warn_of_collapse(masks)
         self.masked.set_masks(masks)
         self.events.append((self.step, f"pruned to sparsity {self.sparsity:.4f}"))
         if sparsity >= self.plan.sparsity - 1e-6 and not self.finished:
@@ -85,18 +97,13 @@ class Stages:
         """Keys of the weights of which pruning has left nothing."""
         return collapsed({key: mask.numpy() for key, mask in self.masks.items()})
 
-    def _warn_of_collapse(self, masks):
+    def warn_of_collapse(self, masks):
+        """Logs what masks that are to be set leave nothing of, and did not before."""
         before = self.collapsed
         lost = [key for key in collapsed(masks) if key not in before]
         if lost:
             self.events.append((self.step, f"nothing left of {', '.join(lost)}"))
-            logger.warning(
-                "Layer collapse: nothing is left of %s at step %d, so nothing comes "
-                "through them. Give an allocation that keeps some of each ('erk', "
-                "'lamp', 'uniform'), score='synflow', or less sparsity.",
-                ", ".join(lost),
-                self.step,
-            )
+            log_collapse(lost, f" at step {self.step}")
 
     def _finish(self):
         variables = list(self.trainable_variables)

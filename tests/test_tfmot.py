@@ -290,6 +290,27 @@ def test_numbers_for_each_layer_of_a_tf_keras_model():
         kip.prune(network_2(), 0.5, allocation=numbers, pattern=pattern)
 
 
+def test_what_a_pattern_does_not_fit_in_a_tf_keras_model_is_left_out(caplog):
+    layers = tf_keras.layers
+    first, second = (layers.Conv2D(4, 3, name=name) for name in ("first", "second"))
+    ends = [layers.Flatten(), layers.Dense(2, name="head")]
+    model = tf_keras.Sequential([layers.Input((7, 7, 3)), first, second, *ends])
+    pattern = kip.patterns.NByM(2, 4)
+    masks = masks_of(kip.prune(model, 0.5, pattern=pattern))
+    assert masks["first"].all() and masks["second"].mean() == 0.5
+    assert "first/kernel is left out. fewer than 4 along axis" in caplog.text
+    with pytest.raises(ValueError, match="fits none of the weights"):
+        kip.prune(model, 0.5, pattern=pattern, select=["first"])
+
+
+def test_a_layer_of_a_tf_keras_model_that_loses_all_is_named(caplog):
+    model = network_2()
+    kernel, bias = model.get_layer("one").get_weights()
+    model.get_layer("one").set_weights([1e-4 * kernel, bias])
+    kip.prune(model, 0.8)
+    assert "Layer collapse: nothing is left of one/kernel, so" in caplog.text
+
+
 def test_filters_of_a_transposed_convolution_of_a_tf_keras_model():
     layers = tf_keras.layers
     up = layers.Conv2DTranspose(4, 3, name="up")  # kernel: height, width, out, in

@@ -10,6 +10,9 @@ from keras_invprune.selection import Masks, Scores, keep_count, keep_largest
 def erk(scores: Scores, sparsity: float) -> Masks:
     """Densities in proportion to the sum of a tensor's axes over their product.
 
+    Under a pattern the axes are those of what it ranks, blocks or units, so that it is
+    another rule than for single weights; of whole units it makes a uniform one.
+
     Args:
         scores: Key to scores of any shape, compared within a tensor only.
         sparsity: Share of all weights to prune, in [0, 1).

@@ -17,8 +17,8 @@ def lamp(scores: Scores, sparsity: float) -> Masks:
         sparsity: Share of all weights to prune, in [0, 1).
 
     Returns:
-        Key to a boolean mask of the scores' shape. No tensor loses every weight as long
-        as there are more to keep than tensors.
+        Key to a boolean mask of the scores' shape. No tensor that has a score above
+        zero loses every weight as long as there are more to keep than tensors.
 
     Example:
         >>> masks = lamp({"a": np.array([1, 2]), "b": np.array([30, 40])}, 0.5)

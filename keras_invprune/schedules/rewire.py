@@ -1,6 +1,7 @@
 """Renewing the masks at one sparsity: dynamic sparse training."""
 
 import math
+import numbers
 
 import keras
 
@@ -36,9 +37,10 @@ class Rewire(Schedule):
 
     def __init__(self, sparsity, every=100, until=0.75):
         super().__init__(sparsity)
-        if not (isinstance(every, int) and every >= 1):
+        whole = isinstance(every, numbers.Integral) and not isinstance(every, bool)
+        if not (whole and every >= 1):
             raise ValueError(f"`every` must be at least 1 step. Received: {every!r}.")
-        self.every = every
+        self.every = int(every)
         self.until = check_time(until, "until")
 
     def __call__(self, step):

@@ -14,7 +14,8 @@ class GumbelSoftmax:
     with Gumbel noise, T falling on the way to the target sparsity; λ times the expected
     number of weights that are on is added to the loss. The paper cuts at even odds;
     here those of the largest odds stay, as many as the sparsity says. In evaluation,
-    until then, nothing is off. With ``schedule="one_shot"``.
+    until then, nothing is off. Weight decay draws the odds to even. With
+    ``schedule="one_shot"``.
 
     Args:
         penalty: λ ≥ 0.

@@ -24,7 +24,9 @@ def learned(model, name) -> dict:
     if model.step == 0:
         raise ValueError(
             f"{name} is learned while the network is trained, and no step has been "
-            "made. Give schedule='gradual' or 'one_shot'; with 'manual', train before "
-            "you call prune_to."
+            "made when it is asked for the first time. Train for more steps, or let "
+            "the schedule begin later: kip.schedules.OneShot(sparsity, at=0.5), or "
+            "kip.schedules.Gradual(sparsity, begin=0.1); by hand, train before you "
+            "call prune_to."
         )
     return {key: own[key][0].numpy() for key in model.masked.prunable}

@@ -11,9 +11,9 @@ class Movement:
     """``S = -α Σ w · ∂L/∂w'`` over the steps of training, w' the effective weight.
 
     S is a trainable tensor beside each weight, which the compiled optimizer moves;
-    plain SGD gives the sum above. What is masked keeps its value and its S goes on, so
-    that it may come back until the target sparsity is reached. For pretrained networks,
-    with ``schedule="gradual"``.
+    plain SGD gives the sum above, and weight decay draws S to zero. What is masked
+    keeps its value and its S goes on, so that it may come back until the target
+    sparsity is reached. For pretrained networks, with ``schedule="gradual"``.
 
     Source:
         Sanh, Wolf and Rush 2020, Movement pruning (2005.07683), section 3.

@@ -21,8 +21,9 @@ from keras_invprune.weights import weights_by_key
 class SynFlow:
     """``|θ| · ∂R/∂|θ|``, R the sum of the outputs for inputs of ones under ``|θ|``.
 
-    Every layer's scores have the same sum, the synaptic flow; removed in many small
-    rounds, no layer loses all its weights before the others do. All other floating
+    Where nothing is added, as by the biases of a trained network, every layer's scores
+    have the same sum, the synaptic flow; removed in many small rounds, no layer loses
+    all its weights before the others do. All other floating
     weights are replaced by their absolute values, too, and the last Dense layers'
     activations are left out. Meant for `schedule="at_init"`; reads no data.
 

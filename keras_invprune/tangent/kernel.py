@@ -182,9 +182,11 @@ def _by_vectors(function, x, variables, each):
         u = tf.zeros_like(f1)
         outer.watch(u)
         back = inner.gradient(f1, values, u, unconnected_gradients="zero")  # J(x1)ᵀ u
+        back = [*map(tf.convert_to_tensor, back)]  # of an embedding: rows and numbers
 
     def column(delta):
         v = tape.gradient(f2, values, delta, unconnected_gradients="zero")
+        v = [*map(tf.convert_to_tensor, v)]
         return outer.gradient(back, u, v)  # d⟨J(x1)ᵀ u, v⟩ / du = J(x1) v
 
     rows, classes = ops.shape(f2)[0], f2.shape[1]

@@ -62,7 +62,8 @@ def neural_tangent_transfer(
             authors have 0.00001 for convolutional networks.
         mask_every: Steps between two renewals of the masks; none in the last ones,
             where the length of `x` is known.
-        first_score: Score of the first masks, e.g. "magnitude" or "logit_snip".
+        first_score: Score of the first masks, e.g. "magnitude" or "logit_snip", which
+            looks at the first batch of `x`.
         optimizer: A Keras optimizer; Adam at 0.0005 by default.
         allocation: "uniform" (layerwise), "global", ...: see `prune`.
         callbacks: One or several Keras callbacks for the transfer. Its logs are
@@ -147,6 +148,11 @@ class MaskRenewal(keras.callbacks.Callback):
     def begin(self, score, x):
         """Sets the first masks by another score, which may look at inputs `x`."""
         plan, own = self.pruned.plan, self.pruned.plan.score
+        if hasattr(score, "effective"):
+            raise ValueError(
+                f"`first_score` must not have to learn first. Received: {score!r}. Use "
+                "'magnitude', 'random', 'logit_snip' or 'synflow'."
+            )
         self.pruned.examples = (x, None, None)
         plan.score = score
         try:
@@ -166,6 +172,7 @@ class MaskRenewal(keras.callbacks.Callback):
         masked, plan = self.pruned.masked, self.pruned.plan
         weights = {key: variable.numpy() for key, variable in masked.prunable.items()}
         masks = plan.masks(weights, self.pruned, plan.sparsity)
+        self.pruned.warn_of_collapse(masks)
         masked.set_masks(masks, zero=False)
 
     def on_train_begin(self, logs=None):
@@ -224,7 +231,16 @@ def _batches(x, size, replicas):
         x = x.map(lambda *row: (keras.utils.unpack_x_y_sample_weight(row)[0],))
         return _for_all(x, replicas) if replicas > 1 else x
     x = tuple(x) if isinstance(x, list) else x  # of which TensorFlow makes one tensor
-    rows = len(keras.tree.flatten(x)[0])
+    leaves = keras.tree.flatten(x)
+    if not all(hasattr(leaf, "shape") for leaf in leaves):
+        raise TypeError(
+            "`x` must be arrays or a tf.data.Dataset of batches. Received: "
+            f"{type(x).__name__}. Of a generator, tf.data.Dataset.from_generator makes "
+            "one."
+        )
+    if not (isinstance(size, int) and size >= 1):
+        raise ValueError(f"`batch_size` must be at least 1. Received: {size!r}.")
+    rows = len(leaves[0])
     if rows < 2:
         raise ValueError(f"`x` must have two rows or more. Received: {rows}.")
     batches = tf.data.Dataset.from_tensor_slices((x,)).shuffle(rows)

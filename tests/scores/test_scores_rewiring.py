@@ -71,6 +71,42 @@ def test_as_many_grow_as_are_dropped_and_no_more(seed, share, active):
 
 
 @pytest.mark.parametrize("name", SCORES)
+def test_an_interrupted_training_moves_what_it_would_have_moved(name, tmp_path):
+    def fit(*callbacks):
+        model = pruned(SCORES[name](seed=3), every=3, until=0.9)
+        model.fit(
+            X, Y, batch_size=8, epochs=4, shuffle=False, verbose=0, callbacks=callbacks
+        )
+        return model
+
+    class Interrupt(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch == 1:
+                raise KeyboardInterrupt
+
+    whole = fit()
+    with pytest.raises(KeyboardInterrupt):
+        fit(keras.callbacks.BackupAndRestore(tmp_path), Interrupt())
+    again = fit(keras.callbacks.BackupAndRestore(tmp_path))
+    assert [event for event in whole.events if event[0] >= 16] == again.events
+    for one, other in zip(again.variables, whole.variables, strict=True):
+        np.testing.assert_array_equal(one.numpy(), other.numpy(), err_msg=one.path)
+
+
+def test_a_training_too_short_to_move_anything_warns():
+    model = pruned(SparseEvolution(), every=100)
+    with pytest.warns(UserWarning, match="renews no masks after the first in 8 steps"):
+        train(model)
+
+
+def test_a_finished_model_needs_no_examples_for_what_moves_no_more():
+    model = pruned(RigL(examples=64))
+    train(model)
+    rows = ((X[:8], Y[:8]) for _ in range(4))
+    model.fit(rows, steps_per_epoch=2, epochs=2, shuffle=False, verbose=0)
+
+
+@pytest.mark.parametrize("name", SCORES)
 def test_connections_move_when_it_is_time_and_their_number_stays(name):
     model = pruned(SCORES[name](fraction=0.9))
     seen = train(model, epochs=2)  # 16 steps: renewed before 1, 3, 5, ..., 13

@@ -113,11 +113,19 @@ MODELS = {
     ),
     "shared": shared,
     "frozen": frozen,
+    "embedding": sequential(
+        (5,),
+        lambda: layers.Embedding(4, 3),
+        layers.Flatten,
+        lambda: layers.Dense(2),
+    ),
 }
 
 
 def rows_for(model):
     shape = (ROWS, *model.input_shape[1:])
+    if isinstance(model.layers[0], layers.Embedding):
+        return np.random.default_rng(0).integers(0, 4, shape)
     return np.random.default_rng(0).normal(size=shape).astype("float32")
 
 
@@ -131,7 +139,8 @@ def jacobian(model, x):
         for output in each:
             variables = [v.value for v in model.trainable_variables]
             g = tape.gradient(output, variables, unconnected_gradients="zero")
-            found.append(np.concatenate([np.ravel(part) for part in g]))
+            parts = [np.ravel(tf.convert_to_tensor(part)) for part in g]
+            found.append(np.concatenate(parts))
     return np.reshape(found, (len(x), -1, len(found[0])))
 
 

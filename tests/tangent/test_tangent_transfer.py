@@ -288,11 +288,41 @@ def test_what_is_no_keras_3_model_is_refused():
         ({"x": X[:1]}, "two rows"),
         ({"first_score": "snipp"}, "Did you mean 'snip'"),
         ({"first_score": "snip"}, "must read no labels"),
+        ({"first_score": "movement"}, "must not have to learn first"),
+        ({"batch_size": 0}, "`batch_size` must be at least 1"),
     ],
 )
 def test_bad_arguments_are_named(options, message):
     with pytest.raises(ValueError, match=message):
         transfer(network(), **options)
+
+
+@pytest.mark.parametrize("x", [iter(()), keras.utils.PyDataset()])
+def test_what_is_neither_arrays_nor_a_data_set_is_refused(x):
+    with pytest.raises(TypeError, match="arrays or a tf.data.Dataset"):
+        transfer(network(), x)
+
+
+def test_a_layer_that_loses_all_its_weights_is_named(caplog):
+    model = network(*(layers.Dense(16, name=name) for name in ("first", "second")))
+    model.get_layer("first").kernel.assign(1e-4 * model.get_layer("first").kernel)
+    pruned = transfer(model, sparsity=0.95, allocation="global", epochs=1)
+    assert pruned.collapsed == ["first/kernel"]
+    assert any("nothing left of first/kernel" in what for _, what in pruned.events)
+    assert "Layer collapse: nothing is left of first/kernel" in caplog.text
+
+
+def test_two_replicas_have_the_mean_of_their_kernels_distances(strategy):
+    with strategy.scope():
+        student = Student(prune(network(), 0.5, schedule="manual"), 1.0, 0.0)
+        student.compile(keras.optimizers.SGD(0.0), jit_compile=False)
+    for variable in student.pruned.inner.trainable_variables:
+        variable.assign(variable + 0.1)
+    each = [float(student.terms(tf.constant(x))[1]) for x in (X[:12], X[12:24])]
+    data = tf.data.Dataset.from_tensor_slices((X[:24],)).batch(24)
+    logs = student.fit(data, shuffle=False, verbose=0).history
+    assert np.mean(each) > 0.01
+    assert logs["kernel_distance"][0] == pytest.approx(np.mean(each), rel=1e-5)
 
 
 def test_without_callbacks_as_in_fit():

@@ -1,5 +1,7 @@
 """Training that is validated after each epoch, and goes on where it stopped."""
 
+import math
+
 import keras
 import numpy as np
 
@@ -159,12 +161,19 @@ def restarts_of(settings, epochs) -> list[int]:
 
 
 def compile_model(model, recipe, settings, data, epochs):
-    """Compiles for a phase of `epochs`."""
+    """Compiles for a phase of `epochs`.
+
+    Several steps at once are faster, but masks are renewed between two calls only.
+    """
     steps = steps_of(recipe, data)
+    schedule = getattr(getattr(model, "plan", None), "schedule", None)
+    at_once = execution(steps)
+    if schedule is not None and not getattr(schedule, "by_hand", False):
+        at_once = math.gcd(at_once, getattr(schedule, "every", 1))
     model.compile(
         make_optimizer(settings, steps, epochs),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        steps_per_execution=execution(steps),
+        steps_per_execution=at_once,
         # XLA compiles for ten seconds, and then takes up to two fifths off a step.
         jit_compile=True if steps * epochs >= LONG else "auto",
     )

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 
+import keras_invprune as kip
 from keras_invprune.experiments.bench import training
 from keras_invprune.experiments.bench.jobs import Job
 from keras_invprune.experiments.bench.recipe import Optimizer, Recipe
@@ -17,6 +18,7 @@ from keras_invprune.experiments.bench.training import (
     train,
 )
 from keras_invprune.experiments.data import Data
+from keras_invprune.schedules import Gradual, Rewire
 
 G = np.random.default_rng(0)
 X = G.normal(size=(90, 4)).astype("float32")
@@ -157,6 +159,22 @@ def test_finished_it_does_not_train_again(tmp_path, monkeypatch):
     model, again = network(), selecting(tmp_path / "a")
     train(model, JOB, DATA, EPOCHS, again, lambda *_: None)
     np.testing.assert_array_equal(again.outputs(X), whole.outputs(X))
+
+
+@pytest.mark.parametrize(
+    ("schedule", "at_once"),
+    [
+        (Rewire(0.5, every=1), 1),
+        (Rewire(0.5, every=30), 6),
+        (Gradual(0.5), 1),
+        ("manual", 12),
+    ],
+)
+def test_no_renewal_of_masks_is_late(schedule, at_once):
+    model = kip.prune(network(), 0.5, schedule=schedule)
+    data = DATA._replace(x_train=np.repeat(X[:48], 4, axis=0))  # 12 steps
+    compile_model(model, RECIPE, RECIPE.optimizer, data, 2)
+    assert model.steps_per_execution == at_once
 
 
 def test_an_epoch_makes_exactly_its_steps(tmp_path):
