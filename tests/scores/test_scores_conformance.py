@@ -88,7 +88,8 @@ def test_every_score_prunes_before_its_first_chance_and_is_stripped(score):
     bare = network()
     initial = bare.get_weights()
     moves = getattr(EVERY[score], "rewires", False)
-    schedule = "rewire" if moves else SCHEDULES.get(score, "at_init")
+    moving = kip.schedules.Rewire(0.5, every=1, until=2)
+    schedule = moving if moves else SCHEDULES.get(score, "at_init")
     for allocation, pattern in pairs(score):
         bare.set_weights(initial)
         choices = {"allocation": allocation, "pattern": pattern, "copy": False}
@@ -97,6 +98,7 @@ def test_every_score_prunes_before_its_first_chance_and_is_stripped(score):
         model.fit(X, Y, batch_size=4, verbose=0)
         assert model.finished and model.finished_step == (score in SCHEDULES)
         assert model.step == 2
+        assert len(model.events) == 1 + moves
         assert kept_of(model.masks.values(), pattern) == 0.5, choices
         outputs, stripped = model(X), kip.strip_pruning(model)
         weights = prunable_weights(stripped, list(model.masks))
