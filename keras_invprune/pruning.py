@@ -255,18 +255,29 @@ def strip_pruning(model, *, allow_unfinished=False):
 
 
 def _prune_tf_keras(model, plan, select):
+    unfit = getattr(plan.pattern, "unfit", lambda shape: None)
+
     def masks(weights):
+        reasons = {key: unfit(weight.shape) for key, weight in weights.items()}
+        reasons = {key: why for key, why in reasons.items() if why is not None}
+        weights = {key: weights[key] for key in _left(weights, reasons, plan)}
         plan.check_allocation({k: w.shape for k, w in weights.items()}, model)
         found = plan.masks(weights, model, plan.sparsity)
         log_collapse(collapsed(found))
         return found
 
-    return tfmot.prune(model, masks, select, plan.pattern)
+    matrices = getattr(plan.pattern, "on_matrices", False)
+    return tfmot.prune(model, masks, select, matrices)
 
 
 def _fitting(model, keys, plan):
     """The keys of the weights that the pattern fits; the others are named."""
-    reasons = plan.left_out = unfit(model, keys, plan.pattern)
+    plan.left_out = unfit(model, keys, plan.pattern)
+    return _left(keys, plan.left_out, plan)
+
+
+def _left(keys, reasons, plan):
+    """The keys without a reason against them, which is logged; ValueError if none."""
     if len(reasons) == len(keys):
         raise ValueError(
             f"{plan.pattern!r} fits none of the weights to prune: {reasons}. Choose a "

@@ -6,7 +6,6 @@ environment is put back as it was.
 """
 
 import functools
-import logging
 import os
 import warnings
 
@@ -14,8 +13,6 @@ import numpy as np
 import tensorflow as tf
 
 VARIABLE = "TF_USE_LEGACY_KERAS"
-
-logger = logging.getLogger("keras_invprune")
 
 
 def _import_tfmot():
@@ -88,17 +85,16 @@ def is_tf_keras(thing) -> bool:
     )
 
 
-def prune(model, make_masks, select=None, pattern=None):
+def prune(model, make_masks, select=None, matrices=False):
     """Wraps a tf_keras model with TF-MOT's own wrappers, masks set once.
 
     Args:
         model: A built tf_keras Sequential or Functional model, left untouched.
-        make_masks: ``{key: array} -> {key: bool array}``.
+        make_masks: ``{key: array} -> {key: bool array}``; what it leaves out stays.
         select: None for all that TF-MOT prunes, except a Dense head; a callable
             ``(key, layer) -> bool``; or an iterable of keys or layer paths.
-        pattern: Where it works on matrices, masks are made of arrays whose last axes
-            are inputs and outputs: transposed convolutions have them the other way
-            round. What it does not fit is left out, with a warning.
+        matrices: Whether masks are made of arrays whose last axes are inputs and
+            outputs: transposed convolutions have them the other way round.
 
     Returns:
         The wrapped model. Train it with TF-MOT's `UpdatePruningStep`; strip it with
@@ -112,35 +108,18 @@ def prune(model, make_masks, select=None, pattern=None):
     wrapped = _wrap(_copy(model))
     weights = _prunable_weights(wrapped)
     chosen = _chosen(wrapped, weights, select)
-    matrices = getattr(pattern, "on_matrices", False)
     turned = {key for key in chosen if matrices and _is_transposed(weights[key][0])}
 
     def turn(arrays):
         swapped = {k: np.swapaxes(arrays[k], -1, -2) for k in turned & arrays.keys()}
         return arrays | swapped
 
-    values = turn({key: weights[key][1].numpy() for key in chosen})
-    fitting = _fitting(values, pattern)
-    for key, value in turn(make_masks(fitting)).items():
+    values = {key: weights[key][1].numpy() for key in chosen}
+    for key, value in turn(make_masks(turn(values))).items():
         _, variable, mask = weights[key]
         mask.assign(tf.cast(value, mask.dtype))
         variable.assign(variable * mask)
     return wrapped
-
-
-def _fitting(values, pattern):
-    """The arrays that the pattern fits; raises ValueError if it fits none."""
-    unfit = getattr(pattern, "unfit", lambda shape: None)
-    reasons = {key: unfit(value.shape) for key, value in values.items()}
-    found = {key: value for key, value in values.items() if reasons[key] is None}
-    if not found:
-        raise ValueError(
-            f"{pattern!r} fits none of the weights to prune: {reasons}. Choose a "
-            "smaller pattern, or select other weights."
-        )
-    for key in values.keys() - found.keys():
-        logger.warning("%s is left out. %s", key, reasons[key])
-    return found
 
 
 def _is_transposed(layer) -> bool:
