@@ -1,0 +1,109 @@
+"""What would make IUNet's lead on tables clear: more seeds, or more tables?
+
+    python benchmarks/tabular_power.py [--results docs/results/tabular-small]
+
+Trains nothing: reads the finished runs of the recipe "tabular-small". The leads of the
+tables, each a mean over its seeds, vary more than the tables' true leads would, by what
+the seeds add; and tables are drawn with replacement from those measured to see how
+often Wilcoxon's signed-rank test would find a p below 0.05.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from scipy.stats import wilcoxon
+
+from keras_invprune.experiments.bench.jobs import expand
+from keras_invprune.experiments.bench.ledger import collect, unpack
+from keras_invprune.experiments.bench.recipe import load
+
+FIRST, OTHERS = "iunet", {"dense": "dense", "omp": "OMP", "xgboost": "XGBoost"}
+COUNTS = 12, 16, 40  # tables: measured so far, in the recipe, in the paper
+DRAWS, LEVEL = 2000, 0.05
+
+
+def leads(found, other, seeds):
+    """``{data set: leads in points, one per seed}``, of those with all seeds."""
+    values = {}
+    for _, report in found:
+        config = report["config"]
+        if config["method"] in (FIRST, other):
+            place = config["dataset"], config["seed"]
+            share = report["test"]["balanced_accuracy"]
+            values.setdefault(place, {})[config["method"]] = 100 * share
+    rows = {}
+    for (dataset, _), pair in values.items():
+        if len(pair) == 2:
+            rows.setdefault(dataset, []).append(pair[FIRST] - pair[other])
+    return {name: np.array(row) for name, row in rows.items() if len(row) == seeds}
+
+
+def power(means, count, generator):
+    """Share of draws of `count` tables in which Wilcoxon's p is below `LEVEL`."""
+    draws = generator.choice(means, size=(DRAWS, count))
+    return np.mean(wilcoxon(draws, axis=1, method="asymptotic").pvalue < LEVEL)
+
+
+def row(name, table, generator):
+    """A line of the page: one opponent."""
+    means = np.array([row.mean() for row in table.values()])
+    errors = np.mean([row.var(ddof=1) / len(row) for row in table.values()])
+    cells = [
+        f"{means.mean():+.2f}",
+        f"{np.median(means):+.2f}",
+        f"{wilcoxon(means).pvalue:.3f}",
+        f"{means.std(ddof=1):.2f}",
+        f"{100 * errors / means.var(ddof=1):.0f} %",
+        *(f"{100 * power(means, n, generator):.0f} %" for n in COUNTS),
+    ]
+    return f"| {name} | {' | '.join(cells)} |"
+
+
+def page(found, seeds, command):
+    """The Markdown page."""
+    generator = np.random.default_rng(0)
+    tables = {name: leads(found, key, seeds) for key, name in OTHERS.items()}
+    counts = " | ".join(f"p < {LEVEL} with {n} tables" for n in COUNTS)
+    lines = [
+        "# What would make the lead on tables clear",
+        "",
+        f"`{command}`. IUNet's lead in points of balanced accuracy on the test part, "
+        f"{len(next(iter(tables.values())))} tables with {seeds} seeds each; spread: "
+        "standard deviation of the tables' leads; of the seeds: their share of its "
+        f"square. The last columns: of {DRAWS} draws with replacement from these "
+        "tables, how many Wilcoxon's signed-rank test finds, not corrected for the "
+        "number of comparisons.",
+        "",
+        f"| against | mean | median | p | spread | of the seeds | {counts} |",
+        "|---|" + "---:|" * (5 + len(COUNTS)),
+        *(row(name, table, generator) for name, table in tables.items()),
+        "",
+        "| table | " + " | ".join(tables) + " |",
+        "|---|" + "---:|" * len(tables),
+    ]
+    for name in next(iter(tables.values())):
+        found = [table[name] for table in tables.values()]
+        cells = [
+            f"{x.mean():+.2f} ± {x.std(ddof=1) / len(x) ** 0.5:.2f}" for x in found
+        ]
+        lines.append(f"| {name.partition(':')[2]} | {' | '.join(cells)} |")
+    return "\n".join([*lines, "", "Mean ± standard error."]) + "\n"
+
+
+def main():
+    """Reads the runs, prints the page and writes it."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--results", type=Path, default="docs/results/tabular-small")
+    parser.add_argument("--out", type=Path, default=Path("docs/results"))
+    given = parser.parse_args()
+    recipe = load("tabular-small")
+    unpack(given.results)
+    found = collect(expand(recipe), given.results)
+    text = page(found, len(recipe.seeds), "python benchmarks/tabular_power.py")
+    print(text)
+    (given.out / "tabular_power.md").write_text(text)
+
+
+if __name__ == "__main__":
+    main()
