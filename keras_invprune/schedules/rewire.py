@@ -19,6 +19,8 @@ class Rewire(Schedule):
         every: ΔT, steps between two renewals.
         until: T_end, a share of the training (float) or a number of steps (int), after
             which the masks stay.
+        decays: Whether the share of the connections that move falls to nothing until
+            then, by a cosine, as RigL's does; SET's stays.
 
     Attributes:
         rewires: Tells the callback to go on asking at the target sparsity.
@@ -35,13 +37,14 @@ class Rewire(Schedule):
 
     rewires = True
 
-    def __init__(self, sparsity, every=100, until=0.75):
+    def __init__(self, sparsity, every=100, until=0.75, decays=True):
         super().__init__(sparsity)
         whole = isinstance(every, numbers.Integral) and not isinstance(every, bool)
         if not (whole and every >= 1):
             raise ValueError(f"`every` must be at least 1 step. Received: {every!r}.")
         self.every = int(every)
         self.until = check_time(until, "until")
+        self.decays = bool(decays)
 
     def __call__(self, step):
         """Returns (step is the first, or ΔT after the last, sparsity)."""
@@ -51,10 +54,13 @@ class Rewire(Schedule):
         return due & (step > self.origin) & (step <= last), self.sparsity
 
     def decay(self, step) -> float:
-        """½ (1 + cos(π t / T_end)), which the share to move is multiplied by."""
+        """½ (1 + cos(π t / T_end)), or 1: the share to move is multiplied by it."""
+        if not self.decays:
+            return 1.0
         last = max(1, self.step_at(self.until) - self.origin - 1)
         return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - self.origin) / last)))
 
     def get_config(self):
-        """Returns sparsity, every and until."""
-        return {"sparsity": self.sparsity, "every": self.every, "until": self.until}
+        """Returns the arguments."""
+        names = "sparsity", "every", "until", "decays"
+        return {name: getattr(self, name) for name in names}

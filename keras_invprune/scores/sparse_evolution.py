@@ -15,13 +15,13 @@ class SparseEvolution:
     What grows begins at zero. Under a pattern blocks or units move.
 
     Args:
-        fraction: ζ, the share of a weight's connections to move at each renewal; it
-            decays as `Rewire` says.
+        fraction: ζ, the share of a weight's connections to move at each renewal.
         seed: Integer, of all masks.
 
     Source:
         Mocanu et al. 2018, Scalable training of artificial neural networks with
-        adaptive sparse connectivity (1707.04780), algorithm 1; there ζ does not decay.
+        adaptive sparse connectivity (1707.04780), algorithm 1; there ζ stays, which
+        ``Rewire(..., decays=False)`` has; by default it decays as RigL's.
     """
 
     rewires = True  # needs a schedule that asks again

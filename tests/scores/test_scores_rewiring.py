@@ -217,6 +217,16 @@ def test_the_share_decays_as_a_cosine():
     assert schedule.decay(105) == schedule.decay(300) == pytest.approx(0.0)
 
 
+@pytest.mark.parametrize("decays", [True, False])
+def test_where_it_does_not_decay_connections_move_to_the_last(decays):
+    schedule = Rewire(0.75, every=1, until=16, decays=decays)
+    schedule = Rewire.from_config(schedule.get_config())
+    seen = train(pruned(SparseEvolution(fraction=0.5), schedule=schedule), epochs=2)
+    before, after = seen.each[-2:]
+    key = "hidden_16/kernel"
+    assert np.any(before[key] != after[key]) == (not decays)
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
