@@ -1,5 +1,6 @@
 """What TensorBoard shows of a pruning: masks as pictures, histograms, text, HParams."""
 
+import logging
 import math
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from keras_invprune.report import report
 from keras_invprune.weights import is_graph
 
 LARGEST, SMALLEST = 256, 128  # pixels along a picture's longer side
+
+logger = logging.getLogger("keras_invprune")
 
 
 class PruningBoard(keras.callbacks.Callback):
@@ -92,13 +95,19 @@ class PruningBoard(keras.callbacks.Callback):
     def on_train_end(self, logs=None):
         """Writes the report and the HParams, if pruning is finished."""
         if self.model.finished:
-            found = report(strip_pruning(self.model), self.data)
-            step = self.params.get("epochs", 0)
-            with self._writer.as_default(step=step):
-                text = "\n".join(f"    {line}" for line in str(found).splitlines())
-                tf.summary.text("report", text)  # indented: Markdown leaves it alone
-                self._hparams(found)
+            with self._writer.as_default(step=self.params.get("epochs", 0)):
+                self._report()
         self._writer.close()
+
+    def _report(self):
+        try:
+            found = report(strip_pruning(self.model), self.data)
+        except Exception as error:  # the training is done, and must not be lost
+            logger.warning("There is no report in TensorBoard: %s", error)
+            return
+        text = "\n".join(f"    {line}" for line in str(found).splitlines())
+        tf.summary.text("report", text)  # indented: Markdown leaves it alone
+        self._hparams(found)
 
     def _masks(self):
         return {k: mask.numpy().astype(bool) for k, mask in self.model.masks.items()}
@@ -116,10 +125,16 @@ class PruningBoard(keras.callbacks.Callback):
         score = self.model.plan.score
         # Nothing is to be pruned any more, or there are no examples to look at.
         wants = getattr(score, "examples", None) is not None
-        if not (isinstance(score, Missing) or (wants and self.model.finished)):
-            for key, values in score(weights, self.model).items():
-                scores = np.asarray(values)  # of one's own they may be tensors
-                tf.summary.histogram(f"scores/{key}", scores[masks[key]])
+        if isinstance(score, Missing) or (wants and self.model.finished):
+            return
+        try:
+            found = score(weights, self.model)
+        except Exception as error:  # as when nothing comes through the network any more
+            logger.warning("There are no histograms of the scores: %s", error)
+            return
+        for key, values in found.items():
+            scores = np.asarray(values)  # of one's own they may be tensors
+            tf.summary.histogram(f"scores/{key}", scores[masks[key]])
 
     def _pictures(self, masks, step):
         shape = image_shape(self.model.inner)

@@ -37,6 +37,9 @@ class PruningCallback(keras.callbacks.Callback):
         self._first = self.model.step
         if self._visited is None:  # by now BackupAndRestore has read what it kept
             self._visited = self._first
+            # Masks that move go on moving in a training that goes on, not in the next.
+            done = self.model.finished and self.model.plan.rewires
+            self._rests = done and epoch == 0
         if not self._started:
             self._start(epoch, self._length, goes_on=epoch > 0)
         # Asked anew each epoch, because a schedule may learn from the logs; from the
@@ -87,9 +90,7 @@ class PruningCallback(keras.callbacks.Callback):
             origin = max(0, self._first - epoch * steps)
             remaining = steps * (self.params.get("epochs", 1) - epoch)
             total = self._first + remaining - origin
-        # Masks that move go on moving in a training that goes on, not in the next one.
-        moves = goes_on and self.model.plan.rewires
-        if self.model.finished and not moves:
+        if self._rests or (self.model.finished and not self.model.plan.rewires):
             return
         learned = schedule.state() if goes_on and hasattr(schedule, "state") else None
         if hasattr(schedule, "start"):
@@ -131,7 +132,8 @@ class PruningCallback(keras.callbacks.Callback):
         if not self.model.finished:
             begun, goal = self._way
             self.model.anneal((step - 1 - begun) / max(1, goal - begun))
-        if self.model.finished and self.model.plan.rewind is not None:
+        rewound = self.model.finished and self.model.plan.rewind is not None
+        if self._rests or rewound:
             return
         while self._plan_until < step:
             last = self._plan_until + (self._length or CHUNK)

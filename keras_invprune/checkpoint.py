@@ -10,6 +10,7 @@ from keras_invprune.rewind import snapshot
 REWIND, SEED = "extra_rewind_", "extra_seed_"
 STEP, RATE, SCHEDULE = "extra_step", "extra_rate", "extra_schedule_"
 FINISHED = "extra_finished_step"
+REMEMBERED = "rewind_to", "rewind_step", "initial_rate", "rated", "finished_step"
 
 
 def seed_states(model) -> list:
@@ -73,13 +74,19 @@ def load_extra_state(model, state):
 def all_or_nothing(model, source):
     """Puts the state of `model` back when loading from `source` fails."""
     before = [variable.numpy() for variable in model.variables]
-    rewind = model.rewind_to, model.rewind_step, model.initial_rate
+    remembered = {name: getattr(model, name) for name in REMEMBERED}
+    schedule = model.plan.schedule
+    learned = schedule.state() if hasattr(schedule, "state") else None
     try:
         yield
     except Exception as error:
         for variable, value in zip(model.variables, before, strict=True):
             variable.assign(value)
-        model.rewind_to, model.rewind_step, model.initial_rate = rewind
+        for name, value in remembered.items():
+            setattr(model, name, value)
+        if learned is not None:
+            schedule.restore(learned)
+        model.set_phase()
         raise ValueError(
             f"{source} could not be loaded, probably because it was saved by another "
             f"model; this one is unchanged. Keras says: {error}"

@@ -73,6 +73,14 @@ def check_moving(plan):
                 f"{name} moves connections while the network is trained, and the "
                 f"schedule is {type(plan.schedule).__name__}. Give schedule='rewire'."
             )
+    ours = getattr(plan.score, "__module__", "").startswith("keras_invprune.")
+    learns = getattr(plan.score, "effective", None) is not None
+    if moves and ours and not (learns or getattr(plan.score, "rewires", False)):
+        name = getattr(plan.score, "__name__", name)
+        raise ValueError(
+            f"Rewire moves connections, and {name} lets none grow. Give score='set', "
+            "'rigl' or 'sr_ste', or another schedule: 'one_shot', 'gradual', 'at_init'."
+        )
     _check_updates(plan)
     at_once = isinstance(plan.schedule, OneShot) and plan.schedule.at == 0
     if at_once and plan.objective is not None:

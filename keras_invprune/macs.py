@@ -71,16 +71,32 @@ def _uses(layer, variable, shapes) -> int | None:
     if kind == "EinsumDense":
         return sum(_einsum_uses(layer.equation, variable.shape, s) for s in shapes)
     if kind.endswith("Transpose"):  # each position of the input, not of the output
-        stride = math.prod(layer.strides)
-        return sum(_positions(layer, shape) // stride for shape in shapes)
+        return sum(_transposed_from(layer, _axes(layer, shape)) for shape in shapes)
     if kind == "Dense" or kind.startswith(CONVOLUTIONS):
-        return sum(_positions(layer, shape) for shape in shapes)
+        return sum(math.prod(_axes(layer, shape)) for shape in shapes)
     return None
 
 
-def _positions(layer, shape) -> int:
+def _axes(layer, shape) -> tuple:
+    """Lengths of the axes of positions: neither the batch nor the channels."""
     first = getattr(layer, "data_format", None) == "channels_first"
-    return math.prod(shape[2:] if first else shape[1:-1])
+    return shape[2:] if first else shape[1:-1]
+
+
+def _transposed_from(layer, lengths) -> int:
+    """Positions of the input of a transposed convolution, from those of its output."""
+    positions = 1
+    paddings = layer.output_padding or [None] * len(lengths)
+    settings = (layer.kernel_size, layer.strides, layer.dilation_rate, paddings)
+    for length, size, stride, dilation, padding in zip(lengths, *settings, strict=True):
+        size += (size - 1) * (dilation - 1)
+        same = layer.padding == "same"
+        if padding is None:  # length = positions · stride, and what sticks out
+            positions *= (length - (0 if same else max(size - stride, 0))) // stride
+        else:  # length = (positions - 1) · stride + size + padding, but for a border
+            border = 2 * (size // 2) * same
+            positions *= (length + border - size - padding) // stride + 1
+    return positions
 
 
 def _einsum_uses(equation, kernel_shape, output_shape) -> int:

@@ -195,7 +195,8 @@ class PrunedModel(Stages, Resumable, keras.Model):
     def train_step(self, data):
         """One step of the search or of the fine-tuning."""
         # After the data have come: a step that finds none left is not one.
-        with tf.control_dependencies([x for x in tree.flatten(data) if x is not None]):
+        parts = tf.nest.flatten(data, expand_composites=True)  # also of sparse tensors
+        with tf.control_dependencies([part for part in parts if part is not None]):
             self.count_step()
         if not self.searching:
             return super().train_step(data)

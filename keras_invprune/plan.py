@@ -9,6 +9,7 @@ import numpy as np
 
 from keras_invprune import allocation as allocations
 from keras_invprune import objectives, patterns, schedules, scores
+from keras_invprune.allocation.shuffled import unshuffled
 from keras_invprune.identifiers import Missing, load_object, save_object
 from keras_invprune.layouts import layouts
 from keras_invprune.rewind import check_rewind
@@ -59,7 +60,7 @@ class Plan:
         if fixed is not None and abs(fixed - self.sparsity) > 1e-6:
             raise ValueError(
                 f"{self.pattern!r} removes a share of {fixed:.4g} and no other. "
-                f"Received: sparsity={self.sparsity}. Give sparsity={fixed:.4g}."
+                f"Received: sparsity={self.sparsity}. Give sparsity={fixed:.8g}."
             )
 
     @property
@@ -91,8 +92,7 @@ class Plan:
             # ρ^(-k/n): the density by the same factor each round
             share = 1 - (1 - sparsity) ** (number / rounds)
             # What a sanity check shuffles is the end of it all.
-            allocation = getattr(self.allocation, "allocation", self.allocation)
-            masks = self._masks(weights, model, share, allocation)
+            masks = self._masks(weights, model, share, unshuffled(self.allocation))
             weights = {key: weight * masks[key] for key, weight in weights.items()}
         return self._masks(weights, model, sparsity, self.allocation)
 
@@ -143,7 +143,7 @@ class Plan:
         Raises:
             ValueError: It does not suit them, or the pattern would ignore it.
         """
-        inside = getattr(self.allocation, "allocation", self.allocation)
+        inside = unshuffled(self.allocation)
         check = getattr(inside, "check", None)
         if check is None and inside is self.allocation:
             return
@@ -164,7 +164,6 @@ class Plan:
 
     def save(self) -> dict:
         """The config; objects that cannot be saved leave their name."""
-        parts = {name: getattr(self, name) for name in PARTS}
         return {
             "sparsity": self.sparsity,
             "rewind": self.rewind,
@@ -174,7 +173,7 @@ class Plan:
             "schedule": schedules.save_schedule(self.schedule),
             "effective": save_object(self.effective, "plan.score"),
             **{
-                name: save_object(getattr(self, name), f"plan.{name}") for name in parts
+                name: save_object(getattr(self, name), f"plan.{name}") for name in PARTS
             },
         }
 

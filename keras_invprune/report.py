@@ -59,7 +59,8 @@ def report(model, data=None, *, kinds=None, runs=200, seed=0) -> Report:
         seed: Seed of those views.
 
     Returns:
-        `Report`, a dictionary; `help("keras_invprune.report")` has its schema.
+        `Report`, a dictionary; the API reference, and the top of the file
+        ``keras_invprune/report.py``, have its schema.
 
     Example:
         >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])

@@ -75,9 +75,8 @@ class Stages:
         Raises:
             ValueError: The weights are not finite: the search has diverged.
         """
-        moves = self.plan.rewires or getattr(self.plan.score, "rewires", False)
-        if moves and not self.masked.remembers:
-            self.masked.apply_masks()  # what grows begins at zero
+        if not self.masked.remembers:  # what grows begins at zero, nothing comes back
+            self.masked.apply_masks()
         weights = {key: v.numpy() for key, v in self.masked.prunable.items()}
         for key, weight in weights.items():
             if not np.isfinite(weight).all():
@@ -114,8 +113,9 @@ class Stages:
             what = f"rewound to the weights of step {self.rewind_step}"
             unscaled = ", before scaling" if self.plan.rewind == "unscaled" else ""
             self.events.append((self.step, what + unscaled))
-        if self.plan.rewind is not None and self.optimizer is not None:
-            reset_optimizer(self.optimizer, variables, self.initial_rate)
+        optimizer = getattr(self, "optimizer", None)  # there is none before `compile`
+        if self.plan.rewind is not None and optimizer is not None:
+            reset_optimizer(optimizer, variables, self.initial_rate)
         self._finished.assign(1)
         self.finished_step = self.step
         self.set_phase()

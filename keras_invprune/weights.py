@@ -8,6 +8,7 @@ after stripping.
 """
 
 import contextlib
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
@@ -177,8 +178,8 @@ def head_layers(model) -> list[keras.layers.Layer]:
     symbolically, to see which layers come last, as many as it has outputs.
     """
     if is_graph(model) and len(model.outputs) > 1:
-        names = getattr(model, "output_names", ())
-        found = [head for name in dict.fromkeys(names) for head in _behind(model, name)]
+        heads = [head for output in model.outputs for head in _behind(model, output)]
+        found = list({id(head): head for head in heads}.values())
     else:
         weights = weights_by_key(model).values()
         found = [layer for layer, variable in weights if _can_be_masked(variable)]
@@ -204,23 +205,38 @@ def observed(layers, see):
 
     Layers report their outputs to their activity regularizers, which makes those the
     one public place where inner outputs can be observed, in subclassed models too.
+    Only what this thread puts out is seen: replicas have a thread each, and take turns
+    in the middle of a call.
     """
-    own = [layer.activity_regularizer for layer in layers]
-
-    def observer(layer, regularizer):
-        def observe(output):
-            see(layer, output)
-            return keras.ops.zeros(()) if regularizer is None else regularizer(output)
-
-        return observe
-
+    here = threading.get_ident(), see
     try:
-        for layer, regularizer in zip(layers, own, strict=True):
-            layer.activity_regularizer = observer(layer, regularizer)
+        for layer in layers:
+            if not isinstance(layer.activity_regularizer, _Observer):
+                layer.activity_regularizer = _Observer(layer)
+            layer.activity_regularizer.listeners.append(here)
         yield
     finally:
-        for layer, regularizer in zip(layers, own, strict=True):
-            layer.activity_regularizer = regularizer
+        for layer in layers:
+            observer = layer.activity_regularizer
+            if here in getattr(observer, "listeners", ()):
+                observer.listeners.remove(here)
+                if not observer.listeners:
+                    layer.activity_regularizer = observer.regularizer
+
+
+class _Observer:
+    """Stands in the place of a layer's regularizer while anybody listens."""
+
+    def __init__(self, layer):
+        self.layer, self.regularizer = layer, layer.activity_regularizer
+        self.listeners = []  # pairs (thread, function)
+
+    def __call__(self, output):
+        for thread, see in list(self.listeners):
+            if thread == threading.get_ident():
+                see(self.layer, output)
+        own = self.regularizer
+        return keras.ops.zeros(()) if own is None else own(output)
 
 
 def symbolic_inputs(model):
@@ -243,19 +259,18 @@ def _last_called(model, layers):
     return (called or layers)[-len(outputs) :]
 
 
-def _behind(model, name) -> list:
-    """The first layer with weights, going back from the operation `name`.
+def _behind(model, output) -> list:
+    """The first layer with weights, going back from an output.
 
     An inner model stands for all its heads.
     """
-    operations = {operation.name: operation for operation in model.operations}
-    operation = operations[name]
-    while not getattr(operation, "weights", None):
-        before = operation.input
-        if not isinstance(before, keras.KerasTensor):  # several inputs, or none
+    # In the order of calls, and those alone that lead to this output: before the last
+    # of a chain of operations of one input stands what made that input.
+    for operation in reversed(keras.Model(model.inputs, output).operations):
+        if getattr(operation, "weights", None):
+            return head_layers(operation) if is_graph(operation) else [operation]
+        if isinstance(operation, keras.layers.InputLayer):
+            continue  # of the model, though this output does not depend on it
+        if not isinstance(operation.input, keras.KerasTensor):  # several inputs
             return []
-        (name,) = keras.Model(model.inputs, before).output_names
-        operation = operations[name]
-    if is_graph(operation):
-        return head_layers(operation)
-    return [operation]
+    return []

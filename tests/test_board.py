@@ -214,3 +214,36 @@ def test_what_does_not_fit_is_refused(tmp_path):
     plain.compile("sgd", "mse")
     with pytest.raises(ValueError, match="PruningBoard shows the masks of a model"):
         plain.fit(np.ones((8, 4)), np.ones((8, 5)), callbacks=[kip.PruningBoard("x")])
+
+
+def test_a_report_that_cannot_be_made_loses_no_training(tmp_path, caplog):
+    inputs = keras.Input((None, 3))  # of no length that a random input could have
+    pooled = keras.layers.GlobalAveragePooling1D()(inputs)
+    body = keras.layers.Dense(6, name="body")(pooled)
+    network = keras.Model(inputs, keras.layers.Dense(3)(body))
+    model = kip.prune(network, 0.5)
+    model.compile("sgd", "mse", jit_compile=False)
+    x, y = np.ones((8, 5, 3), "float32"), np.ones((8, 3), "float32")
+    board = kip.PruningBoard(tmp_path)
+    history = model.fit(x, y, epochs=2, verbose=0, callbacks=[board])
+    assert len(history.history["loss"]) == 2
+    assert "no report in TensorBoard: There are no random inputs" in caplog.text
+
+
+def test_a_score_that_fails_loses_no_training(tmp_path, caplog):
+    def score(weights, model):
+        if model.step:
+            raise ValueError("nothing to look at")
+        return weights
+
+    model = kip.prune(
+        keras.Sequential([keras.Input((3,)), keras.layers.Dense(6, name="body")]),
+        0.5,
+        score=score,
+        schedule="at_init",
+        select="body",
+    )
+    model.compile("sgd", "mse", jit_compile=False)
+    x, y = np.ones((8, 3), "float32"), np.ones((8, 6), "float32")
+    model.fit(x, y, verbose=0, callbacks=[kip.PruningBoard(tmp_path)])
+    assert "no histograms of the scores: nothing to look at" in caplog.text

@@ -170,3 +170,23 @@ def test_inputs_of_graphs_and_subclassed_models():
     assert shapes("several_inputs") == [(None, 4), (None, 3)]
     assert shapes("subclassed") == [(zoo.ROWS, 4)]
     assert shapes("subclassed_of_dict") == [(zoo.ROWS, 4), (zoo.ROWS, 3)]
+
+
+def test_each_replica_sees_its_own_embedding(strategy):
+    with strategy.scope():
+        parts = [
+            layers.Dense(3, name="first"),
+            layers.BatchNormalization(synchronized=True),  # where replicas take turns
+            layers.Dense(4, name="named"),
+        ]
+        model = keras.Sequential([keras.Input((5,)), *parts, layers.Dense(2)])
+    own, embed = model.get_layer("named").activity_regularizer, embedder(model, "named")
+    rows = [zoo.floats(5), 3 * zoo.floats(5) + 1]
+    each = strategy.experimental_distribute_values_from_function(
+        lambda context: tf.constant(rows[context.replica_id_in_sync_group])
+    )
+    run = tf.function(lambda x: strategy.run(lambda x: embed(x, training=True), (x,)))
+    _, features = run(each)
+    first, second = (f.numpy() for f in strategy.experimental_local_results(features))
+    assert not np.allclose(first, second)
+    assert model.get_layer("named").activity_regularizer is own

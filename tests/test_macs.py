@@ -64,3 +64,19 @@ def test_counting_leaves_the_model_as_it_was(name):
     for variable, value in zip(model.variables, before, strict=True):
         np.testing.assert_array_equal(variable.numpy(), value)
     assert [layer.activity_regularizer for layer in model.layers] == penalties
+
+
+@pytest.mark.parametrize("size", [2, 3, 5])
+@pytest.mark.parametrize("padding", ["valid", "same"])
+@pytest.mark.parametrize(
+    "settings",
+    [{"strides": 1}, {"strides": 2}, {"strides": (2, 3)}]
+    + [{"strides": 2, "output_padding": 1}, {"dilation_rate": 2}],
+    ids=str,
+)
+def test_a_transposed_convolution_uses_its_kernel_once_per_input_position(
+    size, padding, settings
+):
+    layer = layers.Conv2DTranspose(1, size, padding=padding, name="up", **settings)
+    model = keras.Sequential([keras.Input((4, 6, 2)), layer])
+    assert kernel_uses(model, np.zeros((1, 4, 6, 2)))["up/kernel"] == 24

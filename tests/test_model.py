@@ -170,7 +170,6 @@ def test_lambdas_are_missing_after_loading(tmp_path):
 
 
 def test_a_checkpoint_of_another_model_changes_nothing(tmp_path):
-    model = pruned_model()
     wide = keras.Sequential(
         [
             keras.Input((8, 8, 1)),
@@ -179,12 +178,22 @@ def test_a_checkpoint_of_another_model_changes_nothing(tmp_path):
             keras.layers.Dense(3, name="logits"),
         ]
     )
-    kip.prune(wide, 0.5).save_weights(tmp_path / "wide.weights.h5")
-    before = [v.numpy() for v in model.variables]
+    schedule = kip.schedules.WhenConverged(0.5, monitor="loss", patience=1)
+    wide = kip.prune_for_invariance(wide, 0.5, schedule=schedule)
+    model = pruned_model(
+        schedule=kip.schedules.WhenConverged(0.5, monitor="loss", patience=1)
+    )
+    wide.prune_to(0.5)
+    schedule.converged_at = 7
+    wide.save_weights(tmp_path / "wide.weights.h5")
+    before, phase = [v.numpy() for v in model.variables], model.phase
+    learned = model.plan.schedule.state()
     with pytest.raises(ValueError, match="wide.weights.h5.*another model"):
         model.load_weights(tmp_path / "wide.weights.h5")
     for value, variable in zip(before, model.variables, strict=True):
         np.testing.assert_array_equal(variable.numpy(), value)
+    assert model.phase == phase and model.finished_step is None
+    assert model.plan.schedule.state() == learned
 
 
 @pytest.mark.parametrize("rewind", [None, "first_epoch"])
@@ -334,3 +343,14 @@ def test_a_gated_callback_counts_on_when_training_is_resumed(tmp_path):
     fit(again, epochs=8, initial_epoch=6, callbacks=[rates(seen)])
     assert expected == [0, 1, 2, 3] and seen == [2, 3]
     assert_same_variables(again.inner, whole.inner)
+
+
+def test_sparse_tensors_are_trained_on():
+    inputs = keras.Input((8,), sparse=True)
+    hidden = keras.layers.Dense(6, name="hidden")(inputs)
+    model = kip.prune(keras.Model(inputs, keras.layers.Dense(1)(hidden)), 0.5)
+    model.compile("sgd", "mse", jit_compile=False)
+    x = tf.sparse.from_dense(np.eye(8, dtype="float32"))
+    rows = tf.data.Dataset.from_tensor_slices((x, np.ones((8, 1), "float32"))).batch(4)
+    model.fit(rows, epochs=2, shuffle=False, verbose=0)
+    assert model.finished and model.step == 4

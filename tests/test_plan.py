@@ -155,3 +155,25 @@ def test_scores_that_rank_nothing_are_logged(caplog):
     caplog.clear()
     plan.masks({"a": np.zeros((0, 2))}, None, 0.5)
     assert not caplog.records
+
+
+def test_an_allocation_of_ones_own_is_asked_in_each_round():
+    class Careful:
+        def __init__(self):
+            self.allocation, self.calls = kip.allocation.get("uniform"), 0
+
+        def __call__(self, scores, sparsity):
+            self.calls += 1
+            return self.allocation(scores, sparsity)
+
+    careful = Careful()
+    plan = Plan(0.5, score=Witness(rounds=3), allocation=careful)
+    plan.masks(weights(), None, 0.5)
+    assert careful.calls == 3
+
+
+def test_the_sparsity_of_a_pattern_can_be_copied_from_the_message():
+    with pytest.raises(ValueError, match="Give sparsity=") as found:
+        Plan(0.6, pattern=kip.patterns.NByM(1, 3))
+    wanted = str(found.value).rpartition("Give sparsity=")[2].rstrip(".")
+    Plan(float(wanted), pattern=kip.patterns.NByM(1, 3))

@@ -252,3 +252,20 @@ def test_all_heads_of_a_subclassed_model_stay_dense():
     model = TwoHeads()
     model(np.zeros((1, 4)))
     assert list(prunable_weights(model)) == ["hidden/kernel"]
+
+
+def test_heads_that_share_an_activation_are_all_heads():
+    inputs = keras.Input((4,))
+    hidden = layers.Dense(5, name="body")(inputs)
+    softmax = layers.Softmax()
+    outputs = [softmax(layers.Dense(n, name=f"out_{n}")(hidden)) for n in (2, 3)]
+    model = keras.Model(inputs, outputs)
+    assert heads(model) == ["out_2", "out_3"]
+    assert list(prunable_weights(model)) == ["body/kernel"]
+
+
+def test_an_input_that_an_output_does_not_depend_on_is_passed_by():
+    inputs = [keras.Input((4,), name=name) for name in ("a", "b")]
+    first = layers.Activation("relu")(layers.Dense(2, name="first")(inputs[0]))
+    model = keras.Model(inputs, [first, layers.Dense(2, name="second")(inputs[1])])
+    assert heads(model) == ["first", "second"]

@@ -6,6 +6,11 @@ import numpy as np
 from keras_invprune.selection import Masks, Scores
 
 
+def unshuffled(allocation):
+    """What `Shuffled` shuffles, or the allocation itself."""
+    return allocation.allocation if isinstance(allocation, Shuffled) else allocation
+
+
 @keras.saving.register_keras_serializable(package="keras_invprune")
 class Shuffled:
     """The masks of another allocation, shuffled within each tensor.

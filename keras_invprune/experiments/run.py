@@ -28,6 +28,7 @@ from keras_invprune.folders import (
     REPORT,
     check_free,
     check_room,
+    claimed,
     replacing,
     write_report,
 )
@@ -131,7 +132,8 @@ def execute(run, out, *, show=lambda *_: None) -> dict:
         `keras_invprune.report`.
 
     Raises:
-        OSError: `out` holds something else, another configuration, or is a file.
+        OSError: `out` holds something else, another configuration, or is a file; or
+            another process makes it.
         ValueError: Unknown data set or model.
     """
     out, config = Path(out), asdict(run)
@@ -148,25 +150,25 @@ def execute(run, out, *, show=lambda *_: None) -> dict:
     model = get_model(run.model, data)
     model = METHODS[run.method](model, run)
     check_room(part, 4 * state_size(model))  # two states, three files, the logs
-    part.mkdir(parents=True, exist_ok=True)
-    write_json(part / CONFIG, config)
-    show, seconds = timed(part, show)
-    progress = train(model, run, data, part, show)
-    final = model if run.method == "dense" else strip_pruning(model)
-    with replacing(out) as new:
-        test = (data.x_test, data.y_test)
-        export(final, new / "model", data=test)
-        write_history(progress.history, new / "history.csv")
-        write_json(new / CONFIG, config)
-        shutil.copytree(part / "tensorboard", new / "tensorboard")
-        found = {
-            "config": config,
-            "environment": environment(),
-            "seconds": round(seconds(), 1),
-            "report": report(final, test, seed=run.seed),
-        }
-        found = write_report(new, SCHEMA, found)
-    shutil.rmtree(part)
+    with claimed(part):
+        write_json(part / CONFIG, config)
+        show, seconds = timed(part, show)
+        progress = train(model, run, data, part, show)
+        final = model if run.method == "dense" else strip_pruning(model)
+        with replacing(out) as new:
+            test = (data.x_test, data.y_test)
+            export(final, new / "model", data=test)
+            write_history(progress.history, new / "history.csv")
+            write_json(new / CONFIG, config)
+            shutil.copytree(part / "tensorboard", new / "tensorboard")
+            found = {
+                "config": config,
+                "environment": environment(),
+                "seconds": round(seconds(), 1),
+                "report": report(final, test, seed=run.seed),
+            }
+            found = write_report(new, SCHEMA, found)
+        shutil.rmtree(part)
     return found
 
 

@@ -16,6 +16,7 @@ from keras_invprune.views import (
     default_views,
     positive_pair,
 )
+from keras_invprune.views.pairs import as_in_training
 from keras_invprune.weights import walk
 
 CLASSIFICATION = ("crossentropy", "cross_entropy", "hinge", "focal")
@@ -133,7 +134,7 @@ class Invariance:
             x=first, y=y, y_pred=predictions, sample_weight=sample_weight, training=True
         )
         if self.projection is not None:
-            z = self.projection(z)
+            z = as_in_training(self.projection, z)
         labels = self._labels(model, y)
         weights = _row_weights(sample_weight, y)
         # L_NCE; each replica sees its own part of the batch

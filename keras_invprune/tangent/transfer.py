@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 
 from keras_invprune import tfmot
+from keras_invprune.allocation.shuffled import unshuffled
 from keras_invprune.checks import check_model, check_xla
 from keras_invprune.pruning import prune
 from keras_invprune.scores import get as get_score
@@ -127,7 +128,7 @@ def neural_tangent_transfer(
     )
     # The last masks stay: what they leave out is zero now, hence the smallest.
     plan = pruned.plan
-    plan.allocation = getattr(plan.allocation, "allocation", plan.allocation)
+    plan.allocation = unshuffled(plan.allocation)
     pruned.masked.apply_masks()
     pruned.prune_to(sparsity)
     return pruned

@@ -59,9 +59,9 @@ class RandomResizedCrop(Resampling):
         log_ratio = [math.log(end) for end in self.ratio]
         shares = self.draw(images, *self.scale, shape=(ATTEMPTS,))
         ratios = ops.exp(self.draw(images, *log_ratio, shape=(ATTEMPTS,)))
-        sides = box_sides(shares, ratios, (height, width), self.ratio)
+        *sides, fits = box_sides(shares, ratios, (height, width), self.ratio)
         rows, columns = (
-            _window(size, side, self.draw(images))
+            _window(size, side, ops.where(fits, self.draw(images), 0.5))
             for size, side in zip((height, width), sides, strict=True)
         )
         return resample_axes(images, rows, columns, self.fill_mode)
@@ -81,7 +81,7 @@ def box_sides(shares, ratios, size, allowed):
         allowed: (low, high), the ratios of the central box if none fits.
 
     Returns:
-        A pair (heights, widths) in pixels, [batch] each.
+        Heights and widths in pixels, and whether an attempt fits, [batch] each.
     """
     height, width = (ops.cast(side, shares.dtype) for side in size)
     # w = sqrt(share H W ratio), h = sqrt(share H W / ratio)
@@ -95,6 +95,7 @@ def box_sides(shares, ratios, size, allowed):
     return (
         ops.where(fits, ops.take_along_axis(heights, first, 1)[:, 0], central_height),
         ops.where(fits, ops.take_along_axis(widths, first, 1)[:, 0], central_width),
+        fits,
     )
 
 

@@ -1,5 +1,7 @@
 """Positive pairs: two random versions of the same examples."""
 
+import inspect
+
 import keras
 
 from keras_invprune.views.image_view import ImageView
@@ -32,7 +34,17 @@ def _view(view, x):
     """One view; ours take the array itself where it is in a list or dict of one."""
     if view is None:
         return x
-    return view(x) if _rank(view) is None else keras.tree.map_structure(view, x)
+    if _rank(view) is None:
+        return as_in_training(view, x)
+    return keras.tree.map_structure(lambda part: as_in_training(view, part), x)
+
+
+def as_in_training(function, x):
+    """Calls it; a Keras layer that is idle in evaluation, such as noise, is not."""
+    layer = isinstance(function, keras.layers.Layer)
+    if layer and "training" in inspect.signature(function.call).parameters:
+        return function(x, training=True)
+    return function(x)
 
 
 def default_views(inputs):

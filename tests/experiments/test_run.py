@@ -9,6 +9,7 @@ import pytest
 from keras_invprune.experiments import run as runs
 from keras_invprune.experiments.resuming import ELAPSED
 from keras_invprune.experiments.run import Run, execute
+from keras_invprune.folders import claimed
 
 QUICK = {"dataset": "sklearn:digits", "epochs": 2, "sparsity": 0.8}
 
@@ -84,3 +85,11 @@ def test_a_folder_of_another_configuration_is_refused(tmp_path):
 def test_wrong_values_are_refused_at_once(changes, message):
     with pytest.raises(ValueError, match=message):
         Run(**{**QUICK, **changes})
+
+
+def test_a_run_that_another_process_makes_is_refused(tmp_path):
+    with (
+        claimed(tmp_path / "run.part"),
+        pytest.raises(BlockingIOError, match="another process is at work"),
+    ):
+        execute(Run(**QUICK), tmp_path / "run")

@@ -152,3 +152,13 @@ def test_what_is_missing_is_named_where_it_is_set(tmp_path):
     with pytest.raises(RuntimeError, match="plan.objective.projection"):
         loaded.fit(X, Y, verbose=0)
     kip.strip_pruning(loaded, allow_unfinished=True)
+
+
+def test_a_projection_learns_its_statistics():
+    parts = [keras.layers.Dense(4), keras.layers.BatchNormalization()]
+    objective = kip.Invariance(projection=keras.Sequential(parts))
+    pruned = kip.prune_for_invariance(network(), 0.5, objective=objective)
+    pruned.compile("sgd", SPARSE, jit_compile=False)
+    pruned.fit(X, Y, epochs=2, verbose=0)
+    norm = pruned.plan.objective.projection.layers[1]
+    assert norm.moving_mean.numpy().any()

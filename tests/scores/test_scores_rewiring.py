@@ -217,6 +217,23 @@ def test_the_share_decays_as_a_cosine():
     assert schedule.decay(105) == schedule.decay(300) == pytest.approx(0.0)
 
 
+@pytest.mark.parametrize("score", ["magnitude", "snip", "random"])
+def test_a_score_that_lets_nothing_grow_is_refused(score):
+    with pytest.raises(ValueError, match=f"(?i){score}.* lets none grow.*'rigl'"):
+        train(pruned(score))
+    train(pruned(lambda weights, model: weights))  # one's own may
+
+
+@pytest.mark.parametrize("name", SCORES)
+def test_in_a_second_training_nothing_moves(name, tmp_path):
+    model = pruned(SCORES[name](fraction=0.9), until=1000)
+    assert len({m["hidden_16/kernel"].tobytes() for m in train(model).each}) > 2
+    model.save(tmp_path / "first.keras")
+    again = keras.saving.load_model(tmp_path / "first.keras")
+    seen = train(again)
+    assert len({m["hidden_16/kernel"].tobytes() for m in seen.each}) == 1
+
+
 @pytest.mark.parametrize("decays", [True, False])
 def test_where_it_does_not_decay_connections_move_to_the_last(decays):
     schedule = Rewire(0.75, every=1, until=16, decays=decays)

@@ -73,9 +73,10 @@ def test_crop_places_are_uniform_where_there_is_room():
 def test_the_first_box_that_fits_is_taken():
     shares = np.array([[1.0, 0.25, 0.5], [1.0, 1.0, 1.0]], "float32")
     ratios = np.array([[4.0, 1.0, 1.0], [4.0, 4.0, 4.0]], "float32")
-    heights, widths = box_sides(shares, ratios, (8, 8), (3 / 4, 4 / 3))
+    heights, widths, fits = box_sides(shares, ratios, (8, 8), (3 / 4, 4 / 3))
     np.testing.assert_array_equal(heights, [4, 8])
     np.testing.assert_array_equal(widths, [4, 8])
+    np.testing.assert_array_equal(fits, [True, False])
 
 
 @pytest.mark.parametrize(
@@ -83,8 +84,15 @@ def test_the_first_box_that_fits_is_taken():
 )
 def test_without_a_fitting_box_the_central_one_has_an_allowed_ratio(size, expected):
     shares, ratios = np.ones((1, 2), "float32"), np.full((1, 2), 50, "float32")
-    sides = box_sides(shares, ratios, size, (3 / 4, 4 / 3))
+    *sides, fits = box_sides(shares, ratios, size, (3 / 4, 4 / 3))
     np.testing.assert_allclose(np.ravel(sides), expected, rtol=1e-6)
+    assert not fits[0]
+
+
+def test_without_a_fitting_box_the_centre_is_taken():
+    sides, starts = boxes((1, 1), (1, 1), 8, 20, 3)
+    np.testing.assert_allclose(sides, 8, atol=1e-3)
+    np.testing.assert_allclose(starts, [[0, 6]] * 3, atol=1e-3)
 
 
 @pytest.mark.parametrize(

@@ -131,3 +131,14 @@ def test_what_cannot_be_called_is_refused(given):
         views.check_views(given, [keras.Input((6,))])
     with pytest.raises(TypeError, match="`views` must be a callable or a pair"):
         views.positive_pair(given, ROWS)
+
+
+NOISE = keras.layers.GaussianNoise(1.0)
+
+
+@pytest.mark.parametrize(
+    "given", [NOISE, keras.Sequential([keras.layers.Rescaling(1.0), NOISE])]
+)
+def test_layers_that_are_idle_in_evaluation_are_not_idle_as_views(given):
+    first, second = views.positive_pair(given, ROWS)
+    assert not np.allclose(first, ROWS) and not np.allclose(first, second)

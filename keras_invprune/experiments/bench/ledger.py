@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 from pathlib import Path
 
 from keras_invprune.experiments.resuming import CONFIG, write_history, write_json
@@ -53,7 +54,7 @@ def collect(jobs, out) -> list[tuple]:
             lines[job.name] = json.dumps(run, separators=(",", ":"))
     if not found:
         return []
-    new = out / f"{LEDGER}.new"
+    new = out / f"{LEDGER}.{os.getpid()}"  # tables may be asked for meanwhile
     new.write_text("".join(f"{lines[name]}\n" for name in sorted(lines)))
     new.replace(out / LEDGER)
     return found
