@@ -39,7 +39,7 @@ ADAM_RATE = 2e-3
 FIELDS = ("method", "sparsity", "seed", "accuracy", "shift", "scale", "rotation")
 
 
-def kinds():
+def views():
     """Fresh views, so that every network is asked about the same transformations."""
     return {
         "shift": kip.views.RandomShift(0.1, seed=0),
@@ -68,7 +68,7 @@ def compile_for(model, name, epochs, steps):
 
 def measure(model, data, method, sparsity, seed):
     """One row of the table."""
-    found = kip.consistency(model, data.x_test, kinds(), data.y_test)
+    found = kip.consistency(model, data.x_test, views(), data.y_test)
     row = {"method": method, "sparsity": sparsity, "seed": seed, **found}
     print(row, flush=True)
     return row

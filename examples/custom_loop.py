@@ -25,7 +25,7 @@ rows = rows.shuffle(len(data.x_train), seed=0).batch(32, drop_remainder=True)
 pruned = kip.prune_for_invariance(mlp((8, 8, 1), data.classes, (128, 64)), 0.9)
 loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 # The optimizer that the loop uses is compiled in, because rewinding resets it.
-pruned.compile(optimizer=keras.optimizers.Adam(1e-3), loss=loss)
+pruned.compile(optimizer=keras.optimizers.SGD(0.1, momentum=0.9), loss=loss)
 
 # Says when to prune; it is told what `fit` would tell it.
 pruning = kip.callbacks.PruningCallback()
@@ -60,6 +60,6 @@ for epoch in range(epochs):
 pruning.on_train_end()
 
 final = kip.strip_pruning(pruned)
-kinds = {"shift": kip.views.RandomShift(0.1)}
-found = kip.consistency(final, data.x_test, kinds, data.y_test)
+views = {"shift": kip.views.RandomShift(0.1)}
+found = kip.consistency(final, data.x_test, views, data.y_test)
 print(f"test accuracy {found['accuracy']:.4f}")

@@ -37,10 +37,10 @@ pruned.compile(
 pruned.fit(x, y, batch_size=128, epochs=arguments.epochs, verbose=2)
 final = kip.strip_pruning(pruned)
 
-kinds = {
+views = {
     "shift": kip.views.RandomShift(0.1, seed=0),
     "rotation": kip.views.RandomRotation(15, seed=0),
 }
-print("consistency:", kip.consistency(final, data.x_test, kinds, data.y_test))
+print("consistency:", kip.consistency(final, data.x_test, views, data.y_test))
 report = kip.export(final, arguments.out, data=(data.x_test, data.y_test))
 print("test accuracy:", report["accuracy"], "files:", sorted(report["files"]))

@@ -47,6 +47,6 @@ loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 pruned.compile(keras.optimizers.SGD(0.1, momentum=0.9), loss, metrics=["accuracy"])
 pruned.fit(data.x_train, data.y_train, epochs=epochs, verbose=2)
 
-kinds = {"noise": noise}
-found = kip.consistency(kip.strip_pruning(pruned), data.x_test, kinds, data.y_test)
+views = {"noise": noise}
+found = kip.consistency(kip.strip_pruning(pruned), data.x_test, views, data.y_test)
 print(f"test accuracy {found['accuracy']:.4f}, same answer: {found['noise']:.2%}")

@@ -1,8 +1,23 @@
 """Names, objects and callables as arguments; saving them; missing ones."""
 
 import difflib
+import inspect
 
 import keras
+
+
+class Configured:
+    """A class that keeps the constructor's arguments under their names."""
+
+    def get_config(self) -> dict:
+        """Returns the constructor's arguments."""
+        names = inspect.signature(type(self)).parameters
+        return {name: getattr(self, name) for name in names}
+
+    @classmethod
+    def from_config(cls, config):
+        """Builds it again."""
+        return cls(**config)
 
 
 def named(name, known, kind):

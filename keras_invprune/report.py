@@ -26,11 +26,12 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from keras_invprune import litert, views
+from keras_invprune import litert
 from keras_invprune.consistency import NoClassesError, consistency
 from keras_invprune.export import FORMATS, ExportError, export
 from keras_invprune.inventory import inventory
 from keras_invprune.macs import kernel_uses
+from keras_invprune.views import RandomRotation, RandomScale, RandomShift
 
 SCHEMA = "keras_invprune/report/1"
 logger = logging.getLogger("keras_invprune")
@@ -45,14 +46,14 @@ class Report(dict):
         return compare({self["name"]: self})
 
 
-def report(model, data=None, *, kinds=None, runs=200, seed=0) -> Report:
+def report(model, data=None, *, views=None, runs=200, seed=0) -> Report:
     """Measures a model. Its files are made in a temporary folder.
 
     Args:
         model: A built Keras 3 model; a pruned one after `strip_pruning`.
         data: ``x`` or ``(x, y)``, as for `export`; None: random inputs, and neither
             accuracy nor consistency.
-        kinds: ``{name: view}`` to measure consistency under. None: shift, scale and
+        views: ``{name: view}`` to measure consistency under. None: shift, scale and
             rotation for a classifier of images, and none for others. (What is no
             classifier has no accuracy either, which is logged.)
         runs: Timed runs of one input.
@@ -79,7 +80,7 @@ def report(model, data=None, *, kinds=None, runs=200, seed=0) -> Report:
         files, found = _files(model, Path(folder), data)
         tflite = Path(folder) / "tflite" / "model.tflite"
         time_of_one = milliseconds(tflite, model, x, runs) if tflite.exists() else None
-    shares = {} if x is None else _consistency(model, x, kinds, y, seed)
+    shares = {} if x is None else _consistency(model, x, views, y, seed)
     layers, macs = _layers(model, x, found["by_key"])
     return Report(
         schema=SCHEMA,
@@ -130,25 +131,25 @@ def milliseconds(tflite, model, x=None, runs=200) -> dict[str, float]:
     return {"median": float(median), "low": float(low), "high": float(high)}
 
 
-def _image_kinds(model, seed) -> dict:
+def _image_views(model, seed) -> dict:
     specs = keras.tree.flatten(litert.signature(model))
     if len(specs) != 1 or len(specs[0].shape) != 4:
         return {}
     return {
-        "shift": views.RandomShift(0.1, seed=seed),
-        "scale": views.RandomScale((0.8, 1.2), seed=seed),
-        "rotation": views.RandomRotation(15, seed=seed),
+        "shift": RandomShift(0.1, seed=seed),
+        "scale": RandomScale((0.8, 1.2), seed=seed),
+        "rotation": RandomRotation(15, seed=seed),
     }
 
 
-def _consistency(model, x, kinds, y, seed) -> dict:
-    wanted = kinds if kinds is not None else _image_kinds(model, seed)
+def _consistency(model, x, views, y, seed) -> dict:
+    wanted = views if views is not None else _image_views(model, seed)
     if not wanted and y is None:
         return {}
     try:
         return consistency(model, x, wanted, y)
     except NoClassesError as error:
-        if kinds is not None:
+        if views is not None:
             raise
         logger.warning("Neither accuracy nor consistency is known. %s", error)
         return {}

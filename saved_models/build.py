@@ -40,7 +40,7 @@ show the formats and to test that they load; 8 x 8 scans are no basis for real u
 def train(model, data, epochs):
     """The same training for the dense network and for the pruned one."""
     model.compile(
-        keras.optimizers.Adam(1e-3),
+        keras.optimizers.SGD(0.1, momentum=0.9),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
     )
     model.fit(data.x_train, data.y_train, batch_size=32, epochs=epochs, verbose=0)

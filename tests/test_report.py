@@ -116,7 +116,7 @@ def test_what_is_no_classifier_has_no_accuracy(end, data, caplog):
     assert found["accuracy"] is None and found["consistency"] == {}
     assert "Neither accuracy nor consistency" in caplog.text
     with pytest.raises(ValueError, match="`y` must|`model` must"):  # who asks is told
-        kip.report(model, (x, y), kinds={"same": lambda x: x}, runs=1)
+        kip.report(model, (x, y), views={"same": lambda x: x}, runs=1)
 
 
 @pytest.mark.parametrize(

@@ -5,13 +5,14 @@ import difflib
 import keras
 import numpy as np
 
+from keras_invprune.identifiers import Configured
 from keras_invprune.selection import Masks, Scores, keep_count, keep_largest
 
 TOLERANCE = 0.005  # of the share that all of them remove together
 
 
 @keras.saving.register_keras_serializable(package="keras_invprune")
-class PerLayer:
+class PerLayer(Configured):
     """A sparsity of its own for each tensor; on the way there, each as far.
 
     Args:
@@ -83,12 +84,3 @@ class PerLayer:
     def _count(self, key, size, part):
         own = part * self.sparsities[key]
         return 0 if own == 1 else keep_count(size, own)
-
-    def get_config(self):
-        """Returns the sparsities."""
-        return {"sparsities": self.sparsities}
-
-    @classmethod
-    def from_config(cls, config):
-        """Builds it again."""
-        return cls(**config)

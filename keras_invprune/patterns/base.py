@@ -1,15 +1,14 @@
 """What the patterns share."""
 
-import dataclasses
-
 import numpy as np
 
+from keras_invprune.identifiers import Configured
 from keras_invprune.selection import check_scores
 
 POOLINGS = {"mean": np.add, "max": np.maximum}
 
 
-class Pattern:
+class Pattern(Configured):
     """A config made of the fields, and what most patterns need of a weight.
 
     Attributes:
@@ -23,15 +22,6 @@ class Pattern:
         """Why weights of this shape are left out, or None: they fit."""
         del shape
         return None
-
-    def get_config(self) -> dict:
-        """Returns the constructor's arguments."""
-        return dataclasses.asdict(self)
-
-    @classmethod
-    def from_config(cls, config: dict) -> "Pattern":
-        """The pattern with these arguments."""
-        return cls(**config)
 
 
 def is_positive_integer(value) -> bool:

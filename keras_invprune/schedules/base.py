@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from keras_invprune.identifiers import Configured
 from keras_invprune.tfmot import PruningSchedule
 
 NEVER = np.iinfo(np.int64).max
@@ -84,7 +85,7 @@ def check_monitor(schedule, logs):
     )
 
 
-class Schedule(PruningSchedule):
+class Schedule(Configured, PruningSchedule):
     """Common to ours: shares of the training become steps when it begins."""
 
     def __init__(self, sparsity):

@@ -61,12 +61,3 @@ class Gradual(Schedule):
         progress = np.clip((step - begin) / max(1, end - begin), 0.0, 1.0)
         progress = np.where(step >= end, 1.0, progress)  # also where they coincide
         return np.isin(step, turns), self.sparsity * (1.0 - (1.0 - progress) ** 3)
-
-    def get_config(self):
-        """Returns sparsity, begin, end and updates."""
-        return {
-            "sparsity": self.sparsity,
-            "begin": self.begin,
-            "end": self.end,
-            "updates": self.updates,
-        }

@@ -26,7 +26,3 @@ class Manual(Schedule):
     def __call__(self, step):
         """Returns (False, sparsity)."""
         return step == NEVER, self.sparsity
-
-    def get_config(self):
-        """Returns sparsity."""
-        return {"sparsity": self.sparsity}

@@ -28,7 +28,3 @@ class OneShot(Schedule):
     def __call__(self, step):
         """Returns (step is the one, sparsity)."""
         return step == self.step_at(self.at), self.sparsity
-
-    def get_config(self):
-        """Returns sparsity and at."""
-        return {"sparsity": self.sparsity, "at": self.at}

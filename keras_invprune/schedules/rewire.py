@@ -59,8 +59,3 @@ class Rewire(Schedule):
             return 1.0
         last = max(1, self.step_at(self.until) - self.origin - 1)
         return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - self.origin) / last)))
-
-    def get_config(self):
-        """Returns the arguments."""
-        names = "sparsity", "every", "until", "decays"
-        return {name: getattr(self, name) for name in names}

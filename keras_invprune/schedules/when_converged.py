@@ -81,13 +81,3 @@ class WhenConverged(Learning, Schedule):
         """Returns (step is the first after convergence, sparsity)."""
         turn = min(self.converged_at, self.step_at(self.at_latest))
         return step == turn, self.sparsity
-
-    def get_config(self):
-        """Returns the constructor's arguments."""
-        return {
-            "sparsity": self.sparsity,
-            "monitor": self.monitor,
-            "patience": self.patience,
-            "min_delta": self.min_delta,
-            "at_latest": self.at_latest,
-        }

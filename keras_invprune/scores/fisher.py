@@ -34,7 +34,3 @@ class Fisher(OnExamples):
             count += 1
         # s_k = ½ h_kk u_k²
         return {k: 0.5 * w**2 * (squares[k] / count) for k, w in weights.items()}
-
-    def get_config(self):
-        """Returns the number of examples."""
-        return {"examples": super().get_config()["examples"]}

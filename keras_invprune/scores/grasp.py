@@ -69,7 +69,3 @@ class Grasp(OnExamples):
         # What is pruned already has a score of zero, and others less: it goes first.
         lowest = np.nextafter(min(s.min() for s in scores.values()), np.float32("-inf"))
         return {k: np.where(weights[k] == 0, lowest, s) for k, s in scores.items()}
-
-    def get_config(self):
-        """Returns the arguments."""
-        return {**super().get_config(), "temperature": self.temperature}

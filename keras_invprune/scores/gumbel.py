@@ -3,11 +3,12 @@
 import keras
 from keras import ops
 
+from keras_invprune.identifiers import Configured
 from keras_invprune.scores.learning import learned
 
 
 @keras.saving.register_keras_serializable(package="keras_invprune")
-class GumbelSoftmax:
+class GumbelSoftmax(Configured):
     """The log odds of each weight to stay, learned with the weights.
 
     In training, layers read ``w · σ((a + g₁ - g₂) / T)``: a relaxed draw, on or off,
@@ -62,14 +63,9 @@ class GumbelSoftmax:
         """Returns the arguments."""
         return self.effective.get_config()
 
-    @classmethod
-    def from_config(cls, config):
-        """Builds it again."""
-        return cls(**config)
-
 
 @keras.saving.register_keras_serializable(package="keras_invprune")
-class GumbelWeight:
+class GumbelWeight(Configured):
     """w' = w · m · σ((a + logistic noise) / T)."""
 
     def __init__(self, penalty, odds, rate, temperatures, seed):
@@ -125,8 +121,3 @@ class GumbelWeight:
             "temperatures": self.temperatures,
             "seed": self.seed,
         }
-
-    @classmethod
-    def from_config(cls, config):
-        """Builds it again."""
-        return cls(**config)

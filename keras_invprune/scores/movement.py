@@ -3,11 +3,12 @@
 import keras
 from keras import ops
 
+from keras_invprune.identifiers import Configured
 from keras_invprune.scores.learning import learned
 
 
 @keras.saving.register_keras_serializable(package="keras_invprune")
-class Movement:
+class Movement(Configured):
     """``S = -α Σ w · ∂L/∂w'`` over the steps of training, w' the effective weight.
 
     S is a trainable tensor beside each weight, which the compiled optimizer moves;
@@ -31,18 +32,9 @@ class Movement:
         del weights
         return learned(model, "Movement")
 
-    def get_config(self):
-        """Returns no arguments."""
-        return {}
-
-    @classmethod
-    def from_config(cls, config):
-        """Builds it again."""
-        return cls(**config)
-
 
 @keras.saving.register_keras_serializable(package="keras_invprune")
-class MovementWeight:
+class MovementWeight(Configured):
     """w' = w · m, where S stands in m's place for the gradient."""
 
     def build(self, layer, name, variable):
@@ -61,12 +53,3 @@ class MovementWeight:
         """The product; ∂w'/∂S = w, straight through the choice of the mask."""
         surrogate = scores - ops.stop_gradient(scores)  # zero
         return weight * mask + ops.stop_gradient(weight) * surrogate
-
-    def get_config(self):
-        """Returns no arguments."""
-        return {}
-
-    @classmethod
-    def from_config(cls, config):
-        """Builds it again."""
-        return cls(**config)

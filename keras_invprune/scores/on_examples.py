@@ -3,10 +3,11 @@
 import keras
 import tensorflow as tf
 
+from keras_invprune.identifiers import Configured
 from keras_invprune.scores.gradients import check_keras_3
 
 
-class OnExamples:
+class OnExamples(Configured):
     """A score that reads training examples, without training on them.
 
     Args:
@@ -59,12 +60,7 @@ class OnExamples:
 
     def get_config(self):
         """Returns the arguments; of examples that were given, only their number."""
-        count = self.examples
-        if isinstance(count, tuple):
-            count = len(keras.tree.flatten(count[0])[0])
-        return {"examples": count, "batch_size": self.batch_size}
-
-    @classmethod
-    def from_config(cls, config):
-        """Builds it again."""
-        return cls(**config)
+        config = super().get_config()
+        if isinstance(self.examples, tuple):
+            config["examples"] = len(keras.tree.flatten(self.examples[0])[0])
+        return config

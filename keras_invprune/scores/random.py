@@ -3,9 +3,11 @@
 import keras
 import numpy as np
 
+from keras_invprune.identifiers import Configured
+
 
 @keras.saving.register_keras_serializable(package="keras_invprune")
-class Random:
+class Random(Configured):
     """Uniform random scores; weights already pruned stay pruned.
 
     Args:
@@ -29,12 +31,3 @@ class Random:
             key: (1.0 - generator.random(weight.shape, np.float32)) * (weight != 0)
             for key, weight in weights.items()
         }
-
-    def get_config(self):
-        """Returns the seed."""
-        return {"seed": self.seed}
-
-    @classmethod
-    def from_config(cls, config):
-        """Builds it again."""
-        return cls(**config)

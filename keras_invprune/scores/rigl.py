@@ -57,11 +57,3 @@ class RigL(OnExamples):
         )
         growth = {key: np.abs(gradient.numpy()) for key, gradient in g.items()}
         return moved(weights, growth, share_at(model, self.fraction), model)
-
-    def get_config(self):
-        """Returns the arguments."""
-        return {
-            **super().get_config(),
-            "fraction": self.fraction,
-            "seed": self.seed,
-        }

@@ -3,12 +3,13 @@
 import keras
 import numpy as np
 
+from keras_invprune.identifiers import Configured
 from keras_invprune.scores.gradients import check_keras_3
 from keras_invprune.scores.rewiring import check_fraction, moved, share_at
 
 
 @keras.saving.register_keras_serializable(package="keras_invprune")
-class SparseEvolution:
+class SparseEvolution(Configured):
     """Drops the connections of the smallest magnitude, grows as many at random.
 
     With ``schedule=Rewire(...)`` and ``allocation="erk"``; the first masks are random.
@@ -38,12 +39,3 @@ class SparseEvolution:
         if not model.finished:
             return chance
         return moved(weights, chance, share_at(model, self.fraction), model)
-
-    def get_config(self):
-        """Returns the arguments."""
-        return {"fraction": self.fraction, "seed": self.seed}
-
-    @classmethod
-    def from_config(cls, config):
-        """Builds it again."""
-        return cls(**config)

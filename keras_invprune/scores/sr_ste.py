@@ -3,12 +3,13 @@
 import keras
 from keras import ops
 
+from keras_invprune.identifiers import Configured
 from keras_invprune.scores.gradients import check_keras_3
 from keras_invprune.scores.magnitude import magnitude
 
 
 @keras.saving.register_keras_serializable(package="keras_invprune")
-class SRSTE:
+class SRSTE(Configured):
     """``|w|``, where masked weights get the gradient of what they would contribute.
 
     ``w ← w - η (∂L/∂w' + λ_W (1 - m) w)``, w' = m w, under plain SGD; other optimizers
@@ -38,18 +39,9 @@ class SRSTE:
         check_keras_3(model)
         return magnitude(weights, model)
 
-    def get_config(self):
-        """Returns the argument."""
-        return {"decay": self.decay}
-
-    @classmethod
-    def from_config(cls, config):
-        """Builds it again."""
-        return cls(**config)
-
 
 @keras.saving.register_keras_serializable(package="keras_invprune")
-class StraightThrough:
+class StraightThrough(Configured):
     """w' = w · m, with the gradient of w; what is masked decays.
 
     Args:
@@ -68,12 +60,3 @@ class StraightThrough:
         """λ_W / 2 · Σ ((1 - m) w)², whose gradient is the decay."""
         hidden = ops.cast(weight * (1.0 - mask), "float32")
         return 0.5 * self.decay * ops.sum(ops.square(hidden))
-
-    def get_config(self):
-        """Returns the argument."""
-        return {"decay": self.decay}
-
-    @classmethod
-    def from_config(cls, config):
-        """Builds it again."""
-        return cls(**config)

@@ -6,6 +6,7 @@ import tensorflow as tf
 from keras import ops
 
 from keras_invprune.embedding import input_structure
+from keras_invprune.identifiers import Configured
 from keras_invprune.scores.gradients import (
     check_keras_3,
     gradients,
@@ -18,7 +19,7 @@ from keras_invprune.weights import weights_by_key
 
 
 @keras.saving.register_keras_serializable(package="keras_invprune")
-class SynFlow:
+class SynFlow(Configured):
     """``|θ| · ∂R/∂|θ|``, R the sum of the outputs for inputs of ones under ``|θ|``.
 
     Where nothing is added, as by the biases of a trained network, every layer's scores
@@ -71,15 +72,6 @@ class SynFlow:
         scores = {key: (values[key] * g[key]).numpy() for key in weights}
         _check(scores, total)
         return scores
-
-    def get_config(self):
-        """Returns the number of rounds."""
-        return {"rounds": self.rounds}
-
-    @classmethod
-    def from_config(cls, config):
-        """Builds it again."""
-        return cls(**config)
 
 
 def _check(scores, total):
