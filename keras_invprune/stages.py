@@ -4,6 +4,7 @@ import logging
 
 import numpy as np
 
+from keras_invprune import tfmot
 from keras_invprune.allocation import collapsed
 from keras_invprune.rewind import check_optimizer, reset_optimizer, restore, snapshot
 
@@ -75,8 +76,10 @@ class Stages:
         Raises:
             ValueError: The weights are not finite: the search has diverged.
         """
-        if not self.masked.remembers:  # what grows begins at zero, nothing comes back
-            self.masked.apply_masks()
+        moves = self.plan.rewires or getattr(self.plan.score, "rewires", False)
+        as_tfmot = tfmot.is_own(self.plan.schedule) and not moves
+        if not (as_tfmot or self.masked.remembers):
+            self.masked.apply_masks()  # what grows begins at zero, nothing comes back
         weights = {key: v.numpy() for key, v in self.masked.prunable.items()}
         for key, weight in weights.items():
             if not np.isfinite(weight).all():

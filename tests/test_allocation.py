@@ -377,7 +377,9 @@ def test_get_names_near_matches_and_all_names():
 
 @pytest.mark.parametrize("schedule", ["gradual", "rewire"])
 def test_shuffled_checks_masks_that_are_made_at_once(schedule):
-    model = kip.prune(small_model(), 0.5, allocation=Shuffled(), schedule=schedule)
+    score = "set" if schedule == "rewire" else "magnitude"
+    choices = {"allocation": Shuffled(), "score": score, "schedule": schedule}
+    model = kip.prune(small_model(), 0.5, **choices)
     model.compile("sgd", "mse")
     with pytest.raises(ValueError, match="Shuffled checks masks that are made at once"):
         model.fit(np.ones((4, 10)), np.ones((4, 2)))

@@ -210,3 +210,24 @@ def test_due_steps_of_a_schedule_written_for_single_steps():
 def test_wrong_callback_to_gate():
     with pytest.raises(TypeError, match="keras.callbacks.Callback"):
         AfterPruning("early_stopping")
+
+
+def test_momentum_brings_back_nothing_that_is_pruned():
+    keras.utils.set_random_seed(0)
+    x = np.random.default_rng(0).normal(size=(256, 8)).astype("float32")
+    body = [keras.layers.Dense(24, "relu", name="body"), keras.layers.Dense(2)]
+    network = keras.Sequential([keras.Input((8,)), *body])
+    model = kip.prune(network, 0.5, schedule=lambda step: (step % 4 == 0, 0.5))
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.SGD(0.5, momentum=0.9), loss, jit_compile=False)
+    seen = []
+    look = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: seen.append(
+            model.masks["body/kernel"].numpy()
+        )
+    )
+    model.fit(x, np.arange(256) % 2, batch_size=8, verbose=0, callbacks=[look])
+    assert seen[0].all() and seen[-1].mean() == 0.5
+    pruned = [mask for mask in seen if not mask.all()]
+    for mask in pruned:
+        np.testing.assert_array_equal(mask, pruned[0])

@@ -649,25 +649,3 @@ def test_b8_n_by_m_follows_the_schedule():
         return number
 
     assert fit(model, after_step=kept) == [4, 4, 3, 3, 3, 3, 2, 2, 2, 2, 2, 2]
-
-
-def test_momentum_brings_back_nothing_that_is_pruned():
-    keras.utils.set_random_seed(0)
-    x = np.random.default_rng(0).normal(size=(256, 8)).astype("float32")
-    body = [keras.layers.Dense(24, "relu", name="body"), keras.layers.Dense(2)]
-    schedule = ConstantSparsity(0.5, begin_step=4, frequency=4)
-    network = keras.Sequential([keras.Input((8,)), *body])
-    model = kip.prune(network, 0.5, schedule=schedule)
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(keras.optimizers.SGD(0.5, momentum=0.9), loss, jit_compile=False)
-    seen = []
-    look = keras.callbacks.LambdaCallback(
-        on_train_batch_end=lambda batch, logs: seen.append(
-            model.masks["body/kernel"].numpy()
-        )
-    )
-    model.fit(x, np.arange(256) % 2, batch_size=8, verbose=0, callbacks=[look])
-    assert seen[0].all() and seen[-1].mean() == 0.5
-    pruned = [mask for mask in seen if not mask.all()]
-    for mask in pruned:
-        np.testing.assert_array_equal(mask, pruned[0])

@@ -1,8 +1,9 @@
 """Scores: how much each weight matters. One file each.
 
 A score is any callable ``(weights, model) -> {key: array}``: `weights` maps keys to
-NumPy arrays of the stored weights (zero where pruned; with `effective`, what may come
-back), `model` is the `PrunedModel`. Low scores are pruned first.
+NumPy arrays of the stored weights (zero where pruned; under TF-MOT's schedules, as in
+TF-MOT, with what momentum has added since the last epoch's end; with `effective`, what
+may come back), `model` is the `PrunedModel`. Low scores are pruned first.
 Optional members:
 
 - ``examples``: a number of training examples, which `fit` draws from its data and

@@ -137,7 +137,7 @@ def test_interrupted_it_goes_on_to_the_same_report(tmp_path):
             execute(job, tmp_path / "b", interrupt)
     elapsed.write_text("1000.0")
     again = execute(job, tmp_path / "b")
-    assert 1000 < again["seconds"] < 1000 + 10 * whole["seconds"]
+    assert 1000 < again["seconds"] < 2000  # what was before is counted once
     for name in ("validation", "test", "consistency", "best_epoch", "densities"):
         assert again[name] == whole[name], name
 
