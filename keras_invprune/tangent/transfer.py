@@ -126,10 +126,9 @@ def neural_tangent_transfer(
         shuffle=False,  # the batches are
         verbose=verbose,
     )
-    # The last masks stay: what they leave out is zero now, hence the smallest.
+    # The last masks stay: `prune_to` sets to zero what they leave out.
     plan = pruned.plan
     plan.allocation = unshuffled(plan.allocation)
-    pruned.masked.apply_masks()
     pruned.prune_to(sparsity)
     return pruned
 
