@@ -3,8 +3,10 @@
 import os
 from pathlib import Path
 
-# Set before Keras is imported: the user's own ~/.keras/keras.json may say otherwise.
+# Set before Keras and XGBoost are imported. ~/.keras/keras.json may name a backend.
 os.environ["KERAS_BACKEND"] = "tensorflow"
+# XGBoost's threads wait for one another spinning: minutes beside other processes.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 import hypothesis
 import keras

@@ -26,6 +26,7 @@ class Method(NamedTuple):
             it, and renewed in it), "each_step" (likewise, at every step of all but the
             last hundredth), "gradual", "one_shot"; None: not in it.
         score: What the masks are made by.
+        examples: Training examples that the score looks at; None for its own number.
         allocation: Where the sparsity goes.
         redrawn: Whether the weights are drawn anew once the masks are made.
         control_of: The method whose masks it changes: it has the κ chosen for that,
@@ -39,6 +40,7 @@ class Method(NamedTuple):
     learner: str = "network"
     schedule: str | None = None
     score: str = "magnitude"
+    examples: int | None = None
     allocation: str = "global"
     redrawn: bool = False
     control_of: str | None = None
@@ -73,6 +75,7 @@ EARLY = {
         "random, before training", score="random", allocation="uniform"
     ),
     "snip": Method("SNIP", score="snip"),
+    "snip-5000": Method("SNIP of 5,000 examples", score="snip", examples=5000),
     "logit-snip": Method("SNIP of logits", score="logit_snip"),
     "grasp": Method("GraSP", score="grasp"),
     "synflow": Method("SynFlow", score="synflow"),

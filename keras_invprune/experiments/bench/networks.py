@@ -6,7 +6,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_invprune import views
+from keras_invprune import scores, views
 from keras_invprune.allocation import PerLayer, Shuffled
 from keras_invprune.examples import examples_for
 from keras_invprune.experiments.bench.methods import METHODS, SEARCH
@@ -47,6 +47,10 @@ SCHEDULES = {
 def make_network(job, data) -> keras.Model:
     """The plain network of a run, freshly initialised."""
     model = get_model(job.recipe.model, data, job.recipe.width)
+    if job.recipe.initializer:
+        for kernel in prunable_weights(model, _every_kernel).values():
+            draw = keras.initializers.get(job.recipe.initializer)  # a seed of its own
+            kernel.assign(draw(kernel.shape))
     images = data.x_train.ndim == 4
     return standardised(model, data.x_train) if images else model
 
@@ -72,6 +76,9 @@ def masked(job, root, model, data):
     choices["score"], choices["allocation"] = method.score, method.allocation
     if method.score in SEEDED:
         choices["score"] = SEEDED[method.score](job.seed, data)
+    if method.examples:
+        kind = type(scores.get(method.score))
+        choices["score"] = kind(examples=method.examples)
     if method.schedule:
         choices["schedule"] = SCHEDULES[method.schedule](sparsity)
     if method.mask == "shuffled":

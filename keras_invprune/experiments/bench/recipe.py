@@ -92,6 +92,7 @@ class Recipe(_Part):
         methods: Names in `methods.METHODS`.
         model: Name of a network.
         width: Its width multiplier or width; None for the paper's.
+        initializer: Of its kernels, by Keras's name; None for the network's own.
         compressions: Total over nonzero weights; for every seed.
         extra_compressions: For the first seed only.
         counted: What compressions count: "all" trained weights, or the "kernels" that
@@ -108,6 +109,8 @@ class Recipe(_Part):
         optimizer: See `Optimizer`.
         finetune_optimizer: After pruning, and of methods that do not search; None for
             the same.
+        decayed: What weight decay shrinks: "all" weights, or "kernels", without biases
+            and what BatchNorm learns.
         search: See `Search`.
         kappas: κ of small initialisation; of several the best on validation rows.
         prune_head: Whether the last layer is pruned too.
@@ -131,6 +134,7 @@ class Recipe(_Part):
     methods: Several[Annotated[str, _one_of(METHODS, "method")]]
     model: Annotated[str, _one_of(MODELS, "model")]
     width: Count | None = None
+    initializer: Literal["glorot_uniform", "he_normal", "lecun_normal"] | None = None
     compressions: Several[Annotated[float, Field(gt=1)]] = [8.0]
     extra_compressions: list[Annotated[float, Field(gt=1)]] = []
     counted: Literal["all", "kernels"] = "all"
@@ -144,6 +148,7 @@ class Recipe(_Part):
     batch_size: Annotated[int, Field(ge=2)] = 128
     optimizer: Optimizer = Optimizer()
     finetune_optimizer: Optimizer | None = None
+    decayed: Literal["all", "kernels"] = "all"
     search: Search = Search()
     kappas: Several[Annotated[float, Field(gt=0, le=1)]] = [0.25]
     prune_head: bool = False

@@ -14,13 +14,14 @@ def setting(recipe, table, reports) -> str:
     hours = sum(report["seconds"] for report in reports) / 3600
     machines = {_machine(report["environment"]) for report in reports}
     width = "" if recipe.width is None else f" (width {recipe.width})"
+    width += f", {recipe.initializer}" if recipe.initializer else ""
     chosen = sorted({cell.kappa for cell in table.cells.values()} - {1.0})
     kappa = ", ".join(f"{k:g}" for k in chosen)
     small = f"κ = {kappa} on {recipe.kappa_scope}; " if kappa else ""
     return (
         f"{recipe.model}{width}; {recipe.search_epochs} epochs before pruning and "
         f"{recipe.finetune_epochs} after (the sum for methods without a search), "
-        f"batches of {recipe.batch_size}, {_optimizer(recipe.optimizer)}"
+        f"batches of {recipe.batch_size}, {_optimizer(recipe.optimizer, recipe)}"
         f"{_second(recipe)}; {small}{_search(recipe)}augmentation: {recipe.augment}"
         f"{_limits(recipe)}{_early(recipe)}. "
         "The best epoch (and κ, and λ of β-LASSO, where there are "
@@ -34,11 +35,12 @@ def _second(recipe) -> str:
     other = recipe.finetune_optimizer
     if other is None:
         return ""
-    return f", after pruning and without a search {_optimizer(other)}"
+    return f", after pruning and without a search {_optimizer(other, recipe)}"
 
 
-def _optimizer(own) -> str:
+def _optimizer(own, recipe) -> str:
     decay = f", weight decay {own.weight_decay:g}" if own.weight_decay else ""
+    decay += " of kernels" if decay and recipe.decayed == "kernels" else ""
     return f"{own.name} at {own.rate:g} ({own.schedule}{decay})"
 
 

@@ -13,6 +13,7 @@ from keras_invprune.experiments.resuming import Progress, batches, execution
 CHUNK = 4096  # rows predicted at once
 PAUSE = 30.0  # seconds of training that an interruption may cost
 LONG = 10_000  # steps of a training that is worth compiling
+NO_KERNELS = ["bias", "beta", "gamma"]  # in Keras's names of weights
 
 
 class Selecting(Progress):
@@ -170,8 +171,11 @@ def compile_model(model, recipe, settings, data, epochs):
     at_once = execution(steps)
     if schedule is not None and not getattr(schedule, "by_hand", False):
         at_once = math.gcd(at_once, getattr(schedule, "every", 1))
+    optimizer = make_optimizer(settings, steps, epochs)
+    if recipe.decayed == "kernels":
+        optimizer.exclude_from_weight_decay(var_names=NO_KERNELS)
     model.compile(
-        make_optimizer(settings, steps, epochs),
+        optimizer,
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         steps_per_execution=at_once,
         # XLA compiles for ten seconds, and then takes up to two fifths off a step.

@@ -24,8 +24,10 @@ from keras_invprune.experiments.models import mlp, mlp_tab
 from keras_invprune.experiments.resuming import ELAPSED
 
 pytestmark = pytest.mark.timeout(1800)  # many small runs
-# Of the sanity checks those of one method; the transfer's own are below.
-ONCE = [m for m in METHODS if not m.startswith(("grasp-", "synflow-", "ntt-"))]
+# Of the sanity checks those of one method; the transfer's own are below, as is SNIP's
+# number of examples.
+LATER = ("grasp-", "synflow-", "ntt-", "snip-5000")
+ONCE = [m for m in METHODS if not m.startswith(LATER)]
 QUICK = {
     "title": "",
     "datasets": ["sklearn:digits"],
@@ -51,7 +53,8 @@ def jobs_of(*methods, **changes):
 def finished(tmp_path_factory):
     """``{label: report}`` of one run of every method, and their folder."""
     root = tmp_path_factory.mktemp("runs")
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(boosting, "GRID", boosting.GRID[::6])
         # Nine steps are too few for the connections of RigL and SET to move.
         warnings.filterwarnings("ignore", "Rewire renews no masks")
         return {job.label: execute(job, root) for job in jobs_of(*ONCE)}, root
@@ -225,6 +228,32 @@ def test_weights_are_redrawn_under_the_same_masks(tmp_path):
     for key, variable in model.masked.prunable.items():
         mask, after = model.masks[key].numpy() == 1, variable.numpy()
         assert np.all(after[mask] != before[key][mask]) and np.all(after[~mask] == 0)
+
+
+@pytest.mark.parametrize(("method", "rows"), [("snip", 128), ("snip-5000", 5000)])
+def test_a_method_says_how_many_examples_its_score_looks_at(tmp_path, method, rows):
+    (job,) = jobs_of(method)
+    data = runs.load_data(job)
+    model = masked(job, tmp_path, make_network(job, data), data)
+    runs.compile_model(model, job.recipe, job.recipe.optimizer, data, 2)
+    early.prune_now(job, model, data)
+    assert len(model.examples[0]) == min(rows, len(data.x_train))
+    assert 0.7 < model.sparsity < 0.8  # of the kernels, for a quarter of all weights
+
+
+def test_kernels_are_drawn_by_the_recipe_s_initializer():
+    def kernels(**changes):
+        (job,) = jobs_of("dense", **changes)
+        keras.utils.set_random_seed(job.seed)
+        model = make_network(job, runs.load_data(job))
+        return [v.numpy() for v in model.weights if v.name == "kernel"]
+
+    own, drawn = kernels(), kernels(initializer="lecun_normal")
+    again = kernels(initializer="lecun_normal")
+    for before, kernel, same in zip(own, drawn, again, strict=True):
+        np.testing.assert_array_equal(kernel, same)
+        assert not np.isclose(before, kernel).all()
+        assert kernel.std() == pytest.approx(len(kernel) ** -0.5, rel=0.1)
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from keras_invprune.experiments.bench import boosting
 from keras_invprune.experiments.bench import execute as runs
 from keras_invprune.experiments.bench.execute import execute
 from keras_invprune.experiments.bench.jobs import expand
@@ -35,6 +36,7 @@ OTHERS = [name for name in names() if name != "cifar10"]  # that one is below
 @pytest.mark.parametrize("name", OTHERS)
 def test_each_recipe_of_the_package_makes_two_steps(tmp_path, monkeypatch, name):
     monkeypatch.setattr(runs.datasets, "load", fake)
+    monkeypatch.setattr(boosting, "GRID", boosting.GRID[::6])
     given = load(name)
     small = {"search_epochs": 1, "finetune_epochs": 1, "epoch_steps": 2}
     small |= {"width": NARROW.get(given.model, given.width), "transfer_epochs": 1}

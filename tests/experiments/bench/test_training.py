@@ -200,6 +200,21 @@ def test_a_constant_cosine_and_restarting_rate():
     assert float(schedule(19)) < 0.01 and float(schedule(59)) < 0.01
 
 
+@pytest.mark.parametrize(("decayed", "shrinks"), [("all", True), ("kernels", False)])
+def test_what_weight_decay_shrinks(tmp_path, decayed, shrinks):
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+    kernel, bias = model.weights
+    bias.assign([1.0, 1.0])
+    before = kernel.numpy()
+    decay = Optimizer(rate=0.5, weight_decay=1.0)
+    recipe = RECIPE.model_copy(update={"decayed": decayed})
+    compile_model(model, recipe, decay, DATA, 1)
+    model.optimizer.build(model.weights)
+    model.optimizer.apply([keras.ops.zeros_like(v) for v in model.weights])
+    np.testing.assert_allclose(kernel.numpy(), before / 2)
+    np.testing.assert_allclose(bias.numpy(), 0.5 if shrinks else 1.0)
+
+
 def test_the_paper_s_restarts():
     paper = Optimizer(name="adamw", schedule="restarts", period=15)
     assert restarts_of(paper, 106) == [15, 45, 105]
