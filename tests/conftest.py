@@ -6,7 +6,7 @@ from pathlib import Path
 # Set before Keras and XGBoost are imported. ~/.keras/keras.json may name a backend.
 os.environ["KERAS_BACKEND"] = "tensorflow"
 # XGBoost's threads wait for one another spinning: minutes beside other processes.
-os.environ["OMP_NUM_THREADS"] = "1"
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import hypothesis
 import keras

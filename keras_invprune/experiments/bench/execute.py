@@ -8,7 +8,6 @@ import keras
 import numpy as np
 
 from keras_invprune.experiments import data as datasets
-from keras_invprune.experiments.bench.beta_lasso import with_penalty
 from keras_invprune.experiments.bench.boosting import boost
 from keras_invprune.experiments.bench.early import TRANSFER, prune_now, transferred
 from keras_invprune.experiments.bench.figures import figures, first_filters
@@ -151,9 +150,7 @@ def _train_network(job, root, part, data, show):
     goes_on = bool(job.needs) and job.needs.method == "search"
     searches = goes_on or job.method == "search"
     settings = recipe.optimizer if searches else final
-    compile_model(model, recipe, settings, data, epochs)
-    if job.penalty:
-        model.optimizer = with_penalty(model.optimizer, job.penalty)
+    compile_model(model, recipe, settings, data, epochs, job.penalty)
     if goes_on:
         model.optimizer.build(model.trainable_variables)
         model.load_weights(Path(root) / job.needs.name / STATE)

@@ -76,7 +76,7 @@ def masked(job, root, model, data):
     choices["score"], choices["allocation"] = method.score, method.allocation
     if method.score in SEEDED:
         choices["score"] = SEEDED[method.score](job.seed, data)
-    if method.examples:
+    elif method.examples:
         kind = type(scores.get(method.score))
         choices["score"] = kind(examples=method.examples)
     if method.schedule:

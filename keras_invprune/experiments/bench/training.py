@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from keras_invprune.experiments.augment import AUGMENTATIONS
+from keras_invprune.experiments.bench.beta_lasso import with_penalty
 from keras_invprune.experiments.bench.methods import METHODS
 from keras_invprune.experiments.bench.metrics import scores
 from keras_invprune.experiments.resuming import Progress, batches, execution
@@ -161,8 +162,8 @@ def restarts_of(settings, epochs) -> list[int]:
     return [end for end in ends if end < epochs]
 
 
-def compile_model(model, recipe, settings, data, epochs):
-    """Compiles for a phase of `epochs`.
+def compile_model(model, recipe, settings, data, epochs, penalty=None):
+    """Compiles for a phase of `epochs`, by β-LASSO where a `penalty` (λ) is given.
 
     Several steps at once are faster, but masks are renewed between two calls only.
     """
@@ -172,6 +173,8 @@ def compile_model(model, recipe, settings, data, epochs):
     if schedule is not None and not getattr(schedule, "by_hand", False):
         at_once = math.gcd(at_once, getattr(schedule, "every", 1))
     optimizer = make_optimizer(settings, steps, epochs)
+    if penalty:
+        optimizer = with_penalty(optimizer, penalty)
     if recipe.decayed == "kernels":
         optimizer.exclude_from_weight_decay(var_names=NO_KERNELS)
     model.compile(

@@ -200,19 +200,24 @@ def test_a_constant_cosine_and_restarting_rate():
     assert float(schedule(19)) < 0.01 and float(schedule(59)) < 0.01
 
 
-@pytest.mark.parametrize(("decayed", "shrinks"), [("all", True), ("kernels", False)])
-def test_what_weight_decay_shrinks(tmp_path, decayed, shrinks):
-    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
-    kernel, bias = model.weights
-    bias.assign([1.0, 1.0])
-    before = kernel.numpy()
-    decay = Optimizer(rate=0.5, weight_decay=1.0)
+@pytest.mark.parametrize("penalty", [None, 1e-9])
+@pytest.mark.parametrize(("decayed", "left"), [("all", 0.5), ("kernels", 1.0)])
+def test_what_weight_decay_shrinks(decayed, left, penalty):
+    layers = [keras.layers.Dense(2, name="d"), keras.layers.BatchNormalization()]
+    model = keras.Sequential([keras.Input((4,)), *layers])
+    model = kip.prune(model, 0.5, select="d", schedule="manual")
     recipe = RECIPE.model_copy(update={"decayed": decayed})
-    compile_model(model, recipe, decay, DATA, 1)
-    model.optimizer.build(model.weights)
-    model.optimizer.apply([keras.ops.zeros_like(v) for v in model.weights])
-    np.testing.assert_allclose(kernel.numpy(), before / 2)
-    np.testing.assert_allclose(bias.numpy(), 0.5 if shrinks else 1.0)
+    decay = Optimizer(rate=0.5, weight_decay=1.0)
+    compile_model(model, recipe, decay, DATA, 1, penalty)
+    weights = model.trainable_variables
+    for weight in weights:
+        weight.assign(keras.ops.ones_like(weight))
+    model.optimizer.build(weights)
+    model.optimizer.apply([keras.ops.zeros_like(weight) for weight in weights])
+    assert {weight.name for weight in weights} == {"kernel", "bias", "gamma", "beta"}
+    for weight in weights:
+        wanted = 0.5 if weight.name == "kernel" else left
+        np.testing.assert_allclose(weight.numpy(), wanted, rtol=1e-6)
 
 
 def test_the_paper_s_restarts():
