@@ -41,7 +41,7 @@ def test_each_recipe_of_the_package_makes_two_steps(tmp_path, monkeypatch, name)
     small = {"search_epochs": 1, "finetune_epochs": 1, "epoch_steps": 2}
     small |= {"width": NARROW.get(given.model, given.width), "transfer_epochs": 1}
     recipe = given.model_copy(update=small)
-    wanted = next(m for m in ("iunet", "ntt", "dense") if m in recipe.methods)
+    wanted = next(m for m in ("iunet", "ntt", "snip", "dense") if m in recipe.methods)
     job = next(j for j in expand(recipe) if j.method == wanted)
     for needed in filter(None, (job.needs, job)):
         report = execute(needed, tmp_path)
