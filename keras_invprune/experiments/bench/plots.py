@@ -147,6 +147,8 @@ def _by_kappa(recipe, reports, out):
             file = out / f"kappa-{_name(dataset)}-c{compression:g}.png"
             with _figure(file) as axes:
                 for method, points in lines.items():
+                    if not points:
+                        continue
                     axes.errorbar(
                         [cell.kappa for cell in points],
                         [cell.mean(recipe.select) for cell in points],
@@ -156,7 +158,9 @@ def _by_kappa(recipe, reports, out):
                         label=METHODS[method].title,
                     )
                 axes.set_xscale("log", base=2)
-                axes.set(xlabel="κ", ylabel=_label(recipe), title=dataset)
+                axes.set_xticks(recipe.kappas, [f"{k:g}" for k in recipe.kappas])
+                title = f"{dataset}, ×{compression:g}"
+                axes.set(xlabel="κ", ylabel=_label(recipe), title=title)
                 axes.legend()
             yield file
 
