@@ -83,7 +83,12 @@ EARLY = {
     "taylor": Method("Taylor", score="taylor"),
     "set": Method("SET", schedule="rewire", score="set", allocation="erk"),
     "rigl": Method("RigL", schedule="rewire", score="rigl", allocation="erk"),
-    "sr-ste": Method("SR-STE, unstructured", schedule="each_step", score="sr_ste"),
+    "sr-ste": Method(  # N:M, which its paper has, is as dense in every layer
+        "SR-STE, unstructured",
+        schedule="each_step",
+        score="sr_ste",
+        allocation="uniform",
+    ),
     "movement": Method("movement", schedule="gradual", score="movement"),
     "gumbel": Method("Gumbel-softmax", schedule="one_shot", score="gumbel"),
     "ntt": Method("NTT", learner="tangent", allocation="uniform"),
