@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from keras_invprune.experiments.bench.boards import write_boards
+from keras_invprune.experiments.bench.csv_files import write_all
 from keras_invprune.experiments.bench.execute import check_config
 from keras_invprune.experiments.bench.jobs import expand
 from keras_invprune.experiments.bench.ledger import RUNS, collect, unpack
@@ -10,7 +11,6 @@ from keras_invprune.experiments.bench.plots import draw
 from keras_invprune.experiments.bench.pool import run_all, unfinished
 from keras_invprune.experiments.bench.recipe import load
 from keras_invprune.experiments.bench.results import cells, tabulate
-from keras_invprune.experiments.bench.runs_csv import write_csv
 from keras_invprune.experiments.bench.tables import markdown, pictures
 from keras_invprune.folders import claimed
 
@@ -21,7 +21,8 @@ class Benchmark:
     Args:
         recipe: Name of a recipe, or a .yaml file.
         out: Folder: ``runs/`` (a folder each), ``runs.jsonl`` (the finished ones, to
-            keep), ``table.md``, ``runs.csv``, plots, ``tensorboard/``.
+            keep), ``table.md``, its figures as ``.csv`` files (`csv_files`), plots,
+            ``tensorboard/``.
 
     Raises:
         ValueError: No such recipe, or a fault in it or in ``runs.jsonl``.
@@ -80,7 +81,7 @@ class Benchmark:
         command = f"keras-invprune bench {self.name} --out {self.out}"
         page = markdown(recipe, table, reports, dict(failures), command)
         (self.out / "table.md").write_text(page)
-        write_csv(reports, self.out / "runs.csv")
+        write_all(recipe, table, reports, self.out)
         plots = draw(recipe, table, reports, self.jobs, self.out)
         (self.out / "table.md").write_text(page + pictures(plots))
         write_boards(recipe, finished, self.out, plots)

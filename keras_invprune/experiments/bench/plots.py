@@ -8,7 +8,8 @@ import numpy as np
 from keras_invprune.experiments.bench.execute import FILTERS
 from keras_invprune.experiments.bench.figures import SHOWN
 from keras_invprune.experiments.bench.methods import METHODS
-from keras_invprune.experiments.bench.results import grid, main_rows, rank
+from keras_invprune.experiments.bench.results import grid, main_rows
+from keras_invprune.experiments.bench.significance import rank
 
 UNPRUNED = {"linewidth": 1, "color": "gray"}
 MANY = 4  # data sets, of whose epochs nobody looks at a plot each

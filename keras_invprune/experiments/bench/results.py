@@ -1,4 +1,4 @@
-"""From reports to figures: seeds together, the best of a grid, ranks, significance."""
+"""From reports to figures: seeds together, the best of a grid, rows and columns."""
 
 from collections import defaultdict
 from typing import NamedTuple
@@ -7,7 +7,6 @@ import numpy as np
 
 from keras_invprune.experiments.bench.methods import METHODS
 
-ENOUGH = 6  # data sets, below which no test of them can be significant
 GRID = ("kappa", "penalty")  # of these the best on validation rows is taken
 
 
@@ -163,136 +162,3 @@ def tabulate(found, methods) -> Table:
 def main_rows(table, compression) -> list:
     """One row for each data set: that of `compression`, or the unpruned."""
     return [row for row in table.rows if row[1] in (None, compression)]
-
-
-def _means(cells, figure) -> list[float]:
-    """Over the seeds that all the cells have; nothing where they share none.
-
-    Rounded, so that equal counts of right answers are a tie.
-    """
-    seeds = set.intersection(*(set(cell.reports) for cell in cells))
-    return [round(cell.mean(figure, seeds=seeds), 9) for cell in cells if seeds]
-
-
-class Ranks(NamedTuple):
-    """Methods over data sets.
-
-    Attributes:
-        means: ``{method: mean rank}``; 1 is best.
-        rows: Number of data sets.
-        p: Friedman's test that all methods rank alike; None below 6 data sets or 3
-            methods.
-    """
-
-    means: dict[str, float]
-    rows: int
-    p: float | None
-
-
-def rank(table, figure, rows) -> Ranks:
-    """Ranks over the rows that have all methods.
-
-    Of a row the seeds count that all methods have.
-
-    Args:
-        table: `Table`.
-        figure: Name of the figure.
-        rows: Rows to look at: `main_rows`, since ranks are over data sets.
-
-    Source:
-        Demšar 2006, Statistical comparisons of classifiers over multiple data sets,
-        JMLR 7, section 3.2.2.
-    """
-    from scipy.stats import friedmanchisquare, rankdata
-
-    whole = [
-        _means([table.cells[row, m] for m in table.methods], figure)
-        for row in rows
-        if all((row, m) in table.cells for m in table.methods)
-    ]
-    whole = [means for means in whole if means]
-    if not whole:
-        return Ranks({}, 0, None)
-    columns = np.transpose(whole)
-    ranks = rankdata(-columns, axis=0).mean(axis=1)
-    enough = len(whole) >= ENOUGH and len(columns) > 2 and np.ptp(columns, axis=0).any()
-    return Ranks(
-        dict(zip(table.methods, map(float, ranks), strict=True)),
-        len(whole),
-        float(friedmanchisquare(*columns).pvalue) if enough else None,
-    )
-
-
-def holm(values) -> list[float | None]:
-    """Corrects p values for their number; None stays.
-
-    Source:
-        Holm 1979, A simple sequentially rejective multiple test procedure,
-        Scandinavian Journal of Statistics 6.
-    """
-    order = sorted((p, i) for i, p in enumerate(values) if p is not None)
-    corrected, least = [None] * len(values), 0.0
-    for place, (p, index) in enumerate(order):
-        least = max(least, min(1.0, p * (len(order) - place)))
-        corrected[index] = least
-    return corrected
-
-
-class Comparison(NamedTuple):
-    """One method against another.
-
-    Attributes:
-        other: The method compared with.
-        difference: Mean difference in points, over rows.
-        wins: Rows where the first has the higher mean.
-        ties: Rows where they are equal.
-        losses: Rows where the other has.
-        p: Wilcoxon's signed-rank test over the rows, two-sided; None below 6 rows.
-        seeds: Differences by seed where there is one row; else empty.
-    """
-
-    other: str
-    difference: float
-    wins: int
-    ties: int
-    losses: int
-    p: float | None
-    seeds: list[float]
-
-
-def compare(table, first, other, figure, rows) -> Comparison | None:
-    """`first` against `other`, over the rows, and their seeds, that have both.
-
-    Args:
-        table: `Table`.
-        first: Name of a method.
-        other: Name of another.
-        figure: Name of the figure.
-        rows: Rows to look at: `main_rows`, since the test is over data sets.
-    """
-    from scipy.stats import wilcoxon
-
-    pairs = [
-        (table.cells[row, first], table.cells[row, other])
-        for row in rows
-        if (row, first) in table.cells and (row, other) in table.cells
-    ]
-    means = [found for pair in pairs if (found := _means(pair, figure))]
-    if not means:
-        return None
-    gaps = np.array([round(mine - theirs, 9) for mine, theirs in means])
-    enough = len(gaps) >= ENOUGH and np.any(gaps)
-    seeds = []
-    if len(means) == 1:
-        for pair in pairs:
-            mine, theirs = (cell.values(figure) for cell in pair)
-            seeds += [mine[s] - theirs[s] for s in sorted(mine.keys() & theirs.keys())]
-    return Comparison(
-        other,
-        float(gaps.mean()),
-        int((gaps > 0).sum()),
-        int((gaps == 0).sum()),
-        int((gaps < 0).sum()),
-        float(wilcoxon(gaps).pvalue) if enough else None,
-        seeds,
-    )

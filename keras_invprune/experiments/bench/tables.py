@@ -5,8 +5,14 @@ from collections import defaultdict
 import numpy as np
 
 from keras_invprune.experiments.bench.methods import METHODS
-from keras_invprune.experiments.bench.results import compare, holm, main_rows, rank
+from keras_invprune.experiments.bench.results import main_rows
 from keras_invprune.experiments.bench.settings import setting
+from keras_invprune.experiments.bench.significance import (
+    ENOUGH,
+    compare_all,
+    rank,
+    row_means,
+)
 
 
 def markdown(recipe, table, reports, failures, command) -> str:
@@ -69,7 +75,8 @@ def _accuracies(recipe, table) -> str:
     header = ["", *map(_title, table.methods), *(f"{n} (published)" for n in columns)]
     rows = []
     for row in table.rows:
-        best = _best(table, row, figure)
+        means = row_means(table, figure, row)
+        best = [m for m, mean in means.items() if mean == max(means.values())]
         values = [
             _with_spread(table.cells.get((row, m)), figure, m in best)
             for m in table.methods
@@ -88,21 +95,22 @@ def _accuracies(recipe, table) -> str:
         f"Mean ± standard deviation over the seeds {', '.join(map(str, seeds))} (in "
         "brackets how many of them); bold: the best by the seeds that all have."
     )
-    if count > 1:
-        text += " Ranks: by the seeds that all methods have."
-    if p is not None:
-        text += f" Friedman's test that all rank alike: p = {p:.2g}."
+    text += f" {_about_ranks(count, len(places), p)}"
     return f"## Test {name}, %\n\n{_grid(header, rows)}\n\n{text}"
 
 
-def _best(table, row, figure) -> list[str]:
-    """The methods of the highest mean, over the seeds that all those there have."""
-    cells = {m: table.cells[row, m] for m in table.methods if (row, m) in table.cells}
-    shared = set.intersection(*(set(cell.reports) for cell in cells.values()))
-    if not shared:
-        return []
-    means = {m: cell.mean(figure, seeds=shared) for m, cell in cells.items()}
-    return [m for m, mean in means.items() if mean == max(means.values())]
+def _about_ranks(count, datasets, p) -> str:
+    """What ranks are by, or why there are none, and likewise of the tests."""
+    if datasets == 1:
+        return "No ranks and no test: those are over data sets, and this is one."
+    if count < 2:
+        return "No mean ranks: they are over data sets that have all methods."
+    text = "Ranks: by the seeds that all methods have."
+    if p is not None:
+        return f"{text} Friedman's test that all rank alike: p = {p:.2g}."
+    if count < ENOUGH:
+        return f"{text} No test: those want {ENOUGH} data sets."
+    return text
 
 
 def _chosen(recipe, table) -> str:
@@ -130,11 +138,7 @@ def _with_spread(cell, figure, best) -> str:
 
 
 def _comparisons(recipe, table) -> str:
-    first = "iunet" if "iunet" in table.methods else table.methods[0]
-    rows = main_rows(table, recipe.compressions[0])
-    others = [other for other in table.methods if other != first]
-    found = [compare(table, first, other, recipe.select, rows) for other in others]
-    found = [comparison for comparison in found if comparison]
+    first, found = compare_all(table, recipe.select, recipe.compressions[0])
     if not found:
         return ""
     header, ends, text = _outcomes(found)
@@ -161,9 +165,8 @@ def _outcomes(found):
     ends = [[f"{one.wins} / {one.ties} / {one.losses}"] for one in found]
     if not any(one.p for one in found):
         return header, ends, ""
-    corrected = holm([one.p for one in found])
-    for one, end, together in zip(found, ends, corrected, strict=True):
-        end += ["" if p is None else f"{p:.3g}" for p in (one.p, together)]
+    for one, end in zip(found, ends, strict=True):
+        end += ["" if p is None else f"{p:.3g}" for p in (one.p, one.together)]
     return (
         [*header, "p", "p (Holm)"],
         ends,

@@ -79,8 +79,9 @@ def test_all_is_written(finished):
         "kappa-sklearn-digits-c2.png",
         "filters-sklearn-digits-iunet-k0.5-c2.png",
     }
-    files = {"runs", "runs.jsonl", "runs.csv", "table.md", "tensorboard"}
-    assert written >= files | plots
+    files = {"runs", "runs.jsonl", "table.md", "tensorboard"}
+    tables = {"runs.csv", "table.csv", "comparisons.csv"}
+    assert written >= files | tables | plots
     assert benchmark.missing() == []
     ended = {name for name, done, total in seen if done == total}
     assert ended == {job.name for job in benchmark.jobs}
@@ -129,9 +130,8 @@ def test_the_ledger_alone_is_enough_to_go_on(finished, tmp_path, monkeypatch):
     pages = [(folder / "table.md").read_text() for folder in (benchmark.out, tmp_path)]
     shown = [re.findall(r"\]\((.*\.png)\)", page) for page in pages]
     assert shown[0] == shown[1] and any("filters" in name for name in shown[0])
-    assert (tmp_path / "runs.csv").read_text() == (
-        benchmark.out / "runs.csv"
-    ).read_text()
+    for name in ("runs.csv", "table.csv", "comparisons.csv"):
+        assert (tmp_path / name).read_text() == (benchmark.out / name).read_text()
     before = (benchmark.out / "runs.jsonl").read_text()
     assert (tmp_path / "runs.jsonl").read_text() == before
 

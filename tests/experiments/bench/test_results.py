@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy.stats import chi2, wilcoxon
 
+from keras_invprune.experiments.bench.csv_files import write_all
 from keras_invprune.experiments.bench.plots import (
     cliques,
     critical_difference,
@@ -16,14 +17,17 @@ from keras_invprune.experiments.bench.plots import (
 from keras_invprune.experiments.bench.recipe import Recipe
 from keras_invprune.experiments.bench.results import (
     cells,
-    compare,
     grid,
-    holm,
     main_rows,
-    rank,
     tabulate,
 )
-from keras_invprune.experiments.bench.runs_csv import write_csv
+from keras_invprune.experiments.bench.significance import (
+    compare,
+    compare_all,
+    holm,
+    rank,
+    row_ranks,
+)
 from keras_invprune.experiments.bench.tables import by_message, markdown, pictures
 
 ENVIRONMENT = {"cores": 2, "machine": "x", "tensorflow": "2", "keras": "3"}
@@ -303,12 +307,66 @@ def test_the_page_has_the_means_the_best_and_what_was_published(tmp_path):
     assert "| dense | -5.00 | 1 / 0 / 1 |" in page
     assert "| d1, ×8 | IUNet | 80 | 10 | 8.00 | 0.6 |" in page
     assert "d2/omp: ValueError: no" in page
-    write_csv(reports, tmp_path / "runs.csv")
-    with open(tmp_path / "runs.csv", newline="") as stream:
-        rows = list(csv.DictReader(stream))
-    assert len(rows) == len(reports)
-    assert rows[2]["test_accuracy"] == "60.000"
-    assert rows[2]["consistency_flip"] == "25.000"
+
+
+def csv_files(reports, out):
+    write_all(RECIPE, table_of(reports), reports, out)
+    found = []
+    for name in ("runs.csv", "table.csv", "comparisons.csv"):
+        with open(out / name, newline="") as stream:
+            found.append(list(csv.DictReader(stream)))
+    return found
+
+
+def test_runs_means_and_comparisons_are_there_as_csv(tmp_path):
+    gaps = [0.1, 0.2, 0.0, -0.05, 0.3, 0.15, 0.12]
+    reports = [*many(gaps), report("d0", "iunet", 0.8, c=8, seed=1)]
+    runs, means, comparisons = csv_files(reports, tmp_path)
+    assert len(runs) == len(reports)
+    assert (runs[2]["test_accuracy"], runs[2]["consistency_flip"]) == (
+        "60.000",
+        "25.000",
+    )
+    ours = {(r["dataset"], r["method"]): r for r in means}
+    assert len(means) == len(ours) == 3 * 7
+    best = ours["d0", "iunet"]
+    assert (best["compression"], best["seeds"], best["mean"]) == ("8", "2", "70.000")
+    assert float(best["spread"]) == pytest.approx(
+        100 * np.std([0.6, 0.8], ddof=1), 1e-3
+    )
+    assert (best["rank"], ours["d2", "dense"]["rank"]) == ("1.0", "1.5")
+    assert ours["d1", "omp"]["spread"] == "" and ours["d3", "iunet"]["rank"] == "2.0"
+    table = table_of(reports)
+    _, found = compare_all(table, "accuracy", 8)
+    dense = next(row for row in comparisons if row["method"] == "dense")
+    outcome = [dense[name] for name in ("lead_of", "wins", "ties", "losses")]
+    assert outcome == ["iunet", "5", "1", "1"]
+    p = wilcoxon(gaps).pvalue
+    assert float(dense["wilcoxon_p"]) == pytest.approx(p, rel=5e-3)
+    assert float(dense["holm_p"]) == pytest.approx(found[0].together, rel=5e-3)
+    ranks = rank(table, "accuracy", main_rows(table, 8))
+    assert float(dense["friedman_p"]) == pytest.approx(ranks.p, rel=5e-3)
+    means = {r["method"]: float(r["mean_rank"]) for r in comparisons}
+    assert means == pytest.approx(ranks.means, abs=1e-3)
+
+
+def test_csv_of_methods_without_a_common_seed_has_no_rank(tmp_path):
+    reports = [report("d0", "dense", 0.5), report("d0", "iunet", 0.6, c=8, seed=1)]
+    _, means, comparisons = csv_files(reports, tmp_path)
+    assert [row["rank"] for row in means] == ["", ""]
+    assert [row["mean_rank"] for row in comparisons] == ["", ""]
+    assert row_ranks(table_of(reports), "accuracy", ("d0", 8)) == {}
+
+
+def test_the_page_says_why_it_has_no_ranks_or_no_test():
+    def page(reports):
+        return markdown(RECIPE, table_of(reports), reports, {}, "command")
+
+    assert "No ranks and no test: those are over data sets" in page(many([0.1]))
+    gaps = [report("d0", "dense", 0.5), report("d1", "omp", 0.5, c=8)]
+    assert "No mean ranks: they are over data sets that have all" in page(gaps)
+    assert "No test: those want 6 data sets." in page(many([0.1] * 5))
+    assert "No " not in page(many([0.1] * 6)).split("## IUNet against")[0]
 
 
 def test_critical_difference_of_the_published_example():
