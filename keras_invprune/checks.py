@@ -7,9 +7,8 @@ import numpy as np
 import tensorflow as tf
 from keras import tree
 
-from keras_invprune.allocation import Shuffled
+from keras_invprune.agreement import check_agreement
 from keras_invprune.identifiers import Missing
-from keras_invprune.schedules import OneShot, WhenConverged
 
 RATES = (keras.callbacks.LearningRateScheduler, keras.callbacks.ReduceLROnPlateau)
 OWN_STEPS = ("train_step", "test_step", "compute_loss", "compute_metrics")
@@ -21,7 +20,7 @@ def check_fit(model, strategy, arguments):
     check_xla(strategy, model.jit_compile)
     check_complete(model)
     if not model.finished:
-        check_moving(model.plan)
+        check_agreement(model.plan)
     check_own_steps(model.inner)
     check_monitors(model, arguments)
     check_labels(model, arguments.get("y"))
@@ -60,67 +59,6 @@ def check_complete(model):
         for part in tree.flatten([parts, inside]):  # a pair of views is a list
             if isinstance(part, Missing):
                 part()
-
-
-def check_moving(plan):
-    """Raises ValueError where masks that are to move could not, or in vain."""
-    moves = getattr(plan.schedule, "rewires", False)
-    by_hand = getattr(plan.schedule, "by_hand", False)
-    name = type(plan.score).__name__
-    if getattr(plan.score, "rewires", False):
-        if not (moves or by_hand):
-            raise ValueError(
-                f"{name} moves connections while the network is trained, and the "
-                f"schedule is {type(plan.schedule).__name__}. Give schedule='rewire'."
-            )
-    ours = getattr(plan.score, "__module__", "").startswith("keras_invprune.")
-    learns = getattr(plan.score, "effective", None) is not None
-    if moves and ours and not (learns or getattr(plan.score, "rewires", False)):
-        name = getattr(plan.score, "__name__", name)
-        raise ValueError(
-            f"Rewire moves connections, and {name} lets none grow. Give score='set', "
-            "'rigl' or 'sr_ste', or another schedule: 'one_shot', 'gradual', 'at_init'."
-        )
-    _check_updates(plan)
-    at_once = isinstance(plan.schedule, OneShot) and plan.schedule.at == 0
-    if at_once and plan.objective is not None:
-        raise ValueError(
-            "This schedule prunes before the first step, so that nothing is searched. "
-            f"Received: objective={plan.objective!r}. Leave it out, as by "
-            "kip.prune(model, sparsity, score=..., schedule='at_init'), or give "
-            "schedule='one_shot'."
-        )
-    if moves and not (plan.rewind is None and plan.objective is None):
-        raise ValueError(
-            "Rewire prunes before the first step, so nothing is searched or rewound. "
-            f"Received: rewind={plan.rewind!r}, objective={plan.objective!r}. Leave "
-            "them out: kip.prune(model, sparsity, score=..., schedule='rewire')."
-        )
-
-
-def _check_updates(plan):
-    """Raises ValueError where a score learns by masks that are renewed, or not."""
-    once = isinstance(plan.schedule, OneShot | WhenConverged)
-    by_hand = getattr(plan.schedule, "by_hand", False)
-    if isinstance(plan.allocation, Shuffled) and not (once or by_hand):
-        raise ValueError(
-            "Shuffled checks masks that are made at once: renewed, they would be "
-            "other ones each time. Received: "
-            f"{type(plan.schedule).__name__}. Give schedule='one_shot' or 'at_init'."
-        )
-    wanted = getattr(plan.score, "updates", None)
-    if wanted is None or by_hand or once == (wanted == "one"):
-        return
-    rule = {
-        "one": "one update of the masks: the odds of masked weights stand still. Give "
-        "schedule='one_shot'.",
-        "several": "several updates of the masks: masked weights learn between them. "
-        "Give schedule='gradual', or kip.schedules.Rewire(sparsity, every=1).",
-    }
-    raise ValueError(
-        f"{type(plan.score).__name__} wants {rule[wanted]} Received: "
-        f"{type(plan.schedule).__name__}."
-    )
 
 
 def check_own_steps(inner):

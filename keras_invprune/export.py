@@ -21,11 +21,13 @@ from keras_invprune import litert
 from keras_invprune.consistency import accuracy
 from keras_invprune.folders import replacing, write_report
 from keras_invprune.inventory import inventory
+from keras_invprune.weights import walk
 
 SCHEMA = "keras_invprune/export/1"
 FORMATS = ("keras", "saved_model", "tflite")
 LIBRARIES = ("keras", "tensorflow", "numpy", "ai-edge-litert")
 COMPARED_ROWS, BATCH = 256, 32
+OTHER_FLOATS = ("float16", "bfloat16", "float64")
 WAYS_OUT = {
     "model.keras": "`keras.saving.register_keras_serializable` on custom classes and "
     'functions, or `formats=("saved_model", "tflite")`',
@@ -202,13 +204,15 @@ def _write(model, new, formats, options, same, tolerance) -> dict[str, dict]:
         if "saved_model" in formats:
             found["saved_model"] = {"max_abs_error": error}
     if "tflite" in formats:
-        found["model.tflite"] = _write_tflite(new, path, options, same, tolerance)
+        found["model.tflite"] = _write_tflite(
+            model, new, path, options, same, tolerance
+        )
     return found
 
 
-def _write_tflite(new, saved_model, options, same, tolerance) -> dict:
+def _write_tflite(model, new, saved_model, options, same, tolerance) -> dict:
     tolerance = max(tolerance, *(litert.ROUNDING.get(o, 0.0) for o in options), 0.0)
-    with _refusing("model.tflite", "TensorFlow's converter"):
+    with _refusing("model.tflite", "TensorFlow's converter", _float32_twin(model)):
         content, found = litert.convert(saved_model, options)
     (new / "model.tflite").write_bytes(content)
     for name, delegate in (("default", True), ("no", False)):
@@ -219,7 +223,7 @@ def _write_tflite(new, saved_model, options, same, tolerance) -> dict:
 
 
 @contextlib.contextmanager
-def _refusing(file, runtime):
+def _refusing(file, runtime, way_out=None):
     try:
         yield
     except (OSError, ImportError):
@@ -231,8 +235,25 @@ def _refusing(file, runtime):
         reason = missing[0] if missing else str(error).strip()[:500]
         raise ExportError(
             f"{file} is refused, and nothing was written. {runtime}: "
-            f"{reason.rstrip('.')}. What may help: {WAYS_OUT[file]}."
+            f"{reason.rstrip('.')}. {way_out or f'What may help: {WAYS_OUT[file]}.'}"
         ) from error
+
+
+def _float32_twin(model) -> str | None:
+    """The way out where layers compute in another float than LiteRT's operations."""
+    policies = {
+        layer.dtype_policy.name
+        for _, layer in walk(model)
+        if layer.compute_dtype in OTHER_FLOATS and not isinstance(layer, keras.Model)
+    }
+    if not policies:
+        return None
+    return (
+        f"Layers of the dtype policy {' and '.join(map(repr, sorted(policies)))} are "
+        "not for LiteRT. Build the model with keras.config.set_dtype_policy('float32')"
+        ", twin.set_weights(model.get_weights()), and export the twin; "
+        'tflite_options=("float16",) makes its file small again.'
+    )
 
 
 def _sizes(path) -> dict:

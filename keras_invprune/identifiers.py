@@ -2,6 +2,7 @@
 
 import difflib
 import inspect
+import re
 
 import keras
 
@@ -36,27 +37,46 @@ def named(name, known, kind):
     raise ValueError(f"{_unknown(name, known, kind)}.")
 
 
+def near_names(name, known, n=1) -> list[str]:
+    """The names in `known` that look like `name`, whatever their case and hyphens."""
+    plain = {}
+    for one in known:
+        plain.setdefault(_plain(one), one)
+    return [plain[one] for one in difflib.get_close_matches(_plain(name), plain, n=n)]
+
+
+def _plain(name) -> str:
+    return re.sub(r"[\s-]", "_", str(name).casefold())
+
+
+def did_you_mean(names) -> str:
+    """A sentence, with a space before it, that asks for one of these; "" for none."""
+    return f" Did you mean {' or '.join(map(repr, names))}?" if names else ""
+
+
 def _unknown(name, known, kind) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
+    hint = did_you_mean(near_names(name, known))
     return f"Unknown {kind}: {name!r}.{hint} Known: {sorted(known)}"
 
 
-def resolve(identifier, known, kind):
+def resolve(identifier, known, kind, takes=()):
     """Returns the object that `identifier` names, or `identifier` if callable.
 
     Args:
         identifier: A name in `known`, or a callable.
         known: ``{name: object}``.
         kind: What it is, for the message: "score", "allocation", ...
+        takes: Names of the arguments that a callable will be given.
 
     Raises:
         ValueError: An unknown name; near matches are named.
-        TypeError: Neither a name nor a callable, or a class in place of an object.
+        TypeError: Neither a name nor a callable, a class in place of an object, or a
+            callable of other arguments.
     """
+    a_kind = f"{'An' if kind[0] in 'aeiou' else 'A'} {kind}"
     if isinstance(identifier, type):
         raise TypeError(
-            f"A {kind} is an object, not a class. Received: {identifier.__name__}. "
+            f"{a_kind} is an object, not a class. Received: {identifier.__name__}. "
             f"Write {identifier.__name__}()."
         )
     if isinstance(identifier, str):
@@ -64,11 +84,30 @@ def resolve(identifier, known, kind):
             return known[identifier]
         unknown = _unknown(identifier, known, kind)
         raise ValueError(f"{unknown}, or pass a callable.")
-    if callable(identifier):
-        return identifier
-    raise TypeError(
-        f"A {kind} is a name ({sorted(known)}) or a callable. Received: {identifier!r}."
-    )
+    if not callable(identifier):
+        raise TypeError(
+            f"{a_kind} is a name ({sorted(known)}) or a callable. Received: "
+            f"{identifier!r}."
+        )
+    if takes and (given := _other_arguments(identifier, takes)):
+        raise TypeError(
+            f"{a_kind} is called with ({', '.join(takes)}). Received: one that takes "
+            f"{given}."
+        )
+    return identifier
+
+
+def _other_arguments(function, takes) -> str | None:
+    """The arguments of a function that cannot take these, in their order."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # some written in C do not tell
+        return None
+    try:
+        signature.bind(*takes)
+    except TypeError:
+        return str(signature)
+    return None
 
 
 @keras.saving.register_keras_serializable(package="keras_invprune")

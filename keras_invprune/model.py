@@ -210,9 +210,20 @@ class PrunedModel(Stages, Resumable, keras.Model):
         return self.compute_metrics(x, y, losses.predictions, sample_weight)
 
     def search_loss(self, x, y=None, sample_weight=None) -> Losses:
-        """The plan's objective on one batch, for custom training loops too."""
+        """The plan's objective on one batch, for custom training loops too.
+
+        Raises:
+            TypeError: The objective returns something else.
+        """
         losses = self.plan.objective(self, x, y, sample_weight)
-        return losses if isinstance(losses, Losses) else Losses(*losses, {})
+        if isinstance(losses, Losses):
+            return losses
+        if not (isinstance(losses, tuple) and len(losses) == 2):
+            raise TypeError(
+                "An objective must return (loss, predictions), or `Losses`. "
+                f"Received: {type(losses).__name__}."
+            )
+        return Losses(*losses, {})
 
     def _record(self, losses, x):
         count = ops.shape(tree.flatten(x)[0])[0]

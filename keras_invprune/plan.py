@@ -86,6 +86,7 @@ class Plan:
 
         Raises:
             ValueError: The score returns other keys or shapes, or NaN.
+            TypeError: Score, allocation or pattern return no dictionary.
         """
         rounds = getattr(self.score, "rounds", 1)
         for number in range(1, rounds):
@@ -212,6 +213,10 @@ def _check_rankable(found):
 
 def _arrays(found, weights, maker) -> dict[str, np.ndarray]:
     """`found` as NumPy arrays; raises unless there is one like each weight."""
+    if not isinstance(found, dict):
+        raise TypeError(
+            f"{maker} must return {{key: array}}. Received: {type(found).__name__}."
+        )
     found = {key: np.asarray(values) for key, values in found.items()}
     shapes = {key: values.shape for key, values in found.items()}
     wrong = shapes.items() ^ {(key, weight.shape) for key, weight in weights.items()}

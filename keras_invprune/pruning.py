@@ -3,6 +3,7 @@
 import logging
 
 from keras_invprune import tfmot
+from keras_invprune.agreement import check_agreement
 from keras_invprune.allocation import collapsed
 from keras_invprune.checks import check_model, check_scope
 from keras_invprune.copying import copy_model
@@ -61,7 +62,8 @@ def prune(
         allocation: "global" (one ranking), "uniform" (the same share in each
             weight), "class_distributed", "erk", "lamp", ``{key: sparsity}``, or a
             callable (`keras_invprune.allocation`).
-        pattern: None (unstructured), "units" (whole units and filters), `Block(...)`,
+        pattern: None (unstructured), "units" (whole units and filters, of which
+            `sparsity` is then the share: that of the weights may differ), `Block(...)`,
             `NByM(...)`, or a callable (`keras_invprune.patterns`). What it does not fit
             is left out and named in ``left_alone``.
         schedule: "one_shot" (half of the training searches), "at_init" (before the
@@ -114,6 +116,7 @@ def prune(
     plan = Plan(
         sparsity, objective=objective, schedule=schedule, rewind=rewind, **choices
     )
+    check_agreement(plan)
     keys = _fitting(model, list(prunable_weights(model, select)), plan)
     weights = weights_by_key(model)
     plan.check_allocation({k: weights[k].variable.shape for k in keys}, model)

@@ -10,6 +10,8 @@ from keras_invprune.rewind import check_optimizer, reset_optimizer, restore, sna
 
 logger = logging.getLogger("keras_invprune")
 
+FAR = 0.05  # between the share asked for and the share of the weights that went
+
 
 def log_collapse(lost, when=""):
     """Logs a warning if weights have lost all their entries."""
@@ -119,6 +121,15 @@ class Stages:
         optimizer = getattr(self, "optimizer", None)  # there is none before `compile`
         if self.plan.rewind is not None and optimizer is not None:
             reset_optimizer(optimizer, variables, self.initial_rate)
+        if abs(self.sparsity - self.plan.sparsity) > FAR:
+            logger.warning(
+                "The target sparsity is %.4g, and %.4g of the weights are masked: %r "
+                "counts groups of unlike sizes, or the allocation removes another "
+                "share. Give another sparsity if that is not meant.",
+                self.plan.sparsity,
+                self.sparsity,
+                self.plan.pattern,
+            )
         self._finished.assign(1)
         self.finished_step = self.step
         self.set_phase()

@@ -87,7 +87,8 @@ def print_bench(benchmark, failures):
         console.print(f"failed: {names}: {message}", style="red", markup=False)
     left = len(benchmark.missing())
     if left:
-        console.print(f"{left} runs are not finished; the same command goes on.")
+        first = "when the faults are mended, " if failures else ""
+        console.print(f"{left} runs are not finished; {first}the same command goes on.")
     if page.exists():
         console.print(f"Tables, plots and runs.jsonl: {benchmark.out}/")
         console.print(f"tensorboard --logdir {benchmark.out}/tensorboard")

@@ -1,4 +1,4 @@
-"""Ctrl-C that is heard, whatever it strikes."""
+"""Ctrl-C, or a scheduler's SIGTERM, that is heard whatever it strikes."""
 
 import contextlib
 import signal
@@ -7,10 +7,12 @@ import threading
 
 import typer
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
 
 @contextlib.contextmanager
 def interruptible():
-    """Ends the command with 130 on Ctrl-C, and says that it goes on.
+    """Ends the command on Ctrl-C with 130, on SIGTERM with 143; says that it goes on.
 
     Python drops an interrupt that comes while a library looks away: in a destructor,
     or in a callback from C. One that was dropped is raised again by `heard`.
@@ -22,7 +24,7 @@ def interruptible():
 
     def note(number, frame):
         asked.append(number)
-        signal.default_int_handler(number, frame)
+        raise KeyboardInterrupt
 
     def heard(show):
         def shown(*now):
@@ -32,11 +34,12 @@ def interruptible():
 
         return shown
 
-    before = signal.signal(signal.SIGINT, note)
+    before = {number: signal.signal(number, note) for number in SIGNALS}
     try:
         yield heard
     except KeyboardInterrupt:
         print("Interrupted; the same command goes on.", file=sys.stderr)
-        raise typer.Exit(130) from None
+        raise typer.Exit(128 + (asked or SIGNALS)[0]) from None
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,5 +1,6 @@
 """keras-invprune: the commands."""
 
+import logging
 import os
 import sys
 from pathlib import Path
@@ -23,8 +24,10 @@ def options(
 ):
     """Prune Keras models for the invariances in their data."""
     _settings["debug"] = debug
-    # TensorFlow's start-up notes would drown the commands' own output.
+    # TensorFlow's start-up notes would drown the commands' own output, and so would
+    # its advice on tracing: several models in one process are traced one by one.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
 
 @app.command()

@@ -26,7 +26,7 @@ ROOMS = [
     {"inventory", "macs", "layouts"},
     {"views", "allocation", "patterns", "schedules", "scores"},
     {"masked"},
-    {"objectives"},
+    {"objectives", "agreement"},
     {"plan", "checkpoint", "checks", "examples"},
     {"callbacks", "stages"},
     {"model"},

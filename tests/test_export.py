@@ -287,6 +287,21 @@ def test_recurrent_layers_need_unrolling_for_tflite(folder):
     assert report["weights"]["left_alone"].keys() == report["weights"]["by_key"].keys()
 
 
+@pytest.mark.parametrize("policy", ["mixed_float16", "bfloat16"])
+def test_a_model_of_another_float_is_sent_to_its_float32_twin(folder, policy):
+    layers = [keras.layers.Conv2D(2, 3, dtype=policy), keras.layers.Flatten()]
+    model = keras.Sequential([keras.Input((5, 5, 1)), *layers])
+    rule = rf"(?s)converter.*dtype policy '{policy}'.*set_weights.*export the twin"
+    with pytest.raises(ExportError, match=rule):
+        export(model, folder)
+    assert not folder.exists()
+    twin = keras.Sequential(
+        [keras.Input((5, 5, 1)), keras.layers.Conv2D(2, 3), keras.layers.Flatten()]
+    )
+    twin.set_weights(model.get_weights())
+    assert export(twin, folder)["files"]["model.tflite"]["max_abs_error"] < 1e-5
+
+
 class Unregistered(keras.layers.Layer):
     def call(self, inputs):
         return 2 * inputs

@@ -187,6 +187,11 @@ def test_models(make, error, message):
         ({"score": "magnitud"}, "Did you mean 'magnitude'"),
         ({"allocation": "globl"}, "Did you mean 'global'"),
         ({"schedule": "oneshot"}, "Did you mean 'one_shot'"),
+        ({"score": "SR-STE"}, "Did you mean 'sr_ste'"),
+        ({"allocation": "ERK"}, "Did you mean 'erk'"),
+        ({"score": "rigl"}, "RigL moves connections.*schedule='rewire'"),
+        ({"score": "gumbel", "schedule": "at_init"}, "first step. .*'one_shot'"),
+        ({"score": "movement", "schedule": "at_init"}, "first step. .*'gradual'"),
         ({"objective": "invarianz"}, "Did you mean 'invariance'"),
         ({"schedule": OneShot(0.8)}, "sparsity=0.5.*ends at 0.8"),
         ({"pattern": kip.patterns.NByM(1, 4)}, "sparsity=0.75"),
@@ -213,11 +218,43 @@ def test_a_class_in_place_of_an_object(choice):
         kip.prune(rows_model(), 0.5, **{choice: of[choice]})
 
 
-def test_a_search_that_would_not_take_place(rows):
-    model = kip.prune_for_invariance(rows_model(), 0.5, schedule="at_init")
-    model.compile("sgd", LOSS)
+def test_a_search_that_would_not_take_place():
     with pytest.raises(ValueError, match="nothing is searched.*schedule='one_shot'"):
-        model.fit(*rows, verbose=0)
+        kip.prune_for_invariance(rows_model(), 0.5, schedule="at_init")
+
+
+@pytest.mark.parametrize(
+    ("choice", "wrong", "message"),
+    [
+        ("score", lambda w: w, r"^A score .* \(weights, model\).* takes \(w\)"),
+        ("allocation", lambda s: s, r"^An allocation .* \(scores, sparsity\)"),
+        ("pattern", lambda s, p: s, r"^A pattern .* \(scores, sparsity, allocation\)"),
+        ("objective", lambda m: m, r"^An objective .* \(model, x, y, sample_weight\)"),
+        ("schedule", lambda: 1, r"^A schedule is called with \(step\)"),
+    ],
+)
+def test_callables_of_other_arguments_are_refused_at_once(choice, wrong, message):
+    with pytest.raises(TypeError, match=message):
+        kip.prune(rows_model(), 0.5, **{choice: wrong})
+
+
+@pytest.mark.parametrize("given", [3, None, [np.ones(2)]])
+@pytest.mark.parametrize("choice", ["score", "allocation", "pattern"])
+def test_own_choices_that_return_no_dictionary(choice, given):
+    def own(*_):
+        return given
+
+    model = kip.prune(rows_model(), 0.5, schedule="manual", **{choice: own})
+    with pytest.raises(TypeError, match=r"must return \{key: array\}. Received: \w+"):
+        model.prune_to(0.5)
+    assert model.sparsity == 0
+
+
+def test_an_objective_that_returns_no_loss_and_predictions(rows):
+    model = kip.prune(rows_model(), 0.5, objective=lambda m, x, y, w: 3)
+    model.compile("sgd", LOSS)
+    with pytest.raises(TypeError, match=r"must return \(loss, predictions\).*: int"):
+        model.fit(*rows, epochs=2, verbose=0)
 
 
 def test_views_for_another_rank():

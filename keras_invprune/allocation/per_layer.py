@@ -1,11 +1,9 @@
 """A sparsity of its own for each tensor."""
 
-import difflib
-
 import keras
 import numpy as np
 
-from keras_invprune.identifiers import Configured
+from keras_invprune.identifiers import Configured, did_you_mean, near_names
 from keras_invprune.selection import Masks, Scores, keep_count, keep_largest
 
 TOLERANCE = 0.005  # of the share that all of them remove together
@@ -17,7 +15,8 @@ class PerLayer(Configured):
 
     Args:
         sparsities: ``{key: sparsity}``, each in [0, 1]; those of another network's
-            masks, for instance, which may have kept nothing of a tensor.
+            masks, for instance, which may have kept nothing of a tensor. The path of a
+            layer stands for all that lies under it and has no nearer one.
 
     Example:
         >>> scores = {"a": np.array([1, 2]), "b": np.array([3, 4])}
@@ -39,11 +38,11 @@ class PerLayer(Configured):
 
     def __call__(self, scores: Scores, sparsity: float) -> Masks:
         """Key to a boolean mask; below the tensors' own, all are scaled alike."""
-        self._check_keys(scores)
-        own = self._together({key: values.size for key, values in scores.items()})
-        part = sparsity / own if sparsity < own - TOLERANCE else 1.0
+        own = self._of(scores)
+        whole = _together(own, {key: values.size for key, values in scores.items()})
+        part = sparsity / whole if sparsity < whole - TOLERANCE else 1.0
         return {
-            key: keep_largest({key: v}, self._count(key, v.size, part))[key]
+            key: keep_largest({key: v}, _count(v.size, part * own[key]))[key]
             for key, v in scores.items()
         }
 
@@ -54,33 +53,41 @@ class PerLayer(Configured):
             sizes: ``{key: number of weights}``.
             sparsity: Share to remove of all of them.
         """
-        self._check_keys(sizes)
-        for key in self.sparsities:
-            if key not in sizes:
-                near = difflib.get_close_matches(key, sizes, n=1)
-                hint = f" Did you mean {near[0]!r}?" if near else ""
+        for name in self.sparsities:
+            if not any(key == name or key.startswith(f"{name}/") for key in sizes):
+                layers = [key.rpartition("/")[0] for key in sizes]
+                hint = did_you_mean(near_names(name, [*sizes, *layers]))
                 raise ValueError(
-                    f"No weight {key!r} is pruned.{hint} These are: {sorted(sizes)}."
+                    f"No weight {name!r} is pruned.{hint} These are: {sorted(sizes)}."
                 )
-        own = self._together(sizes)
+        own = _together(self._of(sizes), sizes)
         if abs(own - sparsity) > TOLERANCE:
             raise ValueError(
                 f"The sparsities of these weights remove {own:.4g} of all together. "
                 f"Received: sparsity={sparsity}. Give sparsity={own:.4g}."
             )
 
-    def _check_keys(self, keys):
-        missing = [key for key in keys if key not in self.sparsities]
+    def _of(self, keys) -> dict[str, float]:
+        """``{key: sparsity}``: that of the key, or of the nearest layer around it."""
+        found = {}
+        for key in keys:
+            parts = key.split("/")
+            paths = ["/".join(parts[:end]) for end in range(len(parts), 0, -1)]
+            own = [self.sparsities[path] for path in paths if path in self.sparsities]
+            if own:
+                found[key] = own[0]
+        missing = [key for key in keys if key not in found]
         if missing:
             raise ValueError(
                 "`sparsities` must have one for each pruned weight. Missing: "
                 f"{missing}. Received: {sorted(self.sparsities)}."
             )
+        return found
 
-    def _together(self, sizes) -> float:
-        counts = list(sizes.values())
-        return float(np.average([self.sparsities[k] for k in sizes], weights=counts))
 
-    def _count(self, key, size, part):
-        own = part * self.sparsities[key]
-        return 0 if own == 1 else keep_count(size, own)
+def _together(own, sizes) -> float:
+    return float(np.average([own[key] for key in sizes], weights=[*sizes.values()]))
+
+
+def _count(size, sparsity):
+    return 0 if sparsity == 1 else keep_count(size, sparsity)

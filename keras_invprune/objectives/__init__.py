@@ -17,14 +17,16 @@ from keras_invprune.objectives.contrastive import contrastive_loss
 from keras_invprune.objectives.invariance import Invariance
 from keras_invprune.objectives.losses import Losses
 
+OBJECTIVES = {"invariance": Invariance, "supervised": lambda: None}
+
 
 def get(identifier):
     """Returns the objective; None, the compiled loss alone, for "supervised"."""
-    if identifier is None or identifier == "supervised":
+    if identifier is None:
         return None
-    if identifier == "invariance":
-        return Invariance()
-    return resolve(identifier, {"invariance": 0, "supervised": 0}, "objective")
+    takes = ("model", "x", "y", "sample_weight")
+    found = resolve(identifier, OBJECTIVES, "objective", takes)
+    return found() if isinstance(identifier, str) else found
 
 
 __all__ = ["Invariance", "Losses", "contrastive_loss", "get"]

@@ -32,7 +32,8 @@ def get(identifier: str | dict | Callable | None) -> Callable:
     """
     if isinstance(identifier, dict):
         identifier = keras.saving.deserialize_keras_object(identifier)
-    return resolve(identifier or "unstructured", PATTERNS, "pattern")
+    takes = ("scores", "sparsity", "allocation")
+    return resolve(identifier or "unstructured", PATTERNS, "pattern", takes)
 
 
 __all__ = ["Block", "NByM", "Pattern", "Units", "Unstructured", "get"]

@@ -43,11 +43,16 @@ def loss_at(model, values, batch):
     """The compiled loss, mean over the rows of ``batch = (x, y, sample_weight)``.
 
     Raises:
-        ValueError: The model has not been compiled.
+        ValueError: The model has not been compiled, or there are no labels.
     """
     if not model.compiled:
         raise ValueError("This score needs the loss: compile the model first.")
     x, y, sample_weight = batch
+    if y is None:
+        raise ValueError(
+            "This score reads labels, and was given none. Give fit(x, y), or the score "
+            "its examples=(x, y); 'logit_snip', 'synflow' and 'magnitude' read none."
+        )
     outputs = outputs_at(model, values, x)
     # Neither counts in the metrics of several losses nor sees what a step has left.
     with keras.StatelessScope([(v, v.value) for v in model.trainable_variables]):

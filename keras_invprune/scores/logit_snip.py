@@ -22,10 +22,17 @@ class LogitSnip(OnExamples):
         examples: See `OnExamples`.
         batch_size: See `OnExamples`.
 
+    Example:
+        >>> score = LogitSnip(examples=(np.random.rand(64, 8),))
+        >>> pruned = prune(model, 0.9, score=score, schedule="manual")  # doctest: +SKIP
+        >>> pruned.prune_to(0.9)  # no label, no loss  # doctest: +SKIP
+
     Source:
         Liu and Zenke 2020, Finding trainable sparse networks through neural tangent
         transfer (2006.08228), the authors' code, where it makes the first mask.
     """
+
+    reads = "(x,)"
 
     def __call__(self, weights, model):
         """Returns ``{key: array}``; low scores are pruned first."""

@@ -13,19 +13,27 @@ class OnExamples(Configured):
     Args:
         examples: How many; `fit` draws them from its training data. Or the examples
             themselves, ``(x, y)`` or ``(x, y, sample_weight)``, also for `prune_to`
-            outside of `fit`.
+            outside of `fit`; ``(x,)`` for a score that reads no label.
         batch_size: Rows that go through the network at once.
 
     Raises:
-        ValueError: On use: there are none.
+        ValueError: Neither, or rows of unlike number. On use: there are none.
+
+    Attributes:
+        reads: What it reads of a row, for messages.
     """
 
+    reads = "(x, y)"
+
     def __init__(self, examples=128, batch_size=128):
-        is_count = isinstance(examples, int) and not isinstance(examples, bool)
-        if not (examples > 0 if is_count else isinstance(examples, tuple)):
+        if isinstance(examples, tuple):
+            _check_rows(examples)
+        elif not is_positive_integer(examples):
+            short = isinstance(examples, int | float | str)
+            given = f"examples={examples!r}" if short else type(examples).__name__
             raise ValueError(
-                "`examples` is a number of rows, or the rows themselves: (x, y). "
-                f"Received: examples={examples!r}."
+                "`examples` is a number of rows, or the rows themselves in a tuple, "
+                f"{self.reads}. Received: {given}."
             )
         self.examples = examples
         self.batch_size = batch_size
@@ -44,7 +52,7 @@ class OnExamples(Configured):
         if rows is None:
             raise ValueError(
                 f"{name} needs training examples. `fit` draws them from its data; "
-                f"outside of it, give them: {name}(examples=(x, y))."
+                f"outside of it, give them: {name}(examples={self.reads})."
             )
         rows = keras.utils.unpack_x_y_sample_weight(tuple(rows))
         count = len(keras.tree.flatten(rows[0])[0])
@@ -64,3 +72,21 @@ class OnExamples(Configured):
         if isinstance(self.examples, tuple):
             config["examples"] = len(keras.tree.flatten(self.examples[0])[0])
         return config
+
+
+def is_positive_integer(value) -> bool:
+    """Whether it is an `int` above zero, and no truth value."""
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+def _check_rows(examples):
+    """Raises ValueError unless these are as many x as y and weights, and some."""
+    leaves = [leaf for leaf in keras.tree.flatten(examples) if leaf is not None]
+    if not all(getattr(leaf, "shape", ()) for leaf in leaves):
+        raise ValueError("`examples` must hold arrays, such as (x, y).")
+    counts = [int(leaf.shape[0]) for leaf in leaves]
+    if not 1 <= len(examples) <= 3 or len(set(counts)) != 1 or not counts[0]:
+        raise ValueError(
+            "`examples` must be (x,), (x, y) or (x, y, sample_weight) with as many "
+            f"rows in each. Received: {len(examples)} of {counts} rows."
+        )

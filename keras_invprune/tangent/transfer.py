@@ -230,14 +230,14 @@ def _batches(x, size, replicas):
     if isinstance(x, tf.data.Dataset):
         x = x.map(lambda *row: (keras.utils.unpack_x_y_sample_weight(row)[0],))
         return _for_all(x, replicas) if replicas > 1 else x
-    x = tuple(x) if isinstance(x, list) else x  # of which TensorFlow makes one tensor
     leaves = keras.tree.flatten(x)
     if not all(hasattr(leaf, "shape") for leaf in leaves):
         raise TypeError(
             "`x` must be arrays or a tf.data.Dataset of batches. Received: "
-            f"{type(x).__name__}. Of a generator, tf.data.Dataset.from_generator makes "
-            "one."
+            f"{type(x).__name__}. Of a list of numbers np.asarray makes an array, of a "
+            "generator tf.data.Dataset.from_generator a data set."
         )
+    x = tuple(x) if isinstance(x, list) else x  # of which TensorFlow makes one tensor
     if not (isinstance(size, int) and size >= 1):
         raise ValueError(f"`batch_size` must be at least 1. Received: {size!r}.")
     rows = len(leaves[0])

@@ -1,4 +1,4 @@
-"""Ctrl-C: heard at once, or, where something swallows it, at the next epoch."""
+"""Ctrl-C and SIGTERM: heard at once, or, if swallowed, at the next epoch."""
 
 import signal
 
@@ -8,14 +8,15 @@ import typer
 from keras_invprune_cli.interrupts import interruptible
 
 
-def test_at_once(capsys):
-    before = signal.getsignal(signal.SIGINT)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_at_once(number, capsys):
+    before = signal.getsignal(number)
     with pytest.raises(typer.Exit) as ended, interruptible():
-        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(number)
         pytest.fail("went on")
-    assert ended.value.exit_code == 130
+    assert ended.value.exit_code == 128 + number
     assert "the same command goes on" in capsys.readouterr().err
-    assert signal.getsignal(signal.SIGINT) is before
+    assert signal.getsignal(number) is before
 
 
 def test_swallowed_it_is_raised_by_the_next_epoch():

@@ -5,7 +5,7 @@ import pytest
 
 from keras_invprune.experiments.data import load
 from keras_invprune.experiments.data.from_openml import cached_names
-from keras_invprune.experiments.data.kadra import TASKS, find_task, near_names
+from keras_invprune.experiments.data.kadra import TASKS, find_task
 
 
 def test_forty_tasks_whose_numbers_and_names_mean_one_each():
@@ -23,9 +23,6 @@ def test_each_is_found_by_name_task_and_data_id(task):
 
 def test_what_is_none_of_them():
     assert find_task("iris") is find_task("61") is find_task("") is None
-    assert near_names("Credit_G") == ["credit-g"]
-    assert "MiniBooNE" in near_names("miniboon")
-    assert near_names("q") == []
 
 
 def test_the_names_are_those_that_openml_gives_the_data(openml):

@@ -89,10 +89,14 @@ def test_a_model_pruned_on_examples_is_saved_without_them(tmp_path):
     assert again.sparsity == 0.5
 
 
+def own(weights, model):
+    return weights
+
+
 def test_get_takes_names_and_callables():
     for name, score in scores.SCORES.items():
         assert scores.get(name) is score
-    assert scores.get(collapsed) is collapsed
+    assert scores.get(own) is own
     with pytest.raises(ValueError, match="Did you mean 'synflow'"):
         scores.get("sinflow")
 
@@ -100,11 +104,17 @@ def test_get_takes_names_and_callables():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
+        (lambda: Snip(examples=(X, Y[:5])), r"as many rows.*\[8, 5\] rows"),
+        (lambda: Snip(examples=(X[:0], Y[:0])), r"as many rows.*\[0, 0\] rows"),
+        (lambda: Snip(examples=()), "as many rows"),
+        (lambda: Snip(examples=(X, Y, None, Y)), "Received: 4 of"),
+        (lambda: Snip(examples=([1.0, 2.0], Y)), "must hold arrays"),
+        (lambda: LogitSnip(examples=X), r"in a tuple, \(x,\). Received: ndarray.$"),
         *((lambda k=k: k(examples=0), "a number of rows") for k in ON_EXAMPLES),
         (lambda: Snip(examples=-3), "Received: examples=-3"),
         (lambda: Snip(examples=True), "Received: examples=True"),
         (lambda: Snip(examples="all"), "Received: examples='all'"),
-        (lambda: Snip(examples=[X, Y]), r"or the rows themselves: \(x, y\)"),
+        (lambda: Snip(examples=[X, Y]), r"in a tuple, \(x, y\). Received: list"),
         (lambda: Grasp(temperature=0), "temperature=0"),
         (lambda: Grasp(temperature=float("nan")), "temperature=nan"),
         (lambda: SynFlow(rounds=0), "rounds=0"),
@@ -123,7 +133,8 @@ def test_wrong_arguments_are_refused(make, message):
 
 @pytest.mark.parametrize("kind", ON_EXAMPLES)
 def test_outside_of_fit_examples_must_be_given(kind):
-    with pytest.raises(ValueError, match=rf"{kind.__name__}\(examples=\(x, y\)\)"):
+    needs = r"\(x,\)" if kind is LogitSnip else r"\(x, y\)"
+    with pytest.raises(ValueError, match=rf"{kind.__name__}\(examples={needs}\)"):
         pruned(score=kind()).prune_to(0.5)
     model = pruned(score=kind(examples=(X, Y)))
     model.prune_to(0.5)
@@ -137,6 +148,17 @@ def test_without_a_loss_only_what_needs_none_can_score(kind):
         model.prune_to(0.5)
     else:
         with pytest.raises(ValueError, match="compile the model first"):
+            model.prune_to(0.5)
+    assert model.finished == (kind is LogitSnip)
+
+
+@pytest.mark.parametrize("kind", ON_EXAMPLES)
+def test_without_labels_only_what_reads_none_can_score(kind):
+    model = pruned(score=kind(examples=(X,)))
+    if kind is LogitSnip:
+        model.prune_to(0.5)
+    else:
+        with pytest.raises(ValueError, match="reads labels, and was given none"):
             model.prune_to(0.5)
     assert model.finished == (kind is LogitSnip)
 

@@ -268,9 +268,8 @@ def test_bad_arguments_are_named(make, message):
     ],
 )
 def test_what_could_not_move_is_refused(choices, message):
-    model = pruned(SparseEvolution(), **choices)
     with pytest.raises(ValueError, match=message):
-        model.fit(X, Y, verbose=0)
+        pruned(SparseEvolution(), **choices)
 
 
 @pytest.mark.parametrize("name", SCORES)

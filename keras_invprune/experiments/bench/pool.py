@@ -1,5 +1,6 @@
 """Many runs: in order of need, several at once, whatever becomes of single ones."""
 
+import logging
 import multiprocessing
 import os
 import signal
@@ -173,6 +174,7 @@ def _listen(news, ended):
     global _news
     _news = news
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # of models traced in turn
     threading.Thread(target=_end_with_parent, args=(ended,), daemon=True).start()
 
 

@@ -4,20 +4,19 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
-import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
-    ValidationError,
     field_validator,
 )
 
+from keras_invprune.experiments.bench.from_yaml import parse_as
 from keras_invprune.experiments.bench.methods import METHODS
 from keras_invprune.experiments.data import check_name
-from keras_invprune.experiments.models import MODELS
-from keras_invprune.identifiers import named
+from keras_invprune.experiments.models import MODELS, has_width
+from keras_invprune.identifiers import did_you_mean, named, near_names
 
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
@@ -43,7 +42,20 @@ Several = Annotated[list[T], Field(min_length=1), AfterValidator(_no_twins)]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_values(cls, value, info):
+        """Python would count by them."""
+        inside = value if isinstance(value, list) else [value]
+        wanted = cls.model_fields[info.field_name].annotation
+        if wanted is not bool and any(isinstance(one, bool) for one in inside):
+            raise ValueError(
+                "Must be no truth value, as yes, no, on and off are in YAML. "
+                f"Received: {value}"
+            )
+        return value
 
 
 class Optimizer(_Part):
@@ -126,7 +138,7 @@ class Recipe(_Part):
         lasso: λ of β-LASSO; of several the best on validation rows.
         select: What the best epoch is chosen by, on validation rows.
         reach: A share of it: the table says how many epochs each method needs for it.
-        published: ``{data set: {method: percent}}``, printed beside ours.
+        published: ``{data set: {any name: percent}}``, printed beside ours.
     """
 
     title: str
@@ -138,7 +150,7 @@ class Recipe(_Part):
     compressions: Several[Annotated[float, Field(gt=1)]] = [8.0]
     extra_compressions: list[Annotated[float, Field(gt=1)]] = []
     counted: Literal["all", "kernels"] = "all"
-    seeds: Several[Annotated[int, Field(ge=0)]] = [0]
+    seeds: Several[Annotated[int, Field(ge=0, lt=2**32)]] = [0]
     vary_split: bool = False
     validation: Share = 0.2
     encoding: Literal["one_hot", "codes"] = "one_hot"
@@ -162,6 +174,14 @@ class Recipe(_Part):
     select: Literal["accuracy", "balanced_accuracy"] = "accuracy"
     reach: Share | None = None
     published: dict[str, dict[str, float]] = {}
+
+    @field_validator("width")
+    @classmethod
+    def _of_the_model(cls, width, info):
+        model = info.data.get("model")
+        if width and model and not has_width(model):
+            raise ValueError(f"{model!r} has one size. Leave `width` out.")
+        return width
 
     @field_validator("published")
     @classmethod
@@ -190,10 +210,21 @@ def load(name) -> Recipe:
         FileNotFoundError: There is no such file.
     """
     if str(name).endswith((".yaml", ".yml")):
-        return parse(Path(name).read_text(encoding="utf-8"), str(name))
+        return parse(_read(Path(name)), str(name))
     named(str(name), dict.fromkeys(names()), "recipe")
     file = resources.files(__package__) / "recipes" / f"{name}.yaml"
     return parse(file.read_text(encoding="utf-8"), f"{name}.yaml")
+
+
+def _read(file) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        there = [str(one) for one in file.parent.glob("*.y*ml")]
+        near = near_names(str(file), there) or near_names(file.stem, names())
+        raise FileNotFoundError(
+            f"There is no recipe {str(file)!r}.{did_you_mean(near)}"
+        ) from error
 
 
 def parse(text, file="recipe") -> Recipe:
@@ -202,73 +233,4 @@ def parse(text, file="recipe") -> Recipe:
     Raises:
         ValueError: The text is no recipe; says in which lines and why.
     """
-    try:
-        root, content = yaml.compose(text), yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ValueError(f"{file} is no YAML: {error}") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{file} must hold `name: value` lines.")
-    if twice := _given_twice(root):
-        raise ValueError(f"{file} is no recipe:\n" + "\n".join(twice))
-    try:
-        return Recipe.model_validate(content)
-    except ValidationError as error:
-        faults = [
-            f"  line {_line(root, fault['loc'])}: {_what(fault)}"
-            for fault in error.errors()
-        ]
-        raise ValueError(f"{file} is no recipe:\n" + "\n".join(faults)) from error
-
-
-def _given_twice(node) -> list[str]:
-    """The keys that YAML would take the last value of, and forget the others."""
-    found = []
-    if isinstance(node, yaml.MappingNode):
-        first = {}
-        for key, value in node.value:
-            line, known = key.start_mark.line + 1, first.get(key.value)
-            if known:
-                found.append(
-                    f"  line {line}: `{key.value}` is on line {known} already."
-                )
-            first.setdefault(key.value, line)
-            found += _given_twice(value)
-    return found
-
-
-def _line(node, path) -> int:
-    """The line of the value, or of the key, that `path` leads to."""
-    line = node.start_mark.line
-    for step in path:
-        if isinstance(node, yaml.MappingNode):
-            pairs = {key.value: (key, value) for key, value in node.value}
-            if step not in pairs:
-                break
-            key, node = pairs[step]
-            line = key.start_mark.line
-        elif isinstance(node, yaml.SequenceNode) and isinstance(step, int):
-            node = node.value[step]
-            line = node.start_mark.line
-        else:
-            break
-    return line + 1
-
-
-def _what(fault) -> str:
-    """The fault in words: where, what, and a near name where one is misspelt."""
-    where = ".".join(map(str, fault["loc"]))
-    if fault["type"] == "extra_forbidden":
-        part = {"optimizer": Optimizer, "finetune_optimizer": Optimizer}
-        fields = {**part, "search": Search}.get(fault["loc"][0], Recipe)
-        fields = fields if len(fault["loc"]) > 1 else Recipe
-        try:
-            named(str(fault["loc"][-1]), fields.model_fields, "key")
-        except ValueError as error:
-            return str(error)
-    message = fault["msg"].removeprefix("Value error, ")
-    given = (
-        ""
-        if fault["type"] in ("missing", "value_error")
-        else (f" Received: {fault['input']!r}.")
-    )
-    return f"`{where}`: {message.removesuffix('.')}.{given}" if where else message
+    return parse_as(Recipe, text, file, "recipe")

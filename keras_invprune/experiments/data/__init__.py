@@ -1,13 +1,11 @@
 """Data sets of the experiments, each through its own loader."""
 
-import difflib
-
 from keras_invprune.experiments.data.base import Data, with_validation
 from keras_invprune.experiments.data.from_openml import openml_table
 from keras_invprune.experiments.data.from_sklearn import TABLES, digits, sklearn_table
 from keras_invprune.experiments.data.from_tfds import tfds_images
 from keras_invprune.experiments.data.tables import prepare
-from keras_invprune.identifiers import named
+from keras_invprune.identifiers import did_you_mean, named, near_names
 
 SOURCES = ("sklearn", "tfds", "openml")
 
@@ -50,8 +48,8 @@ def check_name(name) -> str:
         if source == "sklearn":
             named(rest, dict.fromkeys(("digits", *TABLES)), "data set of scikit-learn")
         return name
-    near = difflib.get_close_matches(source, SOURCES, n=1)
-    hint = f" Did you mean '{near[0]}:{rest}'?" if near and rest else ""
+    near = near_names(source, SOURCES) if rest else []
+    hint = did_you_mean([f"{loader}:{rest}" for loader in near])
     raise ValueError(
         "A data set is named 'sklearn:NAME', 'tfds:NAME', 'openml:ID' or "
         f"'openml:NAME'. Received: {name!r}.{hint}"

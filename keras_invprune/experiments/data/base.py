@@ -64,7 +64,7 @@ def hold_out(y, share, seed) -> tuple[np.ndarray, np.ndarray]:
     except ValueError as error:
         raise ValueError(
             f"The training part of {len(y)} rows cannot be split by class for "
-            f"validation: {error} Join classes or add rows."
+            f"validation: {str(error).rstrip('.')}. Join classes or add rows."
         ) from error
     return np.sort(np.append(train, np.flatnonzero(~several))), np.sort(valid)
 

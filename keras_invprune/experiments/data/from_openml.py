@@ -1,13 +1,13 @@
 """Tables of OpenML, through its own client and cache."""
 
-import difflib
 import html
 import re
 from pathlib import Path
 
 from keras_invprune.experiments.data.base import Data
-from keras_invprune.experiments.data.kadra import find_task, near_names
+from keras_invprune.experiments.data.kadra import TASKS, find_task
 from keras_invprune.experiments.data.tables import prepare
+from keras_invprune.identifiers import did_you_mean, near_names
 
 WAY_OUT = (
     "Without a network, set OPENML_CACHE_DIR to a folder that the openml client has "
@@ -90,16 +90,15 @@ def _number(openml, name) -> int:
                 data_name=name, status="active", output_format="dataframe"
             )
         except Exception as error:
-            near = difflib.get_close_matches(name, known, n=3)
-            meant = [task for task in near_names(name) if task not in near]
-            hint = f" Did you mean {' or '.join(map(repr, meant))}?" if meant else ""
+            near = near_names(name, known, n=3)
+            tasks = [task.name for task in TASKS if task.name not in near]
+            hint = did_you_mean(near_names(name, tasks, n=3))
             raise RuntimeError(
                 f"OpenML could not be asked for {name!r}: {error}.{hint} In the "
                 f"cache: {ids or near or [*known]}. {WAY_OUT}"
             ) from error
     if len(listed) == 0:
-        near = difflib.get_close_matches(name, known, n=3)
-        hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+        hint = did_you_mean(near_names(name, known, n=3))
         raise ValueError(f"OpenML has no active data set {name!r}.{hint}")
     return int(listed["did"].min())  # the first version
 

@@ -1,10 +1,9 @@
 """Image sets of TensorFlow Datasets."""
 
-import difflib
-
 import numpy as np
 
 from keras_invprune.experiments.data.base import Data, hold_out
+from keras_invprune.identifiers import did_you_mean, near_names
 
 TESTED = 0.2  # of the rows of a set that comes without a test part
 
@@ -54,8 +53,7 @@ def _builder(tfds, name, data_dir):
     except tfds.core.DatasetNotFoundError as error:
         # Community data sets are listed in a bucket, which takes minutes to fail.
         known = tfds.list_builders(with_community_datasets=False)
-        near = difflib.get_close_matches(name, known, n=3)
-        hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+        hint = did_you_mean(near_names(name, known, n=3))
         raise ValueError(f"TensorFlow Datasets has no {name!r}.{hint}") from error
     except (ValueError, AssertionError) as error:  # a configuration or version
         raise ValueError(f"TensorFlow Datasets has no {name!r}: {error}") from error

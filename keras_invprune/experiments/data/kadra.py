@@ -1,6 +1,5 @@
 """The 40 tables of Kadra et al., by task or by name."""
 
-import difflib
 from typing import NamedTuple
 
 
@@ -79,10 +78,3 @@ def find_task(identifier) -> Task | None:
         if wanted in (str(task.task), str(task.data), task.name.casefold()):
             return task
     return None
-
-
-def near_names(identifier) -> list[str]:
-    """Names among the 40 that look like `identifier`."""
-    names = {task.name.casefold(): task.name for task in TASKS}
-    near = difflib.get_close_matches(str(identifier).casefold(), names, n=3)
-    return [names[name] for name in near]

@@ -62,9 +62,14 @@ def get_model(name, data, width=None):
         raise ValueError(f"{name!r} needs images. Received: rows of shape {shape}.")
     if width is None:
         return make(shape, data.classes)
-    if "width" not in inspect.signature(make).parameters:
+    if not has_width(name):
         raise ValueError(f"{name!r} has one size. Received: width={width}.")
     return make(shape, data.classes, width)
+
+
+def has_width(name) -> bool:
+    """Whether the network of that name comes in several widths."""
+    return "width" in inspect.signature(MODELS[name]).parameters
 
 
 def _suitable(shape) -> str:
@@ -109,6 +114,7 @@ __all__ = [
     "conv4",
     "embedding_layer",
     "get_model",
+    "has_width",
     "lenet5",
     "mlp",
     "mlp_tab",

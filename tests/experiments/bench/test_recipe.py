@@ -43,7 +43,7 @@ def test_each_recipe_of_the_package_can_be_expanded(name):
         (4, "  - iunett", ["line 5: `methods.1`", "Did you mean 'iunet'"]),
         (4, "  - dense", ["line 3: `methods`: names one twice"]),
         (8, "compressions: []", ["line 9: `compressions`", "at least 1"]),
-        (8, "1: 2", ["is no recipe"]),
+        (8, "1: 2", ["line 9: `1`: A key must be a word. Received: 1."]),
         (8, "published: {sklearn:digit: {}}", ["line 9", "mean 'sklearn:digits'"]),
         (8, "validation: 0", ["line 9: `validation`: Input should be greater than 0"]),
         (8, "methods: [omp]", ["line 9: `methods` is on line 3 already"]),
@@ -61,6 +61,18 @@ def test_each_recipe_of_the_package_can_be_expanded(name):
         (8, "kappas: [2]", ["line 9: `kappas.0`", "Received: 2"]),
         (11, "  rate: -1", ["line 12: `optimizer.rate`", "greater than 0"]),
         (5, "model: [", ["is no YAML"]),
+        (8, "? [a, b]", ["is no YAML: line 9: found unhashable key."]),
+        (8, "width: 3", ["line 9: `width`: 'mlp' has one size."]),
+        (8, "seeds: [4294967296]", ["line 9: `seeds.0`: Input should be less than"]),
+        (8, "seeds: [0, yes]", ["line 9: `seeds`: Must be no truth value"]),
+        (6, "search_epochs: yes", ["line 7", "no truth value", "Received: True."]),
+        (8, "compressions: [.inf]", ["`compressions.0`: Input should be a finite"]),
+        (11, "  rate: .inf", ["line 12: `optimizer.rate`: Input should be a finite"]),
+        (10, "  name: SGD", ["line 11: `optimizer.name`", "mean 'sgd'?"]),
+        (8, "search: {views: imagess}", ["line 9", "Received: 'imagess'. Did you"]),
+        (8, "seeds: 3", ["line 9: `seeds`: Must be a list", "Received: 3."]),
+        (8, "search: images", ["line 9: `search`: Must be `name: value` pairs"]),
+        (1, "datasets: [sklern:digits]", ["mean 'sklearn:digits'?"]),
     ],
 )
 def test_a_fault_is_named_with_its_line(line, changed, messages):
@@ -90,8 +102,12 @@ def test_what_is_no_mapping_is_refused(text):
 def test_unknown_recipes_and_files(tmp_path):
     with pytest.raises(ValueError, match="Unknown recipe: 'cifar1'. Did you mean"):
         load("cifar1")
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match="no recipe '.*none.yaml'.$"):
         load(tmp_path / "none.yaml")
+    with pytest.raises(FileNotFoundError, match="Did you mean 'cifar10-small'"):
+        load(tmp_path / "cifar10-smal.yaml")
     file = tmp_path / "mine.yaml"
     file.write_text(GOOD)
+    with pytest.raises(FileNotFoundError, match="Did you mean '.*/mine.yaml'"):
+        load(tmp_path / "mime.yaml")
     assert load(file) == recipes.parse(GOOD)
