@@ -26,6 +26,8 @@ class GumbelSoftmax(Configured):
         temperatures: (T at first, T at the end).
         seed: Integer, of the noise; None draws one.
 
+    On a CPU compile without XLA (``jit_compile=False``), which is slow at noise.
+
     Source:
         Zhang, Tao and Zhang 2023, Neural network pruning by gradient descent
         (2311.12526).

@@ -10,6 +10,7 @@ from keras_invprune.experiments.bench.beta_lasso import with_penalty
 from keras_invprune.experiments.bench.methods import METHODS
 from keras_invprune.experiments.bench.metrics import scores
 from keras_invprune.experiments.resuming import Progress, batches, execution
+from keras_invprune.scores import GumbelSoftmax
 
 CHUNK = 4096  # rows predicted at once
 PAUSE = 30.0  # seconds of training that an interruption may cost
@@ -181,9 +182,19 @@ def compile_model(model, recipe, settings, data, epochs, penalty=None):
         optimizer,
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         steps_per_execution=at_once,
-        # XLA compiles for ten seconds, and then takes up to two fifths off a step.
-        jit_compile=True if steps * epochs >= LONG else "auto",
+        jit_compile=_xla(model, steps * epochs),
     )
+
+
+def _xla(model, steps):
+    """XLA compiles for ten seconds, and then takes up to two fifths off a step.
+
+    Of Gumbel-softmax it makes the noise, a number for each weight, and thus a step of
+    LeNet-300-100 on a CPU takes ten times as long.
+    """
+    plan = getattr(model, "plan", None)
+    noisy = plan is not None and isinstance(plan.score, GumbelSoftmax)
+    return True if steps >= LONG and not noisy else "auto"
 
 
 def train(model, job, data, epochs, selecting, show, *, search=False):
