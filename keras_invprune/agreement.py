@@ -1,17 +1,34 @@
 """Whether the choices of a plan agree: a score with the schedule that asks it."""
 
+from keras_invprune import tfmot
 from keras_invprune.allocation import Shuffled
+from keras_invprune.identifiers import check_takes
 from keras_invprune.schedules import OneShot, WhenConverged
+from keras_invprune.schedules.base import Schedule
+
+TAKES = {
+    "objective": ("model", "x", "y", "sample_weight"),
+    "score": ("weights", "model"),
+    "allocation": ("scores", "sparsity"),
+    "pattern": ("scores", "sparsity", "allocation"),
+    "schedule": ("step",),
+}
 
 
-def check_agreement(plan):
-    """Raises ValueError where a score and a schedule do not go together.
-
-    Masks that are to move could not, or in vain; what is learned would not be.
+def check_agreement(plan, trained=False):
+    """Refuses a plan whose masks could not move, or in vain, or would not be learned.
 
     Args:
         plan: `Plan`.
+        trained: Whether steps have been made already.
+
+    Raises:
+        TypeError: A callable that takes other arguments than it will be given.
+        ValueError: Choices that do not go together.
     """
+    for kind, takes in TAKES.items():
+        if getattr(plan, kind) is not None:
+            check_takes(getattr(plan, kind), takes, kind)
     moves = getattr(plan.schedule, "rewires", False)
     by_hand = getattr(plan.schedule, "by_hand", False)
     name = type(plan.score).__name__
@@ -19,7 +36,8 @@ def check_agreement(plan):
         if not (moves or by_hand):
             raise ValueError(
                 f"{name} moves connections while the network is trained, and the "
-                f"schedule is {type(plan.schedule).__name__}. Give schedule='rewire'."
+                f"schedule is {type(plan.schedule).__name__}. Give schedule='rewire', "
+                "or 'manual' where you call prune_to."
             )
     ours = getattr(plan.score, "__module__", "").startswith("keras_invprune.")
     learns = getattr(plan.score, "effective", None) is not None
@@ -31,7 +49,7 @@ def check_agreement(plan):
         )
     _check_updates(plan)
     at_once = isinstance(plan.schedule, OneShot) and plan.schedule.at == 0
-    if at_once and ours and learns:
+    if at_once and ours and learns and not trained:
         once = getattr(plan.score, "updates", None) == "one"
         fitting = "'one_shot'" if once else "'gradual'"
         raise ValueError(
@@ -64,13 +82,15 @@ def _check_updates(plan):
             f"{type(plan.schedule).__name__}. Give schedule='one_shot' or 'at_init'."
         )
     wanted = getattr(plan.score, "updates", None)
-    if wanted is None or by_hand or once == (wanted == "one"):
+    own = not (isinstance(plan.schedule, Schedule) or tfmot.is_own(plan.schedule))
+    if wanted is None or by_hand or own or once == (wanted == "one"):
         return
     rule = {
         "one": "one update of the masks: the odds of masked weights stand still. Give "
-        "schedule='one_shot'.",
+        "schedule='one_shot', or 'manual'.",
         "several": "several updates of the masks: masked weights learn between them. "
-        "Give schedule='gradual', or kip.schedules.Rewire(sparsity, every=1).",
+        "Give schedule='gradual', or kip.schedules.Rewire(sparsity, every=1), "
+        "or 'manual'.",
     }
     raise ValueError(
         f"{type(plan.score).__name__} wants {rule[wanted]} Received: "

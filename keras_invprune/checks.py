@@ -20,7 +20,7 @@ def check_fit(model, strategy, arguments):
     check_xla(strategy, model.jit_compile)
     check_complete(model)
     if not model.finished:
-        check_agreement(model.plan)
+        check_agreement(model.plan, trained=model.step > 0)
     check_own_steps(model.inner)
     check_monitors(model, arguments)
     check_labels(model, arguments.get("y"))

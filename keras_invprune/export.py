@@ -223,7 +223,7 @@ def _write_tflite(model, new, saved_model, options, same, tolerance) -> dict:
 
 
 @contextlib.contextmanager
-def _refusing(file, runtime, way_out=None):
+def _refusing(file, runtime, way_out=""):
     try:
         yield
     except (OSError, ImportError):
@@ -235,24 +235,24 @@ def _refusing(file, runtime, way_out=None):
         reason = missing[0] if missing else str(error).strip()[:500]
         raise ExportError(
             f"{file} is refused, and nothing was written. {runtime}: "
-            f"{reason.rstrip('.')}. {way_out or f'What may help: {WAYS_OUT[file]}.'}"
+            f"{reason.rstrip('.')}. {way_out}What may help: {WAYS_OUT[file]}."
         ) from error
 
 
-def _float32_twin(model) -> str | None:
-    """The way out where layers compute in another float than LiteRT's operations."""
+def _float32_twin(model) -> str:
+    """The way out where layers compute in another float than LiteRT; else ""."""
     policies = {
         layer.dtype_policy.name
         for _, layer in walk(model)
         if layer.compute_dtype in OTHER_FLOATS and not isinstance(layer, keras.Model)
     }
     if not policies:
-        return None
+        return ""
     return (
         f"Layers of the dtype policy {' and '.join(map(repr, sorted(policies)))} are "
-        "not for LiteRT. Build the model with keras.config.set_dtype_policy('float32')"
-        ", twin.set_weights(model.get_weights()), and export the twin; "
-        'tflite_options=("float16",) makes its file small again.'
+        "not for LiteRT. Build a twin of dtype float32 (after "
+        "keras.config.set_dtype_policy('float32'), layers without another dtype of "
+        "their own), twin.set_weights(model.get_weights()), and export the twin. "
     )
 
 

@@ -59,25 +59,23 @@ def _unknown(name, known, kind) -> str:
     return f"Unknown {kind}: {name!r}.{hint} Known: {sorted(known)}"
 
 
-def resolve(identifier, known, kind, takes=()):
+def resolve(identifier, known, kind):
     """Returns the object that `identifier` names, or `identifier` if callable.
 
     Args:
         identifier: A name in `known`, or a callable.
         known: ``{name: object}``.
         kind: What it is, for the message: "score", "allocation", ...
-        takes: Names of the arguments that a callable will be given.
 
     Raises:
         ValueError: An unknown name; near matches are named.
-        TypeError: Neither a name nor a callable, a class in place of an object, or a
-            callable of other arguments.
+        TypeError: Neither a name nor a callable, or a class in place of an object.
     """
-    a_kind = f"{'An' if kind[0] in 'aeiou' else 'A'} {kind}"
+    a_kind = with_article(kind)
     if isinstance(identifier, type):
         raise TypeError(
             f"{a_kind} is an object, not a class. Received: {identifier.__name__}. "
-            f"Write {identifier.__name__}()."
+            f"Write {identifier.__name__}(...)."
         )
     if isinstance(identifier, str):
         if identifier in known:
@@ -89,25 +87,33 @@ def resolve(identifier, known, kind, takes=()):
             f"{a_kind} is a name ({sorted(known)}) or a callable. Received: "
             f"{identifier!r}."
         )
-    if takes and (given := _other_arguments(identifier, takes)):
-        raise TypeError(
-            f"{a_kind} is called with ({', '.join(takes)}). Received: one that takes "
-            f"{given}."
-        )
     return identifier
 
 
-def _other_arguments(function, takes) -> str | None:
-    """The arguments of a function that cannot take these, in their order."""
+def with_article(kind) -> str:
+    """As a sentence begins: "A score", "An allocation"."""
+    return f"{'An' if kind[0] in 'aeiou' else 'A'} {kind}"
+
+
+def check_takes(function, takes, kind):
+    """Raises TypeError unless a callable can be given these arguments.
+
+    Args:
+        function: The callable; one that does not tell what it takes passes.
+        takes: Names of the arguments, in their order.
+        kind: What it is, for the message: "score", "allocation", ...
+    """
     try:
         signature = inspect.signature(function)
-    except (TypeError, ValueError):  # some written in C do not tell
-        return None
+    except (TypeError, ValueError):  # some written in C
+        return
     try:
         signature.bind(*takes)
     except TypeError:
-        return str(signature)
-    return None
+        raise TypeError(
+            f"{with_article(kind)} is called with ({', '.join(takes)}). Received: one "
+            f"that takes {signature}."
+        ) from None
 
 
 @keras.saving.register_keras_serializable(package="keras_invprune")

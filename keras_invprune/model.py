@@ -218,7 +218,7 @@ class PrunedModel(Stages, Resumable, keras.Model):
         losses = self.plan.objective(self, x, y, sample_weight)
         if isinstance(losses, Losses):
             return losses
-        if not (isinstance(losses, tuple) and len(losses) == 2):
+        if not (isinstance(losses, tuple | list) and len(losses) == 2):
             raise TypeError(
                 "An objective must return (loss, predictions), or `Losses`. "
                 f"Received: {type(losses).__name__}."

@@ -1,6 +1,7 @@
 """The choices that make a pruning method, in one object."""
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -100,7 +101,11 @@ class Plan:
     def _masks(self, weights, model, sparsity, allocation):
         found = _arrays(self.score(weights, model), weights, "A score")
         _check_rankable(found)
-        masks = self.pattern_masks(found, model, sparsity, allocation)
+
+        def allocate(scores, sparsity):
+            return _mapping(allocation(scores, sparsity), "An allocation")
+
+        masks = self.pattern_masks(found, model, sparsity, allocate)
         masks = _arrays(masks, weights, "An allocation, or a pattern,")
         for key, mask in masks.items():
             if mask.dtype != bool and not np.isin(mask, (0, 1)).all():
@@ -211,13 +216,18 @@ def _check_rankable(found):
         )
 
 
-def _arrays(found, weights, maker) -> dict[str, np.ndarray]:
-    """`found` as NumPy arrays; raises unless there is one like each weight."""
-    if not isinstance(found, dict):
+def _mapping(found, maker):
+    """`found`; raises TypeError unless it maps keys."""
+    if not isinstance(found, Mapping):
         raise TypeError(
             f"{maker} must return {{key: array}}. Received: {type(found).__name__}."
         )
-    found = {key: np.asarray(values) for key, values in found.items()}
+    return found
+
+
+def _arrays(found, weights, maker) -> dict[str, np.ndarray]:
+    """`found` as NumPy arrays; raises unless there is one like each weight."""
+    found = {k: np.asarray(v) for k, v in _mapping(found, maker).items()}
     shapes = {key: values.shape for key, values in found.items()}
     wrong = shapes.items() ^ {(key, weight.shape) for key, weight in weights.items()}
     if wrong:

@@ -10,7 +10,7 @@ from keras_invprune.rewind import check_optimizer, reset_optimizer, restore, sna
 
 logger = logging.getLogger("keras_invprune")
 
-FAR = 0.05  # between the share asked for and the share of the weights that went
+FAR = 0.05  # between the share asked for and that of the weights, beside rounding
 
 
 def log_collapse(lost, when=""):
@@ -94,6 +94,7 @@ class Stages:
         self.masked.set_masks(masks)
         self.events.append((self.step, f"pruned to sparsity {self.sparsity:.4f}"))
         if sparsity >= self.plan.sparsity - 1e-6 and not self.finished:
+            self._warn_if_far(sparsity)
             self._finish()
 
     @property
@@ -109,6 +110,18 @@ class Stages:
             self.events.append((self.step, f"nothing left of {', '.join(lost)}"))
             log_collapse(lost, f" at step {self.step}")
 
+    def _warn_if_far(self, sparsity):
+        size = sum(int(np.prod(mask.shape)) for mask in self.masks.values())
+        if abs(self.sparsity - sparsity) > FAR + 1 / size:
+            logger.warning(
+                "Asked to remove %.4g, and %.4g of the weights are masked: the pattern "
+                "(%r) counts groups, or the allocation removes another share. Give "
+                "another sparsity if that is not meant.",
+                sparsity,
+                self.sparsity,
+                self.plan.pattern,
+            )
+
     def _finish(self):
         variables = list(self.trainable_variables)
         if self.rewind_to is not None:
@@ -121,15 +134,6 @@ class Stages:
         optimizer = getattr(self, "optimizer", None)  # there is none before `compile`
         if self.plan.rewind is not None and optimizer is not None:
             reset_optimizer(optimizer, variables, self.initial_rate)
-        if abs(self.sparsity - self.plan.sparsity) > FAR:
-            logger.warning(
-                "The target sparsity is %.4g, and %.4g of the weights are masked: %r "
-                "counts groups of unlike sizes, or the allocation removes another "
-                "share. Give another sparsity if that is not meant.",
-                self.plan.sparsity,
-                self.sparsity,
-                self.plan.pattern,
-            )
         self._finished.assign(1)
         self.finished_step = self.step
         self.set_phase()

@@ -5,7 +5,7 @@ import functools
 import pytest
 
 from keras_invprune.experiments.data.kadra import TASKS
-from keras_invprune.identifiers import did_you_mean, named, near_names, resolve
+from keras_invprune.identifiers import check_takes, did_you_mean, named, near_names
 
 
 @pytest.mark.parametrize(
@@ -43,10 +43,10 @@ class Called:
 
 @pytest.mark.parametrize("own", [of_two, Called(), lambda *all: all, max])
 def test_callables_that_take_the_arguments_pass(own):
-    assert resolve(own, {}, "score", ("weights", "model")) is own
+    check_takes(own, ("weights", "model"), "score")
 
 
 @pytest.mark.parametrize("own", [of_two, Called(), functools.partial(of_two, 1, 2)])
 def test_others_are_refused_with_what_they_take(own):
     with pytest.raises(TypeError, match=r"^A score is called with \(w\).*takes \("):
-        resolve(own, {}, "score", ("w",))
+        check_takes(own, ("w",), "score")

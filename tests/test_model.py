@@ -159,6 +159,17 @@ def test_a_missing_callable_is_named_by_fit_only(tmp_path):
     assert found.plan.score is own_score
 
 
+def test_a_callable_that_takes_something_else_by_now_is_named_by_fit_only(tmp_path):
+    model = pruned_model(score=own_score)
+    model.optimizer.build(model.trainable_variables)
+    model.save(tmp_path / "model.keras")
+    objects = {"own_score": lambda weights, model, power: weights}
+    loaded = keras.saving.load_model(tmp_path / "model.keras", custom_objects=objects)
+    loaded.predict(X, verbose=0)
+    with pytest.raises(TypeError, match=r"takes \(weights, model, power\)"):
+        fit(loaded)
+
+
 def test_lambdas_are_missing_after_loading(tmp_path):
     model = pruned_model_with(kip.Invariance(lambda x: x))
     model.optimizer.build(model.trainable_variables)

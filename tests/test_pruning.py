@@ -214,7 +214,7 @@ def test_a_class_in_place_of_an_object(choice):
         "pattern": kip.patterns.Block,
         "objective": kip.Invariance,
     }
-    with pytest.raises(TypeError, match=r"not a class.*Write \w+\(\)"):
+    with pytest.raises(TypeError, match=r"not a class.*Write \w+\(\.\.\.\)"):
         kip.prune(rows_model(), 0.5, **{choice: of[choice]})
 
 
@@ -236,6 +236,49 @@ def test_a_search_that_would_not_take_place():
 def test_callables_of_other_arguments_are_refused_at_once(choice, wrong, message):
     with pytest.raises(TypeError, match=message):
         kip.prune(rows_model(), 0.5, **{choice: wrong})
+
+
+def test_what_a_score_may_return_besides_a_dictionary(rows):
+    model = kip.prune(
+        rows_model(), 0.5, score=lambda w, m: m.masked.prunable, schedule="manual"
+    )
+    model.prune_to(0.5)
+    assert model.sparsity == pytest.approx(0.5, abs=0.02)
+    searched = kip.prune(rows_model(), 0.5, objective=plain)
+    searched.compile("sgd", LOSS)
+    searched.fit(*rows, epochs=2, verbose=0)
+    assert searched.finished
+
+
+def plain(model, x, y, sample_weight):
+    outputs = model(x, training=True)
+    return [model.compute_loss(x, y, outputs, sample_weight), outputs]
+
+
+@pytest.mark.parametrize("pattern", [None, "units", kip.patterns.Block((2, 1))])
+def test_an_allocation_is_named_whatever_the_pattern(pattern):
+    choices = {"pattern": pattern, "schedule": "manual"}
+    model = kip.prune(rows_model(), 0.5, allocation=lambda s, p: 3, **choices)
+    with pytest.raises(TypeError, match="^An allocation must return .*Received: int"):
+        model.prune_to(0.5)
+
+
+@pytest.mark.parametrize("score", ["gumbel", "movement"])
+def test_what_was_learned_may_be_used_at_the_start_of_a_second_fit(rows, score):
+    model = kip.prune(rows_model(), 0.5, score=score, schedule="manual")
+    model.compile("sgd", LOSS)
+    model.fit(*rows, verbose=0)
+    model.plan.schedule = OneShot(0.5, at=0)
+    model.fit(*rows, verbose=0)
+    assert model.finished
+
+
+def test_a_schedule_of_ones_own_may_be_one_update(rows):
+    third = {"score": "gumbel", "schedule": lambda step: (step == 3, 0.5)}
+    model = kip.prune(rows_model(), 0.5, **third)
+    model.compile("sgd", LOSS)
+    model.fit(*rows, epochs=3, verbose=0)
+    assert model.finished
 
 
 @pytest.mark.parametrize("given", [3, None, [np.ones(2)]])

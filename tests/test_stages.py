@@ -33,11 +33,12 @@ def test_where_units_are_not_weights_the_share_of_the_weights_is_told(caplog):
     model = kip.prune(network(), 0.5, schedule="manual", pattern="units")
     model.prune_to(0.5)  # the eight faint units, of four weights each
     assert model.sparsity == pytest.approx(32 / 96)
-    assert "target sparsity is 0.5, and 0.3333 of the weights" in caplog.text
+    assert "Asked to remove 0.5, and 0.3333 of the weights" in caplog.text
     caplog.clear()
     model = kip.prune(network(), 0.5, schedule="manual")
     model.prune_to(0.5)
-    assert "target sparsity" not in caplog.text
+    model.prune_to(0.9)
+    assert "Asked to remove" not in caplog.text
 
 
 @pytest.mark.parametrize("allocation", ["erk", "lamp", "uniform", "class_distributed"])

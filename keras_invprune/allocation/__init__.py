@@ -41,7 +41,7 @@ def get(identifier: str | dict | Allocation) -> Allocation:
     """
     if isinstance(identifier, dict):
         return PerLayer(identifier)
-    return resolve(identifier, ALLOCATIONS, "allocation", ("scores", "sparsity"))
+    return resolve(identifier, ALLOCATIONS, "allocation")
 
 
 def collapsed(masks: Masks) -> list[str]:

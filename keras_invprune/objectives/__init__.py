@@ -24,8 +24,7 @@ def get(identifier):
     """Returns the objective; None, the compiled loss alone, for "supervised"."""
     if identifier is None:
         return None
-    takes = ("model", "x", "y", "sample_weight")
-    found = resolve(identifier, OBJECTIVES, "objective", takes)
+    found = resolve(identifier, OBJECTIVES, "objective")
     return found() if isinstance(identifier, str) else found
 
 

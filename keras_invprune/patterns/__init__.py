@@ -32,8 +32,7 @@ def get(identifier: str | dict | Callable | None) -> Callable:
     """
     if isinstance(identifier, dict):
         identifier = keras.saving.deserialize_keras_object(identifier)
-    takes = ("scores", "sparsity", "allocation")
-    return resolve(identifier or "unstructured", PATTERNS, "pattern", takes)
+    return resolve(identifier or "unstructured", PATTERNS, "pattern")
 
 
 __all__ = ["Block", "NByM", "Pattern", "Units", "Unstructured", "get"]

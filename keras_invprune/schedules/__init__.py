@@ -42,7 +42,7 @@ def get(identifier, sparsity):
         ValueError: Unknown name, or a schedule that ends at another sparsity.
         TypeError: Neither a name nor a schedule.
     """
-    found = resolve(identifier, SCHEDULES, "schedule", ("step",))
+    found = resolve(identifier, SCHEDULES, "schedule")
     if isinstance(identifier, str):
         return found(sparsity)
     target = final_sparsity(found)

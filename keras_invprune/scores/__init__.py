@@ -50,7 +50,7 @@ SCORES = {
 
 def get(identifier):
     """Returns the score of that name, or the callable given."""
-    return resolve(identifier, SCORES, "score", ("weights", "model"))
+    return resolve(identifier, SCORES, "score")
 
 
 __all__ = [

@@ -82,7 +82,7 @@ def is_positive_integer(value) -> bool:
 def _check_rows(examples):
     """Raises ValueError unless these are as many x as y and weights, and some."""
     leaves = [leaf for leaf in keras.tree.flatten(examples) if leaf is not None]
-    if not all(getattr(leaf, "shape", ()) for leaf in leaves):
+    if not all(len(getattr(leaf, "shape", ())) for leaf in leaves):
         raise ValueError("`examples` must hold arrays, such as (x, y).")
     counts = [int(leaf.shape[0]) for leaf in leaves]
     if not 1 <= len(examples) <= 3 or len(set(counts)) != 1 or not counts[0]:

@@ -5,6 +5,7 @@ import json
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import keras_invprune as kip
 from keras_invprune import scores
@@ -109,6 +110,7 @@ def test_get_takes_names_and_callables():
         (lambda: Snip(examples=()), "as many rows"),
         (lambda: Snip(examples=(X, Y, None, Y)), "Received: 4 of"),
         (lambda: Snip(examples=([1.0, 2.0], Y)), "must hold arrays"),
+        (lambda: Snip(examples=(tf.constant(3.0),)), "must hold arrays"),
         (lambda: LogitSnip(examples=X), r"in a tuple, \(x,\). Received: ndarray.$"),
         *((lambda k=k: k(examples=0), "a number of rows") for k in ON_EXAMPLES),
         (lambda: Snip(examples=-3), "Received: examples=-3"),

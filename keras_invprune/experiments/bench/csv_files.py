@@ -3,7 +3,12 @@
 import csv
 
 from keras_invprune.experiments.bench.results import main_rows
-from keras_invprune.experiments.bench.significance import compare_all, rank, row_ranks
+from keras_invprune.experiments.bench.significance import (
+    compare_all,
+    rank,
+    row_means,
+    row_ranks,
+)
 
 FIGURES = ("accuracy", "balanced_accuracy", "macro_precision")
 
@@ -12,10 +17,12 @@ def write_all(recipe, table, reports, out):
     """Writes the files, all figures in percent, differences in points.
 
     - ``runs.csv``: a line for each run: what it is, and all its figures.
-    - ``table.csv``: a line for each mean: its spread (standard deviation, n - 1) and
-      its rank among the methods of the same data set and compression.
+    - ``table.csv``: a line for each mean: its spread (standard deviation, n - 1), and
+      its rank among the methods of the same data set and compression by
+      ``shared_mean``, that over the seeds which all of these methods have.
     - ``comparisons.csv``: a line for each method and compression: its mean rank over
-      data sets, and how IUNet, or else the first method, does against it.
+      data sets, if there are several, and how IUNet, or else the first method, does
+      against it.
 
     Args:
         recipe: `Recipe`.
@@ -57,6 +64,7 @@ def _percent(share) -> str:
 
 
 def _means(table, figure) -> list[dict]:
+    means = {row: row_means(table, figure, row) for row in table.rows}
     ranks = {row: row_ranks(table, figure, row) for row in table.rows}
     return [
         {
@@ -67,6 +75,7 @@ def _means(table, figure) -> list[dict]:
             "seeds": len(cell.reports),
             "mean": f"{cell.mean(figure):.3f}",
             "spread": _number(cell.spread(figure), ".3f"),
+            "shared_mean": _number(means[row].get(method), ".3f"),
             "rank": ranks[row].get(method),
             "kappa": cell.kappa,
             "penalty": cell.penalty,
@@ -79,14 +88,16 @@ def _comparisons(table, figure) -> list[dict]:
     rows = []
     compressions = dict.fromkeys(c for _, c in table.rows if c) or [None]
     for compression in compressions:
-        ranks = rank(table, figure, main_rows(table, compression))
+        places = main_rows(table, compression)
+        ranks = rank(table, figure, places)
+        means = ranks.means if ranks.rows > 1 else {}
         first, found = compare_all(table, figure, compression)
         against = {one.other: one for one in found}
         for method in table.methods:
             row = {
                 "compression": compression,
                 "method": method,
-                "mean_rank": _number(ranks.means.get(method), ".3f"),
+                "mean_rank": _number(means.get(method), ".3f"),
                 "ranked_datasets": ranks.rows,
                 "friedman_p": _number(ranks.p, ".3g"),
             }

@@ -12,8 +12,7 @@ from keras_invprune.identifiers import did_you_mean, named, near_names
 WORDS = {
     "list_type": "Must be a list, as [one, another]",
     "dict_type": "Must be `name: value` pairs, as {one: 1}",
-    "model_type": "Must be `name: value` pairs, as {name: sgd, rate: 0.1}",
-    "invalid_key": "A key must be a word",
+    "model_type": "Must be `name: value` pairs, as {one: 1}",
 }
 
 
@@ -38,8 +37,8 @@ def parse_as(model, text, file, kind):
         raise ValueError(f"{file} is no YAML: {where}{what}.") from error
     if not isinstance(content, dict):
         raise ValueError(f"{file} must hold `name: value` lines.")
-    if twice := _given_twice(root):
-        raise ValueError(f"{file} is no {kind}:\n" + "\n".join(twice))
+    if wrong := _wrong_keys(root):
+        raise ValueError(f"{file} is no {kind}:\n" + "\n".join(wrong))
     try:
         return model.model_validate(content)
     except ValidationError as error:
@@ -50,8 +49,8 @@ def parse_as(model, text, file, kind):
         raise ValueError(f"{file} is no {kind}:\n" + "\n".join(faults)) from error
 
 
-def _given_twice(node) -> list[str]:
-    """The keys that YAML would take the last value of, and forget the others."""
+def _wrong_keys(node) -> list[str]:
+    """Keys that are no words to YAML, or of which it would forget all but the last."""
     found = []
     if isinstance(node, yaml.MappingNode):
         first = {}
@@ -62,7 +61,10 @@ def _given_twice(node) -> list[str]:
                     f"  line {line}: `{key.value}` is on line {known} already."
                 )
             first.setdefault(key.value, line)
-            found += _given_twice(value)
+            if key.tag.split(":")[-1] not in ("str", "merge"):
+                what = f"`{key.value}` is no word to YAML. Put it in quotes."
+                found.append(f"  line {line}: {what}")
+            found += _wrong_keys(value)
     return found
 
 
@@ -72,9 +74,9 @@ def _line(node, path) -> int:
     for step in path:
         if isinstance(node, yaml.MappingNode):
             pairs = {key.value: (key, value) for key, value in node.value}
-            if str(step) not in pairs:
+            if step not in pairs:
                 break
-            key, node = pairs[str(step)]
+            key, node = pairs[step]
             line = key.start_mark.line
         elif isinstance(node, yaml.SequenceNode) and isinstance(step, int):
             node = node.value[step]

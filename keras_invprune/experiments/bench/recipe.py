@@ -220,8 +220,9 @@ def _read(file) -> str:
     try:
         return file.read_text(encoding="utf-8")
     except FileNotFoundError as error:
-        there = [str(one) for one in file.parent.glob("*.y*ml")]
-        near = near_names(str(file), there) or near_names(file.stem, names())
+        there = {one.stem: str(one) for one in file.parent.glob("*.y*ml")}
+        near = [there[one] for one in near_names(file.stem, there)]
+        near = near or near_names(file.stem, names())
         raise FileNotFoundError(
             f"There is no recipe {str(file)!r}.{did_you_mean(near)}"
         ) from error

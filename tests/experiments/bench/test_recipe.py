@@ -43,7 +43,8 @@ def test_each_recipe_of_the_package_can_be_expanded(name):
         (4, "  - iunett", ["line 5: `methods.1`", "Did you mean 'iunet'"]),
         (4, "  - dense", ["line 3: `methods`: names one twice"]),
         (8, "compressions: []", ["line 9: `compressions`", "at least 1"]),
-        (8, "1: 2", ["line 9: `1`: A key must be a word. Received: 1."]),
+        (8, "1: 2", ["line 9: `1` is no word to YAML"]),
+        (8, "on: 2", ["line 9: `on` is no word to YAML. Put it in quotes."]),
         (8, "published: {sklearn:digit: {}}", ["line 9", "mean 'sklearn:digits'"]),
         (8, "validation: 0", ["line 9: `validation`: Input should be greater than 0"]),
         (8, "methods: [omp]", ["line 9: `methods` is on line 3 already"]),
@@ -110,4 +111,6 @@ def test_unknown_recipes_and_files(tmp_path):
     file.write_text(GOOD)
     with pytest.raises(FileNotFoundError, match="Did you mean '.*/mine.yaml'"):
         load(tmp_path / "mime.yaml")
+    with pytest.raises(FileNotFoundError, match="no recipe '.*/q.yaml'.$"):
+        load(tmp_path / "q.yaml")
     assert load(file) == recipes.parse(GOOD)

@@ -335,6 +335,7 @@ def test_runs_means_and_comparisons_are_there_as_csv(tmp_path):
         100 * np.std([0.6, 0.8], ddof=1), 1e-3
     )
     assert (best["rank"], ours["d2", "dense"]["rank"]) == ("1.0", "1.5")
+    assert best["shared_mean"] == "60.000"  # of the seed that all have
     assert ours["d1", "omp"]["spread"] == "" and ours["d3", "iunet"]["rank"] == "2.0"
     table = table_of(reports)
     _, found = compare_all(table, "accuracy", 8)
@@ -354,8 +355,16 @@ def test_csv_of_methods_without_a_common_seed_has_no_rank(tmp_path):
     reports = [report("d0", "dense", 0.5), report("d0", "iunet", 0.6, c=8, seed=1)]
     _, means, comparisons = csv_files(reports, tmp_path)
     assert [row["rank"] for row in means] == ["", ""]
+    assert [row["shared_mean"] for row in means] == ["", ""]
     assert [row["mean_rank"] for row in comparisons] == ["", ""]
     assert row_ranks(table_of(reports), "accuracy", ("d0", 8)) == {}
+
+
+def test_csv_of_one_data_set_has_no_mean_rank(tmp_path):
+    _, means, comparisons = csv_files(many([0.1]), tmp_path)
+    assert [row["rank"] for row in means] == ["2.0", "3.0", "1.0"]
+    assert {row["mean_rank"] for row in comparisons} == {""}
+    assert [row["points"] for row in comparisons] == ["10.000", "20.000", ""]
 
 
 def test_the_page_says_why_it_has_no_ranks_or_no_test():

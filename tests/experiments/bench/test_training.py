@@ -171,10 +171,23 @@ def test_finished_it_does_not_train_again(tmp_path, monkeypatch):
     ],
 )
 def test_no_renewal_of_masks_is_late(schedule, at_once):
-    model = kip.prune(network(), 0.5, schedule=schedule)
+    score = "set" if isinstance(schedule, Rewire) else "magnitude"
+    model = kip.prune(network(), 0.5, score=score, schedule=schedule)
     data = DATA._replace(x_train=np.repeat(X[:48], 4, axis=0))  # 12 steps
     compile_model(model, RECIPE, RECIPE.optimizer, data, 2)
     assert model.steps_per_execution == at_once
+
+
+def test_long_trainings_are_compiled_by_xla_but_for_noise(monkeypatch):
+    monkeypatch.setattr(training, "LONG", 4)
+
+    def compiled(epochs, **choices):
+        model = kip.prune(network(), 0.5, schedule="manual", **choices)
+        compile_model(model, RECIPE, RECIPE.optimizer, DATA, epochs)
+        return model.jit_compile
+
+    assert compiled(4) is True
+    assert compiled(4, score="gumbel") == compiled(0)
 
 
 def test_an_epoch_makes_exactly_its_steps(tmp_path):
