@@ -29,9 +29,16 @@ def check_agreement(plan, trained=False):
     for kind, takes in TAKES.items():
         if getattr(plan, kind) is not None:
             check_takes(getattr(plan, kind), takes, kind)
+    _check_moves(plan)
+    _check_updates(plan)
+    _check_beginning(plan, trained)
+
+
+def _check_moves(plan):
+    """Raises ValueError where masks that are to move could not, or in vain."""
     moves = getattr(plan.schedule, "rewires", False)
     by_hand = getattr(plan.schedule, "by_hand", False)
-    name = type(plan.score).__name__
+    name = getattr(plan.score, "__name__", type(plan.score).__name__)
     if getattr(plan.score, "rewires", False):
         if not (moves or by_hand):
             raise ValueError(
@@ -39,35 +46,44 @@ def check_agreement(plan, trained=False):
                 f"schedule is {type(plan.schedule).__name__}. Give schedule='rewire', "
                 "or 'manual' where you call prune_to."
             )
-    ours = getattr(plan.score, "__module__", "").startswith("keras_invprune.")
-    learns = getattr(plan.score, "effective", None) is not None
-    if moves and ours and not (learns or getattr(plan.score, "rewires", False)):
-        name = getattr(plan.score, "__name__", name)
+    elif moves and _is_ours(plan.score) and not _learns(plan.score):
         raise ValueError(
             f"Rewire moves connections, and {name} lets none grow. Give score='set', "
             "'rigl' or 'sr_ste', or another schedule: 'one_shot', 'gradual', 'at_init'."
-        )
-    _check_updates(plan)
-    at_once = isinstance(plan.schedule, OneShot) and plan.schedule.at == 0
-    if at_once and ours and learns and not trained:
-        once = getattr(plan.score, "updates", None) == "one"
-        fitting = "'one_shot'" if once else "'gradual'"
-        raise ValueError(
-            f"{name} is learned while the network is trained, and this schedule prunes "
-            f"before the first step. Give schedule={fitting}."
-        )
-    if at_once and plan.objective is not None:
-        raise ValueError(
-            "This schedule prunes before the first step, so that nothing is searched. "
-            f"Received: objective={plan.objective!r}. Leave it out, as by "
-            "kip.prune(model, sparsity, score=..., schedule='at_init'), or give "
-            "schedule='one_shot'."
         )
     if moves and not (plan.rewind is None and plan.objective is None):
         raise ValueError(
             "Rewire prunes before the first step, so nothing is searched or rewound. "
             f"Received: rewind={plan.rewind!r}, objective={plan.objective!r}. Leave "
             "them out: kip.prune(model, sparsity, score=..., schedule='rewire')."
+        )
+
+
+def _is_ours(score) -> bool:
+    return getattr(score, "__module__", "").startswith("keras_invprune.")
+
+
+def _learns(score) -> bool:
+    return getattr(score, "effective", None) is not None
+
+
+def _check_beginning(plan, trained):
+    """Raises ValueError where a schedule prunes before what must come first."""
+    if not (isinstance(plan.schedule, OneShot) and plan.schedule.at == 0):
+        return
+    if _is_ours(plan.score) and _learns(plan.score) and not trained:
+        once = getattr(plan.score, "updates", None) == "one"
+        raise ValueError(
+            f"{type(plan.score).__name__} is learned while the network is trained, and "
+            "this schedule prunes before the first step. Give "
+            f"schedule={'one_shot' if once else 'gradual'!r}."
+        )
+    if plan.objective is not None:
+        raise ValueError(
+            "This schedule prunes before the first step, so that nothing is searched. "
+            f"Received: objective={plan.objective!r}. Leave it out, as by "
+            "kip.prune(model, sparsity, score=..., schedule='at_init'), or give "
+            "schedule='one_shot'."
         )
 
 
