@@ -13,6 +13,8 @@ from keras_invprune.experiments.bench.significance import rank
 
 UNPRUNED = {"linewidth": 1, "color": "gray"}
 MANY = 4  # data sets, of whose epochs nobody looks at a plot each
+CROWD = 12  # methods, whose legend stands beside the plot
+STYLES = ("-", "--", ":")  # of ten colours each
 
 
 def draw(recipe, table, reports, jobs, out) -> list[Path]:
@@ -82,8 +84,31 @@ def _by_compression(recipe, table, out):
             ticks = [compression for _, compression in rows]
             axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
             axes.set(xlabel="compression", ylabel=_label(recipe), title=dataset)
-            axes.legend(fontsize="small")
+            if len(table.methods) > CROWD:
+                axes.set_ylim(*_limits(table, rows, recipe.select))
+            _legend(axes, fontsize="small")
         yield file
+
+
+def _limits(table, rows, figure) -> tuple[float, float]:
+    """Of a crowded plot: without what is so far below that the rest is one line."""
+    floors, best = [], 0.0
+    for row in rows:
+        cells = [cell for (place, _), cell in table.cells.items() if place == row]
+        means = [cell.mean(figure) for cell in cells]
+        middle, best = np.median(means), max(best, *means)
+        floors.append(middle - 2 * (max(means) - middle) - 1)
+    floor = max(0.0, min(floors))
+    return floor, best + 0.1 * (best - floor)
+
+
+def _legend(axes, **style):
+    """In the plot; of a crowd beside it."""
+    if len(axes.get_legend_handles_labels()[1]) <= CROWD:
+        axes.legend(**style)
+        return
+    axes.figure.set_size_inches(9.6, 4.8)
+    axes.legend(fontsize="small", loc="center left", bbox_to_anchor=(1.0, 0.5))
 
 
 def _curve(axes, table, rows, method, figure):
@@ -100,6 +125,7 @@ def _curve(axes, table, rows, method, figure):
         [cell.compression for cell in cells],
         [cell.mean(figure) for cell in cells],
         [cell.spread(figure) or 0 for cell in cells],
+        ls=STYLES[table.methods.index(method) // 10 % 3],
         marker="o",
         capsize=3,
         label=title,
@@ -120,7 +146,7 @@ def _by_epoch(recipe, table, out):
             continue
         with _figure(file) as axes:
             for number, (title, curve) in enumerate(curves.items()):
-                style = ("-", "--", ":")[number // 10 % 3]  # ten colours
+                style = STYLES[number // 10 % 3]
                 epochs = np.arange(1, len(curve) + 1)
                 axes.plot(epochs, curve, style, linewidth=1, label=title)
             best = max(curve.max() for curve in curves.values())
@@ -132,7 +158,7 @@ def _by_epoch(recipe, table, out):
             )
             if best > middle:
                 axes.set_ylim(middle, best + 0.05 * (best - middle))
-            axes.legend(fontsize="x-small", ncols=2)
+            _legend(axes, fontsize="x-small", ncols=2)
         yield file
 
 

@@ -2,13 +2,17 @@
 
 import csv
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from scipy.stats import chi2, wilcoxon
 
 from keras_invprune.experiments.bench.csv_files import write_all
+from keras_invprune.experiments.bench.methods import METHODS
 from keras_invprune.experiments.bench.plots import (
+    CROWD,
     cliques,
     critical_difference,
     draw,
@@ -118,6 +122,35 @@ def test_epochs_are_drawn_where_there_are_curves_to_compare(tmp_path):
     for found in reports:  # nothing learned anything
         found["history"]["val_accuracy"] = [0.1, 0.1]
     assert draw(RECIPE, table_of(reports), reports, [], tmp_path) == [one]
+
+
+def test_a_crowd_has_its_legend_beside_and_no_room_for_one_far_below(tmp_path):
+    names = [name for name in METHODS if METHODS[name].pruned]
+    reports = [
+        report("d0", name, 0.1 if number == 0 else 0.9 - 0.001 * number, c=c)
+        for number, name in enumerate(names)
+        for c in (8, 16)
+    ]
+
+    def drawn(methods):
+        table = table_of(reports, methods)
+        with mock.patch.object(Figure, "savefig", autospec=True) as save:
+            draw(RECIPE, table, reports, [], tmp_path)
+        (figure,) = (call.args[0] for call in save.call_args_list)
+        return figure, *figure.axes
+
+    figure, axes = drawn(names[: CROWD + 1])
+    assert axes.get_ylim()[0] > 80 and axes.get_ylim()[1] > 89.9
+    figure.canvas.draw()
+    legend = axes.get_legend().get_window_extent()
+    assert legend.x0 >= axes.get_window_extent().x1
+    lines = [bars.lines[0] for bars in axes.containers]
+    styles = {(line.get_color(), line.get_linestyle()) for line in lines}
+    assert len(styles) == len(lines) == CROWD + 1
+    figure, axes = drawn(names[:CROWD])
+    figure.canvas.draw()
+    assert axes.get_ylim()[0] < 10
+    assert axes.get_legend().get_window_extent().x0 < axes.get_window_extent().x1
 
 
 def test_of_a_grid_the_best_on_validation_rows_is_taken_whatever_the_test_says():
