@@ -75,9 +75,9 @@ def print_recipes():
     console.print("keras-invprune bench NAME carries one out.")
 
 
-def print_bench(benchmark, failures):
+def print_bench(benchmark):
     """Prints the page of a benchmark, what failed, and where the rest is."""
-    page = benchmark.out / "table.md"
+    page, failures = benchmark.out / "table.md", benchmark.failures()
     if page.exists():
         text = page.read_text()
         for part in ("\n## Failed", "\n## Plots", "\n## First-layer filters"):

@@ -4,10 +4,12 @@ import contextlib
 import signal
 import sys
 import threading
+import time
 
 import typer
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+TOGETHER = 1.0  # second: signals as close are one wish to end
 
 
 @contextlib.contextmanager
@@ -20,11 +22,14 @@ def interruptible():
     Yields:
         ``heard(show)``: ``show``, which raises KeyboardInterrupt after one.
     """
-    asked = []
+    asked, last = [], -TOGETHER
 
     def note(number, frame):
+        nonlocal last
         asked.append(number)
-        raise KeyboardInterrupt
+        before, last = last, time.monotonic()
+        if last - before >= TOGETHER:  # else what the first one ends would be torn
+            raise KeyboardInterrupt
 
     def heard(show):
         def shown(*now):

@@ -130,7 +130,7 @@ def bench(
     else:
         with interruptible() as heard, bench_progress(benchmark.missing()) as show:
             failures = benchmark.run(jobs, heard(show))
-    print_bench(benchmark, failures)
+    print_bench(benchmark)
     if failures:
         raise typer.Exit(1)
 

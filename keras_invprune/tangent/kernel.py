@@ -31,7 +31,8 @@ def tangent_kernel(model, x, function=None):
         half first.
 
     Raises:
-        ValueError: A recurrent layer is not unrolled, or the outputs are no rows.
+        ValueError: A recurrent layer is not unrolled, the outputs are no rows, or a
+            layer gets other rows than the batch's.
 
     Example:
         >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
@@ -53,6 +54,7 @@ def tangent_kernel(model, x, function=None):
                 "The tangent kernel is that of outputs [batch, classes]. Received: "
                 f"{f.shape}. Flatten or pool them."
             )
+        _check_rows(taps, f)
         summed = ops.sum(f, axis=0)  # rows do not influence each other
     shifts = [tap.shift for tap in taps]
     g = tape.jacobian(summed, shifts, unconnected_gradients="zero") if taps else []
@@ -72,6 +74,28 @@ def tangent_kernel(model, x, function=None):
         each = tf.map_fn if in_groups(model) else tf.vectorized_map
         kernel += _by_vectors(function, x, rest, each)
     return f, kernel
+
+
+def check_rows(model, x):
+    """Raises ValueError where a layer gets other rows than those of the batch `x`.
+
+    `tangent_kernel` finds it out by itself where the size of the batch is known.
+    """
+    few = keras.tree.map_structure(lambda leaf: leaf[:2], x)
+    with tf.GradientTape() as tape, tapped(model, tape) as taps:
+        _check_rows(taps, model(few, training=False))
+
+
+def _check_rows(taps, f):
+    for tap in taps:
+        given, rows = tap.inputs.shape[0], f.shape[0]
+        if None not in (given, rows) and given != rows:
+            raise ValueError(
+                "The tangent kernel needs layers whose first axis is the batch. "
+                f"Received: the layer {tap.layer.name!r} with {given} rows where the "
+                f"batch has {rows}. Keep positions in an axis of their own, as Dense "
+                "allows."
+            )
 
 
 def in_groups(model) -> bool:

@@ -43,6 +43,8 @@ class Tap:
 
 def tappable(layer) -> bool:
     """Whether a layer's outputs are products of its weight with positions."""
+    if getattr(layer, "lora_enabled", False):
+        return False  # its kernel is a sum
     if type(layer) in CONVOLUTIONS:  # a subclass may do something else
         return layer.groups == 1 and layer.data_format == "channels_last"
     if type(layer) is keras.layers.BatchNormalization:

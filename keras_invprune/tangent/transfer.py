@@ -8,7 +8,7 @@ from keras_invprune.allocation.shuffled import unshuffled
 from keras_invprune.checks import check_model, check_xla
 from keras_invprune.pruning import prune
 from keras_invprune.scores import get as get_score
-from keras_invprune.tangent.kernel import in_groups
+from keras_invprune.tangent.kernel import check_rows, in_groups
 from keras_invprune.tangent.student import Student
 
 
@@ -84,7 +84,8 @@ def neural_tangent_transfer(
         `PrunedModel`, its masks fixed and its weights those of the student.
 
     Raises:
-        ValueError: Bad arguments, or a model with several outputs.
+        ValueError: Bad arguments, a model with several outputs, or one that the
+            `tangent_kernel` is not for.
         TypeError: Not a Keras 3 model.
 
     Example:
@@ -112,8 +113,10 @@ def neural_tangent_transfer(
     choices = {"pattern": pattern, "select": select, "copy": copy}
     pruned = prune(model, sparsity, allocation=allocation, schedule="manual", **choices)
     batches = _batches(x, batch_size, strategy.num_replicas_in_sync)
+    first = _first(batches)
+    check_rows(pruned.inner, *first)
     renewal = MaskRenewal(pruned, mask_every)
-    renewal.begin(get_score(first_score), *_first(batches))
+    renewal.begin(get_score(first_score), *first)
     student = Student(pruned, kernel_weight, penalty, kernel_rows)
     if jit_compile == "auto" and in_groups(model):
         jit_compile = False  # what they need instead is a loop

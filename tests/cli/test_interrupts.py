@@ -1,11 +1,12 @@
 """Ctrl-C and SIGTERM: heard at once, or, if swallowed, at the next epoch."""
 
 import signal
+import time
 
 import pytest
 import typer
 
-from keras_invprune_cli.interrupts import interruptible
+from keras_invprune_cli.interrupts import TOGETHER, interruptible
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -32,3 +33,19 @@ def test_swallowed_it_is_raised_by_the_next_epoch():
         pytest.fail("went on")
     assert ended.value.exit_code == 130
     assert seen == [("task", 1, 3), ("task", 2, 3)]
+
+
+def test_a_second_signal_at_once_does_not_strike_what_the_first_one_ends(monkeypatch):
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    ended = []
+    with pytest.raises(typer.Exit) as code, interruptible():
+        try:
+            signal.raise_signal(signal.SIGINT)
+        finally:
+            signal.raise_signal(signal.SIGTERM)
+            ended.append("whole")
+            now += TOGETHER
+            with pytest.raises(KeyboardInterrupt):  # whoever waits may insist
+                signal.raise_signal(signal.SIGINT)
+    assert ended == ["whole"] and code.value.exit_code == 130

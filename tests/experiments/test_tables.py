@@ -185,7 +185,7 @@ def test_two_columns_of_one_name():
     assert prepare(frame, labels()).x_train.shape == (48, 2)
 
 
-@pytest.mark.parametrize("value", [np.inf, -np.inf])
+@pytest.mark.parametrize("value", [np.inf, -np.inf, -1e300])
 def test_an_infinite_number_names_its_column(value):
     frame = table()
     frame.loc[7, "number"] = value

@@ -46,6 +46,23 @@ def normalised_images():
     return model
 
 
+def adapted():
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(5), layers.Dense(3)])
+    model.layers[0].enable_lora(2)
+    for variable in model.layers[0].trainable_variables:
+        variable.assign(np.random.default_rng(1).normal(size=variable.shape))
+    return model
+
+
+def positions_among_rows(sizes=(6, 2)):
+    x = inputs = keras.Input((4, 5))
+    x = keras.ops.reshape(x, (-1, 5))
+    for size in sizes:
+        x = layers.Dense(size, name=f"of_{size}")(x)
+    x = keras.ops.reshape(x, (-1, 4, sizes[-1]))
+    return keras.Model(inputs, keras.ops.mean(x, axis=1))
+
+
 def sequential(shape, *body):
     return lambda: keras.Sequential([keras.Input(shape), *(make() for make in body)])
 
@@ -112,6 +129,7 @@ MODELS = {
         lambda: layers.Dense(2),
     ),
     "shared": shared,
+    "adapted": adapted,
     "frozen": frozen,
     "embedding": sequential(
         (5,),
@@ -230,3 +248,12 @@ def test_outputs_that_are_no_rows_are_refused():
     model = keras.Sequential([keras.Input((4, 4, 1)), layers.Conv2D(2, 1)])
     with pytest.raises(ValueError, match="Flatten or pool"):
         tangent_kernel(model, rows_for(model))
+
+
+def test_a_layer_whose_rows_are_not_the_batch_s_is_named():
+    model = positions_among_rows()
+    message = "'of_6' with 24 rows where the batch has 6"
+    with pytest.raises(ValueError, match=message):
+        tangent_kernel(model, rows_for(model))
+    with pytest.raises(ValueError, match=message):
+        tf.function(lambda x: tangent_kernel(model, x))(rows_for(model))

@@ -344,3 +344,15 @@ def test_a_model_with_two_outputs_is_refused():
     model = keras.Model(inputs, [layers.Dense(2)(hidden), layers.Dense(3)(hidden)])
     with pytest.raises(ValueError, match="one output"):
         transfer(model)
+
+
+@pytest.mark.parametrize("ragged", [False, True])
+def test_a_layer_whose_rows_are_not_the_batch_s_is_refused(ragged):
+    inputs = keras.Input((4, 5))
+    x = layers.Dense(6, name="of_all")(keras.ops.reshape(inputs, (-1, 5)))
+    x = layers.Dense(2)(x)
+    x = keras.ops.mean(keras.ops.reshape(x, (-1, 4, 2)), axis=1)
+    model, rows = keras.Model(inputs, x), np.ones((10, 4, 5), "float32")
+    given = tf.data.Dataset.from_tensor_slices(rows).batch(4) if ragged else rows
+    with pytest.raises(ValueError, match="'of_all' with 8 rows where the batch has 2"):
+        kip.neural_tangent_transfer(model, given, 0.5, epochs=1, verbose=0)

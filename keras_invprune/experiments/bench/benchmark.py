@@ -1,10 +1,11 @@
 """A recipe carried out: runs, ledger, tables, plots, TensorBoard."""
 
+import json
 from pathlib import Path
 
 from keras_invprune.experiments.bench.boards import write_boards
 from keras_invprune.experiments.bench.csv_files import write_all
-from keras_invprune.experiments.bench.execute import check_config
+from keras_invprune.experiments.bench.execute import check_config, is_done
 from keras_invprune.experiments.bench.jobs import expand
 from keras_invprune.experiments.bench.ledger import RUNS, collect, unpack
 from keras_invprune.experiments.bench.plots import draw
@@ -12,7 +13,10 @@ from keras_invprune.experiments.bench.pool import run_all, unfinished
 from keras_invprune.experiments.bench.recipe import load
 from keras_invprune.experiments.bench.results import cells, tabulate
 from keras_invprune.experiments.bench.tables import markdown, pictures
+from keras_invprune.experiments.resuming import write_json
 from keras_invprune.folders import claimed
+
+FAILURES = "failures.json"
 
 
 class Benchmark:
@@ -54,7 +58,7 @@ class Benchmark:
         Raises:
             BlockingIOError: Another process is at work in the same folder.
         """
-        failures = {}
+        failures, file = {}, self.out / RUNS / FAILURES
 
         def keep(_):
             collect(self.jobs, self.out)
@@ -63,10 +67,19 @@ class Benchmark:
             try:
                 run_all(self.jobs, self.out / RUNS, workers, show, failures, keep)
             finally:
-                self.write(failures)
+                write_json(file, failures)
+                self.write()
         return failures
 
-    def write(self, failures=()) -> list[dict]:
+    def failures(self) -> dict[str, str]:
+        """``{name: message}`` of the runs that failed last time."""
+        root = self.out / RUNS
+        file = root / FAILURES
+        found = json.loads(file.read_text()) if file.exists() else {}
+        undone = {job.name for job in self.jobs if not is_done(job, root)}
+        return {name: text for name, text in found.items() if name in undone}
+
+    def write(self) -> list[dict]:
         """Writes ledger, tables, plots and TensorBoard from what is finished.
 
         Returns:
@@ -79,7 +92,7 @@ class Benchmark:
         if not table.methods:  # nothing yet, or searches only
             return reports
         command = f"keras-invprune bench {self.name} --out {self.out}"
-        page = markdown(recipe, table, reports, dict(failures), command)
+        page = markdown(recipe, table, reports, self.failures(), command)
         (self.out / "table.md").write_text(page)
         write_all(recipe, table, reports, self.out)
         plots = draw(recipe, table, reports, self.jobs, self.out)

@@ -9,15 +9,58 @@ import traceback
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing import connection
 from pathlib import Path
+from typing import NamedTuple
 
 import keras
 
 from keras_invprune.experiments.bench.execute import execute, is_done, write_failure
+from keras_invprune.experiments.data import DataUnavailable
 from keras_invprune.folders import REPORT
 
 THREADS = ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS")
+
+
+class Failure(NamedTuple):
+    """What went wrong in a run, and whether it would in all of that data set."""
+
+    text: str
+    of_data: bool = False
+
+
+@dataclass
+class Outcomes:
+    """What became of the runs so far.
+
+    Attributes:
+        failures: ``{name: message}``.
+        finished: ``finished(job)``, called after each run that is done.
+        unavailable: ``{data set: message}``; asking again takes minutes each time.
+    """
+
+    failures: dict
+    finished: object
+    unavailable: dict = field(default_factory=dict)
+
+    def note(self, job, failure):
+        """After a run, its `Failure` or None."""
+        if failure is None:
+            self.finished(job)
+            return
+        self.failures[job.name] = failure.text
+        if failure.of_data:
+            self.unavailable[job.dataset] = failure.text
+
+    def is_hopeless(self, job) -> bool:
+        """Whether a run is bound to fail; then it is noted as failed."""
+        if job.dataset in self.unavailable:
+            self.failures[job.name] = self.unavailable[job.dataset]
+        elif job.needs and job.needs.name in self.failures:
+            self.failures[job.name] = f"needs {job.needs.name}"
+        return job.name in self.failures
 
 
 def run_all(
@@ -29,6 +72,8 @@ def run_all(
     finished=lambda job: None,
 ):
     """Executes the jobs that are not finished; a failure stops no other run.
+
+    Of a data set that cannot be had, one run tries.
 
     Args:
         jobs: `Job`s, each after what it needs.
@@ -43,7 +88,8 @@ def run_all(
     """
     failures = {} if failures is None else failures
     carry_out = _one_by_one if workers == 1 else _side_by_side
-    carry_out(unfinished(jobs, root), root, show, failures, finished, workers)
+    outcomes = Outcomes(failures, finished)
+    carry_out(unfinished(jobs, root), root, show, outcomes, workers)
     return failures
 
 
@@ -66,30 +112,27 @@ def _is_spent(job, root) -> bool:
     return (Path(root) / job.name / REPORT).exists()
 
 
-def _one_by_one(jobs, root, show, failures, finished, _):
+def _one_by_one(jobs, root, show, outcomes, _):
     for job in jobs:
-        if job.needs and job.needs.name in failures:
-            failures[job.name] = f"needs {job.needs.name}"
+        if outcomes.is_hopeless(job):
             continue
-        failure = _attempt(job, root, lambda *now, job=job: show(job.name, *now))
-        if failure:
-            failures[job.name] = failure
-        else:
-            finished(job)
+        shown = partial(show, job.name)
+        outcomes.note(job, _attempt(job, root, shown))
         keras.backend.clear_session()
 
 
-def _attempt(job, root, show) -> str | None:
+def _attempt(job, root, show) -> Failure | None:
     """Executes; returns what went wrong, if something did."""
     try:
         execute(job, root, show)
     except Exception as error:  # whatever it is, the other runs go on
         write_failure(job, root, traceback.format_exc())
-        return f"{type(error).__name__}: {error}"
+        text = f"{type(error).__name__}: {error}"
+        return Failure(text, isinstance(error, DataUnavailable))
     return None
 
 
-def _side_by_side(jobs, root, show, failures, finished, workers):
+def _side_by_side(jobs, root, show, outcomes, workers):
     context = multiprocessing.get_context("spawn")
     news, waiting = context.Queue(), list(jobs)
     reader = threading.Thread(target=_pass_on, args=(news, show), daemon=True)
@@ -100,7 +143,7 @@ def _side_by_side(jobs, root, show, failures, finished, workers):
         listen = _listen, (news, ended)
         with ended, end, ProcessPoolExecutor(workers, context, *listen) as pool:
             try:
-                return _fill(pool, jobs, root, workers, failures, finished)
+                return _fill(pool, jobs, root, workers, outcomes)
             except BaseException:
                 end.close()  # nobody trains on
                 raise
@@ -112,14 +155,15 @@ def _side_by_side(jobs, root, show, failures, finished, workers):
                 # it, too: each goes on alone, which shows whose process dies.
                 for job in fill(waiting, workers):
                     if fill([job], 1):
-                        failures[job.name] = "its process died: out of memory?"
+                        died = Failure("its process died: out of memory?")
+                        outcomes.note(job, died)
     finally:
         news.put(None)
         news.cancel_join_thread()  # a process that died while it told may
         reader.join(timeout=10)  # have left the queue locked
 
 
-def _fill(pool, waiting, root, workers, failures, finished) -> list:
+def _fill(pool, waiting, root, workers, outcomes) -> list:
     """Keeps the pool at work until nothing is waiting, or until it breaks.
 
     Returns:
@@ -127,7 +171,7 @@ def _fill(pool, waiting, root, workers, failures, finished) -> list:
     """
     running, stopped, broken = {}, [], False
     while running or (waiting and not broken):
-        ready = [] if broken else _ready(waiting, running, failures)
+        ready = [] if broken else _ready(waiting, running, outcomes)
         for job in ready[: workers - len(running)]:
             try:
                 running[pool.submit(_in_process, job, root)] = job
@@ -144,19 +188,13 @@ def _fill(pool, waiting, root, workers, failures, finished) -> list:
                 broken = True
                 stopped.append(job)
                 continue
-            if failure:
-                failures[job.name] = failure
-            else:
-                finished(job)
+            outcomes.note(job, failure)
     return stopped
 
 
-def _ready(waiting, running, failures) -> list:
-    """The jobs that need nothing unfinished; drops those whose need has failed."""
-    for job in [*waiting]:
-        if job.needs and job.needs.name in failures:
-            failures[job.name] = f"needs {job.needs.name}"
-            waiting.remove(job)
+def _ready(waiting, running, outcomes) -> list:
+    """The jobs that need nothing unfinished; drops the hopeless ones."""
+    waiting[:] = [job for job in waiting if not outcomes.is_hopeless(job)]
     unready = {job.name for job in [*waiting, *running.values()]}
     return [j for j in waiting if not (j.needs and j.needs.name in unready)]
 
@@ -184,7 +222,7 @@ def _end_with_parent(ended):
     os._exit(1)
 
 
-def _in_process(job, root) -> str | None:
+def _in_process(job, root) -> Failure | None:
     failure = _attempt(job, root, lambda *now: _news.put((job.name, *now)))
     keras.backend.clear_session()
     return failure

@@ -14,7 +14,7 @@ from pydantic import (
 
 from keras_invprune.experiments.bench.from_yaml import parse_as
 from keras_invprune.experiments.bench.methods import METHODS
-from keras_invprune.experiments.data import check_name
+from keras_invprune.experiments.data import check_name, own_name
 from keras_invprune.experiments.models import MODELS, has_width
 from keras_invprune.identifiers import did_you_mean, named, near_names
 
@@ -37,8 +37,19 @@ def _no_twins(values):
     return values
 
 
+def _six_digits(value):
+    if float(f"{value:g}") != value:
+        raise ValueError(
+            "May have six digits, since folders are named by it. "
+            f"Received: {value}. Write {value:g}"
+        )
+    return value
+
+
 T = TypeVar("T")
 Several = Annotated[list[T], Field(min_length=1), AfterValidator(_no_twins)]
+Short = AfterValidator(_six_digits)
+Compression = Annotated[float, Field(gt=1), Short]
 
 
 class _Part(BaseModel):
@@ -147,8 +158,8 @@ class Recipe(_Part):
     model: Annotated[str, _one_of(MODELS, "model")]
     width: Count | None = None
     initializer: Literal["glorot_uniform", "he_normal", "lecun_normal"] | None = None
-    compressions: Several[Annotated[float, Field(gt=1)]] = [8.0]
-    extra_compressions: list[Annotated[float, Field(gt=1)]] = []
+    compressions: Several[Compression] = [8.0]
+    extra_compressions: list[Compression] = []
     counted: Literal["all", "kernels"] = "all"
     seeds: Several[Annotated[int, Field(ge=0, lt=2**32)]] = [0]
     vary_split: bool = False
@@ -162,7 +173,7 @@ class Recipe(_Part):
     finetune_optimizer: Optimizer | None = None
     decayed: Literal["all", "kernels"] = "all"
     search: Search = Search()
-    kappas: Several[Annotated[float, Field(gt=0, le=1)]] = [0.25]
+    kappas: Several[Annotated[float, Field(gt=0, le=1), Short]] = [0.25]
     prune_head: bool = False
     kappa_scope: Literal["kernels", "all"] = "kernels"
     rewind: Literal["first_epoch", "initial", "unscaled", "none"] = "first_epoch"
@@ -170,10 +181,20 @@ class Recipe(_Part):
     transfer_epochs: Count = 20
     transfer_penalty: Annotated[float, Field(ge=0)] = 1e-4
     kernel_rows: Annotated[int, Field(ge=2)] | None = None
-    lasso: Several[Positive] = [1e-6, 2e-6, 5e-6, 1e-5, 2e-5]
+    lasso: Several[Annotated[Positive, Short]] = [1e-6, 2e-6, 5e-6, 1e-5, 2e-5]
     select: Literal["accuracy", "balanced_accuracy"] = "accuracy"
     reach: Share | None = None
     published: dict[str, dict[str, float]] = {}
+
+    @field_validator("datasets")
+    @classmethod
+    def _no_namesakes(cls, names):
+        known = {}
+        for name in names:
+            first = known.setdefault(own_name(name), name)
+            if first != name:
+                raise ValueError(f"{first!r} and {name!r} are the same data set.")
+        return names
 
     @field_validator("width")
     @classmethod

@@ -1,9 +1,14 @@
 """Data sets of the experiments, each through its own loader."""
 
-from keras_invprune.experiments.data.base import Data, with_validation
+from keras_invprune.experiments.data.base import (
+    Data,
+    DataUnavailable,
+    with_validation,
+)
 from keras_invprune.experiments.data.from_openml import openml_table
 from keras_invprune.experiments.data.from_sklearn import TABLES, digits, sklearn_table
 from keras_invprune.experiments.data.from_tfds import tfds_images
+from keras_invprune.experiments.data.kadra import find_task
 from keras_invprune.experiments.data.tables import prepare
 from keras_invprune.identifiers import did_you_mean, named, near_names
 
@@ -23,7 +28,8 @@ def load(name, seed=0, validation=0.0, encoding="one_hot") -> Data:
 
     Raises:
         ImportError: The loader's library is missing; names the extra.
-        RuntimeError: Not there, and no network; names the variable that would serve.
+        DataUnavailable: Not there, and no network; names the variable that would
+            serve. A RuntimeError.
         ValueError: An unknown name; near matches are named.
     """
     source, _, rest = check_name(name).partition(":")
@@ -56,4 +62,21 @@ def check_name(name) -> str:
     )
 
 
-__all__ = ["Data", "digits", "load", "openml_table", "prepare", "tfds_images"]
+def own_name(name) -> str:
+    """One name for all that name the same data set, as far as we know."""
+    source, _, rest = name.partition(":")
+    task = find_task(rest) if source == "openml" else None
+    return f"openml:{task.data}" if task else name
+
+
+__all__ = [
+    "Data",
+    "DataUnavailable",
+    "check_name",
+    "digits",
+    "load",
+    "openml_table",
+    "own_name",
+    "prepare",
+    "tfds_images",
+]

@@ -5,6 +5,10 @@ from typing import NamedTuple
 import numpy as np
 
 
+class DataUnavailable(RuntimeError):
+    """A data set is not on this machine, and cannot be brought here."""
+
+
 class Data(NamedTuple):
     """Arrays of a classification task, split.
 

@@ -4,7 +4,7 @@ import html
 import re
 from pathlib import Path
 
-from keras_invprune.experiments.data.base import Data
+from keras_invprune.experiments.data.base import Data, DataUnavailable
 from keras_invprune.experiments.data.kadra import TASKS, find_task
 from keras_invprune.experiments.data.tables import prepare
 from keras_invprune.identifiers import did_you_mean, near_names
@@ -26,7 +26,7 @@ def openml_table(identifier, seed=0, **choices) -> Data:
 
     Raises:
         ImportError: The client is missing; names the extra.
-        RuntimeError: It is not in the cache and cannot be downloaded.
+        DataUnavailable: It is not in the cache and cannot be downloaded.
         ValueError: No such name, or no classification table.
     """
     try:
@@ -55,7 +55,7 @@ def openml_table(identifier, seed=0, **choices) -> Data:
                 f"OpenML was reached, but gives no data set {number}: {error}."
             ) from error
         except Exception as error:
-            raise RuntimeError(
+            raise DataUnavailable(
                 f"OpenML's data set {number} could not be loaded: {error}. {WAY_OUT}"
             ) from error
     if getattr(labels, "ndim", 0) != 1:
@@ -93,7 +93,7 @@ def _number(openml, name) -> int:
             near = near_names(name, known, n=3)
             tasks = [task.name for task in TASKS if task.name not in near]
             hint = did_you_mean(near_names(name, tasks, n=3))
-            raise RuntimeError(
+            raise DataUnavailable(
                 f"OpenML could not be asked for {name!r}: {error}.{hint} In the "
                 f"cache: {ids or near or [*known]}. {WAY_OUT}"
             ) from error

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_invprune.experiments.data.base import Data, hold_out
+from keras_invprune.experiments.data.base import Data, DataUnavailable, hold_out
 from keras_invprune.identifiers import did_you_mean, near_names
 
 TESTED = 0.2  # of the rows of a set that comes without a test part
@@ -18,7 +18,7 @@ def tfds_images(name="mnist", data_dir=None, seed=0) -> Data:
 
     Raises:
         ImportError: tensorflow-datasets is missing; names the extra.
-        RuntimeError: It is not prepared and cannot be downloaded.
+        DataUnavailable: It is not prepared and cannot be downloaded.
         ValueError: There is no such set, or it is not one of labelled images.
     """
     try:
@@ -39,7 +39,7 @@ def tfds_images(name="mnist", data_dir=None, seed=0) -> Data:
         if "test" in _builder(tfds, name, data_dir).info.splits:
             return Data(x, y, *part("test"), names)
     except Exception as error:
-        raise RuntimeError(
+        raise DataUnavailable(
             f"{name} could not be loaded: {error} Without a network, set "
             "TFDS_DATA_DIR to a folder where it is prepared."
         ) from error

@@ -12,6 +12,7 @@ from keras_invprune.identifiers import named
 TEST_SHARE = 0.2
 MIN_ROWS = 6
 MAX_CATEGORIES = 64
+LARGEST = 1e30  # with room for what float32 still tells apart once standardised
 
 
 def prepare(frame, labels, seed=0, validation=0.0, encoding="one_hot") -> Data:
@@ -41,7 +42,8 @@ def prepare(frame, labels, seed=0, validation=0.0, encoding="one_hot") -> Data:
 
     Raises:
         ValueError: Too few rows or members of a class to split, a target that is no
-            class or is missing, an infinite number, no column that varies.
+            class or is missing, a number that is infinite or beyond float32, no
+            column that varies.
     """
     from sklearn.model_selection import train_test_split
 
@@ -123,7 +125,7 @@ def _plain(frame):
     """Numbers the columns, whose names may be of any type or the same; no sparse ones.
 
     Raises:
-        ValueError: A number is infinite.
+        ValueError: A number is infinite, or too large for float32.
     """
     import pandas as pd
 
@@ -137,10 +139,10 @@ def _plain(frame):
     for column in frame:
         if _is_number(frame[column]):
             values = frame[column].to_numpy(dtype="float64", na_value=np.nan)
-            if np.isinf(values).any():
+            if (np.abs(values) > LARGEST).any():
                 raise ValueError(
-                    f"The column {columns[column]!r} has infinite values. Replace "
-                    "them, for instance by missing ones."
+                    f"The column {columns[column]!r} has infinite values, or some "
+                    f"beyond {LARGEST:.0e}. Replace them, for instance by missing ones."
                 )
     return frame
 

@@ -21,6 +21,7 @@ from keras_invprune.experiments.bench import execute as runs
 from keras_invprune.experiments.bench import pool
 from keras_invprune.experiments.bench.benchmark import Benchmark
 from keras_invprune.experiments.bench.ledger import unpack
+from keras_invprune.experiments.data import DataUnavailable
 from keras_invprune.folders import claimed
 from keras_invprune_cli.main import app
 
@@ -175,6 +176,53 @@ def test_a_failure_stops_no_other_run(tmp_path, monkeypatch):
     assert done == {"search-supervised-k1", "omp-c4"}
     page = (tmp_path / "out" / "table.md").read_text()
     assert "sklearn:wine, ×4" in page and "## Failed" in page
+
+
+@pytest.mark.slow
+def test_a_data_set_that_cannot_be_had_is_asked_for_once(tmp_path, monkeypatch):
+    load, asked = runs.datasets.load, []
+
+    def out_of_reach(name, *settings):
+        if name == "sklearn:iris":
+            asked.append(name)
+            raise DataUnavailable("No network.")
+        return load(name, *settings)
+
+    file = recipe(
+        tmp_path, datasets=["sklearn:iris", "sklearn:wine"], methods=["dense", "omp"]
+    )
+    benchmark, page = Benchmark(file, tmp_path / "out"), tmp_path / "out" / "table.md"
+    with monkeypatch.context() as patch:
+        patch.setattr(runs.datasets, "load", out_of_reach)
+        failures = benchmark.run()
+    assert len(asked) == 1 and set(failures) == {
+        job.name for job in benchmark.missing()
+    }
+    assert {*failures.values()} == {"DataUnavailable: No network."}
+    assert len(failures) == len(benchmark.jobs) / 2
+    benchmark.write()  # tables alone, later
+    assert benchmark.failures() == failures and "## Failed" in page.read_text()
+    assert benchmark.run() == benchmark.failures() == {}
+    assert "## Failed" not in page.read_text()
+
+
+def out_of_reach(*_):
+    return pool.Failure("No network.", of_data=True)
+
+
+@pytest.mark.slow
+def test_several_processes_ask_at_once_and_not_again(tmp_path, monkeypatch):
+    file = recipe(tmp_path, datasets=["sklearn:wine"], methods=["dense", "omp"])
+    benchmark, asked = Benchmark(file, tmp_path / "out"), []
+    submit = pool.ProcessPoolExecutor.submit
+
+    def count(executor, function, job, root):
+        asked.append(job)
+        return submit(executor, out_of_reach, job, root)
+
+    monkeypatch.setattr(pool.ProcessPoolExecutor, "submit", count)
+    failures = benchmark.run(workers=2)
+    assert len(asked) <= 2 and len(failures) == len(benchmark.jobs) == 6
 
 
 @pytest.mark.slow
