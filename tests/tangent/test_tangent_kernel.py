@@ -54,12 +54,10 @@ def adapted():
     return model
 
 
-def positions_among_rows(sizes=(6, 2)):
-    x = inputs = keras.Input((4, 5))
-    x = keras.ops.reshape(x, (-1, 5))
-    for size in sizes:
-        x = layers.Dense(size, name=f"of_{size}")(x)
-    x = keras.ops.reshape(x, (-1, 4, sizes[-1]))
+def positions_among_rows():
+    inputs = keras.Input((4, 5))
+    x = layers.Dense(6, name="of_all")(keras.ops.reshape(inputs, (-1, 5)))
+    x = keras.ops.reshape(layers.Dense(2)(x), (-1, 4, 2))
     return keras.Model(inputs, keras.ops.mean(x, axis=1))
 
 
@@ -252,7 +250,7 @@ def test_outputs_that_are_no_rows_are_refused():
 
 def test_a_layer_whose_rows_are_not_the_batch_s_is_named():
     model = positions_among_rows()
-    message = "'of_6' with 24 rows where the batch has 6"
+    message = "'of_all' with 24 rows where the batch has 6"
     with pytest.raises(ValueError, match=message):
         tangent_kernel(model, rows_for(model))
     with pytest.raises(ValueError, match=message):

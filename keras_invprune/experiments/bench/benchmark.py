@@ -24,9 +24,9 @@ class Benchmark:
 
     Args:
         recipe: Name of a recipe, or a .yaml file.
-        out: Folder: ``runs/`` (a folder each), ``runs.jsonl`` (the finished ones, to
-            keep), ``table.md``, its figures as ``.csv`` files (`csv_files`), plots,
-            ``tensorboard/``.
+        out: Folder: ``runs/`` (a folder each, and what failed last), ``runs.jsonl``
+            (the finished ones, to keep), ``table.md``, its figures as ``.csv`` files
+            (`csv_files`), plots, ``tensorboard/``.
 
     Raises:
         ValueError: No such recipe, or a fault in it or in ``runs.jsonl``.

@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import traceback
+from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -42,7 +43,7 @@ class Outcomes:
     """
 
     failures: dict
-    finished: object
+    finished: Callable
     unavailable: dict = field(default_factory=dict)
 
     def note(self, job, failure):

@@ -42,7 +42,7 @@ def prepare(frame, labels, seed=0, validation=0.0, encoding="one_hot") -> Data:
 
     Raises:
         ValueError: Too few rows or members of a class to split, a target that is no
-            class or is missing, a number that is infinite or beyond float32, no
+            class or is missing, a number that is infinite or beyond 1e30, no
             column that varies.
     """
     from sklearn.model_selection import train_test_split
@@ -125,7 +125,7 @@ def _plain(frame):
     """Numbers the columns, whose names may be of any type or the same; no sparse ones.
 
     Raises:
-        ValueError: A number is infinite, or too large for float32.
+        ValueError: A number is infinite, or beyond `LARGEST`.
     """
     import pandas as pd
 

@@ -195,9 +195,8 @@ def test_a_data_set_that_cannot_be_had_is_asked_for_once(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(runs.datasets, "load", out_of_reach)
         failures = benchmark.run()
-    assert len(asked) == 1 and set(failures) == {
-        job.name for job in benchmark.missing()
-    }
+    assert len(asked) == 1
+    assert {*failures} == {job.name for job in benchmark.missing()}
     assert {*failures.values()} == {"DataUnavailable: No network."}
     assert len(failures) == len(benchmark.jobs) / 2
     benchmark.write()  # tables alone, later
