@@ -1,19 +1,17 @@
 """Outputs and embedding of a model from one forward pass."""
 
+import contextlib
 from collections.abc import Callable
 
 import keras
+import numpy as np
 from keras import ops
 
-from keras_invprune.weights import (
-    head_layers,
-    is_graph,
-    observed,
-    symbolic_inputs,
-    walk,
-)
+from keras_invprune.identifiers import did_you_mean, near_names
+from keras_invprune.weights import head_layers, is_graph, kernels, observed, walk
 
-LISTED = 30  # the last layers of a model, which messages name
+PROPOSED = 3  # layers, in messages
+ASSUMED = 256  # pixels, or steps, of inputs of any size
 
 Embedder = Callable[..., tuple]
 
@@ -23,9 +21,11 @@ def embedder(model, embedding=None) -> Embedder:
 
     Args:
         model: A built Keras 3 model.
-        embedding: None for the input of the last Dense layer (Sequential and
-            Functional models with one output); the path of a layer, whose
-            output is taken, e.g. ``"encoder/pool"``; or a callable
+        embedding: None for Sequential and Functional models with one output: the
+            input of the last layer with a kernel, be it Dense or, as in MobileNet,
+            a convolution; where the output is a map that was scaled up, as in a
+            U-Net, the bottleneck, the last of the smallest maps. Or the path of a
+            layer, whose output is taken, e.g. ``"encoder/pool"``; or a callable
             ``(model, inputs, training) -> (outputs, embedding)``.
 
     Returns:
@@ -33,26 +33,25 @@ def embedder(model, embedding=None) -> Embedder:
         flattened to shape [batch, features].
 
     Raises:
-        ValueError: The embedding must be named, or no layer has that name. The
-            message lists the candidates.
+        ValueError: If the embedding must be named, or no layer has that name. The
+            message proposes layers.
     """
     if callable(embedding):
         return lambda inputs, training=None: embedding(model, inputs, training)
     if embedding is None:
-        return _before_the_head(model)
+        return _of_graph(model)
     return _after_layer(model, embedding)
 
 
-def _before_the_head(model) -> Embedder:
-    heads = head_layers(model)
-    several = len(getattr(model, "outputs", None) or ()) != 1
-    # A head that is not in `layers` is inside a nested model.
-    if several or not heads or heads[0] not in model.layers:
+def _of_graph(model) -> Embedder:
+    """Outputs and embedding by a twin graph over the same layers."""
+    features = _default(model)
+    if features is None:
         raise ValueError(_must_be_named(model))
     if isinstance(model, keras.Sequential):
-        twin = keras.Model(model.inputs[0], [model.outputs[0], heads[0].input])
+        twin = keras.Model(model.inputs[0], [model.outputs[0], features])
     else:  # keeps dicts of inputs and outputs as they are
-        twin = keras.Model(model.input, [model.output, heads[0].input])
+        twin = keras.Model(model.input, [model.output, features])
 
     def embed(inputs, training=None):
         result, features = twin(inputs, training=training)
@@ -61,12 +60,78 @@ def _before_the_head(model) -> Embedder:
     return embed
 
 
+def _default(model):
+    """The symbolic tensor that is the embedding; None where it is not clear."""
+    if not is_graph(model) or len(model.outputs) != 1:
+        return None
+    heads = head_layers(model)
+    if heads:  # a head that is not in `layers` is inside a nested model
+        return heads[0].input if heads[0] in model.layers else None
+    bottleneck = _bottleneck(model)
+    return _before_last_kernel(model) if bottleneck is None else bottleneck
+
+
+def _bottleneck(model):
+    """The last of the smallest maps, if the output is a larger map; else None."""
+    made = [_single(operation, "output") for operation in _operations(model)]
+    made = [tensor for tensor in made if tensor is not None]
+    positions = [int(np.prod(shape[1:-1])) for shape in _shapes(model, made)]
+    if len(model.outputs[0].shape) < 3 or min(positions) == positions[-1]:
+        return None
+    sizes = [
+        (count, 0 if len(tensor.shape) > 2 else tensor.shape[-1])
+        for count, tensor in zip(positions, made, strict=True)
+    ]
+    smallest = max(i for i, size in enumerate(sizes) if size == min(sizes))
+    return made[smallest]
+
+
+def _shapes(model, tensors):
+    """Their shapes; where the model takes any size, for inputs of one that is large."""
+    if all(None not in tensor.shape[1:] for tensor in tensors):
+        return [tensor.shape for tensor in tensors]
+    inputs = [
+        keras.KerasTensor([size or ASSUMED for size in tensor.shape], tensor.dtype)
+        for tensor in model.inputs
+    ]
+    outputs = keras.Model(model.inputs, tensors).compute_output_spec(inputs)
+    return [tensor.shape for tensor in outputs]
+
+
+def _before_last_kernel(model):
+    """The input of the layer that makes the output, not counting those without kernel.
+
+    None where several tensors are joined behind it, or where it is a nested model.
+    """
+    for operation in reversed(_operations(model)):
+        read = _single(operation, "input")
+        if is_graph(operation) or read is None:
+            return None
+        if isinstance(operation, keras.layers.Layer) and kernels(operation):
+            return read
+    return None
+
+
+def _operations(model) -> list:
+    """The layers and operations of a graph, in an order in which they can be called."""
+    return keras.Model(model.inputs, model.outputs).operations
+
+
+def _single(operation, side):
+    """Its only "input" or "output"; None for several, or if it is called again."""
+    with contextlib.suppress(AttributeError, ValueError):
+        tensor = getattr(operation, side)
+        return tensor if isinstance(tensor, keras.KerasTensor) else None
+
+
 def _after_layer(model, path) -> Embedder:
     layers = dict(walk(model))
     if path not in layers or not path:
+        known = [name for name in layers if name]
+        hint = did_you_mean(near_names(path, known, n=PROPOSED))
+        hint = hint or f" The last ones are {_candidates(model)}."
         raise ValueError(
-            f"`embedding` names no layer of this model. Received: {path!r}. "
-            f"Layers: {_candidates(model)}."
+            f"`embedding` names no layer of this model. Received: {path!r}.{hint}"
         )
     layer = _last_layer(layers[path], path)
 
@@ -103,26 +168,25 @@ def _flat(features):
 
 
 def _candidates(model) -> list[str]:
-    return [path for path, _ in walk(model) if path][-LISTED:]
+    """The last layers with weights, or that pool, before the heads."""
+    heads = {id(layer) for layer in head_layers(model)}
+    paths = [
+        path
+        for path, layer in walk(model)
+        if path and id(layer) not in heads and (layer.weights or "Pool" in _kind(layer))
+    ]
+    return paths[-PROPOSED:]
+
+
+def _kind(layer) -> str:
+    return type(layer).__name__
 
 
 def _must_be_named(model) -> str:
     return (
-        "The invariance objective needs an embedding, and for this model (several "
-        "outputs, subclassed, or no Dense layer at its end) it must be named: "
-        "`embedding=` the path of the layer whose output is the embedding, or a "
-        "callable (model, inputs, training) -> (outputs, embedding). "
-        f"Candidates: {_candidates(model)}."
+        "The invariance objective needs an embedding, and which one is not clear for "
+        "this model (several outputs, subclassed, or several tensors joined at its "
+        "end). It must be named: `embedding=` the path of the layer whose output is "
+        "the embedding, or a callable (model, inputs, training) -> (outputs, "
+        f"embedding). Candidates: {_candidates(model)}."
     )
-
-
-def input_structure(model):
-    """Symbolic inputs of a built model as its call takes them; () if unknown."""
-    if isinstance(model, keras.Sequential):
-        return model.inputs[0]
-    return model.input if is_graph(model) else symbolic_inputs(model)
-
-
-def input_tensors(model) -> list:
-    """Symbolic inputs of a built model, flat; none where Keras does not know them."""
-    return keras.tree.flatten(input_structure(model))

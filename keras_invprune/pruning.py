@@ -7,13 +7,13 @@ from keras_invprune.agreement import check_agreement
 from keras_invprune.allocation import collapsed
 from keras_invprune.checks import check_model, check_scope
 from keras_invprune.copying import copy_model
-from keras_invprune.embedding import input_tensors
 from keras_invprune.initializers import (
     check_scale,
     is_fresh,
     keys_to_scale,
     scale_weights,
 )
+from keras_invprune.inputs import input_tensors
 from keras_invprune.layouts import unfit
 from keras_invprune.masked import product
 from keras_invprune.model import PrunedModel

@@ -22,7 +22,7 @@ import pytest
 ROOMS = [
     {"folders", "identifiers"},
     {"weights", "selection"},
-    {"tfmot", "copying", "rewind", "initializers", "embedding"},
+    {"tfmot", "copying", "rewind", "initializers", "embedding", "inputs"},
     {"inventory", "macs", "layouts"},
     {"views", "allocation", "patterns", "schedules", "scores"},
     {"masked"},

@@ -1,5 +1,8 @@
 """The embedding is what the head reads, or what the layer named gives out."""
 
+import functools
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -7,7 +10,7 @@ import tensorflow as tf
 from keras import layers
 
 import zoo
-from keras_invprune.embedding import embedder, input_tensors
+from keras_invprune.embedding import PROPOSED, embedder
 
 WITH_HEAD = ["dense", "conv_2d", "attention", "several_inputs", "dict_of_inputs"]
 WITH_HEAD += ["operations", "nested_with_one_name", "subclass_of_functional"]
@@ -113,7 +116,96 @@ def test_a_callable_is_asked_for_both():
     np.testing.assert_array_equal(features, x)
 
 
+# Networks without a Dense layer at the end
+
+
+def u_net(size=16):
+    """Encoder and decoder with skips; one pooling layer is called twice."""
+    convolve = functools.partial(layers.Conv2D, padding="same", activation="relu")
+    inputs, pool = keras.Input((size, size, 1)), layers.MaxPooling2D()
+    first = convolve(3, 3)(inputs)
+    second = convolve(4, 3)(pool(first))
+    h = convolve(6, 3)(pool(second))
+    h = convolve(5, 3, name="bottleneck")(h)
+    for skip in (second, first):
+        h = layers.Concatenate()([layers.UpSampling2D()(h), skip])
+        h = convolve(4, 3)(h)
+    return keras.Model(inputs, layers.Conv2D(2, 1, activation="softmax")(h))
+
+
+def convolutional_autoencoder():
+    down = layers.Conv2D(4, 3, strides=2, padding="same")
+    up = layers.Conv2DTranspose(1, 3, strides=2, padding="same")
+    dense = [layers.Dense(6, name="code"), layers.Dense(64), layers.Reshape((4, 4, 4))]
+    return keras.Sequential(
+        [keras.Input((8, 8, 1)), down, layers.Flatten(), *dense, up]
+    )
+
+
+def network_in_network():
+    last = [layers.Conv2D(5, 1), layers.GlobalAveragePooling2D(), layers.Softmax()]
+    maps = layers.Conv2D(4, 3, activation="relu", name="maps")
+    return keras.Sequential([keras.Input((8, 8, 1)), maps, *last])
+
+
+def mobile_net(make, **options):
+    return make((32, 32, 3), weights=None, classes=3, **options)
+
+
+# The embedding is what comes out of one layer, or goes into another.
+WITHOUT_DENSE = {
+    "MobileNet": (
+        lambda: mobile_net(keras.applications.MobileNet, alpha=0.25),
+        lambda model: model.get_layer("conv_preds").input,
+    ),
+    "MobileNetV3": (
+        lambda: mobile_net(
+            keras.applications.MobileNetV3Small, alpha=0.75, minimalistic=True
+        ),
+        lambda model: model.get_layer("logits").input,
+    ),
+    "U-Net": (u_net, lambda model: model.get_layer("bottleneck").output),
+    "U-Net of any size": (
+        lambda: u_net(None),
+        lambda model: model.get_layer("bottleneck").output,
+    ),
+    "autoencoder": (
+        convolutional_autoencoder,
+        lambda model: model.get_layer("code").output,
+    ),
+    "network in network": (
+        network_in_network,
+        lambda model: model.get_layer("maps").output,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WITHOUT_DENSE)
+def test_networks_without_a_dense_layer_at_the_end_have_a_default(name):
+    make, wanted = WITHOUT_DENSE[name]
+    model = make()
+    x = 9 * zoo.floats(*[length or 16 for length in model.input_shape[1:]])
+    outputs, features = embedder(model)(x)
+    read = keras.Model(model.inputs[0], wanted(model))(x)
+    read = np.reshape(read, (len(x), -1))
+    np.testing.assert_allclose(outputs, model(x), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(features, read, rtol=1e-5, atol=1e-6)
+    assert np.std(features) > 0
+
+
 # Refusals
+
+
+def test_only_a_few_layers_are_proposed():
+    model = keras.applications.ResNet50(
+        input_shape=(32, 32, 3), weights=None, include_top=False
+    )
+    with pytest.raises(ValueError, match="must be named") as error:
+        embedder(model)
+    candidates = re.search(r"Candidates: \[(.*)\]", str(error.value))[1].split(", ")
+    assert len(candidates) == PROPOSED
+    for name in candidates:
+        embedder(model, name.strip("'"))
 
 
 @pytest.mark.parametrize("name", UNNAMED)
@@ -130,10 +222,10 @@ def test_a_head_inside_an_inner_model_must_be_named():
         embedder(model)
 
 
-@pytest.mark.parametrize("path", ["bdy", "", "first/other"])
-def test_an_unknown_name_is_refused_with_those_known(path):
+@pytest.mark.parametrize("path", ["fist", "", "first/other", "Firsts"])
+def test_an_unknown_name_is_refused_with_one_that_is_near(path):
     model = zoo.CASES["subclassed"]().model
-    with pytest.raises(ValueError, match="names no layer.*'first'"):
+    with pytest.raises(ValueError, match="names no layer.*'(first|blocks_1_0)'"):
         embedder(model, path)
 
 
@@ -157,19 +249,6 @@ def test_an_inner_model_that_ends_in_an_operation_is_refused():
     model = keras.Sequential([keras.Input((4,)), inner, layers.Dense(2)])
     with pytest.raises(ValueError, match="'relu', which is no layer.*'inner'"):
         embedder(model, "inner")
-
-
-# Inputs
-
-
-def test_inputs_of_graphs_and_subclassed_models():
-    def shapes(name):
-        return [tuple(t.shape) for t in input_tensors(zoo.CASES[name]().model)]
-
-    assert shapes("dense") == [(None, 4)]
-    assert shapes("several_inputs") == [(None, 4), (None, 3)]
-    assert shapes("subclassed") == [(zoo.ROWS, 4)]
-    assert shapes("subclassed_of_dict") == [(zoo.ROWS, 4), (zoo.ROWS, 3)]
 
 
 def test_each_replica_sees_its_own_embedding(strategy):

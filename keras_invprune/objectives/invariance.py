@@ -1,13 +1,15 @@
 """The contrastive invariance objective (ILO): L = L_SUP + λ·L_NCE."""
 
 import copy
+import logging
 
 import keras
 import tensorflow as tf
 from keras import ops, tree
 
-from keras_invprune.embedding import embedder, input_structure
+from keras_invprune.embedding import embedder
 from keras_invprune.identifiers import Missing, load_object, save_object
+from keras_invprune.inputs import input_structure, standardized
 from keras_invprune.objectives.contrastive import contrastive_loss
 from keras_invprune.objectives.losses import Losses
 from keras_invprune.views import (
@@ -16,9 +18,12 @@ from keras_invprune.views import (
     default_views,
     positive_pair,
 )
-from keras_invprune.views.pairs import as_in_training
+from keras_invprune.views.pairs import as_in_training, as_pair, moves
 from keras_invprune.weights import walk
 
+logger = logging.getLogger("keras_invprune")
+
+SUPERVISED = ("auto", "first", "both", "original")
 CLASSIFICATION = ("crossentropy", "cross_entropy", "hinge", "focal")
 ROLE = "plan.objective"  # where messages say that a part is
 
@@ -27,13 +32,14 @@ ROLE = "plan.objective"  # where messages say that a part is
 class Invariance:
     """L = L_SUP + λ·L_NCE on two views of each batch, in one forward pass.
 
-    L_SUP is the compiled loss on the first view; L_NCE the contrastive loss
-    between the embeddings of both (`contrastive_loss`).
+    L_SUP is the compiled loss on one view or on both, see `supervised`; L_NCE the
+    contrastive loss between the embeddings of both (`contrastive_loss`).
 
     Args:
         views: A layer or callable drawn twice, or a pair of them (None: the input
-            itself). None chooses by the model's input: images are shifted,
-            scaled and rotated a little, rows corrupted as in SCARF.
+            itself). None pairs the input itself with a view chosen by its shape:
+            images are shifted, scaled and rotated a little, rows corrupted as in
+            SCARF.
         weight: λ ≥ 0.
         temperature: τ > 0.
         labels: True for supervised contrastive (rows of `y` that are equal are one
@@ -45,6 +51,12 @@ class Invariance:
         projection: None, or the width of a two-layer projection head (SimCLR)
             between embedding and L_NCE; a Keras layer serves as well. It is
             dropped after the search.
+        supervised: Which view L_SUP sees: "first", as in the paper, "both" (their
+            mean), or "original", the input itself (if it is not one of `views`, it
+            takes the place of the first). "auto" is "both" for class labels, which
+            a view does not change, and "original" for all others: labels that have
+            a place in the image (segmentation, reconstruction) are not moved along
+            with it, nor are coordinates.
 
     Example:
         >>> from keras_invprune import views
@@ -53,12 +65,15 @@ class Invariance:
         ... )
 
     Raises:
-        ValueError: λ < 0 or τ ≤ 0; on `bind`, views or embedding do not fit.
+        ValueError: If λ < 0, τ ≤ 0, or `supervised` is unknown; on `bind`, if views
+            or embedding do not fit; in training, if labels that have a place would
+            be held against an image that a view of ours has moved.
 
     Source:
         Xu, Sun, Wang: Unveiling Invariances via Neural Network Pruning
         (2309.08171), the "invariance learning objective"; the authors' code has
-        λ = τ = 1, labels and no projection, the defaults here.
+        λ = τ = 1, labels and no projection, the defaults here, and
+        supervised="first" on two draws of one view.
     """
 
     terms = ("supervised_loss", "invariance_loss")
@@ -71,6 +86,7 @@ class Invariance:
         labels="auto",
         embedding=None,
         projection=None,
+        supervised="auto",
     ):
         if not weight >= 0:
             raise ValueError(f"`weight` (λ) must be >= 0. Received: weight={weight}.")
@@ -83,13 +99,19 @@ class Invariance:
                 "`labels` must be True, False, 'auto' or a callable. "
                 f"Received: labels={labels!r}."
             )
+        if supervised not in SUPERVISED:
+            raise ValueError(
+                f"`supervised` must be one of {SUPERVISED}. "
+                f"Received: supervised={supervised!r}."
+            )
         self.views = views
         self.weight = float(weight)
         self.temperature = float(temperature)
         self.labels = labels
         self.embedding = embedding
         self.projection = _projection(projection)
-        self._views = (None, None)
+        self.supervised = supervised
+        self._drawer = (None, None)
 
     def bind(self, model):
         """Returns the objective of this one model; `self` serves others as well.
@@ -105,7 +127,7 @@ class Invariance:
         bound.views = default_views(inputs) if self.views is None else self.views
         check_views(bound.views, inputs)
         bound.embed = embedder(model, self.embedding)
-        bound.single = not tree.is_nested(structure)
+        bound.structure = structure
         bound.projection = _own(self.projection)
         if not getattr(bound.projection, "built", True):
             row = tree.map_structure(
@@ -124,14 +146,20 @@ class Invariance:
 
     def __call__(self, model, x, y, sample_weight=None):
         """Returns the `Losses` of a batch."""
-        x = _only(x) if self.single else x
-        first, second = self._pair(x)
-        both = tree.map_structure(_stack, first, second)
+        x = standardized(self.structure, x)
+        views, halves = self._supervision(model, y)
+        pair = [standardized(self.structure, one) for one in self._pair(views, x)]
+        both = tree.map_structure(_stack, *pair)
         outputs, z = model(both, training=True, with_embedding=True)
-        predictions = tree.map_structure(FirstHalf(), outputs)
-        # L_SUP, on the first view
-        supervised = model.compute_loss(
-            x=first, y=y, y_pred=predictions, sample_weight=sample_weight, training=True
+        predictions = {i: tree.map_structure(Half(i), outputs) for i in halves}
+        # L_SUP, the mean over the views it sees
+        supervised = ops.mean(
+            ops.stack(
+                [
+                    model.compute_loss(pair[i], y, predicted, sample_weight, True)
+                    for i, predicted in predictions.items()
+                ]
+            )
         )
         if self.projection is not None:
             z = as_in_training(self.projection, z)
@@ -143,25 +171,60 @@ class Invariance:
         # L = L_SUP + λ·L_NCE
         total = ops.cast(supervised, "float32") + self.weight * invariance / replicas
         values = (supervised * replicas, invariance)
-        return Losses(total, predictions, dict(zip(self.terms, values, strict=True)))
+        terms = dict(zip(self.terms, values, strict=True))
+        return Losses(total, predictions[halves[0]], terms)
 
-    def _pair(self, x):
+    def _supervision(self, model, y):
+        """The pair of views to draw, and which of the two L_SUP sees, original first.
+
+        Raises:
+            ValueError: If the labels of a moved image would not be moved.
+        """
+        pair, kind = as_pair(self.views), self.supervised
+        has_place = _have_place(model, y)
+        if kind == "auto":
+            kind = "original" if _classes(model, y) is None else "both"
+            if has_place and None not in pair:
+                logger.warning(
+                    "The labels have a place in the example, and views do not move "
+                    "them: the first of the two views is the example itself, which "
+                    "alone is supervised. Give Invariance(views=(None, view)), or, if "
+                    "your views move nothing, supervised='both'."
+                )
+            elif has_place:
+                logger.warning(
+                    "The labels have a place in the example, and views do not move "
+                    "them: the example itself alone is supervised, not its view."
+                )
+        if kind == "original" and None not in pair:
+            pair = (None, pair[1])
+        original = pair.index(None) if None in pair else 0
+        halves = {"original": (original,), "both": (original, 1 - original)}
+        halves = halves.get(kind, (0,))
+        if has_place and any(moves(pair[half]) for half in halves):
+            raise ValueError(
+                "The views move the image, and its labels have a place in it but are "
+                f"not moved along. Received: supervised={self.supervised!r}. Leave it "
+                "out, or give supervised='original'."
+            )
+        return pair, halves
+
+    def _pair(self, views, x):
         """Two views of a batch."""
-        if self._views[0] is not self.views:  # new, or replaced by the user
-            self._views = self.views, drawer(self.views)
+        if self._drawer[0] != views:  # new, or replaced by the user
+            self._drawer = views, drawer(views)
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
         # XLA cannot read another replica's seeds.
-        return self._views[1](x) if replicas == 1 else positive_pair(self.views, x)
+        return self._drawer[1](x) if replicas == 1 else positive_pair(views, x)
 
     def _labels(self, model, y):
         if callable(self.labels):
             return self.labels(y)
         if not self.labels:
             return None
-        y = _only(y)
         if self.labels == "auto":
-            usable = is_classification(model) and y is not None
-            return y if usable and len(y.shape) <= 2 else None
+            return _classes(model, y)
+        y = _only(y)
         if y is None:
             raise ValueError(
                 "`labels=True` needs one array of labels, and there is none, or there "
@@ -179,6 +242,7 @@ class Invariance:
             "labels": save_object(self.labels, f"{ROLE}.labels"),
             "embedding": save_object(self.embedding, f"{ROLE}.embedding"),
             "projection": save_object(self.projection, f"{ROLE}.projection"),
+            "supervised": self.supervised,
         }
 
     @classmethod
@@ -186,7 +250,8 @@ class Invariance:
         """Restores the parts; those that are gone raise when they are used."""
         parts = ("views", "labels", "embedding", "projection")
         loaded = {name: load_object(config[name], f"{ROLE}.{name}") for name in parts}
-        return cls(**{**config, **loaded})
+        before = {"supervised": "first"}  # of files older than the choice
+        return cls(**{**before, **config, **loaded})
 
 
 def drawer(views):
@@ -202,29 +267,53 @@ def drawer(views):
     return tf.function(draw, jit_compile=True) if are_compilable(views) else draw
 
 
-class FirstHalf(keras.layers.Layer):
-    """The rows of the first view, with the sequence mask that belongs to them."""
+class Half(keras.layers.Layer):
+    """The rows of one of two views, with the sequence mask that belongs to them."""
 
-    def __init__(self):
+    def __init__(self, number):
         super().__init__(autocast=False)
         self.supports_masking = True
+        self.number = number
 
     def call(self, x):
-        """Returns the first half of the rows."""
-        return x[: ops.shape(x)[0] // 2]
+        """Returns the rows of the first half, number 0, or the second, 1."""
+        count = ops.shape(x)[0] // 2
+        return x[count:] if self.number else x[:count]
 
     def compute_mask(self, x, previous_mask=None):
-        """Returns the first half of the mask."""
+        """Returns that half of the mask."""
         return None if previous_mask is None else self.call(previous_mask)
+
+
+def _classes(model, y):
+    """The labels, if they are one class a row by one classification loss; else None."""
+    y = _only(y)
+    one = y is not None and is_classification(model) and len(y.shape) <= 2
+    return y if one and not _have_place(model, y) else None
+
+
+def _have_place(model, y) -> bool:
+    """Whether labels have a place in the example: a map, a sequence, or boxes."""
+    parts = [part for part in tree.flatten(y) if part is not None]
+    if any(len(part.shape) > 2 for part in parts):
+        return True
+    # Class numbers in a row: one for each step of a sequence.
+    sparse = "sparse" in _loss_name(model)
+    return sparse and any(len(p.shape) == 2 and p.shape[1] != 1 for p in parts)
 
 
 def is_classification(model) -> bool:
     """Whether the compiled loss is one classification loss, whatever it is called."""
+    name = _loss_name(model)
+    return any(kind in name for kind in CLASSIFICATION)
+
+
+def _loss_name(model) -> str:
+    """All names of the compiled loss, if it is a single one."""
     loss = _only(getattr(model, "loss", None))
     loss = keras.losses.get(loss) if isinstance(loss, str) else loss
     names = [getattr(loss, "name", ""), getattr(loss, "__name__", "")]
-    names = " ".join([*map(str, names), type(loss).__name__]).lower()
-    return any(kind in names for kind in CLASSIFICATION)
+    return " ".join([*map(str, names), type(loss).__name__]).lower()
 
 
 def _projection(projection):

@@ -5,8 +5,8 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from keras_invprune.embedding import input_structure
 from keras_invprune.identifiers import Configured
+from keras_invprune.inputs import input_structure
 from keras_invprune.scores.gradients import (
     check_keras_3,
     gradients,

@@ -171,6 +171,8 @@ class RandomFlip(ImageView):
         ValueError: if `direction` is unknown or `probability` outside [0, 1].
     """
 
+    moves = True
+
     def __init__(self, direction="horizontal", probability=0.5, seed=None, **kwargs):
         super().__init__(seed=seed, **kwargs)
         self.direction = choice("direction", direction, ("horizontal", "vertical"))

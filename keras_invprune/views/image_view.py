@@ -22,6 +22,8 @@ class ImageView(keras.layers.Layer):
 
     rank = 4
     """Rank of the input, for `check_views`."""
+    moves = False
+    """Whether things come to another place in the image, see `pairs.moves`."""
 
     def __init__(self, seed=None, **kwargs):
         kwargs.setdefault("dtype", "float32")
@@ -82,7 +84,7 @@ class ImageView(keras.layers.Layer):
 
 
 class Resampling(ImageView):
-    """An image view that reads between the pixels, and beyond the border.
+    """An image view that moves things: it reads between pixels, and past the border.
 
     Args:
         fill_mode: "nearest" repeats the border outside the image; "constant" has
@@ -90,6 +92,8 @@ class Resampling(ImageView):
         seed: integer, or None for a stream that differs from run to run.
         **kwargs: keywords of `keras.layers.Layer`.
     """
+
+    moves = True
 
     def __init__(self, fill_mode="nearest", seed=None, **kwargs):
         super().__init__(seed=seed, **kwargs)

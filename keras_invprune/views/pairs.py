@@ -27,7 +27,7 @@ def positive_pair(views, x):
     Returns:
         A pair (x1, x2).
     """
-    return tuple(_view(view, x) for view in _as_pair(views))
+    return tuple(_view(view, x) for view in as_pair(views))
 
 
 def _view(view, x):
@@ -35,8 +35,40 @@ def _view(view, x):
     if view is None:
         return x
     if _rank(view) is None:
-        return as_in_training(view, x)
+        return _checked(view, x, as_in_training(view, x))
     return keras.tree.map_structure(lambda part: as_in_training(view, part), x)
+
+
+def _checked(view, x, made):
+    """What a view has made, if it can stand in the place of `x`.
+
+    Raises:
+        ValueError: If it is of another structure or shape, such as None.
+    """
+    parts, own = keras.tree.flatten(x), keras.tree.flatten(made)
+    shapes = [getattr(part, "shape", None) for part in own]
+    fits = len(own) == len(parts) and None not in shapes
+    if fits and all(map(_same_shape, shapes, [part.shape for part in parts])):
+        return made
+    name = getattr(view, "name", None) or getattr(view, "__name__", view)
+    raise ValueError(
+        f"The view {name!r} must return a version of its input, {_shapes(parts)}, in "
+        f"the same structure and of the same shape. Received: {_shapes(own)}."
+    )
+
+
+def _same_shape(one, other) -> bool:
+    """Whether two shapes may be the same, where None stands for any length."""
+    pairs = zip(one, other, strict=False)
+    return len(one) == len(other) and all(a == b or None in (a, b) for a, b in pairs)
+
+
+def _shapes(parts) -> str:
+    kinds = [
+        f"shape {tuple(part.shape)}" if hasattr(part, "shape") else repr(part)
+        for part in parts
+    ]
+    return " and ".join(kinds) or "nothing"
 
 
 def as_in_training(function, x):
@@ -50,27 +82,30 @@ def as_in_training(function, x):
 def default_views(inputs):
     """Returns the views that suit a model's inputs.
 
-    One float input of rank 4 is taken for images, which get `images()`; one of
-    rank 2 for rows, which get `(None, ScarfCorruption())`.
+    One input of rank 4 is taken for images, if its numbers are floats or of 8 bits:
+    they get `(None, images())`. One of floats and rank 2 is taken for rows, which get
+    `(None, ScarfCorruption())`.
 
     Args:
         inputs: the model's symbolic inputs: a list or another structure of
             `keras.KerasTensor`.
 
     Returns:
-        A layer or a pair, as `positive_pair` takes them.
+        A pair, as `positive_pair` takes it.
 
     Raises:
         ValueError: for anything else: several inputs, dicts, other ranks, integers.
     """
     tensor = _single(inputs)
-    if tensor is not None and keras.backend.is_float_dtype(tensor.dtype):
-        if len(tensor.shape) == ImageView.rank:
-            return images()
-        if len(tensor.shape) == ScarfCorruption.rank:
+    if tensor is not None:
+        rank, floats = len(tensor.shape), keras.backend.is_float_dtype(tensor.dtype)
+        if rank == ImageView.rank and (floats or tensor.dtype == "uint8"):
+            return None, images()
+        if rank == ScarfCorruption.rank and floats:
             return None, ScarfCorruption()
     raise ValueError(
-        "There are default views for one float input of rank 4 (images) or 2 (rows) "
+        "There are default views for one input of rank 4 (images) or one of floats and "
+        "rank 2 (rows) "
         f"only. Received: {_describe(inputs)}. {REMEDY}"
     )
 
@@ -86,7 +121,7 @@ def check_views(views, inputs):
         TypeError: if `views` is neither a callable nor a pair of callables or None.
         ValueError: if a view is made for another rank than that of the input.
     """
-    for view in _as_pair(views):
+    for view in as_pair(views):
         rank = _rank(view)
         if rank is None:
             continue
@@ -100,7 +135,12 @@ def check_views(views, inputs):
 
 def are_compilable(views) -> bool:
     """Whether all views are made of this package's layers, which XLA compiles."""
-    return all(view is None or _is_ours(view) for view in _as_pair(views))
+    return all(view is None or _is_ours(view) for view in as_pair(views))
+
+
+def moves(view) -> bool:
+    """Whether a view is known to move what is in an image to another place."""
+    return getattr(view, "moves", False) or any(map(moves, getattr(view, "layers", ())))
 
 
 def _is_ours(view):
@@ -111,7 +151,18 @@ def _is_ours(view):
     return known and view.supports_jit  # a subclass may say no
 
 
-def _as_pair(views):
+def as_pair(views):
+    """The two views of what was given: one twice, or a pair, of which one may be None.
+
+    Raises:
+        TypeError: If it is neither, or a class.
+    """
+    for view in views if isinstance(views, tuple | list) else [views]:
+        if isinstance(view, type):
+            raise TypeError(
+                f"A view must be an object, and {view.__name__} is a class. Make one: "
+                f"{view.__name__}()."
+            )
     if callable(views):
         return views, views
     if isinstance(views, (tuple, list)) and len(views) == 2:

@@ -162,3 +162,201 @@ def test_a_projection_learns_its_statistics():
     pruned.fit(X, Y, epochs=2, verbose=0)
     norm = pruned.plan.objective.projection.layers[1]
     assert norm.moving_mean.numpy().any()
+
+
+# What is supervised
+
+IMAGES = RNG.random((16, 8, 8, 1)).astype("float32")
+BRIGHTER = {"shift": lambda x: x + 0.5, "stretch": lambda x: 2 * x}
+shift, stretch = BRIGHTER.values()
+
+
+def losses_of(views, supervised, **model):
+    """L_SUP of the search, and the plain loss under each of the views."""
+    plain = network()
+    objective = kip.Invariance(views, supervised=supervised)
+    pruned = kip.prune(plain, 0.5, objective=objective)
+    loss = keras.losses.SparseCategoricalCrossentropy()
+    pruned.compile("sgd", loss)
+    found = pruned.search_loss(keras.ops.convert_to_tensor(X), Y)
+    return float(found.terms["supervised_loss"]), {
+        name: float(loss(Y, plain(view(X))))
+        for name, view in {"original": lambda x: x, **BRIGHTER}.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("views", "supervised", "seen"),
+    [
+        ((shift, stretch), "first", ["shift"]),
+        ((shift, stretch), "both", ["shift", "stretch"]),
+        ((shift, stretch), "auto", ["shift", "stretch"]),
+        ((shift, stretch), "original", ["original"]),
+        ((shift, None), "original", ["original"]),
+        ((None, stretch), "original", ["original"]),
+        ((None, stretch), "first", ["original"]),
+        ((None, stretch), "auto", ["original", "stretch"]),
+        ((shift, None), "both", ["original", "shift"]),
+        (shift, "both", ["shift"]),
+        (shift, "original", ["original"]),
+    ],
+)
+def test_the_supervised_loss_is_the_mean_over_what_is_supervised(
+    views, supervised, seen
+):
+    found, plain = losses_of(views, supervised)
+    assert found == pytest.approx(np.mean([plain[name] for name in seen]), rel=1e-5)
+    assert len({round(loss, 4) for loss in plain.values()}) == 3
+
+
+def test_a_sum_over_the_batch_is_not_doubled():
+    pruned = kip.prune(network(), 0.5, objective=kip.Invariance((None, lambda x: x)))
+    pruned.compile("sgd", keras.losses.SparseCategoricalCrossentropy(reduction="sum"))
+    found = pruned.search_loss(keras.ops.convert_to_tensor(X), Y)
+    each = keras.losses.sparse_categorical_crossentropy(Y, pruned.inner(X))
+    supervised = float(found.terms["supervised_loss"])
+    assert supervised == pytest.approx(float(np.sum(each)), rel=1e-5)
+
+
+def test_metrics_of_the_search_see_the_original():
+    keras.utils.set_random_seed(0)
+    objective = kip.Invariance((lambda x: -9 * x, None))
+    pruned = kip.prune(network(), 0.5, objective=objective)
+    pruned.compile("sgd", SPARSE, metrics=["accuracy"])
+    predictions = pruned.search_loss(keras.ops.convert_to_tensor(X), Y).predictions
+    np.testing.assert_allclose(predictions, pruned.inner(X), rtol=1e-5)
+
+
+def segmenter(threshold=0.5):
+    """Finds, without an error, the pixels that are brighter than a threshold."""
+    brightness = keras.layers.Conv2D(2, 1, name="brightness")
+    model = keras.Sequential([keras.Input((8, 8, 1)), brightness])
+    far = 1e3
+    brightness.set_weights([np.array([[[[0, far]]]]), np.array([0, -threshold * far])])
+    return model
+
+
+MAPS = (IMAGES[..., 0] > 0.5).astype("int32")
+BY_PIXEL = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+
+def segmentation_loss(views, supervised="auto", loss=BY_PIXEL, y=MAPS):
+    objective = kip.Invariance(views, embedding="brightness", supervised=supervised)
+    pruned = kip.prune_for_invariance(
+        segmenter(), 0.0, objective=objective, initial_scale=1.0, select="brightness"
+    )
+    pruned.compile("sgd", loss)
+    x = keras.ops.convert_to_tensor(IMAGES)
+    terms = pruned.search_loss(x, keras.ops.convert_to_tensor(y)).terms
+    return float(terms["supervised_loss"])
+
+
+MOVING = {
+    "default": None,
+    "a pair": (None, kip.views.RandomShift(0.3, seed=0)),
+    "drawn twice": kip.views.RandomShift(0.3, seed=0),
+    "a function": lambda x: keras.ops.roll(x, 3, axis=1),
+    "the second is the image": (kip.views.RandomFlip(probability=1.0), None),
+}
+
+
+@pytest.mark.parametrize("name", MOVING)
+def test_labels_that_have_a_place_are_held_against_the_image_as_it_is(name, caplog):
+    margin = np.abs(IMAGES - 0.5).min()  # of the pixel nearest to the threshold
+    bound = np.log1p(np.exp(-1e3 * margin))
+    assert segmentation_loss(MOVING[name]) <= bound + 1e-6
+    assert "have a place" in caplog.text
+
+
+def test_labels_of_an_autoencoder_are_not_moved_either(caplog):
+    y = np.stack([0 * IMAGES[..., 0], 1e3 * (IMAGES[..., 0] - 0.5)], axis=-1)
+    assert segmentation_loss(None, loss="mse", y=y) == pytest.approx(0, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("views", "supervised"),
+    [
+        (kip.views.RandomShift(0.3), "first"),
+        (kip.views.images(), "both"),
+        ((None, kip.views.RandomFlip()), "both"),
+        ((None, kip.views.natural_images()), "both"),
+    ],
+)
+def test_moved_images_are_not_held_against_unmoved_labels(views, supervised):
+    with pytest.raises(ValueError, match="labels have a place.*'original'"):
+        segmentation_loss(views, supervised)
+
+
+class Brighter(keras.layers.Layer):
+    """A view that moves nothing."""
+
+    def call(self, x):
+        return x + 0.4
+
+
+def test_views_that_move_nothing_may_be_supervised():
+    both = segmentation_loss((None, Brighter()), "both")
+    bright = segmentation_loss((Brighter(), None), "first")
+    assert both == pytest.approx(bright / 2, rel=1e-4) and bright > 1
+
+
+def test_rows_that_are_measured_are_supervised_as_they_are():
+    keras.utils.set_random_seed(0)
+    plain = network()
+    pruned = kip.prune(plain, 0.5, objective=kip.Invariance((None, stretch)))
+    pruned.compile("sgd", "mse")
+    y = RNG.normal(size=(48, 3)).astype("float32")
+    found = pruned.search_loss(keras.ops.convert_to_tensor(X), y)
+    expected = float(np.mean((plain(X) - y) ** 2))
+    assert float(found.terms["supervised_loss"]) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("supervised", ["second", None, True])
+def test_what_cannot_be_supervised_is_refused(supervised):
+    with pytest.raises(ValueError, match="`supervised` must be one of"):
+        kip.Invariance(supervised=supervised)
+
+
+def test_the_choice_is_saved():
+    config = kip.Invariance(supervised="first").get_config()
+    assert kip.Invariance.from_config(config).supervised == "first"
+    del config["supervised"]  # as saved before there was a choice
+    assert kip.Invariance.from_config(config).supervised == "first"
+
+
+# Data that Keras adapts before it calls a model
+
+ADAPTED = {
+    "no axis of channels": ((8, 8, 1), IMAGES[..., 0]),
+    "8 bits": ((8, 8, 1), (255 * IMAGES[..., 0]).astype("uint8")),
+    "numbers": ((1,), X[:16, 0]),
+    "integers": ((3,), RNG.integers(0, 9, (16, 3))),
+}
+
+
+@pytest.mark.parametrize("name", ADAPTED)
+def test_whatever_fit_takes_is_searched_with(name):
+    shape, x = ADAPTED[name]
+    parts = [keras.layers.Dense(8, "relu"), keras.layers.Dense(3, "softmax")]
+    model = keras.Sequential([keras.Input(shape), keras.layers.Flatten(), *parts])
+    pruned = kip.prune_for_invariance(model, 0.5)
+    pruned.compile("sgd", SPARSE)
+    logs = pruned.fit(x, Y[:16], epochs=2, batch_size=8, verbose=0).history
+    assert np.isfinite(logs["invariance_loss"][0]) and pruned.finished
+
+
+def test_views_get_the_structure_that_the_model_takes():
+    a, b = keras.Input((4,), name="a"), keras.Input((1,), name="b")
+    joined = keras.layers.Concatenate()([a, b])
+    hidden = keras.layers.Dense(8, "relu")(joined)
+    model = keras.Model([a, b], keras.layers.Dense(3, "softmax")(hidden))
+    shapes = []
+
+    def look(x):
+        shapes.append([tuple(part.shape[1:]) for part in x])
+        return x
+
+    pruned = kip.prune_for_invariance(model, 0.5, views=look)
+    pruned.compile("sgd", SPARSE, jit_compile=False)
+    pruned.fit({"b": X[:, 0], "a": X[:, :4]}, Y, epochs=2, verbose=0)
+    assert shapes and all(seen == [(4,), (1,)] for seen in shapes)

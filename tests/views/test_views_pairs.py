@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from keras_invprune import views
+from keras_invprune.views.pairs import moves
 
 IMAGES = np.random.default_rng(0).random((4, 8, 8, 1), dtype="float32")
 ROWS = np.random.default_rng(0).random((4, 6), dtype="float32")
@@ -43,7 +44,9 @@ def test_a_callable_may_take_any_structure():
 @pytest.mark.parametrize("wrap", [list, tuple, lambda inputs: inputs[0]])
 def test_defaults_follow_the_rank(wrap):
     inputs = wrap([keras.Input((8, 8, 1))])
-    assert [type(layer) for layer in views.default_views(inputs).layers] == [
+    first, second = views.default_views(inputs)
+    assert first is None
+    assert [type(layer) for layer in second.layers] == [
         views.RandomShift,
         views.RandomScale,
         views.RandomRotation,
@@ -78,7 +81,7 @@ def named(shape, name, dtype="float32"):
         ({"a": named((3,), "a")}, r"1 input in a dict: 'a' \(None, 3\) float32"),
         ([named((20, 3), "series")], r"1 input: 'series' \(None, 20, 3\) float32"),
         ([named((20,), "tokens", "int32")], r"'tokens' \(None, 20\) int32"),
-        ([named((8, 8, 3), "pixels", "uint8")], r"\(None, 8, 8, 3\) uint8"),
+        ([named((8, 8, 3), "ids", "int32")], r"\(None, 8, 8, 3\) int32"),
         ([], "0 inputs"),
     ],
 )
@@ -142,3 +145,50 @@ NOISE = keras.layers.GaussianNoise(1.0)
 def test_layers_that_are_idle_in_evaluation_are_not_idle_as_views(given):
     first, second = views.positive_pair(given, ROWS)
     assert not np.allclose(first, ROWS) and not np.allclose(first, second)
+
+
+def test_images_of_8_bits_have_default_views():
+    first, second = views.default_views([named((8, 8, 3), "pixels", "uint8")])
+    assert first is None and views.are_compilable(second)
+
+
+@pytest.mark.parametrize("given", [views.RandomShift, (None, views.RandomShift)])
+def test_a_class_is_no_view(given):
+    with pytest.raises(TypeError, match=r"RandomShift is a class. Make one: Random"):
+        views.check_views(given, [keras.Input((8, 8, 1))])
+
+
+WRONG = {
+    "nothing": lambda x: None,
+    "another_rank": lambda x: x[:, 0],
+    "another_length": lambda x: x[:, :3],
+    "fewer_rows": lambda x: x[:2],
+    "two": lambda x: (x, x),
+    "a_number": lambda x: 1.0,
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_is_no_version_of_the_input_is_named(name):
+    view = WRONG[name]
+    view.__name__ = name
+    with pytest.raises(ValueError, match=rf"The view '{name}' must return.*Received"):
+        views.positive_pair((None, view), ROWS)
+
+
+@pytest.mark.parametrize(
+    ("view", "expected"),
+    [
+        (views.RandomFlip(), True),
+        (views.RandomResizedCrop(), True),
+        (views.images(), True),
+        (views.natural_images(), True),
+        (views.RandomGrayscale(), False),
+        (keras.layers.Pipeline([views.RandomColorJitter()]), False),
+        (views.ScarfCorruption(), False),
+        (None, False),
+        (np.sin, False),
+    ],
+)
+def test_which_views_move_what_is_in_an_image(view, expected):
+    assert moves(view) == expected
