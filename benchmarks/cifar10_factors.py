@@ -88,7 +88,7 @@ def train(out, title, jobs):
 def accuracies(out, wanted):
     """``{seed: accuracy in %}`` on validation rows, of what is finished."""
     return {
-        report["config"]["seed"]: 100 * report["validation"]["accuracy"]
+        report["config"]["seed"]: 100 * report["validation"][wanted.select]
         for _, report in collect(expand(wanted), out)
         if report["config"]["method"] in wanted.methods
     }

@@ -174,7 +174,7 @@ def check_same(config, folder, defaults=None):
     file = Path(folder) / CONFIG
     if not file.exists():
         return
-    other = {**(defaults or {}), **json.loads(file.read_text())}
+    other = _filled(json.loads(file.read_text()), defaults or {})
     names = [name for name in config if other.get(name) != config[name]]
     if names:
         pairs = [f"{n}: {other.get(n)!r} there, {config[n]!r} asked" for n in names]
@@ -182,3 +182,13 @@ def check_same(config, folder, defaults=None):
             f"{folder} is of another configuration ({'; '.join(pairs)}). Choose "
             "another --out, or remove it."
         )
+
+
+def _filled(config, defaults):
+    """A configuration with what it lacks, also in the configurations inside it."""
+    inside = {
+        name: _filled(value, defaults[name])
+        for name, value in config.items()
+        if isinstance(value, dict) and isinstance(defaults.get(name), dict)
+    }
+    return {**defaults, **config, **inside}

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+from pydantic import BaseModel
 
 from keras_invprune.experiments import data as datasets
 from keras_invprune.experiments.bench.boosting import boost
@@ -97,7 +98,10 @@ def execute(job, root, show=lambda *_: None) -> dict:
 def check_config(job, root):
     """Raises FileExistsError where the run's folder is of another configuration."""
     folder = Path(root) / job.name
-    known = {name: f.default for name, f in Recipe.model_fields.items()}
+    known = {
+        name: f.default.model_dump() if isinstance(f.default, BaseModel) else f.default
+        for name, f in Recipe.model_fields.items()
+    }
     for one in (folder, folder.with_name(f"{folder.name}.part")):
         check_same(job.config, one, known)
 

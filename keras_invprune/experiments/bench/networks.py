@@ -25,6 +25,8 @@ from keras_invprune.weights import prunable_weights, weights_by_key
 VIEWS = {
     "natural_images": views.natural_images,
     "images": views.images,
+    "original+natural_images": lambda seed: (None, views.natural_images(seed)),
+    "original+images": lambda seed: (None, views.images(seed)),
     "scarf": lambda seed: (None, views.ScarfCorruption(seed=seed)),
 }
 # Scores that draw lots; RigL looks at the same rows when a run goes on.
@@ -71,6 +73,7 @@ def masked(job, root, model, data):
             recipe.search.temperature,
             recipe.search.labels,
             embedding_layer(model),
+            supervised=recipe.search.supervised,
         )
     keys, sparsity = pruned_keys(job, model)
     choices["score"], choices["allocation"] = method.score, method.allocation

@@ -93,17 +93,30 @@ class Search(_Part):
     """The invariance objective.
 
     Attributes:
-        views: "natural_images" (SimCLR's), "images" (small movements) or "scarf";
-            None for what suits the data: scarf for rows, images for gray ones.
+        views: "natural_images" (SimCLR's), "images" (small movements), each drawn
+            twice, as in the paper; "original+natural_images" and "original+images",
+            where the first of the two is the image itself; or "scarf". None for what
+            suits the data: scarf for rows, images for gray ones.
         weight: λ.
         temperature: τ.
         labels: Whether L_NCE is supervised.
+        supervised: What L_SUP sees, see `Invariance`.
     """
 
-    views: Literal["natural_images", "images", "scarf"] | None = None
+    views: (
+        Literal[
+            "natural_images",
+            "images",
+            "original+natural_images",
+            "original+images",
+            "scarf",
+        ]
+        | None
+    ) = None
     weight: Annotated[float, Field(ge=0)] = 1.0
     temperature: Positive = 1.0
     labels: bool = True
+    supervised: Literal["first", "both", "original"] = "first"
 
 
 class Recipe(_Part):
