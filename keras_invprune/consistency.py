@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 
+from keras_invprune.inputs import input_structure, standardized
 from keras_invprune.views.pairs import positive_pair
 
 
@@ -122,8 +123,12 @@ def accuracy(outputs: np.ndarray, y) -> float | None:
 
 def _agreement(model, x, view, chunks, name) -> float:
     first, second = [], []
+    known = isinstance(model, keras.Model) and model.built
+    structure = input_structure(model) if known else ()
     for rows in chunks:
-        one, other = positive_pair(view, _take(x, rows))
+        batch = standardized(structure, _take(x, rows))  # as the search passes it
+        batch = keras.tree.map_structure(keras.ops.convert_to_numpy, batch)
+        one, other = positive_pair(view, batch)
         first.append(_predict(model, one, f"view {name!r}"))
         second.append(_predict(model, other, f"view {name!r}"))
     # In one piece, so that both halves are read alike: as probabilities or as logits.

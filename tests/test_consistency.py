@@ -234,3 +234,15 @@ def test_what_does_not_fit_is_named(arguments, error, message):
     usual = {"model": identity, "x": LOGITS, "views": {"swap": swap}}
     with pytest.raises(error, match=message):
         consistency(**(usual | arguments))
+
+
+def test_views_see_what_the_layers_of_a_model_see():
+    images = np.random.default_rng(0).random((6, 8, 8)).astype("float32")
+    body = [keras.layers.Flatten(), keras.layers.Dense(2)]
+    model = keras.Sequential([keras.Input((8, 8, 1)), *body])
+    flip = {"flip": (None, RandomFlip("horizontal", probability=1.0))}
+    plain, mirrored = (
+        model.predict(x, verbose=0) for x in (images, images[:, :, ::-1])
+    )
+    expected = np.mean(plain.argmax(-1) == mirrored.argmax(-1))
+    assert consistency(model, images, flip) == {"flip": expected}
