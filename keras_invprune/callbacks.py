@@ -33,7 +33,12 @@ class PruningCallback(keras.callbacks.Callback):
         self._visited = None
 
     def on_epoch_begin(self, epoch, logs=None):
-        """Tells the schedule how long the training is; prunes if it is time."""
+        """Tells the schedule how long the training is.
+
+        Nothing is pruned before the first batch: a callback that shows averaged
+        weights between epochs, such as SwapEMAWeights, takes them back when the epoch
+        begins.
+        """
         self._first = self.model.step
         if self._visited is None:  # by now BackupAndRestore has read what it kept
             self._visited = self._first
@@ -47,7 +52,6 @@ class PruningCallback(keras.callbacks.Callback):
         self._visited = min(self._visited, self.model.step)
         self._plan_until = self._visited
         self._due = {}
-        self._visit(self._first + 1)
 
     def on_train_batch_begin(self, batch, logs=None):
         """Prunes if the schedule asks for it before this step."""
@@ -69,7 +73,8 @@ class PruningCallback(keras.callbacks.Callback):
             schedule.observe(self.model.step, logs)
 
     def on_train_end(self, logs=None):
-        """Warns when the target sparsity was not reached."""
+        """Masks what averaging left; warns if the target sparsity was not reached."""
+        self.model.end_training()
         by_hand = getattr(self.model.plan.schedule, "by_hand", False)
         if not (self.model.finished or by_hand):
             warnings.warn(
@@ -263,6 +268,8 @@ class AfterPruning(keras.callbacks.Callback):
     def _maybe_begin(self):
         if self.model.finished:
             self._from = self._pruned_in()
+            epochs = self.params.get("epochs", 1) - self._from
+            self.callback.set_params({**self.params, "epochs": epochs})
             self.callback.on_train_begin()
             self.callback.on_epoch_begin(self._epoch - self._from)
 

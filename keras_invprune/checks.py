@@ -9,14 +9,18 @@ from keras import tree
 
 from keras_invprune.agreement import check_agreement
 from keras_invprune.identifiers import Missing
+from keras_invprune.rewind import inner_optimizer
 
 RATES = (keras.callbacks.LearningRateScheduler, keras.callbacks.ReduceLROnPlateau)
+ROUNDING = 1e-3  # of a mask that was averaged with its like
 OWN_STEPS = ("train_step", "test_step", "compute_loss", "compute_metrics")
 
 
 def check_fit(model, strategy, arguments):
     """Checks the arguments of `fit`, made under `strategy`, before anything runs."""
     check_strategy(strategy)
+    check_compiled(model)
+    check_averages(model)
     check_xla(strategy, model.jit_compile)
     check_complete(model)
     if not model.finished:
@@ -27,6 +31,15 @@ def check_fit(model, strategy, arguments):
     for name in ("x", "y", "sample_weight", "validation_data"):
         check_finite(arguments.get(name), name)
     check_callbacks(arguments["callbacks"], model)
+
+
+def check_compiled(model):
+    """Raises ValueError before `compile`, which gives the loss and the optimizer."""
+    if not model.compiled:
+        raise ValueError(
+            "Call `compile(optimizer, loss)` on the pruned model before it is trained: "
+            "it takes neither from the model given to `prune`."
+        )
 
 
 def check_xla(strategy, jit_compile):
@@ -155,7 +168,8 @@ def check_callbacks(callbacks, model):
     """Refuses or warns of callbacks that would act on the search by accident.
 
     Raises:
-        ValueError: A callback that sets the learning rate and is not gated.
+        ValueError: If a callback sets the learning rate, or may bring back the weights
+            of the search, and is not gated.
     """
     if model.finished:
         return
@@ -171,6 +185,13 @@ def check_callbacks(callbacks, model):
                 "from pruning."
             )
         stops = isinstance(callback, keras.callbacks.EarlyStopping)
+        restores = getattr(callback, "restore_best_weights", False)
+        if stops and restores and not callback.start_from_epoch:
+            raise ValueError(
+                "EarlyStopping(restore_best_weights=True) may bring back the unpruned "
+                "network of the search. Wrap it, so that the best epoch is one of "
+                "fine-tuning: AfterPruning(EarlyStopping(...))."
+            )
         saves_best = getattr(callback, "save_best_only", False)
         if stops or saves_best:
             name = type(callback).__name__
@@ -180,6 +201,37 @@ def check_callbacks(callbacks, model):
                 f"there. Wrap it: AfterPruning({name}(...)).",
                 stacklevel=4,
             )
+
+
+def check_masks(path, value):
+    """Returns a mask, or a flag, as 0 and 1; ValueError if it is an average."""
+    value = np.asarray(value)
+    whole = np.round(value)
+    if np.abs(value - whole).max(initial=0) > ROUNDING:
+        raise ValueError(
+            f"{path} must be 0 and 1. Received: {value.min():.4g} to {value.max():.4g}."
+            " Weights from before and after pruning were averaged. Average "
+            "`model.trainable_variables` instead of get_weights(), and from "
+            "fine-tuning on: AfterPruning(callback)."
+        )
+    return whole
+
+
+def check_averages(model):
+    """Raises ValueError where Keras could not write averaged weights back.
+
+    At the end of `fit` it pairs averages and trained weights by their place, and
+    what is learned in the search alone is no longer among the weights then.
+    """
+    optimizer = inner_optimizer(model.optimizer)
+    parts = getattr(optimizer, "optimizers", [optimizer])
+    if model.search_only and any(getattr(part, "use_ema", False) for part in parts):
+        raise ValueError(
+            "`use_ema=True` needs the same weights from beginning to end, and "
+            f"{len(model.search_only)} of them are trained in the search only (of the "
+            "projection or of the score). Leave `use_ema` out, or choose an objective "
+            "and a score without weights of their own."
+        )
 
 
 def check_strategy(strategy):

@@ -26,6 +26,28 @@ def product(weight, mask, *own):
     return ops.multiply(weight, mask)
 
 
+class Through:
+    """A weight's regularizer, which sees the weight through its mask.
+
+    But for weights that are learned under their masks and may come back.
+
+    Args:
+        wrapper: `Masked`.
+        regularizer: The weight's own, or one that saw it through another mask.
+        mask: Variable of 0 and 1.
+    """
+
+    def __init__(self, wrapper, regularizer, mask):
+        self.wrapper, self.mask = wrapper, mask
+        self.regularizer = getattr(regularizer, "regularizer", regularizer)
+
+    def __call__(self, weight):
+        """The penalty of w * m."""
+        if self.wrapper.remembers:
+            return self.regularizer(weight)
+        return self.regularizer(ops.multiply(weight, self.mask))
+
+
 def _name(key) -> str:
     """A key as TensorFlow takes it for a name, of an optimizer's slots too."""
     return re.sub(r"[^A-Za-z0-9_.]", "_", key)
@@ -47,6 +69,7 @@ class Masked(keras.layers.Wrapper):
     Attributes:
         settled: Whether the product is read in training, too, from here on.
         own: ``{key: what effective.build made}``.
+        learned: Those of them that are trained.
 
     Example:
         >>> layer = Masked(keras.layers.Dense(3, use_bias=False))
@@ -80,7 +103,7 @@ class Masked(keras.layers.Wrapper):
         self.prunable = MappingProxyType(self._find())
         self.keys = list(self.prunable)
         for key, variable in self.prunable.items():
-            self.masks[key] = self.add_weight(
+            mask = self.masks[key] = self.add_weight(
                 name=f"{_name(key)}_mask",
                 shape=variable.shape,
                 initializer="ones",
@@ -88,12 +111,14 @@ class Masked(keras.layers.Wrapper):
                 trainable=False,
                 autocast=False,
             )
+            if variable.regularizer is not None:
+                variable.regularizer = Through(self, variable.regularizer, mask)
         build = getattr(self.effective, "build", lambda *_: ())
         self.own = MappingProxyType(
             {key: build(self, _name(key), v) for key, v in self.prunable.items()}
         )
         own = keras.tree.flatten([list(made) for made in self.own.values()])
-        self._learned = tuple(v for v in own if getattr(v, "trainable", False))
+        self.learned = tuple(v for v in own if getattr(v, "trainable", False))
         self.built = True
 
     def _find(self):
@@ -104,6 +129,12 @@ class Masked(keras.layers.Wrapper):
         select = (lambda *_: True) if self.keys is None else self.keys
         return prunable_weights(self.layer, select)
 
+    def release(self):
+        """Gives the wrapped layer's weights their own regularizers back."""
+        for variable in self.prunable.values():
+            if isinstance(variable.regularizer, Through):
+                variable.regularizer = variable.regularizer.regularizer
+
     @property
     def remembers(self) -> bool:
         """Whether what the masks hide may come back: the stored weights keep it."""
@@ -112,7 +143,7 @@ class Masked(keras.layers.Wrapper):
     def settle(self, settled=True):
         """Reads the product in training, too; what a method learned stays as it is."""
         self.settled = settled
-        for variable in self._learned:
+        for variable in self.learned:
             variable.trainable = not settled
 
     def call(self, inputs, *args, training=None, function=None, **kwargs):

@@ -8,7 +8,7 @@ from keras import ops, tree
 
 from keras_invprune.callbacks import with_pruning_first
 from keras_invprune.checkpoint import Resumable
-from keras_invprune.checks import check_fit, check_own_steps
+from keras_invprune.checks import check_fit, check_masks, check_own_steps
 from keras_invprune.examples import examples_for
 from keras_invprune.inventory import left_alone
 from keras_invprune.masked import Masked
@@ -128,6 +128,33 @@ class PrunedModel(Stages, Resumable, keras.Model):
         """Keras's metrics; those of the objective only while it is searching."""
         hidden = [] if self.searching else self._terms
         return [m for m in super().metrics if not any(m is h for h in hidden)]
+
+    @property
+    def search_only(self) -> list:
+        """Trainable weights of the objective and the score, not of the network."""
+        layers = self._objective_layers
+        found = [v for layer in layers for v in layer.trainable_variables]
+        return [*found, *self.masked.learned]
+
+    def set_weights(self, weights):
+        """As `keras.Model.set_weights`; the clock counts on and is never put back.
+
+        Masks and the phase are weights as well, and go along with the others.
+
+        Raises:
+            ValueError: If the masks given are averages of several.
+        """
+        states = {id(v) for v in (*self.masks.values(), self._finished)}
+        own = self.weights
+        if len(weights) == len(own):  # or Keras says so
+            weights = [
+                check_masks(v.path, value) if id(v) in states else value
+                for v, value in zip(own, weights, strict=True)
+            ]
+        made = self.step
+        super().set_weights(weights)
+        self._clock.assign(max(made, self.step))
+        self.set_phase()
 
     def summary(self, *args, **kwargs):
         """Prints the summary of the model inside."""

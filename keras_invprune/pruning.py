@@ -250,6 +250,8 @@ def strip_pruning(model, *, allow_unfinished=False):
             "strip_pruning(model, allow_unfinished=True)."
         )
     stripped = copy_model(model.inner) if model.owns_inner else model.inner
+    if stripped is model.inner:
+        model.masked.release()
     # In a copy, if there is one: masked weights of the model may still come back.
     for key, weight in weights_by_key(stripped).items():
         if key in model.masks:

@@ -64,6 +64,10 @@ class Stages:
         first = self.rewind_to is not None and self.rewind_step == 0
         if first and self.plan.rewind == "first_epoch":
             self.rewind_to, self.rewind_step = snapshot(self.inner), self.step
+        self.end_training()
+
+    def end_training(self):
+        """Stores the masked weights: averages of an optimizer may hold others."""
         if not self.masked.remembers:
             self.masked.apply_masks()
 

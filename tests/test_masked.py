@@ -131,8 +131,15 @@ def test_activity_losses_are_kept_and_seen_once():
     np.testing.assert_allclose(loss, 0.01 * np.abs(PRODUCT).sum() / 2, rtol=1e-6)
 
 
-def test_kernel_regularizers_see_the_stored_weight():
+def test_kernel_regularizers_see_the_weight_through_the_mask():
     wrapper = masked_dense(kernel_regularizer="l2")
+    with tf.GradientTape() as tape:
+        (loss,) = wrapper.losses
+    expected = 0.01 * np.square(W * MASK)
+    np.testing.assert_allclose(loss, expected.sum(), rtol=1e-6)
+    gradient = tape.gradient(loss, wrapper.layer.kernel)
+    np.testing.assert_allclose(gradient, 0.02 * W * MASK, rtol=1e-6)
+    wrapper.release()
     (loss,) = wrapper.losses
     np.testing.assert_allclose(loss, 0.01 * np.square(W).sum(), rtol=1e-6)
 
