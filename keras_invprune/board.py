@@ -2,12 +2,13 @@
 
 import logging
 import math
-from pathlib import Path
+import os
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_invprune.folders import has_scheme
 from keras_invprune.identifiers import Missing
 from keras_invprune.pruning import strip_pruning
 from keras_invprune.report import report
@@ -29,7 +30,8 @@ class PruningBoard(keras.callbacks.Callback):
     HParams of the run.
 
     Args:
-        log_dir: Folder; the events go into ``log_dir/pruning``.
+        log_dir: Folder; the events go into ``log_dir/pruning``. A string with a scheme
+            that TensorFlow writes to will do, such as ``"gs://bucket/logs"``.
         data: ``x`` or ``(x, y)`` for the report at the end, see `report`.
         histogram_freq: Epochs between two histograms; 0 for none.
 
@@ -37,19 +39,27 @@ class PruningBoard(keras.callbacks.Callback):
         >>> boards = [keras.callbacks.TensorBoard("logs"), PruningBoard("logs")]
 
     Raises:
-        NotADirectoryError: `log_dir` is a file.
-        ValueError: `histogram_freq` is negative.
+        NotADirectoryError: If `log_dir` is a file.
+        ValueError: If `histogram_freq` is negative, or `log_dir` is a `pathlib.Path`
+            of a path with a scheme, which loses a slash.
     """
 
     def __init__(self, log_dir, data=None, histogram_freq=1):
         super().__init__()
-        if Path(log_dir).is_file():
-            raise NotADirectoryError(f"`log_dir` must be a folder, {log_dir} is none.")
+        if has_scheme(log_dir) and not isinstance(log_dir, str):
+            raise ValueError(
+                "`log_dir` must be given as a string where it has a scheme, since "
+                f"pathlib makes one slash of two. Received: {log_dir!r}."
+            )
+        self.log_dir = os.fspath(log_dir)
+        if tf.io.gfile.exists(self.log_dir) and not tf.io.gfile.isdir(self.log_dir):
+            raise NotADirectoryError(
+                f"`log_dir` must be a folder. Received: {log_dir}, a file."
+            )
         if not histogram_freq >= 0:
             raise ValueError(
                 f"`histogram_freq` must be >= 0. Received: {histogram_freq}."
             )
-        self.log_dir = Path(log_dir)
         self.data = data
         self.histogram_freq = histogram_freq
 
@@ -70,7 +80,9 @@ class PruningBoard(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         """Opens the file and shows the masks as they are."""
-        self._writer = tf.summary.create_file_writer(str(self.log_dir / "pruning"))
+        self._writer = tf.summary.create_file_writer(
+            os.path.join(self.log_dir, "pruning")
+        )
         self._before = self._masks()
         self._told = 0
         self._pictures(self._before, 0)

@@ -6,12 +6,39 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from pathlib import Path
 
 REPORT = "report.json"
 OURS = "keras_invprune/"  # schemas of our reports begin so
+# Two letters at least: "C:/" is a drive. One slash is what pathlib leaves of two.
+SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
+
+
+def has_scheme(path) -> bool:
+    """Whether a path names another file system, such as ``gs://bucket/logs``."""
+    return SCHEME.match(os.fspath(path)) is not None
+
+
+def local(folder) -> Path:
+    """The path of a folder on this machine's disks.
+
+    Each place that takes a folder of results asks here. Such a folder is locked,
+    renamed and measured, which other file systems do not offer.
+
+    Raises:
+        ValueError: If the path has a scheme, such as ``gs://``.
+    """
+    if has_scheme(folder):
+        raise ValueError(
+            "Results are written to a local folder, and moved into place when they "
+            f"are complete. Received: {os.fspath(folder)!r}, a path with a scheme. "
+            "Give a local folder, and copy it when it is done, as by `gsutil cp -r` "
+            "or `tf.io.gfile.copy`."
+        )
+    return Path(folder)
 
 
 @contextlib.contextmanager
@@ -21,8 +48,9 @@ def replacing(folder):
     Raises:
         FileExistsError: `folder` holds what we did not write.
         OSError: It is a file, the disk is full, or it cannot be written.
+        ValueError: If the path has a scheme, such as ``gs://``.
     """
-    folder = Path(folder).resolve()
+    folder = local(folder).resolve()
     check_free(folder)
     beside = next(path for path in folder.parents if path.exists())
     try:
@@ -53,8 +81,9 @@ def check_free(folder):
     Raises:
         FileExistsError: It holds files that we did not write, or that were changed.
         NotADirectoryError: It is a file.
+        ValueError: If the path has a scheme, such as ``gs://``.
     """
-    folder = Path(folder)
+    folder = local(folder)
     if folder.is_file():
         raise NotADirectoryError(f"`folder` must be no file. Received: {folder}.")
     there = _contents(folder)
@@ -77,7 +106,7 @@ def check_room(folder, megabytes):
     Raises:
         OSError: There is less room; says how much is needed.
     """
-    folder = Path(folder).resolve()
+    folder = local(folder).resolve()
     there = next(path for path in (folder, *folder.parents) if path.exists())
     free = shutil.disk_usage(there).free / 1e6
     if free < megabytes:
@@ -95,7 +124,7 @@ def claimed(folder):
     Raises:
         BlockingIOError: Another process has claimed it.
     """
-    folder = Path(folder)
+    folder = local(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / ".lock", "w") as lock:
         try:

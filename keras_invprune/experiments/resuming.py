@@ -9,7 +9,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from keras_invprune.folders import check_room
+from keras_invprune.folders import check_room, local
 
 CONFIG, PROGRESS, ELAPSED = "config.json", "progress.json", "elapsed.json"
 STATE = "state.weights.h5"
@@ -74,7 +74,7 @@ class Progress(keras.callbacks.Callback):
 
     def __init__(self, folder, pause=0.0):
         super().__init__()
-        self.folder = Path(folder)
+        self.folder = local(folder)
         self.pause = pause
         self.history = []
         self._saved = time.monotonic()

@@ -3,7 +3,6 @@
 import json
 import shutil
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import keras
 
@@ -29,6 +28,7 @@ from keras_invprune.folders import (
     check_free,
     check_room,
     claimed,
+    local,
     replacing,
     write_report,
 )
@@ -136,7 +136,7 @@ def execute(run, out, *, show=lambda *_: None) -> dict:
             another process makes it.
         ValueError: Unknown data set or model.
     """
-    out, config = Path(out), asdict(run)
+    out, config = local(out), asdict(run)
     part = out.with_name(f"{out.name}.part")
     check_free(out)
     for folder in (out, part):

@@ -1,7 +1,6 @@
 """A recipe carried out: runs, ledger, tables, plots, TensorBoard."""
 
 import json
-from pathlib import Path
 
 from keras_invprune.experiments.bench.boards import write_boards
 from keras_invprune.experiments.bench.csv_files import write_all
@@ -14,7 +13,7 @@ from keras_invprune.experiments.bench.recipe import load
 from keras_invprune.experiments.bench.results import cells, tabulate
 from keras_invprune.experiments.bench.tables import markdown, pictures
 from keras_invprune.experiments.resuming import write_json
-from keras_invprune.folders import claimed
+from keras_invprune.folders import claimed, local
 
 FAILURES = "failures.json"
 
@@ -34,7 +33,7 @@ class Benchmark:
     """
 
     def __init__(self, recipe, out):
-        self.name, self.out = str(recipe), Path(out)
+        self.name, self.out = str(recipe), local(out)
         self.recipe = load(recipe)
         self.jobs = expand(self.recipe)
         unpack(self.out)
