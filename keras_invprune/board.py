@@ -32,7 +32,7 @@ class PruningBoard(keras.callbacks.Callback):
     Args:
         log_dir: Folder; the events go into ``log_dir/pruning``. A string with a scheme
             that TensorFlow writes to will do, such as ``"gs://bucket/logs"``.
-        data: ``x`` or ``(x, y)`` for the report at the end, see `report`.
+        data: ``x`` or ``(x, y)`` or a data set for the report at the end, see `report`.
         histogram_freq: Epochs between two histograms; 0 for none.
 
     Example:

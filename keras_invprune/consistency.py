@@ -4,6 +4,7 @@ import keras
 import numpy as np
 
 from keras_invprune.inputs import input_structure, standardized
+from keras_invprune.rows import DATA_SETS, dense, rows_of
 from keras_invprune.views.pairs import positive_pair
 
 
@@ -28,7 +29,8 @@ def consistency(model, x, views, y=None, *, batch_size=256, seed=0) -> dict[str,
     Args:
         model: A Keras or tf_keras model, or a callable from a batch to predictions:
             [batch, classes], or [batch, 1] or [batch] for two classes.
-        x: Inputs: an array, or a list or dict of arrays as the model takes them.
+        x: Inputs: an array, or a list or dict of arrays as the model takes them; or a
+            `tf.data.Dataset` of batches of ``x`` or ``(x, y)``.
         views: ``{name: view}``; a view is a layer or callable, drawn twice, or a pair
             (f, g) of them where None stands for the input itself.
         y: None, or the labels: class numbers, one-hot rows, or 0 and 1.
@@ -58,7 +60,11 @@ def consistency(model, x, views, y=None, *, batch_size=256, seed=0) -> dict[str,
     Source: the authors' code of "Neural network pruning for invariance learning",
         except that BatchNorm and Dropout are in evaluation mode here.
     """
-    x = keras.tree.map_structure(np.asarray, x)
+    if isinstance(x, DATA_SETS):
+        if y is not None:
+            raise ValueError("`y` must be None where `x` is a data set, which has it.")
+        x, y = rows_of(x)
+    x = keras.tree.map_structure(np.asarray, dense(x))
     _check(x, views, y, batch_size)
     order = np.random.default_rng(seed).permutation(len(keras.tree.flatten(x)[0]))
     chunks = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]

@@ -8,8 +8,8 @@ import contextlib
 import errno
 import functools
 import gzip
+import logging
 import os
-import re
 from importlib.metadata import version
 from pathlib import Path
 
@@ -18,23 +18,34 @@ import numpy as np
 import tensorflow as tf
 
 from keras_invprune import litert
+from keras_invprune.batches import (
+    in_batches,
+    reset_states,
+    stateful_layers,
+    states_kept,
+)
 from keras_invprune.consistency import accuracy
-from keras_invprune.folders import replacing, write_report
+from keras_invprune.folders import local, replacing, write_report
 from keras_invprune.inventory import inventory
+from keras_invprune.rows import rows_of
+from keras_invprune.serving import (
+    load_saved_model,
+    named_outputs,
+    safe_names,
+    write_saved_model,
+)
+from keras_invprune.ways_out import reason, ways_out
 from keras_invprune.weights import walk
 
 SCHEMA = "keras_invprune/export/1"
 FORMATS = ("keras", "saved_model", "tflite")
 LIBRARIES = ("keras", "tensorflow", "numpy", "ai-edge-litert")
-COMPARED_ROWS, BATCH = 256, 32
-OTHER_FLOATS = ("float16", "bfloat16", "float64")
-WAYS_OUT = {
-    "model.keras": "`keras.saving.register_keras_serializable` on custom classes and "
-    'functions, or `formats=("saved_model", "tflite")`',
-    "saved_model": 'TensorFlow operations only, or `formats=("keras",)`',
-    "model.tflite": '`tflite_options=("sparsity",)` or `()`, recurrent layers with '
-    '`unroll=True`, float32 layers, or `formats=("keras", "saved_model")`',
-}
+COMPARED_ROWS, COMPARED_BATCHES = 256, 32
+# By the compute dtype: 11 bits of float16 and 8 of bfloat16, against 24 of float32.
+TOLERANCES = {"float16": 1e-2, "bfloat16": 1e-1}
+MODEL_FILES = (".keras", ".h5", ".hdf5", ".tflite", ".pb")
+
+logger = logging.getLogger("keras_invprune")
 
 
 class ExportError(RuntimeError):
@@ -48,32 +59,44 @@ def export(
     data=None,
     formats=FORMATS,
     tflite_options=("sparsity",),
-    tolerance=1e-4,
+    tolerance=None,
+    batch_size=None,
 ) -> dict:
     """Writes the files of a model into a folder, each verified by running it.
 
     A file is refused if an output differs from Keras's by more than
     ``tolerance * max(1, max |Keras's output|)``; the rounding of "float16" may cost
     1e-2 and that of "int8" 1e-1 where the tolerance is smaller. LiteRT runs the .tflite
-    file with and without its default delegate, and both must agree with Keras.
+    file with and without its default delegate, and both must agree with Keras. All
+    files are of the model in evaluation mode, layers that augment images included.
+
+    A model made for one batch size, by ``keras.Input(batch_shape=...)``, gives files
+    for that size. Names of inputs that a file cannot have are replaced, which the log
+    and the report say.
 
     Args:
         model: A built Keras 3 model; a pruned one after `strip_pruning`.
         folder: Where to. An earlier export is replaced once the new one is complete;
             a folder that holds anything else is refused.
-        data: ``x`` or ``(x, y)``: arrays, or a list or dict of them, to compare on (256
-            rows), and labels for the accuracy (on all rows). None: random inputs, 0 and
-            1 where they are integers.
+        data: ``x`` or ``(x, y)``: arrays or sparse tensors, or a list or dict of them,
+            or a `tf.data.Dataset` of batches; to compare on (256 rows), and labels for
+            the accuracy (on all rows). None: random inputs, 0 and 1 where they are
+            integers.
         formats: Any of ``"keras"`` (model.keras), ``"saved_model"`` (saved_model/) and
             ``"tflite"`` (model.tflite).
         tflite_options: Any of ``"sparsity"`` (zeros are not stored, where that makes
             the file smaller), and ``"float16"`` or ``"int8"`` (dynamic range).
-        tolerance: Largest difference from Keras's outputs.
+        tolerance: Largest difference from Keras's outputs. None: 1e-4, but 1e-2 where
+            a layer computes in float16 and 1e-1 where one computes in bfloat16.
+        batch_size: Number of rows that SavedModel and .tflite take, as 1 for GPU and
+            NNAPI delegates, which want tensors of fixed shape, and for recurrent layers
+            in .tflite. None: that of the model's inputs, or any.
 
     Returns:
         The report, also written to ``report.json``: bytes, differences, zeros of each
         kernel and what is left alone (`keras_invprune.inventory`), accuracy (None
-        without class labels), versions and checksums.
+        without class labels), names that had to be replaced, batch size, tolerance,
+        versions and checksums.
 
     Example:
         >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
@@ -91,13 +114,19 @@ def export(
         TypeError: `model` is no Keras 3 model.
         ValueError: The model is not built, or an argument does not fit.
     """
-    _check(model, data, formats, tflite_options, tolerance)
-    x, y = data if isinstance(data, tuple) else (data, None)
-    same = _SameOutputs(model, x, y)
-    with replacing(folder) as new:
+    _check(model, data, formats, tflite_options, tolerance, batch_size)
+    _check_folder(folder)
+    x, y = rows_of(data)
+    tolerance = _usual_tolerance(model) if tolerance is None else tolerance
+    with replacing(folder) as new, states_kept(model):
+        same = _SameOutputs(model, x, y, batch_size)
+        renamed = {} if set(formats) == {"keras"} else same.renamed()
         files = _write(model, new, formats, tflite_options, same, tolerance)
         report = {
             "inputs": "random" if x is None else "given",
+            "batch_size": same.file_batch,
+            "renamed": renamed,
+            "tolerance": tolerance,
             "weights": inventory(model),
             "accuracy": same.accuracy,
             "files": {name: _sizes(new / name) | files[name] for name in files},
@@ -106,7 +135,7 @@ def export(
         return write_report(new, SCHEMA, report)
 
 
-def _check(model, data, formats, tflite_options, tolerance):
+def _check(model, data, formats, tflite_options, tolerance, batch_size):
     if not isinstance(model, keras.Model):
         raise TypeError(
             "`model` must be a Keras 3 model, built with `import keras`. Received: "
@@ -127,27 +156,85 @@ def _check(model, data, formats, tflite_options, tolerance):
             f"`formats` must name some of {FORMATS}. Received: formats={formats!r}."
         )
     litert.check_options(tflite_options)
-    if not 0 <= tolerance < float("inf"):
+    if tolerance is not None and not 0 <= tolerance < float("inf"):
         raise ValueError(f"`tolerance` must be >= 0 and finite. Received: {tolerance}.")
+    whole = isinstance(batch_size, (int, np.integer)) and batch_size >= 1
+    if batch_size is not None and (isinstance(batch_size, bool) or not whole):
+        raise ValueError(
+            "`batch_size` must be a whole number of rows, 1 or more, or None for any. "
+            f"Received: batch_size={batch_size!r}."
+        )
+
+
+def _check_folder(folder):
+    folder = local(folder)
+    if folder.suffix.lower() in MODEL_FILES and not folder.is_file():
+        raise ValueError(
+            "`folder` must be a folder, in which the files get their names. Received: "
+            f"{str(folder)!r}, the name of a file. For a folder, "
+            f"`kip.export(model, {str(folder.with_suffix(''))!r})`; for a .keras file "
+            "alone, unverified, `model.save(...)`."
+        )
+
+
+def _usual_tolerance(model) -> float:
+    """That of the coarsest number format in which a layer computes."""
+    dtypes = {
+        layer.compute_dtype
+        for _, layer in walk(model)
+        if not isinstance(layer, keras.Model)
+    }
+    return max([TOLERANCES.get(dtype, 1e-4) for dtype in dtypes], default=1e-4)
 
 
 class _SameOutputs:
     """Compares a file's outputs with those of the Keras model, on the same rows."""
 
-    def __init__(self, model, x, y):
-        self.structure = litert.signature(model)
+    def __init__(self, model, x, y, batch_size):
+        self.model = model
+        self.structure = litert.signature(model, batch_size)
+        self.file_batch = litert.batch_of(self.structure)
+        self.batch = litert.batch_of(litert.signature(model))
+        if self.file_batch is None and isinstance(model, keras.Sequential):
+            _say_if_any_batch_will_do(model)
         inputs = litert.inputs(self.structure, x)
+        self.names = safe_names(list(inputs))
         rows = len(next(iter(inputs.values())))
         if y is not None and len(y) != rows:
             raise ValueError(f"`data` has {rows} rows of x, but {len(y)} labels y.")
-        self.inputs = {name: array[:COMPARED_ROWS] for name, array in inputs.items()}
-        run = self.by_name(functools.partial(model, training=False))
-        outputs = _in_batches(run, self.inputs if y is None else inputs)
-        self.outputs = {k: v[:COMPARED_ROWS].astype(float) for k, v in outputs.items()}
+        most = min(COMPARED_ROWS, COMPARED_BATCHES * (self.file_batch or COMPARED_ROWS))
+        self.inputs = {name: array[:most] for name, array in inputs.items()}
+        run = self.of_keras(model)
+        outputs = _on_cpu(run, self.inputs if y is None else inputs, self.batch)
+        self.outputs = {k: v[:most].astype(float) for k, v in outputs.items()}
         if not all(np.isfinite(array).all() for array in self.outputs.values()):
             raise ValueError("The Keras model gives NaN or infinity on these inputs.")
         (output, *more) = outputs.values()
         self.accuracy = None if y is None or more else accuracy(output, y)
+
+    def renamed(self) -> dict[str, str]:
+        """``{name: name in the files}`` of the inputs that cannot keep theirs."""
+        renamed = {name: safe for name, safe in self.names.items() if name != safe}
+        for name, safe in renamed.items():
+            logger.warning("The input %r is called %r in the files.", name, safe)
+        return renamed
+
+    def named(self):
+        """The structure of inputs, with the names that they have in the files."""
+        specs = [
+            keras.InputSpec(dtype=s.dtype, shape=s.shape, name=self.names[s.name])
+            for s in keras.tree.flatten(self.structure)
+        ]
+        return keras.tree.pack_sequence_as(self.structure, specs)
+
+    def of_keras(self, model):
+        """Runs a Keras model from its states at rest."""
+
+        def run(structure):
+            reset_states(model)
+            return model(structure, training=False)
+
+        return self.by_name(run)
 
     def by_name(self, call):
         """Makes arrays by name of what `call` takes and returns in a structure."""
@@ -155,17 +242,25 @@ class _SameOutputs:
         def run(inputs):
             arrays = list(inputs.values())
             outputs = call(keras.tree.pack_sequence_as(self.structure, arrays))
-            parts = keras.tree.flatten(outputs)
-            if not isinstance(outputs, dict) or len(parts) > len(outputs):
-                # The names that Keras gives them in the files.
-                outputs = {f"output_{i}": part for i, part in enumerate(parts)}
-            return {k: keras.ops.convert_to_numpy(v) for k, v in outputs.items()}
+            named = named_outputs(outputs)
+            return {k: keras.ops.convert_to_numpy(v) for k, v in named.items()}
 
         return run
 
-    def __call__(self, run, tolerance) -> float:
+    def of_litert(self, content, delegate):
+        """Runs a .tflite file; anew for each batch where there are states to reset."""
+        runtime = functools.partial(litert.runtime, content, delegate=delegate)
+        stateless = None if stateful_layers(self.model) else runtime()
+
+        def run(inputs):
+            by_file = {self.names[name]: array for name, array in inputs.items()}
+            return (stateless or runtime())(by_file)
+
+        return run
+
+    def __call__(self, run, tolerance, batch) -> float:
         """Max |difference|; raises unless all are within the tolerance."""
-        found = _in_batches(run, self.inputs)
+        found = _on_cpu(run, self.inputs, batch)
         worst = 0.0
         for name, expected in self.outputs.items():
             error = float(np.abs(found[name].astype(float) - expected).max())
@@ -177,30 +272,42 @@ class _SameOutputs:
         return worst
 
 
-def _in_batches(run, inputs) -> dict[str, np.ndarray]:
-    starts = range(0, len(next(iter(inputs.values()))), BATCH)
+def _say_if_any_batch_will_do(model):
+    size = model.input_shape[0]
+    if size is not None:
+        logger.warning(
+            "The files take batches of any size, although the input shape of %r has "
+            "%d rows: that may be the first batch it saw. `batch_size=%d` fixes it, "
+            "and so does a name, `keras.Input(batch_shape=..., name=...)`.",
+            model.name,
+            size,
+            size,
+        )
+
+
+def _on_cpu(run, inputs, batch) -> dict[str, np.ndarray]:
     # On the CPU, as LiteRT: a GPU may round float32 factors to 11 bits (TF32).
     with tf.device("/CPU:0"):
-        parts = [run({k: v[i : i + BATCH] for k, v in inputs.items()}) for i in starts]
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        return in_batches(run, inputs, batch)
 
 
 def _write(model, new, formats, options, same, tolerance) -> dict[str, dict]:
     """Writes and runs the files; what was found of each, by name."""
     found = {}
     if "keras" in formats:
-        with _refusing("model.keras", "Keras"):
+        with _refusing("model.keras", "Keras", model):
             model.save(new / "model.keras")
             loaded = keras.saving.load_model(new / "model.keras", compile=False)
-            run = same.by_name(functools.partial(loaded, training=False))
-            found["model.keras"] = {"max_abs_error": same(run, tolerance)}
+            error = same(same.of_keras(loaded), tolerance, same.batch)
+            found["model.keras"] = {"max_abs_error": error}
     if {"saved_model", "tflite"} & set(formats):
         # Where it is not asked for, it is only what the .tflite file is made from.
         path = (new if "saved_model" in formats else new.parent) / "saved_model"
-        with _refusing("saved_model", "TensorFlow"):
-            model.export(path, verbose=False, input_signature=[same.structure])
-            loaded = tf.saved_model.load(str(path))
-            error = same(same.by_name(loaded.serve), tolerance)
+        with _refusing("saved_model", "TensorFlow", model):
+            reset_states(model)
+            write_saved_model(model, same.named(), path)
+            serve = load_saved_model(path, model)
+            error = same(same.by_name(serve), tolerance, same.file_batch)
         if "saved_model" in formats:
             found["saved_model"] = {"max_abs_error": error}
     if "tflite" in formats:
@@ -212,18 +319,19 @@ def _write(model, new, formats, options, same, tolerance) -> dict[str, dict]:
 
 def _write_tflite(model, new, saved_model, options, same, tolerance) -> dict:
     tolerance = max(tolerance, *(litert.ROUNDING.get(o, 0.0) for o in options), 0.0)
-    with _refusing("model.tflite", "TensorFlow's converter", _float32_twin(model)):
+    with _refusing("model.tflite", "TensorFlow's converter", model):
         content, found = litert.convert(saved_model, options)
     (new / "model.tflite").write_bytes(content)
     for name, delegate in (("default", True), ("no", False)):
-        with _refusing("model.tflite", f"LiteRT with {name} delegate"):
+        with _refusing("model.tflite", f"LiteRT with {name} delegate", model):
             key = "max_abs_error" + ("" if delegate else "_without_delegate")
-            found[key] = same(litert.runtime(content, delegate=delegate), tolerance)
+            run = same.of_litert(content, delegate)
+            found[key] = same(run, tolerance, same.file_batch)
     return found
 
 
 @contextlib.contextmanager
-def _refusing(file, runtime, way_out=""):
+def _refusing(file, runtime, model):
     try:
         yield
     except (OSError, ImportError):
@@ -231,29 +339,11 @@ def _refusing(file, runtime, way_out=""):
     except Exception as error:
         if "No space left on device" in str(error):  # as TensorFlow says it
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
-        missing = re.search(r"'tf\.\w+' op [^\n]*", str(error))
-        reason = missing[0] if missing else str(error).strip()[:500]
+        notes = "".join(f" {note}" for note in getattr(error, "__notes__", []))
         raise ExportError(
-            f"{file} is refused, and nothing was written. {runtime}: "
-            f"{reason.rstrip('.')}. {way_out}What may help: {WAYS_OUT[file]}."
+            f"{file} is refused, and nothing was written. {runtime}: {reason(error)}. "
+            f"{ways_out(file, error, model)}{notes}"
         ) from error
-
-
-def _float32_twin(model) -> str:
-    """The way out where layers compute in another float than LiteRT; else ""."""
-    policies = {
-        layer.dtype_policy.name
-        for _, layer in walk(model)
-        if layer.compute_dtype in OTHER_FLOATS and not isinstance(layer, keras.Model)
-    }
-    if not policies:
-        return ""
-    return (
-        f"Layers of the dtype policy {' and '.join(map(repr, sorted(policies)))} are "
-        "not for LiteRT. Build a twin of dtype float32 (after "
-        "keras.config.set_dtype_policy('float32'), layers without another dtype of "
-        "their own), twin.set_weights(model.get_weights()), and export the twin. "
-    )
 
 
 def _sizes(path) -> dict:

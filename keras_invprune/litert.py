@@ -6,12 +6,18 @@ without an error. No file is trusted before it has been run, with and without Li
 default delegate (XNNPACK).
 """
 
+import contextlib
+import os
 import re
+import sys
+import tempfile
 from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
+
+from keras_invprune.batches import stateful_layers
 
 OPTIONS = ("sparsity", "float16", "int8")
 
@@ -31,20 +37,24 @@ def check_options(options):
         raise ValueError("`tflite_options` must not have both 'float16' and 'int8'.")
 
 
-def signature(model):
-    """The inputs that the model's files take, with the names they are known by.
+def signature(model, batch_size=None):
+    """The inputs that the model's files take, with the names they have in Keras.
 
-    A batch may have any size. Names are those of `keras.Input`; the inputs of a
-    subclassed model are called "input", or "input_0" and "input_key" in a list or dict.
+    A batch has the size that the model was made for, else `batch_size`, else any. Of a
+    model that got its shape from the batch it was called with, that size means nothing.
+    Names are those of `keras.Input`; the inputs of a subclassed model are called
+    "input", or "input_0" and "input_key" in a list or dict.
 
     Args:
         model: A Keras 3 model.
+        batch_size: Number of rows of a batch, or None.
 
     Returns:
         A `keras.InputSpec` for each input, in the structure that the model takes.
 
     Raises:
-        ValueError: The model is not built, or its input shapes are not known.
+        ValueError: If the model is not built, its input shapes are not known, or it
+            was made for another batch size.
     """
     if isinstance(model, keras.Sequential) and model.built:
         tensors = model.inputs[0]
@@ -52,12 +62,41 @@ def signature(model):
         tensors = model.input
     else:
         tensors = _called_with(model)
+    sizes = {tensor.shape[0] for tensor in keras.tree.flatten(tensors)} - {None}
+    if _sized_by_a_call(model):
+        sizes = set()
+    if len(sizes | {batch_size} - {None}) > 1:
+        raise ValueError(
+            f"The inputs of {model.name!r} have batches of {sorted(sizes)}, and all "
+            f"batches must have one size. Received: batch_size={batch_size}."
+        )
+    (size,) = sizes or {batch_size}
     specs = []
     for path, tensor in keras.tree.flatten_with_path(tensors):
-        name = re.sub(r"\W", "_", tensor.name or "_".join(["input", *map(str, path)]))
-        shape = (None, *tensor.shape[1:])
+        name = tensor.name or "_".join(["input", *map(str, path)])
+        shape = (size, *tensor.shape[1:])
         specs.append(keras.InputSpec(dtype=tensor.dtype, shape=shape, name=name))
     return keras.tree.pack_sequence_as(tensors, specs)
+
+
+def _sized_by_a_call(model) -> bool:
+    """Whether the batch size in the input shape may stem from a batch.
+
+    A Sequential model without `keras.Input` has the shape of the first batch it saw,
+    32 rows of `fit` perhaps; it then looks as if it had an `Input` without a name. One
+    row is what files for a phone are made for, and states have a fixed size anyhow.
+    """
+    if stateful_layers(model):
+        return False
+    if not isinstance(model, keras.Sequential):
+        return not getattr(model, "inputs", None)
+    unnamed = re.fullmatch(r"(keras_tensor|input_layer)(_\d+)?", model.inputs[0].name)
+    return model.inputs[0].shape[0] != 1 and unnamed is not None
+
+
+def batch_of(structure) -> int | None:
+    """The number of rows that a batch must have by `signature`; None for any."""
+    return keras.tree.flatten(structure)[0].shape[0]
 
 
 def _called_with(model):
@@ -148,10 +187,34 @@ def convert(saved_model: Path, options=("sparsity",)) -> tuple[bytes, dict]:
         zeros were left out, and the size of the same file with them.
     """
     formats = set(options) - {"sparsity"}
-    content = dense = _convert(saved_model, formats)
-    if "sparsity" in options:
-        content = min(dense, _convert(saved_model, formats | {"sparsity"}), key=len)
+    with _pages_in_a_log():
+        content = dense = _convert(saved_model, formats)
+        if "sparsity" in options:
+            content = min(dense, _convert(saved_model, formats | {"sparsity"}), key=len)
     return content, {"sparse": content is not dense, "dense_bytes": len(dense)}
+
+
+@contextlib.contextmanager
+def _pages_in_a_log():
+    """Keeps the converter's pages off the terminal; a note of the error says where."""
+    number, log = tempfile.mkstemp(prefix="keras_invprune_", suffix=".log")
+    sys.stderr.flush()
+    terminal = os.dup(2)  # the converter is C++ and does not know sys.stderr
+    os.dup2(number, 2)
+    os.close(number)
+    try:
+        yield
+    except Exception as error:
+        with open(log, "a") as file:
+            file.write(f"\n{error}\n")
+        error.add_note(f"The converter's log is in {log}.")
+        raise
+    else:
+        os.remove(log)
+    finally:
+        sys.stderr.flush()
+        os.dup2(terminal, 2)
+        os.close(terminal)
 
 
 def _convert(saved_model, options) -> bytes:
@@ -176,8 +239,8 @@ def runtime(content: bytes, *, delegate: bool):
         delegate: Whether LiteRT may use its default delegate, as apps do.
 
     Returns:
-        A callable from arrays by the names of `signature` to arrays by name; batches
-        may have any size.
+        A callable from arrays by the names of the file's inputs to arrays by name. It
+        has an attribute ``batch``, the number of rows it takes; None for any.
     """
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
@@ -189,5 +252,11 @@ def runtime(content: bytes, *, delegate: bool):
             ops.AUTO if delegate else ops.BUILTIN_WITHOUT_DEFAULT_DELEGATES
         ),
     )
-    run = interpreter.get_signature_runner("serving_default")
-    return lambda inputs: run(**inputs)
+    signature = interpreter.get_signature_runner("serving_default")
+
+    def run(inputs):
+        return signature(**inputs)
+
+    rows = [i["shape_signature"][:1] for i in signature.get_input_details().values()]
+    run.batch = next((int(size) for (size,) in rows if size > 0), None)
+    return run

@@ -12,9 +12,12 @@ The schema, ``keras_invprune/report/1``; None stands for what is not known:
   or ``error`` where it could not be made;
 - ``milliseconds``: ``median``, ``low`` and ``high`` (quartiles) for one input through
   LiteRT on one thread;
-- ``accuracy``, and ``consistency`` by view, each a share in [0, 1].
+- ``accuracy``, and ``consistency`` by view, each a share in [0, 1];
+- ``data``: ``rows`` and ``digest``, 12 digits of the rows' SHA-256, to tell whether
+  reports were measured on the same rows. (Older reports lack it.)
 """
 
+import hashlib
 import io
 import logging
 import tempfile
@@ -27,10 +30,13 @@ from rich.console import Console
 from rich.table import Table
 
 from keras_invprune import litert
+from keras_invprune.batches import in_batches, reset_states, states_kept
 from keras_invprune.consistency import NoClassesError, consistency
 from keras_invprune.export import FORMATS, ExportError, export
 from keras_invprune.inventory import inventory
 from keras_invprune.macs import kernel_uses
+from keras_invprune.rows import rows_of
+from keras_invprune.serving import named_outputs, safe_names
 from keras_invprune.views import RandomRotation, RandomScale, RandomShift
 
 SCHEMA = "keras_invprune/report/1"
@@ -51,8 +57,8 @@ def report(model, data=None, *, views=None, runs=200, seed=0) -> Report:
 
     Args:
         model: A built Keras 3 model; a pruned one after `strip_pruning`.
-        data: ``x`` or ``(x, y)``, as for `export`; None: random inputs, and neither
-            accuracy nor consistency.
+        data: ``x`` or ``(x, y)``, or a data set of them, as for `export`; None: random
+            inputs, and neither accuracy nor consistency.
         views: ``{name: view}`` to measure consistency under. None: shift, scale and
             rotation for a classifier of images, and none for others. (What is no
             classifier has no accuracy either, which is logged.)
@@ -75,9 +81,9 @@ def report(model, data=None, *, views=None, runs=200, seed=0) -> Report:
         TypeError: Not a Keras 3 model.
         ValueError: The model is not built, or `data` does not fit.
     """
-    x, y = data if isinstance(data, tuple) else (data, None)
+    x, y = data = rows_of(data)
     with tempfile.TemporaryDirectory() as folder:
-        files, found = _files(model, Path(folder), data)
+        files, found = _files(model, Path(folder), x if y is None else data)
         tflite = Path(folder) / "tflite" / "model.tflite"
         time_of_one = milliseconds(tflite, model, x, runs) if tflite.exists() else None
     shares = {} if x is None else _consistency(model, x, views, y, seed)
@@ -94,6 +100,7 @@ def report(model, data=None, *, views=None, runs=200, seed=0) -> Report:
         milliseconds=time_of_one,
         accuracy=shares.pop("accuracy", None),
         consistency=shares,
+        data=_fingerprint(x, y),
     )
 
 
@@ -104,29 +111,78 @@ def compare(reports: dict[str, dict]) -> str:
         reports: ``{heading: report}``.
 
     Returns:
-        A table of the whole models, and one of the kernels of each.
+        A table of the whole models, and one of the kernels of each; and a warning
+        where they were measured on different data.
+
+    Raises:
+        TypeError: If `reports` is no dictionary of reports.
     """
+    _check_reports(reports)
     console = Console(file=io.StringIO(), width=100)
     whole = Table(*["", *reports])
     for label, cells in _rows(list(reports.values())):
         whole.add_row(label, *cells)
     console.print(whole)
+    data = {h: one["data"] for h, one in reports.items() if one.get("data")}
+    if len({one["digest"] for one in data.values()}) > 1:
+        console.print(
+            "Measured on different data, so accuracy and consistency do not compare: "
+            + ", ".join(f"{h!r} on {_data(one)}" for h, one in data.items())
+        )
     for heading, one in reports.items():
         console.print(_kernels(heading, one))
     return console.file.getvalue()
 
 
+def _check_reports(reports):
+    if not isinstance(reports, dict):
+        raise TypeError(
+            "`reports` must be a dict of headings and reports, as "
+            '`kip.compare({"dense": kip.report(one), "pruned": kip.report(other)})`. '
+            f"Received: a {type(reports).__name__}."
+        )
+    for heading, one in reports.items():
+        if not isinstance(one, dict) or "layers" not in one:
+            raise TypeError(
+                f"`reports` must hold reports. Received: a {type(one).__name__} as "
+                f"{heading!r}. `kip.report(model, data)` makes the report of a model."
+            )
+
+
+def _fingerprint(x, y) -> dict | None:
+    """What tells whether two reports saw the same rows in the same order."""
+    if x is None:
+        return None
+    arrays = [np.asarray(array) for array in keras.tree.flatten(x)]
+    arrays += [] if y is None else [np.asarray(y)]
+    digest = hashlib.sha256()
+    for array in arrays:
+        text = array.dtype.kind in "OSU"
+        digest.update(repr((array.shape, array.dtype.name)).encode())
+        digest.update(repr(array.tolist()).encode() if text else array.tobytes())
+    return {"rows": len(arrays[0]), "digest": digest.hexdigest()[:12]}
+
+
+def _data(one) -> str:
+    return f"{one['rows']:,} rows ({one['digest']})"
+
+
 def milliseconds(tflite, model, x=None, runs=200) -> dict[str, float]:
-    """Median and quartiles of one input's time through LiteRT, after a warm-up."""
+    """Median and quartiles of one input's time through LiteRT, after a warm-up.
+
+    Of a file that takes batches of more rows, the time of a batch by its rows.
+    """
     run = litert.runtime(Path(tflite).read_bytes(), delegate=True)
     inputs = litert.inputs(litert.signature(model), x)
-    rows = len(next(iter(inputs.values())))
+    names = safe_names(list(inputs))
+    rows, size = len(next(iter(inputs.values()))), run.batch or 1
     times = []
     for index in range(runs + WARM_UP):
-        row = {name: array[index % rows][None] for name, array in inputs.items()}
+        chosen = np.arange(index * size, (index + 1) * size) % rows
+        batch = {names[name]: array[chosen] for name, array in inputs.items()}
         begin = time.perf_counter()
-        run(row)
-        times.append((time.perf_counter() - begin) * 1e3)
+        run(batch)
+        times.append((time.perf_counter() - begin) * 1e3 / size)
     low, median, high = np.percentile(times[WARM_UP:], (25, 50, 75))
     return {"median": float(median), "low": float(low), "high": float(high)}
 
@@ -147,12 +203,35 @@ def _consistency(model, x, views, y, seed) -> dict:
     if not wanted and y is None:
         return {}
     try:
-        return consistency(model, x, wanted, y)
+        with states_kept(model):
+            return consistency(_in_own_batches(model), x, wanted, y)
     except NoClassesError as error:
         if views is not None:
             raise
         logger.warning("Neither accuracy nor consistency is known. %s", error)
         return {}
+
+
+def _in_own_batches(model):
+    """The model; as a callable for any number of rows if it was made for one."""
+    structure = litert.signature(model)
+    size = litert.batch_of(structure)
+    if size is None:
+        return model
+
+    def run(inputs):
+        reset_states(model)
+        arrays = list(inputs.values())
+        outputs = model(keras.tree.pack_sequence_as(structure, arrays), training=False)
+        named = named_outputs(outputs)
+        return {k: keras.ops.convert_to_numpy(v) for k, v in named.items()}
+
+    def predict(x):
+        outputs = in_batches(run, litert.inputs(structure, x), size)
+        (first, *more) = outputs.values()
+        return outputs if more else first
+
+    return predict
 
 
 def _files(model, folder, data):
@@ -170,9 +249,12 @@ def _files(model, folder, data):
 
 def _layers(model, x, by_key):
     inputs = litert.inputs(litert.signature(model), x)
-    first = [keras.ops.convert_to_tensor(array[:1]) for array in inputs.values()]
-    row = keras.tree.pack_sequence_as(litert.signature(model), first)
-    uses = kernel_uses(model, row)
+    structure = litert.signature(model)
+    size = litert.batch_of(structure) or 1
+    first = [np.resize(array, (size, *array.shape[1:])) for array in inputs.values()]
+    first = [keras.ops.convert_to_tensor(array) for array in first]
+    with states_kept(model):
+        uses = kernel_uses(model, keras.tree.pack_sequence_as(structure, first))
     layers = {}
     for key, kernel in by_key.items():
         size, times = int(np.prod(kernel["shape"])), uses[key]
@@ -202,6 +284,9 @@ def _rows(reports):
     times = [one["milliseconds"] for one in reports]
     spread = "{median:.3f} ({low:.3f} to {high:.3f})"
     yield "one input, ms", [spread.format(**t) if t else "unknown" for t in times]
+    data = [one.get("data") for one in reports]
+    if any(data):
+        yield "data", [_data(one) if one else "" for one in data]
     yield "accuracy", [_share(one["accuracy"]) for one in reports]
     for view in dict.fromkeys(name for one in reports for name in one["consistency"]):
         shares = [one["consistency"].get(view) for one in reports]

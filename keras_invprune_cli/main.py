@@ -163,13 +163,20 @@ def export(
         list[str] | None,
         typer.Option(help="sparsity, float16 or int8; may be repeated."),
     ] = None,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(help="Rows in a batch; 1 for phones.", show_default="any"),
+    ] = None,
 ):
     """Write a model as .keras, SavedModel and .tflite, each run and compared."""
     from keras_invprune.export import export as export_model
     from keras_invprune_cli.tables import load_model, print_files
 
     options = ("sparsity",) if tflite is None else tuple(tflite)
-    print_files(export_model(load_model(file), out, tflite_options=options), out)
+    found = export_model(
+        load_model(file), out, tflite_options=options, batch_size=batch_size
+    )
+    print_files(found, out)
 
 
 def main():

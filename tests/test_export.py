@@ -2,6 +2,9 @@ import errno
 import gzip
 import json
 import os
+import re
+import subprocess
+import sys
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
@@ -212,6 +215,40 @@ def test_one_output(folder, y, accuracy):
     assert report["accuracy"] == accuracy
 
 
+def as_data_set(x, y):
+    return tf.data.Dataset.from_tensor_slices((x, y)).batch(4)
+
+
+def as_dict_of_sparse(x, y):
+    return {"x": tf.sparse.from_dense(x)}, y
+
+
+def as_data_set_of_sparse(x, y):
+    x = tf.data.Dataset.from_tensor_slices(tf.sparse.from_dense(x))
+    return tf.data.Dataset.zip(x, tf.data.Dataset.from_tensor_slices(y)).batch(4)
+
+
+@pytest.mark.parametrize(
+    "make", [as_data_set, as_dict_of_sparse, as_data_set_of_sparse]
+)
+def test_data_sets_and_sparse_tensors(folder, make):
+    model, x = tiny_model(), np.maximum(rows(10, 3), 0)
+    y = np.arange(10) % 2
+    report = export(model, folder, data=make(x, y), formats=("keras",))
+    assert report["inputs"] == "given"
+    assert report["accuracy"] == np.mean(model.predict(x).argmax(axis=1) == y)
+
+
+def test_a_data_set_without_labels_end_or_batches(folder):
+    data = tf.data.Dataset.from_tensor_slices(rows(10, 3))
+    report = export(tiny_model(), folder, data=data.batch(4), formats=("keras",))
+    assert report["inputs"] == "given" and report["accuracy"] is None
+    with pytest.raises(ValueError, match="come to an end"):
+        export(tiny_model(), folder, data=data.batch(4).repeat())
+    with pytest.raises(ValueError, match="an empty data set"):
+        export(tiny_model(), folder, data=data.batch(4).take(0))
+
+
 def two_inputs_and_many_outputs():
     # Neither names nor outputs come in the order of the alphabet: "output_10" is
     # before "output_2" there.
@@ -276,7 +313,7 @@ def test_axes_of_unknown_length_need_data(folder):
 
 def test_recurrent_layers_need_unrolling_for_tflite(folder):
     model = keras.Sequential([keras.Input((5, 3)), keras.layers.LSTM(4)])
-    message = r'converter: .tf.TensorList.*`unroll=True`.*\("keras", "saved_model"\)'
+    message = r'converter: .tf.TensorList.*batch_size=1.*unroll=True.*"saved_model"\)'
     with pytest.raises(ExportError, match=message):
         export(model, folder)
     assert not folder.exists()
@@ -291,7 +328,7 @@ def test_recurrent_layers_need_unrolling_for_tflite(folder):
 def test_a_model_of_another_float_is_sent_to_its_float32_twin(folder, policy):
     layers = [keras.layers.Conv2D(2, 3, dtype=policy), keras.layers.Flatten()]
     model = keras.Sequential([keras.Input((5, 5, 1)), *layers])
-    rule = rf"(?s)converter.*dtype policy '{policy}'.*export the twin.*unroll=True"
+    rule = rf"(?s)converter.*dtype policy '{policy}'.*export the twin, or `formats"
     with pytest.raises(ExportError, match=rule):
         export(model, folder)
     assert not folder.exists()
@@ -344,6 +381,254 @@ def test_the_tolerance_grows_with_the_outputs(folder):
     with pytest.raises(ExportError, match="off by 1, allowed 0.5"):
         export(model, folder, **arguments, tolerance=5e-4)
     export(model, folder, **arguments, tolerance=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments"),
+    [
+        ("RandomFlip", ()),
+        ("RandomRotation", (0.3,)),
+        ("RandomContrast", (0.9,)),
+        ("GaussianNoise", (1.0,)),
+        ("Dropout", (0.5,)),
+    ],
+)
+def test_layers_random_in_training_are_exported_as_in_evaluation(
+    folder, kind, arguments
+):
+    layer = getattr(keras.layers, kind)(*arguments)
+    # Nested, as augmentation often is.
+    augment = keras.Sequential([keras.Input((6, 6, 1)), layer])
+    dense = keras.layers.Dense(3)
+    layers = [augment, keras.layers.Flatten(), dense]
+    model, x = keras.Sequential([keras.Input((6, 6, 1)), *layers]), rows(9, 6, 6, 1)
+    export(model, folder, data=x, formats=("saved_model", "tflite"), tflite_options=())
+    expected = x.reshape(9, 36) @ dense.kernel.numpy()
+    saved = tf.saved_model.load(str(folder / "saved_model"))
+    np.testing.assert_allclose(saved.serve(x), expected, atol=1e-4)
+    lite = Interpreter(str(folder / "model.tflite")).get_signature_runner()
+    (name,) = lite.get_input_details()
+    np.testing.assert_allclose(lite(**{name: x})["output_0"], expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("policy", "tolerance"),
+    [("float32", 1e-4), ("mixed_float16", 1e-2), ("bfloat16", 1e-1)],
+)
+def test_the_tolerance_is_that_of_the_coarsest_float(folder, policy, tolerance):
+    layers = [
+        keras.layers.Conv2D(16, 3, dtype=policy),
+        keras.layers.BatchNormalization(dtype=policy),
+        keras.layers.Flatten(),
+        keras.layers.Dense(3),
+    ]
+    model = keras.Sequential([keras.Input((8, 8, 3)), *layers])
+    formats = ("keras", "saved_model")
+    assert export(model, folder, formats=formats)["tolerance"] == tolerance
+    assert export(model, folder, formats=formats, tolerance=0.5)["tolerance"] == 0.5
+
+
+def test_an_explicit_tolerance_wins_over_a_coarser_float(folder):
+    layers = [Forgetful(1.001), keras.layers.Dense(2, dtype="bfloat16")]
+    model = keras.Sequential([keras.Input((3,)), *layers])
+    with pytest.raises(ExportError, match="off by"):
+        export(model, folder, formats=("keras",), tolerance=1e-6)
+
+
+def tensors_of(path):
+    """(shape of the first input, whether a tensor has an axis of any length)."""
+    interpreter = Interpreter(str(path))
+    interpreter.allocate_tensors()
+    shape = interpreter.get_input_details()[0]["shape_signature"].tolist()
+    tensors = interpreter.get_tensor_details()
+    return shape, any(-1 in tensor["shape_signature"] for tensor in tensors)
+
+
+def convolutions(functional, **batch):
+    layers = [
+        keras.layers.Conv2D(2, 3, activation="relu"),
+        keras.layers.Flatten(),
+        keras.layers.Reshape((4, 8)),
+        keras.layers.Dense(3),
+        keras.layers.Flatten(),
+    ]
+    inputs = keras.Input(**batch, name="px")
+    if not functional:
+        return keras.Sequential([inputs, *layers])
+    outputs = inputs
+    for layer in layers:
+        outputs = layer(outputs)
+    return keras.Model(inputs, outputs)
+
+
+@pytest.mark.parametrize("functional", [True, False])
+@pytest.mark.parametrize(
+    ("own", "asked", "size"), [(1, None, 1), (3, None, 3), (None, 1, 1), (3, 3, 3)]
+)
+def test_a_fixed_batch_is_kept_or_made(folder, functional, own, asked, size):
+    model = convolutions(functional, batch_shape=(own, 6, 6, 1))
+    x = rows(10, 6, 6, 1)  # no multiple of 3
+    report = export(model, folder, data=(x, np.arange(10) % 12), batch_size=asked)
+    assert report["batch_size"] == size
+    assert tensors_of(folder / "model.tflite") == ([size, 6, 6, 1], False)
+    expected = model.predict(x, verbose=0, batch_size=own)[:size]
+    found = run_tflite(folder / "model.tflite", px=x[:size])["output_0"]
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    saved = tf.saved_model.load(str(folder / "saved_model"))
+    np.testing.assert_allclose(saved.serve(x[:size]), expected, atol=1e-4)
+
+
+def test_a_batch_that_the_model_was_not_made_for_is_refused(folder):
+    model = convolutions(True, batch_shape=(3, 6, 6, 1))
+    with pytest.raises(ValueError, match=r"batches of \[3\].*Received: batch_size=1"):
+        export(model, folder, batch_size=1)
+
+
+@pytest.mark.parametrize("copied", [False, True])
+def test_the_batch_of_a_first_call_binds_nothing(folder, caplog, copied):
+    model = keras.Sequential([keras.layers.Dense(2)])
+    model(rows(5, 3))
+    model = keras.models.clone_model(model) if copied else model
+    assert export(model, folder, formats=("saved_model",))["batch_size"] is None
+    assert "any size, although" in caplog.text and "batch_size=5" in caplog.text
+    x = rows(7, 3)
+    saved = tf.saved_model.load(str(folder / "saved_model"))
+    np.testing.assert_allclose(saved.serve(x), model(x), atol=1e-5)
+
+
+def test_states_are_reset_before_each_run_and_left_as_they_were(folder):
+    lstm = keras.layers.LSTM(4, stateful=True)
+    layers = [lstm, keras.layers.Dense(2)]
+    model = keras.Sequential([keras.Input(batch_shape=(2, 5, 3), name="x"), *layers])
+    x = rows(2, 5, 3)
+    first = model(x).numpy()
+    states = [state.numpy() for state in lstm.states]
+    export(model, folder, data=rows(7, 5, 3), tflite_options=())
+    for state, before in zip(lstm.states, states, strict=True):
+        np.testing.assert_array_equal(state.numpy(), before)
+    second = model(x).numpy()
+    assert np.abs(second - first).max() > 1e-3  # the states do matter
+    saved = tf.saved_model.load(str(folder / "saved_model")).serve
+    lite = Interpreter(str(folder / "model.tflite"))
+    lite = lite.get_signature_runner("serving_default")
+    for expected in (first, second):
+        np.testing.assert_allclose(saved(x), expected, atol=1e-5)
+        np.testing.assert_allclose(lite(x=x)["output_0"], expected, atol=1e-5)
+
+
+def test_a_rolled_lstm_converts_with_a_fixed_batch(folder):
+    inputs = keras.Input((5, 3), name="x")
+    model = keras.Model(inputs, keras.layers.LSTM(4)(inputs))
+    export(model, folder, batch_size=1, formats=("tflite",), tflite_options=())
+    x = rows(1, 5, 3)
+    found = run_tflite(folder / "model.tflite", x=x)["output_0"]
+    np.testing.assert_allclose(found, model(x), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["a b", "a_b"], ["a_b_2", "a_b"]),
+        (["class", "größe"], ["class_", "gr__e"]),
+        (["1st", "self"], ["input_1st", "self_"]),
+        (["A", "a"], ["A", "a_2"]),  # TensorFlow sees no difference
+    ],
+)
+def test_names_that_files_cannot_have_are_replaced(folder, caplog, names, expected):
+    inputs = [keras.Input((3,), name=name) for name in names]
+    model = keras.Model(inputs, keras.layers.Subtract()(inputs))
+    x = [rows(4, 3), 5 + rows(4, 3)]
+    given = dict(zip(names, x, strict=True))
+    report = export(model, folder, data=given, tflite_options=())
+    pairs = zip(names, expected, strict=True)
+    assert report["renamed"] == {name: safe for name, safe in pairs if name != safe}
+    for name, safe in report["renamed"].items():
+        assert f"{name!r} is called {safe!r}" in caplog.text
+    inputs = dict(zip(expected, x, strict=True))
+    found = run_tflite(folder / "model.tflite", **inputs)["output_0"]
+    np.testing.assert_allclose(found, x[0] - x[1], atol=1e-5)
+    saved = tf.saved_model.load(str(folder / "saved_model"))
+    found = saved.signatures["serving_default"](
+        **{name: tf.constant(array) for name, array in inputs.items()}
+    )
+    np.testing.assert_allclose(found["output_0"], x[0] - x[1], atol=1e-5)
+
+
+def test_a_keras_file_may_have_any_names(folder):
+    inputs = [keras.Input((3,), name=name) for name in ("a b", "a_b", "class")]
+    model = keras.Model(inputs, keras.layers.Add()(inputs))
+    assert export(model, folder, formats=("keras",))["renamed"] == {}
+
+
+@pytest.mark.parametrize(
+    ("outputs", "names"),
+    [
+        (lambda a, b: {"a b": a, "a_b": b}, ["a_b_2", "a_b"]),
+        (lambda a, b: {"1": a, "größe": b}, ["output_1", "gr__e"]),
+        (lambda a, b: {"x": {"y": a, "z": b}}, ["output_0", "output_1"]),
+        (lambda a, b: [a, {"z": b}], ["output_0", "output_1"]),
+    ],
+)
+def test_names_of_outputs(folder, outputs, names):
+    inputs = keras.Input((3,), name="x")
+    a, b = keras.layers.Rescaling(2)(inputs), keras.layers.Rescaling(3)(inputs)
+    model, x = keras.Model(inputs, outputs(a, b)), rows(4, 3)
+    export(model, folder, data=x)
+    found = run_tflite(folder / "model.tflite", x=x)
+    for name, factor in zip(names, (2, 3), strict=True):
+        np.testing.assert_allclose(found[name], factor * x, atol=1e-5)
+
+
+@keras.saving.register_keras_serializable("test_export")
+class InPython(keras.layers.Layer):
+    def call(self, inputs):
+        outputs = tf.py_function(lambda x: 2 * x, [inputs], tf.float32)
+        return tf.ensure_shape(outputs, inputs.shape)
+
+
+@keras.saving.register_keras_serializable("test_export")
+class Lacking(keras.layers.Layer):
+    def call(self, inputs):
+        return tf.math.igamma(1 + tf.abs(inputs), 1 + tf.abs(inputs))
+
+
+@pytest.mark.parametrize(
+    ("layer", "formats", "advice", "unfit"),
+    [
+        (InPython, ("saved_model",), "in place of NumPy", "register|unroll"),
+        (Lacking, ("tflite",), "in place of tf.Igamma", "register|unroll|NumPy"),
+        (Unregistered, ("keras",), "register_keras", "get_config|NumPy|unroll"),
+    ],
+)
+def test_advice_fits_the_cause(folder, layer, formats, advice, unfit):
+    model = keras.Sequential([keras.Input((3,)), layer()])
+    with pytest.raises(ExportError, match=advice) as caught:
+        export(model, folder, formats=formats, tflite_options=())
+    helps = str(caught.value).split("What may help:")[1]
+    assert advice in helps and not re.search(unfit, helps)
+
+
+def test_the_converters_pages_are_kept_in_a_log(tmp_path):
+    """In a process of its own, whose stderr is a pipe as C++ sees it."""
+    script = """
+import keras, keras_invprune as kip
+model = keras.Sequential([keras.Input((5, 3)), keras.layers.LSTM(4)])
+try:
+    kip.export(model, "mine", formats=("tflite",))
+except kip.ExportError as error:
+    print(error)
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        env=os.environ | {"TMPDIR": str(tmp_path), "PYTHONPATH": os.getcwd()},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    log = Path(re.search(r"log is in (\S+\.log)\.", run.stdout)[1])
+    assert log.parent == tmp_path and "TensorListReserve" in log.read_text()
+    assert "TensorList" not in run.stderr and "loc(" not in run.stderr
 
 
 def test_an_earlier_export_is_replaced(folder):
@@ -428,6 +713,12 @@ def test_a_file_that_appears_in_the_meantime_is_kept(folder, monkeypatch):
     with pytest.raises(FileExistsError, match="notes.txt"):
         export(tiny_model(), folder)
     assert set(files_in(folder)) == {"model.keras", "report.json", "notes.txt"}
+
+
+@pytest.mark.parametrize("name", ["model.keras", "m.h5", "model.tflite"])
+def test_a_folder_called_as_a_file_is_refused(folder, name):
+    with pytest.raises(ValueError, match=r"must be a folder.*name of a file.*save\("):
+        export(tiny_model(), folder.parent / name)
 
 
 def test_a_path_that_is_a_file(folder):
@@ -591,6 +882,8 @@ X = np.zeros((5, 3))
         ({"tflite_options": ("int4",)}, ValueError, "'int4'"),
         ({"tflite_options": ("int8", "float16")}, ValueError, "must not have both"),
         ({"tolerance": -1}, ValueError, "Received: -1"),
+        ({"batch_size": 0}, ValueError, "Received: batch_size=0"),
+        ({"batch_size": 1.5}, ValueError, "Received: batch_size=1.5"),
         ({"tolerance": np.inf}, ValueError, "finite"),
         ({"data": (X, X, X)}, ValueError, "a tuple of 3"),
         ({"data": (X, [0, 1])}, ValueError, "5 rows of x, but 2 labels"),

@@ -5,6 +5,7 @@ import json
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import keras_invprune as kip
 import zoo
@@ -22,6 +23,7 @@ PARTS = {
     "milliseconds",
     "accuracy",
     "consistency",
+    "data",
 }
 KINDS = {"shift", "scale", "rotation"}
 
@@ -82,6 +84,36 @@ def test_the_measurements(found, model, data):
     assert 0 < times["low"] <= times["median"] <= times["high"]
 
 
+def test_a_data_set_gives_the_report_of_its_arrays(found, model, data):
+    x, y = data
+    batches = tf.data.Dataset.from_tensor_slices((x, y)).batch(7)
+    again = kip.report(model, batches, runs=1)
+    for part in ("accuracy", "consistency", "data"):
+        assert again[part] == found[part]
+    same = {"same": lambda x: x}
+    expected = {"same": 1.0, "accuracy": found["accuracy"]}
+    assert kip.consistency(model, batches, same) == pytest.approx(expected)
+    with pytest.raises(ValueError, match="`y` must be None"):
+        kip.consistency(model, batches, same, y)
+
+
+@pytest.mark.parametrize("stateful", [False, True])
+def test_a_model_made_for_one_batch_size(stateful):
+    inputs = keras.Input(batch_shape=(4, 5, 3))
+    outputs = keras.layers.LSTM(2, stateful=stateful, name="lstm")(inputs)
+    model = keras.Model(inputs, outputs)
+    x, y = np.random.default_rng(0).normal(size=(10, 5, 3)), np.arange(10) % 2
+    found = kip.report(model, (x, y), views={"same": lambda x: x}, runs=2)
+    free = keras.Input((5, 3))
+    twin = keras.Model(free, keras.layers.LSTM(2)(free))
+    twin.set_weights(model.get_weights()[:3])
+    expected = np.mean(twin.predict(x, verbose=0).argmax(axis=1) == y)
+    assert found["accuracy"] == expected and found["consistency"] == {"same": 1.0}
+    assert set(found["files"]) == {"model.keras", "saved_model", "model.tflite"}
+    assert found["milliseconds"]["median"] > 0
+    assert found["layers"]["lstm/lstm_cell/kernel"]["macs"] == 5 * 3 * 8
+
+
 def test_zeros_leave_fewer_macs(model, data):
     pruned = kip.prune(model, 0.5, select=["conv"])
     pruned.compile("sgd", "mse")
@@ -135,3 +167,28 @@ def test_side_by_side(found):
     (macs,) = [row for row in rows if "MACs without" in row]
     assert macs.count(f"{found['macs']['sparse']:,}") == 2
     assert "the head stays dense" in str(found)
+
+
+def test_reports_on_different_data_are_told_apart(found, model, data):
+    x, y = data
+    other = kip.report(model, (x[::-1], y), views={}, runs=1)
+    assert other["data"]["rows"] == found["data"]["rows"] == 30
+    warning = "Measured on different data"
+    assert warning in kip.compare({"one": found, "other": other})
+    assert warning not in kip.compare({"one": found, "same": found})
+    old = {key: value for key, value in found.items() if key != "data"}
+    assert warning not in kip.compare({"old": old, "new": found})
+    assert kip.report(model, views={}, runs=1)["data"] is None
+
+
+@pytest.mark.parametrize(
+    ("reports", "message"),
+    [
+        (lambda found, model: [found], "must be a dict of headings.*Received: a list"),
+        (lambda found, model: found, "Received: a str as 'schema'"),
+        (lambda found, model: {"a": model}, r"a Sequential as 'a'. `kip.report\(model"),
+    ],
+)
+def test_what_is_no_dict_of_reports(found, model, reports, message):
+    with pytest.raises(TypeError, match=message):
+        kip.compare(reports(found, model))

@@ -1,0 +1,82 @@
+"""The rows of what users hold data in: arrays, data sets, sparse tensors."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+DATA_SETS = (tf.data.Dataset, keras.utils.PyDataset)
+
+
+def rows_of(data) -> tuple:
+    """Reads ``x`` or ``(x, y)`` into arrays.
+
+    Args:
+        data: ``x`` or a tuple ``(x, y)`` of arrays or sparse tensors, or lists or dicts
+            of them; or a `tf.data.Dataset` or `keras.utils.PyDataset` of batches of
+            these, as `fit` takes it (sample weights are left out). None: no data.
+
+    Returns:
+        ``(x, y)``; y None where there are no labels.
+
+    Raises:
+        ValueError: If a data set is empty, has no end, or its batches differ in shape.
+    """
+    if isinstance(data, DATA_SETS):
+        return _joined(_batches(data))
+    x, y = data if isinstance(data, tuple) and len(data) == 2 else (data, None)
+    return dense(x), dense(y)
+
+
+def dense(structure):
+    """Arrays in place of the sparse tensors, of TensorFlow's or SciPy's, in it."""
+    if structure is None:
+        return None
+    return keras.tree.map_structure(_dense, structure)
+
+
+def _dense(part):
+    if isinstance(part, tf.SparseTensor):
+        return tf.sparse.to_dense(tf.sparse.reorder(part)).numpy()
+    return part.toarray() if hasattr(part, "toarray") else part
+
+
+def _batches(data):
+    if isinstance(data, tf.data.Dataset):
+        endless = data.cardinality() == tf.data.INFINITE_CARDINALITY
+        batches = data
+    else:
+        endless = data.num_batches is None
+        batches = () if endless else (data[i] for i in range(data.num_batches))
+    if endless:
+        raise ValueError(
+            "`data` must come to an end. Received: a "
+            f"{type(data).__name__} without one. Give some of it, as `data.take(10)` "
+            "of a tf.data.Dataset."
+        )
+    return batches
+
+
+def _joined(batches) -> tuple:
+    pairs = [keras.utils.unpack_x_y_sample_weight(batch)[:2] for batch in batches]
+    if not pairs:
+        raise ValueError("`data` must hold rows. Received: an empty data set.")
+    structure = [pairs[0][0], *([] if pairs[0][1] is None else [pairs[0][1]])]
+    columns = [
+        [np.asarray(_dense(part)) for part in parts]
+        for parts in zip(*map(_parts, pairs), strict=True)
+    ]
+    for parts in columns:
+        shapes = sorted({part.shape[1:] for part in parts})
+        if len(shapes) > 1 or parts[0].ndim == 0:
+            raise ValueError(
+                "`data` must hold batches of rows of one shape. Received: a data set "
+                f"with rows of shape {shapes}. Batch it, `data.batch(32)`, or pad it."
+            )
+    joined = [np.concatenate(parts) for parts in columns]
+    x, *y = keras.tree.pack_sequence_as(structure, joined)
+    # A tuple would be taken for (x, y).
+    return list(x) if isinstance(x, tuple) else x, y[0] if y else None
+
+
+def _parts(pair) -> list:
+    return [part for part in keras.tree.flatten(pair) if part is not None]
