@@ -1,10 +1,20 @@
 """Image sets of TensorFlow Datasets."""
 
+import json
+import re
+from pathlib import Path
+
 import numpy as np
 
 from keras_invprune.experiments.data.base import Data, DataUnavailable, hold_out
+from keras_invprune.experiments.data.network import unreachable
 from keras_invprune.identifiers import did_you_mean, near_names
 
+WAY_OUT = (
+    "Without a network, set TFDS_DATA_DIR to a folder where TensorFlow Datasets has "
+    "prepared it."
+)
+OUR_TROUBLE = (MemoryError, OSError, ImportError)  # says nothing about the data set
 TESTED = 0.2  # of the rows of a set that comes without a test part
 
 
@@ -19,7 +29,8 @@ def tfds_images(name="mnist", data_dir=None, seed=0) -> Data:
     Raises:
         ImportError: tensorflow-datasets is missing; names the extra.
         DataUnavailable: It is not prepared and cannot be downloaded.
-        ValueError: There is no such set, or it is not one of labelled images.
+        ValueError: There is no such set, it is not one of labelled images, or its
+            files cannot be read.
     """
     try:
         import tensorflow_datasets as tfds
@@ -27,22 +38,13 @@ def tfds_images(name="mnist", data_dir=None, seed=0) -> Data:
         raise ImportError(
             f"{name} comes through tensorflow-datasets: pip install '.[data]'."
         ) from error
-    names = _class_names(_builder(tfds, name, data_dir).info)
-
-    def part(split):
-        whole = {"batch_size": -1, "as_supervised": True, "data_dir": data_dir}
-        x, y = tfds.as_numpy(tfds.load(name, split=split, **whole))
-        return x / np.float32(255.0), y
-
-    try:
-        x, y = part("train")
-        if "test" in _builder(tfds, name, data_dir).info.splits:
-            return Data(x, y, *part("test"), names)
-    except Exception as error:
-        raise DataUnavailable(
-            f"{name} could not be loaded: {error} Without a network, set "
-            "TFDS_DATA_DIR to a folder where it is prepared."
-        ) from error
+    builder = _builder(tfds, name, data_dir)
+    names = _class_names(builder.info)
+    if not builder.info.splits:  # known from the files of what is prepared
+        _download(builder)
+    x, y = _part(tfds, builder, "train")
+    if "test" in builder.info.splits:
+        return Data(x, y, *_part(tfds, builder, "test"), names)
     train, test = hold_out(y, TESTED, seed)
     return Data(x[train], y[train], x[test], y[test], names)
 
@@ -57,6 +59,64 @@ def _builder(tfds, name, data_dir):
         raise ValueError(f"TensorFlow Datasets has no {name!r}.{hint}") from error
     except (ValueError, AssertionError) as error:  # a configuration or version
         raise ValueError(f"TensorFlow Datasets has no {name!r}: {error}") from error
+    except OUR_TROUBLE:
+        raise
+    except Exception as error:  # of the parser of its description
+        folder = data_dir or tfds.core.constants.DATA_DIR
+        raise _unreadable(name, folder, error) from error
+
+
+def _download(builder):
+    """Downloads and prepares a data set.
+
+    Raises:
+        DataUnavailable: It cannot be had; says why.
+    """
+    import requests
+
+    what = f"{builder.name} is not prepared in {builder.data_dir_root}"
+    wanted = _not_downloaded(builder)
+    reason = unreachable(wanted[0]) if wanted else None
+    if reason:
+        raise DataUnavailable(f"{what}, and {reason}. {WAY_OUT}")
+    try:
+        builder.download_and_prepare()
+    except (ConnectionError, TimeoutError, requests.RequestException) as error:
+        raise DataUnavailable(f"{what}: {error}. {WAY_OUT}") from error
+    except OUR_TROUBLE:
+        raise
+    except Exception as error:  # such as a checksum, or a file to be had by hand
+        raise DataUnavailable(f"{what}, and cannot be: {error}") from error
+
+
+def _not_downloaded(builder) -> list[str]:
+    """Addresses of its files that the notes in the folder of downloads do not name."""
+    notes = (Path(builder.data_dir_root) / "downloads").rglob("*.INFO")
+    there = "".join(note.read_text(encoding="utf-8") for note in notes)
+    urls = [url for url in builder.url_infos or () if url.startswith("http")]
+    return [url for url in urls if json.dumps(url) not in there]
+
+
+def _part(tfds, builder, split):
+    """Images in [0, 1] and classes: all rows of a part."""
+    import tensorflow as tf
+
+    try:
+        rows = builder.as_dataset(split=split, batch_size=-1, as_supervised=True)
+        x, y = tfds.as_numpy(rows)
+    except (*OUR_TROUBLE, tf.errors.ResourceExhaustedError):
+        raise
+    except Exception as error:  # of TensorFlow's readers and decoders
+        raise _unreadable(builder.name, builder.data_dir, error) from error
+    return x / np.float32(255.0), y
+
+
+def _unreadable(name, folder, error) -> ValueError:
+    reason = re.sub(r"\{\{.*?\}\} ?|\[Op:.*", "", str(error)).strip().rstrip(".")
+    return ValueError(
+        f"The files of {name} in {folder} cannot be read: {reason}. Replace them by "
+        "whole ones, or remove them to have them made again."
+    )
 
 
 def _class_names(info) -> tuple[str, ...]:

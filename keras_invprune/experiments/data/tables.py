@@ -7,23 +7,24 @@ is learned from the training part.
 import numpy as np
 
 from keras_invprune.experiments.data.base import Data, check_validation, hold_out
+from keras_invprune.experiments.data.columns import LARGEST, read
 from keras_invprune.identifiers import named
 
 TEST_SHARE = 0.2
 MIN_ROWS = 6
 MAX_CATEGORIES = 64
-LARGEST = 1e30  # with room for what float32 still tells apart once standardised
 
 
 def prepare(frame, labels, seed=0, validation=0.0, encoding="one_hot") -> Data:
     """Splits a table (stratified, 20 % test) and makes numbers of it.
 
-    Columns that are constant in training are dropped. Then, by `encoding`:
+    What a column says, numbers (dates among them) or categories, is found out as in
+    `keras_invprune.experiments.data.columns`. What is constant in training is dropped.
+    Then, by `encoding`:
 
     - "one_hot": in numbers the median for what is missing, then mean 0 and variance
-      1. Categories (all other columns): one column each, a missing value is one of
-      its own; all but the 63 most frequent of a column share one, and so do those
-      never seen in training.
+      1. Categories: one column each, a missing value is one of its own; all but the
+      63 most frequent of a column share one, and so do those never seen in training.
     - "codes", as in the authors' code of 2309.08171: in numbers 0 for what is
       missing, then mean 0 and variance 1. Categories are numbered from 1, unscaled;
       missing and unseen ones are 0.
@@ -57,7 +58,6 @@ def prepare(frame, labels, seed=0, validation=0.0, encoding="one_hot") -> Data:
     transformer = named(encoding, ENCODINGS, "encoding")
     validation = check_validation(validation)
     names, y = _classes(labels)
-    frame = _plain(frame)
     train, test = train_test_split(
         np.arange(len(y)), test_size=TEST_SHARE, random_state=seed, stratify=y
     )
@@ -65,6 +65,8 @@ def prepare(frame, labels, seed=0, validation=0.0, encoding="one_hot") -> Data:
     if validation:
         kept, held = hold_out(y[train], validation, seed)
         parts = [train[kept], test, train[held]]
+    frame, sources = read(frame, parts[0])
+    _check_finite(frame, sources)
     columns = _columns(frame.iloc[parts[0]], transformer)
     columns.fit(frame.iloc[parts[0]])
     x = [columns.transform(frame.iloc[part]).astype("float32") for part in parts]
@@ -121,30 +123,13 @@ def _check_split(names, counts, number):
         )
 
 
-def _plain(frame):
-    """Numbers the columns, whose names may be of any type or the same; no sparse ones.
-
-    Raises:
-        ValueError: A number is infinite, or beyond `LARGEST`.
-    """
-    import pandas as pd
-
-    columns, frame = frame.columns, frame.set_axis(range(frame.shape[1]), axis=1)
-    sparse = {
-        column: dtype.subtype
-        for column, dtype in frame.dtypes.items()
-        if isinstance(dtype, pd.SparseDtype)
-    }
-    frame = frame.astype(sparse)
-    for column in frame:
-        if _is_number(frame[column]):
-            values = frame[column].to_numpy(dtype="float64", na_value=np.nan)
-            if (np.abs(values) > LARGEST).any():
-                raise ValueError(
-                    f"The column {columns[column]!r} has infinite values, or some "
-                    f"beyond {LARGEST:.0e}. Replace them, for instance by missing ones."
-                )
-    return frame
+def _check_finite(frame, sources):
+    for column, name in zip(frame, sources, strict=True):
+        if _is_number(frame[column]) and (frame[column].abs() > LARGEST).any():
+            raise ValueError(
+                f"The column {name!r} has infinite values, or some beyond "
+                f"{LARGEST:.0e}. Replace them, for instance by missing ones."
+            )
 
 
 def _columns(train, transformers):
@@ -182,7 +167,7 @@ def _one_hot():
     )
     return (
         make_pipeline(SimpleImputer(strategy="median"), StandardScaler()),
-        make_pipeline(FunctionTransformer(_as_text), encoder),
+        make_pipeline(FunctionTransformer(_with_missing), encoder),
     )
 
 
@@ -202,7 +187,7 @@ def _codes():
     return (
         make_pipeline(zero, StandardScaler()),
         make_pipeline(
-            FunctionTransformer(_as_text_or_nan),
+            FunctionTransformer(_with_nan),
             encoder,
             FunctionTransformer(_from_one),
         ),
@@ -213,16 +198,17 @@ ENCODINGS = {"one_hot": _one_hot, "codes": _codes}
 
 
 def _is_number(column) -> bool:
-    return column.dtype.kind in "iuf"
+    return column.dtype.kind == "f"
 
 
-def _as_text(frame):
-    """Strings for all values, so that types do not mix; one for the missing."""
-    return frame.astype(object).where(frame.notna(), "(missing)").astype(str)
+def _with_missing(frame):
+    """A missing value is a category of its own."""
+    return frame.where(frame.notna(), "(missing)")
 
 
-def _as_text_or_nan(frame):
-    return _as_text(frame).astype(object).where(frame.notna(), np.nan)
+def _with_nan(frame):
+    """What the encoder takes for missing."""
+    return frame.where(frame.notna(), np.nan)
 
 
 def _from_one(codes):

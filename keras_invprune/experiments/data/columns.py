@@ -1,0 +1,243 @@
+"""What a column of a table says: numbers, categories, or some of each.
+
+Each column is read by a rule that is learned from the training rows alone:
+
+- Numbers are taken as they are, durations as days.
+- Dates become four numbers: days since the first one in training, month, day of the
+  week, hour of the day. Periods are dates by their start; text with an offset from UTC
+  is read in UTC.
+- Truth values and declared categories stay categories; categories that are all dates
+  are dates.
+- Text, and columns of mixed values, are read as numbers or as dates, whichever reads
+  more of the training values, if that is at least half of them. If it is all of them,
+  what cannot be read later is missing; otherwise what cannot be read is a category
+  next to the number. All other columns are categories.
+
+In text, "", "?", "-", "NA", "N/A", "nan", "none" and "null" next to numbers or dates
+mean that the value is missing. A column writes its numbers in one way, with a decimal
+point or comma and with or without groups of three digits: the way that reads most
+values, in case of a tie the first of `NUMBERS`. Digits that begin with 0, such as
+"007" or "01234", are codes, so a column that has them is one of categories. Dates are
+written in one of the ways of `DATES`, with or without a time. What is guessed from text
+is logged.
+"""
+
+import logging
+from collections.abc import Callable
+from datetime import timedelta
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+
+LARGEST = 1e30  # with room for what float32 still tells apart once standardised
+MOSTLY = 0.5
+MISSING = frozenset({"", "?", "-", "na", "n/a", "nan", "none", "null"})
+CODE = r"[+-]?0\d+"
+# What separates groups of three digits, and what the decimals.
+NUMBERS = {
+    "1234.5": ("", "."),
+    "1,234.5": (",", "."),
+    "1234,5": ("", ","),
+    "1 234.5": (" ", "."),
+    "1 234,5": (" ", ","),
+    "1.234,5": (".", ","),
+}
+YEAR, MONTH, DAY = r"(?P<year>\d{4})", r"(?P<month>\d\d?)", r"(?P<day>\d\d?)"
+DATES = {
+    "YYYY-MM-DD": f"{YEAR}-{MONTH}(?:-{DAY})?",
+    "YYYY/MM/DD": f"{YEAR}/{MONTH}/{DAY}",
+    "DD.MM.YYYY": rf"{DAY}\.{MONTH}\.{YEAR}",
+    "MM/DD/YYYY": f"{MONTH}/{DAY}/{YEAR}",
+    "DD/MM/YYYY": f"{DAY}/{MONTH}/{YEAR}",
+}
+TIME = r"(?:[T ](?P<time>\d\d:\d\d(?::\d\d(?:\.\d+)?)? ?(?:Z|[+-]\d\d:?\d\d)?))?"
+ONE_DAY = np.timedelta64(1, "D")
+logger = logging.getLogger("keras_invprune")
+
+
+class Reading(NamedTuple):
+    """How a column is read.
+
+    Attributes:
+        numbers: Column to arrays of floats, NaN where missing; None: no numbers.
+        words: Column to text, None where missing; None: no categories.
+    """
+
+    numbers: Callable | None = None
+    words: Callable | None = None
+
+
+def read(frame, rows):
+    """Numbers and text from a table of any types.
+
+    Args:
+        frame: pandas.DataFrame, [n, columns].
+        rows: Row numbers of the training part, from which the rules are learned.
+
+    Returns:
+        A DataFrame of the same rows, whose columns 0, 1, ... are float64 (NaN where
+        missing) or text (None where missing), and the names of the columns that these
+        come from.
+    """
+    import pandas as pd
+
+    columns, names = [], []
+    for place, name in enumerate(frame.columns):
+        column = _unwrapped(frame.iloc[:, place]).reset_index(drop=True)
+        reading = _reading(column.iloc[rows], name)
+        if reading.numbers:
+            columns += map(pd.Series, reading.numbers(column))
+        if reading.words:
+            columns.append(reading.words(column).astype(object))
+        names += [name] * (len(columns) - len(names))
+    if not columns:
+        return pd.DataFrame(index=range(len(frame))), names
+    return pd.concat(columns, axis=1, keys=range(len(columns))), names
+
+
+def _unwrapped(column):
+    """Without what pandas wraps values in: sparsity, periods, categories of dates."""
+    import pandas as pd
+
+    dtype = column.dtype
+    if isinstance(dtype, pd.SparseDtype):
+        return column.astype(dtype.subtype)
+    if isinstance(dtype, pd.PeriodDtype):
+        return column.dt.to_timestamp()
+    if isinstance(dtype, pd.ArrowDtype) and dtype.kind in "mM":
+        return column.astype(dtype.numpy_dtype)
+    if isinstance(dtype, pd.CategoricalDtype) and dtype.categories.dtype.kind in "mM":
+        return column.astype(dtype.categories.dtype)
+    return column
+
+
+def _reading(column, name) -> Reading:
+    kind = column.dtype.kind
+    if kind in "iuf":
+        return Reading(numbers=_floats)
+    if kind == "m":
+        return Reading(numbers=lambda column: _floats(column / ONE_DAY))
+    if kind == "M":
+        return Reading(numbers=partial(_parts, origin=column.min()))
+    if kind in "bc":
+        return Reading(words=_words)
+    return _reading_of_text(column, name)
+
+
+def _floats(column):
+    return [column.to_numpy(dtype="float64", na_value=np.nan)]
+
+
+def _parts(column, origin):
+    """Days since `origin`, month, day of the week and hour of dates."""
+    times = column.dt
+    hour = times.hour + times.minute / 60 + times.second / 3600
+    parts = (column - origin) / ONE_DAY, times.month, times.day_of_week, hour
+    return [array for part in parts for array in _floats(part)]
+
+
+def _words(column):
+    """Text for all values, so that types do not mix; None for the missing."""
+    return column.astype(object).map(str).where(column.notna(), None)
+
+
+def _reading_of_text(column, name) -> Reading:
+    import pandas as pd
+
+    declared = isinstance(column.dtype, pd.CategoricalDtype)
+    codes, texts = _spelled(column)
+    counts = np.bincount(codes[codes >= 0], minlength=len(texts))
+    total, most = counts.sum(), 0
+    for name_of_way, candidate in _readers(dates_only=declared):
+        readable = counts[candidate(texts).notna()].sum()
+        if readable > most:
+            most, way, reader = readable, name_of_way, candidate
+    if not most or most < total * (1.0 if declared else MOSTLY) or _has_codes(texts):
+        return Reading(words=_words)
+    logger.warning(
+        "The column %r holds text or mixed values. %d of the %d in training are read "
+        "as %s; what cannot be read is %s.",
+        name,
+        most,
+        total,
+        way,
+        "missing" if most == total else "a category",
+    )
+    return _reading_by(reader, reader(texts).min(), words=most < total)
+
+
+def _reading_by(reader, origin, words) -> Reading:
+    """How text is read once it is known what it is: by `reader`.
+
+    Args:
+        reader: Series of text to Series of numbers or dates.
+        origin: The first date in training, if they are dates.
+        words: Whether what cannot be read is a category.
+    """
+
+    def values(column):
+        codes, texts = _spelled(column)
+        return reader(texts).reindex(codes).reset_index(drop=True)
+
+    def numbers(column):
+        found = values(column)
+        return _parts(found, origin) if found.dtype.kind == "M" else _floats(found)
+
+    def others(column):
+        codes, texts = _spelled(column)
+        texts = texts.mask(reader(texts).notna(), "(number)")
+        return texts.reindex(codes).reset_index(drop=True)
+
+    return Reading(numbers, others if words else None)
+
+
+def _spelled(column):
+    """The values as text: which one in each row, -1 if missing, and the texts."""
+    import pandas as pd
+
+    texts = column.astype(object).map(_text).where(column.notna(), "").map(str.strip)
+    codes, texts = pd.factorize(texts.mask(texts.str.casefold().isin(MISSING), None))
+    return codes, pd.Series(texts, dtype=object)
+
+
+def _text(value) -> str:
+    days = isinstance(value, timedelta) and value == value  # NaT is not
+    return str(value / timedelta(days=1) if days else value)
+
+
+def _has_codes(texts) -> bool:
+    return bool(texts.str.fullmatch(CODE).any())
+
+
+def _readers(dates_only):
+    """Pairs (what it is, Series of text to Series of values, missing if not read)."""
+    if not dates_only:
+        for way, marks in NUMBERS.items():
+            yield f"numbers such as {way}", partial(_numbers_of, marks=marks)
+    for way, pattern in DATES.items():
+        yield f"dates such as {way}", partial(_dates_of, pattern=pattern)
+
+
+def _numbers_of(texts, marks):
+    group, point = (f"[{mark}]" if mark else "" for mark in marks)
+    whole = rf"\d+|[1-9]\d{{0,2}}(?:{group}\d{{3}})+" if group else r"\d+"
+    number = rf"[+-]?(?:(?:{whole})(?:{point}\d*)?|{point}\d+)(?:[eE][+-]?\d+)?"
+    plain = texts.str.replace("[\u00a0\u202f]", " ", regex=True)
+    plain = plain.str.replace("\u2212", "-")
+    plain = plain.where(plain.str.fullmatch(number))
+    if group:
+        plain = plain.str.replace(marks[0], "", regex=False)
+    plain = plain.str.replace(marks[1], ".", regex=False)
+    values = plain.astype("float64")
+    return values.where(values.abs() <= LARGEST)
+
+
+def _dates_of(texts, pattern):
+    import pandas as pd
+
+    found = texts.str.extract(f"^{pattern}{TIME}$")
+    iso = found["year"] + "-" + found["month"].str.zfill(2) + "-"
+    iso += found["day"].fillna("01").str.zfill(2)
+    iso += "T" + found["time"].fillna("00:00").str.replace(" ", "")
+    return pd.to_datetime(iso, format="ISO8601", utc=True, errors="coerce")
