@@ -113,6 +113,25 @@ def accuracy(outputs: np.ndarray, y) -> float | None:
     Returns:
         The share in [0, 1]; None if `y` holds something else than class labels.
     """
+    labels = _labels(outputs, y)
+    if labels is None:
+        return None
+    return float(np.mean(predicted_classes(outputs) == labels))
+
+
+def balanced_accuracy(outputs: np.ndarray, y) -> float | None:
+    """Mean over the classes in `y` of the share of their rows that is recognized.
+
+    Arguments and result are those of `accuracy`.
+    """
+    labels = _labels(outputs, y)
+    if labels is None:
+        return None
+    right = predicted_classes(outputs) == labels
+    return float(np.mean([right[labels == one].mean() for one in np.unique(labels)]))
+
+
+def _labels(outputs, y) -> np.ndarray | None:
     y = np.asarray(y)
     classes = outputs.shape[1] if outputs.ndim == 2 else 1
     if classes > 1 and y.shape == outputs.shape:
@@ -122,9 +141,7 @@ def accuracy(outputs: np.ndarray, y) -> float | None:
         # One output tells two classes apart.
         whole = y.size == len(y) and np.isin(y, np.arange(max(classes, 2))).all()
         labels = y.reshape(-1) if whole else None
-    if labels is None or outputs.ndim > 2:
-        return None
-    return float(np.mean(predicted_classes(outputs) == labels))
+    return None if outputs.ndim > 2 else labels
 
 
 def _agreement(model, x, view, chunks, name) -> float:

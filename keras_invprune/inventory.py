@@ -14,6 +14,7 @@ from keras_invprune.weights import (
 HEAD = "the head stays dense unless selected"
 ON_REQUEST = "pruned only when selected"
 NOT_SELECTED = "prunable, but not selected"
+PRUNABLE = "prunable"  # of a network that is not pruned at all
 FROZEN = "not trainable"
 UNKNOWN = f"unknown: only weights named {', '.join(PRUNABLE_NAMES)} are pruned"
 
@@ -31,8 +32,9 @@ def left_alone(model, keys=None) -> dict[str, str]:
     if keys is None:
         keys = _default_keys(model)
     heads = {id(layer) for layer in head_layers(model)}
+    prunable = NOT_SELECTED if keys else PRUNABLE
     return {
-        key: _reason(layer, variable, heads)
+        key: _reason(layer, variable, heads, prunable)
         for key, (layer, variable) in kernels(model).items()
         if key not in keys
     }
@@ -72,11 +74,11 @@ def _default_keys(model):
         return ()
 
 
-def _reason(layer, variable, heads) -> str:
+def _reason(layer, variable, heads, prunable) -> str:
     if not variable.trainable:
         return FROZEN
     if id(layer) in heads:
         return HEAD
     if on_request(layer, variable):
         return ON_REQUEST
-    return NOT_SELECTED if variable.name in PRUNABLE_NAMES else UNKNOWN
+    return prunable if variable.name in PRUNABLE_NAMES else UNKNOWN

@@ -4,7 +4,8 @@ The schema, ``keras_invprune/report/1``; None stands for what is not known:
 
 - ``name``; ``parameters``: number of all weights, biases and statistics too;
 - ``weights``: ``total``, ``zeros`` and ``sparsity`` of the kernels (weights of two axes
-  and more that are no bias); ``macs``: ``dense`` and ``sparse``, multiply-accumulate
+  and more that are no bias), in a run also ``requested``, the sparsity asked for of the
+  prunable ones; ``macs``: ``dense`` and ``sparse``, multiply-accumulate
   operations by kernels for one input, and those that are left if zeros are skipped;
 - ``layers``: for each kernel, by key, ``shape``, ``zeros``, ``macs``, ``sparse_macs``;
 - ``left_alone``: ``{key: why}`` of the kernels without a zero;
@@ -12,7 +13,8 @@ The schema, ``keras_invprune/report/1``; None stands for what is not known:
   or ``error`` where it could not be made;
 - ``milliseconds``: ``median``, ``low`` and ``high`` (quartiles) for one input through
   LiteRT on one thread;
-- ``accuracy``, and ``consistency`` by view, each a share in [0, 1];
+- ``accuracy``, ``balanced_accuracy`` (the mean over the classes of the share that is
+  recognized), and ``consistency`` by view, each a share in [0, 1];
 - ``data``: ``rows`` and ``digest``, 12 digits of the rows' SHA-256, to tell whether
   reports were measured on the same rows. (Older reports lack it.)
 """
@@ -27,21 +29,31 @@ from pathlib import Path
 import keras
 import numpy as np
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from keras_invprune import litert
 from keras_invprune.batches import in_batches, reset_states, states_kept
-from keras_invprune.consistency import NoClassesError, consistency
+from keras_invprune.consistency import (
+    NoClassesError,
+    balanced_accuracy,
+    consistency,
+)
 from keras_invprune.export import FORMATS, ExportError, export
 from keras_invprune.inventory import inventory
 from keras_invprune.macs import kernel_uses
 from keras_invprune.rows import rows_of
 from keras_invprune.serving import named_outputs, safe_names
-from keras_invprune.views import RandomRotation, RandomScale, RandomShift
+from keras_invprune.views import (
+    RandomRotation,
+    RandomScale,
+    RandomShift,
+    ScarfCorruption,
+)
 
 SCHEMA = "keras_invprune/report/1"
 logger = logging.getLogger("keras_invprune")
 WARM_UP = 20
+KEY_WIDTH = 22  # of a key that is never broken over lines
 
 
 class Report(dict):
@@ -60,8 +72,9 @@ def report(model, data=None, *, views=None, runs=200, seed=0) -> Report:
         data: ``x`` or ``(x, y)``, or a data set of them, as for `export`; None: random
             inputs, and neither accuracy nor consistency.
         views: ``{name: view}`` to measure consistency under. None: shift, scale and
-            rotation for a classifier of images, and none for others. (What is no
-            classifier has no accuracy either, which is logged.)
+            rotation for a classifier of images, corrupted features for one of rows,
+            and none for others. (What is no classifier has no accuracy either, which
+            is logged.)
         runs: Timed runs of one input.
         seed: Seed of those views.
 
@@ -99,16 +112,18 @@ def report(model, data=None, *, views=None, runs=200, seed=0) -> Report:
         files=files,
         milliseconds=time_of_one,
         accuracy=shares.pop("accuracy", None),
+        balanced_accuracy=shares.pop("balanced_accuracy", None),
         consistency=shares,
         data=_fingerprint(x, y),
     )
 
 
-def compare(reports: dict[str, dict]) -> str:
+def compare(reports: dict[str, dict], width=100) -> str:
     """Reports side by side, as text.
 
     Args:
         reports: ``{heading: report}``.
+        width: Of the text, in characters.
 
     Returns:
         A table of the whole models, and one of the kernels of each; and a warning
@@ -118,8 +133,8 @@ def compare(reports: dict[str, dict]) -> str:
         TypeError: If `reports` is no dictionary of reports.
     """
     _check_reports(reports)
-    console = Console(file=io.StringIO(), width=100)
-    whole = Table(*["", *reports])
+    console = Console(file=io.StringIO(), width=width)
+    whole = Table("", *(Column(heading, overflow="fold") for heading in reports))
     for label, cells in _rows(list(reports.values())):
         whole.add_row(label, *cells)
     console.print(whole)
@@ -187,24 +202,33 @@ def milliseconds(tflite, model, x=None, runs=200) -> dict[str, float]:
     return {"median": float(median), "low": float(low), "high": float(high)}
 
 
-def _image_views(model, seed) -> dict:
+def _default_views(model, seed) -> dict:
     specs = keras.tree.flatten(litert.signature(model))
-    if len(specs) != 1 or len(specs[0].shape) != 4:
-        return {}
-    return {
-        "shift": RandomShift(0.1, seed=seed),
-        "scale": RandomScale((0.8, 1.2), seed=seed),
-        "rotation": RandomRotation(15, seed=seed),
-    }
+    rank = len(specs[0].shape) if len(specs) == 1 else None
+    if rank == 4:
+        return {
+            "shift": RandomShift(0.1, seed=seed),
+            "scale": RandomScale((0.8, 1.2), seed=seed),
+            "rotation": RandomRotation(15, seed=seed),
+        }
+    if rank == 2 and keras.backend.is_float_dtype(specs[0].dtype):
+        return {"corruption": (None, ScarfCorruption(seed=seed))}
+    return {}
 
 
 def _consistency(model, x, views, y, seed) -> dict:
-    wanted = views if views is not None else _image_views(model, seed)
+    wanted = views if views is not None else _default_views(model, seed)
     if not wanted and y is None:
         return {}
     try:
         with states_kept(model):
-            return consistency(_in_own_batches(model), x, wanted, y)
+            run = _in_own_batches(model)
+            shares = consistency(run, x, wanted, y)
+            if y is not None:
+                own = run is model
+                outputs = model.predict(x, 256, verbose=0) if own else run(x)
+                shares["balanced_accuracy"] = balanced_accuracy(outputs, y)
+            return shares
     except NoClassesError as error:
         if views is not None:
             raise
@@ -275,6 +299,9 @@ def _rows(reports):
     yield "parameters", [f"{one['parameters']:,}" for one in reports]
     zeros = "{zeros:,} of {total:,} ({sparsity:.1%})"
     yield "zeros in kernels", [zeros.format(**one["weights"]) for one in reports]
+    requested = [one["weights"].get("requested") for one in reports]
+    if any(share is not None for share in requested):
+        yield "requested of the prunable", [_share(share, 1) for share in requested]
     macs = [one["macs"] for one in reports]
     yield "MACs", [f"{m['dense']:,}" if m else "unknown" for m in macs]
     yield "MACs without zeros", [f"{m['sparse']:,}" if m else "unknown" for m in macs]
@@ -288,6 +315,9 @@ def _rows(reports):
     if any(data):
         yield "data", [_data(one) if one else "" for one in data]
     yield "accuracy", [_share(one["accuracy"]) for one in reports]
+    balanced = [one.get("balanced_accuracy") for one in reports]
+    if any(share is not None for share in balanced):
+        yield "balanced accuracy", [_share(share) for share in balanced]
     for view in dict.fromkeys(name for one in reports for name in one["consistency"]):
         shares = [one["consistency"].get(view) for one in reports]
         yield f"same answer after {view}", [_share(share) for share in shares]
@@ -299,13 +329,15 @@ def _bytes(entry) -> str:
     return f"{entry['bytes']:,} ({entry['gzip_bytes']:,})"
 
 
-def _share(share) -> str:
-    return "" if share is None else f"{share:.2%}"
+def _share(share, digits=2) -> str:
+    return "" if share is None else f"{share:.{digits}%}"
 
 
 def _kernels(heading, one) -> Table:
-    columns = ["kernel", "shape", "zeros", "MACs", "without zeros", "left alone"]
-    table = Table(*columns, title=heading)
+    columns = ["shape", "zeros", "MACs", "without zeros", "left alone"]
+    longest = min(KEY_WIDTH, max(map(len, one["layers"]), default=0))
+    kernel = Column("kernel", overflow="fold", min_width=longest)
+    table = Table(kernel, *columns, title=heading)
     for key, kernel in one["layers"].items():
         zeros = kernel["zeros"] / max(1, int(np.prod(kernel["shape"])))
         macs = [kernel["macs"], kernel["sparse_macs"]]

@@ -47,6 +47,40 @@ def demo(
     print_demo(report, out)
 
 
+# The options of `run` that are left to it.
+Sparsity = Annotated[
+    float | None, typer.Option(help="Share of weights to remove.", show_default="0.9")
+]
+Epochs = Annotated[
+    int | None,
+    typer.Option(
+        help="Half search, half fine-tune.", show_default="30, more if rows are few"
+    ),
+]
+BatchSize = Annotated[
+    int | None,
+    typer.Option(help="Rows in a batch.", show_default="128, 32 if rows are few"),
+]
+Rate = Annotated[
+    float | None,
+    typer.Option(help="First learning rate.", show_default="0.1 images, 0.002 rows"),
+]
+Kappa = Annotated[
+    float | None,
+    typer.Option(
+        help="κ of small initialization.",
+        show_default="iunet: 0.5 images, 0.25 rows",
+    ),
+]
+Views = Annotated[
+    str | None,
+    typer.Option(
+        help="images, natural_images, original+images, original+natural_images, scarf.",
+        show_default="what suits the data",
+    ),
+]
+
+
 @app.command()
 def run(
     dataset: Annotated[
@@ -56,24 +90,22 @@ def run(
     out: Annotated[
         Path, typer.Option(help="Folder for the results; it appears when all is done.")
     ],
-    method: Annotated[str, typer.Option(help="dense, omp or iunet.")] = "iunet",
-    sparsity: Annotated[
-        float | None,
-        typer.Option(help="Share of weights to remove.", show_default="0.9"),
-    ] = None,
+    method: Annotated[
+        str, typer.Option(help="dense, omp, iunet, or its control, shuffled.")
+    ] = "iunet",
+    sparsity: Sparsity = None,
     model: Annotated[
         str | None, typer.Option(help="Network; one that suits the data if left out.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of split, weights, views.")] = 0,
-    epochs: Annotated[int, typer.Option(help="Half search, half fine-tune.")] = 30,
-    batch_size: Annotated[int, typer.Option(help="Rows in a batch.")] = 128,
-    rate: Annotated[
-        float | None,
-        typer.Option(
-            help="First learning rate.", show_default="0.1 images, 0.002 rows"
-        ),
-    ] = None,
+    epochs: Epochs = None,
+    batch_size: BatchSize = None,
+    rate: Rate = None,
     weight: Annotated[float, typer.Option(help="λ of the invariance loss.")] = 1.0,
+    kappa: Kappa = None,
+    views: Views = None,
+    width: Annotated[int | None, typer.Option(help="Of the network.")] = None,
+    schedule: Annotated[str, typer.Option(help="one_shot or gradual.")] = "one_shot",
 ):
     """Train, prune, export and report. Run again after Ctrl-C, it goes on."""
     from keras_invprune.experiments.run import Run, execute
@@ -82,9 +114,9 @@ def run(
 
     if sparsity is None:
         sparsity = 0.0 if method == "dense" else 0.9
-    wanted = Run(
-        dataset, method, sparsity, model, seed, epochs, batch_size, rate, weight
-    )
+    choices = {"rate": rate, "weight": weight, "kappa": kappa, "views": views}
+    choices |= {"width": width, "schedule": schedule}
+    wanted = Run(dataset, method, sparsity, model, seed, epochs, batch_size, **choices)
     with interruptible() as heard, progress() as show:
         found = execute(wanted, out, show=heard(show))
     print_run(found, out)

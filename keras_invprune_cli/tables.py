@@ -62,6 +62,10 @@ def print_demo(report, out):
 def print_run(found, out):
     """Prints the report of a run that has just ended."""
     print_reports({str(out): found["report"]})
+    config = found["config"]
+    console.print(
+        f"Trained for {config['epochs']} epochs in batches of {config['batch_size']}."
+    )
     console.print(f"Files, each run and compared with Keras, and report.json: {out}/")
     console.print(f"Masks, histograms, losses: tensorboard --logdir {out}/tensorboard")
 
@@ -70,7 +74,7 @@ def print_reports(reports):
     """Prints reports, `{heading: report}`, side by side."""
     from keras_invprune.report import compare
 
-    print(compare(reports), end="")
+    print(compare(reports, width=console.width), end="")
 
 
 def print_files(found, out):

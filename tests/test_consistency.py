@@ -2,7 +2,12 @@ import keras
 import numpy as np
 import pytest
 
-from keras_invprune.consistency import accuracy, consistency, predicted_classes
+from keras_invprune.consistency import (
+    accuracy,
+    balanced_accuracy,
+    consistency,
+    predicted_classes,
+)
 from keras_invprune.views.geometry import RandomFlip
 from keras_invprune.views.rows import ScarfCorruption
 
@@ -90,6 +95,23 @@ def test_accuracy_is_of_the_inputs_themselves(labels):
     assert result == {"swap": 1.0, "accuracy": 0.75}
 
 
+@pytest.mark.parametrize("absent", [None, 2])
+def test_balanced_accuracy_is_scikit_learn_s(absent):
+    metrics = pytest.importorskip("sklearn.metrics")
+    draws = np.random.default_rng(0)
+    outputs = draws.normal(size=(60, 4))
+    y = draws.choice(4, 60, p=[0.7, 0.1, 0.1, 0.1])
+    if absent is not None:
+        outputs, y = outputs[y != absent], y[y != absent]
+        outputs[:, absent] = -9
+    expected = metrics.balanced_accuracy_score(y, outputs.argmax(axis=1))
+    assert expected != pytest.approx(accuracy(outputs, y))
+    for labels in (y, y[:, None], np.eye(4)[y]):
+        assert balanced_accuracy(outputs, labels) == pytest.approx(expected)
+    two = metrics.balanced_accuracy_score(y > 0, outputs[:, 0] > 0)
+    assert balanced_accuracy(outputs[:, :1], y > 0) == pytest.approx(two)
+
+
 def test_accuracy_survives_the_shuffling():
     x = np.eye(50)
     assert consistency(identity, x, {}, np.arange(50), batch_size=7)["accuracy"] == 1.0
@@ -129,7 +151,7 @@ def test_both_views_are_read_alike():
     ],
 )
 def test_no_accuracy_without_class_labels(outputs, y):
-    assert accuracy(outputs, y) is None
+    assert accuracy(outputs, y) is None and balanced_accuracy(outputs, y) is None
 
 
 def small_model(*layers):

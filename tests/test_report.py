@@ -9,7 +9,7 @@ import tensorflow as tf
 
 import keras_invprune as kip
 import zoo
-from keras_invprune.report import SCHEMA
+from keras_invprune.report import SCHEMA, compare
 
 PARTS = {
     "schema",
@@ -22,6 +22,7 @@ PARTS = {
     "files",
     "milliseconds",
     "accuracy",
+    "balanced_accuracy",
     "consistency",
     "data",
 }
@@ -112,6 +113,50 @@ def test_a_model_made_for_one_batch_size(stateful):
     assert set(found["files"]) == {"model.keras", "saved_model", "model.tflite"}
     assert found["milliseconds"]["median"] > 0
     assert found["layers"]["lstm/lstm_cell/kernel"]["macs"] == 5 * 3 * 8
+
+
+def test_a_classifier_of_rows_is_measured_by_class_and_under_corruption(caplog):
+    draws = np.random.default_rng(0)
+    x = draws.normal(size=(40, 6)).astype("float32")
+    y = (draws.random(40) < 0.2).astype(int)
+    layers = [keras.layers.Dense(4, name="body"), keras.layers.Dense(2, name="head")]
+    model = keras.Sequential([keras.Input((6,)), *layers])
+    found = kip.report(model, (x, y), runs=1)
+    right = model.predict(x, verbose=0).argmax(axis=1) == y
+    by_class = [right[y == label].mean() for label in (0, 1)]
+    assert found["accuracy"] == pytest.approx(right.mean())
+    assert found["balanced_accuracy"] == pytest.approx(np.mean(by_class))
+    assert set(found["consistency"]) == {"corruption"}
+    assert 0 < found["consistency"]["corruption"] < 1
+    again = kip.report(model, (x, y), runs=1)["consistency"]
+    assert again == found["consistency"]
+    text = str(found)
+    assert f"{np.mean(by_class):.2%}" in text and "balanced accuracy" in text
+    # Nothing was pruned, so nothing was selected either.
+    assert found["left_alone"]["body/kernel"] == "prunable"
+
+
+def test_an_older_report_is_compared_with_a_newer_one(found):
+    old = {name: found[name] for name in found if name != "balanced_accuracy"}
+    assert "balanced accuracy" not in compare({"old": old})
+    assert "balanced accuracy" in compare({"old": old, "new": found})
+
+
+def test_what_was_asked_for_stands_by_what_came_out(found):
+    weights = {**found["weights"], "requested": 0.875}
+    assert "87.5%" in compare({"run": {**found, "weights": weights}})
+    assert "requested" not in compare({"model": found})
+
+
+def test_tables_fit_the_width(found):
+    long = "residual_stage_1/convolution_2/kernel"
+    layer = {"shape": [3, 3, 512, 512], "zeros": 9, "macs": 10**8, "sparse_macs": 10**8}
+    layers = {**found["layers"], long: layer}
+    reports = {f"runs/{name}": {**found, "layers": layers} for name in "abc"}
+    lines = compare(reports, width=80).splitlines()
+    assert max(map(len, lines)) <= 80
+    text = "\n".join(lines)
+    assert "conv/kernel" in text and "100,000,000" in text and "\u2026" not in text
 
 
 def test_zeros_leave_fewer_macs(model, data):

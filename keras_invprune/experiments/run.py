@@ -1,13 +1,16 @@
 """One run: a data set, a network, a method, a seed; resumable; reported."""
 
 import json
+import logging
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import keras
 
+from keras_invprune.allocation import Shuffled
 from keras_invprune.board import PruningBoard
 from keras_invprune.experiments import data as datasets
+from keras_invprune.experiments.budget import MIN_STEPS, budget, steps_of
 from keras_invprune.experiments.environment import environment
 from keras_invprune.experiments.models import get_model
 from keras_invprune.experiments.optimizers import optimizer_for
@@ -22,6 +25,7 @@ from keras_invprune.experiments.resuming import (
     write_history,
     write_json,
 )
+from keras_invprune.experiments.view_names import VIEWS
 from keras_invprune.export import export
 from keras_invprune.folders import (
     REPORT,
@@ -36,9 +40,12 @@ from keras_invprune.identifiers import named
 from keras_invprune.objectives import Invariance
 from keras_invprune.pruning import prune, prune_for_invariance, strip_pruning
 from keras_invprune.report import report
-from keras_invprune.schedules import OneShot, check_sparsity
+from keras_invprune.schedules import Gradual, OneShot, check_sparsity
 
 SCHEMA = "keras_invprune/run/1"
+
+
+logger = logging.getLogger("keras_invprune")
 
 
 def _dense(model, config):
@@ -46,25 +53,43 @@ def _dense(model, config):
 
 
 def _omp(model, config):
-    schedule = _schedule(config)
-    return prune(model, config.sparsity, schedule=schedule, rewind="first_epoch")
-
-
-def _iunet(model, config):
-    return prune_for_invariance(
+    return prune(
         model,
         config.sparsity,
-        objective=Invariance(weight=config.weight),
         schedule=_schedule(config),
+        rewind="first_epoch",
+        initial_scale=1.0 if config.kappa is None else config.kappa,
     )
 
 
+def _iunet(model, config, **choices):
+    views = VIEWS[config.views](config.seed) if config.views else None
+    return prune_for_invariance(
+        model,
+        config.sparsity,
+        objective=Invariance(views, weight=config.weight),
+        schedule=_schedule(config),
+        initial_scale=config.kappa,
+        **choices,
+    )
+
+
+def _shuffled(model, config):
+    return _iunet(model, config, allocation=Shuffled("global", seed=config.seed))
+
+
 def _schedule(config):
-    """Prunes between two epochs, where the host looks at the model in any case."""
-    return OneShot(config.sparsity, at=(config.epochs // 2) / config.epochs)
+    """Reaches the sparsity between two epochs, where the host looks in any case."""
+    return SCHEDULES[config.schedule](config, (config.epochs // 2) / config.epochs)
 
 
-METHODS = {"dense": _dense, "omp": _omp, "iunet": _iunet}
+METHODS = {"dense": _dense, "omp": _omp, "iunet": _iunet, "shuffled": _shuffled}
+SCHEDULES = {
+    "one_shot": lambda config, half: OneShot(config.sparsity, at=half),
+    "gradual": lambda config, half: Gradual(config.sparsity, end=half),
+}
+# What the configurations of older runs lack.
+DEFAULTS = {"kappa": None, "views": None, "width": None, "schedule": "one_shot"}
 
 
 @dataclass(frozen=True)
@@ -73,14 +98,20 @@ class Run:
 
     Attributes:
         dataset: Such as "sklearn:digits", "tfds:mnist", "openml:31".
-        method: "dense", "omp" (one-shot magnitude pruning, rewound) or "iunet".
+        method: "dense", "omp" (one-shot magnitude pruning, rewound), "iunet", or
+            "shuffled": IUNet with its masks shuffled in each kernel, a control.
         sparsity: Share of the prunable weights to remove; 0 for "dense".
         model: Name of a network; None for one that suits the data.
         seed: Of split, weights, order and views.
-        epochs: Of the whole training; pruning methods search for half of them.
-        batch_size: Rows in a batch.
+        epochs: Of the whole training; pruning methods search for half of them. None
+            for a number that follows from the rows, see `budget`.
+        batch_size: Rows in a batch; None likewise.
         rate: First learning rate, see `optimizer_for`.
         weight: λ of the invariance objective.
+        kappa: κ of small initialization; None for the method's own.
+        views: A name in `VIEWS`; None for views that suit the data.
+        width: Of the network, if it comes in several.
+        schedule: "one_shot" after half of the epochs, or "gradual" up to there.
     """
 
     dataset: str
@@ -88,10 +119,14 @@ class Run:
     sparsity: float = 0.9
     model: str | None = None
     seed: int = 0
-    epochs: int = 30
-    batch_size: int = 128
+    epochs: int | None = None
+    batch_size: int | None = None
     rate: float | None = None
     weight: float = 1.0
+    kappa: float | None = None
+    views: str | None = None
+    width: int | None = None
+    schedule: str = "one_shot"
 
     def __post_init__(self):
         """Checks all values.
@@ -106,14 +141,28 @@ class Run:
                 f"The method 'dense' prunes nothing. Received: sparsity={self.sparsity}"
                 ". Give --sparsity 0, or --method omp or iunet."
             )
-        for name in ("epochs", "batch_size", "rate"):
+        named(self.schedule, SCHEDULES, "schedule")
+        if self.views is not None:
+            named(self.views, VIEWS, "views")
+        self._check_use("views", self.method in ("iunet", "shuffled"))
+        for name in ("kappa", "schedule"):
+            self._check_use(name, self.method != "dense")
+        for name in ("epochs", "batch_size", "rate", "kappa", "width"):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"`{name}` must be above 0. Received: {value}.")
-        if self.method != "dense" and self.epochs < 2:
+        if self.method != "dense" and self.epochs is not None and self.epochs < 2:
             raise ValueError(
                 "Pruning needs an epoch to search and one to fine-tune. Received: "
                 f"epochs={self.epochs}."
+            )
+
+    def _check_use(self, name, used):
+        value = getattr(self, name)
+        if value != DEFAULTS[name] and not used:
+            raise ValueError(
+                f"The method {self.method!r} does not use `{name}`. Received: "
+                f"{name}={value!r}. Leave it out, or choose --method iunet."
             )
 
 
@@ -136,18 +185,20 @@ def execute(run, out, *, show=lambda *_: None) -> dict:
             another process makes it.
         ValueError: Unknown data set or model.
     """
-    out, config = local(out), asdict(run)
+    out = local(out)
     part = out.with_name(f"{out.name}.part")
     check_free(out)
+    data = datasets.load(run.dataset, run.seed)
+    run = _with_budget(run, data)
+    config = asdict(run)
     for folder in (out, part):
-        check_same(config, folder)
+        check_same(config, folder, DEFAULTS)
     if (out / REPORT).exists():
         if not (out / CONFIG).exists():
             raise FileExistsError(f"{out} holds results, but not those of a run.")
         return json.loads((out / REPORT).read_text())
-    data = datasets.load(run.dataset, run.seed)
     keras.utils.set_random_seed(run.seed)
-    model = get_model(run.model, data)
+    model = get_model(run.model, data, run.width)
     model = METHODS[run.method](model, run)
     check_room(part, 4 * state_size(model))  # two states, three files, the logs
     with claimed(part):
@@ -161,20 +212,40 @@ def execute(run, out, *, show=lambda *_: None) -> dict:
             write_history(progress.history, new / "history.csv")
             write_json(new / CONFIG, config)
             shutil.copytree(part / "tensorboard", new / "tensorboard")
+            measured = report(final, test, seed=run.seed)
+            measured["weights"]["requested"] = run.sparsity
             found = {
                 "config": config,
                 "environment": environment(),
                 "seconds": round(seconds(), 1),
-                "report": report(final, test, seed=run.seed),
+                "report": measured,
             }
             found = write_report(new, SCHEMA, found)
         shutil.rmtree(part)
     return found
 
 
+def _with_budget(run, data) -> Run:
+    """The run with its epochs and batch size; says if a table is trained too little."""
+    rows, table = len(data.x_train), data.x_train.ndim == 2
+    epochs, batch_size = budget(rows, table, run.epochs, run.batch_size)
+    steps = epochs // 2 * steps_of(rows, batch_size)
+    if table and steps < MIN_STEPS:
+        logger.warning(
+            "%d epochs of %d rows in batches of %d are %d steps a phase, and a table "
+            "needs about %d. Leave --epochs out, or raise it.",
+            epochs,
+            rows,
+            batch_size,
+            steps,
+            MIN_STEPS,
+        )
+    return replace(run, epochs=epochs, batch_size=batch_size)
+
+
 def train(model, run, data, part, show) -> Progress:
     """Trains from the state in `part` on; the model is trained in place."""
-    steps = -(-len(data.x_train) // run.batch_size)
+    steps = steps_of(len(data.x_train), run.batch_size)
     phase = run.epochs if run.method == "dense" else -(-run.epochs // 2)
     model.compile(
         optimizer_for(data.x_train.shape[1:], phase * steps, run.rate),

@@ -6,10 +6,12 @@ import keras
 import numpy as np
 import pytest
 
+from keras_invprune.allocation import Shuffled
 from keras_invprune.experiments import run as runs
 from keras_invprune.experiments.resuming import ELAPSED
 from keras_invprune.experiments.run import Run, execute
 from keras_invprune.folders import claimed
+from keras_invprune.schedules import Gradual
 
 QUICK = {"dataset": "sklearn:digits", "epochs": 2, "sparsity": 0.8}
 
@@ -64,7 +66,7 @@ def test_interrupted_it_goes_on_to_the_same_weights(tmp_path):
 def test_a_folder_of_another_configuration_is_refused(tmp_path):
     part = tmp_path / "out.part"
     part.mkdir()
-    config = {**runs.asdict(Run(**QUICK)), "seed": 5}
+    config = {**runs.asdict(Run(**QUICK)), "seed": 5, "batch_size": 128}
     (part / "config.json").write_text(json.dumps(config))
     with pytest.raises(FileExistsError, match="seed: 5 there, 0 asked"):
         execute(Run(**QUICK), tmp_path / "out")
@@ -80,6 +82,16 @@ def test_a_folder_of_another_configuration_is_refused(tmp_path):
         ({"epochs": 1}, "an epoch to search and one to fine-tune"),
         ({"rate": 0.0}, "`rate` must be above 0"),
         ({"batch_size": -1}, "`batch_size` must be above 0"),
+        ({"kappa": 0.0}, "`kappa` must be above 0"),
+        ({"width": 0}, "`width` must be above 0"),
+        ({"views": "image"}, "Did you mean 'images'"),
+        ({"schedule": "gradul"}, "Did you mean 'gradual'"),
+        ({"method": "omp", "views": "images"}, "'omp' does not use `views`"),
+        ({"method": "dense", "sparsity": 0, "kappa": 0.5}, "does not use `kappa`"),
+        (
+            {"method": "dense", "sparsity": 0, "schedule": "gradual"},
+            "does not use `schedule`",
+        ),
     ],
 )
 def test_wrong_values_are_refused_at_once(changes, message):
@@ -93,3 +105,76 @@ def test_a_run_that_another_process_makes_is_refused(tmp_path):
         pytest.raises(BlockingIOError, match="another process is at work"),
     ):
         execute(Run(**QUICK), tmp_path / "run")
+
+
+@pytest.fixture
+def plans(monkeypatch):
+    """The pruned models that runs are about to train; they go no further."""
+    made = []
+
+    def stop(model, run, *_):
+        made.append((model, run))
+        raise InterruptedError
+
+    monkeypatch.setattr(runs, "train", stop)
+    return made
+
+
+def stopped(run, out):
+    with pytest.raises(InterruptedError):
+        execute(run, out)
+
+
+def test_older_runs_go_on_with_the_choices_that_came_later(tmp_path, plans):
+    config = runs.asdict(Run(**QUICK, batch_size=128))
+    old = {name: value for name, value in config.items() if name not in runs.DEFAULTS}
+    part = tmp_path / "out.part"
+    part.mkdir()
+    (part / "config.json").write_text(json.dumps(old))
+    with pytest.raises(FileExistsError, match="kappa: None there, 0.25 asked"):
+        execute(Run(**QUICK, kappa=0.25), tmp_path / "out")
+    stopped(Run(**QUICK), tmp_path / "out")
+    assert len(plans) == 1
+
+
+def test_choices_reach_the_plan(tmp_path, plans):
+    choices = {"kappa": 0.125, "views": "images", "weight": 2.0}
+    for method in ("iunet", "shuffled"):
+        run = Run("sklearn:digits", method, 0.8, epochs=6, **choices)
+        stopped(run, tmp_path / method)
+    stopped(Run("sklearn:digits", "omp", 0.8, kappa=0.25), tmp_path / "omp")
+    stopped(
+        Run("sklearn:digits", "omp", 0.8, epochs=6, schedule="gradual"),
+        tmp_path / "gradual",
+    )
+    iunet, shuffled, omp, gradual = (model.plan for model, _ in plans)
+    for plan in (iunet, shuffled):
+        assert plan.initial_scale == 0.125 and plan.objective.weight == 2.0
+        assert not isinstance(plan.objective.views, tuple)  # drawn twice
+    assert isinstance(shuffled.allocation, Shuffled)
+    assert not isinstance(iunet.allocation, Shuffled)
+    assert omp.initial_scale == 0.25 and omp.objective is None
+    assert isinstance(gradual.schedule, Gradual) and gradual.schedule.end == 0.5
+
+
+def test_a_width_reaches_the_network(tmp_path, plans):
+    run = Run("sklearn:wine", "omp", 0.8, model="mlp-tab", width=16)
+    stopped(run, tmp_path / "out")
+    model, _ = plans[0]
+    shapes = [mask.shape for mask in model.masks.values()]
+    assert shapes[0] == (13, 16) and set(shapes[1:]) == {(16, 16)}
+
+
+def test_the_budget_of_a_table_is_recorded_and_too_small_a_one_is_said(
+    tmp_path, plans, caplog
+):
+    stopped(Run("sklearn:wine", "omp"), tmp_path / "enough")
+    stopped(Run("sklearn:digits", "omp", epochs=2), tmp_path / "images")
+    assert not caplog.records
+    stopped(Run("sklearn:wine", "omp", epochs=4), tmp_path / "little")
+    (said,) = (record.getMessage() for record in caplog.records)
+    assert said.startswith("4 epochs of 142 rows in batches of 32 are 10 steps a phase")
+    found = [(run.epochs, run.batch_size) for _, run in plans]
+    assert found == [(600, 32), (2, 128), (4, 32)]
+    config = json.loads((tmp_path / "enough.part" / "config.json").read_text())
+    assert (config["epochs"], config["batch_size"]) == (600, 32)

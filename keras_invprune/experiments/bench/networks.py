@@ -6,7 +6,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_invprune import scores, views
+from keras_invprune import scores
 from keras_invprune.allocation import PerLayer, Shuffled
 from keras_invprune.examples import examples_for
 from keras_invprune.experiments.bench.methods import METHODS, SEARCH
@@ -15,6 +15,7 @@ from keras_invprune.experiments.models import (
     get_model,
     standardised,
 )
+from keras_invprune.experiments.view_names import VIEWS
 from keras_invprune.folders import REPORT
 from keras_invprune.objectives import Invariance
 from keras_invprune.pruning import prune
@@ -22,13 +23,6 @@ from keras_invprune.schedules import Gradual, OneShot, Rewire
 from keras_invprune.scores import GumbelSoftmax, Random, RigL, SparseEvolution
 from keras_invprune.weights import prunable_weights, weights_by_key
 
-VIEWS = {
-    "natural_images": views.natural_images,
-    "images": views.images,
-    "original+natural_images": lambda seed: (None, views.natural_images(seed)),
-    "original+images": lambda seed: (None, views.images(seed)),
-    "scarf": lambda seed: (None, views.ScarfCorruption(seed=seed)),
-}
 # Scores that draw lots; RigL looks at the same rows when a run goes on.
 SEEDED = {
     "random": lambda seed, data: Random(seed),
