@@ -15,7 +15,7 @@ from keras_invprune.masked import Masked
 from keras_invprune.objectives import Losses
 from keras_invprune.plan import Plan
 from keras_invprune.stages import Stages
-from keras_invprune.weights import set_trainable
+from keras_invprune.weights import held, set_trainable, walk
 
 
 @keras.saving.register_keras_serializable(package="keras_invprune")
@@ -125,9 +125,13 @@ class PrunedModel(Stages, Resumable, keras.Model):
 
     @property
     def metrics(self):
-        """Keras's metrics; those of the objective only while it is searching."""
+        """Keras's metrics; those of the objective only while it is searching.
+
+        Not what the model inside was compiled with, which nobody updates here.
+        """
         hidden = [] if self.searching else self._terms
-        return [m for m in super().metrics if not any(m is h for h in hidden)]
+        hidden = {id(metric) for metric in hidden + _compiled_metrics(self.inner)}
+        return [metric for metric in super().metrics if id(metric) not in hidden]
 
     @property
     def search_only(self) -> list:
@@ -285,3 +289,16 @@ class PrunedModel(Stages, Resumable, keras.Model):
         """Builds the model again; missing callables are named when they are used."""
         model = keras.saving.deserialize_keras_object(config["model"], custom_objects)
         return cls(model, Plan.load(config["plan"]), config["keys"], config["name"])
+
+
+def _compiled_metrics(model) -> list:
+    """What `model` and those inside it were compiled with, of all their metrics."""
+    layers = [layer for _, layer in walk(model)]
+    models = [layer for layer in layers if isinstance(layer, keras.Model)]
+    kept = {
+        id(metric)  # the author's own, as its layer updates it when it is called
+        for layer in layers
+        for _, metric in held(layer, keras.metrics.Metric, public=layer in models)
+    }
+    reported = [metric for each in models if each.compiled for metric in each.metrics]
+    return [metric for metric in reported if id(metric) not in kept]

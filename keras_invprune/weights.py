@@ -2,12 +2,14 @@
 
 A weight's *key* is its object path in the caller's model: layer names (attribute
 names inside custom layers and subclassed models) joined with "/", then the
-weight's own name, e.g. ``"encoder/dense/kernel"``. Unlike ``variable.path`` it
+weight's own name, e.g. ``"encoder/dense/kernel"``. A weight without a name goes by
+the attribute that holds it. Unlike ``variable.path`` it
 is unique in nested models and the same before wrapping, after wrapping and
 after stripping.
 """
 
 import contextlib
+import re
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
@@ -19,6 +21,10 @@ ON_REQUEST_NAMES = ("depthwise_kernel", "embeddings")
 
 # Keras names their kernel like any other, but no input is summed with another in it.
 DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
+
+# In these Keras lists again what other attributes hold, in "_self_..." TensorFlow does.
+LISTED_AGAIN = ("_layers", "_trainable_variables", "_non_trainable_variables")
+UNNAMED = re.compile(r"variable(_\d+)?")  # counted over all models of the process
 
 Select = Callable[[str, keras.layers.Layer], bool]
 
@@ -47,22 +53,29 @@ def sublayers(layer) -> Iterator[tuple[str, keras.layers.Layer]]:
     if is_graph(layer):
         # Sequential and Functional: names are part of the config, hence stable.
         yield from ((child.name, child) for child in layer.layers)
-        return
+    yield from held(layer, keras.layers.Layer, public=is_graph(layer))
+
+
+def held(layer, kind, public=False):
+    """Yields (name, object) of the objects of a kind in a layer's attributes.
+
+    With `public`, in those alone whose names do not begin with an underscore.
+    """
     for attribute, value in vars(layer).items():
-        # In "_layers" Keras lists all of them again, in "_self_..." TensorFlow does.
-        if attribute != "_layers" and not attribute.startswith("_self_"):
-            yield from _layers_in(value, attribute.lstrip("_"))
+        hidden = attribute in LISTED_AGAIN or attribute.startswith("_self_")
+        if not (hidden or (public and attribute.startswith("_"))):
+            yield from _found_in(value, attribute.lstrip("_"), kind)
 
 
-def _layers_in(value, name):
-    if isinstance(value, keras.layers.Layer):
+def _found_in(value, name, kind):
+    if isinstance(value, kind):
         yield name, value
     elif isinstance(value, dict):
         for key, child in value.items():
-            yield from _layers_in(child, f"{name}_{key}")
+            yield from _found_in(child, f"{name}_{key}", kind)
     elif isinstance(value, list | tuple):
         for index, child in enumerate(value):
-            yield from _layers_in(child, f"{name}_{index}")
+            yield from _found_in(child, f"{name}_{index}", kind)
 
 
 def walk(layer, path="", seen=None) -> Iterator[tuple[str, keras.layers.Layer]]:
@@ -95,13 +108,26 @@ def weights_by_key(model) -> dict[str, Weight]:
     found = {}
     for path, layer in walk(model):
         inner = {id(v) for _, child in sublayers(layer) for v in child.weights}
-        for variable in layer.weights:
-            if id(variable) not in inner:
-                key = f"{path}/{variable.name}" if path else variable.name
-                while key in found:
-                    key += "'"
-                found[key] = Weight(layer, variable)
+        own = [variable for variable in layer.weights if id(variable) not in inner]
+        for name, variable in zip(_names(layer, own), own, strict=True):
+            key = f"{path}/{name}" if path else name
+            while key in found:
+                key += "'"
+            found[key] = Weight(layer, variable)
     return found
+
+
+def _names(layer, variables) -> list[str]:
+    """The names of a layer's own weights; of those without, their attributes'."""
+    if not any(UNNAMED.fullmatch(variable.name) for variable in variables):
+        return [variable.name for variable in variables]
+    attributes = {id(v): name for name, v in held(layer, keras.Variable)}
+    return [
+        attributes.get(id(v), f"weight_{index}")
+        if UNNAMED.fullmatch(v.name)
+        else v.name
+        for index, v in enumerate(variables)
+    ]
 
 
 def prunable_weights(model, select: Select | Iterable[str] | str | None = None):

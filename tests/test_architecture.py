@@ -22,6 +22,7 @@ import pytest
 ROOMS = [
     {"folders", "identifiers"},
     {"weights", "selection"},
+    {"twins"},
     {"tfmot", "copying", "rewind", "initializers", "embedding", "inputs"},
     {"inventory", "macs", "layouts"},
     {"views", "allocation", "patterns", "schedules", "scores"},
