@@ -150,6 +150,9 @@ def block_of(activation, register=False):
             super().__init__(**options)
             self.dense = layers.Dense(4)
 
+        def build(self, shape):
+            self.dense.build(shape)
+
         def call(self, x):
             return activation(self.dense(x))
 
@@ -233,10 +236,10 @@ def test_functions_and_initializers_need_not_be_registered():
         def __call__(self, shape, dtype=None):
             return keras.ops.full(shape, 5.0, dtype)
 
-    cell = layers.LSTM(3, activation=cube, kernel_initializer=Fives())
-    inputs = keras.Input((5, 2))
-    model = keras.Model(inputs, layers.Bidirectional(cell)(inputs))
-    alike(model, zoo.floats(5, 2))
+    inner = layers.LSTM(3, activation=cube, kernel_initializer=Fives())
+    inputs = keras.Input((2, 5, 2))
+    model = keras.Model(inputs, layers.TimeDistributed(inner)(inputs))
+    alike(model, zoo.floats(2, 5, 2))
 
 
 # What no config holds
@@ -320,6 +323,24 @@ def test_two_classes_of_one_name_within_one_config_are_refused():
     owner = Owner([block_of(f)() for f in (keras.ops.relu, keras.ops.tanh)])
     with pytest.raises(ValueError, match="inner_.*Block.*names.*copy=False"):
         copy_model(rows(owner))
+
+
+def test_outputs_of_subclassed_models_are_compared_too():
+    class Outer(keras.Model):
+        def __init__(self, factor=1.0, **options):
+            super().__init__(**options)
+            self.hidden, self.dense = Hidden(factor), layers.Dense(3)
+
+        def call(self, x):
+            return self.dense(self.hidden(x))
+
+        def get_config(self):
+            return {"name": self.name}
+
+    model = Outer(3.0)
+    model(zoo.floats(4))
+    with pytest.raises(ValueError, match="'hidden'.*Hidden.*copy=False"):
+        copy_model(model)
 
 
 def test_a_model_that_is_random_in_evaluation_is_copied():
