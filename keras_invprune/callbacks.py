@@ -151,6 +151,9 @@ class PruningCallback(keras.callbacks.Callback):
             if self.model.finished:  # weights once pruned do not come back
                 sparsity = max(sparsity, self.model.plan.sparsity)
             self._due = {s: v for s, v in self._due.items() if s > step}
+            if self.model.has_removed(sparsity):
+                logger.info("step %d: sparsity %.4f is passed", step, sparsity)
+                return
             self.model.prune_to(sparsity)
             logger.info("step %d: pruned to sparsity %.4f", step, self.model.sparsity)
 

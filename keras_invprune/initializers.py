@@ -13,6 +13,65 @@ ZERO_STARTS = (
 )
 
 
+# κ: of the values in the paper's grid for images the one that also trains networks
+# without normalization in few steps; the paper's value for rows.
+IMAGE_SCALE, ROW_SCALE = 0.5, 0.25
+NORMALIZATIONS = (
+    keras.layers.BatchNormalization,
+    keras.layers.GroupNormalization,
+    keras.layers.LayerNormalization,
+    keras.layers.RMSNormalization,
+)
+NOT_DRAWN = (
+    keras.initializers.Constant,
+    keras.initializers.Identity,
+    keras.initializers.Ones,
+    keras.initializers.Zeros,
+)
+
+
+def default_scale(model, images) -> float:
+    """κ for a fresh model, chosen by validation rows.
+
+    Normalization takes κ out of a layer's outputs again. Without it a network of
+    several layers starts with outputs near zero, and on rows, where trainings have few
+    steps, it does not recover in time: κ = 1 then. The figures are those of
+    docs/results/invariance_defaults.md.
+
+    Args:
+        model: A built Keras model.
+        images: Whether its input is an image.
+    """
+    if images:
+        return IMAGE_SCALE
+    normalizes = any(isinstance(layer, NORMALIZATIONS) for _, layer in walk(model))
+    return ROW_SCALE if normalizes else 1.0
+
+
+def masks_of_zeros(model, keys) -> dict[str, np.ndarray]:
+    """Masks of the weights that hold zeros which an earlier pruning has left.
+
+    Zeros of a network that has not been trained may come from its initializer, unless
+    that is one that draws.
+
+    Returns:
+        ``{key: bool array}``, True where a weight is not zero.
+    """
+    known, fresh = weights_by_key(model), is_fresh(model)
+    found = {}
+    for key in keys:
+        layer, variable = known[key]
+        # In Keras's names: kernel_initializer, recurrent_initializer, ...
+        names = (variable.name, variable.name.removesuffix("_kernel"))
+        initializers = [getattr(layer, f"{name}_initializer", None) for name in names]
+        initializer = next(filter(None, initializers), None)
+        drawn = initializer is not None and not isinstance(initializer, NOT_DRAWN)
+        kept = variable.numpy() != 0
+        if not kept.all() and kept.any() and (drawn or not fresh):
+            found[key] = kept
+    return found
+
+
 def check_scale(initial_scale) -> tuple[float, bool]:
     """Returns (κ, whether it applies to every trainable weight).
 

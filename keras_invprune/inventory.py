@@ -9,13 +9,13 @@ from keras_invprune.weights import (
     kernels,
     on_request,
     prunable_weights,
+    why_fixed,
 )
 
 HEAD = "the head stays dense unless selected"
 ON_REQUEST = "pruned only when selected"
 NOT_SELECTED = "prunable, but not selected"
 PRUNABLE = "prunable"  # of a network that is not pruned at all
-FROZEN = "not trainable"
 UNKNOWN = f"unknown: only weights named {', '.join(PRUNABLE_NAMES)} are pruned"
 
 
@@ -75,8 +75,9 @@ def _default_keys(model):
 
 
 def _reason(layer, variable, heads, prunable) -> str:
-    if not variable.trainable:
-        return FROZEN
+    fixed = why_fixed(layer, variable)
+    if fixed:
+        return fixed
     if id(layer) in heads:
         return HEAD
     if on_request(layer, variable):

@@ -43,6 +43,7 @@ class PrunedModel(Stages, Resumable, keras.Model):
             optimiser whose `id` is `rated`.
         finished_step: The number of steps made when the target was reached.
         events: ``(step, what happened)`` of each pruning and rewinding.
+        visited: Whether a `PruningCallback` has begun its work.
         examples: ``(x, y, sample_weight)`` that `fit` drew for the plan's score.
     """
 
@@ -63,7 +64,7 @@ class PrunedModel(Stages, Resumable, keras.Model):
         self._finished = self._counter("finished", "int32")
         self.rewind_to, self.rewind_step, self.initial_rate = None, 0, None
         self.finished_step = self.rated = None
-        self.events, self.examples = [], None
+        self.events, self.examples, self.visited = [], None, False
         self._bind_objective(model)
         self.searching = plan.objective is not None
         self.built = True

@@ -1,6 +1,9 @@
 """prune, prune_for_invariance, strip_pruning: the pipeline."""
 
+import inspect
 import logging
+
+import numpy as np
 
 from keras_invprune import tfmot
 from keras_invprune.agreement import check_agreement
@@ -9,10 +12,13 @@ from keras_invprune.checks import check_model, check_scope
 from keras_invprune.copying import copy_model
 from keras_invprune.initializers import (
     check_scale,
+    default_scale,
     is_fresh,
     keys_to_scale,
+    masks_of_zeros,
     scale_weights,
 )
+from keras_invprune.identifiers import did_you_mean, near_names
 from keras_invprune.inputs import input_tensors
 from keras_invprune.layouts import unfit
 from keras_invprune.masked import product
@@ -21,13 +27,10 @@ from keras_invprune.objectives import Invariance
 from keras_invprune.plan import Plan
 from keras_invprune.schedules import Gradual, check_sparsity
 from keras_invprune.stages import log_collapse
+from keras_invprune.views.image_view import ImageView
 from keras_invprune.weights import prunable_weights, weights_by_key
 
 logger = logging.getLogger("keras_invprune")
-
-# κ: of the values in the paper's grid for images the one that also trains networks
-# without BatchNorm in few steps; the paper's value for rows.
-IMAGE_SCALE, ROW_SCALE = 0.5, 0.25
 
 
 def prune(
@@ -75,7 +78,8 @@ def prune(
             (the values before `initial_scale`).
         initial_scale: κ, multiplies the prunable kernels once, now; a pair
             ``(κ, "all")`` every trainable weight.
-        select: Which weights may be pruned: see `weights.prunable_weights`.
+        select: Which weights may be pruned: see `weights.prunable_weights`. What an
+            earlier pruning has left at zero in them stays zero and counts as pruned.
         copy: False masks around the model itself, whose weights then change: for
             subclassed models that cannot be rebuilt from their config.
 
@@ -125,7 +129,40 @@ def prune(
         plan.initial_scale = factor
         plan.scaled = tuple(keys_to_scale(model, keys, everything))
         scale_weights(model, plan.scaled, factor)
-    return PrunedModel(model, plan, keys, owns_inner=copy)
+    pruned = PrunedModel(model, plan, keys, owns_inner=copy)
+    _keep_zeros(pruned)
+    return pruned
+
+
+def _check_known(choices):
+    """Raises TypeError for keywords that `prune_for_invariance` does not have."""
+    known = list(inspect.signature(prune_for_invariance).parameters)[:-1]
+    known += inspect.signature(prune).parameters
+    unknown = [name for name in choices if name not in known]
+    if unknown:
+        hint = did_you_mean(near_names(unknown[0], known))
+        raise TypeError(
+            f"prune_for_invariance() has no argument {unknown[0]!r}.{hint} It takes "
+            f"{', '.join(dict.fromkeys(known))}."
+        )
+
+
+def _keep_zeros(pruned):
+    """Starts with masks on what an earlier pruning has left at zero, and says so."""
+    plan, masks = pruned.plan, masks_of_zeros(pruned.inner, pruned.masked.keys)
+    if not masks:
+        return
+    size = sum(int(np.prod(mask.shape)) for mask in pruned.masks.values())
+    zeros = sum(int((~mask).sum()) for mask in masks.values()) / size
+    already = f"{zeros:.4g} of the weights to prune are zero already"
+    if plan.rewires or plan.effective is not None:
+        logger.warning("%s, and may come back: this method moves masks.", already)
+    elif zeros > plan.sparsity + 1e-6:
+        less = "%s, and may come back: the sparsity asked for, %.4g, is lower."
+        logger.warning(less, already, plan.sparsity)
+    else:
+        pruned.masked.set_masks(masks)
+        logger.info("%s, and stay so.", already)
 
 
 def prune_for_invariance(
@@ -154,8 +191,8 @@ def prune_for_invariance(
         rewind: "first_epoch", "initial", "unscaled" or None. For a pretrained
             model "initial": the weights given. (Pruned before its end, "first_epoch"
             is "initial".)
-        initial_scale: κ; None for the paper's on a fresh model (0.5 for images, 0.25
-            for other inputs) and 1 on a trained one.
+        initial_scale: κ; None for 1 on a trained model and, on a fresh one, 0.5 for
+            images, and for other inputs 0.25, if the model normalizes, else 1.
         **choices: Further arguments of `prune`, e.g. ``schedule``, ``select``,
             ``objective=Invariance(...)`` (then without `views`).
 
@@ -186,6 +223,7 @@ def prune_for_invariance(
         Xu, Sun, Wang: Unveiling Invariances via Neural Network Pruning
         (2309.08171), the five steps; the authors' code.
     """
+    _check_known(choices)
     if tfmot.is_tf_keras(model):
         raise TypeError(
             "The search is for Keras 3 models, and this is a tf_keras model. Use "
@@ -207,7 +245,9 @@ def prune_for_invariance(
         choices.setdefault("schedule", Gradual(sparsity))
         rewind = "initial" if rewind == "first_epoch" else rewind
     if initial_scale is None:
-        initial_scale = 1.0 if pretrained else _paper_scale(model)
+        ranks = [len(tensor.shape) for tensor in input_tensors(model) or ()]
+        images = ranks == [ImageView.rank]
+        initial_scale = 1.0 if pretrained else default_scale(model, images)
     return prune(model, sparsity, rewind=rewind, initial_scale=initial_scale, **choices)
 
 
@@ -244,9 +284,17 @@ def strip_pruning(model, *, allow_unfinished=False):
             f"Received: {type(model).__name__} {getattr(model, 'name', '')!r}."
         )
     if not (model.finished or allow_unfinished):
+        # A loop of one's own counts steps, but only the callback asks the schedule.
+        alone = model.step > 0 and not model.visited
+        train = (
+            "No PruningCallback has been called, which prunes: call the methods of "
+            "kip.callbacks.PruningCallback in your loop, as examples/custom_loop.py does"
+            if alone
+            else "Train until the schedule has pruned"
+        )
         raise ValueError(
             f"Pruning is not finished: sparsity is {model.sparsity:.4g}, the target "
-            f"{model.plan.sparsity:.4g}. Train until the schedule has pruned, or call "
+            f"{model.plan.sparsity:.4g}. {train}, or call "
             "strip_pruning(model, allow_unfinished=True)."
         )
     stripped = copy_model(model.inner) if model.owns_inner else model.inner
@@ -291,8 +339,3 @@ def _left(keys, reasons, plan):
     for key, reason in reasons.items():
         logger.warning("%s is left out. %s", key, reason)
     return [key for key in keys if key not in reasons]
-
-
-def _paper_scale(model) -> float:
-    ranks = [len(tensor.shape) for tensor in input_tensors(model) or ()]
-    return IMAGE_SCALE if ranks == [4] else ROW_SCALE

@@ -34,6 +34,7 @@ class Stages:
         Raises:
             ValueError: The optimiser could not be built anew when rewinding.
         """
+        self.visited = True
         self.build_optimizer()
         if self.finished or self.plan.rewind is None:
             return
@@ -80,10 +81,10 @@ class Stages:
             sparsity: Share of the prunable weights to remove, in [0, 1).
 
         Raises:
-            ValueError: The weights are not finite: the search has diverged.
+            ValueError: If the weights are not finite (the search has diverged), or
+                fewer would be removed than are.
         """
-        moves = self.plan.rewires or getattr(self.plan.score, "rewires", False)
-        as_tfmot = tfmot.is_own(self.plan.schedule) and not moves
+        as_tfmot = tfmot.is_own(self.plan.schedule) and not self._moves
         if not (as_tfmot or self.masked.remembers):
             self.masked.apply_masks()  # what grows begins at zero, nothing comes back
         weights = {key: v.numpy() for key, v in self.masked.prunable.items()}
@@ -94,12 +95,38 @@ class Stages:
                     "diverged or the data hold NaN. Lower the learning rate."
                 )
         masks = self.plan.masks(weights, self, sparsity)
+        self._check_no_return(masks, sparsity)
         self.warn_of_collapse(masks)
         self.masked.set_masks(masks)
         self.events.append((self.step, f"pruned to sparsity {self.sparsity:.4f}"))
         if sparsity >= self.plan.sparsity - 1e-6 and not self.finished:
             self._warn_if_far(sparsity)
             self._finish()
+
+    @property
+    def _moves(self) -> bool:
+        """Whether masked weights may come back because the masks move."""
+        return self.plan.rewires or getattr(self.plan.score, "rewires", False)
+
+    def has_removed(self, sparsity) -> bool:
+        """Whether more is gone than is to be removed on the way to the target."""
+        may_return = self._moves or self.masked.remembers
+        on_the_way = sparsity < self.plan.sparsity - 1e-6
+        return on_the_way and not may_return and sparsity < self.sparsity - 1e-6
+
+    def _check_no_return(self, masks, sparsity):
+        """Raises ValueError where more weights would count than are left."""
+        if self._moves or self.masked.remembers:
+            return
+        left = sum(int(np.count_nonzero(mask.numpy())) for mask in self.masks.values())
+        wanted = sum(int(np.count_nonzero(mask)) for mask in masks.values())
+        if wanted > left:
+            raise ValueError(
+                f"{self.sparsity:.4g} of the weights are removed, and what is removed "
+                f"is gone: it cannot come back. Received: sparsity={sparsity:.4g}. "
+                "Prune to increasing sparsities; for a smaller one begin again with "
+                "the unpruned model."
+            )
 
     @property
     def collapsed(self) -> list[str]:

@@ -18,6 +18,7 @@ import keras
 
 PRUNABLE_NAMES = ("kernel", "recurrent_kernel", "pointwise_kernel")
 ON_REQUEST_NAMES = ("depthwise_kernel", "embeddings")
+LISTED = 9  # weights that a message names
 
 # Keras names their kernel like any other, but no input is summed with another in it.
 DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
@@ -145,7 +146,8 @@ def prunable_weights(model, select: Select | Iterable[str] | str | None = None):
         ``{key: keras.Variable}``.
 
     Raises:
-        ValueError: Nothing is left to prune, or a name in `select` fits nothing.
+        ValueError: If nothing is left to prune (says why kernels are not trained), or
+            a name in `select` fits nothing.
     """
     named = weights_by_key(model)
     candidates = {
@@ -162,11 +164,14 @@ def prunable_weights(model, select: Select | Iterable[str] | str | None = None):
         chosen = {key for key, (layer, _) in candidates.items() if select(key, layer)}
     else:
         names = [select] if isinstance(select, str) else select
-        chosen = _under(names, candidates)
+        chosen = _under(names, candidates, named)
     if not chosen:
+        reasons = _reasons(
+            (key, named[key]) for key in named.keys() - candidates.keys()
+        )
         raise ValueError(
             "There is nothing to prune: no weight is both prunable and selected. "
-            f"Prunable weights of this model: {sorted(candidates) or 'none'}. "
+            f"Prunable weights of this model: {sorted(candidates) or 'none'}.{reasons} "
             "By default the classification head stays dense; "
             "`select=[...]` names weights or layers to prune."
         )
@@ -182,14 +187,42 @@ def _can_be_masked(variable) -> bool:
     )
 
 
-def _under(names, candidates) -> set[str]:
+def why_fixed(layer, variable) -> str | None:
+    """Why a weight cannot be pruned because it is not trained; None if it is."""
+    if not keras.backend.is_float_dtype(variable.dtype):
+        return f"quantized to {variable.dtype}: prune before quantizing"
+    if variable.trainable:
+        return None
+    if getattr(layer, "lora_enabled", False):
+        return "frozen by LoRA, which trains two small matrices next to it"
+    return "frozen: not trainable"
+
+
+def _reasons(weights) -> str:
+    """A sentence on the kernels that are not trained, with a space before it."""
+    names = PRUNABLE_NAMES + ON_REQUEST_NAMES
+    fixed = {
+        key: why_fixed(layer, variable)
+        for key, (layer, variable) in sorted(weights, key=lambda item: item[0])
+        if variable.name in names and len(variable.shape) >= 2
+    }
+    parts = [f"{key!r} is {why}" for key, why in fixed.items() if why]
+    more = f" and {len(parts) - LISTED} more" if len(parts) > LISTED else ""
+    return f" {'; '.join(parts[:LISTED])}{more}." if parts else ""
+
+
+def _under(names, candidates, named) -> set[str]:
     chosen = set()
     for name in names:
-        fitting = {k for k in candidates if k == name or k.startswith(f"{name}/")}
+        fitting, fixed = (
+            {k for k in known if k == name or k.startswith(f"{name}/")}
+            for known in (candidates, named)
+        )
         if not fitting:
+            reasons = _reasons((key, named[key]) for key in fixed)
             raise ValueError(
-                f"`select` names {name!r}, which is no prunable weight and holds "
-                f"none. Prunable weights of this model: {sorted(candidates)}."
+                f"`select` names {name!r}, which is not a prunable weight and holds "
+                f"none.{reasons} Prunable weights of this model: {sorted(candidates)}."
             )
         chosen |= fitting
     return chosen
