@@ -289,7 +289,9 @@ class PrunedModel(Stages, Resumable, keras.Model):
     def from_config(cls, config, custom_objects=None):
         """Builds the model again; missing callables are named when they are used."""
         model = keras.saving.deserialize_keras_object(config["model"], custom_objects)
-        return cls(model, Plan.load(config["plan"]), config["keys"], config["name"])
+        made = cls(model, Plan.load(config["plan"]), config["keys"], config["name"])
+        made.visited = True  # as far as is known
+        return made
 
 
 def _compiled_metrics(model) -> list:

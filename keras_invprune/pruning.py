@@ -10,6 +10,7 @@ from keras_invprune.agreement import check_agreement
 from keras_invprune.allocation import collapsed
 from keras_invprune.checks import check_model, check_scope
 from keras_invprune.copying import copy_model
+from keras_invprune.identifiers import did_you_mean, near_names
 from keras_invprune.initializers import (
     check_scale,
     default_scale,
@@ -18,7 +19,6 @@ from keras_invprune.initializers import (
     masks_of_zeros,
     scale_weights,
 )
-from keras_invprune.identifiers import did_you_mean, near_names
 from keras_invprune.inputs import input_tensors
 from keras_invprune.layouts import unfit
 from keras_invprune.masked import product
@@ -287,8 +287,8 @@ def strip_pruning(model, *, allow_unfinished=False):
         # A loop of one's own counts steps, but only the callback asks the schedule.
         alone = model.step > 0 and not model.visited
         train = (
-            "No PruningCallback has been called, which prunes: call the methods of "
-            "kip.callbacks.PruningCallback in your loop, as examples/custom_loop.py does"
+            "No PruningCallback has been called, which prunes: call the methods of a "
+            "kip.callbacks.PruningCallback in your loop (examples/custom_loop.py)"
             if alone
             else "Train until the schedule has pruned"
         )

@@ -91,9 +91,15 @@ def report(model, data=None, *, views=None, runs=200, seed=0) -> Report:
         ┏...
 
     Raises:
-        TypeError: Not a Keras 3 model.
-        ValueError: The model is not built, or `data` does not fit.
+        TypeError: If `model` is not a Keras 3 model.
+        ValueError: If the model is not built or still under masks, or `data` does not
+            fit.
     """
+    if getattr(model, "is_pruning_wrapper", False):
+        raise ValueError(
+            "A report is about a plain model, and this one still carries its pruning "
+            "masks. Call kip.report(kip.strip_pruning(model), data)."
+        )
     x, y = data = rows_of(data)
     with tempfile.TemporaryDirectory() as folder:
         files, found = _files(model, Path(folder), x if y is None else data)

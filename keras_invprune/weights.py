@@ -18,6 +18,7 @@ import keras
 
 PRUNABLE_NAMES = ("kernel", "recurrent_kernel", "pointwise_kernel")
 ON_REQUEST_NAMES = ("depthwise_kernel", "embeddings")
+FROZEN = "frozen: not trainable"
 LISTED = 9  # weights that a message names
 
 # Keras names their kernel like any other, but no input is summed with another in it.
@@ -195,7 +196,7 @@ def why_fixed(layer, variable) -> str | None:
         return None
     if getattr(layer, "lora_enabled", False):
         return "frozen by LoRA, which trains two small matrices next to it"
-    return "frozen: not trainable"
+    return FROZEN
 
 
 def _reasons(weights) -> str:

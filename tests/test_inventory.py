@@ -7,7 +7,6 @@ import pytest
 import keras_invprune as kip
 import zoo
 from keras_invprune.inventory import (
-    FROZEN,
     HEAD,
     NOT_SELECTED,
     ON_REQUEST,
@@ -15,6 +14,7 @@ from keras_invprune.inventory import (
     inventory,
     left_alone,
 )
+from keras_invprune.weights import FROZEN
 
 
 @pytest.mark.parametrize("name", zoo.CASES)

@@ -1,5 +1,7 @@
 """prune, prune_for_invariance, strip_pruning: the defaults, and bad input."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -34,7 +36,30 @@ def test_views_follow_the_inputs_rank():
     rows = kip.prune_for_invariance(rows_model()).plan.objective.views
     assert rows[0] is None and isinstance(rows[1], kip.views.ScarfCorruption)
     images = kip.prune_for_invariance(image_model()).plan.objective.views
-    assert isinstance(images, keras.layers.Pipeline)
+    assert images[0] is None and isinstance(images[1], keras.layers.Pipeline)
+
+
+NORMALIZED = [
+    keras.layers.BatchNormalization,
+    keras.layers.LayerNormalization,
+    keras.layers.RMSNormalization,
+]
+
+
+@pytest.mark.parametrize("kind", [None, *NORMALIZED])
+def test_rows_start_small_where_normalization_takes_the_scale_out_again(kind):
+    body = [keras.layers.Dense(8), *([kind()] if kind else []), keras.layers.Dense(3)]
+    model = keras.Sequential([keras.Input((4,)), keras.Sequential(body)])
+    model(np.zeros((1, 4)))
+    objective = kip.Invariance(embedding=model.layers[0].name)
+    pruned = kip.prune_for_invariance(model, objective=objective)
+    assert pruned.plan.initial_scale == (0.25 if kind else 1.0)
+    kernels = [m.layers[0].layers[0].kernel.numpy() for m in (pruned.inner, model)]
+    np.testing.assert_allclose(kernels[0], pruned.plan.initial_scale * kernels[1])
+
+
+def test_images_start_at_half_their_size():
+    assert kip.prune_for_invariance(image_model()).plan.initial_scale == 0.5
 
 
 def test_the_callers_model_is_untouched(rows):
@@ -62,7 +87,7 @@ def test_the_head_stays_dense_and_the_count_is_exact(rows):
 def test_a_fresh_model_is_scaled_and_a_trained_one_is_not(rows):
     fresh = rows_model()
     plan = kip.prune_for_invariance(fresh).plan
-    assert plan.initial_scale < 1 and isinstance(plan.schedule, OneShot)
+    assert isinstance(plan.schedule, OneShot)
     fresh.compile("adam", LOSS)
     fresh.fit(*rows, verbose=0)
     trained = kip.prune_for_invariance(fresh)
@@ -77,14 +102,15 @@ def test_weights_loaded_without_an_optimizer_count_as_trained(rows):
     source.compile("adam", LOSS)
     source.fit(*rows, verbose=0)
     target.set_weights(source.get_weights())
-    assert kip.prune_for_invariance(target).plan.initial_scale == 1.0
+    assert isinstance(kip.prune_for_invariance(target).plan.schedule, Gradual)
 
 
 def test_an_lstm_and_a_constant_bias_look_fresh():
     layers = [keras.layers.LSTM(3), keras.layers.Dense(2, bias_initializer="ones")]
     model = keras.Sequential([keras.Input((5, 4)), *layers])
     views = keras.layers.GaussianNoise(0.1)
-    assert kip.prune_for_invariance(model, views=views).plan.initial_scale < 1
+    plan = kip.prune_for_invariance(model, views=views).plan
+    assert isinstance(plan.schedule, OneShot)
 
 
 def test_every_choice_takes_the_users_own_callable(rows):
@@ -377,3 +403,83 @@ def test_a_score_that_returns_other_shapes(rows):
 def test_strip_of_a_plain_model():
     with pytest.raises(ValueError, match="made by `prune`.*Sequential"):
         kip.strip_pruning(rows_model())
+
+
+# A network that is sparse already
+
+
+def sparse_network(rows, initializer="glorot_uniform", train=True):
+    """Trained, with 60 of the 96 weights of its first two kernels at zero."""
+    make = functools.partial(keras.layers.Dense, kernel_initializer=initializer)
+    body = [make(8, activation="relu"), make(8), keras.layers.Dense(3)]
+    model = keras.Sequential([keras.Input((4,)), *body])
+    if train:
+        model.compile("adam", LOSS)
+        model.fit(*rows, verbose=0)
+    pruned = kip.prune(model, 60 / 96, schedule="manual")
+    pruned.prune_to(60 / 96)
+    return kip.strip_pruning(pruned)
+
+
+def zeros(model):
+    return {i: model.layers[i].kernel.numpy() == 0 for i in (0, 1)}
+
+
+ON = {
+    "prune": lambda model: kip.prune(model, 0.8),
+    "for invariance": lambda model: kip.prune_for_invariance(model, 0.8),
+    "rewound": lambda model: kip.prune(model, 0.8, rewind="first_epoch"),
+    "gradually": lambda model: kip.prune(model, 0.8, schedule="gradual"),
+    "at random": lambda model: kip.prune(model, 0.8, score="random"),
+}
+
+
+@pytest.mark.parametrize("train", [True, False])
+@pytest.mark.parametrize("name", ON)
+def test_what_an_earlier_pruning_has_left_at_zero_stays_zero(name, train, rows):
+    model = sparse_network(rows, train=train)
+    before = zeros(model)
+    assert sum(z.sum() for z in before.values()) == 60
+    pruned = ON[name](model)
+    assert pruned.sparsity == pytest.approx(60 / 96)
+    pruned.compile(keras.optimizers.Adam(0.01), LOSS)
+    logs = pruned.fit(*rows, epochs=4, batch_size=8, verbose=0).history
+    assert logs["sparsity"] == sorted(logs["sparsity"])
+    after = zeros(kip.strip_pruning(pruned))
+    assert sum(z.sum() for z in after.values()) == round(0.8 * 96)
+    if name != "at random":  # whose lots fall on zeros, too
+        assert all((after[i] | ~before[i]).all() for i in (0, 1))
+
+
+def test_fewer_zeros_than_there_are_is_said(rows, caplog):
+    kip.prune(sparse_network(rows), 0.5)
+    assert "0.625 of the weights to prune are zero already" in caplog.text
+
+
+def test_zeros_of_an_initializer_are_trained(rows):
+    body = [keras.layers.Dense(4, kernel_initializer="identity"), keras.layers.Dense(3)]
+    model = keras.Sequential([keras.Input((4,)), *body])
+    assert kip.prune(model, 0.9).sparsity == 0.0
+
+
+# Messages
+
+
+def test_an_unknown_argument_is_answered_in_its_own_name():
+    with pytest.raises(TypeError, match=r"prune_for_invariance\(\).*'sparsty'.*spars"):
+        kip.prune_for_invariance(rows_model(), sparsty=0.9)
+
+
+def test_a_loop_without_the_callback_is_told_so(rows):
+    pruned = kip.prune(rows_model(), 0.5)
+    pruned.compile("sgd", LOSS)
+    pruned.train_on_batch(*rows)
+    with pytest.raises(ValueError, match="No PruningCallback has been called"):
+        kip.strip_pruning(pruned)
+    later = kip.schedules.OneShot(0.5, at=10**6)
+    pruned = kip.prune(rows_model(), 0.5, schedule=later)
+    pruned.compile("sgd", LOSS)
+    with pytest.warns(UserWarning, match="target"):
+        pruned.fit(*rows, verbose=0)
+    with pytest.raises(ValueError, match="Train until the schedule has pruned"):
+        kip.strip_pruning(pruned)

@@ -237,3 +237,9 @@ def test_reports_on_different_data_are_told_apart(found, model, data):
 def test_what_is_no_dict_of_reports(found, model, reports, message):
     with pytest.raises(TypeError, match=message):
         kip.compare(reports(found, model))
+
+
+def test_a_model_under_masks_is_refused_as_a_report(model):
+    pruned = kip.prune(model, 0.5)
+    with pytest.raises(ValueError, match="report is about a plain model.*strip_prun"):
+        kip.report(pruned)

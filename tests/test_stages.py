@@ -60,3 +60,27 @@ def test_stripping_looks_and_does_not_touch():
     for key, mask in masks.items():
         layer = stripped.get_layer(key.split("/")[0])
         assert not layer.kernel.numpy()[mask == 0].any()
+
+
+def test_what_is_gone_does_not_come_back():
+    model = kip.prune(network(), 0.8, schedule="manual", rewind=None)
+    model.prune_to(0.8)
+    kernels = [v.numpy().copy() for v in model.masked.prunable.values()]
+    with pytest.raises(ValueError, match="cannot come back. Received: sparsity=0.5"):
+        model.prune_to(0.5)
+    zeros = sum(int((kernel == 0).sum()) for kernel in kernels)
+    assert model.sparsity == pytest.approx(zeros / 96)
+    for kernel, variable in zip(kernels, model.masked.prunable.values(), strict=True):
+        np.testing.assert_array_equal(kernel, variable)
+
+
+def test_a_schedule_that_falls_removes_no_less():
+    def falling(step):
+        return True, 0.9 if step == 4 else 0.6 if step == 1 else 0.3
+
+    rng = np.random.default_rng(0)
+    model = kip.prune(network(), 0.9, schedule=falling)
+    model.compile("sgd", "mse")
+    x, y = rng.normal(size=(8, 4)), rng.normal(size=(8, 2))
+    logs = model.fit(x, y, epochs=4, batch_size=8, verbose=0).history
+    assert logs["sparsity"] == pytest.approx([58 / 96, 58 / 96, 58 / 96, 86 / 96])

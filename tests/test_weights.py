@@ -269,3 +269,32 @@ def test_an_input_that_an_output_does_not_depend_on_is_passed_by():
     first = layers.Activation("relu")(layers.Dense(2, name="first")(inputs[0]))
     model = keras.Model(inputs, [first, layers.Dense(2, name="second")(inputs[1])])
     assert heads(model) == ["first", "second"]
+
+
+def dense(change):
+    body = [keras.layers.Dense(4, name="body"), keras.layers.Dense(2, name="top")]
+    model = keras.Sequential([keras.Input((3,)), *body])
+    change(model)
+    return model
+
+
+def freeze(model):
+    model.get_layer("body").trainable = False
+
+
+def adapt(model):
+    model.get_layer("body").enable_lora(1)
+
+
+@pytest.mark.parametrize("select", [None, ["body"], "body/kernel"])
+@pytest.mark.parametrize(("change", "why"), [(freeze, "frozen"), (adapt, "LoRA")])
+def test_why_there_is_nothing_to_prune(change, why, select):
+    with pytest.raises(ValueError, match=f"'body/kernel' is [^;]*{why}"):
+        prunable_weights(dense(change), select)
+
+
+@pytest.mark.filterwarnings("ignore:Layer InputLayer does not have a `quantize`")
+def test_quantized_kernels_are_named_as_such():
+    model = dense(lambda model: model.quantize("int8"))
+    with pytest.raises(ValueError, match="'body/kernel' is quantized to int8"):
+        prunable_weights(model)
