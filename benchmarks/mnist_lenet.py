@@ -1,6 +1,7 @@
 """MNIST, LeNet-300-100: dense, OMP and IUNet on equal budgets, over seeds.
 
     python benchmarks/mnist_lenet.py [--seeds 0 1 2] [--out docs/results]
+    python benchmarks/mnist_lenet.py --dataset fashion_mnist --sparsity 0.95
     python benchmarks/mnist_lenet.py --optimizer adam       # what it costs to use Adam
     python benchmarks/mnist_lenet.py --held-out --seeds 10  # for tuning
 
@@ -9,7 +10,8 @@ the end of the search is pruned, rewound and fine-tuned for each sparsity by its
 as one `fit` per sparsity would. OMP is the same pipeline without small
 initialisation and without the invariance objective. Every network, the dense one
 too, gets the same number of epochs, batches and the same learning-rate schedule per
-phase. IUNet has the package's defaults: κ = 0.5, λ = τ = 1, labels, `views.images()`.
+phase. IUNet has the package's defaults: κ = 0.5, λ = τ = 1, labels, the image and a
+moved view (`views.images()`), both supervised.
 The last epoch counts; nothing is selected on the test set: with `--held-out` a sixth of
 the training set is left out and takes its place.
 """
@@ -32,7 +34,7 @@ from keras_invprune.experiments.data.base import Data
 from keras_invprune.experiments.models import mlp
 from keras_invprune.experiments.optimizers import optimizer_for
 
-SHAPE, SPARSITIES = (28, 28, 1), (0.9, 0.95, 0.98)
+SPARSITIES = (0.9, 0.95, 0.98)
 BATCH = 128
 HELD_OUT = 10_000
 ADAM_RATE = 2e-3
@@ -48,10 +50,10 @@ def views():
     }
 
 
-def optimizer(name, steps):
+def optimizer(name, shape, steps):
     """SGD as everywhere here, or Adam, with the same cosine decay over one phase."""
     if name == "sgd":
-        return optimizer_for(SHAPE, steps)
+        return optimizer_for(shape, steps)
     decay = keras.optimizers.schedules.CosineDecay(ADAM_RATE, steps)
     return keras.optimizers.Adam(decay)
 
@@ -59,7 +61,7 @@ def optimizer(name, steps):
 def compile_for(model, name, epochs, steps):
     """Ready to train; rewinding starts the learning-rate schedule again."""
     model.compile(
-        optimizer(name, steps * epochs),
+        optimizer(name, model.input_shape[1:], steps * epochs),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
         steps_per_execution=min(67, steps),
@@ -77,7 +79,7 @@ def measure(model, data, method, sparsity, seed):
 def dense_rows(data, name, seed, epochs):
     """The dense network, trained for both phases' epochs."""
     keras.utils.set_random_seed(seed)
-    model = mlp(SHAPE, 10)
+    model = mlp(data.x_train.shape[1:], data.classes)
     compile_for(model, name, 2 * epochs, -(-len(data.x_train) // BATCH))
     model.fit(
         data.x_train, data.y_train, batch_size=BATCH, epochs=2 * epochs, verbose=0
@@ -85,14 +87,14 @@ def dense_rows(data, name, seed, epochs):
     return [measure(model, data, "dense", 0.0, seed)]
 
 
-def pruned_rows(data, name, method, seed, epochs, folder):
+def pruned_rows(data, name, method, seed, epochs, sparsities, folder):
     """One search, then each sparsity from its end."""
     found = Path(folder) / f"{method}_{seed}.weights.h5"
     keras.utils.set_random_seed(seed)
     steps = -(-len(data.x_train) // BATCH)
-    network = mlp(SHAPE, 10)
+    network = mlp(data.x_train.shape[1:], data.classes)
     rows = []
-    for sparsity in SPARSITIES:
+    for sparsity in sparsities:
         at = kip.schedules.OneShot(sparsity, at=epochs * steps)
         options = {"schedule": at, "rewind": "first_epoch"}
         if method == "iunet":
@@ -147,7 +149,9 @@ def write(rows, out, arguments, seconds):
     """All rows as CSV, and means with spread as Markdown."""
     epochs, optimizer = arguments.epochs, arguments.optimizer
     tested = "a sixth of the training set" if arguments.held_out else "test set"
-    stem = "mnist_lenet" + ("" if optimizer == "sgd" else f"_{optimizer}")
+    stem = f"{arguments.dataset}_lenet" + (
+        "" if optimizer == "sgd" else f"_{optimizer}"
+    )
     stem += "_held_out" if arguments.held_out else ""
     out.mkdir(parents=True, exist_ok=True)
     with open(out / f"{stem}.csv", "w", newline="") as file:
@@ -156,9 +160,11 @@ def write(rows, out, arguments, seconds):
         table.writerows(rows)
     seeds = sorted({row["seed"] for row in rows})
     lines = [
-        f"# MNIST, LeNet-300-100, {optimizer.upper()}",
+        f"# {arguments.dataset}, LeNet-300-100, {optimizer.upper()}",
         "",
-        f"`python benchmarks/mnist_lenet.py --optimizer {optimizer} --epochs {epochs} "
+        f"`python benchmarks/mnist_lenet.py --dataset {arguments.dataset} --sparsity "
+        f"{' '.join(map(str, arguments.sparsity))} --optimizer {optimizer} "
+        f"--epochs {epochs} "
         f"{'--held-out ' * arguments.held_out}--seeds {' '.join(map(str, seeds))}`: "
         f"{epochs} + {epochs} epochs, seeds {seeds}, {seconds / 60:.0f} minutes on "
         f"{os.cpu_count()} cores ({platform.machine()}). Mean ± standard deviation "
@@ -182,20 +188,24 @@ def write(rows, out, arguments, seconds):
 def main():
     """Runs all methods for all seeds."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--dataset", default="mnist", help="an image set of TFDS")
+    parser.add_argument("--sparsity", type=float, nargs="+", default=[*SPARSITIES])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, default=15, help="of each phase")
     parser.add_argument("--optimizer", choices=["sgd", "adam"], default="sgd")
     parser.add_argument("--held-out", action="store_true", help="do not touch the test")
     parser.add_argument("--out", type=Path, default=Path("docs/results"))
     arguments = parser.parse_args()
-    data, begin, rows = tfds_images("mnist"), time.time(), []
+    data, begin, rows = tfds_images(arguments.dataset), time.time(), []
     data = without_test(data) if arguments.held_out else data
     name, epochs = arguments.optimizer, arguments.epochs
     for seed in arguments.seeds:
         rows += dense_rows(data, name, seed, epochs)
         for method in ("omp", "iunet"):
             with tempfile.TemporaryDirectory() as folder:
-                rows += pruned_rows(data, name, method, seed, epochs, folder)
+                rows += pruned_rows(
+                    data, name, method, seed, epochs, arguments.sparsity, folder
+                )
         write(rows, arguments.out, arguments, time.time() - begin)
 
 

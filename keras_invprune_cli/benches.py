@@ -75,6 +75,36 @@ def print_recipes():
     console.print("keras-invprune bench NAME carries one out.")
 
 
+def narrowed(text, width) -> str:
+    """Markdown whose tables fit: one that is too wide becomes one for each row.
+
+    Args:
+        text: Markdown; its tables have a heading, a line of dashes, and rows.
+        width: Characters in a line.
+    """
+    parts = []
+    for block in text.split("\n\n"):
+        lines = [_cells(line) for line in block.splitlines() if line.startswith("|")]
+        widest = sum(max(map(len, column)) + 3 for column in zip(*lines, strict=False))
+        parts.append(_by_row(lines) if widest > width else block)
+    return "\n\n".join(parts)
+
+
+def _cells(line) -> list[str]:
+    return [cell.strip() for cell in line.strip().strip("|").split("|")]
+
+
+def _by_row(lines) -> str:
+    """A table for each row: its first cell as the heading, the others as rows."""
+    (_, *columns), _, *rows = lines
+    tables = []
+    for name, *values in rows:
+        pairs = [(c, v) for c, v in zip(columns, values, strict=True) if v]
+        body = [f"| {column} | {value} |" for column, value in pairs]
+        tables.append("\n".join([f"| {name} | |", "|---|---:|", *body]))
+    return "\n\n".join(tables)
+
+
 def print_bench(benchmark):
     """Prints the page of a benchmark, what failed, and where the rest is."""
     page, failures = benchmark.out / "table.md", benchmark.failures()
@@ -82,7 +112,7 @@ def print_bench(benchmark):
         text = page.read_text()
         for part in ("\n## Failed", "\n## Plots", "\n## First-layer filters"):
             text = text.split(part)[0]
-        console.print(Markdown(text))
+        console.print(Markdown(narrowed(text, console.width)))
     for names, message in by_message(failures):
         console.print(f"failed: {names}: {message}", style="red", markup=False)
     left = len(benchmark.missing())
