@@ -13,7 +13,8 @@ too, gets the same number of epochs, batches and the same learning-rate schedule
 phase. IUNet has the package's defaults: κ = 0.5, λ = τ = 1, labels, the image and a
 moved view (`views.images()`), both supervised.
 The last epoch counts; nothing is selected on the test set: with `--held-out` a sixth of
-the training set is left out and takes its place.
+the training set is left out and takes its place. Rows that the CSV file has are not
+trained again.
 """
 
 import argparse
@@ -38,7 +39,8 @@ SPARSITIES = (0.9, 0.95, 0.98)
 BATCH = 128
 HELD_OUT = 10_000
 ADAM_RATE = 2e-3
-FIELDS = ("method", "sparsity", "seed", "accuracy", "shift", "scale", "rotation")
+FIGURES = ("accuracy", "shift", "scale", "rotation")
+FIELDS = ("method", "sparsity", "seed", "epochs", *FIGURES)
 
 
 def views():
@@ -58,10 +60,11 @@ def optimizer(name, shape, steps):
     return keras.optimizers.Adam(decay)
 
 
-def compile_for(model, name, epochs, steps):
+def compile_for(model, data, name, epochs):
     """Ready to train; rewinding starts the learning-rate schedule again."""
+    steps = -(-len(data.x_train) // BATCH)
     model.compile(
-        optimizer(name, model.input_shape[1:], steps * epochs),
+        optimizer(name, data.x_train.shape[1:], steps * epochs),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
         steps_per_execution=min(67, steps),
@@ -80,7 +83,7 @@ def dense_rows(data, name, seed, epochs):
     """The dense network, trained for both phases' epochs."""
     keras.utils.set_random_seed(seed)
     model = mlp(data.x_train.shape[1:], data.classes)
-    compile_for(model, name, 2 * epochs, -(-len(data.x_train) // BATCH))
+    compile_for(model, data, name, 2 * epochs)
     model.fit(
         data.x_train, data.y_train, batch_size=BATCH, epochs=2 * epochs, verbose=0
     )
@@ -101,7 +104,7 @@ def pruned_rows(data, name, method, seed, epochs, sparsities, folder):
             model = kip.prune_for_invariance(network, sparsity, **options)
         else:
             model = kip.prune(network, sparsity, **options)
-        compile_for(model, name, epochs, steps)
+        compile_for(model, data, name, epochs)
         keras.utils.set_random_seed(seed)
         if not rows:
             search(model, data, epochs)
@@ -145,19 +148,45 @@ def without_test(data):
     )
 
 
+def stem(arguments) -> str:
+    """Name of the result's files."""
+    name = f"{arguments.dataset}_lenet"
+    name += "" if arguments.optimizer == "sgd" else f"_{arguments.optimizer}"
+    return name + ("_held_out" if arguments.held_out else "")
+
+
+def finished(arguments) -> list[dict]:
+    """The rows of the CSV file, which are not trained again.
+
+    Raises:
+        ValueError: If they were trained for other numbers of epochs.
+    """
+    file = arguments.out / f"{stem(arguments)}.csv"
+    if not file.exists():
+        return []
+    with open(file, newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    if {row["epochs"] for row in rows} - {str(arguments.epochs)}:
+        raise ValueError(f"{file} has rows of other epochs. Choose another --out.")
+    kinds = {"method": str, "seed": int, "epochs": int}
+    return [{k: kinds.get(k, float)(v) for k, v in row.items()} for row in rows]
+
+
+def of(rows, method, seed) -> list[dict]:
+    """Those of one method and seed."""
+    return [row for row in rows if (row["method"], row["seed"]) == (method, seed)]
+
+
 def write(rows, out, arguments, seconds):
     """All rows as CSV, and means with spread as Markdown."""
     epochs, optimizer = arguments.epochs, arguments.optimizer
     tested = "a sixth of the training set" if arguments.held_out else "test set"
-    stem = f"{arguments.dataset}_lenet" + (
-        "" if optimizer == "sgd" else f"_{optimizer}"
-    )
-    stem += "_held_out" if arguments.held_out else ""
     out.mkdir(parents=True, exist_ok=True)
-    with open(out / f"{stem}.csv", "w", newline="") as file:
+    name = stem(arguments)
+    with open(out / f"{name}.csv", "w", newline="") as file:
         table = csv.DictWriter(file, FIELDS)
         table.writeheader()
-        table.writerows(rows)
+        table.writerows({"epochs": epochs, **row} for row in rows)
     seeds = sorted({row["seed"] for row in rows})
     lines = [
         f"# {arguments.dataset}, LeNet-300-100, {optimizer.upper()}",
@@ -177,12 +206,12 @@ def write(rows, out, arguments, seconds):
     for sparsity, method in groups:
         group = [r for r in rows if (r["sparsity"], r["method"]) == (sparsity, method)]
         cells = []
-        for field in FIELDS[3:]:
+        for field in FIGURES:
             values = 100 * np.array([row[field] for row in group])
             spread = values.std(ddof=1) if len(values) > 1 else 0.0
             cells.append(f"{values.mean():.2f} ± {spread:.2f}")
         lines.append(f"| {method} | {sparsity:g} | " + " | ".join(cells) + " |")
-    (out / f"{stem}.md").write_text("\n".join(lines) + "\n")
+    (out / f"{name}.md").write_text("\n".join(lines) + "\n")
 
 
 def main():
@@ -199,14 +228,17 @@ def main():
     data, begin, rows = tfds_images(arguments.dataset), time.time(), []
     data = without_test(data) if arguments.held_out else data
     name, epochs = arguments.optimizer, arguments.epochs
+    rows = finished(arguments)
     for seed in arguments.seeds:
-        rows += dense_rows(data, name, seed, epochs)
+        if not of(rows, "dense", seed):
+            rows += dense_rows(data, name, seed, epochs)
         for method in ("omp", "iunet"):
-            with tempfile.TemporaryDirectory() as folder:
-                rows += pruned_rows(
-                    data, name, method, seed, epochs, arguments.sparsity, folder
-                )
-        write(rows, arguments.out, arguments, time.time() - begin)
+            done = {row["sparsity"] for row in of(rows, method, seed)}
+            left = [s for s in arguments.sparsity if s not in done]
+            if left:
+                with tempfile.TemporaryDirectory() as folder:
+                    rows += pruned_rows(data, name, method, seed, epochs, left, folder)
+            write(rows, arguments.out, arguments, time.time() - begin)
 
 
 if __name__ == "__main__":
