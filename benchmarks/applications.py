@@ -1,0 +1,167 @@
+"""Can every network of keras.applications be pruned, stripped and exported?
+
+    python benchmarks/applications.py [--only MobileNet ResNet50] [--minutes 6]
+
+Each network, with random weights, five classes and the smallest input it takes, is
+pruned to a half, trained for two steps and stripped; the stripped network is compared
+with the pruned one on the same images. Of each family one is exported, and all three
+files are compared with Keras. Each has a process of its own, so that its memory is its
+own. Finished ones are lines of applications.csv and not tried again.
+"""
+
+import argparse
+import csv
+import inspect
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+FIELDS = ("network", "size", "parameters", "difference", "exported", "seconds", "gb")
+SIZES = (32, 48, 64, 71, 75, 96, 128, 224, 331)  # the smallest that is taken is used
+# One of each family, its smallest.
+EXPORTED = {
+    "ConvNeXtTiny",
+    "DenseNet121",
+    "EfficientNetB0",
+    "EfficientNetV2B0",
+    "InceptionResNetV2",
+    "InceptionV3",
+    "MobileNet",
+    "MobileNetV2",
+    "MobileNetV3Small",
+    "NASNetMobile",
+    "ResNet50",
+    "ResNet50V2",
+    "VGG16",
+    "Xception",
+}
+
+
+def networks() -> list[str]:
+    """Names of all networks of keras.applications."""
+    import keras
+
+    members = vars(keras.applications).items()
+    return [name for name, make in members if inspect.isfunction(make)]
+
+
+def build(name):
+    """The network for the smallest input it takes."""
+    import keras
+
+    make, refused = getattr(keras.applications, name), None
+    for size in SIZES:
+        try:
+            return make(input_shape=(size, size, 3), weights=None, classes=5), size
+        except ValueError as error:
+            refused = error
+    raise refused
+
+
+def measure(name) -> dict:
+    """One row of the table, measured in this process."""
+    import keras
+    import numpy as np
+
+    import keras_invprune as kip
+
+    keras.utils.set_random_seed(0)
+    begin = time.monotonic()
+    model, size = build(name)
+    rng = np.random.default_rng(0)
+    x = rng.uniform(0, 255, (4, size, size, 3)).astype("float32")
+    pruned = kip.prune(model, 0.5)
+    pruned.compile(keras.optimizers.SGD(1e-4), "sparse_categorical_crossentropy")
+    pruned.fit(x, np.arange(4), batch_size=2, epochs=1, verbose=0)
+    final = kip.strip_pruning(pruned)
+    difference = np.abs(final.predict(x, verbose=0) - pruned.predict(x, verbose=0))
+    exported = ""
+    if name in EXPORTED:
+        with tempfile.TemporaryDirectory() as folder:
+            files = kip.export(final, Path(folder) / "files", data=x)["files"]
+        exported = max(file["max_abs_error"] for file in files.values())
+    return {
+        "network": name,
+        "size": size,
+        "parameters": model.count_params(),
+        "difference": float(difference.max()),
+        "exported": exported,
+        "seconds": round(time.monotonic() - begin, 1),
+        "gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
+    }
+
+
+def attempt(name, minutes) -> dict:
+    """One row, measured in a process of its own; or why there is none."""
+    command = [sys.executable, __file__, "--measure", name]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=60 * minutes
+        )
+    except subprocess.TimeoutExpired:
+        return {"network": name, "difference": f"not in {minutes} minutes"}
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or [f"exit {done.returncode}"]
+        return {"network": name, "difference": lines[-1][:160]}
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def write_page(rows, out):
+    """The table as Markdown."""
+    import keras
+    import tensorflow as tf
+
+    lines = [
+        "# keras.applications, pruned, stripped and exported",
+        "",
+        f"`python benchmarks/applications.py`: Keras {keras.__version__}, TensorFlow "
+        f"{tf.__version__}, {os.cpu_count()} cores ({platform.machine()}). Difference: "
+        "the greatest between the stripped and the pruned network. Exported: the "
+        "greatest between a file of the three and Keras. Memory: of the process.",
+        "",
+        "| network | pixels | parameters | difference | exported | seconds | GB |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    for row in rows:
+        cells = [str(row.get(field, "")) for field in FIELDS[1:]]
+        if cells[0]:  # else it says why there are no figures
+            cells[1] = f"{int(cells[1]):,}"
+            cells[2:4] = [f"{float(cell):.1g}" if cell else "" for cell in cells[2:4]]
+        lines.append(f"| {row['network']} | {' | '.join(cells)} |")
+    (out / "applications.md").write_text("\n".join(lines) + "\n")
+
+
+def main():
+    """Tries what is missing, the small ones first, and writes the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", nargs="+", help="names of networks")
+    parser.add_argument("--minutes", type=float, default=6.0, help="for each at most")
+    parser.add_argument("--out", type=Path, default=Path("docs/results"))
+    parser.add_argument("--measure", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.measure:
+        print(json.dumps(measure(given.measure)))
+        return
+    file = given.out / "applications.csv"
+    rows = list(csv.DictReader(open(file, newline=""))) if file.exists() else []
+    done = {row["network"] for row in rows}
+    for name in given.only or networks():
+        if name in done:
+            continue
+        rows.append(attempt(name, given.minutes))
+        print(rows[-1], flush=True)
+        with open(file, "w", newline="") as stream:
+            table = csv.DictWriter(stream, FIELDS)
+            table.writeheader()
+            table.writerows(rows)
+    write_page(rows, given.out)
+
+
+if __name__ == "__main__":
+    main()
