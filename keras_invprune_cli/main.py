@@ -105,7 +105,9 @@ def run(
     kappa: Kappa = None,
     views: Views = None,
     width: Annotated[int | None, typer.Option(help="Of the network.")] = None,
-    schedule: Annotated[str, typer.Option(help="one_shot or gradual.")] = "one_shot",
+    schedule: Annotated[
+        str, typer.Option(help="one_shot, gradual or when_converged.")
+    ] = "one_shot",
 ):
     """Train, prune, export and report. Run again after Ctrl-C, it goes on."""
     from keras_invprune.experiments.run import Run, execute

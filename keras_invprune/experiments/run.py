@@ -40,11 +40,9 @@ from keras_invprune.identifiers import named
 from keras_invprune.objectives import Invariance
 from keras_invprune.pruning import prune, prune_for_invariance, strip_pruning
 from keras_invprune.report import report
-from keras_invprune.schedules import Gradual, OneShot, check_sparsity
+from keras_invprune.schedules import Gradual, OneShot, WhenConverged, check_sparsity
 
 SCHEMA = "keras_invprune/run/1"
-
-
 logger = logging.getLogger("keras_invprune")
 
 
@@ -87,6 +85,11 @@ METHODS = {"dense": _dense, "omp": _omp, "iunet": _iunet, "shuffled": _shuffled}
 SCHEDULES = {
     "one_shot": lambda config, half: OneShot(config.sparsity, at=half),
     "gradual": lambda config, half: Gradual(config.sparsity, end=half),
+    "when_converged": lambda config, half: WhenConverged(
+        config.sparsity,
+        monitor="loss" if config.method == "omp" else "invariance_loss",
+        at_latest=half,
+    ),
 }
 # What the configurations of older runs lack.
 DEFAULTS = {"kappa": None, "views": None, "width": None, "schedule": "one_shot"}
@@ -111,7 +114,9 @@ class Run:
         kappa: κ of small initialization; None for the method's own.
         views: A name in `VIEWS`; None for views that suit the data.
         width: Of the network, if it comes in several.
-        schedule: "one_shot" after half of the epochs, or "gradual" up to there.
+        schedule: "one_shot" after half of the epochs, "gradual" up to there, or
+            "when_converged": once the loss of the search has stopped falling, and
+            there at the latest.
     """
 
     dataset: str

@@ -11,7 +11,7 @@ from keras_invprune.experiments import run as runs
 from keras_invprune.experiments.resuming import ELAPSED
 from keras_invprune.experiments.run import Run, execute
 from keras_invprune.folders import claimed
-from keras_invprune.schedules import Gradual
+from keras_invprune.schedules import Gradual, WhenConverged
 
 QUICK = {"dataset": "sklearn:digits", "epochs": 2, "sparsity": 0.8}
 
@@ -147,7 +147,10 @@ def test_choices_reach_the_plan(tmp_path, plans):
         Run("sklearn:digits", "omp", 0.8, epochs=6, schedule="gradual"),
         tmp_path / "gradual",
     )
-    iunet, shuffled, omp, gradual = (model.plan for model, _ in plans)
+    for method in ("omp", "iunet"):
+        run = Run("sklearn:digits", method, epochs=6, schedule="when_converged")
+        stopped(run, tmp_path / f"converged-{method}")
+    iunet, shuffled, omp, gradual, *converged = (model.plan for model, _ in plans)
     for plan in (iunet, shuffled):
         assert plan.initial_scale == 0.125 and plan.objective.weight == 2.0
         assert not isinstance(plan.objective.views, tuple)  # drawn twice
@@ -155,6 +158,10 @@ def test_choices_reach_the_plan(tmp_path, plans):
     assert not isinstance(iunet.allocation, Shuffled)
     assert omp.initial_scale == 0.25 and omp.objective is None
     assert isinstance(gradual.schedule, Gradual) and gradual.schedule.end == 0.5
+    schedules = [plan.schedule for plan in converged]
+    assert all(isinstance(one, WhenConverged) for one in schedules)
+    assert [one.monitor for one in schedules] == ["loss", "invariance_loss"]
+    assert [one.at_latest for one in schedules] == [0.5, 0.5]
 
 
 def test_a_width_reaches_the_network(tmp_path, plans):
