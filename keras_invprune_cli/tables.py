@@ -19,10 +19,12 @@ def progress():
         TextColumn("{task.completed}/{task.total} epochs"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console) as bars:
-        tasks = {}
+    with contextlib.ExitStack() as stack:
+        bars, tasks = Progress(*columns, console=console), {}
 
         def show(task, done, total):
+            if not tasks:  # where nothing is begun, nothing is drawn
+                stack.enter_context(bars)
             if task not in tasks:
                 tasks[task] = bars.add_task(task, total=total)
             bars.update(tasks[task], completed=done)

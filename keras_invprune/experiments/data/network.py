@@ -4,7 +4,7 @@ import queue
 import threading
 from urllib.parse import urlsplit
 
-SECONDS = 5
+SECONDS = 4  # with TensorFlow to be imported before, less than ten in all
 
 
 def unreachable(url) -> str | None:
