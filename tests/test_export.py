@@ -508,11 +508,11 @@ def test_states_are_reset_before_each_run_and_left_as_they_were(folder):
         np.testing.assert_array_equal(state.numpy(), before)
     second = model(x).numpy()
     assert np.abs(second - first).max() > 1e-3  # the states do matter
-    saved = tf.saved_model.load(str(folder / "saved_model")).serve
+    saved = tf.saved_model.load(str(folder / "saved_model"))
     lite = Interpreter(str(folder / "model.tflite"))
     lite = lite.get_signature_runner("serving_default")
     for expected in (first, second):
-        np.testing.assert_allclose(saved(x), expected, atol=1e-5)
+        np.testing.assert_allclose(saved.serve(x), expected, atol=1e-5)
         np.testing.assert_allclose(lite(x=x)["output_0"], expected, atol=1e-5)
 
 
@@ -753,7 +753,7 @@ DISK_FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     [
         (tempfile, "mkdtemp", "keras"),
         (keras.Model, "save", "keras"),
-        (keras.Model, "export", "saved_model"),
+        (tf.saved_model, "save", "saved_model"),
         (Path, "write_bytes", "tflite"),
         (Path, "write_text", "keras"),  # the report
         (os, "replace", "keras"),

@@ -112,7 +112,7 @@ def test_a_model_made_for_one_batch_size(stateful):
     assert found["accuracy"] == expected and found["consistency"] == {"same": 1.0}
     assert set(found["files"]) == {"model.keras", "saved_model", "model.tflite"}
     assert found["milliseconds"]["median"] > 0
-    assert found["layers"]["lstm/lstm_cell/kernel"]["macs"] == 5 * 3 * 8
+    assert found["layers"]["lstm/cell/kernel"]["macs"] == 5 * 3 * 8
 
 
 def test_a_classifier_of_rows_is_measured_by_class_and_under_corruption(caplog):
