@@ -753,7 +753,7 @@ DISK_FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     [
         (tempfile, "mkdtemp", "keras"),
         (keras.Model, "save", "keras"),
-        (tf.saved_model, "save", "saved_model"),
+        (sys.modules["keras_invprune.export"], "write_saved_model", "saved_model"),
         (Path, "write_bytes", "tflite"),
         (Path, "write_text", "keras"),  # the report
         (os, "replace", "keras"),
