@@ -2,6 +2,7 @@
 
 import contextlib
 
+import keras
 import numpy as np
 
 from keras_invprune.weights import walk
@@ -41,13 +42,19 @@ def stateful_layers(model) -> list:
 def reset_states(model):
     """Puts all states back to where they begin."""
     for layer in stateful_layers(model):
-        layer.reset_state()
+        states = keras.tree.flatten(getattr(layer, "states", None))
+        if all(state is None for state in states):  # it holds them elsewhere
+            layer.reset_state()
+        # Keras 3.15 cannot reset those of several cells.
+        for state in [state for state in states if state is not None]:
+            state.assign(keras.ops.zeros_like(state))
 
 
 @contextlib.contextmanager
 def states_kept(model):
     """Puts back the states that the model had, whatever is run meanwhile."""
-    states = [s for one in stateful_layers(model) for s in getattr(one, "states", [])]
+    layers = stateful_layers(model)
+    states = keras.tree.flatten([getattr(one, "states", None) for one in layers])
     kept = [(state, state.numpy()) for state in states if state is not None]
     try:
         yield

@@ -608,6 +608,22 @@ def test_advice_fits_the_cause(folder, layer, formats, advice, unfit):
     assert advice in helps and not re.search(unfit, helps)
 
 
+def test_states_of_several_cells_begin_at_zero_and_are_kept(folder):
+    cells = [keras.layers.LSTMCell(3), keras.layers.GRUCell(2)]
+    stacked = keras.layers.RNN(cells, stateful=True)
+    model = keras.Sequential([keras.Input(batch_shape=(2, 5, 3), name="x"), stacked])
+    x = rows(2, 5, 3)
+    expected = model(x).numpy()
+    states = [state.numpy() for state in keras.tree.flatten(stacked.states)]
+    assert any(state.any() for state in states)
+    export(model, folder, data=x)
+    kept = keras.tree.flatten(stacked.states)
+    for state, before in zip(kept, states, strict=True):
+        np.testing.assert_array_equal(state.numpy(), before)
+    found = run_tflite(folder / "model.tflite", x=x)["output_0"]
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
 def test_the_converters_pages_are_kept_in_a_log(tmp_path):
     """In a process of its own, whose stderr is a pipe as C++ sees it."""
     script = """
