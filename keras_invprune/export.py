@@ -31,10 +31,11 @@ from keras_invprune.rows import rows_of
 from keras_invprune.serving import (
     load_saved_model,
     named_outputs,
+    output_names,
     safe_names,
     write_saved_model,
 )
-from keras_invprune.ways_out import reason, ways_out
+from keras_invprune.ways_out import RANDOM, reason, ways_out
 from keras_invprune.weights import walk
 
 SCHEMA = "keras_invprune/export/1"
@@ -71,8 +72,8 @@ def export(
     files are of the model in evaluation mode, layers that augment images included.
 
     A model made for one batch size, by ``keras.Input(batch_shape=...)``, gives files
-    for that size. Names of inputs that a file cannot have are replaced, which the log
-    and the report say.
+    for that size. Names of inputs and outputs that a file cannot have are replaced,
+    which the log and the report say.
 
     Args:
         model: A built Keras 3 model; a pruned one after `strip_pruning`.
@@ -120,12 +121,13 @@ def export(
     tolerance = _usual_tolerance(model) if tolerance is None else tolerance
     with replacing(folder) as new, states_kept(model):
         same = _SameOutputs(model, x, y, batch_size)
-        renamed = {} if set(formats) == {"keras"} else same.renamed()
+        renamed = ({}, {}) if set(formats) == {"keras"} else same.renamed()
         files = _write(model, new, formats, tflite_options, same, tolerance)
         report = {
             "inputs": "random" if x is None else "given",
             "batch_size": same.file_batch,
-            "renamed": renamed,
+            "renamed": renamed[0],
+            "outputs_renamed": renamed[1],
             "tolerance": tolerance,
             "weights": inventory(model),
             "accuracy": same.accuracy,
@@ -200,8 +202,12 @@ class _SameOutputs:
         inputs = litert.inputs(self.structure, x)
         self.names = safe_names(list(inputs))
         rows = len(next(iter(inputs.values())))
-        if y is not None and len(y) != rows:
-            raise ValueError(f"`data` has {rows} rows of x, but {len(y)} labels y.")
+        labels = _labels(y)
+        for part in labels:
+            if len(part) != rows:
+                raise ValueError(
+                    f"`data` has {rows} rows of x, but {len(part)} labels y."
+                )
         most = min(COMPARED_ROWS, COMPARED_BATCHES * (self.file_batch or COMPARED_ROWS))
         self.inputs = {name: array[:most] for name, array in inputs.items()}
         run = self.of_keras(model)
@@ -209,15 +215,18 @@ class _SameOutputs:
         self.outputs = {k: v[:most].astype(float) for k, v in outputs.items()}
         if not all(np.isfinite(array).all() for array in self.outputs.values()):
             raise ValueError("The Keras model gives NaN or infinity on these inputs.")
-        (output, *more) = outputs.values()
-        self.accuracy = None if y is None or more else accuracy(output, y)
+        self.accuracy = None
+        if len(labels) == len(outputs) == 1:
+            self.accuracy = accuracy(*outputs.values(), *labels)
 
-    def renamed(self) -> dict[str, str]:
-        """``{name: name in the files}`` of the inputs that cannot keep theirs."""
-        renamed = {name: safe for name, safe in self.names.items() if name != safe}
-        for name, safe in renamed.items():
-            logger.warning("The input %r is called %r in the files.", name, safe)
-        return renamed
+    def renamed(self) -> tuple[dict[str, str], dict[str, str]]:
+        """``{name: name in the files}`` of inputs and of outputs that are renamed."""
+        both = []
+        for kind, names in (("input", self.names), ("output", self.output_names)):
+            both.append({name: safe for name, safe in names.items() if name != safe})
+            for name, safe in both[-1].items():
+                logger.warning("The %s %r is called %r in the files.", kind, name, safe)
+        return tuple(both)
 
     def named(self):
         """The structure of inputs, with the names that they have in the files."""
@@ -232,7 +241,9 @@ class _SameOutputs:
 
         def run(structure):
             reset_states(model)
-            return model(structure, training=False)
+            outputs = model(structure, training=False)
+            self.output_names = output_names(outputs)
+            return outputs
 
         return self.by_name(run)
 
@@ -260,16 +271,38 @@ class _SameOutputs:
 
     def __call__(self, run, tolerance, batch) -> float:
         """Max |difference|; raises unless all are within the tolerance."""
+        worst, fault = self._difference(run, tolerance, batch)
+        if not fault:
+            return worst
+        again = self.of_keras(self.model)
+        if self._difference(again, tolerance, self.batch)[1]:
+            raise ValueError(
+                f"the Keras model {RANDOM}, so that no file can be like it"
+            )
+        raise ValueError(fault)
+
+    def _difference(self, run, tolerance, batch) -> tuple[float, str]:
+        """Max |difference|, and what is to be said of the first that is too large."""
         found = _on_cpu(run, self.inputs, batch)
         worst = 0.0
         for name, expected in self.outputs.items():
             error = float(np.abs(found[name].astype(float) - expected).max())
             limit = tolerance * max(1.0, np.abs(expected).max())
             if not error <= limit:  # NaN is within no limit.
-                reason = f"output {name!r} is off by {error:.3g}, allowed {limit:.3g}"
-                raise ValueError(reason)
+                fault = f"output {name!r} is off by {error:.3g}, allowed {limit:.3g}"
+                return error, fault
             worst = max(worst, error)
-        return worst
+        return worst, ""
+
+
+def _labels(y) -> list:
+    """The labels of each output: of several in a dict, or in a list of arrays."""
+    if y is None:
+        return []
+    several = isinstance(y, (list, tuple)) and all(hasattr(p, "shape") for p in y)
+    if isinstance(y, dict) or (several and any(map(np.ndim, y))):
+        return keras.tree.flatten(y)
+    return [y]
 
 
 def _say_if_any_batch_will_do(model):
@@ -323,8 +356,9 @@ def _write_tflite(model, new, saved_model, options, same, tolerance) -> dict:
         content, found = litert.convert(saved_model, options)
     (new / "model.tflite").write_bytes(content)
     for name, delegate in (("default", True), ("no", False)):
-        with _refusing("model.tflite", f"LiteRT with {name} delegate", model):
-            key = "max_abs_error" + ("" if delegate else "_without_delegate")
+        key = "max_abs_error" + ("" if delegate else "_without_delegate")
+        runtime = f"LiteRT with {name} delegate"
+        with _refusing("model.tflite", runtime, model), litert.pages_in_a_log():
             run = same.of_litert(content, delegate)
             found[key] = same(run, tolerance, same.file_batch)
     return found
@@ -341,7 +375,8 @@ def _refusing(file, runtime, model):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
         notes = "".join(f" {note}" for note in getattr(error, "__notes__", []))
         raise ExportError(
-            f"{file} is refused, and nothing was written. {runtime}: {reason(error)}. "
+            f"{file} is refused, and nothing was written. {runtime}: "
+            f"{reason(file, error)}. "
             f"{ways_out(file, error, model)}{notes}"
         ) from error
 

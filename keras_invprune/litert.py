@@ -171,7 +171,15 @@ def _given(specs, keys, x):
     for name, array in zip(names, arrays, strict=True):
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise ValueError(f"`data` holds NaN or infinity in {name!r}.")
-    return arrays
+    return list(map(_of_rank, arrays, specs))
+
+
+def _of_rank(array, spec):
+    """With or without a last axis of length 1, as Keras adapts what it is given."""
+    more = len(spec.shape) - array.ndim
+    if more == 1 and spec.shape[-1] == 1:
+        return array[..., None]
+    return array[..., 0] if more == -1 and array.shape[-1] == 1 else array
 
 
 def convert(saved_model: Path, options=("sparsity",)) -> tuple[bytes, dict]:
@@ -187,7 +195,7 @@ def convert(saved_model: Path, options=("sparsity",)) -> tuple[bytes, dict]:
         zeros were left out, and the size of the same file with them.
     """
     formats = set(options) - {"sparsity"}
-    with _pages_in_a_log():
+    with pages_in_a_log():
         content = dense = _convert(saved_model, formats)
         if "sparsity" in options:
             content = min(dense, _convert(saved_model, formats | {"sparsity"}), key=len)
@@ -195,11 +203,11 @@ def convert(saved_model: Path, options=("sparsity",)) -> tuple[bytes, dict]:
 
 
 @contextlib.contextmanager
-def _pages_in_a_log():
-    """Keeps the converter's pages off the terminal; a note of the error says where."""
+def pages_in_a_log():
+    """Keeps the pages of C++ off the terminal; a note of the error says where."""
     number, log = tempfile.mkstemp(prefix="keras_invprune_", suffix=".log")
     sys.stderr.flush()
-    terminal = os.dup(2)  # the converter is C++ and does not know sys.stderr
+    terminal = os.dup(2)  # C++ does not know sys.stderr
     os.dup2(number, 2)
     os.close(number)
     try:
@@ -207,7 +215,7 @@ def _pages_in_a_log():
     except Exception as error:
         with open(log, "a") as file:
             file.write(f"\n{error}\n")
-        error.add_note(f"The converter's log is in {log}.")
+        error.add_note(f"The full log is in {log}.")
         raise
     else:
         os.remove(log)

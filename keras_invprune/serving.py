@@ -51,12 +51,21 @@ def named_outputs(outputs) -> dict:
 
     The keys of a dict of tensors; "output_0" and so on for all other structures.
     """
-    parts = keras.tree.flatten(outputs)
-    flat = isinstance(outputs, dict) and len(parts) == len(outputs)
-    if flat and all(isinstance(key, str) for key in outputs):
-        names = safe_names(outputs, "output")
+    names = output_names(outputs)
+    if names:
         return {names[key]: tensor for key, tensor in outputs.items()}
+    parts = keras.tree.flatten(outputs)
     return {f"output_{i}": part for i, part in enumerate(parts)}
+
+
+def output_names(outputs) -> dict[str, str]:
+    """``{key: name in the files}`` of a dict of tensors; {} of other structures."""
+    flat = isinstance(outputs, dict) and not any(
+        map(keras.tree.is_nested, outputs.values())
+    )
+    if flat and all(isinstance(key, str) for key in outputs):
+        return safe_names(outputs, "output")
+    return {}
 
 
 def write_saved_model(model, structure, path):

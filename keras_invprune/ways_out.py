@@ -16,9 +16,13 @@ OTHERS = {
     "saved_model": '`formats=("keras",)`',
     "model.tflite": '`formats=("keras", "saved_model")`',
 }
+RANDOM = "gives other outputs when it is run again"  # of the Keras model itself
+DETERMINISTIC = (RANDOM, "layers without randomness where they get `training=False`")
+ROUNDED = ("is off by", "a larger `tolerance`, if that much does no harm")
 # By file: (what the error says, what helps); the first that is found counts.
 CAUSES = {
     "model.keras": [
+        DETERMINISTIC,
         (
             "is off by",
             "`get_config` that returns all that the layer was made with, and weights "
@@ -40,10 +44,12 @@ CAUSES = {
         ),
     ],
     "saved_model": [
-        ("is off by", "layers without randomness where they get `training=False`"),
+        DETERMINISTIC,
+        ROUNDED,
         (r"Python code|(?i:numpy|py_?func)|symbolic|EagerTensor", NO_PYTHON),
     ],
     "model.tflite": [
+        DETERMINISTIC,
         ("(?i)py_?func", NO_PYTHON),
         (
             "TensorList",
@@ -55,11 +61,12 @@ CAUSES = {
 }
 
 
-def reason(error) -> str:
-    """What went wrong, in a line."""
+def reason(file, error) -> str:
+    """What went wrong with a file, in a line."""
     text = _innermost(error)
     named = re.search(r"'tf\.\w+' op [^\n]*", text)
-    others = sorted(operations(error))
+    # Elsewhere "tf.Tensor" and its like are Python's names.
+    others = sorted(operations(error)) if file == "model.tflite" else ()
     if not named and others:
         return f"there is no {', '.join(others)}"
     return (named[0] if named else text[:500]).rstrip(". ")

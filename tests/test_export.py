@@ -569,14 +569,37 @@ def test_a_keras_file_may_have_any_names(folder):
         (lambda a, b: [a, {"z": b}], ["output_0", "output_1"]),
     ],
 )
-def test_names_of_outputs(folder, outputs, names):
+def test_names_of_outputs(folder, caplog, outputs, names):
     inputs = keras.Input((3,), name="x")
     a, b = keras.layers.Rescaling(2)(inputs), keras.layers.Rescaling(3)(inputs)
     model, x = keras.Model(inputs, outputs(a, b)), rows(4, 3)
-    export(model, folder, data=x)
+    report = export(model, folder, data=x)
+    keys = [k for k in model.output if isinstance(k, str)]
+    expected = dict(zip(keys, names, strict=False)) if len(keys) == 2 else {}
+    renamed = {name: safe for name, safe in expected.items() if name != safe}
+    assert report["outputs_renamed"] == renamed
+    for name, safe in renamed.items():
+        assert f"The output {name!r} is called {safe!r}" in caplog.text
     found = run_tflite(folder / "model.tflite", x=x)
     for name, factor in zip(names, (2, 3), strict=True):
         np.testing.assert_allclose(found[name], factor * x, atol=1e-5)
+
+
+@keras.saving.register_keras_serializable("test_export")
+class Noisy(keras.layers.Layer):
+    """Draws whether it is trained or not."""
+
+    def call(self, inputs):
+        return inputs + keras.random.normal((3,))
+
+
+@keras.saving.register_keras_serializable("test_export")
+class WithNumPy(keras.layers.Layer):
+    def call(self, inputs):
+        return keras.ops.convert_to_tensor(np.sin(np.asarray(inputs)))
+
+    def compute_output_spec(self, inputs):
+        return keras.KerasTensor(inputs.shape, inputs.dtype)
 
 
 @keras.saving.register_keras_serializable("test_export")
@@ -598,6 +621,10 @@ class Lacking(keras.layers.Layer):
         (InPython, ("saved_model",), "in place of NumPy", "register|unroll"),
         (Lacking, ("tflite",), "in place of tf.Igamma", "register|unroll|NumPy"),
         (Unregistered, ("keras",), "register_keras", "get_config|NumPy|unroll"),
+        (WithNumPy, ("saved_model",), "in place of NumPy", "register|random"),
+        (Noisy, ("keras",), "without randomness", "get_config|register"),
+        (Noisy, ("saved_model",), "without randomness", "tolerance|NumPy"),
+        (Noisy, ("tflite",), "without randomness", "tflite_options"),
     ],
 )
 def test_advice_fits_the_cause(folder, layer, formats, advice, unfit):
@@ -606,6 +633,34 @@ def test_advice_fits_the_cause(folder, layer, formats, advice, unfit):
         export(model, folder, formats=formats, tflite_options=())
     helps = str(caught.value).split("What may help:")[1]
     assert advice in helps and not re.search(unfit, helps)
+    assert "there is no" not in str(caught.value)
+
+
+@pytest.mark.parametrize("shape", [(5, 8, 8), (5, 8, 8, 1)])
+def test_a_last_axis_of_length_one_may_be_left_out(folder, shape):
+    layers = [keras.layers.Flatten(), keras.layers.Dense(2)]
+    model, x = keras.Sequential([keras.Input((8, 8, 1)), *layers]), rows(*shape)
+    report = export(model, folder, data=(x, np.arange(5) % 2), tflite_options=())
+    predicted = model.predict(x, verbose=0).argmax(axis=1)
+    assert report["accuracy"] == np.mean(predicted == np.arange(5) % 2)
+
+
+@pytest.mark.parametrize("labels", [list, lambda y: {"a": y[0], "b": y[1]}])
+@pytest.mark.parametrize("data_set", [False, True])
+def test_labels_of_several_outputs(folder, labels, data_set):
+    inputs = keras.Input((3,))
+    outputs = {name: keras.layers.Dense(2)(inputs) for name in ("a", "b")}
+    x, y = rows(4, 3), labels([np.arange(4) % 2, np.arange(4) % 3])
+    if data_set:
+        y = tuple(y) if isinstance(y, list) else y
+        data = tf.data.Dataset.from_tensor_slices((x, y)).batch(3)
+    else:
+        data = (x, y)
+    model = keras.Model(inputs, outputs)
+    assert export(model, folder, data=data, formats=("keras",))["accuracy"] is None
+    if not data_set:
+        with pytest.raises(ValueError, match="3 rows of x, but 4 labels"):
+            export(model, folder, data=(x[:3], y), formats=("keras",))
 
 
 def test_states_of_several_cells_begin_at_zero_and_are_kept(folder):
@@ -633,6 +688,7 @@ try:
     kip.export(model, "mine", formats=("tflite",))
 except kip.ExportError as error:
     print(error)
+kip.export(model, "mine", formats=("tflite",), batch_size=1)
 """
     run = subprocess.run(
         [sys.executable, "-c", script],
@@ -645,6 +701,8 @@ except kip.ExportError as error:
     log = Path(re.search(r"log is in (\S+\.log)\.", run.stdout)[1])
     assert log.parent == tmp_path and "TensorListReserve" in log.read_text()
     assert "TensorList" not in run.stderr and "loc(" not in run.stderr
+    assert "XNNPACK" not in run.stderr
+    assert [*tmp_path.glob("*.log")] == [log]
 
 
 def test_an_earlier_export_is_replaced(folder):
