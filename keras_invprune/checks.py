@@ -10,6 +10,7 @@ from keras import tree
 from keras_invprune.agreement import check_agreement
 from keras_invprune.identifiers import Missing
 from keras_invprune.rewind import inner_optimizer
+from keras_invprune.weights import walk, weights_by_key
 
 RATES = (keras.callbacks.LearningRateScheduler, keras.callbacks.ReduceLROnPlateau)
 ROUNDING = 1e-3  # of a mask that was averaged with its like
@@ -266,6 +267,33 @@ def check_model(model):
             f"Model {model.name!r} has not been built: its weights do not exist yet. "
             "Give it an Input, call model.build(input_shape), or call it once on data."
         )
+
+
+def check_rematerialization(model, keys):
+    """Raises ValueError where a layer to prune is computed again for its gradients.
+
+    Keras does so after the call, where the masks are no longer read.
+    """
+    weights = weights_by_key(model)
+    masked = {id(weights[key].variable) for key in keys}
+    again = [
+        path or layer.name
+        for path, layer in walk(model)
+        if _is_rematerialized(layer) and any(id(v) in masked for v in layer.weights)
+    ]
+    if again:
+        raise ValueError(
+            f"Layers made inside keras.RematScope cannot be masked: {again[:3]}. Make "
+            "the model outside of the scope, or call `prune(copy=True)` outside of it: "
+            "the copy keeps its activations."
+        )
+
+
+def _is_rematerialized(layer) -> bool:
+    scope = getattr(layer, "_remat_mode", None)  # Keras has no public name for it
+    if scope is None or scope.mode in (None, "activations"):
+        return False
+    return scope.mode != "list_of_layers" or layer.name in scope.layer_names
 
 
 def check_scope(model):

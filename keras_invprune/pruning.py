@@ -8,7 +8,7 @@ import numpy as np
 from keras_invprune import tfmot
 from keras_invprune.agreement import check_agreement
 from keras_invprune.allocation import collapsed
-from keras_invprune.checks import check_model, check_scope
+from keras_invprune.checks import check_model, check_rematerialization, check_scope
 from keras_invprune.copying import copy_model
 from keras_invprune.identifiers import did_you_mean, near_names
 from keras_invprune.initializers import (
@@ -125,6 +125,7 @@ def prune(
     weights = weights_by_key(model)
     plan.check_allocation({k: weights[k].variable.shape for k in keys}, model)
     model = copy_model(model) if copy else check_scope(model)
+    check_rematerialization(model, keys)
     if factor != 1.0:
         plan.initial_scale = factor
         plan.scaled = tuple(keys_to_scale(model, keys, everything))

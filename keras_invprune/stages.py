@@ -6,6 +6,7 @@ import numpy as np
 
 from keras_invprune import tfmot
 from keras_invprune.allocation import collapsed
+from keras_invprune.checks import check_compiled
 from keras_invprune.rewind import check_optimizer, reset_optimizer, restore, snapshot
 
 logger = logging.getLogger("keras_invprune")
@@ -32,9 +33,11 @@ class Stages:
         """Remembers what to rewind to, before the first step.
 
         Raises:
-            ValueError: The optimiser could not be built anew when rewinding.
+            ValueError: The optimiser could not be built anew when rewinding, or the
+                model is not compiled.
         """
         self.visited = True
+        check_compiled(self)
         self.build_optimizer()
         if self.finished or self.plan.rewind is None:
             return
@@ -96,6 +99,9 @@ class Stages:
                 )
         masks = self.plan.masks(weights, self, sparsity)
         self._check_no_return(masks, sparsity)
+        if not (as_tfmot or self.may_return):  # an allocation by layers may ask others
+            left = {key: mask.numpy() for key, mask in self.masks.items()}
+            masks = {k: np.logical_and(mask, left[k]) for k, mask in masks.items()}
         self.warn_of_collapse(masks)
         self.masked.set_masks(masks)
         self.events.append((self.step, f"pruned to sparsity {self.sparsity:.4f}"))
@@ -108,15 +114,19 @@ class Stages:
         """Whether masked weights may come back because the masks move."""
         return self.plan.rewires or getattr(self.plan.score, "rewires", False)
 
+    @property
+    def may_return(self) -> bool:
+        """Whether masked weights may come back, moved or remembered."""
+        return self._moves or self.masked.remembers
+
     def has_removed(self, sparsity) -> bool:
         """Whether more is gone than is to be removed on the way to the target."""
-        may_return = self._moves or self.masked.remembers
         on_the_way = sparsity < self.plan.sparsity - 1e-6
-        return on_the_way and not may_return and sparsity < self.sparsity - 1e-6
+        return on_the_way and not self.may_return and sparsity < self.sparsity - 1e-6
 
     def _check_no_return(self, masks, sparsity):
         """Raises ValueError where more weights would count than are left."""
-        if self._moves or self.masked.remembers:
+        if self.may_return:
             return
         left = sum(int(np.count_nonzero(mask.numpy())) for mask in self.masks.values())
         wanted = sum(int(np.count_nonzero(mask)) for mask in masks.values())

@@ -144,3 +144,54 @@ class Stop(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         self.model.stop_training = True
+
+
+def rematerialized(mode, **options):
+    with keras.RematScope(mode=mode, **options):
+        return keras.Sequential(
+            [
+                keras.Input((4,)),
+                keras.layers.Dense(8, "relu", name="body"),
+                keras.layers.Dense(3, "softmax"),
+            ]
+        )
+
+
+@pytest.mark.parametrize(
+    ("mode", "options"),
+    [("full", {}), ("larger_than", {}), ("list_of_layers", {"layer_names": ["body"]})],
+)
+def test_layers_computed_again_for_their_gradients_are_refused(mode, options):
+    with pytest.raises(ValueError, match=r"RematScope cannot be masked: .*'body'"):
+        kip.prune(rematerialized(mode, **options), 0.5, copy=False)
+
+
+@pytest.mark.parametrize(
+    ("mode", "options", "copy"),
+    [
+        ("full", {}, True),  # the copy is made outside of the scope
+        ("activations", {}, False),
+        ("list_of_layers", {"layer_names": ["other"]}, False),
+    ],
+)
+def test_masked_kernels_are_trained_where_nothing_of_them_is_computed_again(
+    mode, options, copy
+):
+    model = kip.prune(rematerialized(mode, **options), 0.5, copy=copy)
+    model.compile("sgd", SPARSE, run_eagerly=True)
+    (kernel,) = model.masked.prunable.values()
+    before = kernel.numpy()
+    model.fit(X, Y, epochs=2, verbose=0)
+    kept = model.masks["body/kernel"].numpy() == 1
+    assert (kernel.numpy() != before)[kept].all() and not kernel.numpy()[~kept].any()
+
+
+def test_a_loop_of_ones_own_asks_for_compile_too():
+    plain = keras.Sequential(
+        [keras.Input((4,)), keras.layers.Dense(8), keras.layers.Dense(3)]
+    )
+    callback = kip.callbacks.PruningCallback()
+    callback.set_model(kip.prune(plain, 0.5, rewind="initial"))
+    callback.set_params({"epochs": 2, "steps": 2})
+    with pytest.raises(ValueError, match="Call `compile"):
+        callback.on_train_begin()

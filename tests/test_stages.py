@@ -84,3 +84,27 @@ def test_a_schedule_that_falls_removes_no_less():
     x, y = rng.normal(size=(8, 4)), rng.normal(size=(8, 2))
     logs = model.fit(x, y, epochs=4, batch_size=8, verbose=0).history
     assert logs["sparsity"] == pytest.approx([58 / 96, 58 / 96, 58 / 96, 86 / 96])
+
+
+@pytest.mark.parametrize("allocation", ["global", "uniform", "erk", "lamp"])
+def test_zeros_of_one_layer_stay_whatever_share_an_allocation_gives_it(allocation):
+    plain = keras.Sequential(
+        [
+            keras.Input((8,)),
+            keras.layers.Dense(16, name="sparse"),
+            keras.layers.Dense(16, name="whole"),
+            keras.layers.Dense(2),
+        ]
+    )
+    kernel = plain.get_layer("sparse").kernel
+    kept = np.abs(kernel.numpy()) > np.quantile(np.abs(kernel.numpy()), 0.97)
+    kernel.assign(kernel.numpy() * kept)
+    model = kip.prune(plain, 0.9, schedule="manual", allocation=allocation)
+    model.prune_to(0.9)
+    after = [kip.strip_pruning(model).get_layer(n).kernel.numpy() for n in LAYERS]
+    assert not after[0][~kept].any()
+    zeros = sum(int((kernel == 0).sum()) for kernel in after)
+    assert model.sparsity == pytest.approx(zeros / (128 + 256))
+
+
+LAYERS = "sparse", "whole"
