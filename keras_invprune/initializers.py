@@ -22,6 +22,7 @@ NORMALIZATIONS = (
     keras.layers.LayerNormalization,
     keras.layers.RMSNormalization,
 )
+CHANCE = 0.05  # of a drawn kernel; 0.8 % of those in bfloat16 are zeros
 NOT_DRAWN = (
     keras.initializers.Constant,
     keras.initializers.Identity,
@@ -51,8 +52,8 @@ def default_scale(model, images) -> float:
 def masks_of_zeros(model, keys) -> dict[str, np.ndarray]:
     """Masks of the weights that hold zeros which an earlier pruning has left.
 
-    Zeros of a network that has not been trained may come from its initializer, unless
-    that is one that draws.
+    In a network that has not been trained an initializer may have made zeros: one that
+    does not draw, or one that draws them by chance.
 
     Returns:
         ``{key: bool array}``, True where a weight is not zero.
@@ -61,15 +62,21 @@ def masks_of_zeros(model, keys) -> dict[str, np.ndarray]:
     found = {}
     for key in keys:
         layer, variable = known[key]
-        # In Keras's names: kernel_initializer, recurrent_initializer, ...
-        names = (variable.name, variable.name.removesuffix("_kernel"))
-        initializers = [getattr(layer, f"{name}_initializer", None) for name in names]
-        initializer = next(filter(None, initializers), None)
-        drawn = initializer is not None and not isinstance(initializer, NOT_DRAWN)
         kept = variable.numpy() != 0
-        if not kept.all() and kept.any() and (drawn or not fresh):
+        if kept.any() and not kept.all() and (not fresh or _is_drawn(layer, variable)):
             found[key] = kept
-    return found
+    size = sum(kept.size for kept in found.values())
+    zeros = sum(int((~kept).sum()) for kept in found.values())
+    return {} if fresh and zeros < CHANCE * size else found
+
+
+def _is_drawn(layer, variable) -> bool:
+    """Whether a weight's initializer is known and draws its values."""
+    # In Keras's names: kernel_initializer, recurrent_initializer, ...
+    names = (variable.name, variable.name.removesuffix("_kernel"))
+    initializers = [getattr(layer, f"{name}_initializer", None) for name in names]
+    initializer = next(filter(None, initializers), None)
+    return initializer is not None and not isinstance(initializer, NOT_DRAWN)
 
 
 def check_scale(initial_scale) -> tuple[float, bool]:

@@ -60,10 +60,15 @@ def _like(spec, part):
     numeric = "string" not in (spec.dtype, keras.backend.standardize_dtype(part.dtype))
     if numeric:
         part = _cast(part, spec.dtype)
-    more = len(spec.shape) - len(part.shape)
-    if more == 1 and spec.shape[-1] == 1:
-        return ops.expand_dims(part, -1)
-    return ops.squeeze(part, -1) if more == -1 and part.shape[-1] == 1 else part
+    return of_rank(spec.shape, part)
+
+
+def of_rank(shape, part):
+    """An array or tensor with or without a last axis of length 1, as `shape` has it."""
+    more = len(shape) - len(part.shape)
+    if more == 1 and shape[-1] == 1:
+        return part[..., None]
+    return part[..., 0] if more == -1 and part.shape[-1] == 1 else part
 
 
 def _cast(part, dtype):

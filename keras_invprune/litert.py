@@ -18,6 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_invprune.batches import stateful_layers
+from keras_invprune.inputs import of_rank
 
 OPTIONS = ("sparsity", "float16", "int8")
 
@@ -171,15 +172,7 @@ def _given(specs, keys, x):
     for name, array in zip(names, arrays, strict=True):
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise ValueError(f"`data` holds NaN or infinity in {name!r}.")
-    return list(map(_of_rank, arrays, specs))
-
-
-def _of_rank(array, spec):
-    """With or without a last axis of length 1, as Keras adapts what it is given."""
-    more = len(spec.shape) - array.ndim
-    if more == 1 and spec.shape[-1] == 1:
-        return array[..., None]
-    return array[..., 0] if more == -1 and array.shape[-1] == 1 else array
+    return [of_rank(s.shape, a) for s, a in zip(specs, arrays, strict=True)]
 
 
 def convert(saved_model: Path, options=("sparsity",)) -> tuple[bytes, dict]:

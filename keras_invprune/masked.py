@@ -17,7 +17,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_invprune.weights import prunable_weights, weights_by_key
+from keras_invprune.weights import own_metrics, prunable_weights, weights_by_key
 
 
 def product(weight, mask, *own):
@@ -151,8 +151,8 @@ class Masked(keras.layers.Wrapper):
 
         Every read of w in it gives w * mask, in training effective(w, mask). Updates
         that the wrapped layers make to their own state in the meantime (BatchNorm
-        statistics, seeds) and losses that they add are kept. With `function`, see
-        `run`.
+        statistics, seeds, metrics) and losses that they add are kept. With
+        `function`, see `run`.
         """
         learning = bool(training) and not self.settled
         effective = self.effective if learning else product
@@ -167,7 +167,8 @@ class Masked(keras.layers.Wrapper):
                 outputs = self.layer(inputs, *args, **kwargs)
             else:
                 outputs = function(inputs, training=training)
-        for variable in self.layer.variables:
+        counted = [v for metric in own_metrics(self.layer) for v in metric.variables]
+        for variable in self.layer.variables + counted:
             after = scope.get_current_value(variable)
             if after is not None and after is not before.get(id(variable)):
                 variable.assign(after)

@@ -15,7 +15,7 @@ from keras_invprune.masked import Masked
 from keras_invprune.objectives import Losses
 from keras_invprune.plan import Plan
 from keras_invprune.stages import Stages
-from keras_invprune.weights import held, set_trainable, walk
+from keras_invprune.weights import own_metrics, set_trainable, walk
 
 
 @keras.saving.register_keras_serializable(package="keras_invprune")
@@ -296,12 +296,7 @@ class PrunedModel(Stages, Resumable, keras.Model):
 
 def _compiled_metrics(model) -> list:
     """What `model` and those inside it were compiled with, of all their metrics."""
-    layers = [layer for _, layer in walk(model)]
-    models = [layer for layer in layers if isinstance(layer, keras.Model)]
-    kept = {
-        id(metric)  # the author's own, as its layer updates it when it is called
-        for layer in layers
-        for _, metric in held(layer, keras.metrics.Metric, public=layer in models)
-    }
-    reported = [metric for each in models if each.compiled for metric in each.metrics]
+    kept = {id(metric) for metric in own_metrics(model)}
+    inside = [layer for _, layer in walk(model) if isinstance(layer, keras.Model)]
+    reported = [metric for each in inside if each.compiled for metric in each.metrics]
     return [metric for metric in reported if id(metric) not in kept]

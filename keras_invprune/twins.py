@@ -12,7 +12,8 @@ import types
 import keras
 import numpy as np
 
-from keras_invprune.weights import is_graph, observed, symbolic_inputs, walk
+from keras_invprune.inputs import input_structure
+from keras_invprune.weights import is_graph, observed, walk
 
 logger = logging.getLogger("keras_invprune")
 
@@ -74,14 +75,12 @@ def carry_state(pairs):
     Raises:
         DifferentError: If weights differ in number, shape or dtype.
     """
-    for _, layer, twin in pairs:
+    for _, layer, twin in pairs:  # outer layers first: they freeze those inside
         _carry_saved(layer, twin)
         _carry_attributes(layer, twin)
         twin.name = layer.name  # made by Keras's count where no config holds it
         if twin.trainable != layer.trainable:
-            twin.trainable = (
-                layer.trainable
-            )  # outer layers first: they set those inside
+            twin.trainable = layer.trainable
     for path, layer, twin in reversed(pairs):  # inner layers first: they are to blame
         _carry_variables(path, layer, twin)
 
@@ -222,11 +221,7 @@ def check_outputs(model, copied):
 
 
 def _first_that_runs(model):
-    if is_graph(model):
-        single = isinstance(model, keras.Sequential)
-        specs = model.inputs[0] if single else model.input
-    else:
-        specs = symbolic_inputs(model)
+    specs = input_structure(model)
     for length in LENGTHS if keras.tree.flatten(specs) else ():
         inputs = _drawn(specs, length)
         try:

@@ -98,6 +98,17 @@ def set_trainable(layers, trainable):
             layer.trainable = trainable
 
 
+def own_metrics(model) -> list[keras.metrics.Metric]:
+    """What layers hold and update themselves, not what `model` is compiled with."""
+    return [
+        metric
+        for _, layer in walk(model)
+        for _, metric in held(
+            layer, keras.metrics.Metric, public=isinstance(layer, keras.Model)
+        )
+    ]
+
+
 def weights_by_key(model) -> dict[str, Weight]:
     """All trainable and non-trainable weights of `model` by key.
 

@@ -69,7 +69,7 @@ Kappa = Annotated[
     float | None,
     typer.Option(
         help="κ of small initialization.",
-        show_default="iunet: 0.5 images, 0.25 rows",
+        show_default="iunet: 0.5 images; rows 0.25 or 1",
     ),
 ]
 Views = Annotated[

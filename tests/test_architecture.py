@@ -22,8 +22,9 @@ import pytest
 ROOMS = [
     {"folders", "identifiers"},
     {"weights", "selection"},
+    {"inputs"},
     {"twins"},
-    {"tfmot", "copying", "rewind", "initializers", "embedding", "inputs"},
+    {"tfmot", "copying", "rewind", "initializers", "embedding"},
     {"inventory", "macs", "layouts"},
     {"views", "allocation", "patterns", "schedules", "scores"},
     {"masked"},

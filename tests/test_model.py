@@ -365,3 +365,28 @@ def test_sparse_tensors_are_trained_on():
     rows = tf.data.Dataset.from_tensor_slices((x, np.ones((8, 1), "float32"))).batch(4)
     model.fit(rows, epochs=2, shuffle=False, verbose=0)
     assert model.finished and model.step == 4
+
+
+def test_metrics_of_the_model_inside_are_its_own_or_counted():
+    class Counts(keras.Model):
+        """Counts what it is called with, by a metric of its own."""
+
+        def __init__(self):
+            super().__init__()
+            self.dense, self.top = keras.layers.Dense(4), keras.layers.Dense(1)
+            self.mean = keras.metrics.Mean(name="mean_input")
+
+        def call(self, x):
+            self.mean.update_state(x)
+            return self.top(self.dense(x))
+
+    x, y = np.full((8, 4), 3.0, "float32"), np.ones((8, 1), "float32")
+    model = Counts()
+    model(x)
+    model.compile("sgd", "mse", metrics=["mae"])
+    model.fit(x, y, verbose=0)
+    pruned = kip.prune(model, 0.5, copy=False)
+    pruned.compile("sgd", "mse")
+    logs = pruned.fit(x, y, epochs=2, verbose=0).history
+    assert logs.keys() == {"loss", "mean_input", "sparsity"}  # not the "mae" of before
+    assert logs["mean_input"] == [3.0, 3.0]

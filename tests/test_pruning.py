@@ -483,3 +483,12 @@ def test_a_loop_without_the_callback_is_told_so(rows):
         pruned.fit(*rows, verbose=0)
     with pytest.raises(ValueError, match="Train until the schedule has pruned"):
         kip.strip_pruning(pruned)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_zeros_that_are_drawn_by_chance_are_trained(dtype):
+    keras.utils.set_random_seed(0)
+    body = [keras.layers.Dense(256, dtype=dtype), keras.layers.Dense(2, dtype=dtype)]
+    model = keras.Sequential([keras.Input((256,), dtype=dtype), *body])
+    assert np.any(model.layers[0].kernel.numpy() == 0)
+    assert kip.prune(model, 0.9).sparsity == 0.0

@@ -1,6 +1,6 @@
 """Tasks of KerasHub with random weights: compiled when made, of many inputs.
 
-KerasHub is not a dependency: `pip install keras-hub` brings this test to life.
+KerasHub comes with the extra "dev"; without it these tests are skipped.
 """
 
 import keras

@@ -44,9 +44,10 @@ class Invariance:
         temperature: τ > 0.
         labels: True for supervised contrastive (rows of `y` that are equal are one
             class), False for NT-Xent, which reads no label, "auto" for True when
-            the compiled loss is a single classification loss and `y` has one or two
-            axes (whole label maps are never equal). A callable maps `y` to the
-            labels to use, e.g. for models with several outputs.
+            the compiled loss is a single classification loss and `y` has one label
+            for each row (whole maps and sequences of labels are never equal). A
+            callable maps `y` to the labels to use, e.g. for models with several
+            outputs.
         embedding: See `keras_invprune.embedding.embedder`.
         projection: None, or the width of a two-layer projection head (SimCLR)
             between embedding and L_NCE; a Keras layer serves as well. It is
@@ -112,6 +113,7 @@ class Invariance:
         self.projection = _projection(projection)
         self.supervised = supervised
         self._drawer = (None, None)
+        self._told = False
 
     def bind(self, model):
         """Returns the objective of this one model; `self` serves others as well.
@@ -184,18 +186,7 @@ class Invariance:
         has_place = _have_place(model, y)
         if kind == "auto":
             kind = "original" if _classes(model, y) is None else "both"
-            if has_place and None not in pair:
-                logger.warning(
-                    "The labels have a place in the example, and views do not move "
-                    "them: the first of the two views is the example itself, which "
-                    "alone is supervised. Give Invariance(views=(None, view)), or, if "
-                    "your views move nothing, supervised='both'."
-                )
-            elif has_place:
-                logger.warning(
-                    "The labels have a place in the example, and views do not move "
-                    "them: the example itself alone is supervised, not its view."
-                )
+            self._tell(has_place)
         if kind == "original" and None not in pair:
             pair = (None, pair[1])
         original = pair.index(None) if None in pair else 0
@@ -208,6 +199,16 @@ class Invariance:
                 "out, or give supervised='original'."
             )
         return pair, halves
+
+    def _tell(self, has_place):
+        """Logs once what becomes of labels that have a place."""
+        if has_place and not self._told:
+            self._told = True
+            logger.warning(
+                "The labels have a place in the example, and views do not move them: "
+                "the example itself is the first of the two views, and it alone is "
+                "supervised. If your views move nothing, give supervised='both'."
+            )
 
     def _pair(self, views, x):
         """Two views of a batch."""

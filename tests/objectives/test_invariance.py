@@ -360,3 +360,13 @@ def test_views_get_the_structure_that_the_model_takes():
     pruned.compile("sgd", SPARSE, jit_compile=False)
     pruned.fit({"b": X[:, 0], "a": X[:, :4]}, Y, epochs=2, verbose=0)
     assert shapes and all(seen == [(4,), (1,)] for seen in shapes)
+
+
+def test_what_becomes_of_labels_with_a_place_is_said_once(caplog):
+    pruned = kip.prune_for_invariance(
+        segmenter(), 0.0, views=(None, Brighter()), select="brightness"
+    )
+    pruned.compile("sgd", BY_PIXEL)
+    for _ in range(3):
+        pruned.search_loss(keras.ops.convert_to_tensor(IMAGES), MAPS)
+    assert caplog.text.count("have a place") == 1
