@@ -15,7 +15,7 @@ WORKERS ?= --numprocesses=auto --maxprocesses=4 --dist=loadfile
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo saved-model docs screenshot test lint format wheel clean
+.PHONY: help demo saved-model docs screenshot test lint format api wheel clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 24
@@ -46,6 +46,9 @@ lint: .venv/dev  ## check style and formatting, change nothing
 format: .venv/dev  ## mend what ruff can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+api: .venv/dev  ## write the public names and signatures down again
+	$(BIN)/python tests/compat/public_api.py
 
 wheel: .venv/dev  ## build the wheel into dist/ and try it outside the source tree
 	$(BIN)/python .ci/check_wheel.py

@@ -1,0 +1,78 @@
+"""What earlier versions saved is loaded, resumed and tabulated as they would."""
+
+import json
+import shutil
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from compat.make_saved import CASES, SAVED_AFTER, resumed
+from compat.public_api import FILE, public_api
+from keras_invprune.experiments.bench.benchmark import Benchmark
+from keras_invprune.experiments.run import Run, execute
+
+HERE = Path(__file__).parent
+SAVED = HERE / "saved_by_0_1"
+RESULTS = HERE.parents[1] / "docs" / "results"
+LEDGERS = ["at-init-conv-4", "cifar10-kappa", "layer-collapse", "ntt-lenet-5"]
+
+
+def test_the_public_api_is_as_written_down():
+    assert public_api() == FILE.read_text(), "If that is meant: make api"
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_models_give_the_same_outputs(name):
+    data, _, _ = CASES[name]
+    loaded = keras.saving.load_model(SAVED / f"{name}.keras")
+    with np.load(SAVED / f"{name}.npz") as expected:
+        outputs = loaded.predict(data()[0], verbose=0)
+        np.testing.assert_allclose(outputs, expected["saved"], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if name != "own-score"])
+def test_models_resume(name):
+    data, _, _ = CASES[name]
+    found = resumed(SAVED / f"{name}.keras", data())
+    with np.load(SAVED / f"{name}.npz") as expected:
+        np.testing.assert_array_equal(found["zeros"], expected["zeros"])
+        np.testing.assert_allclose(
+            found["final"], expected["final"], rtol=1e-3, atol=1e-4
+        )
+
+
+def test_a_model_with_a_score_that_is_gone_says_so_when_it_is_used():
+    file = SAVED / "own-score.keras"
+    with pytest.raises(RuntimeError, match="saved with plan.score=nameless"):
+        resumed(file, CASES["own-score"][0]())
+
+
+def test_an_interrupted_run_resumes(tmp_path):
+    shutil.copytree(SAVED / "run.part", tmp_path / "run.part")
+    config = json.loads((tmp_path / "run.part" / "config.json").read_text())
+    epochs = []
+    found = execute(
+        Run(**config), tmp_path / "run", show=lambda _, done, total: epochs.append(done)
+    )
+    assert epochs[0] == SAVED_AFTER
+    expected = json.loads((SAVED / "run.json").read_text())
+    for part in ("schema", "parameters", "weights", "macs", "layers", "accuracy"):
+        assert found["report"][part] == expected[part]
+
+
+@pytest.mark.parametrize(
+    "name", [*LEDGERS, pytest.param("tabular-small", marks=pytest.mark.slow)]
+)
+def test_ledgers_give_the_same_tables(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    out = Path("docs") / "results" / name  # as the page itself says
+    out.mkdir(parents=True)
+    shutil.copy(RESULTS / name / "runs.jsonl", out)
+    Benchmark(name, out).write()
+    for file in (RESULTS / name).glob("*.csv"):
+        assert (out / file.name).read_text() == file.read_text(), file.name
+    # Filters are drawn of weights, which a ledger has not.
+    page, _, _ = (RESULTS / name / "table.md").read_text().partition("\n## First-layer")
+    assert (out / "table.md").read_text() == page
