@@ -22,7 +22,7 @@ import numpy as np
 import tensorflow as tf
 
 import keras_invprune as kip
-from keras_invprune.experiments.models import mlp
+from keras_invprune_lab.models import mlp
 
 ROWS, SHAPE, CLASSES, BATCH, SPARSITY = 60_000, (28, 28, 1), 10, 128, 0.95
 HOOKS = [

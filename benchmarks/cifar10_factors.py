@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_invprune.experiments.bench.jobs import expand
-from keras_invprune.experiments.bench.ledger import RUNS, collect, unpack
-from keras_invprune.experiments.bench.pool import run_all
-from keras_invprune.experiments.bench.recipe import Recipe, load
+from keras_invprune_lab.bench.recipe import Recipe, load
+from keras_invprune_lab.runs.executors.local import run_all
+from keras_invprune_lab.runs.jobs import expand
+from keras_invprune_lab.runs.ledger import RUNS, collect, unpack
 
 FALLING = {"name": "sgd", "rate": 0.02, "schedule": "cosine", "weight_decay": 0.0005}
 VIEWS = {"views": "natural_images"}

@@ -15,8 +15,8 @@ import keras
 import numpy as np
 
 import keras_invprune as kip
-from keras_invprune.experiments.data import digits
-from keras_invprune.experiments.models import mlp
+from keras_invprune_lab.data import digits
+from keras_invprune_lab.models import mlp
 
 SPARSITY, UNITS, IDLE = 0.9, (256, 128), 0.05
 OPTIMIZERS = {

@@ -19,10 +19,10 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_invprune.experiments.bench.jobs import expand
-from keras_invprune.experiments.bench.pool import run_all
-from keras_invprune.experiments.bench.recipe import Recipe, load
-from keras_invprune.folders import REPORT
+from keras_invprune.exporting.folders import REPORT
+from keras_invprune_lab.bench.recipe import Recipe, load
+from keras_invprune_lab.runs.executors.local import run_all
+from keras_invprune_lab.runs.jobs import expand
 
 TABLES = (
     "blood-transfusion-service-center",

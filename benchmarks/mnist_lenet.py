@@ -30,10 +30,10 @@ import keras
 import numpy as np
 
 import keras_invprune as kip
-from keras_invprune.experiments.data import tfds_images
-from keras_invprune.experiments.data.base import Data
-from keras_invprune.experiments.models import mlp
-from keras_invprune.experiments.optimizers import optimizer_for
+from keras_invprune_lab.data import tfds_images
+from keras_invprune_lab.data.base import Data
+from keras_invprune_lab.models import mlp
+from keras_invprune_lab.training.optimizers import optimizer_for
 
 SPARSITIES = (0.9, 0.95, 0.98)
 BATCH = 128

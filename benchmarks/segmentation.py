@@ -20,7 +20,7 @@ import numpy as np
 from keras import layers
 
 import keras_invprune as kip
-from keras_invprune.experiments.data import tfds_images
+from keras_invprune_lab.data import tfds_images
 
 SPARSITY, BATCH, TRAIN, TEST = 0.8, 64, 6000, 2000
 NOISE = 0.35

@@ -23,7 +23,7 @@ import numpy as np
 import tensorflow as tf
 
 import keras_invprune as kip
-from keras_invprune.experiments.models import mlp, small_convnet
+from keras_invprune_lab.models import mlp, small_convnet
 
 BATCH, SHAPE, CLASSES, SPARSITY = 128, (28, 28, 1), 10, 0.95
 NETWORKS = {"LeNet-300-100": mlp, "small_convnet": small_convnet}

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import wilcoxon
 
-from keras_invprune.experiments.bench.jobs import expand
-from keras_invprune.experiments.bench.ledger import collect, unpack
-from keras_invprune.experiments.bench.recipe import load
+from keras_invprune_lab.bench.recipe import load
+from keras_invprune_lab.runs.jobs import expand
+from keras_invprune_lab.runs.ledger import collect, unpack
 
 FIRST, OTHERS = "iunet", {"dense": "dense", "omp": "OMP", "xgboost": "XGBoost"}
 COUNTS = 12, 16, 40  # tables: measured so far, in the recipe, in the paper

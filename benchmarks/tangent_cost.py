@@ -42,7 +42,7 @@ def one(width, steps):
     import numpy as np
 
     import keras_invprune as kip
-    from keras_invprune.tangent.student import Student
+    from keras_invprune.pruning.tangent.student import Student
 
     base = memory()
     layers = [keras.layers.Dense(width, activation="relu") for _ in range(2)]

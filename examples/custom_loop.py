@@ -11,8 +11,8 @@ import keras
 import tensorflow as tf
 
 import keras_invprune as kip
-from keras_invprune.experiments.data import digits
-from keras_invprune.experiments.models import mlp
+from keras_invprune_lab.data import digits
+from keras_invprune_lab.models import mlp
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--epochs", type=int, default=20)

@@ -9,7 +9,7 @@ import sys
 
 from ai_edge_litert.interpreter import Interpreter
 
-from keras_invprune.experiments.data import digits
+from keras_invprune_lab.data import digits
 
 file = sys.argv[1] if len(sys.argv) > 1 else "saved_models/digits/model.tflite"
 interpreter = Interpreter(model_path=file, num_threads=1)

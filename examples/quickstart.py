@@ -8,7 +8,7 @@ import sys
 import keras
 
 import keras_invprune as kip
-from keras_invprune.experiments.data import digits
+from keras_invprune_lab.data import digits
 
 data = digits()
 model = keras.Sequential(

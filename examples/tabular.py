@@ -10,8 +10,8 @@ import argparse
 import keras
 
 import keras_invprune as kip
-from keras_invprune.experiments.data import load
-from keras_invprune.experiments.models import get_model
+from keras_invprune_lab.data import load
+from keras_invprune_lab.models import get_model
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--dataset", default="openml:credit-g")

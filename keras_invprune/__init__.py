@@ -11,15 +11,15 @@ from keras_invprune import (
     scores,
     views,
 )
-from keras_invprune.board import PruningBoard
-from keras_invprune.consistency import consistency
-from keras_invprune.export import ExportError, export
-from keras_invprune.masked import Masked
-from keras_invprune.model import PrunedModel
+from keras_invprune.exporting.export import ExportError, export
 from keras_invprune.objectives import Invariance
-from keras_invprune.pruning import prune, prune_for_invariance, strip_pruning
-from keras_invprune.report import Report, compare, report
-from keras_invprune.tangent import neural_tangent_transfer, tangent_kernel
+from keras_invprune.pruning.masked import Masked
+from keras_invprune.pruning.model import PrunedModel
+from keras_invprune.pruning.prune import prune, prune_for_invariance, strip_pruning
+from keras_invprune.pruning.tangent import neural_tangent_transfer, tangent_kernel
+from keras_invprune.reporting.consistency import consistency
+from keras_invprune.reporting.report import Report, compare, report
+from keras_invprune.reporting.tensorboard import PruningBoard
 
 __all__ = [
     "ExportError",

@@ -11,8 +11,8 @@ from pathlib import Path
 import keras
 
 import keras_invprune as kip
-from keras_invprune.experiments.data import digits
-from keras_invprune.experiments.models import mlp
+from keras_invprune_lab.data import digits
+from keras_invprune_lab.models import mlp
 
 SPARSITY, SEED, UNITS = 0.8, 0, (64, 32)
 CARD = """# digits: a pruned classifier of handwritten digits

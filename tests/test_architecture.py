@@ -20,28 +20,18 @@ import pytest
 # the lines above its own; the files of one folder may import each other. `__init__`
 # stands for the public names. Another package is one room.
 ROOMS = [
-    {"folders", "identifiers"},
-    {"weights", "selection"},
-    {"inputs"},
-    {"twins"},
-    {"tfmot", "copying", "rewind", "initializers", "embedding"},
-    {"inventory", "macs", "layouts"},
+    {"saving"},
+    {"tfmot"},
+    {"graph"},
+    {"masks"},
     {"views", "allocation", "patterns", "schedules", "scores"},
-    {"masked"},
-    {"objectives", "agreement"},
-    {"plan", "checkpoint", "checks", "examples"},
-    {"callbacks", "stages"},
-    {"model"},
+    {"callbacks"},
+    {"objectives"},
     {"pruning"},
-    {"tangent"},
-    {"batches", "rows"},
-    {"consistency", "litert", "serving", "ways_out"},
-    {"export"},
-    {"report"},
-    {"board"},
+    {"exporting"},
+    {"reporting"},
     {"__init__"},
-    {"experiments"},
-    {"keras_invprune_cli"},
+    {"keras_invprune_lab"},
 ]
 LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
 
@@ -52,11 +42,11 @@ DOORS = {
     # Importing TF-MOT decides what these two mean, so the same file deals with them.
     "tf.keras": "keras_invprune/tfmot.py",
     "tensorflow.keras": "keras_invprune/tfmot.py",
-    "ai_edge_litert": "keras_invprune/litert.py",
+    "ai_edge_litert": "keras_invprune/exporting/litert.py",
     "keras.src": None,  # Keras's private part: no file
 }
 # What can be imported without waiting for TensorFlow.
-QUICK = ["keras_invprune_cli.main"]
+QUICK = ["keras_invprune_lab.cli.main"]
 MAX_FILE_LINES = 450
 MAX_FUNCTION_LINES = 50
 

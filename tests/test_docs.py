@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 
 import keras_invprune
-from keras_invprune.experiments.models import mlp
 from keras_invprune.tfmot import sparsity
+from keras_invprune_lab.models import mlp
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -93,7 +93,7 @@ def test_every_public_name_is_documented():
 def test_the_main_names_have_an_example():
     shown = {example.name for example in EXAMPLES}
     for name in ("prune", "prune_for_invariance", "strip_pruning"):
-        assert f"keras_invprune.pruning.{name}" in shown
+        assert f"keras_invprune.pruning.prune.{name}" in shown
     assert len(shown) > 25
 
 

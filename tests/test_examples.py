@@ -9,11 +9,11 @@ import keras
 import numpy as np
 import pytest
 
-from keras_invprune import litert
-from keras_invprune.consistency import accuracy
-from keras_invprune.experiments.data import digits
-from keras_invprune.experiments.demo import run_demo
-from keras_invprune.folders import check_free
+from keras_invprune.exporting import litert
+from keras_invprune.exporting.accuracy import accuracy
+from keras_invprune.exporting.folders import check_free
+from keras_invprune_lab.data import digits
+from keras_invprune_lab.demo import run_demo
 
 ROOT = Path(__file__).resolve().parent.parent
 # As in pyproject.toml, whose exceptions a process of its own does not know.
@@ -146,9 +146,11 @@ def test_demo_refuses_before_training(tmp_path):
 
 
 def test_command_line_errors_are_one_line(tmp_path):
-    command = [sys.executable, "-m", "keras_invprune_cli", "demo", "--sparsity", "90"]
+    command = [sys.executable, "-m", "keras_invprune_lab.cli", "demo"]
     done = subprocess.run(
-        [*command, "--out", tmp_path / "out"], capture_output=True, text=True
+        [*command, "--sparsity", "90", "--out", tmp_path / "out"],
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 2 and not (tmp_path / "out").exists()
     last = done.stderr.strip().splitlines()[-1]

@@ -17,8 +17,8 @@ import tf_keras
 
 import keras_invprune as kip
 from keras_invprune import tfmot
-from keras_invprune.identifiers import Missing
 from keras_invprune.patterns import Block, NByM
+from keras_invprune.saving import Missing
 from keras_invprune.schedules import Gradual, OneShot, load_schedule, save_schedule
 
 ConstantSparsity = tfmot.sparsity.ConstantSparsity

@@ -14,8 +14,8 @@ import pytest
 
 import keras_invprune as kip
 import zoo
-from keras_invprune.selection import keep_count
-from keras_invprune.weights import walk, weights_by_key
+from keras_invprune.graph.weights import walk, weights_by_key
+from keras_invprune.masks.selection import keep_count
 
 ROOT = Path(__file__).resolve().parent.parent
 SPARSITY = 0.5

@@ -8,8 +8,8 @@ from keras import layers, ops
 
 import keras_invprune as kip
 import zoo
-from keras_invprune.selection import keep_count
-from keras_invprune.weights import weights_by_key
+from keras_invprune.graph.weights import weights_by_key
+from keras_invprune.masks.selection import keep_count
 
 SPARSITY = 0.5
 TERMS = ("supervised_loss", "invariance_loss")

@@ -15,8 +15,8 @@ from keras_invprune.allocation.lamp import lamp
 from keras_invprune.allocation.per_layer import PerLayer
 from keras_invprune.allocation.shuffled import Shuffled
 from keras_invprune.allocation.uniform import uniform
-from keras_invprune.identifiers import resolve
-from keras_invprune.selection import Masks, Scores
+from keras_invprune.masks.selection import Masks, Scores
+from keras_invprune.saving import resolve
 
 Allocation = Callable[[Scores, float], Masks]
 ALLOCATIONS = {

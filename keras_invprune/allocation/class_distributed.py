@@ -4,7 +4,7 @@ import keras
 import numpy as np
 
 from keras_invprune.allocation.global_topk import global_topk
-from keras_invprune.selection import Masks, Scores
+from keras_invprune.masks.selection import Masks, Scores
 
 
 @keras.saving.register_keras_serializable(package="keras_invprune")

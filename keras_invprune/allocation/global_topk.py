@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from keras_invprune.selection import Masks, Scores, keep_count, keep_largest
+from keras_invprune.masks.selection import Masks, Scores, keep_count, keep_largest
 
 
 @keras.saving.register_keras_serializable(package="keras_invprune")

@@ -3,8 +3,8 @@
 import keras
 import numpy as np
 
-from keras_invprune.identifiers import Configured, did_you_mean, near_names
-from keras_invprune.selection import Masks, Scores, keep_count, keep_largest
+from keras_invprune.masks.selection import Masks, Scores, keep_count, keep_largest
+from keras_invprune.saving import Configured, did_you_mean, near_names
 
 TOLERANCE = 0.005  # of the share that all of them remove together
 

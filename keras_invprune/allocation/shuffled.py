@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from keras_invprune.selection import Masks, Scores
+from keras_invprune.masks.selection import Masks, Scores
 
 
 def unshuffled(allocation):

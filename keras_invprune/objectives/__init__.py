@@ -12,10 +12,10 @@ the compiled loss. Three optional members:
 - ``terms``: names of the values it logs.
 """
 
-from keras_invprune.identifiers import resolve
 from keras_invprune.objectives.contrastive import contrastive_loss
 from keras_invprune.objectives.invariance import Invariance
 from keras_invprune.objectives.losses import Losses
+from keras_invprune.saving import resolve
 
 OBJECTIVES = {"invariance": Invariance, "supervised": lambda: None}
 

@@ -7,11 +7,12 @@ import keras
 import tensorflow as tf
 from keras import ops, tree
 
-from keras_invprune.embedding import embedder
-from keras_invprune.identifiers import Missing, load_object, save_object
-from keras_invprune.inputs import input_structure, standardized
+from keras_invprune.graph.inputs import input_structure, standardized
+from keras_invprune.graph.weights import walk
 from keras_invprune.objectives.contrastive import contrastive_loss
+from keras_invprune.objectives.embedding import embedder
 from keras_invprune.objectives.losses import Losses
+from keras_invprune.saving import Missing, load_object, save_object
 from keras_invprune.views import (
     are_compilable,
     check_views,
@@ -19,7 +20,6 @@ from keras_invprune.views import (
     positive_pair,
 )
 from keras_invprune.views.pairs import as_in_training, as_pair, moves
-from keras_invprune.weights import walk
 
 logger = logging.getLogger("keras_invprune")
 
@@ -48,7 +48,7 @@ class Invariance:
             for each row (whole maps and sequences of labels are never equal). A
             callable maps `y` to the labels to use, e.g. for models with several
             outputs.
-        embedding: See `keras_invprune.embedding.embedder`.
+        embedding: See `keras_invprune.objectives.embedding.embedder`.
         projection: None, or the width of a two-layer projection head (SimCLR)
             between embedding and L_NCE; a Keras layer serves as well. It is
             dropped after the search.

@@ -9,12 +9,12 @@ from collections.abc import Callable
 
 import keras
 
-from keras_invprune.identifiers import resolve
 from keras_invprune.patterns.base import Pattern
 from keras_invprune.patterns.block import Block
 from keras_invprune.patterns.n_by_m import NByM
 from keras_invprune.patterns.units import Units
 from keras_invprune.patterns.unstructured import Unstructured
+from keras_invprune.saving import resolve
 
 PATTERNS = {"unstructured": Unstructured(), "units": Units()}
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from keras_invprune.identifiers import Configured
-from keras_invprune.selection import check_scores
+from keras_invprune.masks.selection import check_scores
+from keras_invprune.saving import Configured
 
 POOLINGS = {"mean": np.add, "max": np.maximum}
 
@@ -13,7 +13,7 @@ class Pattern(Configured):
 
     Attributes:
         on_matrices: Whether it is to see each weight as a stack of matrices of
-            inputs times outputs (`keras_invprune.layouts`), whatever its layer.
+            inputs times outputs (`keras_invprune.graph.layouts`), whatever its layer.
     """
 
     on_matrices = False

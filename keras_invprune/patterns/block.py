@@ -6,6 +6,7 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
+from keras_invprune.masks.selection import Scores
 from keras_invprune.patterns.base import (
     POOLINGS,
     Pattern,
@@ -13,7 +14,6 @@ from keras_invprune.patterns.base import (
     check_pooling,
     is_positive_integer,
 )
-from keras_invprune.selection import Scores
 
 
 @keras.saving.register_keras_serializable(package="keras_invprune")

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
+from keras_invprune.masks.selection import Scores, keep_count
 from keras_invprune.patterns.base import Pattern, check_axis, is_positive_integer
-from keras_invprune.selection import Scores, keep_count
 
 
 @keras.saving.register_keras_serializable(package="keras_invprune")

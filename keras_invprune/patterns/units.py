@@ -6,8 +6,8 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
+from keras_invprune.masks.selection import Scores
 from keras_invprune.patterns.base import Pattern, check_axis, check_pooling
-from keras_invprune.selection import Scores
 
 
 @keras.saving.register_keras_serializable(package="keras_invprune")

@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import keras
 
+from keras_invprune.masks.selection import Scores
 from keras_invprune.patterns.base import Pattern
-from keras_invprune.selection import Scores
 
 
 @keras.saving.register_keras_serializable(package="keras_invprune")

@@ -15,7 +15,7 @@ let a schedule follow the training; TF-MOT's own schedules need none:
 
 from functools import partial
 
-from keras_invprune.identifiers import resolve
+from keras_invprune.saving import resolve
 from keras_invprune.schedules.base import check_sparsity
 from keras_invprune.schedules.gradual import Gradual
 from keras_invprune.schedules.hold_back import HoldBack

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_invprune.identifiers import Configured
+from keras_invprune.saving import Configured
 from keras_invprune.tfmot import PruningSchedule
 
 NEVER = np.iinfo(np.int64).max

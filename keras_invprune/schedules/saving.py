@@ -1,7 +1,7 @@
 """Schedules in configs: ours, TF-MOT's and the user's own."""
 
 from keras_invprune import tfmot
-from keras_invprune.identifiers import load_object, save_object
+from keras_invprune.saving import load_object, save_object
 
 ROLE = "plan.schedule"
 

@@ -13,10 +13,11 @@ Optional members:
 - ``rewires = True``: it moves connections, and needs a schedule that asks again.
 - ``updates``: "one" or "several", where the schedule must renew the masks so often.
 - ``effective``: what layers read in training in the place of w * mask, until the
-  target sparsity is reached, under `Rewire` throughout (`keras_invprune.masked`).
+  target sparsity is reached, under `Rewire` throughout
+  (`keras_invprune.pruning.masked`).
 """
 
-from keras_invprune.identifiers import resolve
+from keras_invprune.saving import resolve
 from keras_invprune.scores.fisher import Fisher
 from keras_invprune.scores.grasp import Grasp
 from keras_invprune.scores.gumbel import GumbelSoftmax

@@ -4,14 +4,14 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_invprune.scores.gradients import (
+from keras_invprune.scores._gradients import (
     gradients,
     heads_through,
     loss_at,
     mean_gradients,
     tensors,
 )
-from keras_invprune.scores.on_examples import OnExamples
+from keras_invprune.scores._on_examples import OnExamples
 
 
 @keras.saving.register_keras_serializable(package="keras_invprune")

@@ -3,8 +3,8 @@
 import keras
 from keras import ops
 
-from keras_invprune.identifiers import Configured
-from keras_invprune.scores.learning import learned
+from keras_invprune.saving import Configured
+from keras_invprune.scores._learned import learned
 
 
 @keras.saving.register_keras_serializable(package="keras_invprune")

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from keras_invprune.identifiers import Configured
+from keras_invprune.saving import Configured
 
 
 @keras.saving.register_keras_serializable(package="keras_invprune")

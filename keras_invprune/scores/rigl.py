@@ -3,14 +3,14 @@
 import keras
 import numpy as np
 
-from keras_invprune.scores.gradients import (
+from keras_invprune.scores._gradients import (
     check_keras_3,
     loss_at,
     mean_gradients,
     tensors,
 )
-from keras_invprune.scores.on_examples import OnExamples
-from keras_invprune.scores.rewiring import check_fraction, moved, share_at
+from keras_invprune.scores._on_examples import OnExamples
+from keras_invprune.scores._rewiring import check_fraction, moved, share_at
 
 
 @keras.saving.register_keras_serializable(package="keras_invprune")

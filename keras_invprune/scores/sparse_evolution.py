@@ -3,9 +3,9 @@
 import keras
 import numpy as np
 
-from keras_invprune.identifiers import Configured
-from keras_invprune.scores.gradients import check_keras_3
-from keras_invprune.scores.rewiring import check_fraction, moved, share_at
+from keras_invprune.saving import Configured
+from keras_invprune.scores._gradients import check_keras_3
+from keras_invprune.scores._rewiring import check_fraction, moved, share_at
 
 
 @keras.saving.register_keras_serializable(package="keras_invprune")

@@ -3,8 +3,8 @@
 import keras
 from keras import ops
 
-from keras_invprune.identifiers import Configured
-from keras_invprune.scores.gradients import check_keras_3
+from keras_invprune.saving import Configured
+from keras_invprune.scores._gradients import check_keras_3
 from keras_invprune.scores.magnitude import magnitude
 
 

@@ -5,9 +5,10 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from keras_invprune.identifiers import Configured
-from keras_invprune.inputs import input_structure
-from keras_invprune.scores.gradients import (
+from keras_invprune.graph.inputs import input_structure
+from keras_invprune.graph.weights import weights_by_key
+from keras_invprune.saving import Configured
+from keras_invprune.scores._gradients import (
     check_keras_3,
     gradients,
     heads_through,
@@ -15,7 +16,6 @@ from keras_invprune.scores.gradients import (
     outputs_at,
     tensors,
 )
-from keras_invprune.weights import weights_by_key
 
 
 @keras.saving.register_keras_serializable(package="keras_invprune")

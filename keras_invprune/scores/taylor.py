@@ -3,8 +3,8 @@
 import keras
 import numpy as np
 
-from keras_invprune.scores.gradients import gradients, loss_at, tensors
-from keras_invprune.scores.on_examples import OnExamples
+from keras_invprune.scores._gradients import gradients, loss_at, tensors
+from keras_invprune.scores._on_examples import OnExamples
 
 
 @keras.saving.register_keras_serializable(package="keras_invprune")

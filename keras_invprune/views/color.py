@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_invprune.views.checks import interval, number
+from keras_invprune.views._checks import interval, number
 from keras_invprune.views.image_view import ImageView
 
 # Rows Y, I, Q of the NTSC color space: brightness and two axes of color.

@@ -5,7 +5,7 @@ import math
 import keras
 from keras import ops
 
-from keras_invprune.views.checks import interval
+from keras_invprune.views._checks import interval
 from keras_invprune.views.image_view import Resampling
 from keras_invprune.views.resampling import resample_axes
 

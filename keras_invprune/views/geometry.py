@@ -5,7 +5,7 @@ import math
 import keras
 from keras import ops
 
-from keras_invprune.views.checks import choice, interval, number
+from keras_invprune.views._checks import choice, interval, number
 from keras_invprune.views.image_view import ImageView, Resampling
 from keras_invprune.views.resampling import resample_axes, resample_points
 

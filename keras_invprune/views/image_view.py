@@ -3,8 +3,8 @@
 import keras
 from keras import ops
 
-from keras_invprune.views.checks import choice
-from keras_invprune.views.draws import uniform
+from keras_invprune.views._checks import choice
+from keras_invprune.views._draws import uniform
 from keras_invprune.views.resampling import FILL_MODES
 
 

@@ -3,8 +3,8 @@
 import keras
 from keras import ops
 
-from keras_invprune.views.checks import number
-from keras_invprune.views.draws import integers
+from keras_invprune.views._checks import number
+from keras_invprune.views._draws import integers
 
 KEY_BITS = 31
 

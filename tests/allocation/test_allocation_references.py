@@ -13,7 +13,7 @@ from keras_invprune.allocation import (
     lamp,
     uniform,
 )
-from keras_invprune.selection import keep_count
+from keras_invprune.masks.selection import keep_count
 
 SPARSITIES = [0.0, 0.1, 0.5, 0.8, 0.95]
 SHAPES = {"conv": (3, 3, 2, 4), "wide": (36, 10), "out": (10, 3), "bias": (7,)}

@@ -15,7 +15,7 @@ import numpy as np
 from keras import layers
 
 import keras_invprune as kip
-from keras_invprune.experiments.run import Run, execute
+from keras_invprune_lab.runs.run import Run, execute
 
 EPOCHS, SAVED_AFTER = 6, 2
 LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)

@@ -10,8 +10,8 @@ import pytest
 
 from compat.make_saved import CASES, SAVED_AFTER, resumed
 from compat.public_api import FILE, public_api
-from keras_invprune.experiments.bench.benchmark import Benchmark
-from keras_invprune.experiments.run import Run, execute
+from keras_invprune_lab.bench.benchmark import Benchmark
+from keras_invprune_lab.runs.run import Run, execute
 
 HERE = Path(__file__).parent
 SAVED = HERE / "saved_by_0_1"

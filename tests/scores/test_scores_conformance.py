@@ -9,11 +9,11 @@ import pytest
 import keras_invprune as kip
 import zoo
 from keras_invprune.allocation import ALLOCATIONS, uniform
+from keras_invprune.graph.weights import prunable_weights
 from keras_invprune.patterns import Block, NByM, Units
-from keras_invprune.plan import Plan
+from keras_invprune.pruning.plan import Plan
 from keras_invprune.schedules import Gradual, OneShot
 from keras_invprune.scores import SCORES, SynFlow
-from keras_invprune.weights import prunable_weights
 
 # One less quickly made: its number of rounds.
 EVERY = {**SCORES, "synflow": SynFlow(rounds=3)}

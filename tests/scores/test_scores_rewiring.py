@@ -10,7 +10,7 @@ import keras_invprune as kip
 from keras_invprune.patterns import Block, NByM, Units
 from keras_invprune.schedules import Rewire
 from keras_invprune.scores import RigL, SparseEvolution
-from keras_invprune.scores.rewiring import moved, rewired
+from keras_invprune.scores._rewiring import moved, rewired
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(64, 6)).astype("float32")

@@ -4,7 +4,7 @@ import multiprocessing
 import time
 from concurrent.futures import ProcessPoolExecutor
 
-from keras_invprune.experiments.bench.pool import _listen
+from keras_invprune_lab.runs.executors.local import _listen
 
 
 def work():

@@ -1,1 +1,0 @@
-"""Data, models and runs of the experiments. Imports the package, never the reverse."""

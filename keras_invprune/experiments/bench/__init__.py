@@ -1,1 +1,0 @@
-"""Benchmarks: from a recipe to runs, from runs to tables and plots."""

@@ -1,0 +1,1 @@
+"""Files that were run and compared."""

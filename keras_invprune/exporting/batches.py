@@ -1,0 +1,63 @@
+"""A model run batch by batch, as it was made to be: its batch size, its states."""
+
+import contextlib
+
+import keras
+import numpy as np
+
+from keras_invprune.graph.weights import walk
+
+BATCH = 32
+
+
+def in_batches(run, inputs, batch=None) -> dict[str, np.ndarray]:
+    """Runs something on all rows and joins what it returns.
+
+    Args:
+        run: A callable from arrays by name to arrays by name.
+        inputs: Arrays by name, of one number of rows.
+        batch: Number of rows that `run` takes, no more and no less: the last batch is
+            filled up, and what it gives for the filling is dropped. None: any number.
+
+    Returns:
+        Arrays by name, with a row for each row of the inputs.
+    """
+    size = batch or BATCH
+    rows = len(next(iter(inputs.values())))
+    parts = []
+    for start in range(0, rows, size):
+        end = start + size if batch else min(start + size, rows)
+        chosen = np.arange(start, end) % rows
+        parts.append(run({name: array[chosen] for name, array in inputs.items()}))
+    return {
+        name: np.concatenate([part[name] for part in parts])[:rows] for name in parts[0]
+    }
+
+
+def stateful_layers(model) -> list:
+    """The layers that carry states from one batch to the next."""
+    return [layer for _, layer in walk(model) if getattr(layer, "stateful", False)]
+
+
+def reset_states(model):
+    """Puts all states back to where they begin."""
+    for layer in stateful_layers(model):
+        states = keras.tree.flatten(getattr(layer, "states", None))
+        if all(state is None for state in states):  # it holds them elsewhere
+            layer.reset_state()
+        # Keras 3.15 cannot reset those of several cells.
+        for state in [state for state in states if state is not None]:
+            state.assign(keras.ops.zeros_like(state))
+
+
+@contextlib.contextmanager
+def states_kept(model):
+    """Puts back the states that the model had, whatever is run meanwhile."""
+    layers = stateful_layers(model)
+    states = keras.tree.flatten([getattr(one, "states", None) for one in layers])
+    kept = [(state, state.numpy()) for state in states if state is not None]
+    try:
+        yield
+    finally:
+        for state, value in kept:
+            state.assign(value)

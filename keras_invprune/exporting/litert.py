@@ -1,0 +1,263 @@
+"""TensorFlow Lite files: named inputs, conversion, and LiteRT to run them.
+
+Sparse weights need care. The converter stores a kernel sparsely from about 30 %
+zeros; next to float16 or int8, LiteRT may then return NaN or plainly wrong numbers
+without an error. No file is trusted before it has been run, with and without LiteRT's
+default delegate (XNNPACK).
+"""
+
+import contextlib
+import os
+import re
+import sys
+import tempfile
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_invprune.exporting.batches import stateful_layers
+from keras_invprune.graph.inputs import of_rank
+
+OPTIONS = ("sparsity", "float16", "int8")
+
+# What the number format alone may cost, relative to max(1, max |output|): float16
+# keeps 11 bits, and dynamic-range int8 keeps 8 of the weights and of the activations.
+ROUNDING = {"float16": 1e-2, "int8": 1e-1}
+
+
+def check_options(options):
+    """Raises unless `options` names options that go together."""
+    if isinstance(options, str) or not set(options) <= set(OPTIONS):
+        raise ValueError(
+            f"`tflite_options` must be a tuple of names out of {OPTIONS}. "
+            f"Received: tflite_options={options!r}."
+        )
+    if {"float16", "int8"} <= set(options):
+        raise ValueError("`tflite_options` must not have both 'float16' and 'int8'.")
+
+
+def signature(model, batch_size=None):
+    """The inputs that the model's files take, with the names they have in Keras.
+
+    A batch has the size that the model was made for, else `batch_size`, else any. Of a
+    model that got its shape from the batch it was called with, that size means nothing.
+    Names are those of `keras.Input`; the inputs of a subclassed model are called
+    "input", or "input_0" and "input_key" in a list or dict.
+
+    Args:
+        model: A Keras 3 model.
+        batch_size: Number of rows of a batch, or None.
+
+    Returns:
+        A `keras.InputSpec` for each input, in the structure that the model takes.
+
+    Raises:
+        ValueError: If the model is not built, its input shapes are not known, or it
+            was made for another batch size.
+    """
+    if isinstance(model, keras.Sequential) and model.built:
+        tensors = model.inputs[0]
+    elif getattr(model, "inputs", None):
+        tensors = model.input
+    else:
+        tensors = _called_with(model)
+    sizes = {tensor.shape[0] for tensor in keras.tree.flatten(tensors)} - {None}
+    if _sized_by_a_call(model):
+        sizes = set()
+    if len(sizes | {batch_size} - {None}) > 1:
+        raise ValueError(
+            f"The inputs of {model.name!r} have batches of {sorted(sizes)}, and all "
+            f"batches must have one size. Received: batch_size={batch_size}."
+        )
+    (size,) = sizes or {batch_size}
+    specs = []
+    for path, tensor in keras.tree.flatten_with_path(tensors):
+        name = tensor.name or "_".join(["input", *map(str, path)])
+        shape = (size, *tensor.shape[1:])
+        specs.append(keras.InputSpec(dtype=tensor.dtype, shape=shape, name=name))
+    return keras.tree.pack_sequence_as(tensors, specs)
+
+
+def _sized_by_a_call(model) -> bool:
+    """Whether the batch size in the input shape may stem from a batch.
+
+    A Sequential model without `keras.Input` has the shape of the first batch it saw,
+    32 rows of `fit` perhaps; it then looks as if it had an `Input` without a name. One
+    row is what files for a phone are made for, and states have a fixed size anyhow.
+    """
+    if stateful_layers(model):
+        return False
+    if not isinstance(model, keras.Sequential):
+        return not getattr(model, "inputs", None)
+    unnamed = re.fullmatch(r"(keras_tensor|input_layer)(_\d+)?", model.inputs[0].name)
+    return model.inputs[0].shape[0] != 1 and unnamed is not None
+
+
+def batch_of(structure) -> int | None:
+    """The number of rows that a batch must have by `signature`; None for any."""
+    return keras.tree.flatten(structure)[0].shape[0]
+
+
+def _called_with(model):
+    shapes = (model.get_build_config() or {}).get("input_shape")
+    if not model.built or shapes is None:
+        raise ValueError(
+            f"The model {model.name!r} has no input shape yet. Call it once, "
+            "`model(x)`, or begin it with `keras.Input(shape)`."
+        )
+    dtype = model.input_dtype
+    return keras.tree.map_shape_structure(
+        lambda shape: keras.InputSpec(dtype=dtype, shape=shape), shapes
+    )
+
+
+def inputs(structure, x=None, rows=40) -> dict[str, np.ndarray]:
+    """The arrays of `x` by name; random ones without `x`.
+
+    Args:
+        structure: What `signature` returned.
+        x: An array, or a list or dict of arrays: in the structure that the model
+            takes, or by the names of its inputs. None: normal numbers, and 0 or 1 for
+            integers and booleans; always the same ones.
+        rows: Number of random rows.
+
+    Returns:
+        An array for each input, of its dtype, by name.
+
+    Raises:
+        ValueError: Arrays are missing, are empty, differ in length or are not finite;
+            or there are no random inputs of this kind.
+    """
+    specs = keras.tree.flatten(structure)
+    if x is None:
+        generator = np.random.default_rng(0)
+        arrays = [_random(spec, rows, generator) for spec in specs]
+    else:
+        arrays = _given(specs, isinstance(structure, dict) and sorted(structure), x)
+    return {
+        spec.name: array.astype(tf.as_dtype(spec.dtype).as_numpy_dtype)
+        for spec, array in zip(specs, arrays, strict=True)
+    }
+
+
+def _random(spec, rows, generator):
+    if None in spec.shape[1:] or spec.dtype == "string":
+        raise ValueError(
+            f"There are no random inputs of shape {spec.shape} and dtype {spec.dtype} "
+            f"for {spec.name!r}. Pass real ones: `data=x`."
+        )
+    normal = generator.normal(size=(rows, *spec.shape[1:]))
+    return normal if tf.as_dtype(spec.dtype).is_floating else normal > 0
+
+
+def _given(specs, keys, x):
+    names = [spec.name for spec in specs]
+    if isinstance(x, dict):
+        if set(x) != set(keys or names):
+            raise ValueError(
+                f"`data` must have the inputs {keys or names}. Received: {list(x)}."
+            )
+        arrays = keras.tree.flatten(x) if keys else [x[name] for name in names]
+    else:
+        arrays = keras.tree.flatten(x)
+    arrays = [np.asarray(array) for array in arrays]
+    lengths = {array.shape[:1] for array in arrays}
+    if len(arrays) != len(names) or len(lengths) > 1 or lengths & {(), (0,)}:
+        raise ValueError(
+            f"`data` must hold an array for each of the inputs {names}, all of one "
+            f"number of rows. Received: {len(arrays)} with {sorted(lengths)} rows."
+        )
+    for name, array in zip(names, arrays, strict=True):
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise ValueError(f"`data` holds NaN or infinity in {name!r}.")
+    return [of_rank(s.shape, a) for s, a in zip(specs, arrays, strict=True)]
+
+
+def convert(saved_model: Path, options=("sparsity",)) -> tuple[bytes, dict]:
+    """Converts a SavedModel; of the sparse and the dense file the smaller is kept.
+
+    Args:
+        saved_model: Folder of a SavedModel.
+        options: Any of ``"sparsity"`` (zeros are not stored), ``"float16"`` (half
+            the bits per weight) and ``"int8"`` (dynamic-range quantisation).
+
+    Returns:
+        The file's content, and ``{"sparse": bool, "dense_bytes": int}``: whether
+        zeros were left out, and the size of the same file with them.
+    """
+    formats = set(options) - {"sparsity"}
+    with pages_in_a_log():
+        content = dense = _convert(saved_model, formats)
+        if "sparsity" in options:
+            content = min(dense, _convert(saved_model, formats | {"sparsity"}), key=len)
+    return content, {"sparse": content is not dense, "dense_bytes": len(dense)}
+
+
+@contextlib.contextmanager
+def pages_in_a_log():
+    """Keeps the pages of C++ off the terminal; a note of the error says where."""
+    number, log = tempfile.mkstemp(prefix="keras_invprune_", suffix=".log")
+    sys.stderr.flush()
+    terminal = os.dup(2)  # C++ does not know sys.stderr
+    os.dup2(number, 2)
+    os.close(number)
+    try:
+        yield
+    except Exception as error:
+        with open(log, "a") as file:
+            file.write(f"\n{error}\n")
+        error.add_note(f"The full log is in {log}.")
+        raise
+    else:
+        os.remove(log)
+    finally:
+        sys.stderr.flush()
+        os.dup2(terminal, 2)
+        os.close(terminal)
+
+
+def _convert(saved_model, options) -> bytes:
+    # `from_keras_model` would export to a folder of its own, and print its path.
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(saved_model))
+    optimizations = []
+    if "sparsity" in options:
+        optimizations.append(tf.lite.Optimize.EXPERIMENTAL_SPARSITY)
+    if options & {"float16", "int8"}:
+        optimizations.append(tf.lite.Optimize.DEFAULT)
+    if "float16" in options:
+        converter.target_spec.supported_types = [tf.float16]
+    converter.optimizations = optimizations
+    return converter.convert()
+
+
+def runtime(content: bytes, *, delegate: bool):
+    """LiteRT for one file, on one thread.
+
+    Args:
+        content: The file's content.
+        delegate: Whether LiteRT may use its default delegate, as apps do.
+
+    Returns:
+        A callable from arrays by the names of the file's inputs to arrays by name. It
+        has an attribute ``batch``, the number of rows it takes; None for any.
+    """
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    ops = OpResolverType
+    interpreter = Interpreter(
+        model_content=content,
+        num_threads=1,
+        experimental_op_resolver_type=(
+            ops.AUTO if delegate else ops.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+        ),
+    )
+    signature = interpreter.get_signature_runner("serving_default")
+
+    def run(inputs):
+        return signature(**inputs)
+
+    rows = [i["shape_signature"][:1] for i in signature.get_input_details().values()]
+    run.batch = next((int(size) for (size,) in rows if size > 0), None)
+    return run

@@ -1,0 +1,153 @@
+"""A new model with the same architecture and weights."""
+
+import types
+import warnings
+
+import keras
+
+from keras_invprune.graph.twins import (
+    DifferentError,
+    carry_functions,
+    carry_state,
+    check_outputs,
+    pair,
+)
+from keras_invprune.graph.weights import is_graph, walk
+
+ADVICE = "or prune the model itself: copy=False (its weights will change)."
+
+
+def copy_model(model):
+    """Returns a copy of a built Keras model that shares nothing with it.
+
+    Graphs are made again layer by layer, each of its own class from its own config,
+    so that no class is looked up by a name that another may have. Weights and what
+    else a layer knows then go to the layer of the same place. It is not compiled.
+
+    Raises:
+        ValueError: If the copy cannot be made or is not the same; says what to do.
+    """
+    named = f"{model.name!r} ({type(model).__name__})"
+    try:
+        with warnings.catch_warnings():
+            # The caller's own lambdas are no risk to the caller.
+            warnings.filterwarnings("ignore", ".*includes a `lambda`.*")
+            copied = _Copies().of(model)
+            _build_alike(model, copied)
+        carry_state(pair(model, copied))
+        check_outputs(model, copied)
+    except DifferentError as error:
+        raise ValueError(
+            f"The copy of model {named} is not the same. {error} Do so, {ADVICE}"
+        ) from error
+    except Exception as error:
+        raise ValueError(
+            f"Model {named} cannot be rebuilt from its config. Give its custom classes "
+            f"a `get_config` that returns all arguments of the constructor, {ADVICE} "
+            f"Keras reports: {error}"
+        ) from error
+    return copied
+
+
+class _Copies:
+    """Copies of layers, one of each: what is shared in a model is so in its copy."""
+
+    def __init__(self):
+        self._made = {}
+
+    def of(self, layer):
+        if id(layer) not in self._made:
+            made = _same_graph(layer, self.of) if _is_plain(layer) else _rebuilt(layer)
+            self._made[id(layer)] = made
+        return self._made[id(layer)]
+
+
+def _is_plain(layer):
+    """Whether a model is its graph and no more: it is made as Keras makes its own."""
+    if not is_graph(layer) or not hasattr(layer, "outputs"):
+        return False
+    own = keras.Sequential if isinstance(layer, keras.Sequential) else _functional()
+    return all(
+        getattr(type(layer), name) is getattr(own, name)
+        for name in ("__init__", "get_config")
+    )
+
+
+def _functional():
+    x = keras.Input(())
+    return type(keras.Model(x, x))
+
+
+def _same_graph(model, copy):
+    """A Sequential or Functional model of copies of its layers."""
+    view = keras.Model(model.inputs, model.outputs)
+    entries = {id(layer.output): layer for layer in view.layers if _is_input(layer)}
+    inputs = [copy(entries[id(x)]).output for x in model.inputs]
+    options = {"name": model.name, "trainable": model.trainable}
+    if isinstance(model, keras.Sequential):
+        made = type(model)([*inputs, *map(copy, model.layers)], **options)
+    else:
+        clone = keras.models.clone_model(view, inputs, clone_function=copy)
+        structs = _packed(model.input, inputs), _packed(model.output, clone.outputs)
+        made = type(model)(*structs, **options)
+    made.dtype_policy = model.dtype_policy  # Keras leaves it out of most configs
+    return made
+
+
+def _is_input(layer):
+    return isinstance(layer, keras.layers.InputLayer)
+
+
+def _packed(struct, flat):
+    return keras.tree.pack_sequence_as(struct, flat)
+
+
+def _rebuilt(layer):
+    """A layer or operation of the same class, from its config; calls will build it."""
+    config = keras.saving.serialize_keras_object(layer)
+    config.pop("compile_config", None)
+    config.pop("build_config", None)
+    with keras.saving.custom_object_scope(_custom_objects(layer)):
+        made = keras.saving.deserialize_keras_object(config, safe_mode=False)
+    made.name = layer.name  # a constructor may drop it
+    if isinstance(layer, keras.layers.Layer):
+        if made.dtype_policy != layer.dtype_policy:
+            made.dtype_policy = layer.dtype_policy
+        for (_, old), (_, new) in zip(walk(layer), walk(made), strict=False):
+            if type(old) is not type(new):
+                break  # made when built; if not, it is found out at the end
+            carry_functions(old, new)
+    return made
+
+
+def _build_alike(model, copied):
+    """Builds a subclassed model, which no graph calls, as Keras does when it loads."""
+    config = model.get_build_config()
+    if config and not copied.built:
+        copied.build_from_config(config)
+
+
+def _custom_objects(layer):
+    """The author's classes and functions that a config of `layer` may name."""
+    found = {}
+    inside = walk(layer) if isinstance(layer, keras.layers.Layer) else [("", layer)]
+    # Inner ones first: of two of one name, the layer's own class must be found.
+    for _, each in reversed(list(inside)):
+        for value in [*_values(list(vars(each).values())), type(each)]:
+            kind = (
+                value if isinstance(value, type | types.FunctionType) else type(value)
+            )
+            if (kind.__module__ or "").partition(".")[0] not in ("keras", "builtins"):
+                found[keras.saving.get_registered_name(kind)] = kind
+    return found
+
+
+def _values(value):
+    """Functions and objects with a config in an attribute, however deep in lists."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for item in value:
+            yield from _values(item)
+    elif isinstance(value, types.FunctionType) or hasattr(value, "get_config"):
+        yield value

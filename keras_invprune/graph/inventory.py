@@ -1,0 +1,85 @@
+"""What a model holds: its kernels, their zeros, and what pruning leaves alone."""
+
+import keras
+import numpy as np
+
+from keras_invprune.graph.weights import (
+    PRUNABLE_NAMES,
+    head_layers,
+    kernels,
+    on_request,
+    prunable_weights,
+    why_fixed,
+)
+
+HEAD = "the head stays dense unless selected"
+ON_REQUEST = "pruned only when selected"
+NOT_SELECTED = "prunable, but not selected"
+PRUNABLE = "prunable"  # of a network that is not pruned at all
+UNKNOWN = f"unknown: only weights named {', '.join(PRUNABLE_NAMES)} are pruned"
+
+
+def left_alone(model, keys=None) -> dict[str, str]:
+    """The weights that pruning leaves alone, each with the reason.
+
+    Args:
+        model: A built Keras 3 model, not a `PrunedModel`.
+        keys: Keys of the weights that are pruned; None for the default choice.
+
+    Returns:
+        ``{key: reason}`` of all weights of two axes and more that are no bias.
+    """
+    if keys is None:
+        keys = _default_keys(model)
+    heads = {id(layer) for layer in head_layers(model)}
+    prunable = NOT_SELECTED if keys else PRUNABLE
+    return {
+        key: _reason(layer, variable, heads, prunable)
+        for key, (layer, variable) in kernels(model).items()
+        if key not in keys
+    }
+
+
+def inventory(model) -> dict:
+    """Counts the weights of two axes and more that are no bias, and their zeros.
+
+    Args:
+        model: A built Keras 3 model, e.g. after `strip_pruning`.
+
+    Returns:
+        ``{"total", "zeros", "sparsity", "by_key": {key: {"shape", "zeros"}},
+        "left_alone": {key: reason}}``; left alone are those without any zero.
+    """
+    by_key = {}
+    for key, (_, variable) in kernels(model).items():
+        array = keras.ops.convert_to_numpy(variable)
+        zeros = array.size - int(np.count_nonzero(array))
+        by_key[key] = {"shape": list(array.shape), "zeros": zeros}
+    total = sum(int(np.prod(found["shape"])) for found in by_key.values())
+    zeros = sum(found["zeros"] for found in by_key.values())
+    sparse = [key for key, found in by_key.items() if found["zeros"]]
+    return {
+        "total": total,
+        "zeros": zeros,
+        "sparsity": zeros / max(total, 1),
+        "by_key": by_key,
+        "left_alone": left_alone(model, sparse),
+    }
+
+
+def _default_keys(model):
+    try:
+        return prunable_weights(model).keys()
+    except ValueError:  # nothing to prune
+        return ()
+
+
+def _reason(layer, variable, heads, prunable) -> str:
+    fixed = why_fixed(layer, variable)
+    if fixed:
+        return fixed
+    if id(layer) in heads:
+        return HEAD
+    if on_request(layer, variable):
+        return ON_REQUEST
+    return prunable if variable.name in PRUNABLE_NAMES else UNKNOWN

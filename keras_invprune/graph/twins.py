@@ -1,0 +1,302 @@
+"""A model and its copy, held against one another place by place.
+
+Names do not tell layers apart: two classes, two layers of two models and two weights
+may have one name. What does is where they stand, so both models are walked in step.
+"""
+
+import logging
+import os
+import tempfile
+import types
+
+import keras
+import numpy as np
+
+from keras_invprune.graph.inputs import input_structure
+from keras_invprune.graph.weights import is_graph, observed, walk
+
+logger = logging.getLogger("keras_invprune")
+
+PLAIN = (bool, int, float, complex, str, bytes, type(None), np.ndarray, np.generic)
+# What every layer and model has of Keras itself is not the author's state.
+OF_KERAS = vars(keras.layers.Layer()).keys() | vars(keras.Model()).keys()
+TOLERANCES = {"float16": 1e-2, "bfloat16": 5e-2}  # of the largest output
+LENGTHS = (8, 32, 128)  # tried in turn for axes of unknown length
+
+
+class DifferentError(ValueError):
+    """A copy is not the same; says which layer and why."""
+
+
+def pair(model, copied) -> list[tuple]:
+    """The layers of both models as triples (path, layer, its twin), by place.
+
+    Raises:
+        DifferentError: If the layers differ in number or class, or one is in both.
+    """
+    layers, twins = list(walk(model)), list(walk(copied))
+    for (path, layer), (_, twin) in zip(layers, twins, strict=False):
+        if type(layer) is not type(twin):
+            raise DifferentError(
+                f"{described(path, layer)} is a {_full_name(twin)} in the copy. Keras "
+                "tells classes in a config apart by name: give them different names."
+            )
+        if layer is twin:
+            raise DifferentError(
+                f"{described(path, layer)} is the same object in the copy. Its owner's "
+                "`from_config` must make a new one."
+            )
+    if len(layers) != len(twins):
+        count = min(len(layers), len(twins))
+        path, layer = (layers + twins[count:])[count]
+        raise DifferentError(
+            f"{described(path, layer)} is in one of both only ({len(layers)} layers, "
+            f"in the copy {len(twins)}). A layer that several layers hold, or that was "
+            "added after the model was made, is not in a config."
+        )
+    return [
+        (path, layer, twin)
+        for (path, layer), (_, twin) in zip(layers, twins, strict=True)
+    ]
+
+
+def described(path, layer) -> str:
+    """A layer as messages call it."""
+    return f"Layer {path!r} ({_full_name(layer)})" if path else _full_name(layer)
+
+
+def _full_name(layer):
+    return f"{type(layer).__module__}.{type(layer).__qualname__}"
+
+
+def carry_state(pairs):
+    """Gives each twin what its layer is: name, weights, assets, attributes, freezing.
+
+    Raises:
+        DifferentError: If weights differ in number, shape or dtype.
+    """
+    for _, layer, twin in pairs:  # outer layers first: they freeze those inside
+        _carry_saved(layer, twin)
+        _carry_attributes(layer, twin)
+        twin.name = layer.name  # made by Keras's count where no config holds it
+        if twin.trainable != layer.trainable:
+            twin.trainable = layer.trainable
+    for path, layer, twin in reversed(pairs):  # inner layers first: they are to blame
+        _carry_variables(path, layer, twin)
+
+
+def _carry_saved(layer, twin):
+    """What the layer itself stores in files: vocabularies, adapted statistics."""
+    store = {}
+    if not is_graph(layer):
+        layer.save_own_variables(store)
+        twin.load_own_variables({k: np.asarray(v) for k, v in store.items()})
+    if hasattr(layer, "save_assets"):
+        with tempfile.TemporaryDirectory() as folder:
+            layer.save_assets(folder)
+            if os.listdir(folder):
+                twin.load_assets(folder)
+
+
+def _carry_variables(path, layer, twin):
+    if len(layer.variables) != len(twin.variables):
+        names = [[v.path for v in each.variables] for each in (layer, twin)]
+        raise DifferentError(
+            f"{described(path, layer)} has the weights {names[0]}, its copy "
+            f"{names[1]}. What is added after the layer was built is not in its config."
+        )
+    for old, new in zip(layer.variables, twin.variables, strict=True):
+        if (old.shape, old.dtype) != (new.shape, new.dtype):
+            raise DifferentError(
+                f"{described(path, layer)} has a weight {old.name!r} of shape "
+                f"{old.shape} and dtype {old.dtype}, its copy of {new.shape} and "
+                f"{new.dtype}. {FORGOTTEN}"
+            )
+        if old is new:
+            raise DifferentError(f"{described(path, layer)} shares {old.path!r}.")
+        new.assign(old)
+        if new.trainable != old.trainable:
+            new.trainable = old.trainable
+
+
+FORGOTTEN = (
+    "Its `get_config` must return every argument of its constructor, and "
+    "`save_own_variables` and `load_own_variables` what it has learned."
+)
+
+
+def carry_functions(layer, twin):
+    """Gives a twin the very functions of its layer: none can be saved as it is."""
+    for name, value in vars(layer).items():
+        other = vars(twin).get(name)
+        both = isinstance(value, types.FunctionType) and callable(other)
+        if both and other is not value and _is_free(value):
+            setattr(twin, name, value)
+
+
+def _is_free(function):
+    """Whether a function holds nothing that must not be in two models."""
+    held = [cell.cell_contents for cell in function.__closure__ or ()]
+    held += [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
+    free = (*PLAIN, types.ModuleType, type)
+    return all(
+        _is_free(value)
+        if isinstance(value, types.FunctionType)
+        else isinstance(value, free)
+        for value in held
+    )
+
+
+def _carry_attributes(layer, twin):
+    """Numbers, strings and arrays that the author's class holds, as they are now."""
+    if type(layer).__module__.partition(".")[0] == "keras":
+        return  # all that its configs and files hold
+    for name, value in vars(layer).items():
+        if name in OF_KERAS or name.startswith("_self_"):
+            continue
+        try:
+            value = _plain(value)
+            if name in vars(twin) and _same(value, _plain(vars(twin)[name])):
+                continue
+        except TypeError:
+            continue
+        setattr(twin, name, value)
+
+
+def _plain(value):
+    """A copy of plain data; TypeError for anything else."""
+    if isinstance(value, np.ndarray):
+        return value.copy()
+    if isinstance(value, PLAIN):
+        return value
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set) and not hasattr(value, "_fields"):
+        kind = next(k for k in (list, tuple, set) if isinstance(value, k))
+        return kind(_plain(item) for item in value)
+    if keras.ops.is_tensor(value) and hasattr(value, "numpy"):
+        return value
+    raise TypeError(type(value))
+
+
+def _same(one, other):
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(_same(one[k], other[k]) for k in one)
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(_same, one, other))
+    if isinstance(one, np.ndarray) or keras.ops.is_tensor(one):
+        one, other = np.asarray(one), np.asarray(other)
+        return one.dtype == other.dtype and np.array_equal(one, other)
+    return bool(one == other or (one != one and other != other))
+
+
+def check_outputs(model, copied):
+    """Compares the outputs of both on drawn inputs, in evaluation mode.
+
+    A model that does not take drawn inputs (an index that must be in a table), or
+    that does not agree with itself, is not compared.
+
+    Raises:
+        DifferentError: If they differ; names the first layer whose outputs do.
+    """
+    inputs, expected = _first_that_runs(model)
+    if inputs is None:
+        logger.info("%s runs on no drawn inputs: outputs not compared.", model.name)
+        return
+    try:
+        found = _outputs(copied, inputs)
+    except Exception as error:
+        raise DifferentError(
+            f"the copy fails where the model runs, with {error}. {FORGOTTEN}"
+        ) from error
+    if _close(expected, found, model) or not _agrees(model, inputs, expected):
+        return
+    path, layer = _first_that_differs(model, copied, inputs)
+    raise DifferentError(
+        f"{described(path, layer)} has other outputs in the copy (by up to "
+        f"{_distance(expected, found):.3g} at the model's outputs). {FORGOTTEN}"
+    )
+
+
+def _first_that_runs(model):
+    specs = input_structure(model)
+    for length in LENGTHS if keras.tree.flatten(specs) else ():
+        inputs = _drawn(specs, length)
+        try:
+            return inputs, _outputs(model, inputs)
+        except Exception:  # whatever the authors' layers may raise on such inputs
+            continue
+    return None, None
+
+
+def _drawn(specs, length):
+    random = np.random.default_rng(0)
+
+    def draw(spec):
+        shape = [2 if spec.shape[0] is None else spec.shape[0]]
+        shape += [length if size is None else size for size in spec.shape[1:]]
+        if spec.dtype == "string":
+            return keras.ops.convert_to_tensor(random.choice(["a", "b"], shape))
+        if keras.backend.is_float_dtype(spec.dtype):
+            values = random.normal(size=shape)
+        else:
+            values = random.integers(0, 2, shape)
+        return keras.ops.cast(values, spec.dtype)
+
+    return keras.tree.map_structure(draw, specs)
+
+
+def _outputs(model, inputs):
+    # All changes of state, of seeds too, are kept from the model.
+    with keras.StatelessScope():
+        outputs = model(inputs, training=False)
+    return [np.asarray(part) for part in keras.tree.flatten(outputs)]
+
+
+def _close(expected, found, model):
+    if [part.shape for part in expected] != [part.shape for part in found]:
+        return False
+    return all(
+        _near(one, other, TOLERANCES.get(model.compute_dtype, 1e-4))
+        for one, other in zip(expected, found, strict=True)
+    )
+
+
+def _near(one, other, tolerance):
+    if not np.issubdtype(one.dtype, np.number):
+        return np.array_equal(one, other)
+    one, other = (np.asarray(part, "float64") for part in (one, other))
+    size = np.max(np.abs(one), initial=0.0, where=np.isfinite(one))
+    return np.allclose(one, other, rtol=0, atol=tolerance * size, equal_nan=True)
+
+
+def _agrees(model, inputs, expected):
+    return _close(expected, _outputs(model, inputs), model)
+
+
+def _distance(expected, found):
+    return max(
+        float(np.nanmax(np.abs(np.subtract(one, other, dtype="float64")), initial=0.0))
+        if one.shape == other.shape and np.issubdtype(one.dtype, np.number)
+        else np.inf
+        for one, other in zip(expected, found, strict=True)
+    )
+
+
+def _first_that_differs(model, copied, inputs):
+    paths = {id(layer): path for path, layer in walk(model)}
+    inner = [_inner_outputs(each, inputs) for each in (model, copied)]
+    for (layer, one), (_, other) in zip(*inner, strict=False):
+        parts = [[np.asarray(p) for p in keras.tree.flatten(x)] for x in (one, other)]
+        if not _close(*parts, model):
+            return paths[id(layer)], layer
+    return "", model
+
+
+def _inner_outputs(model, inputs):
+    layers, seen = [layer for path, layer in walk(model) if path], []
+    with observed(layers, lambda layer, output: seen.append((layer, output))):
+        _outputs(model, inputs)
+    return seen

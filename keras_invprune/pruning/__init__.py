@@ -1,0 +1,1 @@
+"""The machine: a model under masks, trained, pruned and rewound."""

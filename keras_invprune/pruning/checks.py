@@ -1,0 +1,313 @@
+"""What `prune` and `fit` check before any training."""
+
+import warnings
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import tree
+
+from keras_invprune.graph.weights import walk, weights_by_key
+from keras_invprune.pruning.agreement import check_agreement
+from keras_invprune.pruning.rewind import inner_optimizer
+from keras_invprune.saving import Missing
+
+RATES = (keras.callbacks.LearningRateScheduler, keras.callbacks.ReduceLROnPlateau)
+ROUNDING = 1e-3  # of a mask that was averaged with its like
+OWN_STEPS = ("train_step", "test_step", "compute_loss", "compute_metrics")
+
+
+def check_fit(model, strategy, arguments):
+    """Checks the arguments of `fit`, made under `strategy`, before anything runs."""
+    check_strategy(strategy)
+    check_compiled(model)
+    check_averages(model)
+    check_xla(strategy, model.jit_compile)
+    check_complete(model)
+    if not model.finished:
+        check_agreement(model.plan, trained=model.step > 0)
+    check_own_steps(model.inner)
+    check_monitors(model, arguments)
+    check_labels(model, arguments.get("y"))
+    for name in ("x", "y", "sample_weight", "validation_data"):
+        check_finite(arguments.get(name), name)
+    check_callbacks(arguments["callbacks"], model)
+
+
+def check_compiled(model):
+    """Raises ValueError before `compile`, which gives the loss and the optimizer."""
+    if not model.compiled:
+        raise ValueError(
+            "Call `compile(optimizer, loss)` on the pruned model before it is trained: "
+            "it takes neither from the model given to `prune`."
+        )
+
+
+def check_xla(strategy, jit_compile):
+    """Raises ValueError where XLA would have to read another replica's variable."""
+    if strategy.num_replicas_in_sync > 1 and jit_compile is True:
+        raise ValueError(
+            "XLA cannot read a variable of another replica, and this strategy has "
+            f"{strategy.num_replicas_in_sync}. Compile with jit_compile=False."
+        )
+
+
+def check_finite(data, name):
+    """Raises ValueError when arrays of floats hold NaN; data sets pass."""
+    for part in tree.flatten(data):
+        if not hasattr(part, "__array__"):
+            continue
+        array = np.asarray(part)
+        count = int(np.isnan(array).sum()) if array.dtype.kind == "f" else 0
+        if count:
+            raise ValueError(
+                f"`{name}` holds {count} NaN. Impute or drop them before `fit()`."
+            )
+
+
+def check_complete(model):
+    """Raises RuntimeError when a callable of an unfinished plan was not found."""
+    if not model.finished:
+        parts = list(vars(model.plan).values())
+        inside = [list(getattr(part, "__dict__", {}).values()) for part in parts]
+        for part in tree.flatten([parts, inside]):  # a pair of views is a list
+            if isinstance(part, Missing):
+                part()
+
+
+def check_own_steps(inner):
+    """Raises ValueError when a model brings a training of its own, which is not run."""
+    own = [
+        name
+        for name in OWN_STEPS
+        if getattr(type(inner), name) is not getattr(keras.Model, name)
+    ]
+    if own:
+        raise ValueError(
+            f"{type(inner).__name__} has its own {' and '.join(own)}, which would not "
+            "be used: the pruned model around it trains with the compiled loss. Give "
+            "that loss to `compile`, add it in a layer by `add_loss`, or write a loop "
+            "of your own, as in examples/custom_loop.py."
+        )
+
+
+def check_labels(model, y):
+    """Raises ValueError when an array of labels does not fit the outputs and the loss.
+
+    Only for one output, one array and cross-entropy by one of Keras's names; Keras
+    finds the rest, in its own words.
+    """
+    outputs = getattr(model.inner, "outputs", None) or ()
+    parts = [part for part in tree.flatten(y) if isinstance(part, np.ndarray)]
+    y = parts[0] if len(parts) == 1 else y
+    if len(outputs) != 1 or not isinstance(y, np.ndarray):
+        return
+    if y.dtype.kind in "USO":
+        raise ValueError(
+            f"Labels must be numbers. Received: `y` of dtype {y.dtype}. Number them: "
+            "names, y = np.unique(y, return_inverse=True)."
+        )
+    shape, wanted = y.shape[1:], tuple(outputs[0].shape[1:])
+    loss = model.loss if isinstance(model.loss, str) else type(model.loss).__name__
+    loss = loss.replace("_", "").lower()
+    if not wanted or (len(wanted) > 1 and getattr(model.loss, "axis", None) != -1):
+        return  # the classes may be on another axis, which not every loss tells
+    if loss == "categoricalcrossentropy" and not _fits(shape, wanted):
+        raise ValueError(
+            f"One-hot labels of shape {wanted} are needed for each row. Received: `y` "
+            f"of shape {y.shape}. For class numbers use the sparse_categorical_"
+            "crossentropy, or keras.utils.to_categorical(y)."
+        )
+    if loss == "sparsecategoricalcrossentropy":
+        _check_class_numbers(y, wanted, getattr(model.loss, "ignore_class", None))
+
+
+def _check_class_numbers(y, outputs, ignored):
+    shape, (*wanted, classes) = y.shape[1:], outputs
+    if not (_fits(shape, wanted) or _fits(shape, [*wanted, 1])):
+        raise ValueError(
+            f"Class numbers of shape {tuple(wanted)} are needed for each row. "
+            f"Received: `y` of shape {y.shape}. For one-hot rows use "
+            "categorical_crossentropy, or y.argmax(axis=-1)."
+        )
+    inside = (y >= 0) & (y < (np.inf if classes is None else classes))
+    wrong = np.unique(y[~inside & (y != ignored)])
+    if len(wrong):
+        raise ValueError(
+            f"The model has {classes} outputs: labels must be 0 to {classes - 1}. "
+            f"Received: {wrong[:9].tolist()}."
+        )
+
+
+def _fits(shape, wanted) -> bool:
+    """Whether a shape is the one wanted, where None stands for any length."""
+    pairs = zip(shape, wanted, strict=False)
+    return len(shape) == len(wanted) and all(w in (None, s) for s, w in pairs)
+
+
+def check_monitors(model, arguments):
+    """Raises ValueError when a schedule waits for a log that will never come."""
+    validated = arguments.get("validation_data") is not None
+    validated = validated or bool(arguments.get("validation_split"))
+    terms = getattr(model.plan.objective, "terms", ())
+    schedule = None if model.finished else model.plan.schedule
+    while schedule is not None:
+        monitor, name = getattr(schedule, "monitor", None), type(schedule).__name__
+        if str(monitor).startswith("val_") and not validated:
+            raise ValueError(
+                f"{name} watches {monitor!r}, and `fit` was given no validation_data."
+            )
+        if monitor == "invariance_loss" and monitor not in terms:
+            raise ValueError(
+                f"{name} watches {monitor!r}, and there is no invariance objective. "
+                f"Give `objective=`, or another log: {name}(..., monitor='loss')."
+            )
+        schedule = getattr(schedule, "schedule", None)
+
+
+def check_callbacks(callbacks, model):
+    """Refuses or warns of callbacks that would act on the search by accident.
+
+    Raises:
+        ValueError: If a callback sets the learning rate, or may bring back the weights
+            of the search, and is not gated.
+    """
+    if model.finished:
+        return
+    rewinds = model.plan.rewind is not None
+    for callback in callbacks:
+        if rewinds and isinstance(callback, RATES):
+            name = type(callback).__name__
+            raise ValueError(
+                f"A {name} sees the whole fit, so it would not start again when the "
+                "weights are rewound. Give the optimizer a keras.optimizers.schedules "
+                "object (it starts again by itself), or wrap the callback: "
+                f"AfterPruning({name}(...)) runs it on fine-tuning, epochs counted "
+                "from pruning."
+            )
+        stops = isinstance(callback, keras.callbacks.EarlyStopping)
+        restores = getattr(callback, "restore_best_weights", False)
+        if stops and restores and not callback.start_from_epoch:
+            raise ValueError(
+                "EarlyStopping(restore_best_weights=True) may bring back the unpruned "
+                "network of the search. Wrap it, so that the best epoch is one of "
+                "fine-tuning: AfterPruning(EarlyStopping(...))."
+            )
+        saves_best = getattr(callback, "save_best_only", False)
+        if stops or saves_best:
+            name = type(callback).__name__
+            warnings.warn(
+                f"{name} also acts on the search, before pruning: it may "
+                f"{'stop the training' if stops else 'keep the unpruned network'} "
+                f"there. Wrap it: AfterPruning({name}(...)).",
+                stacklevel=4,
+            )
+
+
+def check_masks(path, value):
+    """Returns a mask, or a flag, as 0 and 1; ValueError if it is an average."""
+    value = np.asarray(value)
+    whole = np.round(value)
+    if np.abs(value - whole).max(initial=0) > ROUNDING:
+        raise ValueError(
+            f"{path} must be 0 and 1. Received: {value.min():.4g} to {value.max():.4g}."
+            " Weights from before and after pruning were averaged. Average "
+            "`model.trainable_variables` instead of get_weights(), and from "
+            "fine-tuning on: AfterPruning(callback)."
+        )
+    return whole
+
+
+def check_averages(model):
+    """Raises ValueError where Keras could not write averaged weights back.
+
+    At the end of `fit` it pairs averages and trained weights by their place, and
+    what is learned in the search alone is no longer among the weights then.
+    """
+    optimizer = inner_optimizer(model.optimizer)
+    parts = getattr(optimizer, "optimizers", [optimizer])
+    if model.search_only and any(getattr(part, "use_ema", False) for part in parts):
+        raise ValueError(
+            "`use_ema=True` needs the same weights from beginning to end, and "
+            f"{len(model.search_only)} of them are trained in the search only (of the "
+            "projection or of the score). Leave `use_ema` out, or choose an objective "
+            "and a score without weights of their own."
+        )
+
+
+def check_strategy(strategy):
+    """Raises ValueError inside the scope of another strategy than the model's own."""
+    if tf.distribute.has_strategy() and tf.distribute.get_strategy() is not strategy:
+        raise ValueError(
+            "This pruned model was made outside the current strategy's scope, so "
+            "its variables are not distributed. Call `prune(...)` inside "
+            "`with strategy.scope():` (the original model may be outside)."
+        )
+
+
+def check_model(model):
+    """Raises unless `prune` can take the model: TypeError, ValueError, RuntimeError."""
+    if keras.backend.backend() != "tensorflow":
+        raise RuntimeError(
+            "keras_invprune needs Keras's TensorFlow backend. Received: "
+            f"{keras.backend.backend()!r}. Set KERAS_BACKEND=tensorflow before "
+            "importing keras."
+        )
+    if getattr(model, "is_pruning_wrapper", False):
+        raise ValueError(
+            "This model is pruned already. Use strip_pruning(model) first."
+        )
+    if not isinstance(model, keras.Model):
+        raise TypeError(
+            f"`model` must be a Keras model. Received: {model!r} of type "
+            f"{type(model).__name__}. A single layer goes into keras.Sequential."
+        )
+    if not model.built or not model.weights:
+        raise ValueError(
+            f"Model {model.name!r} has not been built: its weights do not exist yet. "
+            "Give it an Input, call model.build(input_shape), or call it once on data."
+        )
+
+
+def check_rematerialization(model, keys):
+    """Raises ValueError where a layer to prune is computed again for its gradients.
+
+    Keras does so after the call, where the masks are no longer read.
+    """
+    weights = weights_by_key(model)
+    masked = {id(weights[key].variable) for key in keys}
+    again = [
+        path or layer.name
+        for path, layer in walk(model)
+        if _is_rematerialized(layer) and any(id(v) in masked for v in layer.weights)
+    ]
+    if again:
+        raise ValueError(
+            f"Layers made inside keras.RematScope cannot be masked: {again[:3]}. Make "
+            "the model outside of the scope, or call `prune(copy=True)` outside of it: "
+            "the copy keeps its activations."
+        )
+
+
+def _is_rematerialized(layer) -> bool:
+    scope = getattr(layer, "_remat_mode", None)  # Keras has no public name for it
+    if scope is None or scope.mode in (None, "activations"):
+        return False
+    return scope.mode != "list_of_layers" or layer.name in scope.layer_names
+
+
+def check_scope(model):
+    """Returns a model whose variables are the current strategy's; raises otherwise."""
+    strategy = tf.distribute.get_strategy()
+    outside = [
+        v.path
+        for v in model.weights
+        if not strategy.extended.variable_created_in_scope(v.value)
+    ]
+    if outside:
+        raise ValueError(
+            "With copy=False the model's own variables are trained, and they were "
+            f"created outside the current strategy's scope: {outside[:3]}. Create the "
+            "model inside `with strategy.scope():`, or use copy=True."
+        )
+    return model

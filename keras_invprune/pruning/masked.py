@@ -1,0 +1,258 @@
+"""The layer wrapper: reads w * mask wherever the wrapped layer reads w.
+
+In training a method may read something else, its *effective weight*: a callable
+``(weight, mask) -> weight`` of the same shape. Optional members:
+
+- ``build(layer, name, variable) -> tuple``: further weights, made with
+  ``layer.add_weight``; they are passed to the other two after the mask.
+- ``penalty(weight, mask) -> scalar``: added to the loss.
+- ``anneal(layer, progress)``: `progress` is the share, from 0 to 1, of the steps on the
+  way to the target sparsity.
+"""
+
+import re
+from types import MappingProxyType
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_invprune.graph.weights import own_metrics, prunable_weights, weights_by_key
+
+
+def product(weight, mask, *own):
+    """The effective weight of plain pruning: w * m, zero gradient where m = 0."""
+    del own
+    return ops.multiply(weight, mask)
+
+
+class Through:
+    """A weight's regularizer, which sees the weight through its mask.
+
+    But for weights that are learned under their masks and may come back.
+
+    Args:
+        wrapper: `Masked`.
+        regularizer: The weight's own, or one that saw it through another mask.
+        mask: Variable of 0 and 1.
+    """
+
+    def __init__(self, wrapper, regularizer, mask):
+        self.wrapper, self.mask = wrapper, mask
+        self.regularizer = getattr(regularizer, "regularizer", regularizer)
+
+    def __call__(self, weight):
+        """The penalty of w * m."""
+        if self.wrapper.remembers:
+            return self.regularizer(weight)
+        return self.regularizer(ops.multiply(weight, self.mask))
+
+
+def _name(key) -> str:
+    """A key as TensorFlow takes it for a name, of an optimizer's slots too."""
+    return re.sub(r"[^A-Za-z0-9_.]", "_", key)
+
+
+@keras.saving.register_keras_serializable(package="keras_invprune")
+class Masked(keras.layers.Wrapper):
+    """Runs a layer, or a whole model, with some weights w replaced by w * mask.
+
+    The dense values stay in the layer's own variables; masks are non-trainable
+    weights of this wrapper. It knows masks only: never scores or schedules.
+
+    Args:
+        layer: Any Keras 3 layer or model.
+        keys: Keys of the weights to mask (`keras_invprune.graph.weights`); None for
+            all prunable weights of the layer.
+        effective: What is read in training; None for the product.
+
+    Attributes:
+        settled: Whether the product is read in training, too, from here on.
+        own: ``{key: what effective.build made}``.
+        learned: Those of them that are trained.
+
+    Example:
+        >>> layer = Masked(keras.layers.Dense(3, use_bias=False))
+        >>> layer.build((None, 2))
+        >>> _ = layer.masks["kernel"].assign([[1, 0, 0], [1, 0, 0]])
+        >>> layer(np.ones((1, 2)))[0, 1:].numpy()
+        array([0., 0.], dtype=float32)
+    """
+
+    is_pruning_wrapper = True
+
+    def __init__(self, layer, keys=None, effective=None, **kwargs):
+        # Weights are multiplied as they are stored; each inner layer then casts
+        # to its own compute dtype, hence no autocast here.
+        kwargs.setdefault("dtype", layer.dtype_policy)
+        super().__init__(layer, autocast=False, **kwargs)
+        self.supports_masking = True
+        self.keys = None if keys is None else list(keys)
+        self.effective = product if effective is None else effective
+        self.settled = False
+        self.masks = {}
+        self.own = MappingProxyType({})
+        self.prunable = MappingProxyType({})
+        if layer.built:
+            self.build()
+
+    def build(self, input_shape=None):
+        """Builds the layer if need be and adds one mask, all ones, per weight."""
+        super().build(input_shape)
+        # A proxy, because Keras would claim the variables of a plain dict as ours.
+        self.prunable = MappingProxyType(self._find())
+        self.keys = list(self.prunable)
+        for key, variable in self.prunable.items():
+            mask = self.masks[key] = self.add_weight(
+                name=f"{_name(key)}_mask",
+                shape=variable.shape,
+                initializer="ones",
+                dtype=variable.dtype,
+                trainable=False,
+                autocast=False,
+            )
+            if variable.regularizer is not None:
+                variable.regularizer = Through(self, variable.regularizer, mask)
+        build = getattr(self.effective, "build", lambda *_: ())
+        self.own = MappingProxyType(
+            {key: build(self, _name(key), v) for key, v in self.prunable.items()}
+        )
+        own = keras.tree.flatten([list(made) for made in self.own.values()])
+        self.learned = tuple(v for v in own if getattr(v, "trainable", False))
+        self.built = True
+
+    def _find(self):
+        known = weights_by_key(self.layer)
+        if self.keys is not None and known.keys() >= set(self.keys):
+            # As they were chosen, though some may have been frozen since.
+            return {k: w.variable for k, w in known.items() if k in self.keys}
+        select = (lambda *_: True) if self.keys is None else self.keys
+        return prunable_weights(self.layer, select)
+
+    def release(self):
+        """Gives the wrapped layer's weights their own regularizers back."""
+        for variable in self.prunable.values():
+            if isinstance(variable.regularizer, Through):
+                variable.regularizer = variable.regularizer.regularizer
+
+    @property
+    def remembers(self) -> bool:
+        """Whether what the masks hide may come back: the stored weights keep it."""
+        return self.effective is not product and not self.settled
+
+    def settle(self, settled=True):
+        """Reads the product in training, too; what a method learned stays as it is."""
+        self.settled = settled
+        for variable in self.learned:
+            variable.trainable = not settled
+
+    def call(self, inputs, *args, training=None, function=None, **kwargs):
+        """Calls the wrapped layer; arguments and result are the layer's own.
+
+        Every read of w in it gives w * mask, in training effective(w, mask). Updates
+        that the wrapped layers make to their own state in the meantime (BatchNorm
+        statistics, seeds, metrics) and losses that they add are kept. With
+        `function`, see `run`.
+        """
+        learning = bool(training) and not self.settled
+        effective = self.effective if learning else product
+        masked = [
+            # w <- m ⊙ w
+            (variable, effective(variable.value, self.masks[key].value, *self.own[key]))
+            for key, variable in self.prunable.items()
+        ]
+        with keras.StatelessScope(masked, collect_losses=True) as scope:
+            before = {id(v): scope.get_current_value(v) for v, _ in masked}
+            if function is None:  # `training` is in Keras's call context
+                outputs = self.layer(inputs, *args, **kwargs)
+            else:
+                outputs = function(inputs, training=training)
+        counted = [v for metric in own_metrics(self.layer) for v in metric.variables]
+        for variable in self.layer.variables + counted:
+            after = scope.get_current_value(variable)
+            if after is not None and after is not before.get(id(variable)):
+                variable.assign(after)
+        for loss in scope.losses + self._penalties(learning):
+            self.add_loss(loss)
+        return outputs
+
+    def _penalties(self, learning):
+        penalty = getattr(self.effective, "penalty", None)
+        if penalty is None or not learning:
+            return []
+        return [
+            penalty(variable.value, self.masks[key].value, *self.own[key])
+            for key, variable in self.prunable.items()
+        ]
+
+    def run(self, function, inputs, training=None):
+        """Calls `function` in the place of the wrapped layer.
+
+        Args:
+            function: ``(inputs, training) -> outputs``, which calls the wrapped
+                layers in its own way.
+            inputs: Tensors.
+            training: Passed to it.
+
+        Returns:
+            What `function` returns.
+        """
+        # As a layer's call, because Keras's automatic casts end at its border: the
+        # weights must be multiplied as they are stored.
+        return self(inputs, training=training, function=function)
+
+    def set_masks(self, masks, zero=True):
+        """Writes masks, and zeroes what they remove in the stored weights.
+
+        Args:
+            masks: ``{key: array of 0/1 or bool}``; keys left out keep theirs.
+            zero: False lets the stored weights be, so that they can come back, as
+                they are where the wrapper `remembers`.
+
+        Raises:
+            ValueError: A key is unknown or a shape differs.
+        """
+        for key, mask in masks.items():
+            if key not in self.masks:
+                raise ValueError(
+                    f"There is no mask for {key!r}. Masked weights: {self.keys}."
+                )
+            self.masks[key].assign(ops.cast(mask, self.masks[key].dtype))
+        if zero and not self.remembers:
+            self.apply_masks(masks)
+
+    def apply_masks(self, keys=None):
+        """Stores w * mask in w, for all keys or those given: nothing comes back."""
+        for key in self.masks if keys is None else keys:
+            variable = self.prunable[key]
+            variable.assign(product(variable.value, self.masks[key].value))
+
+    @property
+    def sparsity(self) -> float:
+        """Share of the masked weights whose mask is zero."""
+        masks = [mask.numpy() for mask in self.masks.values()]
+        kept = sum(int(np.count_nonzero(mask)) for mask in masks)
+        return 1.0 - kept / sum(mask.size for mask in masks)
+
+    def compute_mask(self, inputs, previous_mask=None):
+        """The wrapped layer has set the masks of its outputs already."""
+        del inputs, previous_mask
+        return None
+
+    def get_config(self):
+        """The wrapped layer and the keys; masks are weights."""
+        config = {**super().get_config(), "keys": self.keys}
+        if self.effective is not product:
+            config["effective"] = keras.saving.serialize_keras_object(self.effective)
+        return config
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        """Builds the wrapper again; masks are loaded as weights."""
+        effective = config.pop("effective", None)
+        if effective is not None:
+            effective = keras.saving.deserialize_keras_object(effective, custom_objects)
+        layer = keras.saving.deserialize_keras_object(
+            config.pop("layer"), custom_objects
+        )
+        return cls(layer, effective=effective, **config)

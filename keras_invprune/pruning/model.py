@@ -1,0 +1,302 @@
+"""The model that is trained: searches, is pruned, rewound and fine-tuned in one fit."""
+
+import inspect
+
+import keras
+import tensorflow as tf
+from keras import ops, tree
+
+from keras_invprune.callbacks import with_pruning_first
+from keras_invprune.graph.inventory import left_alone
+from keras_invprune.graph.weights import own_metrics, set_trainable, walk
+from keras_invprune.objectives import Losses
+from keras_invprune.pruning.checkpoint import Resumable
+from keras_invprune.pruning.checks import check_fit, check_masks, check_own_steps
+from keras_invprune.pruning.masked import Masked
+from keras_invprune.pruning.plan import Plan
+from keras_invprune.pruning.stages import Stages
+from keras_invprune.scores._examples import examples_for
+
+
+@keras.saving.register_keras_serializable(package="keras_invprune")
+class PrunedModel(Stages, Resumable, keras.Model):
+    """A Keras model under masks, with the plan to prune it. Made by `prune`.
+
+    Train it like any Keras model. While it is searching, each step minimises the
+    plan's objective; when the schedule fires, the `PruningCallback` calls
+    `prune_to`, and at the target sparsity the survivors are rewound and training
+    goes on with the compiled loss alone, the masks fixed.
+
+    Args:
+        model: The Keras model to train; masks are added around it.
+        plan: What `prune` was told, resolved.
+        keys: Keys of the weights to prune.
+        name: Name of the model.
+        owns_inner: Whether `model` is a copy of our own, not the caller's model.
+
+    Attributes:
+        searching: Whether training steps minimise the plan's objective. A train
+            function traced before this changes must be traced again.
+        rewind_to: ``{key: array}`` to go back to, from the start to the rewinding,
+            as they were after `rewind_step` steps.
+        initial_rate: Learning rate to go back to, if it is constant; that of the
+            optimiser whose `id` is `rated`.
+        finished_step: The number of steps made when the target was reached.
+        events: ``(step, what happened)`` of each pruning and rewinding.
+        visited: Whether a `PruningCallback` has begun its work.
+        examples: ``(x, y, sample_weight)`` that `fit` drew for the plan's score.
+    """
+
+    is_pruning_wrapper = True
+
+    def __init__(self, model, plan, keys, name=None, owns_inner=True):
+        super().__init__(
+            name=name or f"pruned_{model.name}",
+            dtype=model.dtype_policy,
+            autocast=False,  # the inner model casts
+        )
+        self.supports_masking = True
+        self.plan = plan
+        self.owns_inner = owns_inner
+        self.masked = Masked(model, keys, plan.effective)
+        self._strategy = tf.distribute.get_strategy()
+        self._clock = self._counter("clock", "int64")
+        self._finished = self._counter("finished", "int32")
+        self.rewind_to, self.rewind_step, self.initial_rate = None, 0, None
+        self.finished_step = self.rated = None
+        self.events, self.examples, self.visited = [], None, False
+        self._bind_objective(model)
+        self.searching = plan.objective is not None
+        self.built = True
+
+    def _counter(self, name, dtype):
+        return self.add_weight(
+            name=name,
+            shape=(),
+            dtype=dtype,
+            initializer="zeros",
+            trainable=False,
+            autocast=False,
+            aggregation="only_first_replica",
+        )
+
+    def _bind_objective(self, model):
+        objective = self.plan.objective
+        if hasattr(objective, "bind"):
+            objective = self.plan.objective = objective.bind(model)
+        self._objective_layers = list(getattr(objective, "layers", ()))
+        set_trainable(self._objective_layers, True)  # when saved, they may be frozen
+        terms = getattr(objective, "terms", ())
+        self._terms = [keras.metrics.Mean(name=name) for name in terms]
+
+    @property
+    def inner(self):
+        """The Keras model inside; its weights are read through the masks."""
+        return self.masked.layer
+
+    @property
+    def masks(self):
+        """``{key: variable of 0 and 1}``."""
+        return self.masked.masks
+
+    @property
+    def left_alone(self) -> dict[str, str]:
+        """Why each weight of two axes and more that is not pruned is not."""
+        return left_alone(self.inner, self.masked.keys) | self.plan.left_out
+
+    @property
+    def sparsity(self) -> float:
+        """Share of the prunable weights that are masked."""
+        return self.masked.sparsity
+
+    @property
+    def step(self) -> int:
+        """Training steps made; unlike `optimizer.iterations` never reset."""
+        return int(self._clock.numpy())
+
+    @property
+    def finished(self) -> bool:
+        """Whether the target sparsity has been reached."""
+        return bool(self._finished.numpy())
+
+    @property
+    def output_names(self):
+        """Names of the outputs, so that losses can be given by name."""
+        return getattr(self.inner, "output_names", None)
+
+    @property
+    def metrics(self):
+        """Keras's metrics; those of the objective only while it is searching.
+
+        Not what the model inside was compiled with, which nobody updates here.
+        """
+        hidden = [] if self.searching else self._terms
+        hidden = {id(metric) for metric in hidden + _compiled_metrics(self.inner)}
+        return [metric for metric in super().metrics if id(metric) not in hidden]
+
+    @property
+    def search_only(self) -> list:
+        """Trainable weights of the objective and the score, not of the network."""
+        layers = self._objective_layers
+        found = [v for layer in layers for v in layer.trainable_variables]
+        return [*found, *self.masked.learned]
+
+    def set_weights(self, weights):
+        """As `keras.Model.set_weights`; the clock counts on and is never put back.
+
+        Masks and the phase are weights as well, and go along with the others.
+
+        Raises:
+            ValueError: If the masks given are averages of several.
+        """
+        states = {id(v) for v in (*self.masks.values(), self._finished)}
+        own = self.weights
+        if len(weights) == len(own):  # or Keras says so
+            weights = [
+                check_masks(v.path, value) if id(v) in states else value
+                for v, value in zip(own, weights, strict=True)
+            ]
+        made = self.step
+        super().set_weights(weights)
+        self._clock.assign(max(made, self.step))
+        self.set_phase()
+
+    def summary(self, *args, **kwargs):
+        """Prints the summary of the model inside."""
+        self.inner.summary(*args, **kwargs)
+
+    def call(self, inputs, training=None, with_embedding=False):
+        """Outputs of the masked model; with its embedding if asked for."""
+        if with_embedding:
+            embed = self.plan.objective.embed
+            return self.masked.run(embed, inputs, training=training)
+        return self.masked(inputs, training=training)
+
+    def compute_mask(self, inputs, previous_mask=None):
+        """The inner model has set the masks of its outputs already."""
+        del inputs, previous_mask
+        return None
+
+    # Training
+
+    @property
+    def phase(self) -> tuple[bool, bool]:
+        """(searching, reads w·m): a step traced for one phase is no good for another.
+
+        For custom loops, whose step takes it as an argument.
+        """
+        return self.searching, self.masked.settled
+
+    def fit(self, *args, **kwargs):
+        """As `keras.Model.fit`; adds the `PruningCallback` if it is not given.
+
+        Raises:
+            ValueError: NaN in the data, a callback that cannot be rewound, no rows
+                for the score, or a strategy's scope the model was not made in.
+        """
+        arguments = inspect.signature(super().fit).bind(*args, **kwargs).arguments
+        arguments["callbacks"] = with_pruning_first(arguments.get("callbacks"))
+        check_fit(self, self._strategy, arguments)
+        goes_on = bool(arguments.get("initial_epoch"))
+        if not self.finished or (self.plan.rewires and goes_on):
+            vars(self)["examples"] = examples_for(self.plan.score, arguments)
+        self.build_optimizer()
+        return super().fit(**arguments)
+
+    def make_train_function(self, force=False):
+        """Traces the search or the fine-tuning step, whichever is due."""
+        self.set_phase()
+        super().make_train_function(force=force)
+
+    def set_phase(self):
+        """Searches or fine-tunes from here on, as pruning is finished or not."""
+        searching = self.plan.objective is not None and not self.finished
+        settled = self.finished and not self.plan.rewires
+        changed = (searching, settled) != self.phase
+        stale = changed and self.train_function is not None
+        self.searching = searching
+        self.masked.settle(settled)
+        set_trainable(self._objective_layers, searching)
+        if stale:  # traced for the other phase
+            super().make_train_function(force=True)
+
+    def count_step(self):
+        """Counts a training step; for custom loops, `train_step` does it itself."""
+        self._clock.assign_add(1)
+
+    def train_step(self, data):
+        """One step of the search or of the fine-tuning."""
+        # After the data have come: a step that finds none left is not one.
+        parts = tf.nest.flatten(data, expand_composites=True)  # also of sparse tensors
+        with tf.control_dependencies([part for part in parts if part is not None]):
+            self.count_step()
+        if not self.searching:
+            return super().train_step(data)
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        with tf.GradientTape() as tape:
+            losses = self.search_loss(x, y, sample_weight)
+            scaled = self.optimizer.scale_loss(losses.total)
+        variables = self.trainable_weights
+        self.optimizer.apply(tape.gradient(scaled, variables), variables)
+        self._record(losses, x)
+        return self.compute_metrics(x, y, losses.predictions, sample_weight)
+
+    def search_loss(self, x, y=None, sample_weight=None) -> Losses:
+        """The plan's objective on one batch, for custom training loops too.
+
+        Raises:
+            TypeError: The objective returns something else.
+        """
+        losses = self.plan.objective(self, x, y, sample_weight)
+        if isinstance(losses, Losses):
+            return losses
+        if not (isinstance(losses, tuple | list) and len(losses) == 2):
+            raise TypeError(
+                "An objective must return (loss, predictions), or `Losses`. "
+                f"Received: {type(losses).__name__}."
+            )
+        return Losses(*losses, {})
+
+    def _record(self, losses, x):
+        count = ops.shape(tree.flatten(x)[0])[0]
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        tracker = next(metric for metric in self.metrics if metric.name == "loss")
+        tracker.update_state(losses.total * replicas, sample_weight=count)
+        for metric in self._terms:
+            metric.update_state(losses.terms[metric.name], sample_weight=count)
+
+    def test_step(self, data):
+        """As Keras's; the objective's terms are for training only.
+
+        Raises:
+            ValueError: The model inside has a `test_step` or loss of its own.
+        """
+        check_own_steps(self.inner)
+        hidden = {metric.name for metric in self._terms}
+        logs = super().test_step(data)
+        return {name: value for name, value in logs.items() if name not in hidden}
+
+    def get_config(self):
+        """The inner model, the plan and the pruned keys; masks are weights."""
+        return {
+            "model": keras.saving.serialize_keras_object(self.inner),
+            "plan": self.plan.save(),
+            "keys": self.masked.keys,
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        """Builds the model again; missing callables are named when they are used."""
+        model = keras.saving.deserialize_keras_object(config["model"], custom_objects)
+        made = cls(model, Plan.load(config["plan"]), config["keys"], config["name"])
+        made.visited = True  # as far as is known
+        return made
+
+
+def _compiled_metrics(model) -> list:
+    """What `model` and those inside it were compiled with, of all their metrics."""
+    kept = {id(metric) for metric in own_metrics(model)}
+    inside = [layer for _, layer in walk(model) if isinstance(layer, keras.Model)]
+    reported = [metric for each in inside if each.compiled for metric in each.metrics]
+    return [metric for metric in reported if id(metric) not in kept]

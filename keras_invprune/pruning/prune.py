@@ -1,0 +1,346 @@
+"""prune, prune_for_invariance, strip_pruning: the pipeline."""
+
+import inspect
+import logging
+
+import numpy as np
+
+from keras_invprune import tfmot
+from keras_invprune.allocation import collapsed
+from keras_invprune.graph.copying import copy_model
+from keras_invprune.graph.inputs import input_tensors
+from keras_invprune.graph.layouts import unfit
+from keras_invprune.graph.weights import prunable_weights, weights_by_key
+from keras_invprune.objectives import Invariance
+from keras_invprune.pruning.agreement import check_agreement
+from keras_invprune.pruning.checks import (
+    check_model,
+    check_rematerialization,
+    check_scope,
+)
+from keras_invprune.pruning.initializers import (
+    check_scale,
+    default_scale,
+    is_fresh,
+    keys_to_scale,
+    masks_of_zeros,
+    scale_weights,
+)
+from keras_invprune.pruning.masked import product
+from keras_invprune.pruning.model import PrunedModel
+from keras_invprune.pruning.plan import Plan
+from keras_invprune.pruning.stages import log_collapse
+from keras_invprune.saving import did_you_mean, near_names
+from keras_invprune.schedules import Gradual, check_sparsity
+from keras_invprune.views.image_view import ImageView
+
+logger = logging.getLogger("keras_invprune")
+
+
+def prune(
+    model,
+    sparsity,
+    *,
+    objective=None,
+    score="magnitude",
+    allocation="global",
+    pattern=None,
+    schedule="one_shot",
+    rewind=None,
+    initial_scale=1.0,
+    select=None,
+    copy=True,
+):
+    """Returns a model that prunes itself while it is trained.
+
+    Five independent choices make a method; each is a name, an object of ours or
+    your own callable.
+
+    Args:
+        model: A built Keras 3 model (Sequential, Functional, nested, subclassed),
+            left untouched; or a tf_keras model, which gets TF-MOT's own wrappers
+            with masks made here and now from its weights.
+        sparsity: Target share of the prunable weights to remove, in [0, 1).
+        objective: Loss of the search: None for the compiled loss, "invariance",
+            `Invariance(...)`, or a callable (`keras_invprune.objectives`).
+        score: "magnitude", "random", "snip", "logit_snip", "grasp", "synflow",
+            "fisher", "taylor", "set", "rigl", "movement", "gumbel", "sr_ste", or a
+            callable (`keras_invprune.scores`).
+        allocation: "global" (one ranking), "uniform" (the same share in each
+            weight), "class_distributed", "erk", "lamp", ``{key: sparsity}``, or a
+            callable (`keras_invprune.allocation`).
+        pattern: None (unstructured), "units" (whole units and filters, of which
+            `sparsity` is then the share: that of the weights may differ), `Block(...)`,
+            `NByM(...)`, or a callable (`keras_invprune.patterns`). What it does not fit
+            is left out and named in ``left_alone``.
+        schedule: "one_shot" (half of the training searches), "at_init" (before the
+            first step), "rewire" (likewise, and renewed), "gradual",
+            "when_converged", "manual" (you call `prune_to`), or any TF-MOT or own
+            `PruningSchedule`.
+        rewind: What survivors return to at the target sparsity, with a fresh
+            optimiser: None (they stay), "initial", "first_epoch", or "unscaled"
+            (the values before `initial_scale`).
+        initial_scale: κ, multiplies the prunable kernels once, now; a pair
+            ``(κ, "all")`` every trainable weight.
+        select: Which weights may be pruned: see `weights.prunable_weights`. What an
+            earlier pruning has left at zero in them stays zero and counts as pruned.
+        copy: False masks around the model itself, whose weights then change: for
+            subclassed models that cannot be rebuilt from their config.
+
+    Returns:
+        `PrunedModel` (for tf_keras: a tf_keras model with TF-MOT's wrappers).
+        Compile it, fit it, then `strip_pruning` it.
+
+    Example:
+        >>> model = keras.Sequential(
+        ...     [
+        ...         keras.Input((8,)),
+        ...         keras.layers.Dense(16, "relu"),
+        ...         keras.layers.Dense(2),
+        ...     ]
+        ... )
+        >>> pruned = prune(model, 0.75, allocation="uniform", schedule="gradual")
+        >>> pruned.masks.keys()  # the head stays dense
+        dict_keys(['dense/kernel'])
+
+    Raises:
+        ValueError: An argument out of range, an unbuilt model, nothing to prune.
+        TypeError: Not a Keras model.
+    """
+    check_sparsity(sparsity)
+    choices = {"score": score, "allocation": allocation, "pattern": pattern}
+    if tfmot.is_tf_keras(model):
+        given = (objective, schedule, rewind, initial_scale, copy)
+        if given != (None, "one_shot", None, 1.0, True):
+            raise TypeError(
+                "The search is for Keras 3 models, and this is a tf_keras model: its "
+                "masks are made at once from the weights given, so `objective`, "
+                "`schedule`, `rewind`, `initial_scale` and `copy` do not apply. Leave "
+                "them out, or build the model with Keras 3."
+            )
+        return _prune_tf_keras(model, Plan(sparsity, **choices), select)
+    check_model(model)
+    factor, everything = check_scale(initial_scale)
+    plan = Plan(
+        sparsity, objective=objective, schedule=schedule, rewind=rewind, **choices
+    )
+    check_agreement(plan)
+    keys = _fitting(model, list(prunable_weights(model, select)), plan)
+    weights = weights_by_key(model)
+    plan.check_allocation({k: weights[k].variable.shape for k in keys}, model)
+    model = copy_model(model) if copy else check_scope(model)
+    check_rematerialization(model, keys)
+    if factor != 1.0:
+        plan.initial_scale = factor
+        plan.scaled = tuple(keys_to_scale(model, keys, everything))
+        scale_weights(model, plan.scaled, factor)
+    pruned = PrunedModel(model, plan, keys, owns_inner=copy)
+    _keep_zeros(pruned)
+    return pruned
+
+
+def _check_known(choices):
+    """Raises TypeError for keywords that `prune_for_invariance` does not have."""
+    known = list(inspect.signature(prune_for_invariance).parameters)[:-1]
+    known += inspect.signature(prune).parameters
+    unknown = [name for name in choices if name not in known]
+    if unknown:
+        hint = did_you_mean(near_names(unknown[0], known))
+        raise TypeError(
+            f"prune_for_invariance() has no argument {unknown[0]!r}.{hint} It takes "
+            f"{', '.join(dict.fromkeys(known))}."
+        )
+
+
+def _keep_zeros(pruned):
+    """Starts with masks on what an earlier pruning has left at zero, and says so."""
+    plan, masks = pruned.plan, masks_of_zeros(pruned.inner, pruned.masked.keys)
+    if not masks:
+        return
+    size = sum(int(np.prod(mask.shape)) for mask in pruned.masks.values())
+    zeros = sum(int((~mask).sum()) for mask in masks.values()) / size
+    already = f"{zeros:.4g} of the weights to prune are zero already"
+    if plan.rewires or plan.effective is not None:
+        logger.warning("%s, and may come back: this method moves masks.", already)
+    elif zeros > plan.sparsity + 1e-6:
+        less = "%s, and may come back: the sparsity asked for, %.4g, is lower."
+        logger.warning(less, already, plan.sparsity)
+    else:
+        pruned.masked.set_masks(masks)
+        logger.info("%s, and stay so.", already)
+
+
+def prune_for_invariance(
+    model,
+    sparsity=0.9,
+    *,
+    views=None,
+    pretrained=None,
+    rewind="first_epoch",
+    initial_scale=None,
+    **choices,
+):
+    """Prunes for the invariances in the data (IUNet).
+
+    Small initialisation, then L_SUP + λ·L_NCE on two views of each batch, one-shot
+    global magnitude pruning, rewinding, and fine-tuning with L_SUP alone, in one
+    ``fit()``: half of its epochs search, half fine-tune (`schedule` changes it).
+
+    Args:
+        model: A built Keras 3 model, left untouched.
+        sparsity: Share of the prunable weights to remove, in [0, 1).
+        views: Positive pairs; None chooses by the input: images or rows.
+        pretrained: True for a model whose weights are worth keeping: no small
+            initialisation, gradual pruning, survivors rewound to the weights given.
+            None looks: a model that has been trained counts as pretrained.
+        rewind: "first_epoch", "initial", "unscaled" or None. For a pretrained
+            model "initial": the weights given. (Pruned before its end, "first_epoch"
+            is "initial".)
+        initial_scale: κ; None for 1 on a trained model and, on a fresh one, 0.5 for
+            images, and for other inputs 0.25, if the model normalizes, else 1.
+        **choices: Further arguments of `prune`, e.g. ``schedule``, ``select``,
+            ``objective=Invariance(...)`` (then without `views`).
+
+    Returns:
+        `PrunedModel`.
+
+    Example:
+        >>> model = keras.Sequential(
+        ...     [
+        ...         keras.Input((8,)),
+        ...         keras.layers.Dense(16, "relu"),
+        ...         keras.layers.Dense(2),
+        ...     ]
+        ... )
+        >>> pruned = prune_for_invariance(model, sparsity=0.75)
+        >>> loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        >>> pruned.compile("adam", loss)
+        >>> x, y = np.random.rand(64, 8), np.arange(64) % 2
+        >>> history = pruned.fit(x, y, epochs=4, verbose=0)
+        >>> history.history["sparsity"]
+        [0.0, 0.0, 0.75, 0.75]
+
+    Raises:
+        ValueError: See `prune`; also views that do not fit the input.
+        TypeError: Not a Keras 3 model.
+
+    Source:
+        Xu, Sun, Wang: Unveiling Invariances via Neural Network Pruning
+        (2309.08171), the five steps; the authors' code.
+    """
+    _check_known(choices)
+    if tfmot.is_tf_keras(model):
+        raise TypeError(
+            "The search is for Keras 3 models, and this is a tf_keras model. Use "
+            "kip.prune(model, sparsity), which makes masks from its weights, or build "
+            "the model with Keras 3."
+        )
+    if views is not None and "objective" in choices:
+        raise ValueError(
+            "Give `views` or `objective`, not both: Invariance(views=...) holds views."
+        )
+    choices.setdefault("objective", None)
+    if choices["objective"] is None:
+        choices["objective"] = Invariance(views)
+    check_sparsity(sparsity)
+    check_model(model)
+    if pretrained is None:
+        pretrained = not is_fresh(model)
+    if pretrained:
+        choices.setdefault("schedule", Gradual(sparsity))
+        rewind = "initial" if rewind == "first_epoch" else rewind
+    if initial_scale is None:
+        ranks = [len(tensor.shape) for tensor in input_tensors(model) or ()]
+        images = ranks == [ImageView.rank]
+        initial_scale = 1.0 if pretrained else default_scale(model, images)
+    return prune(model, sparsity, rewind=rewind, initial_scale=initial_scale, **choices)
+
+
+def strip_pruning(model, *, allow_unfinished=False):
+    """Returns the plain Keras model with the masks applied: the same outputs.
+
+    Args:
+        model: A `PrunedModel`, or a tf_keras model with TF-MOT's wrappers.
+        allow_unfinished: Whether to accept a model whose target sparsity has not
+            been reached.
+
+    Returns:
+        A new model of the caller's class, weights times masks, uncompiled, without
+        a trace of us; with ``prune(copy=False)`` the caller's own model.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(16)])
+        >>> pruned = prune(model, 0.75, select=["dense"])
+        >>> strip_pruning(pruned)
+        Traceback (most recent call last):
+        ValueError: Pruning is not finished: ...
+        >>> pruned.prune_to(0.75)
+        >>> int((strip_pruning(pruned).layers[0].kernel.numpy() == 0).sum())
+        96
+
+    Raises:
+        ValueError: Not a pruned model, or the target has not been reached.
+    """
+    if tfmot.is_tf_keras(model):
+        return tfmot.strip(model)
+    if not isinstance(model, PrunedModel):
+        raise ValueError(
+            "strip_pruning takes a model made by `prune` or `prune_for_invariance`. "
+            f"Received: {type(model).__name__} {getattr(model, 'name', '')!r}."
+        )
+    if not (model.finished or allow_unfinished):
+        # A loop of one's own counts steps, but only the callback asks the schedule.
+        alone = model.step > 0 and not model.visited
+        train = (
+            "No PruningCallback has been called, which prunes: call the methods of a "
+            "kip.callbacks.PruningCallback in your loop (examples/custom_loop.py)"
+            if alone
+            else "Train until the schedule has pruned"
+        )
+        raise ValueError(
+            f"Pruning is not finished: sparsity is {model.sparsity:.4g}, the target "
+            f"{model.plan.sparsity:.4g}. {train}, or call "
+            "strip_pruning(model, allow_unfinished=True)."
+        )
+    stripped = copy_model(model.inner) if model.owns_inner else model.inner
+    if stripped is model.inner:
+        model.masked.release()
+    # In a copy, if there is one: masked weights of the model may still come back.
+    for key, weight in weights_by_key(stripped).items():
+        if key in model.masks:
+            weight.variable.assign(product(weight.variable, model.masks[key]))
+    return stripped
+
+
+def _prune_tf_keras(model, plan, select):
+    unfit = getattr(plan.pattern, "unfit", lambda shape: None)
+
+    def masks(weights):
+        reasons = {key: unfit(weight.shape) for key, weight in weights.items()}
+        reasons = {key: why for key, why in reasons.items() if why is not None}
+        weights = {key: weights[key] for key in _left(weights, reasons, plan)}
+        plan.check_allocation({k: w.shape for k, w in weights.items()}, model)
+        found = plan.masks(weights, model, plan.sparsity)
+        log_collapse(collapsed(found))
+        return found
+
+    matrices = getattr(plan.pattern, "on_matrices", False)
+    return tfmot.prune(model, masks, select, matrices)
+
+
+def _fitting(model, keys, plan):
+    """The keys of the weights that the pattern fits; the others are named."""
+    plan.left_out = unfit(model, keys, plan.pattern)
+    return _left(keys, plan.left_out, plan)
+
+
+def _left(keys, reasons, plan):
+    """The keys without a reason against them, which is logged; ValueError if none."""
+    if len(reasons) == len(keys):
+        raise ValueError(
+            f"{plan.pattern!r} fits none of the weights to prune: {reasons}. Choose a "
+            "smaller pattern, or select other weights."
+        )
+    for key, reason in reasons.items():
+        logger.warning("%s is left out. %s", key, reason)
+    return [key for key in keys if key not in reasons]

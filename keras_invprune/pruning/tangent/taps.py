@@ -1,0 +1,126 @@
+"""What goes into each layer, and what its outputs do to those of the network."""
+
+import contextlib
+import math
+
+import keras
+import tensorflow as tf
+from keras import ops
+
+from keras_invprune.graph.weights import walk
+
+CONVOLUTIONS = (keras.layers.Conv1D, keras.layers.Conv2D)
+
+
+class Tap:
+    """One call of a Dense, convolution or BatchNorm layer.
+
+    Attributes:
+        layer: The layer.
+        inputs: A, [batch, positions, features]: what the layer's first weight is
+            multiplied by. A position of a convolution is a patch of its input; of
+            BatchNorm they are the normalised inputs.
+        shift: Zeros, which are added to the layer's outputs before the activation; the
+            derivative with respect to them is that with respect to the outputs.
+    """
+
+    def __init__(self, layer, inputs, shift):
+        self.layer, self.shift = layer, shift
+        self.inputs = _positions(layer, inputs)
+
+    @property
+    def scales(self) -> bool:
+        """Whether each feature is multiplied by a number of its own."""
+        return isinstance(self.layer, keras.layers.BatchNormalization)
+
+    @property
+    def weights(self) -> tuple:
+        """What multiplies and what is added, each a variable or None."""
+        if self.scales:
+            return self.layer.gamma, self.layer.beta
+        return self.layer.kernel, self.layer.bias if self.layer.use_bias else None
+
+
+def tappable(layer) -> bool:
+    """Whether a layer's outputs are products of its weight with positions."""
+    if getattr(layer, "lora_enabled", False):
+        return False  # its kernel is a sum
+    if type(layer) in CONVOLUTIONS:  # a subclass may do something else
+        return layer.groups == 1 and layer.data_format == "channels_last"
+    if type(layer) is keras.layers.BatchNormalization:
+        return layer.axis in (-1, layer.input_spec.ndim - 1)
+    return type(layer) is keras.layers.Dense
+
+
+@contextlib.contextmanager
+def tapped(model, tape):
+    """Yields a list that gets a `Tap` for each call of a tappable layer meanwhile.
+
+    Args:
+        model: A Keras model.
+        tape: `tf.GradientTape` that shall watch the shifts.
+    """
+    found, layers = [], [layer for _, layer in walk(model) if tappable(layer)]
+    own = [getattr(layer, "activation", None) for layer in layers]
+    try:
+        for layer in layers:
+            layer.call = _tapped_call(layer, tape, found)
+        yield found
+    finally:
+        for layer, activation in zip(layers, own, strict=True):
+            del layer.call
+            if activation is not None:
+                layer.activation = activation
+
+
+def _tapped_call(layer, tape, found):
+    call, activation = layer.call, getattr(layer, "activation", None)
+
+    def shifted(inputs, z):
+        shift = tf.zeros_like(z)
+        tape.watch(shift)
+        found.append(Tap(layer, inputs, shift))
+        return z + shift
+
+    def tapped_call(inputs, *args, **kwargs):
+        if activation is None:
+            return shifted(inputs, call(inputs, *args, **kwargs))
+        layer.activation = lambda z: activation(shifted(inputs, z))
+        return call(inputs, *args, **kwargs)
+
+    return tapped_call
+
+
+def _positions(layer, inputs):
+    if isinstance(layer, CONVOLUTIONS):
+        inputs = _patches(layer, inputs)
+    if isinstance(layer, keras.layers.BatchNormalization):
+        centered = ops.cast(inputs, "float32") - layer.moving_mean
+        inputs = centered * ops.rsqrt(layer.moving_variance + layer.epsilon)
+    if None in inputs.shape[1:]:
+        raise ValueError(
+            "The tangent kernel needs inputs of a known size. Received: the layer "
+            f"{layer.name!r} with inputs of shape {tuple(inputs.shape)}. Pad all "
+            "batches to one length, and give the model an Input of that shape."
+        )
+    positions = math.prod(inputs.shape[1:-1])
+    return ops.reshape(inputs, (-1, positions, inputs.shape[-1]))
+
+
+def _patches(layer, inputs):
+    size, strides, dilation = layer.kernel_size, layer.strides, layer.dilation_rate
+    padding = layer.padding
+    if isinstance(layer, keras.layers.Conv1D):
+        if padding == "causal":
+            left = dilation[0] * (size[0] - 1)
+            inputs, padding = ops.pad(inputs, [[0, 0], [left, 0], [0, 0]]), "valid"
+        # A row of pixels.
+        inputs, size = ops.expand_dims(inputs, 1), (1, *size)
+        strides, dilation = (1, *strides), (1, *dilation)
+    return tf.image.extract_patches(
+        inputs,
+        [1, *size, 1],
+        [1, *strides, 1],
+        [1, *dilation, 1],
+        padding.upper(),
+    )

@@ -1,0 +1,351 @@
+"""What a model is and costs, in one dictionary and one table.
+
+The schema, ``keras_invprune/report/1``; None stands for what is not known:
+
+- ``name``; ``parameters``: number of all weights, biases and statistics too;
+- ``weights``: ``total``, ``zeros`` and ``sparsity`` of the kernels (weights of two axes
+  and more that are no bias), in a run also ``requested``, the sparsity asked for of the
+  prunable ones; ``macs``: ``dense`` and ``sparse``, multiply-accumulate
+  operations by kernels for one input, and those that are left if zeros are skipped;
+- ``layers``: for each kernel, by key, ``shape``, ``zeros``, ``macs``, ``sparse_macs``;
+- ``left_alone``: ``{key: why}`` of the kernels without a zero;
+- ``files``: for each file of an export ``bytes``, ``gzip_bytes`` and ``max_abs_error``,
+  or ``error`` where it could not be made;
+- ``milliseconds``: ``median``, ``low`` and ``high`` (quartiles) for one input through
+  LiteRT on one thread;
+- ``accuracy``, ``balanced_accuracy`` (the mean over the classes of the share that is
+  recognized), and ``consistency`` by view, each a share in [0, 1];
+- ``data``: ``rows`` and ``digest``, 12 digits of the rows' SHA-256, to tell whether
+  reports were measured on the same rows. (Older reports lack it.)
+"""
+
+import hashlib
+import io
+import logging
+import tempfile
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+from rich.console import Console
+from rich.table import Column, Table
+
+from keras_invprune.exporting import litert
+from keras_invprune.exporting.accuracy import balanced_accuracy
+from keras_invprune.exporting.batches import in_batches, reset_states, states_kept
+from keras_invprune.exporting.export import FORMATS, ExportError, export
+from keras_invprune.exporting.rows import rows_of
+from keras_invprune.exporting.serving import named_outputs, safe_names
+from keras_invprune.graph.inventory import inventory
+from keras_invprune.graph.macs import kernel_uses
+from keras_invprune.reporting.consistency import NoClassesError, consistency
+from keras_invprune.views import (
+    RandomRotation,
+    RandomScale,
+    RandomShift,
+    ScarfCorruption,
+)
+
+SCHEMA = "keras_invprune/report/1"
+logger = logging.getLogger("keras_invprune")
+WARM_UP = 20
+KEY_WIDTH = 22  # of a key that is never broken over lines
+
+
+class Report(dict):
+    """A report: a dictionary that can be written as JSON, and prints as a table."""
+
+    def __str__(self):
+        """The tables of `compare`, for this report alone."""
+        return compare({self["name"]: self})
+
+
+def report(model, data=None, *, views=None, runs=200, seed=0) -> Report:
+    """Measures a model. Its files are made in a temporary folder.
+
+    Args:
+        model: A built Keras 3 model; a pruned one after `strip_pruning`.
+        data: ``x`` or ``(x, y)``, or a data set of them, as for `export`; None: random
+            inputs, and neither accuracy nor consistency.
+        views: ``{name: view}`` to measure consistency under. None: shift, scale and
+            rotation for a classifier of images, corrupted features for one of rows,
+            and none for others. (What is no classifier has no accuracy either, which
+            is logged.)
+        runs: Timed runs of one input.
+        seed: Seed of those views.
+
+    Returns:
+        `Report`, a dictionary; the API reference, and the top of the file
+        ``keras_invprune/reporting/report.py``, have its schema.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+        >>> found = report(model)
+        >>> found["parameters"], found["macs"]["dense"]
+        (10, 8)
+        >>> print(compare({"before": found, "after": found}))  # doctest: +ELLIPSIS
+        ┏...
+
+    Raises:
+        TypeError: If `model` is not a Keras 3 model.
+        ValueError: If the model is not built or still under masks, or `data` does not
+            fit.
+    """
+    if getattr(model, "is_pruning_wrapper", False):
+        raise ValueError(
+            "A report is about a plain model, and this one still carries its pruning "
+            "masks. Call kip.report(kip.strip_pruning(model), data)."
+        )
+    x, y = data = rows_of(data)
+    with tempfile.TemporaryDirectory() as folder:
+        files, found = _files(model, Path(folder), x if y is None else data)
+        tflite = Path(folder) / "tflite" / "model.tflite"
+        time_of_one = milliseconds(tflite, model, x, runs) if tflite.exists() else None
+    shares = {} if x is None else _consistency(model, x, views, y, seed)
+    layers, macs = _layers(model, x, found["by_key"])
+    return Report(
+        schema=SCHEMA,
+        name=model.name,
+        parameters=int(model.count_params()),
+        weights={name: found[name] for name in ("total", "zeros", "sparsity")},
+        macs=macs,
+        layers=layers,
+        left_alone=found["left_alone"],
+        files=files,
+        milliseconds=time_of_one,
+        accuracy=shares.pop("accuracy", None),
+        balanced_accuracy=shares.pop("balanced_accuracy", None),
+        consistency=shares,
+        data=_fingerprint(x, y),
+    )
+
+
+def compare(reports: dict[str, dict], width=100) -> str:
+    """Reports side by side, as text.
+
+    Args:
+        reports: ``{heading: report}``.
+        width: Of the text, in characters.
+
+    Returns:
+        A table of the whole models, and one of the kernels of each; and a warning
+        where they were measured on different data.
+
+    Raises:
+        TypeError: If `reports` is no dictionary of reports.
+    """
+    _check_reports(reports)
+    console = Console(file=io.StringIO(), width=width)
+    whole = Table("", *(Column(heading, overflow="fold") for heading in reports))
+    for label, cells in _rows(list(reports.values())):
+        whole.add_row(label, *cells)
+    console.print(whole)
+    data = {h: one["data"] for h, one in reports.items() if one.get("data")}
+    if len({one["digest"] for one in data.values()}) > 1:
+        console.print(
+            "Measured on different data, so accuracy and consistency do not compare: "
+            + ", ".join(f"{h!r} on {_data(one)}" for h, one in data.items())
+        )
+    for heading, one in reports.items():
+        console.print(_kernels(heading, one))
+    return console.file.getvalue()
+
+
+def _check_reports(reports):
+    if not isinstance(reports, dict):
+        raise TypeError(
+            "`reports` must be a dict of headings and reports, as "
+            '`kip.compare({"dense": kip.report(one), "pruned": kip.report(other)})`. '
+            f"Received: a {type(reports).__name__}."
+        )
+    for heading, one in reports.items():
+        if not isinstance(one, dict) or "layers" not in one:
+            raise TypeError(
+                f"`reports` must hold reports. Received: a {type(one).__name__} as "
+                f"{heading!r}. `kip.report(model, data)` makes the report of a model."
+            )
+
+
+def _fingerprint(x, y) -> dict | None:
+    """What tells whether two reports saw the same rows in the same order."""
+    if x is None:
+        return None
+    arrays = [np.asarray(array) for array in keras.tree.flatten(x)]
+    arrays += [] if y is None else [np.asarray(y)]
+    digest = hashlib.sha256()
+    for array in arrays:
+        text = array.dtype.kind in "OSU"
+        digest.update(repr((array.shape, array.dtype.name)).encode())
+        digest.update(repr(array.tolist()).encode() if text else array.tobytes())
+    return {"rows": len(arrays[0]), "digest": digest.hexdigest()[:12]}
+
+
+def _data(one) -> str:
+    return f"{one['rows']:,} rows ({one['digest']})"
+
+
+def milliseconds(tflite, model, x=None, runs=200) -> dict[str, float]:
+    """Median and quartiles of one input's time through LiteRT, after a warm-up.
+
+    Of a file that takes batches of more rows, the time of a batch by its rows.
+    """
+    run = litert.runtime(Path(tflite).read_bytes(), delegate=True)
+    inputs = litert.inputs(litert.signature(model), x)
+    names = safe_names(list(inputs))
+    rows, size = len(next(iter(inputs.values()))), run.batch or 1
+    times = []
+    for index in range(runs + WARM_UP):
+        chosen = np.arange(index * size, (index + 1) * size) % rows
+        batch = {names[name]: array[chosen] for name, array in inputs.items()}
+        begin = time.perf_counter()
+        run(batch)
+        times.append((time.perf_counter() - begin) * 1e3 / size)
+    low, median, high = np.percentile(times[WARM_UP:], (25, 50, 75))
+    return {"median": float(median), "low": float(low), "high": float(high)}
+
+
+def _default_views(model, seed) -> dict:
+    specs = keras.tree.flatten(litert.signature(model))
+    rank = len(specs[0].shape) if len(specs) == 1 else None
+    if rank == 4:
+        return {
+            "shift": RandomShift(0.1, seed=seed),
+            "scale": RandomScale((0.8, 1.2), seed=seed),
+            "rotation": RandomRotation(15, seed=seed),
+        }
+    if rank == 2 and keras.backend.is_float_dtype(specs[0].dtype):
+        return {"corruption": (None, ScarfCorruption(seed=seed))}
+    return {}
+
+
+def _consistency(model, x, views, y, seed) -> dict:
+    wanted = views if views is not None else _default_views(model, seed)
+    if not wanted and y is None:
+        return {}
+    try:
+        with states_kept(model):
+            run = _in_own_batches(model)
+            shares = consistency(run, x, wanted, y)
+            if y is not None:
+                own = run is model
+                outputs = model.predict(x, 256, verbose=0) if own else run(x)
+                shares["balanced_accuracy"] = balanced_accuracy(outputs, y)
+            return shares
+    except NoClassesError as error:
+        if views is not None:
+            raise
+        logger.warning("Neither accuracy nor consistency is known. %s", error)
+        return {}
+
+
+def _in_own_batches(model):
+    """The model; as a callable for any number of rows if it was made for one."""
+    structure = litert.signature(model)
+    size = litert.batch_of(structure)
+    if size is None:
+        return model
+
+    def run(inputs):
+        reset_states(model)
+        arrays = list(inputs.values())
+        outputs = model(keras.tree.pack_sequence_as(structure, arrays), training=False)
+        named = named_outputs(outputs)
+        return {k: keras.ops.convert_to_numpy(v) for k, v in named.items()}
+
+    def predict(x):
+        outputs = in_batches(run, litert.inputs(structure, x), size)
+        (first, *more) = outputs.values()
+        return outputs if more else first
+
+    return predict
+
+
+def _files(model, folder, data):
+    """What became of each format by itself, and the inventory of the model."""
+    files = {}
+    for format in FORMATS:
+        try:
+            made = export(model, folder / format, data=data, formats=(format,))
+        except ExportError as error:
+            files[format] = {"error": str(error)}
+        else:
+            files |= made["files"]
+    return files, inventory(model)
+
+
+def _layers(model, x, by_key):
+    inputs = litert.inputs(litert.signature(model), x)
+    structure = litert.signature(model)
+    size = litert.batch_of(structure) or 1
+    first = [np.resize(array, (size, *array.shape[1:])) for array in inputs.values()]
+    first = [keras.ops.convert_to_tensor(array) for array in first]
+    with states_kept(model):
+        uses = kernel_uses(model, keras.tree.pack_sequence_as(structure, first))
+    layers = {}
+    for key, kernel in by_key.items():
+        size, times = int(np.prod(kernel["shape"])), uses[key]
+        macs = None if times is None else size * times
+        sparse = None if times is None else (size - kernel["zeros"]) * times
+        layers[key] = {**kernel, "macs": macs, "sparse_macs": sparse}
+    known = [layer for layer in layers.values() if layer["macs"] is not None]
+    if len(known) < len(layers):
+        return layers, None
+    return layers, {
+        "dense": sum(layer["macs"] for layer in known),
+        "sparse": sum(layer["sparse_macs"] for layer in known),
+    }
+
+
+def _rows(reports):
+    """(label, cells) of the table of whole models."""
+    yield "parameters", [f"{one['parameters']:,}" for one in reports]
+    zeros = "{zeros:,} of {total:,} ({sparsity:.1%})"
+    yield "zeros in kernels", [zeros.format(**one["weights"]) for one in reports]
+    requested = [one["weights"].get("requested") for one in reports]
+    if any(share is not None for share in requested):
+        yield "requested of the prunable", [_share(share, 1) for share in requested]
+    macs = [one["macs"] for one in reports]
+    yield "MACs", [f"{m['dense']:,}" if m else "unknown" for m in macs]
+    yield "MACs without zeros", [f"{m['sparse']:,}" if m else "unknown" for m in macs]
+    for file in dict.fromkeys(name for one in reports for name in one["files"]):
+        entries = [one["files"].get(file, {}) for one in reports]
+        yield f"{file}, bytes (gzip)", [_bytes(entry) for entry in entries]
+    times = [one["milliseconds"] for one in reports]
+    spread = "{median:.3f} ({low:.3f} to {high:.3f})"
+    yield "one input, ms", [spread.format(**t) if t else "unknown" for t in times]
+    data = [one.get("data") for one in reports]
+    if any(data):
+        yield "data", [_data(one) if one else "" for one in data]
+    yield "accuracy", [_share(one["accuracy"]) for one in reports]
+    balanced = [one.get("balanced_accuracy") for one in reports]
+    if any(share is not None for share in balanced):
+        yield "balanced accuracy", [_share(share) for share in balanced]
+    for view in dict.fromkeys(name for one in reports for name in one["consistency"]):
+        shares = [one["consistency"].get(view) for one in reports]
+        yield f"same answer after {view}", [_share(share) for share in shares]
+
+
+def _bytes(entry) -> str:
+    if "bytes" not in entry:
+        return "refused" if "error" in entry else ""
+    return f"{entry['bytes']:,} ({entry['gzip_bytes']:,})"
+
+
+def _share(share, digits=2) -> str:
+    return "" if share is None else f"{share:.{digits}%}"
+
+
+def _kernels(heading, one) -> Table:
+    columns = ["shape", "zeros", "MACs", "without zeros", "left alone"]
+    longest = min(KEY_WIDTH, max(map(len, one["layers"]), default=0))
+    kernel = Column("kernel", overflow="fold", min_width=longest)
+    table = Table(kernel, *columns, title=heading)
+    for key, kernel in one["layers"].items():
+        zeros = kernel["zeros"] / max(1, int(np.prod(kernel["shape"])))
+        macs = [kernel["macs"], kernel["sparse_macs"]]
+        cells = ["unknown" if value is None else f"{value:,}" for value in macs]
+        shape = " x ".join(map(str, kernel["shape"]))
+        why = one["left_alone"].get(key, "")
+        table.add_row(key, shape, f"{zeros:.1%}", *cells, why)
+    return table

@@ -1,0 +1,239 @@
+"""What TensorBoard shows of a pruning: masks as pictures, histograms, text, HParams."""
+
+import logging
+import math
+import os
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_invprune.exporting.folders import has_scheme
+from keras_invprune.graph.weights import is_graph
+from keras_invprune.pruning.prune import strip_pruning
+from keras_invprune.reporting.report import report
+from keras_invprune.saving import Missing
+
+LARGEST, SMALLEST = 256, 128  # pixels along a picture's longer side
+
+logger = logging.getLogger("keras_invprune")
+
+
+class PruningBoard(keras.callbacks.Callback):
+    """Writes, for TensorBoard, what numbers in the logs cannot show.
+
+    Beside ``keras.callbacks.TensorBoard(log_dir)``, which shows ``sparsity`` and the
+    losses from the logs: the sparsity of each weight, the target, the share of the
+    mask that changed; masks as pictures whenever they have changed, those of the
+    first layer laid out as the image it looks at; histograms of surviving weights and
+    of scores; when pruning and rewinding happened; at the end the report, and the
+    HParams of the run.
+
+    Args:
+        log_dir: Folder; the events go into ``log_dir/pruning``. A string with a scheme
+            that TensorFlow writes to will do, such as ``"gs://bucket/logs"``.
+        data: ``x`` or ``(x, y)`` or a data set for the report at the end, see `report`.
+        histogram_freq: Epochs between two histograms; 0 for none.
+
+    Example:
+        >>> boards = [keras.callbacks.TensorBoard("logs"), PruningBoard("logs")]
+
+    Raises:
+        NotADirectoryError: If `log_dir` is a file.
+        ValueError: If `histogram_freq` is negative, or `log_dir` is a `pathlib.Path`
+            of a path with a scheme, which loses a slash.
+    """
+
+    def __init__(self, log_dir, data=None, histogram_freq=1):
+        super().__init__()
+        if has_scheme(log_dir) and not isinstance(log_dir, str):
+            raise ValueError(
+                "`log_dir` must be given as a string where it has a scheme, since "
+                f"pathlib makes one slash of two. Received: {log_dir!r}."
+            )
+        self.log_dir = os.fspath(log_dir)
+        if tf.io.gfile.exists(self.log_dir) and not tf.io.gfile.isdir(self.log_dir):
+            raise NotADirectoryError(
+                f"`log_dir` must be a folder. Received: {log_dir}, a file."
+            )
+        if not histogram_freq >= 0:
+            raise ValueError(
+                f"`histogram_freq` must be >= 0. Received: {histogram_freq}."
+            )
+        self.data = data
+        self.histogram_freq = histogram_freq
+
+    def set_model(self, model):
+        """Takes the model.
+
+        Raises:
+            ValueError: It is no `PrunedModel`.
+        """
+        if not hasattr(model, "masks"):
+            raise ValueError(
+                "PruningBoard shows the masks of a model made by `prune` or "
+                f"`prune_for_invariance`. Received: {type(model).__name__}. Give it to "
+                "the `fit` of such a model; neural tangent transfer, which trains "
+                "another one, takes keras.callbacks.TensorBoard."
+            )
+        super().set_model(model)
+
+    def on_train_begin(self, logs=None):
+        """Opens the file and shows the masks as they are."""
+        self._writer = tf.summary.create_file_writer(
+            os.path.join(self.log_dir, "pruning")
+        )
+        self._before = self._masks()
+        self._told = 0
+        self._pictures(self._before, 0)
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Writes the numbers, and what has changed."""
+        masks = self._masks()
+        changed = {key: int((m != self._before[key]).sum()) for key, m in masks.items()}
+        size = sum(mask.size for mask in masks.values())
+        with self._writer.as_default(step=epoch):
+            tf.summary.scalar("sparsity", self.model.sparsity)
+            tf.summary.scalar("target_sparsity", self.model.plan.sparsity)
+            tf.summary.scalar("mask_change", sum(changed.values()) / size)
+            for key, mask in masks.items():
+                tf.summary.scalar(f"sparsity/{key}", 1 - mask.mean())
+            self._events()
+            if self.histogram_freq and epoch % self.histogram_freq == 0:
+                self._histograms(masks)
+        self._pictures({key: masks[key] for key, n in changed.items() if n}, epoch)
+        self._before = masks
+
+    def on_train_end(self, logs=None):
+        """Writes the report and the HParams, if pruning is finished."""
+        if self.model.finished:
+            with self._writer.as_default(step=self.params.get("epochs", 0)):
+                self._report()
+        self._writer.close()
+
+    def _report(self):
+        try:
+            found = report(strip_pruning(self.model), self.data)
+        except Exception as error:  # the training is done, and must not be lost
+            logger.warning("There is no report in TensorBoard: %s", error)
+            return
+        text = "\n".join(f"    {line}" for line in str(found).splitlines())
+        tf.summary.text("report", text)  # indented: Markdown leaves it alone
+        self._hparams(found)
+
+    def _masks(self):
+        return {k: mask.numpy().astype(bool) for k, mask in self.model.masks.items()}
+
+    def _events(self):
+        if len(self.model.events) > self._told:
+            self._told = len(self.model.events)
+            lines = [f"- step {step}: {what}" for step, what in self.model.events]
+            tf.summary.text("events", "\n".join(lines))
+
+    def _histograms(self, masks):
+        weights = {k: v.numpy() for k, v in self.model.masked.prunable.items()}
+        for key, weight in weights.items():
+            tf.summary.histogram(f"surviving/{key}", weight[masks[key]])
+        score = self.model.plan.score
+        # Nothing is to be pruned any more, or there are no examples to look at.
+        wants = getattr(score, "examples", None) is not None
+        if isinstance(score, Missing) or (wants and self.model.finished):
+            return
+        try:
+            found = score(weights, self.model)
+        except Exception as error:  # as when nothing comes through the network any more
+            logger.warning("There are no histograms of the scores: %s", error)
+            return
+        for key, values in found.items():
+            scores = np.asarray(values)  # of one's own they may be tensors
+            tf.summary.histogram(f"scores/{key}", scores[masks[key]])
+
+    def _pictures(self, masks, step):
+        shape = image_shape(self.model.inner)
+        with self._writer.as_default(step=step):
+            for key, mask in masks.items():
+                first = key == next(iter(self.model.masks))
+                shown = picture(mask, shape if first else None)
+                tf.summary.image(f"masks/{key}", shown[None, :, :, None])
+
+    def _hparams(self, found):
+        from tensorboard.plugins.hparams import api
+
+        plan = self.model.plan
+        api.hparams(
+            {
+                "sparsity": plan.sparsity,
+                "initial_scale": plan.initial_scale,
+                "rewind": str(plan.rewind),
+                "score": _name(plan.score),
+                "allocation": _name(plan.allocation),
+                "pattern": _name(plan.pattern),
+                "schedule": _name(plan.schedule),
+                "objective": _name(plan.objective),
+            }
+        )
+        tf.summary.scalar("final/sparsity", self.model.sparsity)
+        if found["accuracy"] is not None:
+            tf.summary.scalar("final/accuracy", found["accuracy"])
+        for name, file in found["files"].items():
+            if "bytes" in file:
+                tf.summary.scalar(f"final/bytes/{name}", file["bytes"])
+
+
+def image_shape(model):
+    """(height, width, channels) of the images that a graph model takes, or None."""
+    if not is_graph(model) or len(model.inputs) != 1:
+        return None
+    shape = tuple(model.inputs[0].shape[1:])
+    return shape if len(shape) == 3 and None not in shape else None
+
+
+def picture(mask, image=None) -> np.ndarray:
+    """A mask as a picture: white where all is kept, black where nothing is.
+
+    Args:
+        mask: Boolean array of the kernel's shape.
+        image: (height, width, channels) of the input, for the first layer: its
+            inputs are laid out as that image, each as bright as the share of its
+            connections that are kept; the most used one is white.
+
+    Returns:
+        float32 in [0, 1], [height, width].
+    """
+    shares = mask.astype("float32")
+    if image is not None and shares.shape[0] == math.prod(image):
+        shares = shares.reshape(*image, -1).mean(axis=(2, 3))
+        shares = shares / max(shares.max(), 1e-9)  # else black at high sparsity
+    elif shares.ndim == 4:
+        shares = _grid(shares)
+    else:
+        shares = shares.reshape(-1, shares.shape[-1])
+    return _scaled(shares)
+
+
+def _grid(kernel):
+    """Filters [h, w, in, out] side by side, a dark line between them."""
+    filters = np.pad(kernel.mean(axis=2), ((0, 1), (0, 1), (0, 0)))
+    count = filters.shape[2]
+    columns = math.ceil(math.sqrt(count))
+    rows = math.ceil(count / columns)
+    filters = np.pad(filters, ((0, 0), (0, 0), (0, rows * columns - count)))
+    height, width = filters.shape[:2]
+    filters = filters.transpose(2, 0, 1).reshape(rows, columns, height, width)
+    return filters.transpose(0, 2, 1, 3).reshape(rows * height, columns * width)
+
+
+def _scaled(shares):
+    """Averaged down to at most 256 pixels, repeated up to at least 128."""
+    for axis in (0, 1):
+        step = math.ceil(shares.shape[axis] / LARGEST)
+        starts = np.arange(0, shares.shape[axis], step)
+        sizes = np.diff(np.append(starts, shares.shape[axis]))
+        sums = np.add.reduceat(shares, starts, axis=axis)
+        shares = sums / (sizes[:, None] if axis == 0 else sizes)
+    factor = math.ceil(SMALLEST / max(shares.shape))
+    return np.repeat(np.repeat(shares, factor, 0), factor, 1).astype("float32")
+
+
+def _name(part) -> str:
+    return getattr(part, "__name__", type(part).__name__)

@@ -1,6 +1,0 @@
-"""Neural tangent transfer: sparse networks that train like the dense one."""
-
-from keras_invprune.tangent.kernel import tangent_kernel
-from keras_invprune.tangent.transfer import neural_tangent_transfer
-
-__all__ = ["neural_tangent_transfer", "tangent_kernel"]

@@ -1,0 +1,1 @@
+"""Experiments on keras_invprune: data, networks, runs, benchmarks, commands."""

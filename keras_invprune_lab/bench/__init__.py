@@ -1,0 +1,1 @@
+"""Benchmarks: recipes, results, statistics, pages, plots."""

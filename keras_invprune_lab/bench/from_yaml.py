@@ -1,0 +1,115 @@
+"""From a YAML text to a checked object; all that is wrong, each with its line."""
+
+import re
+from typing import get_args
+
+import yaml
+from pydantic import ValidationError
+
+from keras_invprune.saving import did_you_mean, named, near_names
+
+# In YAML's words, what pydantic says in Python's.
+WORDS = {
+    "list_type": "Must be a list, as [one, another]",
+    "dict_type": "Must be `name: value` pairs, as {one: 1}",
+    "model_type": "Must be `name: value` pairs, as {one: 1}",
+}
+
+
+def parse_as(model, text, file, kind):
+    """An object of a class from YAML.
+
+    Args:
+        model: Subclass of `pydantic.BaseModel`.
+        text: YAML.
+        file: Name of the file, for messages.
+        kind: What the text should be, for messages.
+
+    Raises:
+        ValueError: The text is none; says in which lines and why.
+    """
+    try:
+        root, content = yaml.compose(text), yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"line {mark.line + 1}: " if mark else ""
+        what = getattr(error, "problem", None) or str(error)
+        raise ValueError(f"{file} is no YAML: {where}{what}.") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{file} must hold `name: value` lines.")
+    if wrong := _wrong_keys(root):
+        raise ValueError(f"{file} is no {kind}:\n" + "\n".join(wrong))
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        faults = [
+            f"  line {_line(root, fault['loc'])}: {_what(model, fault)}"
+            for fault in error.errors()
+        ]
+        raise ValueError(f"{file} is no {kind}:\n" + "\n".join(faults)) from error
+
+
+def _wrong_keys(node) -> list[str]:
+    """Keys that are no words to YAML, or of which it would forget all but the last."""
+    found = []
+    if isinstance(node, yaml.MappingNode):
+        first = {}
+        for key, value in node.value:
+            line, known = key.start_mark.line + 1, first.get(key.value)
+            if known:
+                found.append(
+                    f"  line {line}: `{key.value}` is on line {known} already."
+                )
+            first.setdefault(key.value, line)
+            if key.tag.split(":")[-1] not in ("str", "merge"):
+                what = f"`{key.value}` is no word to YAML. Put it in quotes."
+                found.append(f"  line {line}: {what}")
+            found += _wrong_keys(value)
+    return found
+
+
+def _line(node, path) -> int:
+    """The line of the value, or of the key, that `path` leads to."""
+    line = node.start_mark.line
+    for step in path:
+        if isinstance(node, yaml.MappingNode):
+            pairs = {key.value: (key, value) for key, value in node.value}
+            if step not in pairs:
+                break
+            key, node = pairs[step]
+            line = key.start_mark.line
+        elif isinstance(node, yaml.SequenceNode) and isinstance(step, int):
+            node = node.value[step]
+            line = node.start_mark.line
+        else:
+            break
+    return line + 1
+
+
+def _what(model, fault) -> str:
+    """The fault in words: where, what, and a near name where one is misspelt."""
+    where = ".".join(map(str, fault["loc"]))
+    kind, given = fault["type"], fault["input"]
+    if kind == "extra_forbidden":
+        try:
+            named(str(fault["loc"][-1]), _keys_of(model, fault["loc"]), "key")
+        except ValueError as error:
+            return str(error)
+    message = fault["msg"].removeprefix("Value error, ").removesuffix(".")
+    message = WORDS.get(kind, message)
+    message += "" if message.endswith("?") else "."
+    if kind not in ("missing", "value_error"):
+        message += f" Received: {given!r}."
+    if kind == "literal_error":
+        choices = re.findall(r"'([^']*)'", fault["ctx"]["expected"])
+        message += did_you_mean(near_names(given, choices))
+    return f"`{where}`: {message}" if where else message
+
+
+def _keys_of(model, path):
+    """The keys that may stand where the last one of `path` does."""
+    for step in path[:-1]:
+        annotation = model.model_fields[step].annotation
+        kinds = [annotation, *get_args(annotation)]  # X, or X | None
+        model = next(kind for kind in kinds if hasattr(kind, "model_fields"))
+    return model.model_fields

@@ -1,0 +1,269 @@
+"""The page of a benchmark, in Markdown."""
+
+from collections import defaultdict
+
+import numpy as np
+
+from keras_invprune_lab.bench.results import main_rows
+from keras_invprune_lab.bench.setup_text import setting
+from keras_invprune_lab.bench.statistics import (
+    ENOUGH,
+    compare_all,
+    rank,
+    row_means,
+)
+from keras_invprune_lab.methods.base import METHODS
+
+
+def markdown(recipe, table, reports, failures, command) -> str:
+    """The page of a benchmark.
+
+    Args:
+        recipe: `Recipe`.
+        table: `Table`.
+        reports: All reports, whichever grid point was chosen.
+        failures: ``{name of a run: message}``.
+        command: What makes it again.
+    """
+    parts = [
+        f"# {recipe.title}",
+        f"`{command}`",
+        setting(recipe, table, reports),
+        _accuracies(recipe, table),
+        _chosen(recipe, table),
+        _comparisons(recipe, table),
+        _reached(recipe, table),
+        _consistency(recipe, table),
+        _sizes(table),
+        _collapsed(reports),
+    ]
+    if failures:
+        lines = [f"- {names}: {message}" for names, message in by_message(failures)]
+        parts.append("## Failed\n\n" + "\n".join(lines))
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def by_message(failures) -> list[tuple[str, str]]:
+    """Pairs (runs, message): runs that failed for one reason stand together."""
+    groups = defaultdict(list)
+    for name, message in failures.items():
+        groups[message].append(name)
+    return [
+        (names[0] + (f" and {len(names) - 1} more" if names[1:] else ""), message)
+        for message, names in groups.items()
+    ]
+
+
+def _title(method) -> str:
+    return METHODS[method].title
+
+
+def _grid(header, rows) -> str:
+    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+
+
+def _place(row) -> str:
+    dataset, compression = row
+    return f"{dataset}, ×{compression:g}" if compression else dataset
+
+
+def _accuracies(recipe, table) -> str:
+    figure = recipe.select
+    published = recipe.published
+    columns = list(dict.fromkeys(n for row in published.values() for n in row))
+    header = ["", *map(_title, table.methods), *(f"{n} (published)" for n in columns)]
+    rows = []
+    for row in table.rows:
+        means = row_means(table, figure, row)
+        best = [m for m, mean in means.items() if mean == max(means.values())]
+        values = [
+            _with_spread(table.cells.get((row, m)), figure, m in best)
+            for m in table.methods
+        ]
+        known = published.get(row[0], {})
+        values += [f"{known[n]:.1f}" if n in known else "" for n in columns]
+        rows.append([_place(row), *values])
+    places = main_rows(table, recipe.compressions[0])
+    ranks, count, p = rank(table, figure, places)
+    if count > 1:
+        names = [f"{ranks[m]:.2f}" for m in table.methods]
+        rows.append([f"mean rank, {count} data sets", *names, *[""] * len(columns)])
+    name = figure.replace("_", " ")
+    seeds = sorted({s for cell in table.cells.values() for s in cell.reports})
+    text = (
+        f"Mean ± standard deviation over the seeds {', '.join(map(str, seeds))} (in "
+        "brackets how many of them); bold: the best by the seeds that all have."
+    )
+    text += f" {_about_ranks(count, len(places), p)}"
+    return f"## Test {name}, %\n\n{_grid(header, rows)}\n\n{text}"
+
+
+def _about_ranks(count, datasets, p) -> str:
+    """What ranks are by, or why there are none, and likewise of the tests."""
+    if datasets == 1:
+        return "No ranks and no test: those are over data sets, and this is one."
+    if count < 2:
+        return "No mean ranks: they are over data sets that have all methods."
+    text = "Ranks: by the seeds that all methods have."
+    if p is not None:
+        return f"{text} Friedman's test that all rank alike: p = {p:.2g}."
+    if count < ENOUGH:
+        return f"{text} No test: those want {ENOUGH} data sets."
+    return text
+
+
+def _chosen(recipe, table) -> str:
+    """κ and λ, where there were several to choose from."""
+    lines = []
+    for (row, method), cell in table.cells.items():
+        kappa = f"{cell.kappa:g}" if len(recipe.kappas) > 1 and cell.kappa < 1 else ""
+        penalty = f"{cell.penalty:g}" if cell.penalty else ""
+        if kappa or penalty:
+            lines.append([_place(row), _title(method), kappa, penalty])
+    if not lines:
+        return ""
+    header = ["", "method", "κ", "λ of β-LASSO"]
+    return f"## Chosen on validation rows\n\n{_grid(header, lines)}"
+
+
+def _with_spread(cell, figure, best) -> str:
+    if cell is None:
+        return ""
+    spread = cell.spread(figure)
+    text = f"{cell.mean(figure):.2f}"
+    text = f"**{text}**" if best else text
+    spread = "" if spread is None else f" ± {spread:.2f}"
+    return f"{text}{spread} ({len(cell.reports)})"
+
+
+def _comparisons(recipe, table) -> str:
+    first, found = compare_all(table, recipe.select, recipe.compressions[0])
+    if not found:
+        return ""
+    header, ends, text = _outcomes(found)
+    lines = [
+        [_title(one.other), f"{one.difference:+.2f}", *end]
+        for one, end in zip(found, ends, strict=True)
+    ]
+    return (
+        f"## {_title(first)} against the others\n\n"
+        f"{_grid(['against', 'points', *header], lines)}\n\n"
+        f"At compression {recipe.compressions[0]:g}; by the seeds that both have.{text}"
+    )
+
+
+def _outcomes(found):
+    """Columns of comparisons, and what they need said: of one data set its seeds."""
+    if any(one.seeds for one in found):
+        return (
+            ["by seed"],
+            [[", ".join(f"{gap:+.2f}" for gap in one.seeds)] for one in found],
+            "",
+        )
+    header = ["wins / ties / losses"]
+    ends = [[f"{one.wins} / {one.ties} / {one.losses}"] for one in found]
+    if not any(one.p for one in found):
+        return header, ends, ""
+    for one, end in zip(found, ends, strict=True):
+        end += ["" if p is None else f"{p:.3g}" for p in (one.p, one.together)]
+    return (
+        [*header, "p", "p (Holm)"],
+        ends,
+        " p: Wilcoxon's signed-rank test over data sets, two-sided; Holm's correction "
+        "is for all comparisons of this table together.",
+    )
+
+
+def _reached(recipe, table) -> str:
+    if recipe.reach is None:
+        return ""
+    lines = []
+    for row in table.rows:
+        found = [table.cells.get((row, method)) for method in table.methods]
+        lines.append([_place(row), *(_epochs(cell, recipe) for cell in found)])
+    header = ["", *map(_title, table.methods)]
+    return (
+        f"## Epochs until {100 * recipe.reach:g} %\n\n{_grid(header, lines)}\n\nMean "
+        f"over seeds of the first epoch with this {recipe.select.replace('_', ' ')} on "
+        "validation rows; of methods with a search, after it, of NTT after its "
+        "transfer. In brackets the seeds that never have it, if any."
+    )
+
+
+def _epochs(cell, recipe) -> str:
+    if cell is None or not all(r.get("history") for r in cell.reports.values()):
+        return ""
+    reached = list(cell.reached(recipe.select, recipe.reach).values())
+    epochs = [epoch for epoch in reached if epoch]
+    never = f" ({len(reached) - len(epochs)})" if len(epochs) < len(reached) else ""
+    return f"{np.mean(epochs):.1f}{never}" if epochs else "never"
+
+
+def _consistency(recipe, table) -> str:
+    rows = main_rows(table, recipe.compressions[0])
+    found = {
+        place: [r.get("consistency") for r in cell.reports.values()]
+        for place, cell in table.cells.items()
+        if place[0] in rows
+    }
+    found = {place: shares for place, shares in found.items() if all(shares)}
+    kinds = list(dict.fromkeys(k for shares in found.values() for k in shares[0]))
+    lines = []
+    for (row, method), shares in found.items():
+        means = [100 * np.mean([s.get(kind, np.nan) for s in shares]) for kind in kinds]
+        values = ["" if np.isnan(mean) else f"{mean:.1f}" for mean in means]
+        lines.append([row[0], _title(method), *values])
+    if not lines:
+        return ""
+    header = ["data set", "method", *(kind.replace("_", " ") for kind in kinds)]
+    return (
+        "## Same answer for two random views, %\n\n"
+        f"{_grid(header, lines)}\n\nOf validation inputs, in evaluation mode; one "
+        "kind of view at a time. Of one network, also where the accuracy is an "
+        "ensemble's."
+    )
+
+
+def _sizes(table) -> str:
+    lines = []
+    for (row, method), cell in table.cells.items():
+        reports = [*cell.reports.values()]
+        minutes = np.median([r["seconds"] for r in reports]) / 60
+        sizes = ["", "", ""]  # trees have no weights
+        if all("weights" in r for r in reports):
+            nonzero = np.mean([r["weights"]["nonzero"] for r in reports])
+            total = np.mean([r["weights"]["total"] for r in reports])
+            sizes = [f"{total:,.0f}", f"{nonzero:,.0f}", f"{total / nonzero:.2f}"]
+        lines.append([_place(row), _title(method), *sizes, f"{minutes:.1f}"])
+    header = ["", "method", "weights", "nonzero", "compression", "minutes a run"]
+    return (
+        f"## Size and time\n\n{_grid(header, lines)}\n\nWeights of one network, also "
+        "where the figures are an ensemble's; mean over seeds. Minutes: median over "
+        "seeds, of this run alone; a search serves all compressions and is counted "
+        "with none."
+    )
+
+
+def _collapsed(reports) -> str:
+    lines = [
+        f"- {c['dataset']}, {_title(c['method'])}, ×{c['compression']:g}, seed "
+        f"{c['seed']}: {', '.join(report['collapsed'])}"
+        for report in reports
+        if report.get("collapsed") and (c := report["config"])["compression"]
+    ]
+    if not lines:
+        return ""
+    return "## Collapsed\n\nOf these layers nothing is left:\n\n" + "\n".join(lines)
+
+
+def pictures(plots) -> str:
+    """The end of the page: plots, PNG files beside it; the filters side by side."""
+    shown = {file.name: f"![{file.stem}]({file.name})" for file in plots}
+    filters = [link for name, link in shown.items() if name.startswith("filters-")]
+    parts = [link for link in shown.values() if link not in filters]
+    if parts:
+        parts.insert(0, "## Plots")
+    if filters:
+        parts += ["## First-layer filters", "\n".join(filters)]
+    return "".join(f"\n{part}\n" for part in parts)

@@ -1,0 +1,271 @@
+"""Recipes: what a table is made of, in YAML, checked before anything runs."""
+
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    field_validator,
+)
+
+from keras_invprune.saving import did_you_mean, named, near_names
+from keras_invprune_lab.bench.from_yaml import parse_as
+from keras_invprune_lab.data import check_name, own_name
+from keras_invprune_lab.methods.base import METHODS
+from keras_invprune_lab.models import MODELS, has_width
+
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+def _one_of(known, kind):
+    def check(name):
+        named(name, known, kind)
+        return name
+
+    return AfterValidator(check)
+
+
+def _no_twins(values):
+    if len(set(values)) < len(values):
+        raise ValueError(f"names one twice: {values}")
+    return values
+
+
+def _six_digits(value):
+    if float(f"{value:g}") != value:
+        raise ValueError(
+            "May have six digits, since folders are named by it. "
+            f"Received: {value}. Write {value:g}"
+        )
+    return value
+
+
+T = TypeVar("T")
+Several = Annotated[list[T], Field(min_length=1), AfterValidator(_no_twins)]
+Short = AfterValidator(_six_digits)
+Compression = Annotated[float, Field(gt=1), Short]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_values(cls, value, info):
+        """Python would count by them."""
+        inside = value if isinstance(value, list) else [value]
+        wanted = cls.model_fields[info.field_name].annotation
+        if wanted is not bool and any(isinstance(one, bool) for one in inside):
+            raise ValueError(
+                "Must be no truth value, as yes, no, on and off are in YAML. "
+                f"Received: {value}"
+            )
+        return value
+
+
+class Optimizer(_Part):
+    """How weights are moved.
+
+    Attributes:
+        name: "sgd" (Nesterov momentum 0.9) or "adamw".
+        rate: First learning rate.
+        weight_decay: Decoupled from the gradient.
+        schedule: Of each phase: "constant", "cosine" (to 0) or "restarts": cosines of
+            `period` epochs, the next twice as long; at each restart the network
+            joins a snapshot ensemble.
+        period: Epochs of the first cosine of "restarts".
+    """
+
+    name: Literal["sgd", "adamw"] = "sgd"
+    rate: Positive = 1e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    schedule: Literal["constant", "cosine", "restarts"] = "constant"
+    period: Count = 15
+
+
+class Search(_Part):
+    """The invariance objective.
+
+    Attributes:
+        views: "natural_images" (SimCLR's), "images" (small movements), each drawn
+            twice, as in the paper; "original+natural_images" and "original+images",
+            where the first of the two is the image itself; or "scarf". None for what
+            suits the data: scarf for rows, images for gray ones.
+        weight: λ.
+        temperature: τ.
+        labels: Whether L_NCE is supervised.
+        supervised: What L_SUP sees, see `Invariance`.
+    """
+
+    views: (
+        Literal[
+            "natural_images",
+            "images",
+            "original+natural_images",
+            "original+images",
+            "scarf",
+        ]
+        | None
+    ) = None
+    weight: Annotated[float, Field(ge=0)] = 1.0
+    temperature: Positive = 1.0
+    labels: bool = True
+    supervised: Literal["first", "both", "original"] = "first"
+
+
+class Recipe(_Part):
+    """Everything the runs of one table need.
+
+    Attributes:
+        title: Heading of the table.
+        datasets: Such as ``tfds:cifar10`` or ``openml:credit-g``.
+        methods: Names in `methods.METHODS`.
+        model: Name of a network.
+        width: Its width multiplier or width; None for the paper's.
+        initializer: Of its kernels, by Keras's name; None for the network's own.
+        compressions: Total over nonzero weights; for every seed.
+        extra_compressions: For the first seed only.
+        counted: What compressions count: "all" trained weights, or the "kernels" that
+            are pruned, as papers on pruning before training do.
+        seeds: Of initialisation, order, views; of the split too with `vary_split`.
+        vary_split: Whether a seed splits the data too (tables, validation).
+        validation: Share of the training part to choose the best epoch by.
+        encoding: Of tables: "one_hot" or "codes".
+        search_epochs: Epochs before pruning.
+        finetune_epochs: Epochs after. Methods that do not search get both.
+        epoch_steps: Most steps an epoch has, so that large tables do not take days;
+            None for all rows.
+        batch_size: Rows in a batch.
+        optimizer: See `Optimizer`.
+        finetune_optimizer: After pruning, and of methods that do not search; None for
+            the same.
+        decayed: What weight decay shrinks: "all" weights, or "kernels", without biases
+            and what BatchNorm learns.
+        search: See `Search`.
+        kappas: κ of small initialisation; of several the best on validation rows.
+        prune_head: Whether the last layer is pruned too.
+        kappa_scope: "kernels" (that are pruned) or "all" trained weights.
+        rewind: "first_epoch", "initial", "unscaled", or "none": what stays goes on
+            from the weights that the search has found.
+        augment: Of supervised training: "none", or "crop_flip" (zeros of 4 pixels
+            around, random crop; random mirror).
+        transfer_epochs: Epochs of neural tangent transfer, which reads no label; beside
+            those of training.
+        transfer_penalty: Its λ_2.
+        kernel_rows: Rows of a batch that its kernel is made of; None for all.
+        lasso: λ of β-LASSO; of several the best on validation rows.
+        select: What the best epoch is chosen by, on validation rows.
+        reach: A share of it: the table says how many epochs each method needs for it.
+        published: ``{data set: {any name: percent}}``, printed beside ours.
+    """
+
+    title: str
+    datasets: Several[Annotated[str, AfterValidator(check_name)]]
+    methods: Several[Annotated[str, _one_of(METHODS, "method")]]
+    model: Annotated[str, _one_of(MODELS, "model")]
+    width: Count | None = None
+    initializer: Literal["glorot_uniform", "he_normal", "lecun_normal"] | None = None
+    compressions: Several[Compression] = [8.0]
+    extra_compressions: list[Compression] = []
+    counted: Literal["all", "kernels"] = "all"
+    seeds: Several[Annotated[int, Field(ge=0, lt=2**32)]] = [0]
+    vary_split: bool = False
+    validation: Share = 0.2
+    encoding: Literal["one_hot", "codes"] = "one_hot"
+    search_epochs: Count
+    finetune_epochs: Count
+    epoch_steps: Count | None = None
+    batch_size: Annotated[int, Field(ge=2)] = 128
+    optimizer: Optimizer = Optimizer()
+    finetune_optimizer: Optimizer | None = None
+    decayed: Literal["all", "kernels"] = "all"
+    search: Search = Search()
+    kappas: Several[Annotated[float, Field(gt=0, le=1), Short]] = [0.25]
+    prune_head: bool = False
+    kappa_scope: Literal["kernels", "all"] = "kernels"
+    rewind: Literal["first_epoch", "initial", "unscaled", "none"] = "first_epoch"
+    augment: Literal["none", "crop_flip"] = "none"
+    transfer_epochs: Count = 20
+    transfer_penalty: Annotated[float, Field(ge=0)] = 1e-4
+    kernel_rows: Annotated[int, Field(ge=2)] | None = None
+    lasso: Several[Annotated[Positive, Short]] = [1e-6, 2e-6, 5e-6, 1e-5, 2e-5]
+    select: Literal["accuracy", "balanced_accuracy"] = "accuracy"
+    reach: Share | None = None
+    published: dict[str, dict[str, float]] = {}
+
+    @field_validator("datasets")
+    @classmethod
+    def _no_namesakes(cls, names):
+        known = {}
+        for name in names:
+            first = known.setdefault(own_name(name), name)
+            if first != name:
+                raise ValueError(f"{first!r} and {name!r} are the same data set.")
+        return names
+
+    @field_validator("width")
+    @classmethod
+    def _of_the_model(cls, width, info):
+        model = info.data.get("model")
+        if width and model and not has_width(model):
+            raise ValueError(f"{model!r} has one size. Leave `width` out.")
+        return width
+
+    @field_validator("published")
+    @classmethod
+    def _of_datasets(cls, published, info):
+        for name in published:
+            known = dict.fromkeys(info.data.get("datasets", published))
+            named(name, known, "data set of this recipe")
+        return published
+
+
+def names() -> list[str]:
+    """Recipes that come with the package."""
+    folder = resources.files(__package__) / "recipes"
+    return sorted(p.name.removesuffix(".yaml") for p in folder.iterdir())
+
+
+def load(name) -> Recipe:
+    """The recipe of that name, or in that file.
+
+    Args:
+        name: One of `names`, or a path that ends in .yaml.
+
+    Raises:
+        ValueError: No such recipe (near matches are named), or a file that is not
+            one; says in which lines.
+        FileNotFoundError: There is no such file.
+    """
+    if str(name).endswith((".yaml", ".yml")):
+        return parse(_read(Path(name)), str(name))
+    named(str(name), dict.fromkeys(names()), "recipe")
+    file = resources.files(__package__) / "recipes" / f"{name}.yaml"
+    return parse(file.read_text(encoding="utf-8"), f"{name}.yaml")
+
+
+def _read(file) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        there = {one.stem: str(one) for one in file.parent.glob("*.y*ml")}
+        near = [there[one] for one in near_names(file.stem, there)]
+        near = near or near_names(file.stem, names())
+        raise FileNotFoundError(
+            f"There is no recipe {str(file)!r}.{did_you_mean(near)}"
+        ) from error
+
+
+def parse(text, file="recipe") -> Recipe:
+    """A recipe from YAML.
+
+    Raises:
+        ValueError: The text is no recipe; says in which lines and why.
+    """
+    return parse_as(Recipe, text, file, "recipe")

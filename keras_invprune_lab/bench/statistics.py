@@ -1,0 +1,172 @@
+"""Methods against one another: ranks, wins and losses, significance over data sets."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from keras_invprune_lab.bench.results import main_rows
+
+ENOUGH = 6  # data sets, below which no test of them can be significant
+
+
+def _means(cells, figure) -> list[float]:
+    """Over the seeds that all the cells have; nothing where they share none.
+
+    Rounded, so that equal counts of right answers are a tie.
+    """
+    seeds = set.intersection(*(set(cell.reports) for cell in cells))
+    return [round(cell.mean(figure, seeds=seeds), 9) for cell in cells if seeds]
+
+
+def row_means(table, figure, row) -> dict[str, float]:
+    """``{method: mean}`` of a row, over the seeds that all methods there have."""
+    cells = {m: table.cells[row, m] for m in table.methods if (row, m) in table.cells}
+    means = _means(cells.values(), figure)
+    return dict(zip(cells, means, strict=True)) if means else {}
+
+
+def row_ranks(table, figure, row) -> dict[str, float]:
+    """``{method: rank}`` of a row by `row_means`; 1 is best, equals share a mean."""
+    from scipy.stats import rankdata
+
+    means = row_means(table, figure, row)
+    ranks = rankdata([-mean for mean in means.values()])
+    return dict(zip(means, map(float, ranks), strict=True))
+
+
+class Ranks(NamedTuple):
+    """Methods over data sets.
+
+    Attributes:
+        means: ``{method: mean rank}``; 1 is best.
+        rows: Number of data sets.
+        p: Friedman's test that all methods rank alike; None below 6 data sets or 3
+            methods.
+    """
+
+    means: dict[str, float]
+    rows: int
+    p: float | None
+
+
+def rank(table, figure, rows) -> Ranks:
+    """Ranks over the rows that have all methods.
+
+    Of a row the seeds count that all methods have.
+
+    Args:
+        table: `Table`.
+        figure: Name of the figure.
+        rows: Rows to look at: `main_rows`, since ranks are over data sets.
+
+    Source:
+        Demšar 2006, Statistical comparisons of classifiers over multiple data sets,
+        JMLR 7, section 3.2.2.
+    """
+    from scipy.stats import friedmanchisquare
+
+    means = {row: row_means(table, figure, row) for row in rows}
+    whole = [row for row, found in means.items() if len(found) == len(table.methods)]
+    if not whole:
+        return Ranks({}, 0, None)
+    ranks = [row_ranks(table, figure, row) for row in whole]
+    columns = np.transpose([[*means[row].values()] for row in whole])
+    enough = len(whole) >= ENOUGH and len(columns) > 2 and np.ptp(columns, axis=0).any()
+    return Ranks(
+        {m: float(np.mean([found[m] for found in ranks])) for m in table.methods},
+        len(whole),
+        float(friedmanchisquare(*columns).pvalue) if enough else None,
+    )
+
+
+def holm(values) -> list[float | None]:
+    """Corrects p values for their number; None stays.
+
+    Source:
+        Holm 1979, A simple sequentially rejective multiple test procedure,
+        Scandinavian Journal of Statistics 6.
+    """
+    order = sorted((p, i) for i, p in enumerate(values) if p is not None)
+    corrected, least = [None] * len(values), 0.0
+    for place, (p, index) in enumerate(order):
+        least = max(least, min(1.0, p * (len(order) - place)))
+        corrected[index] = least
+    return corrected
+
+
+class Comparison(NamedTuple):
+    """One method against another.
+
+    Attributes:
+        other: The method compared with.
+        difference: Mean difference in points, over rows.
+        wins: Rows where the first has the higher mean.
+        ties: Rows where they are equal.
+        losses: Rows where the other has.
+        p: Wilcoxon's signed-rank test over the rows, two-sided; None below 6 rows.
+        seeds: Differences by seed where there is one row; else empty.
+        together: p with Holm's correction for all comparisons of `compare_all`.
+    """
+
+    other: str
+    difference: float
+    wins: int
+    ties: int
+    losses: int
+    p: float | None
+    seeds: list[float]
+    together: float | None = None
+
+
+def compare(table, first, other, figure, rows) -> Comparison | None:
+    """`first` against `other`, over the rows, and their seeds, that have both.
+
+    Args:
+        table: `Table`.
+        first: Name of a method.
+        other: Name of another.
+        figure: Name of the figure.
+        rows: Rows to look at: `main_rows`, since the test is over data sets.
+    """
+    from scipy.stats import wilcoxon
+
+    pairs = [
+        (table.cells[row, first], table.cells[row, other])
+        for row in rows
+        if (row, first) in table.cells and (row, other) in table.cells
+    ]
+    means = [found for pair in pairs if (found := _means(pair, figure))]
+    if not means:
+        return None
+    gaps = np.array([round(mine - theirs, 9) for mine, theirs in means])
+    enough = len(gaps) >= ENOUGH and np.any(gaps)
+    seeds = []
+    if len(means) == 1:
+        for pair in pairs:
+            mine, theirs = (cell.values(figure) for cell in pair)
+            seeds += [mine[s] - theirs[s] for s in sorted(mine.keys() & theirs.keys())]
+    return Comparison(
+        other,
+        float(gaps.mean()),
+        int((gaps > 0).sum()),
+        int((gaps == 0).sum()),
+        int((gaps < 0).sum()),
+        float(wilcoxon(gaps).pvalue) if enough else None,
+        seeds,
+    )
+
+
+def compare_all(table, figure, compression) -> tuple[str, list[Comparison]]:
+    """IUNet, or else the first method, against each other one at a compression.
+
+    Returns:
+        The method's name, and its comparisons with those it shares a data set with.
+    """
+    first = "iunet" if "iunet" in table.methods else table.methods[0]
+    rows = main_rows(table, compression)
+    others = [other for other in table.methods if other != first]
+    found = [compare(table, first, other, figure, rows) for other in others]
+    found = [comparison for comparison in found if comparison]
+    corrected = holm([comparison.p for comparison in found])
+    pairs = zip(found, corrected, strict=True)
+    return first, [one._replace(together=p) for one, p in pairs]

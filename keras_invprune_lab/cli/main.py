@@ -1,0 +1,228 @@
+"""keras-invprune: the commands."""
+
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Prune Keras models for the invariances in their data.",
+)
+
+_settings = {"debug": False}
+
+
+@app.callback()
+def options(
+    debug: Annotated[bool, typer.Option(help="Show tracebacks of errors.")] = False,
+):
+    """Prune Keras models for the invariances in their data."""
+    _settings["debug"] = debug
+    # TensorFlow's start-up notes would drown the commands' own output, and so would
+    # its advice on tracing: several models in one process are traced one by one.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+
+
+@app.command()
+def demo(
+    out: Annotated[
+        Path, typer.Option(help="Folder for the exported files and report.json.")
+    ] = Path("keras-invprune-demo"),
+    sparsity: Annotated[float, typer.Option(help="Share of weights to remove.")] = 0.9,
+    seed: Annotated[int, typer.Option(help="Seed of data split, weights, views.")] = 0,
+):
+    """A dense network and its pruned twin on handwritten digits, side by side."""
+    from keras_invprune_lab.cli.tables import print_demo, progress
+    from keras_invprune_lab.demo import run_demo
+
+    with progress() as show:
+        report = run_demo(out, sparsity=sparsity, seed=seed, show=show)
+    print_demo(report, out)
+
+
+# The options of `run` that are left to it.
+Sparsity = Annotated[
+    float | None, typer.Option(help="Share of weights to remove.", show_default="0.9")
+]
+Epochs = Annotated[
+    int | None,
+    typer.Option(
+        help="Half search, half fine-tune.", show_default="30, more if rows are few"
+    ),
+]
+BatchSize = Annotated[
+    int | None,
+    typer.Option(help="Rows in a batch.", show_default="128, 32 if rows are few"),
+]
+Rate = Annotated[
+    float | None,
+    typer.Option(help="First learning rate.", show_default="0.1 images, 0.002 rows"),
+]
+Kappa = Annotated[
+    float | None,
+    typer.Option(
+        help="κ of small initialization.",
+        show_default="iunet: 0.5 images; rows 0.25 or 1",
+    ),
+]
+Views = Annotated[
+    str | None,
+    typer.Option(
+        help="images, natural_images, original+images, original+natural_images, scarf.",
+        show_default="what suits the data",
+    ),
+]
+
+
+@app.command()
+def run(
+    dataset: Annotated[
+        str,
+        typer.Option(help="sklearn:digits, tfds:mnist, openml:31, openml:credit-g"),
+    ],
+    out: Annotated[
+        Path, typer.Option(help="Folder for the results; it appears when all is done.")
+    ],
+    method: Annotated[
+        str, typer.Option(help="dense, omp, iunet, or its control, shuffled.")
+    ] = "iunet",
+    sparsity: Sparsity = None,
+    model: Annotated[
+        str | None, typer.Option(help="Network; one that suits the data if left out.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of split, weights, views.")] = 0,
+    epochs: Epochs = None,
+    batch_size: BatchSize = None,
+    rate: Rate = None,
+    weight: Annotated[float, typer.Option(help="λ of the invariance loss.")] = 1.0,
+    kappa: Kappa = None,
+    views: Views = None,
+    width: Annotated[int | None, typer.Option(help="Of the network.")] = None,
+    schedule: Annotated[
+        str, typer.Option(help="one_shot, gradual or when_converged.")
+    ] = "one_shot",
+):
+    """Train, prune, export and report. Run again after Ctrl-C, it goes on."""
+    from keras_invprune_lab.cli.interrupts import interruptible
+    from keras_invprune_lab.cli.tables import print_run, progress
+    from keras_invprune_lab.runs.run import Run, execute
+
+    if sparsity is None:
+        sparsity = 0.0 if method == "dense" else 0.9
+    choices = {"rate": rate, "weight": weight, "kappa": kappa, "views": views}
+    choices |= {"width": width, "schedule": schedule}
+    wanted = Run(dataset, method, sparsity, model, seed, epochs, batch_size, **choices)
+    with interruptible() as heard, progress() as show:
+        found = execute(wanted, out, show=heard(show))
+    print_run(found, out)
+
+
+@app.command()
+def bench(
+    name: Annotated[
+        str | None, typer.Argument(help="Name of a recipe, or a .yaml file.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the results.", show_default="results/NAME"),
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Runs at once.")] = 1,
+    tables: Annotated[
+        bool, typer.Option("--tables", help="Train nothing; tables of what is there.")
+    ] = False,
+):
+    """Carry out a recipe: many runs, one table. Run again, it goes on.
+
+    Without a name it lists the recipes; "digits" is one for the first minutes. One of
+    your own is a .yaml file: docs/guide.md, "Compare methods fairly".
+    """
+    try:
+        from keras_invprune_lab.bench.benchmark import Benchmark
+    except ImportError as error:
+        raise ImportError(
+            f"{error.name} is missing: pip install '.[bench]' brings what benchmarks "
+            "need."
+        ) from error
+    from keras_invprune_lab.cli.benches import (
+        bench_progress,
+        print_bench,
+        print_recipes,
+    )
+    from keras_invprune_lab.cli.interrupts import interruptible
+
+    if name is None:
+        print_recipes()
+        return
+    benchmark = Benchmark(name, out or Path("results") / Path(name).stem)
+    failures = {}
+    if tables:
+        if not benchmark.write():
+            raise ValueError(f"No run of {name} is finished in {benchmark.out}.")
+    else:
+        with interruptible() as heard, bench_progress(benchmark.missing()) as show:
+            failures = benchmark.run(jobs, heard(show))
+    print_bench(benchmark)
+    if failures:
+        raise typer.Exit(1)
+
+
+@app.command()
+def report(
+    path: Annotated[Path, typer.Argument(help="Folder of a run, or a .keras file.")],
+):
+    """Print the report of a run, or make one of a saved model."""
+    from keras_invprune_lab.cli.tables import print_reports, reports_of
+
+    print_reports(reports_of([path]))
+
+
+@app.command()
+def compare(
+    paths: Annotated[list[Path], typer.Argument(help="Folders of runs, .keras files.")],
+):
+    """Print reports side by side."""
+    from keras_invprune_lab.cli.tables import print_reports, reports_of
+
+    print_reports(reports_of(paths))
+
+
+@app.command()
+def export(
+    file: Annotated[Path, typer.Argument(help="A .keras file.")],
+    out: Annotated[Path, typer.Option(help="Folder for the files and report.json.")],
+    tflite: Annotated[
+        list[str] | None,
+        typer.Option(help="sparsity, float16 or int8; may be repeated."),
+    ] = None,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(help="Rows in a batch; 1 for phones.", show_default="any"),
+    ] = None,
+):
+    """Write a model as .keras, SavedModel and .tflite, each run and compared."""
+    from keras_invprune.exporting.export import export as export_model
+    from keras_invprune_lab.cli.tables import load_model, print_files
+
+    options = ("sparsity",) if tflite is None else tuple(tflite)
+    found = export_model(
+        load_model(file), out, tflite_options=options, batch_size=batch_size
+    )
+    print_files(found, out)
+
+
+def main():
+    """Runs the command; errors are one line and exit code 2."""
+    try:
+        app()
+    except (ValueError, TypeError, OSError, ImportError, RuntimeError) as error:
+        if _settings["debug"]:
+            raise
+        print(f"keras-invprune: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,149 @@
+"""What the commands print."""
+
+import contextlib
+import json
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+console = Console()
+
+
+@contextlib.contextmanager
+def progress():
+    """Yields ``show(task, done, total)``, which draws one bar per task."""
+    columns = (
+        TextColumn("{task.description:<28}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total} epochs"),
+        TimeRemainingColumn(),
+    )
+    with contextlib.ExitStack() as stack:
+        bars, tasks = Progress(*columns, console=console), {}
+
+        def show(task, done, total):
+            if not tasks:  # where nothing is begun, nothing is drawn
+                stack.enter_context(bars)
+            if task not in tasks:
+                tasks[task] = bars.add_task(task, total=total)
+            bars.update(tasks[task], completed=done)
+
+        yield show
+
+
+def print_demo(report, out):
+    """Prints the dense network beside the pruned one, and what to do next."""
+    dense, pruned = report["dense"], report["pruned"]
+    table = Table(title="Handwritten digits (scikit-learn), LiteRT on one thread")
+    table.add_column("")
+    table.add_column("dense", justify="right")
+    table.add_column("pruned", justify="right")
+    rows = [
+        ("test accuracy", "test_accuracy", "{:.2%}"),
+        ("zero weights (of the prunable)", "sparsity", "{:.1%}"),
+        (".tflite, bytes", "tflite_bytes", "{:,}"),
+        (".tflite gzipped, bytes", "tflite_gzip_bytes", "{:,}"),
+        ("one image, ms (median)", "tflite_ms", "{:.4f}"),
+    ]
+    for label, key, pattern in rows:
+        table.add_row(label, pattern.format(dense[key]), pattern.format(pruned[key]))
+    for view in dense["consistency"]:
+        values = (f"{model['consistency'][view]:.2%}" for model in (dense, pruned))
+        table.add_row(f"same answer after {view}", *values)
+    console.print(table)
+    console.print(_ignored(pruned["inputs_used"]))
+    console.print(f"Files, each run and compared with Keras, and report.json: {out}/")
+    console.print(f"Masks, histograms, losses: tensorboard --logdir {out}/tensorboard")
+    console.print(
+        "Next: examples/quickstart.py has the five lines for your own model; "
+        "README.md goes on from there.",
+    )
+
+
+def print_run(found, out):
+    """Prints the report of a run that has just ended."""
+    print_reports({str(out): found["report"]})
+    config = found["config"]
+    console.print(
+        f"Trained for {config['epochs']} epochs in batches of {config['batch_size']}."
+    )
+    console.print(f"Files, each run and compared with Keras, and report.json: {out}/")
+    console.print(f"Masks, histograms, losses: tensorboard --logdir {out}/tensorboard")
+
+
+def print_reports(reports):
+    """Prints reports, `{heading: report}`, side by side."""
+    from keras_invprune.reporting.report import compare
+
+    print(compare(reports, width=console.width), end="")
+
+
+def print_files(found, out):
+    """Prints what an export wrote."""
+    table = Table("file", "bytes", "gzip", "greatest difference from Keras")
+    for name, file in found["files"].items():
+        sizes = f"{file['bytes']:,}", f"{file['gzip_bytes']:,}"
+        table.add_row(name, *sizes, f"{file['max_abs_error']:.1e}")
+    console.print(table)
+    console.print(f"In {out}/, with report.json.")
+
+
+def reports_of(paths) -> dict:
+    """``{heading: report}``: read from the folders of runs, made of .keras files.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    from keras_invprune.reporting.report import report
+
+    found = {}
+    for path in paths:
+        if path.suffix == ".keras":
+            found[str(path)] = report(load_model(path))
+            continue
+        file = path / "report.json"
+        if not file.is_file():
+            raise ValueError(
+                f"{path} is neither a .keras file nor the folder of a run that has "
+                "ended (there is no report.json in it)."
+            )
+        content = json.loads(file.read_text())
+        if "report" not in content:
+            kind = content.get("schema", "nothing of ours")
+            raise ValueError(
+                f"{file} is not the report of `keras-invprune run`, but {kind}. What a "
+                "benchmark has measured is in its table.md and runs.csv."
+            )
+        found[str(path)] = content["report"]
+    return found
+
+
+def load_model(file):
+    """The Keras model in a file, without its masks if it is a pruned one.
+
+    Raises:
+        ValueError: It is no model of Keras 3.
+    """
+    import keras
+
+    import keras_invprune as kip
+
+    if not file.is_file():
+        raise FileNotFoundError(f"There is no file {file}.")
+    try:
+        model = keras.saving.load_model(file, compile=False)
+    except Exception as error:
+        raise ValueError(f"Keras cannot load {file}: {error}") from error
+    return kip.strip_pruning(model) if isinstance(model, kip.PrunedModel) else model
+
+
+def _ignored(used) -> str:
+    """The share of connections left to each pixel, as a picture of characters."""
+    highest = max(max(row) for row in used) or 1.0
+    shades = " ░▒▓█"
+    lines = ["Which pixels the pruned network still looks at (blank: ignored):"]
+    for row in used:
+        marks = (shades[0 if v == 0 else min(4, 1 + int(4 * v / highest))] for v in row)
+        lines.append("  " + "".join(mark * 2 for mark in marks))
+    return "\n".join(lines)

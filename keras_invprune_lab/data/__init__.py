@@ -1,0 +1,82 @@
+"""Data sets of the experiments, each through its own loader."""
+
+from keras_invprune.saving import did_you_mean, named, near_names
+from keras_invprune_lab.data.base import (
+    Data,
+    DataUnavailable,
+    with_validation,
+)
+from keras_invprune_lab.data.from_openml import openml_table
+from keras_invprune_lab.data.from_sklearn import TABLES, digits, sklearn_table
+from keras_invprune_lab.data.from_tfds import tfds_images
+from keras_invprune_lab.data.kadra import find_task
+from keras_invprune_lab.data.tabular import prepare
+
+SOURCES = ("sklearn", "tfds", "openml")
+
+
+def load(name, seed=0, validation=0.0, encoding="one_hot") -> Data:
+    """The data set of that name, split.
+
+    Args:
+        name: ``"sklearn:digits"`` (or iris, wine, breast_cancer), ``"tfds:mnist"``
+            or another image set of TensorFlow Datasets, ``"openml:31"``,
+            ``"openml:credit-g"``, or a task id of `kadra.TASKS`.
+        seed: Of the split, where the data set has none of its own.
+        validation: Share of the training part to hold out, in [0, 1).
+        encoding: Of tables, see `prepare`.
+
+    Raises:
+        ImportError: The loader's library is missing; names the extra.
+        DataUnavailable: Not there, and no network; names the variable that would
+            serve. A RuntimeError.
+        ValueError: An unknown name; near matches are named.
+    """
+    source, _, rest = check_name(name).partition(":")
+    tables = {"validation": validation, "encoding": encoding}
+    if source == "tfds":
+        return with_validation(tfds_images(rest, seed=seed), validation, seed)
+    if source == "openml":
+        return openml_table(rest, seed, **tables)
+    if rest == "digits":
+        return with_validation(digits(seed), validation, seed)
+    return sklearn_table(rest, seed, **tables)
+
+
+def check_name(name) -> str:
+    """Returns the name of a data set, if a loader may know it.
+
+    Raises:
+        ValueError: It names no loader; near matches are named.
+    """
+    source, _, rest = name.partition(":")
+    if source in SOURCES and rest:
+        if source == "sklearn":
+            named(rest, dict.fromkeys(("digits", *TABLES)), "data set of scikit-learn")
+        return name
+    near = near_names(source, SOURCES) if rest else []
+    hint = did_you_mean([f"{loader}:{rest}" for loader in near])
+    raise ValueError(
+        "A data set is named 'sklearn:NAME', 'tfds:NAME', 'openml:ID' or "
+        f"'openml:NAME'. Received: {name!r}.{hint}"
+    )
+
+
+def own_name(name) -> str:
+    """One name for all that name the same data set, as far as we know."""
+    source, _, rest = name.partition(":")
+    task = find_task(rest) if source == "openml" else None
+    return f"openml:{task.data}" if task else name
+
+
+__all__ = [
+    "Data",
+    "DataUnavailable",
+    "check_name",
+    "digits",
+    "load",
+    "openml_table",
+    "own_name",
+    "prepare",
+    "tfds_images",
+]

@@ -1,0 +1,48 @@
+"""The data sets inside scikit-learn."""
+
+from keras_invprune_lab.data.base import Data
+from keras_invprune_lab.data.tabular import prepare
+
+TABLES = ("breast_cancer", "iris", "wine")
+
+
+def _sklearn(extras="'.[data]'"):
+    try:
+        from sklearn import datasets, model_selection
+    except ImportError as error:
+        raise ImportError(
+            f"These data come with scikit-learn: pip install {extras}."
+        ) from error
+    return datasets, model_selection
+
+
+def digits(seed=0) -> Data:
+    """The 1,797 8x8 digits inside scikit-learn; a quarter is the test set.
+
+    Raises:
+        ImportError: scikit-learn is missing; names the extra.
+    """
+    datasets, model_selection = _sklearn("'.[data]' or '.[demo]'")
+    bunch = datasets.load_digits()
+    x = (bunch.images[..., None] / 16.0).astype("float32")
+    x_train, x_test, y_train, y_test = model_selection.train_test_split(
+        x, bunch.target, test_size=0.25, random_state=seed, stratify=bunch.target
+    )
+    return Data(x_train, y_train, x_test, y_test)
+
+
+def sklearn_table(name, seed=0, **choices) -> Data:
+    """One of the tables inside scikit-learn; a fifth is the test set.
+
+    Args:
+        name: One of `TABLES`.
+        seed: Of the split.
+        **choices: ``validation`` and ``encoding`` of `prepare`.
+
+    Raises:
+        ImportError: scikit-learn is missing; names the extra.
+    """
+    datasets, _ = _sklearn()
+    bunch = getattr(datasets, f"load_{name}")(as_frame=True)
+    labels = bunch.target.map(dict(enumerate(bunch.target_names)))
+    return prepare(bunch.data, labels, seed, **choices)

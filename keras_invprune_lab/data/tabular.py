@@ -1,0 +1,216 @@
+"""From a table with holes, strings and constants to standardised rows.
+
+All that is learned from data (medians, means, categories, which columns are constant)
+is learned from the training part.
+"""
+
+import numpy as np
+
+from keras_invprune.saving import named
+from keras_invprune_lab.data.base import Data, check_validation, hold_out
+from keras_invprune_lab.data.columns import LARGEST, read
+
+TEST_SHARE = 0.2
+MIN_ROWS = 6
+MAX_CATEGORIES = 64
+
+
+def prepare(frame, labels, seed=0, validation=0.0, encoding="one_hot") -> Data:
+    """Splits a table (stratified, 20 % test) and makes numbers of it.
+
+    What a column says, numbers (dates among them) or categories, is found out as in
+    `keras_invprune_lab.data.columns`. What is constant in training is dropped.
+    Then, by `encoding`:
+
+    - "one_hot": in numbers the median for what is missing, then mean 0 and variance
+      1. Categories: one column each, a missing value is one of its own; all but the
+      63 most frequent of a column share one, and so do those never seen in training.
+    - "codes", as in the authors' code of 2309.08171: in numbers 0 for what is
+      missing, then mean 0 and variance 1. Categories are numbered from 1, unscaled;
+      missing and unseen ones are 0.
+
+    Args:
+        frame: pandas.DataFrame of the features, [n, columns].
+        labels: pandas.Series of the classes, of any type, [n].
+        seed: Of the split.
+        validation: Share of the training part to hold out as `Data.x_valid`, in
+            [0, 1); nothing is learned from it.
+        encoding: "one_hot" or "codes".
+
+    Returns:
+        `Data`, float32; classes are numbered in their sorted order, numbers by
+        value.
+
+    Raises:
+        ValueError: Too few rows or members of a class to split, a target that is no
+            class or is missing, a number that is infinite or beyond 1e30, no
+            column that varies.
+    """
+    from sklearn.model_selection import train_test_split
+
+    if len(frame) != len(labels):
+        raise ValueError(f"{len(frame)} rows have {len(labels)} labels; one each.")
+    if len(labels) < MIN_ROWS:
+        raise ValueError(
+            f"{len(labels)} rows are too few: with a fifth for testing, two classes "
+            f"need at least {MIN_ROWS}."
+        )
+    transformer = named(encoding, ENCODINGS, "encoding")
+    validation = check_validation(validation)
+    names, y = _classes(labels)
+    train, test = train_test_split(
+        np.arange(len(y)), test_size=TEST_SHARE, random_state=seed, stratify=y
+    )
+    parts = [train, test]
+    if validation:
+        kept, held = hold_out(y[train], validation, seed)
+        parts = [train[kept], test, train[held]]
+    frame, sources = read(frame, parts[0])
+    _check_finite(frame, sources)
+    columns = _columns(frame.iloc[parts[0]], transformer)
+    columns.fit(frame.iloc[parts[0]])
+    x = [columns.transform(frame.iloc[part]).astype("float32") for part in parts]
+    x, y = [*x, None], [*(y[part] for part in parts), None]
+    return Data(x[0], y[0], x[1], y[1], names, x[2], y[2])
+
+
+def _classes(labels):
+    """Names and numbers of the classes; raises for what cannot be split by class."""
+    missing = int(labels.isna().sum())
+    if missing:
+        raise ValueError(
+            f"The target is missing in {missing} of {len(labels)} rows. Drop them."
+        )
+    if labels.dtype == "category":
+        labels = labels.astype(labels.cat.categories.dtype)
+    kind = labels.dtype.kind
+    whole = kind in "iu" or (kind == "f" and bool((labels % 1 == 0).all()))
+    values = labels.astype("int64") if whole else labels.astype(object).astype(str)
+    names, y, counts = np.unique(
+        np.asarray(values), return_inverse=True, return_counts=True
+    )
+    names = [str(name) for name in names]
+    if kind in "fcmM" and not whole or whole and len(names) > len(y) / 2:
+        raise ValueError(
+            f"The target {labels.name!r} is no class: {len(names)} different "
+            f"{'dates' if kind in 'mM' else 'numbers'} in {len(y)} rows. This is for "
+            "classification."
+        )
+    _check_split(names, counts, number=whole)
+    return tuple(names), y.astype("int64")
+
+
+def _check_split(names, counts, number):
+    rows, single = (
+        counts.sum(),
+        [n for n, c in zip(names, counts, strict=True) if c < 2],
+    )
+    hint = " If it is a quantity: this is for classification." if number else ""
+    if len(names) < 2:
+        raise ValueError(
+            f"The target has 1 class; two are needed. Received: {names[0]!r} only."
+        )
+    if single:
+        raise ValueError(
+            f"Classes with one member cannot be in both parts: {single[:9]}. "
+            f"Drop them or join them with others.{hint}"
+        )
+    tests = int(np.ceil(rows * TEST_SHARE))
+    if min(tests, rows - tests) < len(names):
+        raise ValueError(
+            f"{rows} rows are too few: with a fifth for testing, each part must "
+            f"hold all {len(names)} classes. Join classes or add rows.{hint}"
+        )
+
+
+def _check_finite(frame, sources):
+    for column, name in zip(frame, sources, strict=True):
+        if _is_number(frame[column]) and (frame[column].abs() > LARGEST).any():
+            raise ValueError(
+                f"The column {name!r} has infinite values, or some beyond "
+                f"{LARGEST:.0e}. Replace them, for instance by missing ones."
+            )
+
+
+def _columns(train, transformers):
+    """A ColumnTransformer for the columns that vary in `train`."""
+    from sklearn.compose import ColumnTransformer
+
+    varying = [c for c in train.columns if train[c].nunique(dropna=False) > 1]
+    # A column that is a number or missing tells nothing once it is filled.
+    numbers = [c for c in varying if _is_number(train[c]) and train[c].nunique() > 1]
+    categories = [c for c in varying if not _is_number(train[c])]
+    if not numbers and not categories:
+        raise ValueError("No column of the table varies in the training part.")
+    of_numbers, of_categories = transformers()
+    return ColumnTransformer(
+        [
+            ("numbers", of_numbers, numbers),
+            ("categories", of_categories, categories),
+        ]
+    )
+
+
+def _one_hot():
+    from sklearn.impute import SimpleImputer
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import (
+        FunctionTransformer,
+        OneHotEncoder,
+        StandardScaler,
+    )
+
+    encoder = OneHotEncoder(
+        handle_unknown="infrequent_if_exist",
+        max_categories=MAX_CATEGORIES,
+        sparse_output=False,
+    )
+    return (
+        make_pipeline(SimpleImputer(strategy="median"), StandardScaler()),
+        make_pipeline(FunctionTransformer(_with_missing), encoder),
+    )
+
+
+def _codes():
+    from sklearn.impute import SimpleImputer
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import (
+        FunctionTransformer,
+        OrdinalEncoder,
+        StandardScaler,
+    )
+
+    encoder = OrdinalEncoder(
+        handle_unknown="use_encoded_value", unknown_value=-1, encoded_missing_value=-1
+    )
+    zero = SimpleImputer(strategy="constant", fill_value=0)
+    return (
+        make_pipeline(zero, StandardScaler()),
+        make_pipeline(
+            FunctionTransformer(_with_nan),
+            encoder,
+            FunctionTransformer(_from_one),
+        ),
+    )
+
+
+ENCODINGS = {"one_hot": _one_hot, "codes": _codes}
+
+
+def _is_number(column) -> bool:
+    return column.dtype.kind == "f"
+
+
+def _with_missing(frame):
+    """A missing value is a category of its own."""
+    return frame.where(frame.notna(), "(missing)")
+
+
+def _with_nan(frame):
+    """What the encoder takes for missing."""
+    return frame.where(frame.notna(), np.nan)
+
+
+def _from_one(codes):
+    """Codes from 1; 0 stays for what was not seen."""
+    return codes + 1

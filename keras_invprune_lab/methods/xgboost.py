@@ -1,0 +1,83 @@
+"""XGBoost, the baseline of tables."""
+
+import json
+
+import numpy as np
+
+from keras_invprune_lab.runs.metrics import scores
+from keras_invprune_lab.training.resuming import write_json
+
+# A small grid around the library's defaults; each stops early on validation rows.
+GRID = [
+    {"max_depth": depth, "learning_rate": rate, "subsample": share}
+    for depth in (3, 6, 9)
+    for rate in (0.05, 0.3)
+    for share in (0.7, 1.0)
+]
+ROUNDS, PATIENCE = 1000, 50
+TREES = 100_000  # at most, of which each round makes one for each class
+TRIED, BEST = "settings.json", "best.ubj"
+
+
+def boost(job, part, data, show):
+    """The best of a small grid of XGBoost classifiers, by validation rows.
+
+    Interrupted, it goes on with its next setting.
+
+    Args:
+        job: `Job`.
+        part: Folder of the unfinished run.
+        data: `Data` with validation rows.
+        show: ``show(done, total)`` before the first and after each setting.
+
+    Returns:
+        (validation figures, test figures, the setting chosen).
+
+    Raises:
+        ImportError: XGBoost is missing; names the extra.
+    """
+    try:
+        import xgboost
+    except ImportError as error:
+        raise ImportError(
+            "The method 'xgboost' needs its library: pip install '.[bench]'."
+        ) from error
+    file = part / TRIED
+    tried = json.loads(file.read_text()) if file.exists() else []
+    show(len(tried), len(GRID))
+    for setting in GRID[len(tried) :]:
+        model = xgboost.XGBClassifier(
+            n_estimators=min(ROUNDS, TREES // data.classes),
+            early_stopping_rounds=PATIENCE,
+            eval_metric="mlogloss" if data.classes > 2 else "logloss",
+            random_state=job.seed,
+            **setting,
+        )
+        validation = [(_flat(data.x_valid), data.y_valid)]
+        model.fit(_flat(data.x_train), data.y_train, eval_set=validation, verbose=False)
+        found = scores(_chances(model, data.x_valid), data.y_valid)
+        chosen = {**setting, "rounds": model.best_iteration + 1}
+        tried.append({"chosen": chosen, "validation": found})
+        if _best(tried, job) is tried[-1]:
+            new = part / f"new-{BEST}"
+            model.save_model(new)
+            new.replace(part / BEST)
+        write_json(file, tried)
+        show(len(tried), len(GRID))
+    best, model = _best(tried, job), xgboost.XGBClassifier()
+    model.load_model(part / BEST)
+    test = scores(_chances(model, data.x_test), data.y_test)
+    return best["validation"], test, best["chosen"]
+
+
+def _best(tried, job) -> dict:
+    """The first of the highest."""
+    return max(tried, key=lambda one: one["validation"][job.recipe.select])
+
+
+def _chances(model, x) -> np.ndarray:
+    return model.predict_proba(_flat(x))
+
+
+def _flat(x) -> np.ndarray:
+    return x.reshape(len(x), -1)

@@ -1,0 +1,125 @@
+"""Networks of the experiments, by name. All end in logits.
+
+To add one: a function ``(input_shape, classes, [width]) -> Keras model`` and its name
+in `MODELS`.
+"""
+
+import inspect
+
+import keras
+
+from keras_invprune.graph.weights import walk
+from keras_invprune.saving import named
+from keras_invprune_lab.models.blocks import EMBEDDING
+from keras_invprune_lab.models.convnets import cnn, conv4, lenet5, small_convnet
+from keras_invprune_lab.models.mlps import mlp, mlp_tab, mlp_vis
+from keras_invprune_lab.models.resnet import resnet18
+
+
+def _lenet_300_100(shape, classes):
+    return mlp(shape, classes, name="lenet_300_100")
+
+
+def _small_mlp(shape, classes):
+    return mlp(shape, classes, (256, 128))
+
+
+def _row_mlp(shape, classes):
+    return mlp(shape, classes, (128, 128, 128), name="row_mlp")
+
+
+MODELS = {
+    "cnn": cnn,
+    "conv-4": conv4,
+    "convnet": small_convnet,
+    "lenet-300-100": _lenet_300_100,
+    "lenet-5": lenet5,
+    "mlp": _small_mlp,
+    "mlp-rows": _row_mlp,
+    "mlp-tab": mlp_tab,
+    "mlp-vis": mlp_vis,
+    "resnet-18": resnet18,
+}
+FOR_IMAGES = {cnn, conv4, small_convnet, lenet5, resnet18}
+
+
+def get_model(name, data, width=None):
+    """The network of that name for the data; None for one that suits them.
+
+    Args:
+        name: One of `MODELS`, or None.
+        data: `Data`.
+        width: Its width, where it has one; None for the paper's.
+
+    Raises:
+        ValueError: An unknown name (near matches are named), a network for images on
+            rows, or a width for a network of fixed size.
+    """
+    shape = data.x_train.shape[1:]
+    name = name or _suitable(shape)
+    make = named(name, MODELS, "model")
+    if make in FOR_IMAGES and len(shape) != 3:
+        raise ValueError(f"{name!r} needs images. Received: rows of shape {shape}.")
+    if width is None:
+        return make(shape, data.classes)
+    if not has_width(name):
+        raise ValueError(f"{name!r} has one size. Received: width={width}.")
+    return make(shape, data.classes, width)
+
+
+def has_width(name) -> bool:
+    """Whether the network of that name comes in several widths."""
+    return "width" in inspect.signature(MODELS[name]).parameters
+
+
+def _suitable(shape) -> str:
+    if len(shape) == 1:
+        return "mlp-rows"
+    if max(shape[:2]) <= 16:
+        return "mlp"
+    return "lenet-300-100" if shape == (28, 28, 1) else "convnet"
+
+
+def standardised(model, images) -> keras.Model:
+    """`model` behind a layer that gives each channel mean 0 and variance 1.
+
+    So that views, and whoever uses the model, work on plain images.
+
+    Args:
+        model: A Keras model of images.
+        images: [n, height, width, channels], what mean and variance are taken of.
+    """
+    mean = images.mean(axis=(0, 1, 2), dtype="float64")
+    variance = images.var(axis=(0, 1, 2), dtype="float64")
+    layer = keras.layers.Normalization(
+        mean=mean.tolist(), variance=variance.tolist(), name="standardise"
+    )
+    inside = model.layers if isinstance(model, keras.Sequential) else [model]
+    return keras.Sequential(
+        [keras.Input(model.input_shape[1:], name="input"), layer, *inside],
+        name=f"standardised_{model.name}",
+    )
+
+
+def embedding_layer(model: keras.Model) -> str | None:
+    """Path of the encoder's last layer; None for the default, the head's input."""
+    paths = [path for path, _ in walk(model)]
+    return next((p for p in paths if p.split("/")[-1] == EMBEDDING), None)
+
+
+__all__ = [
+    "EMBEDDING",
+    "MODELS",
+    "cnn",
+    "conv4",
+    "embedding_layer",
+    "get_model",
+    "has_width",
+    "lenet5",
+    "mlp",
+    "mlp_tab",
+    "mlp_vis",
+    "resnet18",
+    "small_convnet",
+    "standardised",
+]

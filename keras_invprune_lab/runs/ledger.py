@@ -1,0 +1,85 @@
+"""Finished runs in one file, a line each: what is kept and passed on of a benchmark."""
+
+import csv
+import json
+import os
+from pathlib import Path
+
+from keras_invprune_lab.training.resuming import CONFIG, write_history, write_json
+from keras_invprune.exporting.folders import REPORT
+
+RUNS, LEDGER = "runs", "runs.jsonl"
+DIGITS = 5
+
+
+def unpack(out):
+    """Makes the folders of runs that the ledger in `out` has and ``runs/`` has not.
+
+    Raises:
+        ValueError: A line is no report.
+    """
+    out = Path(out)
+    for number, line in enumerate(_lines(out / LEDGER), start=1):
+        try:
+            run = json.loads(line)
+            name, report = run["name"], run["report"]
+            history = _epochs(run["history"])
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(
+                f"Line {number} of {out / LEDGER} is no run. Remove it."
+            ) from error
+        folder = out / RUNS / name
+        if not (folder / REPORT).exists():  # which is written last
+            folder.mkdir(parents=True, exist_ok=True)
+            write_json(folder / CONFIG, report["config"])
+            write_history(history, folder / "history.csv")
+            write_json(folder / REPORT, report)
+
+
+def collect(jobs, out) -> list[tuple]:
+    """The finished ones among `jobs`, with their reports; renews the ledger in `out`.
+
+    Returns:
+        Pairs (`Job`, report), in the order of `jobs`; "history" of a report has the
+        logs of its epochs by name.
+    """
+    out, found = Path(out), []
+    lines = {json.loads(line)["name"]: line for line in _lines(out / LEDGER)}
+    for job in jobs:
+        file = out / RUNS / job.name / REPORT
+        if file.exists():
+            report, history = json.loads(file.read_text()), _history(file)
+            found.append((job, report | {"history": history}))
+            run = {"name": job.name, "report": report, "history": history}
+            lines[job.name] = json.dumps(run, separators=(",", ":"))
+    if not found:
+        return []
+    new = out / f"{LEDGER}.{os.getpid()}"  # tables may be asked for meanwhile
+    new.write_text("".join(f"{lines[name]}\n" for name in sorted(lines)))
+    new.replace(out / LEDGER)
+    return found
+
+
+def _lines(file) -> list[str]:
+    return file.read_text().splitlines() if file.exists() else []
+
+
+def _history(report) -> dict[str, list]:
+    """The logs by name, a number an epoch, None where an epoch has none."""
+    file = report.with_name("history.csv")
+    with open(file, newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    names = [name for name in (rows[0] if rows else ()) if name != "epoch"]
+    return {
+        name: [round(float(row[name]), DIGITS) if row[name] else None for row in rows]
+        for name in names
+    }
+
+
+def _epochs(history) -> list[dict]:
+    """The logs of each epoch, from those by name."""
+    rows = zip(*history.values(), strict=True)
+    return [
+        {name: v for name, v in zip(history, row, strict=True) if v is not None}
+        for row in rows
+    ]

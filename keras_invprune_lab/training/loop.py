@@ -1,0 +1,241 @@
+"""Training that is validated after each epoch, and goes on where it stopped."""
+
+import math
+
+import keras
+import numpy as np
+
+from keras_invprune.scores import GumbelSoftmax
+from keras_invprune_lab.methods.base import METHODS
+from keras_invprune_lab.methods.beta_lasso import with_penalty
+from keras_invprune_lab.runs.metrics import scores
+from keras_invprune_lab.training.augment import AUGMENTATIONS
+from keras_invprune_lab.training.resuming import Progress, batches, execution
+
+CHUNK = 4096  # rows predicted at once
+PAUSE = 30.0  # seconds of training that an interruption may cost
+LONG = 10_000  # steps of a training that is worth compiling
+NO_KERNELS = ["bias", "beta", "gamma"]  # in Keras's names of weights
+
+
+class Selecting(Progress):
+    """Validates after each epoch; keeps the best epoch, and snapshots.
+
+    Of a network that is pruned while it trains, epochs before the target sparsity are
+    not chosen. With snapshots the classifier is an ensemble: the mean of the logits of
+    all snapshots so far and of the current weights.
+
+    Args:
+        folder: Where the state is saved.
+        x: Validation inputs.
+        y: Their classes.
+        select: Name of the figure that the best epoch has most of.
+        restarts: Epochs (numbers of them made) whose weights join the ensemble.
+        pause: See `Progress`; None for `PAUSE`.
+        waits: Whether the network is pruned while it trains.
+
+    Attributes:
+        best: The best epoch, from 1; its weights are `best_weights`.
+        snapshots: Weights of the ensemble at the best epoch, without its own.
+    """
+
+    def __init__(self, folder, x, y, select, restarts=(), pause=None, waits=False):
+        super().__init__(folder, PAUSE if pause is None else pause)
+        self.x, self.y, self.select = x, y, f"val_{select}"
+        self.restarts, self.waits = set(restarts), waits
+        self.best_weights, self._snapshots, self._logits = None, {}, []
+
+    @property
+    def best(self) -> int:
+        """The first epoch whose validation figure is highest, from 1."""
+        return 1 + int(np.argmax([self._worth(logs) for logs in self.history]))
+
+    def _worth(self, logs) -> float:
+        """The figure to choose by; dense epochs are below all pruned ones."""
+        return logs[self.select] - (0.0 if logs.get("pruned", True) else 2.0)
+
+    @property
+    def snapshots(self) -> list:
+        """Weights of the snapshots taken before the best epoch."""
+        return [w for epoch, w in self._snapshots.items() if epoch < self.best]
+
+    def restore(self, model) -> int:
+        """Loads the last state, with the best weights and snapshots until then."""
+        epochs = super().restore(model)
+        for file in [*self.folder.glob("best-*"), *self.folder.glob("snapshot-*")]:
+            if int(file.stem.split("-")[1]) > epochs:
+                file.unlink()  # of epochs that will be made again
+        if epochs:
+            self.best_weights = _load(self.folder / f"best-{self.best}.npz")
+            current = model.get_weights()
+            for epoch in sorted(e for e in self.restarts if e <= epochs):
+                self._snapshots[epoch] = _load(self.folder / f"snapshot-{epoch}.npz")
+                model.set_weights(self._snapshots[epoch])
+                self._logits.append(logits(model, self.x))
+            model.set_weights(current)
+        return epochs
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Adds the validation figures to the logs; keeps the weights if they are it."""
+        now = logits(self.model, self.x)
+        found = scores(np.mean([*self._logits, now], axis=0), self.y)
+        logs.update({f"val_{name}": value for name, value in found.items()})
+        if self.waits:
+            logs["pruned"] = float(self.model.finished)
+        highest = max(map(self._worth, self.history), default=-np.inf)
+        if self._worth(logs) > highest:
+            self.best_weights = self.model.get_weights()
+        if epoch + 1 in self.restarts:
+            self._snapshots[epoch + 1] = self.model.get_weights()
+            self._logits.append(now)
+        super().on_epoch_end(epoch, logs)
+
+    def save(self, epochs):
+        """Writes best weights and snapshots, then the state that names them."""
+        best = self.folder / f"best-{self.best}.npz"
+        old = set(self.folder.glob("best-*.npz")) - {best}
+        if not best.exists():
+            _save(best, self.best_weights)
+        for epoch, weights in self._snapshots.items():
+            file = self.folder / f"snapshot-{epoch}.npz"
+            if not file.exists():
+                _save(file, weights)
+        super().save(epochs)
+        for file in old:
+            file.unlink()
+
+    def outputs(self, x) -> np.ndarray:
+        """Logits of the best epoch's classifier; leaves its weights in the model."""
+        each = []
+        for weights in [*self.snapshots, self.best_weights]:
+            self.model.set_weights(weights)
+            each.append(logits(self.model, x))
+        return np.mean(each, axis=0)
+
+
+def _save(file, weights):
+    new = file.with_name(f"new-{file.name}")
+    np.savez(new, *weights)
+    new.replace(file)
+
+
+def _load(file) -> list[np.ndarray]:
+    with np.load(file) as arrays:
+        return [arrays[f"arr_{index}"] for index in range(len(arrays.files))]
+
+
+def logits(model, x) -> np.ndarray:
+    """Outputs of a model for all rows, [rows, classes]."""
+    chunks = [x[i : i + CHUNK] for i in range(0, len(x), CHUNK)]
+    return np.concatenate([model.predict_on_batch(chunk) for chunk in chunks])
+
+
+def steps_of(recipe, data) -> int:
+    """Whole batches in an epoch; at least one."""
+    steps = max(1, len(data.x_train) // recipe.batch_size)
+    return min(steps, recipe.epoch_steps or steps)
+
+
+def make_optimizer(settings, steps, epochs):
+    """A Keras optimiser for a phase, from `recipe.Optimizer`."""
+    schedules, rate = keras.optimizers.schedules, settings.rate
+    if settings.schedule == "cosine":
+        rate = schedules.CosineDecay(rate, steps * epochs)
+    elif settings.schedule == "restarts":
+        first = steps * settings.period
+        rate = schedules.CosineDecayRestarts(
+            rate, first, t_mul=2.0, alpha=1e-7 / settings.rate
+        )
+    decay = settings.weight_decay or None
+    if settings.name == "adamw":
+        return keras.optimizers.AdamW(rate, weight_decay=decay or 0.0)
+    return keras.optimizers.SGD(rate, momentum=0.9, nesterov=True, weight_decay=decay)
+
+
+def restarts_of(settings, epochs) -> list[int]:
+    """Epochs after which a cosine with restarts begins again."""
+    if settings.schedule != "restarts":
+        return []
+    ends, length = [settings.period], settings.period
+    while ends[-1] < epochs:
+        length *= 2
+        ends.append(ends[-1] + length)
+    return [end for end in ends if end < epochs]
+
+
+def compile_model(model, recipe, settings, data, epochs, penalty=None):
+    """Compiles for a phase of `epochs`, by β-LASSO where a `penalty` (λ) is given.
+
+    Several steps at once are faster, but masks are renewed between two calls only.
+    """
+    steps = steps_of(recipe, data)
+    schedule = getattr(getattr(model, "plan", None), "schedule", None)
+    at_once = execution(steps)
+    if schedule is not None and not getattr(schedule, "by_hand", False):
+        at_once = math.gcd(at_once, getattr(schedule, "every", 1))
+    optimizer = make_optimizer(settings, steps, epochs)
+    if penalty:
+        optimizer = with_penalty(optimizer, penalty)
+    if recipe.decayed == "kernels":
+        optimizer.exclude_from_weight_decay(var_names=NO_KERNELS)
+    model.compile(
+        optimizer,
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        steps_per_execution=at_once,
+        jit_compile=_xla(model, steps * epochs),
+    )
+
+
+def _xla(model, steps):
+    """XLA compiles for ten seconds, and then takes up to two fifths off a step.
+
+    Of Gumbel-softmax it makes the noise, a number for each weight, and thus a step of
+    LeNet-300-100 on a CPU takes ten times as long.
+    """
+    plan = getattr(model, "plan", None)
+    noisy = plan is not None and isinstance(plan.score, GumbelSoftmax)
+    return True if steps >= LONG and not noisy else "auto"
+
+
+def train(model, job, data, epochs, selecting, show, *, search=False):
+    """Trains a compiled model from its last saved state on.
+
+    Args:
+        model: A compiled Keras model.
+        job: `Job`; its seed decides the order of the rows.
+        data: `Data`.
+        epochs: Of the phase.
+        selecting: `Selecting`.
+        show: ``show(done, total)`` after each epoch.
+        search: Whether views are drawn from the rows, which then are not augmented.
+    """
+    recipe, first = job.recipe, selecting.restore(model)
+    # A second phase must not see the rows in the first one's order again.
+    before = recipe.search_epochs if job.needs and METHODS[job.method].search else 0
+    selecting.set_model(model)
+    show(first, epochs)
+    if first == epochs:
+        return
+    steps = steps_of(recipe, data)
+    rows = batches(
+        data.x_train,
+        data.y_train,
+        min(recipe.batch_size, len(data.x_train)),
+        job.seed,
+        before + first,
+        before + epochs,
+        steps=steps,
+        augment=None if search else AUGMENTATIONS[recipe.augment],
+    )
+    shown = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: show(epoch + 1, epochs)
+    )
+    model.fit(
+        rows,
+        steps_per_epoch=steps,
+        initial_epoch=first,
+        epochs=epochs,
+        callbacks=[selecting, shown],
+        shuffle=False,
+        verbose=0,
+    )

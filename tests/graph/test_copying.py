@@ -1,0 +1,381 @@
+"""A copy is the model again, and shares nothing with it."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+import zoo
+from keras_invprune.graph.copying import copy_model
+from keras_invprune.graph.weights import walk, weights_by_key
+
+
+def test_it_shares_no_layer_and_no_variable():
+    model = zoo.subclassed().model
+    copied = copy_model(model)
+    assert not {id(v) for v in copied.variables} & {id(v) for v in model.variables}
+    assert not {id(e) for _, e in walk(copied)} & {id(e) for _, e in walk(model)}
+
+
+@pytest.mark.parametrize("name", ["subclassed", "subclass_of_functional", "dense"])
+def test_it_is_of_the_same_class_with_the_same_weights(name):
+    model = zoo.CASES[name]().model
+    copied = copy_model(model)
+    assert type(copied) is type(model) and copied.name == model.name
+    found, expected = weights_by_key(copied), weights_by_key(model)
+    assert list(found) == list(expected)
+    for key, (_, variable) in expected.items():
+        np.testing.assert_array_equal(found[key].variable, variable)
+
+
+def test_it_is_not_compiled_whatever_the_loss():
+    def unregistered_loss(y, prediction):
+        return keras.ops.mean(keras.ops.square(prediction))
+
+    model, x, y, *_ = zoo.dense()
+    model.compile("adam", unregistered_loss)
+    model.fit(x, y, verbose=0)
+    assert not copy_model(model).compiled
+    assert model.compiled and model.optimizer.iterations == 1
+
+
+def test_it_keeps_the_precision_under_any_global_policy():
+    model = zoo.mixed_float16().model
+    copied = copy_model(model)
+    assert copied.dtype_policy == model.dtype_policy
+    assert copied.layers[-1].compute_dtype == "float16"
+
+
+def test_it_keeps_what_layers_have_learned_beside_weights():
+    lookup = layers.StringLookup()
+    lookup.adapt(["a", "b", "b"])
+    embed = layers.Embedding(lookup.vocabulary_size(), 2)
+    model = keras.Sequential([keras.Input((1,), dtype="string"), lookup, embed])
+    x = keras.ops.convert_to_tensor([["b"], ["a"], ["c"]])
+    np.testing.assert_array_equal(copy_model(model)(x), model(x))
+
+
+def test_custom_classes_need_not_be_registered():
+    class Scale(layers.Layer):
+        def build(self, input_shape):
+            self.scale = self.add_weight(name="scale", initializer="ones")
+
+        def call(self, x):
+            return x * self.scale
+
+    inner = keras.Sequential([keras.Input((3,)), Scale()])
+    model = keras.Sequential([keras.Input((3,)), inner, layers.Dense(2)])
+    copied = copy_model(model)
+    assert type(copied.layers[0].layers[0]) is Scale
+
+
+def sequential(function):
+    layer = layers.Lambda(function)
+    return keras.Sequential([keras.Input((3,)), layer, layers.Dense(2)])
+
+
+def functional(function):
+    inputs = keras.Input((3,))
+    return keras.Model(inputs, layers.Dense(2)(layers.Lambda(function)(inputs)))
+
+
+@pytest.mark.parametrize("make", [sequential, functional])
+def test_the_callers_lambdas_are_trusted(make):
+    model = make(lambda x: 2.0 * x)
+    np.testing.assert_array_equal(
+        copy_model(model)(zoo.floats(3)), model(zoo.floats(3))
+    )
+
+
+@pytest.mark.parametrize("make", [sequential, functional])
+def test_functions_are_kept_as_they_are(make):
+    factor = 3.0  # a file would hold neither this nor what `np` is
+    model = make(lambda x: factor * np.pi * x)
+    copied = copy_model(model)
+    np.testing.assert_array_equal(copied(zoo.floats(3)), model(zoo.floats(3)))
+
+
+def test_the_error_says_what_to_do():
+    model = zoo.unregistered().model
+    with pytest.raises(ValueError) as error:
+        copy_model(model)
+    message = str(error.value)
+    assert "Model 'unregistered' (Unregistered) cannot be rebuilt" in message
+    assert "a `get_config` that returns all arguments" in message
+    assert "copy=False (its weights will change)" in message
+    assert "must override `get_config()`" in message  # Keras's own words
+
+
+@pytest.mark.parametrize("name", ["subclassed", "nested_with_one_name", "dense"])
+def test_what_is_frozen_stays_frozen(name):
+    model = zoo.CASES[name]().model
+    layers = [layer for path, layer in walk(model) if path and layer.weights]
+    layers[0].trainable = False
+    frozen = {path for path, layer in walk(model) if not layer.trainable}
+    copied = copy_model(model)
+    assert {path for path, layer in walk(copied) if not layer.trainable} == frozen
+    assert len(copied.trainable_weights) == len(model.trainable_weights)
+
+
+# What tells layers and weights apart is their place
+
+
+def alike(model, x=None):
+    """The copy, after a check of its outputs and keys against the model's."""
+    x = zoo.floats(4) if x is None else x
+    copied = copy_model(model)
+    np.testing.assert_array_equal(copied(x), model(x))
+    assert list(weights_by_key(copied)) == list(weights_by_key(model))
+    kinds = [[type(layer) for _, layer in walk(each)] for each in (model, copied)]
+    assert kinds[0] == kinds[1]
+    return copied
+
+
+def rows(*body):
+    return keras.Sequential([keras.Input((4,)), *body, layers.Dense(3)])
+
+
+def test_a_class_may_be_called_as_one_of_keras():
+    class Dense(layers.Dense):
+        def call(self, x):
+            return 2.0 * super().call(x)
+
+    copied = alike(rows(Dense(4), layers.Dense(4)))
+    assert [type(layer) for layer in copied.layers[:2]] == [Dense, layers.Dense]
+
+
+def block_of(activation, register=False):
+    class Block(layers.Layer):
+        def __init__(self, **options):
+            super().__init__(**options)
+            self.dense = layers.Dense(4)
+
+        def build(self, shape):
+            self.dense.build(shape)
+
+        def call(self, x):
+            return activation(self.dense(x))
+
+    if register:
+        keras.saving.register_keras_serializable("test_copying")(Block)
+    return Block
+
+
+@pytest.mark.parametrize("registered", [False, True])
+def test_two_classes_may_have_one_name(registered):
+    kinds = [block_of(f, registered) for f in (keras.ops.relu, keras.ops.tanh)]
+    copied = alike(rows(*[kind() for kind in kinds]))
+    assert [type(layer) for layer in copied.layers[:2]] == kinds
+
+
+@pytest.mark.parametrize(
+    "merge, operate",
+    [
+        (layers.Add, lambda x: x + 1.0),
+        (layers.Multiply, lambda x: x * 2.0),
+        (layers.Maximum, lambda x: keras.ops.maximum(x, 0.1)),
+    ],
+)
+def test_an_operation_may_be_called_as_a_layer(merge, operate):
+    inputs = keras.Input((4,))
+    x = merge()([layers.Dense(4)(inputs), layers.Dense(4)(inputs)])
+    alike(keras.Model(inputs, layers.Dense(3)(operate(x))))
+
+
+class Linear(layers.Layer):
+    """Its weights have no name."""
+
+    def build(self, shape):
+        self.w = self.add_weight(shape=(shape[-1], 4), initializer="glorot_uniform")
+        self.b = [self.add_weight(shape=(4,), initializer="ones")]
+
+    def call(self, x):
+        return x @ self.w + self.b[0]
+
+
+def test_weights_need_no_name():
+    copied = alike(rows(Linear(name="linear")))
+    assert list(weights_by_key(copied))[:2] == ["linear/w", "linear/b_0"]
+
+
+@keras.saving.register_keras_serializable("test_copying")
+class Nameless(layers.Layer):
+    """Keras finds no config for what stands in `kw`: neither name nor dtype."""
+
+    def __init__(self, units=4, **kw):
+        super().__init__(**kw)
+        self.dense = layers.Dense(units)
+
+    def build(self, shape):
+        self.dense.build(shape)
+
+    def call(self, x):
+        return self.dense(x)
+
+
+def test_a_name_that_the_config_drops_is_kept():
+    copied = alike(rows(Nameless(name="mine")))
+    assert "mine/dense/kernel" in weights_by_key(copied)
+
+
+def test_a_layer_that_two_nested_models_share_is_shared_in_the_copy():
+    copied = copy_model(zoo.shared_by_nested_models().model)
+    shared = [
+        inner.get_layer("shared")
+        for inner in copied.layers
+        if "shared" in [layer.name for layer in getattr(inner, "layers", ())]
+    ]
+    assert len(shared) == 2 and shared[0] is shared[1]
+
+
+def test_functions_and_initializers_need_not_be_registered():
+    def cube(x):
+        return x**3
+
+    class Fives(keras.initializers.Initializer):
+        def __call__(self, shape, dtype=None):
+            return keras.ops.full(shape, 5.0, dtype)
+
+    inner = layers.LSTM(3, activation=cube, kernel_initializer=Fives())
+    inputs = keras.Input((2, 5, 2))
+    model = keras.Model(inputs, layers.TimeDistributed(inner)(inputs))
+    alike(model, zoo.floats(2, 5, 2))
+
+
+# What no config holds
+
+
+class Centre(layers.Layer):
+    """Its mean is set later, and in no config."""
+
+    mean = 0.0
+
+    def call(self, x):
+        return x - self.mean
+
+
+class Times(layers.Layer):
+    """Its config forgets the factor."""
+
+    def __init__(self, factor=1.0, **options):
+        super().__init__(**options)
+        self.factor = factor
+
+    def call(self, x):
+        return x * self.factor
+
+    def get_config(self):
+        return super().get_config()
+
+
+def test_numbers_and_arrays_that_no_config_holds_are_kept():
+    centre = Centre()
+    centre.mean = np.arange(4, dtype="float32")
+    copied = alike(rows(centre, Times(0.01), layers.Dense(4)))
+    assert copied.layers[0].mean is not centre.mean
+
+
+class Hidden(layers.Layer):
+    """Does what its argument says, by a function that no config holds."""
+
+    def __init__(self, factor=1.0, **options):
+        super().__init__(**options)
+        self.apply = [lambda x: x * factor]
+
+    def call(self, x):
+        return self.apply[0](x)
+
+    def get_config(self):
+        return super().get_config()
+
+
+def test_other_outputs_are_refused_with_the_layer_and_the_way_out():
+    model = rows(layers.Dense(4), Hidden(3.0, name="hidden"))
+    with pytest.raises(
+        ValueError, match="(?s)not the same.*'hidden'.*Hidden.*copy=False"
+    ):
+        copy_model(model)
+
+
+class Owner(layers.Layer):
+    """Holds a layer of the author's, whose class its config tells by name."""
+
+    def __init__(self, inner, **options):
+        super().__init__(**options)
+        self.inner = inner if isinstance(inner, list) else [inner]
+
+    def call(self, x):
+        for layer in self.inner:
+            x = layer(x)
+        return x
+
+    def get_config(self):
+        inner = [keras.saving.serialize_keras_object(layer) for layer in self.inner]
+        return {**super().get_config(), "inner": inner}
+
+    @classmethod
+    def from_config(cls, config):
+        made = map(keras.saving.deserialize_keras_object, config.pop("inner"))
+        return cls(list(made), **config)
+
+
+def test_two_classes_of_one_name_within_one_config_are_refused():
+    owner = Owner([block_of(f)() for f in (keras.ops.relu, keras.ops.tanh)])
+    with pytest.raises(ValueError, match="inner_.*Block.*names.*copy=False"):
+        copy_model(rows(owner))
+
+
+def test_outputs_of_subclassed_models_are_compared_too():
+    class Outer(keras.Model):
+        def __init__(self, factor=1.0, **options):
+            super().__init__(**options)
+            self.hidden, self.dense = Hidden(factor), layers.Dense(3)
+
+        def call(self, x):
+            return self.dense(self.hidden(x))
+
+        def get_config(self):
+            return {"name": self.name}
+
+    model = Outer(3.0)
+    model(zoo.floats(4))
+    with pytest.raises(ValueError, match="'hidden'.*Hidden.*copy=False"):
+        copy_model(model)
+
+
+def test_a_model_that_is_random_in_evaluation_is_copied():
+    class Noise(layers.Layer):
+        def call(self, x):
+            return x + keras.ops.convert_to_tensor(np.random.normal(size=()), x.dtype)
+
+    model = rows(Noise())
+    copied = copy_model(model)
+    np.testing.assert_array_equal(copied.layers[1].kernel, model.layers[1].kernel)
+
+
+def test_to_compare_changes_no_state():
+    class Counts(layers.Layer):
+        def build(self, shape):
+            self.count = self.add_weight(name="count", shape=(), initializer="zeros")
+
+        def call(self, x):
+            self.count.assign_add(1.0)
+            return x
+
+    model = rows(Counts(), layers.Dropout(0.5, seed=1))
+    before = [np.asarray(v) for v in model.variables]
+    copied = copy_model(model)
+    for each in (model, copied):
+        for variable, value in zip(each.variables, before, strict=True):
+            np.testing.assert_array_equal(variable, value)
+
+
+def test_adapted_layers_are_copied_with_what_they_learned():
+    normalize = layers.Normalization()
+    normalize.adapt(np.array([[1.0, 2.0, 3.0, 4.0], [3.0, 2.0, 9.0, 4.5]]))
+    alike(rows(normalize))
+    text = layers.TextVectorization(output_sequence_length=3)
+    text.adapt(["a b", "b c"])
+    body = [text, layers.Embedding(text.vocabulary_size(), 2)]
+    model = keras.Sequential([keras.Input((1,), dtype="string"), *body])
+    alike(model, keras.ops.convert_to_tensor([["c b"], ["a d"]]))

@@ -1,0 +1,131 @@
+"""The command line, run as a user runs it."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from disks import small_disk
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+SAVED = ROOT / "saved_models" / "digits" / "model.keras"
+
+
+def command(*arguments):
+    line = [sys.executable, "-m", "keras_invprune_lab.cli", *map(str, arguments)]
+    return subprocess.run(line, capture_output=True, text=True, cwd=ROOT, timeout=280)
+
+
+@pytest.mark.slow
+def test_runs_are_reported_compared_and_not_repeated(tmp_path):
+    options = ("--dataset", "sklearn:wine", "--epochs", "2", "--batch-size", "16")
+    for method in ("omp", "dense"):
+        out = ("--out", tmp_path / method)
+        done = command("run", *options, "--method", method, *out)
+        assert done.returncode == 0, done.stderr
+        assert "accuracy" in done.stdout
+    report = (tmp_path / "omp" / "report.json").read_text()
+    again = command("run", *options, "--method", "omp", "--out", tmp_path / "omp")
+    assert again.returncode == 0
+    assert (tmp_path / "omp" / "report.json").read_text() == report
+
+    side_by_side = command("compare", tmp_path / "dense", tmp_path / "omp")
+    assert side_by_side.returncode == 0
+    assert "0 of" in side_by_side.stdout and "(90.0%)" not in side_by_side.stderr
+    alone = command("report", tmp_path / "omp")
+    assert f"{json.loads(report)['report']['parameters']:,}" in alone.stdout
+
+    other = command("run", *options, "--seed", "1", "--out", tmp_path / "omp")
+    assert other.returncode == 2
+    assert "method: 'omp' there, 'iunet' asked" in other.stderr
+    assert "seed: 0 there, 1 asked" in other.stderr
+
+
+@pytest.mark.slow
+def test_ctrl_c_and_the_same_command_again(tmp_path):
+    line = [sys.executable, "-m", "keras_invprune_lab.cli", "run", "--dataset"]
+    line += ["sklearn:wine", "--epochs", "200", "--out", str(tmp_path / "out")]
+    process = subprocess.Popen(line, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    progress = tmp_path / "out.part" / "progress.json"
+    deadline = time.monotonic() + 120
+    while not progress.exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 130 and "the same command goes on" in errors
+    assert not (tmp_path / "out").exists()
+    done = len(json.loads(progress.read_text()))
+    assert 0 < done < 200
+    again = subprocess.run(line, capture_output=True, text=True, cwd=ROOT, timeout=280)
+    assert again.returncode == 0, again.stderr
+    history = (tmp_path / "out" / "history.csv").read_text().splitlines()
+    assert [int(row.split(",")[0]) for row in history[1:]] == list(range(1, 201))
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.slow
+def test_a_keras_file_is_exported_and_reported(tmp_path):
+    done = command("export", SAVED, "--out", tmp_path / "out", "--tflite", "float16")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out" / "model.tflite").exists()
+    done = command("report", SAVED)
+    assert done.returncode == 0 and "76.0%" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("run", "--dataset", "sklearn:digit"), "Did you mean 'digits'"),
+        (("run", "--dataset", "sklearn:wine", "--method", "ompp"), "mean 'omp'"),
+        (("run", "--dataset", "sklearn:wine", "--model", "ml"), "Did you mean"),
+        (("run", "--dataset", "sklearn:wine", "--sparsity", "90"), "mean 0.9"),
+        (
+            ("run", "--dataset", "x:y", "--method", "dense", "--sparsity", "0.5"),
+            "prunes nothing",
+        ),
+        (("export", "no-such.keras"), "There is no file no-such.keras"),
+    ],
+)
+def test_bad_input_is_one_line_and_writes_nothing(tmp_path, arguments, message):
+    done = command(*arguments, "--out", tmp_path / "out")
+    assert done.returncode == 2
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("keras-invprune: ") and message in last
+    assert "Traceback" not in done.stderr and done.stdout == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_tracebacks_are_shown_when_asked_for(tmp_path):
+    arguments = ("run", "--dataset", "sklearn:digit", "--out", tmp_path / "out")
+    done = command("--debug", *arguments)
+    assert "Traceback" in done.stderr and "Did you mean 'digits'" in done.stderr
+
+
+def test_a_folder_that_is_a_file_or_holds_something_else(tmp_path):
+    options = ("run", "--dataset", "sklearn:wine", "--out")
+    (tmp_path / "file").write_text("")
+    done = command(*options, tmp_path / "file")
+    assert done.returncode == 2 and "must be no file" in done.stderr
+    shutil.copy(SAVED, tmp_path / "mine.keras")
+    done = command(*options, tmp_path)
+    assert done.returncode == 2 and "mine.keras" in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [("run", "--dataset", "sklearn:wine"), ("demo",)])
+def test_a_disk_without_room_is_one_line_before_training(tmp_path, arguments):
+    with small_disk(tmp_path / "disk", 500) as disk:
+        done = command(*arguments, "--out", disk / "out")
+        assert done.returncode == 2
+        last = done.stderr.strip().splitlines()[-1]
+        assert "are free. Make room" in last and "Traceback" not in done.stderr
+        assert list(disk.iterdir()) == []
+
+
+def test_what_is_no_run_cannot_be_reported(tmp_path):
+    done = command("report", tmp_path)
+    assert done.returncode == 2 and "neither a .keras file nor" in done.stderr

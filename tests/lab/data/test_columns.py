@@ -1,0 +1,214 @@
+"""What is read from a column: values computed by hand or by Python's own types."""
+
+import datetime
+import decimal
+import logging
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from keras_invprune_lab.data import prepare
+from keras_invprune_lab.data.columns import read
+
+ROWS = 24
+DAYS = [datetime.datetime(2020, 2, 26, 6) + datetime.timedelta(i) for i in range(ROWS)]
+# Days since the first, month, day of the week, hour.
+PARTS = [[float(i), d.month, d.weekday(), 6.0] for i, d in enumerate(DAYS)]
+
+
+def numbers(values, rows=None):
+    """What `read` makes of a column, which has to be numbers alone."""
+    frame = pd.DataFrame({"column": values})
+    found, names = read(frame, np.arange(len(frame)) if rows is None else rows)
+    assert set(names) == {"column"} and (found.dtypes == "float64").all()
+    return found.to_numpy()
+
+
+def is_category(values):
+    found, _ = read(pd.DataFrame({"column": values}), np.arange(len(values)))
+    return found.shape[1] == 1 and found[0].dtype == object
+
+
+def objects(values):
+    return pd.Series([*values], dtype=object)
+
+
+DATES = {
+    "dates": pd.Series(DAYS),
+    "with a time zone": pd.Series(DAYS).dt.tz_localize("Asia/Tokyo"),
+    "objects": objects(DAYS),
+    "categories": pd.Series(DAYS).astype("category"),
+    "categories of text": pd.Series(map(str, DAYS)).astype("category"),
+    "periods": pd.Series(DAYS).dt.to_period("h"),
+    "ISO text": [day.isoformat() for day in DAYS],
+    "ISO text with a zone": [f"{day.isoformat(' ')}Z" for day in DAYS],
+    "pandas text": pd.array([*map(str, DAYS)], dtype="string"),
+    "slashes": [f"{day:%Y/%m/%d %H:%M}" for day in DAYS],
+    "points": [f"{day:%d.%m.%Y %H:%M}" for day in DAYS],
+    "day last": [f"{day:%m/%d/%Y %H:%M}" for day in DAYS],
+    "day first": [f"{day:%d/%m/%Y %H:%M}" for day in DAYS],
+    "Arrow": pd.Series(DAYS).astype("timestamp[us][pyarrow]"),
+}
+
+
+@pytest.mark.parametrize("kind", DATES)
+def test_dates_are_days_month_day_of_the_week_and_hour(kind):
+    np.testing.assert_allclose(numbers(DATES[kind]), PARTS)
+
+
+def test_dates_without_a_time():
+    for days in ([day.date() for day in DAYS], [f"{day:%Y-%m-%d}" for day in DAYS]):
+        found = numbers(days)
+        np.testing.assert_array_equal(found[:, :3], np.array(PARTS)[:, :3])
+        np.testing.assert_array_equal(found[:, 3], 0)  # constant: `prepare` drops it
+    months = numbers([f"2020-{1 + i % 12:02d}" for i in range(ROWS)])
+    np.testing.assert_array_equal(months[:, 1], np.arange(ROWS) % 12 + 1)
+
+
+@pytest.mark.parametrize("encoding", ["one_hot", "codes"])
+def test_a_date_never_seen_is_still_early_or_late(encoding):
+    days = pd.Series(pd.date_range("2020-01-01", periods=60))
+    y = pd.Series(np.arange(60) >= 30)
+    for column in (days, days.dt.strftime("%Y-%m-%d")):
+        data = prepare(pd.DataFrame({"when": column}), y, encoding=encoding)
+        assert data.x_train.shape == (48, 3)  # no hour
+        when = np.append(data.x_train[:, 0], data.x_test[:, 0])
+        late = np.append(data.y_train, data.y_test) == 1
+        assert when[~late].max() < when[late].min()
+        assert len(np.unique(data.x_test[:, 0])) == 12
+
+
+def test_missing_dates_are_missing():
+    for column in (
+        pd.Series([*DAYS, pd.NaT]),
+        [*(f"{day:%Y-%m-%d %H:%M}" for day in DAYS), "?"],
+        objects([*DAYS, None]),
+    ):
+        found = numbers(column)
+        np.testing.assert_allclose(found[:-1], PARTS)
+        assert np.isnan(found[-1]).all()
+
+
+def test_durations_are_days():
+    hours = [datetime.timedelta(hours=36 * i) for i in range(ROWS)]
+    for column in (pd.Series(hours), objects(hours)):
+        np.testing.assert_allclose(numbers(column)[:, 0], 1.5 * np.arange(ROWS))
+
+
+@pytest.mark.parametrize(
+    ("texts", "values"),
+    [
+        (["1,5", "2,25", "?", "-3,0"], [1.5, 2.25, np.nan, -3]),
+        (["1.5", "", "n/a", "2e3"], [1.5, np.nan, np.nan, 2000]),
+        (["7", "NA", "none", " 12 "], [7, np.nan, np.nan, 12]),
+        (["1,234", "950", "12,500.5", "-"], [1234, 950, 12500.5, np.nan]),
+        (["1.234,5", "2,5", "1.000.000", "8"], [1234.5, 2.5, 1e6, 8]),
+        (["1 000", "12\u00a0500", "3", "null"], [1000, 12500, 3, np.nan]),
+        (["1 000,5", "2,5", "3", "4"], [1000.5, 2.5, 3, 4]),
+        (["0,125", "0,250", "1,500", "2"], [0.125, 0.25, 1.5, 2]),
+        (["\u22121", "+2", ".5", "3."], [-1, 2, 0.5, 3]),
+        ([1, 2.5, None, decimal.Decimal("0.25")], [1, 2.5, np.nan, 0.25]),
+        ([1, "2,5", None, "3,5"], [1, 2.5, np.nan, 3.5]),
+    ],
+)
+def test_numbers_written_as_text(texts, values):
+    np.testing.assert_allclose(numbers(objects(texts))[:, 0], values)
+    if all(isinstance(text, str) for text in texts):
+        found = numbers(pd.array(texts, dtype="string"))
+        np.testing.assert_allclose(found[:, 0], values)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        ["007", "12", "3", "40"],  # codes
+        ["01234", "99999", "20000", "?"],
+        ["1%", "2%", "3%", "4%"],
+        ["1-3", "2-4", "10-12", "3-5"],
+        ["2020-13-45", "2020-02-30", "2021-00-01", "x"],
+        ["now", "today", "inf", "nan"],
+        pd.Categorical(["1", "2", "3", "1"]),  # declared to be categories
+        pd.Categorical(["2020-01-01", "unknown", "2020-01-02", "2020-01-03"]),
+        objects([True, False, None, True]),
+        objects([True, False, np.nan, True]),
+        pd.array([True, False, None, True], dtype="boolean"),
+        np.array([True, False, False, True]),
+        ["none", "-", "some", "none"],
+        objects([[1], [2], {}, [1]]),
+    ],
+)
+def test_what_stays_a_category(values):
+    assert is_category(values)
+
+
+@pytest.mark.parametrize("encoding", ["one_hot", "codes"])
+def test_truth_values_with_holes_are_alike_however_they_are_stored(encoding):
+    flags = [None if i % 5 == 0 else i % 2 == 0 for i in range(60)]
+    y = pd.Series(np.arange(60) // 2 % 2)
+    holes = [np.nan if flag is None else flag for flag in flags]
+    stored = [pd.array(flags, dtype="boolean"), objects(flags), objects(holes)]
+    found = [prepare(pd.DataFrame({"f": s}), y, encoding=encoding) for s in stored]
+    assert found[0].x_train.shape == (48, 3 if encoding == "one_hot" else 1)
+    for other in found[1:]:
+        np.testing.assert_array_equal(other.x_train, found[0].x_train)
+        np.testing.assert_array_equal(other.x_test, found[0].x_test)
+
+
+def test_mixed_columns_are_numbers_and_words():
+    found, _ = read(
+        pd.DataFrame({"n": objects([1, "many", "2,5", None, "3,5", "?", "few"])}),
+        np.arange(7),
+    )
+    values = [1, np.nan, 2.5, np.nan, 3.5, np.nan, np.nan]
+    np.testing.assert_array_equal(found[0], values)
+    words = found[1].where(found[1].notna(), None).to_list()
+    assert words[1::2] == ["many", None, None] and words[6] == "few"
+    assert words[0] == words[2] == words[4] not in ("many", "few", None)
+
+
+@pytest.mark.parametrize("encoding", ["one_hot", "codes"])
+def test_dates_mixed_with_words(encoding):
+    days = [f"{d:%Y-%m-%d}" if i % 3 else "unknown" for i, d in enumerate(DAYS)]
+    y = pd.Series(np.arange(ROWS) // 3 % 2)
+    data = prepare(pd.DataFrame({"when": days}), y, encoding=encoding)
+    # Days, month, day of the week; then "unknown" against a date.
+    assert data.x_train.shape[1] == 3 + (2 if encoding == "one_hot" else 1)
+    assert np.isfinite(data.x_train).all() and np.isfinite(data.x_test).all()
+
+
+def test_less_than_half_numbers_are_words():
+    assert is_category(["a", "b", "c", "1", "2"])
+
+
+def test_what_a_column_is_is_learned_in_training():
+    texts = ["1", "2", "3", "4", "five", "6,5"]
+    found = numbers(texts, rows=np.arange(4))
+    np.testing.assert_array_equal(found[:, 0], [1, 2, 3, 4, np.nan, np.nan])
+    found = numbers(["2020-03-01", "2020-03-02", "2019-12-31", "soon"], np.arange(2))
+    np.testing.assert_array_equal(found[:, 0], [0, 1, -61, np.nan])
+    texts = ["a", "b", "1", "2", "3", "4"]
+    assert read(pd.DataFrame({"n": texts}), np.arange(2))[0][0].dtype == object
+
+
+def test_what_is_guessed_is_said_once(caplog):
+    caplog.set_level(logging.INFO, "keras_invprune")
+    frame = pd.DataFrame(
+        {
+            "price": ["1,5", "2,5", "?"] * 20,
+            "when": pd.date_range("2020-01-01", periods=60),
+            "mixed": objects([1, 2, "x"] * 20),
+            "words": ["a", "b", "c"] * 20,
+        }
+    )
+    prepare(frame, pd.Series(np.arange(60) // 3 % 2))
+    price, mixed = [record.getMessage() for record in caplog.records]
+    assert "'price'" in price and "numbers such as 1234,5" in price
+    assert "what cannot be read is missing" in price
+    assert "'mixed'" in mixed and "what cannot be read is a category" in mixed
+
+
+def test_text_that_is_too_large_for_a_number_is_no_number():
+    found, _ = read(pd.DataFrame({"n": ["1e999", "2", "3"]}), np.arange(3))
+    np.testing.assert_array_equal(found[0], [np.nan, 2, 3])
+    assert found[1][0] == "1e999"

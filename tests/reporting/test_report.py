@@ -1,0 +1,245 @@
+"""The report: every figure against a count or a measurement of its own."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import keras_invprune as kip
+import zoo
+from keras_invprune.reporting.report import SCHEMA, compare
+
+PARTS = {
+    "schema",
+    "name",
+    "parameters",
+    "weights",
+    "macs",
+    "layers",
+    "left_alone",
+    "files",
+    "milliseconds",
+    "accuracy",
+    "balanced_accuracy",
+    "consistency",
+    "data",
+}
+KINDS = {"shift", "scale", "rotation"}
+
+
+@pytest.fixture(scope="module")
+def data():
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=(30, 8, 8, 1)).astype("float32")
+    return x, np.arange(30) % 3
+
+
+@pytest.fixture(scope="module")
+def model():
+    keras.utils.set_random_seed(0)
+    return keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            keras.layers.Conv2D(4, 3, name="conv"),
+            keras.layers.Flatten(),
+            keras.layers.Dense(3, name="head"),
+        ],
+        name="images",
+    )
+
+
+@pytest.fixture(scope="module")
+def found(model, data):
+    return kip.report(model, data, runs=5)
+
+
+def test_the_schema(found):
+    assert found["schema"] == SCHEMA and set(found) == PARTS
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+
+
+def test_the_counts(found):
+    head = 6 * 6 * 4 * 3
+    assert found["parameters"] == 9 * 4 + 4 + head + 3
+    assert found["weights"] == {"total": 36 + head, "zeros": 0, "sparsity": 0.0}
+    assert found["macs"] == {"dense": 36 * 36 + head, "sparse": 36 * 36 + head}
+    assert found["layers"]["conv/kernel"] == {
+        "shape": [3, 3, 1, 4],
+        "zeros": 0,
+        "macs": 36 * 36,
+        "sparse_macs": 36 * 36,
+    }
+
+
+def test_the_measurements(found, model, data):
+    x, y = data
+    assert found["accuracy"] == pytest.approx(
+        np.mean(model.predict(x, verbose=0).argmax(axis=1) == y)
+    )
+    assert set(found["consistency"]) == KINDS
+    assert set(found["files"]) == {"model.keras", "saved_model", "model.tflite"}
+    assert all(file["gzip_bytes"] > 0 for file in found["files"].values())
+    times = found["milliseconds"]
+    assert 0 < times["low"] <= times["median"] <= times["high"]
+
+
+def test_a_data_set_gives_the_report_of_its_arrays(found, model, data):
+    x, y = data
+    batches = tf.data.Dataset.from_tensor_slices((x, y)).batch(7)
+    again = kip.report(model, batches, runs=1)
+    for part in ("accuracy", "consistency", "data"):
+        assert again[part] == found[part]
+    same = {"same": lambda x: x}
+    expected = {"same": 1.0, "accuracy": found["accuracy"]}
+    assert kip.consistency(model, batches, same) == pytest.approx(expected)
+    with pytest.raises(ValueError, match="`y` must be None"):
+        kip.consistency(model, batches, same, y)
+
+
+@pytest.mark.parametrize("stateful", [False, True])
+def test_a_model_made_for_one_batch_size(stateful):
+    inputs = keras.Input(batch_shape=(4, 5, 3))
+    outputs = keras.layers.LSTM(2, stateful=stateful, name="lstm")(inputs)
+    model = keras.Model(inputs, outputs)
+    x, y = np.random.default_rng(0).normal(size=(10, 5, 3)), np.arange(10) % 2
+    found = kip.report(model, (x, y), views={"same": lambda x: x}, runs=2)
+    free = keras.Input((5, 3))
+    twin = keras.Model(free, keras.layers.LSTM(2)(free))
+    twin.set_weights(model.get_weights()[:3])
+    expected = np.mean(twin.predict(x, verbose=0).argmax(axis=1) == y)
+    assert found["accuracy"] == expected and found["consistency"] == {"same": 1.0}
+    assert set(found["files"]) == {"model.keras", "saved_model", "model.tflite"}
+    assert found["milliseconds"]["median"] > 0
+    assert found["layers"]["lstm/cell/kernel"]["macs"] == 5 * 3 * 8
+
+
+def test_a_classifier_of_rows_is_measured_by_class_and_under_corruption(caplog):
+    draws = np.random.default_rng(0)
+    x = draws.normal(size=(40, 6)).astype("float32")
+    y = (draws.random(40) < 0.2).astype(int)
+    layers = [keras.layers.Dense(4, name="body"), keras.layers.Dense(2, name="head")]
+    model = keras.Sequential([keras.Input((6,)), *layers])
+    found = kip.report(model, (x, y), runs=1)
+    right = model.predict(x, verbose=0).argmax(axis=1) == y
+    by_class = [right[y == label].mean() for label in (0, 1)]
+    assert found["accuracy"] == pytest.approx(right.mean())
+    assert found["balanced_accuracy"] == pytest.approx(np.mean(by_class))
+    assert set(found["consistency"]) == {"corruption"}
+    assert 0 < found["consistency"]["corruption"] < 1
+    again = kip.report(model, (x, y), runs=1)["consistency"]
+    assert again == found["consistency"]
+    text = str(found)
+    assert f"{np.mean(by_class):.2%}" in text and "balanced accuracy" in text
+    # Nothing was pruned, so nothing was selected either.
+    assert found["left_alone"]["body/kernel"] == "prunable"
+
+
+def test_an_older_report_is_compared_with_a_newer_one(found):
+    old = {name: found[name] for name in found if name != "balanced_accuracy"}
+    assert "balanced accuracy" not in compare({"old": old})
+    assert "balanced accuracy" in compare({"old": old, "new": found})
+
+
+def test_what_was_asked_for_stands_by_what_came_out(found):
+    weights = {**found["weights"], "requested": 0.875}
+    assert "87.5%" in compare({"run": {**found, "weights": weights}})
+    assert "requested" not in compare({"model": found})
+
+
+def test_tables_fit_the_width(found):
+    long = "residual_stage_1/convolution_2/kernel"
+    layer = {"shape": [3, 3, 512, 512], "zeros": 9, "macs": 10**8, "sparse_macs": 10**8}
+    layers = {**found["layers"], long: layer}
+    reports = {f"runs/{name}": {**found, "layers": layers} for name in "abc"}
+    lines = compare(reports, width=80).splitlines()
+    assert max(map(len, lines)) <= 80
+    text = "\n".join(lines)
+    assert "conv/kernel" in text and "100,000,000" in text and "\u2026" not in text
+
+
+def test_zeros_leave_fewer_macs(model, data):
+    pruned = kip.prune(model, 0.5, select=["conv"])
+    pruned.compile("sgd", "mse")
+    pruned.prune_to(0.5)
+    found = kip.report(kip.strip_pruning(pruned), data[0], runs=1)
+    assert found["layers"]["conv/kernel"]["sparse_macs"] == 36 * 18
+    assert found["macs"]["dense"] - found["macs"]["sparse"] == 36 * 18
+    assert found["accuracy"] is None and set(found["consistency"]) == KINDS
+    assert set(found["left_alone"]) == {"head/kernel"}
+
+
+def test_what_cannot_be_made_or_known_says_so():
+    layers = [keras.layers.LSTM(3), zoo.Lookup(), keras.layers.Dense(2)]
+    model = keras.Sequential([keras.Input((4, 3)), *layers])
+    found = kip.report(model, runs=1)
+    assert "unroll=True" in found["files"]["tflite"]["error"]
+    assert set(found["files"]) == {"model.keras", "saved_model", "tflite"}
+    assert found["milliseconds"] is None and found["macs"] is None
+    assert found["layers"]["lookup/table"]["macs"] is None
+    assert found["consistency"] == {}
+    assert "refused" in str(found) and "unknown" in str(found)
+
+
+@pytest.mark.parametrize("end", ["regressor", "autoencoder"])
+def test_what_is_no_classifier_has_no_accuracy(end, data, caplog):
+    x = data[0][:8]
+    model = keras.Sequential([keras.Input(x.shape[1:]), keras.layers.Conv2D(1, 1)])
+    if end == "regressor":
+        model.add(keras.layers.GlobalAveragePooling2D())
+    y = x.mean((1, 2)) if end == "regressor" else x
+    found = kip.report(model, (x, y), runs=1)
+    assert found["accuracy"] is None and found["consistency"] == {}
+    assert "Neither accuracy nor consistency" in caplog.text
+    with pytest.raises(ValueError, match="`y` must|`model` must"):  # who asks is told
+        kip.report(model, (x, y), views={"same": lambda x: x}, runs=1)
+
+
+@pytest.mark.parametrize(
+    "name", ["several_inputs", "dict_of_inputs", "several_outputs"]
+)
+def test_models_of_several_inputs_or_outputs(name):
+    case = zoo.CASES[name]()
+    found = kip.report(case.model, case.x, runs=1)
+    assert found["macs"]["dense"] > 0 and found["milliseconds"] is not None
+
+
+def test_side_by_side(found):
+    text = kip.compare({"dense": found, "pruned": found})
+    header, *rows = text.splitlines()[1:]
+    assert "dense" in header and "pruned" in header
+    (macs,) = [row for row in rows if "MACs without" in row]
+    assert macs.count(f"{found['macs']['sparse']:,}") == 2
+    assert "the head stays dense" in str(found)
+
+
+def test_reports_on_different_data_are_told_apart(found, model, data):
+    x, y = data
+    other = kip.report(model, (x[::-1], y), views={}, runs=1)
+    assert other["data"]["rows"] == found["data"]["rows"] == 30
+    warning = "Measured on different data"
+    assert warning in kip.compare({"one": found, "other": other})
+    assert warning not in kip.compare({"one": found, "same": found})
+    old = {key: value for key, value in found.items() if key != "data"}
+    assert warning not in kip.compare({"old": old, "new": found})
+    assert kip.report(model, views={}, runs=1)["data"] is None
+
+
+@pytest.mark.parametrize(
+    ("reports", "message"),
+    [
+        (lambda found, model: [found], "must be a dict of headings.*Received: a list"),
+        (lambda found, model: found, "Received: a str as 'schema'"),
+        (lambda found, model: {"a": model}, r"a Sequential as 'a'. `kip.report\(model"),
+    ],
+)
+def test_what_is_no_dict_of_reports(found, model, reports, message):
+    with pytest.raises(TypeError, match=message):
+        kip.compare(reports(found, model))
+
+
+def test_a_model_under_masks_is_refused_as_a_report(model):
+    pruned = kip.prune(model, 0.5)
+    with pytest.raises(ValueError, match="report is about a plain model.*strip_prun"):
+        kip.report(pruned)

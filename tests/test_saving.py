@@ -1,0 +1,52 @@
+"""Near names, whatever their case, and the arguments of callables."""
+
+import functools
+
+import pytest
+
+from keras_invprune.saving import check_takes, did_you_mean, named, near_names
+from keras_invprune_lab.data.kadra import TASKS
+
+
+@pytest.mark.parametrize(
+    ("name", "known", "near"),
+    [
+        ("OMP", ["omp", "iunet"], ["omp"]),
+        ("SR-STE", ["sr_ste", "set"], ["sr_ste"]),
+        ("logit snip", ["snip", "logit_snip"], ["logit_snip"]),
+        ("Credit_G", [task.name for task in TASKS], ["credit-g"]),
+        ("miniboon", [task.name for task in TASKS], ["MiniBooNE"]),
+        ("q", [task.name for task in TASKS], []),
+        (3, ["3"], ["3"]),
+    ],
+)
+def test_near_names(name, known, near):
+    assert near_names(name, known) == near
+
+
+def test_the_question_names_one_or_several():
+    assert did_you_mean([]) == ""
+    assert did_you_mean(["a"]) == " Did you mean 'a'?"
+    assert did_you_mean(["a", "b"]) == " Did you mean 'a' or 'b'?"
+    with pytest.raises(ValueError, match="Unknown model: 'B'. Did you mean 'b'"):
+        named("B", {"b": 1}, "model")
+
+
+def of_two(a, b):
+    return a, b
+
+
+class Called:
+    def __call__(self, a, b, c=3):
+        return a, b, c
+
+
+@pytest.mark.parametrize("own", [of_two, Called(), lambda *all: all, max])
+def test_callables_that_take_the_arguments_pass(own):
+    check_takes(own, ("weights", "model"), "score")
+
+
+@pytest.mark.parametrize("own", [of_two, Called(), functools.partial(of_two, 1, 2)])
+def test_others_are_refused_with_what_they_take(own):
+    with pytest.raises(TypeError, match=r"^A score is called with \(w\).*takes \("):
+        check_takes(own, ("w",), "score")
