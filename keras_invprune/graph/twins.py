@@ -4,6 +4,10 @@ Names do not tell layers apart: two classes, two layers of two models and two we
 may have one name. What does is where they stand, so both models are walked in step.
 """
 
+import contextlib
+import copy
+import enum
+import functools
 import logging
 import os
 import tempfile
@@ -11,12 +15,16 @@ import types
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from keras_invprune.graph.inputs import input_structure
 from keras_invprune.graph.weights import is_graph, observed, walk
 
 logger = logging.getLogger("keras_invprune")
 
+FUNCTIONS = (types.FunctionType, functools.partial)
+DRAWN = {str: ["a", "b"], int: [0, 1]}  # for inputs that are no floats
+MANY = 64  # values that layers know
 PLAIN = (bool, int, float, complex, str, bytes, type(None), np.ndarray, np.generic)
 # What every layer and model has of Keras itself is not the author's state.
 OF_KERAS = vars(keras.layers.Layer()).keys() | vars(keras.Model()).keys()
@@ -96,6 +104,10 @@ def _carry_saved(layer, twin):
             layer.save_assets(folder)
             if os.listdir(folder):
                 twin.load_assets(folder)
+    if hasattr(layer, "set_vocabulary"):  # one that was set later is in no config
+        words = list(layer.get_vocabulary())
+        if words != list(twin.get_vocabulary()):
+            twin.set_vocabulary(words)
 
 
 def _carry_variables(path, layer, twin):
@@ -117,6 +129,9 @@ def _carry_variables(path, layer, twin):
         new.assign(old)
         if new.trainable != old.trainable:
             new.trainable = old.trainable
+        for name in ("regularizer", "constraint"):
+            if type(getattr(new, name)) is not type(getattr(old, name)):
+                setattr(new, name, getattr(old, name))  # set on the weight itself
 
 
 FORGOTTEN = (
@@ -129,54 +144,88 @@ def carry_functions(layer, twin):
     """Gives a twin the very functions of its layer: none can be saved as it is."""
     for name, value in vars(layer).items():
         other = vars(twin).get(name)
-        both = isinstance(value, types.FunctionType) and callable(other)
-        if both and other is not value and _is_free(value):
+        both = isinstance(value, FUNCTIONS) and callable(other)
+        if both and other is not value and is_free(value):
             setattr(twin, name, value)
 
 
-def _is_free(function):
+def is_free(function):
     """Whether a function holds nothing that must not be in two models."""
-    held = [cell.cell_contents for cell in function.__closure__ or ()]
-    held += [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
-    free = (*PLAIN, types.ModuleType, type)
+    if isinstance(function, functools.partial):
+        held = [function.func, *function.args, *function.keywords.values()]
+    else:
+        held = [cell.cell_contents for cell in function.__closure__ or ()]
+        held += function.__defaults__ or ()
+        held += (function.__kwdefaults__ or {}).values()
+    free = (*PLAIN, types.ModuleType, types.BuiltinFunctionType, type)
     return all(
-        _is_free(value)
-        if isinstance(value, types.FunctionType)
-        else isinstance(value, free)
+        is_free(value) if isinstance(value, FUNCTIONS) else isinstance(value, free)
         for value in held
     )
 
 
 def _carry_attributes(layer, twin):
-    """Numbers, strings and arrays that the author's class holds, as they are now."""
-    if type(layer).__module__.partition(".")[0] == "keras":
-        return  # all that its configs and files hold
-    for name, value in vars(layer).items():
-        if name in OF_KERAS or name.startswith("_self_"):
+    """What the author's class holds, as it is now, but for layers and their weights."""
+    for name, value in _own_attributes(layer):
+        other = vars(twin).get(name)
+        if isinstance(value, tf.Variable) and isinstance(other, tf.Variable):
+            other.assign(value)
             continue
         try:
             value = _plain(value)
-            if name in vars(twin) and _same(value, _plain(vars(twin)[name])):
+            if name in vars(twin) and _same(value, _plain(other)):
                 continue
         except TypeError:
             continue
         setattr(twin, name, value)
 
 
+def _own_attributes(layer) -> list[tuple]:
+    """Pairs (name, value) of what the author's class holds beyond Keras's own."""
+    if _is_of(layer, "keras"):
+        return []  # all that its configs and files hold
+    return [
+        (name, value)
+        for name, value in vars(layer).items()
+        if not (name in OF_KERAS or name.startswith("_self_"))
+    ]
+
+
 def _plain(value):
-    """A copy of plain data; TypeError for anything else."""
+    """A copy of data; TypeError for what holds layers, Keras's objects, functions."""
     if isinstance(value, np.ndarray):
         return value.copy()
     if isinstance(value, PLAIN):
         return value
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | set) and not hasattr(value, "_fields"):
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return type(value)(*map(_plain, value))
+    if isinstance(value, list | tuple | set):
         kind = next(k for k in (list, tuple, set) if isinstance(value, k))
         return kind(_plain(item) for item in value)
+    if isinstance(value, tf.Variable):
+        return tf.Variable(value, trainable=value.trainable, dtype=value.dtype)
     if keras.ops.is_tensor(value) and hasattr(value, "numpy"):
         return value
-    raise TypeError(type(value))
+    if isinstance(value, enum.Enum):
+        return value
+    return _plain_object(value)
+
+
+def _plain_object(value):
+    """A copy of an object of somebody's own class that holds nothing but data."""
+    of_others = _is_of(value, "keras", "tensorflow", "builtins", "functools")
+    if of_others or isinstance(value, type) or not hasattr(value, "__dict__"):
+        raise TypeError(type(value))
+    parts = {name: _plain(part) for name, part in vars(value).items()}
+    made = copy.copy(value)
+    vars(made).update(parts)
+    return made
+
+
+def _is_of(thing, *packages) -> bool:
+    return type(thing).__module__.partition(".")[0] in packages
 
 
 def _same(one, other):
@@ -186,9 +235,13 @@ def _same(one, other):
         return one.keys() == other.keys() and all(_same(one[k], other[k]) for k in one)
     if isinstance(one, list | tuple):
         return len(one) == len(other) and all(map(_same, one, other))
+    if isinstance(one, tf.Variable):
+        return False  # each needs its own
     if isinstance(one, np.ndarray) or keras.ops.is_tensor(one):
         one, other = np.asarray(one), np.asarray(other)
         return one.dtype == other.dtype and np.array_equal(one, other)
+    if hasattr(one, "__dict__"):
+        return _same(vars(one), vars(other))
     return bool(one == other or (one != one and other != other))
 
 
@@ -201,10 +254,16 @@ def check_outputs(model, copied):
     Raises:
         DifferentError: If they differ; names the first layer whose outputs do.
     """
-    inputs, expected = _first_that_runs(model)
-    if inputs is None:
+    draws = [DRAWN, DRAWN | known] if (known := _known_values(model)) else [DRAWN]
+    if not any([_runs_alike(model, copied, values) for values in draws]):
         logger.info("%s runs on no drawn inputs: outputs not compared.", model.name)
-        return
+
+
+def _runs_alike(model, copied, values) -> bool:
+    """Whether both could be run; raises DifferentError if outputs differ."""
+    inputs, expected = _first_that_runs(model, values)
+    if inputs is None:
+        return False
     try:
         found = _outputs(copied, inputs)
     except Exception as error:
@@ -212,7 +271,7 @@ def check_outputs(model, copied):
             f"the copy fails where the model runs, with {error}. {FORGOTTEN}"
         ) from error
     if _close(expected, found, model) or not _agrees(model, inputs, expected):
-        return
+        return True
     path, layer = _first_that_differs(model, copied, inputs)
     raise DifferentError(
         f"{described(path, layer)} has other outputs in the copy (by up to "
@@ -220,10 +279,25 @@ def check_outputs(model, copied):
     )
 
 
-def _first_that_runs(model):
+def _known_values(model) -> dict:
+    """Strings and integers that layers know, in vocabularies and tables of theirs."""
+    held = []
+    for _, layer in walk(model):
+        held += [value for _, value in _own_attributes(layer)]
+        if hasattr(layer, "get_vocabulary"):
+            held.append(layer.get_vocabulary())
+    lists = [list(v) for v in held if isinstance(v, dict | list | tuple | set) and v]
+    found = {
+        kind: [item for items in lists for item in items if type(item) is kind]
+        for kind in (str, int)
+    }
+    return {kind: items[:MANY] for kind, items in found.items() if items}
+
+
+def _first_that_runs(model, values):
     specs = input_structure(model)
     for length in LENGTHS if keras.tree.flatten(specs) else ():
-        inputs = _drawn(specs, length)
+        inputs = _drawn(specs, length, values)
         try:
             return inputs, _outputs(model, inputs)
         except Exception:  # whatever the authors' layers may raise on such inputs
@@ -231,18 +305,18 @@ def _first_that_runs(model):
     return None, None
 
 
-def _drawn(specs, length):
+def _drawn(specs, length, known):
     random = np.random.default_rng(0)
 
     def draw(spec):
         shape = [2 if spec.shape[0] is None else spec.shape[0]]
         shape += [length if size is None else size for size in spec.shape[1:]]
         if spec.dtype == "string":
-            return keras.ops.convert_to_tensor(random.choice(["a", "b"], shape))
+            return keras.ops.convert_to_tensor(random.choice(known[str], shape))
         if keras.backend.is_float_dtype(spec.dtype):
             values = random.normal(size=shape)
         else:
-            values = random.integers(0, 2, shape)
+            values = random.choice(known[int], shape)
         return keras.ops.cast(values, spec.dtype)
 
     return keras.tree.map_structure(draw, specs)
@@ -250,9 +324,28 @@ def _drawn(specs, length):
 
 def _outputs(model, inputs):
     # All changes of state, of seeds too, are kept from the model.
-    with keras.StatelessScope():
+    with keras.StatelessScope(), _attributes_kept(model):
         outputs = model(inputs, training=False)
     return [np.asarray(part) for part in keras.tree.flatten(outputs)]
+
+
+@contextlib.contextmanager
+def _attributes_kept(model):
+    """Puts back what a call changes in numbers and variables of the author's own."""
+    before = [
+        (layer, name, value, value.numpy() if isinstance(value, tf.Variable) else None)
+        for _, layer in walk(model)
+        for name, value in _own_attributes(layer)
+        if isinstance(value, (*PLAIN, tf.Variable))
+    ]
+    try:
+        yield
+    finally:
+        for layer, name, value, content in before:
+            if isinstance(value, tf.Variable):
+                value.assign(content)
+            elif vars(layer).get(name) is not value:
+                setattr(layer, name, value)
 
 
 def _close(expected, found, model):

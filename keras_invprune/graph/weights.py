@@ -118,15 +118,17 @@ def weights_by_key(model) -> dict[str, Weight]:
     Returns:
         ``{key: Weight(layer, variable)}`` in the order of the layers.
     """
-    found = {}
+    found, seen = {}, set()
     for path, layer in walk(model):
-        inner = {id(v) for _, child in sublayers(layer) for v in child.weights}
+        # Some may be a tied layer's, which holds the variable of another one.
+        inner = {id(v) for _, child in sublayers(layer) for v in child.weights} | seen
         own = [variable for variable in layer.weights if id(variable) not in inner]
         for name, variable in zip(_names(layer, own), own, strict=True):
             key = f"{path}/{name}" if path else name
             while key in found:
                 key += "'"
             found[key] = Weight(layer, variable)
+        seen.update(id(variable) for variable in own)
     return found
 
 

@@ -2,6 +2,7 @@
 
 import copy
 import logging
+import math
 
 import keras
 import tensorflow as tf
@@ -183,9 +184,9 @@ class Invariance:
             ValueError: If the labels of a moved image would not be moved.
         """
         pair, kind = as_pair(self.views), self.supervised
-        has_place = _have_place(model, y)
+        has_place = _have_place(model, y, self.structure)
         if kind == "auto":
-            kind = "original" if _classes(model, y) is None else "both"
+            kind = "original" if self._classes(model, y) is None else "both"
             self._tell(has_place)
         if kind == "original" and None not in pair:
             pair = (None, pair[1])
@@ -224,7 +225,7 @@ class Invariance:
         if not self.labels:
             return None
         if self.labels == "auto":
-            return _classes(model, y)
+            return self._classes(model, y)
         y = _only(y)
         if y is None:
             raise ValueError(
@@ -233,6 +234,12 @@ class Invariance:
                 "from y."
             )
         return y
+
+    def _classes(self, model, y):
+        """The labels, if they are one class a row by one classification loss."""
+        y = _only(y)
+        one = y is not None and is_classification(model) and len(y.shape) <= 2
+        return y if one and not _have_place(model, y, self.structure) else None
 
     def get_config(self):
         """Returns the constructor's arguments."""
@@ -286,21 +293,24 @@ class Half(keras.layers.Layer):
         return None if previous_mask is None else self.call(previous_mask)
 
 
-def _classes(model, y):
-    """The labels, if they are one class a row by one classification loss; else None."""
-    y = _only(y)
-    one = y is not None and is_classification(model) and len(y.shape) <= 2
-    return y if one and not _have_place(model, y) else None
-
-
-def _have_place(model, y) -> bool:
+def _have_place(model, y, structure) -> bool:
     """Whether labels have a place in the example: a map, a sequence, or boxes."""
     parts = [part for part in tree.flatten(y) if part is not None]
     if any(len(part.shape) > 2 for part in parts):
         return True
-    # Class numbers in a row: one for each step of a sequence.
-    sparse = "sparse" in _loss_name(model)
-    return sparse and any(len(p.shape) == 2 and p.shape[1] != 1 for p in parts)
+    sizes = [part.shape[1] for part in parts if len(part.shape) == 2]
+    name = _loss_name(model)
+    if "sparse" in name:  # class numbers in a row: one for each step of a sequence
+        return any(size != 1 for size in sizes)
+    # One number for each pixel; of categories one would be a class for each pixel.
+    return "categorical" not in name and not _pixels(structure).isdisjoint(sizes)
+
+
+def _pixels(structure) -> set[int]:
+    """How many numbers a flat map of each image among the inputs has."""
+    images = [t.shape[1:] for t in tree.flatten(structure) if len(t.shape) == 4]
+    images = [shape for shape in images if None not in shape]
+    return {math.prod(shape[:end]) for shape in images for end in (2, 3)}
 
 
 def is_classification(model) -> bool:

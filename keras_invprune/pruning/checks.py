@@ -14,7 +14,15 @@ from keras_invprune.saving import Missing
 
 RATES = (keras.callbacks.LearningRateScheduler, keras.callbacks.ReduceLROnPlateau)
 ROUNDING = 1e-3  # of a mask that was averaged with its like
-OWN_STEPS = ("train_step", "test_step", "compute_loss", "compute_metrics")
+OWN_STEPS = (
+    "fit",
+    "train_on_batch",
+    "make_train_function",
+    "train_step",
+    "test_step",
+    "compute_loss",
+    "compute_metrics",
+)
 
 
 def check_fit(model, strategy, arguments):
@@ -81,6 +89,7 @@ def check_own_steps(inner):
         name
         for name in OWN_STEPS
         if getattr(type(inner), name) is not getattr(keras.Model, name)
+        or name in vars(inner)
     ]
     if own:
         raise ValueError(
@@ -187,11 +196,12 @@ def check_callbacks(callbacks, model):
             )
         stops = isinstance(callback, keras.callbacks.EarlyStopping)
         restores = getattr(callback, "restore_best_weights", False)
-        if stops and restores and not callback.start_from_epoch:
+        if stops and restores:
             raise ValueError(
                 "EarlyStopping(restore_best_weights=True) may bring back the unpruned "
                 "network of the search. Wrap it, so that the best epoch is one of "
-                "fine-tuning: AfterPruning(EarlyStopping(...))."
+                "fine-tuning: AfterPruning(EarlyStopping(...)). Its start_from_epoch "
+                "is counted from there."
             )
         saves_best = getattr(callback, "save_best_only", False)
         if stops or saves_best:

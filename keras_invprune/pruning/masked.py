@@ -10,6 +10,7 @@ In training a method may read something else, its *effective weight*: a callable
   way to the target sparsity.
 """
 
+import contextlib
 import re
 from types import MappingProxyType
 
@@ -17,7 +18,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_invprune.graph.weights import own_metrics, prunable_weights, weights_by_key
+from keras_invprune.graph.weights import prunable_weights, weights_by_key
 
 
 def product(weight, mask, *own):
@@ -46,6 +47,46 @@ class Through:
         if self.wrapper.remembers:
             return self.regularizer(weight)
         return self.regularizer(ops.multiply(weight, self.mask))
+
+
+class _Scope(keras.StatelessScope):
+    """Some weights read as other tensors; all updates of state wait for the end.
+
+    Whatever is assigned is heard of, be it a variable of the layer, of Keras (the seed
+    of its random numbers) or of an object that Keras does not know. What a scope
+    around this one holds, as in `stateless_call`, can be read in here.
+
+    Args:
+        values: Pairs (variable, tensor read in its place).
+    """
+
+    def __init__(self, values):
+        super().__init__(values, collect_losses=True)
+        self._updated = {}
+
+    def get_current_value(self, variable):
+        """What is read in the place of a variable; None for its own value."""
+        value = super().get_current_value(variable)
+        if value is None and self.original_scope is not None:
+            value = self.original_scope.get_current_value(variable)
+        return value
+
+    def add_update(self, update):
+        """Keeps an assignment, and lets gradients go to the variable as they would.
+
+        Without this scope what is assigned has no history: the gradient is that of the
+        new value. Keras's SpectralNormalization relies on it.
+        """
+        variable, value = update
+        if variable.trainable:
+            read = ops.cast(variable.value, value.dtype)
+            value = ops.stop_gradient(value) + (read - ops.stop_gradient(read))  # + 0
+        super().add_update((variable, value))
+        self._updated[id(variable)] = variable
+
+    def updates(self) -> list[tuple]:
+        """Pairs (variable, value) of what was assigned."""
+        return [(v, self.get_current_value(v)) for v in self._updated.values()]
 
 
 def _name(key) -> str:
@@ -135,6 +176,17 @@ class Masked(keras.layers.Wrapper):
             if isinstance(variable.regularizer, Through):
                 variable.regularizer = variable.regularizer.regularizer
 
+    @contextlib.contextmanager
+    def released(self):
+        """The wrapped layer as its author made it, to be copied."""
+        through = {key: v.regularizer for key, v in self.prunable.items()}
+        self.release()
+        try:
+            yield self.layer
+        finally:
+            for key, variable in self.prunable.items():
+                variable.regularizer = through[key]
+
     @property
     def remembers(self) -> bool:
         """Whether what the masks hide may come back: the stored weights keep it."""
@@ -161,17 +213,13 @@ class Masked(keras.layers.Wrapper):
             (variable, effective(variable.value, self.masks[key].value, *self.own[key]))
             for key, variable in self.prunable.items()
         ]
-        with keras.StatelessScope(masked, collect_losses=True) as scope:
-            before = {id(v): scope.get_current_value(v) for v, _ in masked}
+        with _Scope(masked) as scope:
             if function is None:  # `training` is in Keras's call context
                 outputs = self.layer(inputs, *args, **kwargs)
             else:
                 outputs = function(inputs, training=training)
-        counted = [v for metric in own_metrics(self.layer) for v in metric.variables]
-        for variable in self.layer.variables + counted:
-            after = scope.get_current_value(variable)
-            if after is not None and after is not before.get(id(variable)):
-                variable.assign(after)
+        for variable, value in scope.updates():
+            variable.assign(value)
         for loss in scope.losses + self._penalties(learning):
             self.add_loss(loss)
         return outputs

@@ -302,8 +302,11 @@ def strip_pruning(model, *, allow_unfinished=False):
             f"{model.plan.sparsity:.4g}. {train}, or call "
             "strip_pruning(model, allow_unfinished=True)."
         )
-    stripped = copy_model(model.inner) if model.owns_inner else model.inner
-    if stripped is model.inner:
+    if model.owns_inner:
+        with model.masked.released() as inner:
+            stripped = copy_model(inner)
+    else:
+        stripped = model.inner
         model.masked.release()
     # In a copy, if there is one: masked weights of the model may still come back.
     for key, weight in weights_by_key(stripped).items():

@@ -1,8 +1,11 @@
 """A copy is the model again, and shares nothing with it."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers
 
 import zoo
@@ -379,3 +382,115 @@ def test_adapted_layers_are_copied_with_what_they_learned():
     body = [text, layers.Embedding(text.vocabulary_size(), 2)]
     model = keras.Sequential([keras.Input((1,), dtype="string"), *body])
     alike(model, keras.ops.convert_to_tensor([["c b"], ["a d"]]))
+
+
+class Running(layers.Layer):
+    """Keeps a mean in a variable of TensorFlow's own, and counts in Python."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.mean, self.calls = tf.Variable(0.0, trainable=False), 0
+
+    def call(self, x):
+        self.mean.assign_add(keras.ops.mean(x))
+        self.calls += 1
+        return x - self.mean
+
+
+def test_variables_of_tensorflow_are_kept_and_not_shared():
+    running = Running()
+    model = rows(running, layers.Dense(4))
+    running.mean.assign(2.0)
+    calls = running.calls
+    twin = copy_model(model).layers[0]
+    assert running.mean == twin.mean == 2 and running.mean is not twin.mean
+    assert running.calls == twin.calls == calls  # to compare is not to call
+    twin.mean.assign(3.0)
+    assert running.mean == 2
+
+
+@dataclasses.dataclass
+class Settings:
+    rate: float = 1.0
+    parts: list = dataclasses.field(default_factory=list)
+
+
+class InTraining(layers.Layer):
+    """Does something in training only, so that outputs cannot tell."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.settings = Settings()
+
+    def call(self, x, training=False):
+        return x * self.settings.rate if training else x
+
+
+def test_objects_of_the_authors_own_are_kept_and_not_shared():
+    layer = InTraining()
+    model = rows(layer)
+    layer.settings.rate, layer.settings.parts = 7.0, [np.arange(2)]
+    twin = alike(model).layers[0].settings
+    assert twin.rate == 7 and twin is not layer.settings
+    np.testing.assert_array_equal(twin.parts[0], [0, 1])
+    assert twin.parts[0] is not layer.settings.parts[0]
+
+
+@pytest.mark.parametrize(
+    ("lookup", "dtype", "x"),
+    [
+        (layers.StringLookup(vocabulary=["a", "b"]), "string", [["x"], ["b"], ["z"]]),
+        (layers.IntegerLookup(vocabulary=[1, 2]), "int64", [[7], [2], [9]]),
+    ],
+)
+def test_a_vocabulary_that_was_set_later_is_kept(lookup, dtype, x):
+    lookup.set_vocabulary([*np.array(x)[[2, 0, 1], 0]])
+    inputs = keras.Input((1,), dtype=dtype)
+    model = keras.Sequential([inputs, lookup, layers.Embedding(9, 2)])
+    x = keras.ops.convert_to_tensor(x)
+    copied = copy_model(model)
+    np.testing.assert_array_equal(copied(x), model(x))
+    assert len(np.unique(copied(x))) == 6  # three words told apart
+
+
+def test_words_that_layers_know_are_among_the_inputs_compared():
+    inputs = keras.Input((1,), dtype="string")
+    words = {"cat": 0, "dog": 1}
+
+    class Known(layers.Layer):
+        def __init__(self, words=None, **options):
+            super().__init__(**options)
+            self.words, self.index = [lambda: words], dict(words or {})
+
+        def call(self, x):
+            found = [tf.equal(x, word) for word in self.words[0]() or {}]
+            zeros = keras.ops.zeros(keras.ops.shape(x))
+            return sum([keras.ops.cast(one, "float32") for one in found], zeros)
+
+        def compute_output_shape(self, shape):
+            return shape
+
+        def get_config(self):
+            return super().get_config()
+
+    model = keras.Model(inputs, layers.Dense(3)(Known(words, name="known")(inputs)))
+    with pytest.raises(ValueError, match="'known'.*other outputs"):
+        copy_model(model)
+
+
+def test_regularizers_and_constraints_of_a_weight_itself_are_kept():
+    dense = layers.Dense(4, name="regularized")
+    model = rows(dense)
+    dense.kernel.regularizer = keras.regularizers.L2(0.1)
+    dense.kernel.constraint = keras.constraints.NonNeg()
+    copied = copy_model(model)
+    expected = 0.1 * np.sum(np.square(dense.kernel))
+    assert float(sum(copied.losses)) == pytest.approx(expected)
+    assert isinstance(copied.layers[0].kernel.constraint, keras.constraints.NonNeg)
+
+
+def test_a_regularizer_set_on_the_layer_when_it_was_built_does_nothing_in_the_copy():
+    dense = layers.Dense(4)
+    model = rows(dense)
+    dense.kernel_regularizer = keras.regularizers.L2(0.1)  # Keras reads it no more
+    assert model.losses == copy_model(model).losses == []

@@ -303,3 +303,24 @@ def test_quantized_kernels_are_named_as_such():
     model = dense(lambda model: model.quantize("int8"))
     with pytest.raises(ValueError, match="'body/kernel' is quantized to int8"):
         prunable_weights(model)
+
+
+class Tied(keras.layers.Layer):
+    """Multiplies by the transpose of another layer's kernel."""
+
+    def __init__(self, kernel, **options):
+        super().__init__(**options)
+        self.kernel = kernel
+
+    def call(self, x):
+        return keras.ops.matmul(x, keras.ops.transpose(self.kernel))
+
+
+def test_a_variable_that_two_layers_hold_has_one_key():
+    inputs = keras.Input((6,))
+    encode = keras.layers.Dense(8, name="encode")
+    hidden = encode(inputs)
+    outputs = keras.layers.Dense(3, name="head")(Tied(encode.kernel)(hidden))
+    model = keras.Model(inputs, outputs)
+    keys = ["encode/kernel", "encode/bias", "head/kernel", "head/bias"]
+    assert list(weights_by_key(model)) == keys

@@ -273,6 +273,37 @@ def test_labels_of_an_autoencoder_are_not_moved_either(caplog):
     assert segmentation_loss(None, loss="mse", y=y) == pytest.approx(0, abs=1e-4)
 
 
+def flat_loss(y, loss, views=None):
+    """L_SUP of the objective for a network that passes all pixels on as they are."""
+    layer = keras.layers.Dense(64, use_bias=False, name="same")
+    model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(), layer])
+    layer.set_weights([np.eye(64)])
+    objective = kip.Invariance(views, embedding="same")
+    pruned = kip.prune_for_invariance(
+        model, 0.0, objective=objective, initial_scale=1.0, select="same"
+    )
+    pruned.compile("sgd", loss)
+    x, y = map(keras.ops.convert_to_tensor, (IMAGES, y))
+    return float(pruned.search_loss(x, y).terms["supervised_loss"])
+
+
+def test_a_map_may_be_flat():
+    y = IMAGES.reshape(len(IMAGES), 64)
+    entropy = -np.mean(y * np.log(y) + (1 - y) * np.log(1 - y))  # the least there is
+    assert flat_loss(y, "binary_crossentropy") == pytest.approx(entropy, rel=1e-4)
+    assert flat_loss(y, "mse") == pytest.approx(0, abs=1e-6)
+
+
+def test_as_many_classes_as_pixels_are_classes():
+    y = np.eye(64, dtype="float32")[np.arange(len(IMAGES)) % 64]
+    loss = keras.losses.CategoricalCrossentropy(from_logits=True)
+    alone = np.mean(np.log(np.exp(IMAGES.reshape(-1, 64)).sum(1)))
+    alone -= np.mean(IMAGES.reshape(-1, 64)[np.arange(len(IMAGES)), y.argmax(1)])
+    views = (None, lambda x: 0 * x)  # log 64 for an empty image
+    expected = (alone + np.log(64)) / 2
+    assert flat_loss(y, loss, views) == pytest.approx(expected, rel=1e-4)
+
+
 @pytest.mark.parametrize(
     ("views", "supervised"),
     [

@@ -97,7 +97,10 @@ class Plain(keras.Model):
         return self.head(self.hidden(x))
 
 
-@pytest.mark.parametrize("name", ["train_step", "compute_loss", "compute_metrics"])
+OWN = ["train_step", "compute_loss", "compute_metrics", "fit", "make_train_function"]
+
+
+@pytest.mark.parametrize("name", OWN)
 def test_a_training_of_its_own_is_refused(name):
     plain = own(name)()
     plain(X[:1])
@@ -108,6 +111,16 @@ def test_a_training_of_its_own_is_refused(name):
             run(X, Y, verbose=0)
     assert model.step == 0
     model.predict(X, verbose=0)  # as ever
+
+
+def test_a_step_that_is_set_on_the_model_itself_is_refused():
+    plain = Plain()
+    plain(X[:1])
+    plain.train_step = lambda data: {}
+    model = kip.prune(plain, 0.5, copy=False)
+    model.compile("sgd", SPARSE, jit_compile=False)
+    with pytest.raises(ValueError, match="has its own train_step"):
+        model.fit(X, Y, verbose=0)
 
 
 def test_a_model_without_one_is_trained():

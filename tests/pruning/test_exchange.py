@@ -176,8 +176,12 @@ def test_weights_of_the_search_alone_do_not_go_with_averages():
 def test_restoring_the_best_weights_must_wait_for_fine_tuning():
     options = {"monitor": "loss", "mode": "max", "restore_best_weights": True}
     model = pruned()
-    with pytest.raises(ValueError, match=r"AfterPruning\(EarlyStopping"):
-        fit(model, keras.callbacks.EarlyStopping(patience=9, **options))
+    for first in (0, 1):  # epochs of the search both
+        stopping = keras.callbacks.EarlyStopping(
+            patience=9, start_from_epoch=first, **options
+        )
+        with pytest.raises(ValueError, match=r"AfterPruning\(EarlyStopping"):
+            fit(model, stopping)
     assert model.step == 0
     record = Record()
     stopping = keras.callbacks.EarlyStopping(patience=1, **options)

@@ -245,3 +245,66 @@ def test_it_is_saved_and_loaded_with_its_masks(tmp_path, effective):
     np.testing.assert_array_equal(loaded.layers[0].masks["kernel"], MASK)
     np.testing.assert_array_equal(loaded(X), PRODUCT)
     assert loaded.layers[0].effective is wrapper.effective
+
+
+# State of which Keras's layers do not know
+
+
+class Helper:
+    """Holds a variable, and is no layer."""
+
+    def __init__(self):
+        self.count = keras.Variable(0.0, trainable=False)
+
+
+class Counting(layers.Layer):
+    """Counts its calls in an object of its own, and adds noise of Keras's own seed."""
+
+    def __init__(self, helper, **options):
+        super().__init__(**options)
+        self.held = [lambda: helper]  # out of sight
+
+    def call(self, x):
+        self.held[0]().count.assign_add(1.0)
+        return x + keras.random.uniform(ops.shape(x))
+
+
+@pytest.mark.parametrize("jit", [None, False])
+def test_state_outside_of_the_layers_is_updated_too(jit):
+    helper = Helper()
+    wrapper = Masked(keras.Sequential([keras.Input((2,)), dense(), Counting(helper)]))
+    run = wrapper if jit is None else tf.function(lambda x: wrapper(x, training=True))
+    first, second = np.asarray(run(X)), np.asarray(run(X))
+    assert (first != second).all() and helper.count == 2
+
+
+def test_a_layer_that_assigns_its_kernel_is_trained_as_without_masks():
+    def network():
+        keras.utils.set_random_seed(1)
+        inside = layers.SpectralNormalization(layers.Dense(3, name="inside"))
+        return keras.Sequential([keras.Input((2,)), inside, layers.Dense(1)])
+
+    plain, wrapped = network(), network()
+    model = keras.Sequential([keras.Input((2,)), Masked(wrapped)])
+    for each in (plain, model):
+        each.compile(keras.optimizers.SGD(0.5), "mse", jit_compile=False)
+        each.train_on_batch(X, np.ones((2, 1)))
+    for one, other in zip(plain.get_weights(), wrapped.get_weights(), strict=True):
+        np.testing.assert_allclose(other, one, rtol=1e-6)
+
+
+def test_values_given_from_outside_are_read():
+    wrapper = masked_dense()
+    layer = wrapper.layer
+    trainable = [2 * v for v in wrapper.trainable_variables]
+    outputs, _ = wrapper.stateless_call(trainable, wrapper.non_trainable_variables, X)
+    np.testing.assert_array_equal(outputs, 2 * PRODUCT)
+    biased = layers.Dense(3, bias_initializer="ones")
+    wrapper = Masked(biased)
+    wrapper.build((None, 2))
+    kernel, bias = (v.value for v in wrapper.trainable_variables)
+    outputs, _ = wrapper.stateless_call(
+        [kernel, 5 * bias], wrapper.non_trainable_variables, X
+    )
+    np.testing.assert_allclose(outputs, X @ np.asarray(kernel) + 5, rtol=1e-6)
+    np.testing.assert_array_equal(layer.kernel, W)

@@ -86,7 +86,7 @@ def test_a_wide_table_is_printed_row_by_row():
 
 @pytest.mark.parametrize("name", ["cifar10-small", "tabular-small", "at-init"])
 def test_the_pages_of_our_results_are_readable_at_80_columns(name):
-    page = Path(__file__).parents[2] / "docs" / "results" / name / "table.md"
+    page = Path(__file__).parents[3] / "docs" / "results" / name / "table.md"
     text = page.read_text().split("\n## Plots")[0]
     console = Console(file=io.StringIO(), width=80)
     console.print(Markdown(narrowed(text, 80)))

@@ -12,7 +12,7 @@ import pytest
 
 from disks import small_disk
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+ROOT = Path(__file__).resolve().parents[3]
 SAVED = ROOT / "saved_models" / "digits" / "model.keras"
 
 
