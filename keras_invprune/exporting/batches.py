@@ -30,7 +30,9 @@ def in_batches(run, inputs, batch=None) -> dict[str, np.ndarray]:
         chosen = np.arange(start, end) % rows
         parts.append(run({name: array[chosen] for name, array in inputs.items()}))
     return {
-        name: np.concatenate([part[name] for part in parts])[:rows] for name in parts[0]
+        # Some models make one number of a whole batch.
+        name: np.concatenate([np.atleast_1d(part[name]) for part in parts])[:rows]
+        for name in parts[0]
     }
 
 

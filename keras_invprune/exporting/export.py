@@ -18,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_invprune.exporting import litert
-from keras_invprune.exporting.accuracy import accuracy
+from keras_invprune.exporting.accuracy import accuracy, predicted_classes
 from keras_invprune.exporting.batches import (
     in_batches,
     reset_states,
@@ -41,6 +41,7 @@ from keras_invprune.graph.weights import walk
 SCHEMA = "keras_invprune/export/1"
 FORMATS = ("keras", "saved_model", "tflite")
 LIBRARIES = ("keras", "tensorflow", "numpy", "ai-edge-litert")
+LEAST = 1e-6  # allowed of outputs that are nothing but rounding
 COMPARED_ROWS, COMPARED_BATCHES = 256, 32
 # By the compute dtype: 11 bits of float16 and 8 of bfloat16, against 24 of float32.
 TOLERANCES = {"float16": 1e-2, "bfloat16": 1e-1}
@@ -66,7 +67,7 @@ def export(
     """Writes the files of a model into a folder, each verified by running it.
 
     A file is refused if an output differs from Keras's by more than
-    ``tolerance * max(1, max |Keras's output|)``; the rounding of "float16" may cost
+    ``tolerance * max |Keras's output| + 1e-6``; the rounding of "float16" may cost
     1e-2 and that of "int8" 1e-1 where the tolerance is smaller. LiteRT runs the .tflite
     file with and without its default delegate, and both must agree with Keras. All
     files are of the model in evaluation mode, layers that augment images included.
@@ -94,7 +95,8 @@ def export(
             in .tflite. None: that of the model's inputs, or any.
 
     Returns:
-        The report, also written to ``report.json``: bytes, differences, zeros of each
+        The report, also written to ``report.json``: by file bytes, differences and the
+        share of rows put into the same class (None without classes); zeros of each
         kernel and what is left alone (`keras_invprune.graph.inventory`), accuracy (None
         without class labels), names that had to be replaced, batch size, tolerance,
         versions and checksums.
@@ -269,30 +271,43 @@ class _SameOutputs:
 
         return run
 
-    def __call__(self, run, tolerance, batch) -> float:
-        """Max |difference|; raises unless all are within the tolerance."""
-        worst, fault = self._difference(run, tolerance, batch)
+    def __call__(self, run, tolerance, batch) -> dict:
+        """What was found of a file: see `export`.
+
+        Raises:
+            ValueError: Unless all outputs are within the tolerance.
+        """
+        worst, same_class, fault = self._difference(run, tolerance, batch)
         if not fault:
-            return worst
+            return {"max_abs_error": worst, "same_class": same_class}
         again = self.of_keras(self.model)
-        if self._difference(again, tolerance, self.batch)[1]:
+        if self._difference(again, tolerance, self.batch)[-1]:
             raise ValueError(
                 f"the Keras model {RANDOM}, so that no file can be like it"
             )
         raise ValueError(fault)
 
-    def _difference(self, run, tolerance, batch) -> tuple[float, str]:
-        """Max |difference|, and what is to be said of the first that is too large."""
+    def _difference(self, run, tolerance, batch) -> tuple[float, float | None, str]:
+        """Max |difference|, share of rows of the same class, and what is too large."""
         found = _on_cpu(run, self.inputs, batch)
         worst = 0.0
         for name, expected in self.outputs.items():
             error = float(np.abs(found[name].astype(float) - expected).max())
-            limit = tolerance * max(1.0, np.abs(expected).max())
+            limit = tolerance * np.abs(expected).max() + LEAST
             if not error <= limit:  # NaN is within no limit.
                 fault = f"output {name!r} is off by {error:.3g}, allowed {limit:.3g}"
-                return error, fault
+                return error, None, fault
             worst = max(worst, error)
-        return worst, ""
+        return worst, _same_class(found, self.outputs), ""
+
+
+def _same_class(found, expected) -> float | None:
+    """Share of the rows whose largest output is the same one; None without classes."""
+    outputs = [*expected.values()]
+    if len(outputs) != 1 or outputs[0].ndim != 2 or outputs[0].shape[1] < 2:
+        return None
+    one, other = (predicted_classes(a) for a in (*found.values(), *outputs))
+    return float(np.mean(one == other))
 
 
 def _labels(y) -> list:
@@ -331,8 +346,8 @@ def _write(model, new, formats, options, same, tolerance) -> dict[str, dict]:
         with _refusing("model.keras", "Keras", model):
             model.save(new / "model.keras")
             loaded = keras.saving.load_model(new / "model.keras", compile=False)
-            error = same(same.of_keras(loaded), tolerance, same.batch)
-            found["model.keras"] = {"max_abs_error": error}
+            run = same.of_keras(loaded)
+            found["model.keras"] = same(run, tolerance, same.batch)
     if {"saved_model", "tflite"} & set(formats):
         # Where it is not asked for, it is only what the .tflite file is made from.
         path = (new if "saved_model" in formats else new.parent) / "saved_model"
@@ -340,9 +355,9 @@ def _write(model, new, formats, options, same, tolerance) -> dict[str, dict]:
             reset_states(model)
             write_saved_model(model, same.named(), path)
             serve = load_saved_model(path, model)
-            error = same(same.by_name(serve), tolerance, same.file_batch)
+            entry = same(same.by_name(serve), tolerance, same.file_batch)
         if "saved_model" in formats:
-            found["saved_model"] = {"max_abs_error": error}
+            found["saved_model"] = entry
     if "tflite" in formats:
         found["model.tflite"] = _write_tflite(
             model, new, path, options, same, tolerance
@@ -356,11 +371,12 @@ def _write_tflite(model, new, saved_model, options, same, tolerance) -> dict:
         content, found = litert.convert(saved_model, options)
     (new / "model.tflite").write_bytes(content)
     for name, delegate in (("default", True), ("no", False)):
-        key = "max_abs_error" + ("" if delegate else "_without_delegate")
+        end = "" if delegate else "_without_delegate"
         runtime = f"LiteRT with {name} delegate"
         with _refusing("model.tflite", runtime, model), litert.pages_in_a_log():
             run = same.of_litert(content, delegate)
-            found[key] = same(run, tolerance, same.file_batch)
+            entry = same(run, tolerance, same.file_batch)
+        found |= {key + end: value for key, value in entry.items()}
     return found
 
 

@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 
 REPORT = "report.json"
+UNFINISHED = ".keras_invprune."  # folders of ours in which files are being made
 OURS = "keras_invprune/"  # schemas of our reports begin so
 # Two letters at least: "C:/" is a drive. One slash is what pathlib leaves of two.
 SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
@@ -38,6 +39,8 @@ def local(folder) -> Path:
             "Give a local folder, and copy it when it is done, as by `gsutil cp -r` "
             "or `tf.io.gfile.copy`."
         )
+    if not os.fspath(folder):
+        raise ValueError("The folder must have a name. Received: ''. Here is '.'.")
     return Path(folder)
 
 
@@ -52,27 +55,48 @@ def replacing(folder):
     """
     folder = local(folder).resolve()
     check_free(folder)
-    beside = next(path for path in folder.parents if path.exists())
+    # Inside of a folder that is the root of a file system, else beside it.
+    around = (folder, *folder.parents) if os.path.ismount(folder) else folder.parents
+    beside = next(path for path in around if path.exists())
     try:
-        with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=beside) as own:
-            new, old = Path(own, "new"), Path(own, "old")
+        with tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=beside) as own:
+            new = Path(own, "new")
             new.mkdir()
             yield new
             check_free(folder)  # Something may have been put there meanwhile.
             folder.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                if folder.exists():
-                    os.replace(folder, old)
+            if folder.exists():
+                _exchange(folder, new, Path(own, "old"))
+            else:
                 os.replace(new, folder)
-            except BaseException:
-                if old.exists() and not folder.exists():
-                    os.replace(old, folder)
-                raise
     except FileExistsError:
         raise
     except OSError as error:
         reason = f"{error.strerror or error}. Make room, or choose another folder"
         raise OSError(error.errno, f"{folder} is not written: {reason}") from error
+
+
+def _exchange(folder, new, old):
+    """Puts what is in `new` into a folder, and what was there into `old`.
+
+    The folder itself stays: somebody may work in it, or it is a file system of its own.
+    """
+    old.mkdir()
+    placed = []
+    try:
+        for path in list(folder.iterdir()):
+            if not path.name.startswith(UNFINISHED):
+                os.replace(path, old / path.name)
+        # The report comes last: with it a folder counts as ours.
+        for path in sorted(new.iterdir(), key=lambda path: path.name == REPORT):
+            os.replace(path, folder / path.name)
+            placed.append(path.name)
+    except BaseException:
+        for name in placed:
+            os.replace(folder / name, new / name)
+        for path in list(old.iterdir()):
+            os.replace(path, folder / path.name)
+        raise
 
 
 def check_free(folder):
@@ -86,7 +110,11 @@ def check_free(folder):
     folder = local(folder)
     if folder.is_file():
         raise NotADirectoryError(f"`folder` must be no file. Received: {folder}.")
-    there = _contents(folder)
+    there = {
+        name: digest
+        for name, digest in _contents(folder).items()
+        if not name.startswith(UNFINISHED)
+    }
     ours = {}
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         report = json.loads((folder / REPORT).read_text())

@@ -63,7 +63,8 @@ def masks_of_zeros(model, keys) -> dict[str, np.ndarray]:
     for key in keys:
         layer, variable = known[key]
         kept = variable.numpy() != 0
-        if kept.any() and not kept.all() and (not fresh or _is_drawn(layer, variable)):
+        trained = not fresh and kept.any()  # one that began with zeros may be all zero
+        if not kept.all() and (trained or _is_drawn(layer, variable)):
             found[key] = kept
     size = sum(kept.size for kept in found.values())
     zeros = sum(int((~kept).sum()) for kept in found.values())

@@ -74,13 +74,15 @@ class Plan:
         """Whether masks are renewed at the target sparsity, too."""
         return bool(getattr(self.schedule, "rewires", False))
 
-    def masks(self, weights, model, sparsity):
+    def masks(self, weights, model, sparsity, left=None):
         """The masks for the stored weights given.
 
         Args:
             weights: ``{key: array}``.
             model: Passed to the score.
             sparsity: Share to remove now, on the way to the target.
+            left: ``{key: bool array}``, what earlier masks have left: all other
+                weights are ranked last, whatever the score says. None: no masks yet.
 
         Returns:
             ``{key: bool array}``, True where a weight is kept.
@@ -94,13 +96,15 @@ class Plan:
             # ρ^(-k/n): the density by the same factor each round
             share = 1 - (1 - sparsity) ** (number / rounds)
             # What a sanity check shuffles is the end of it all.
-            masks = self._masks(weights, model, share, unshuffled(self.allocation))
+            inside = unshuffled(self.allocation)
+            masks = self._masks(weights, model, share, inside, left)
             weights = {key: weight * masks[key] for key, weight in weights.items()}
-        return self._masks(weights, model, sparsity, self.allocation)
+        return self._masks(weights, model, sparsity, self.allocation, left)
 
-    def _masks(self, weights, model, sparsity, allocation):
+    def _masks(self, weights, model, sparsity, allocation, left):
         found = _arrays(self.score(weights, model), weights, "A score")
         _check_rankable(found)
+        found = found if left is None else _removed_last(found, left)
 
         def allocate(scores, sparsity):
             return _mapping(allocation(scores, sparsity), "An allocation")
@@ -214,6 +218,19 @@ def _check_rankable(found):
             "output that does not depend on the weights, or gradients too small for "
             "the dtype."
         )
+
+
+def _removed_last(found, left):
+    """The scores, those of weights that are not left below all others.
+
+    Zero where the others are above it, as a magnitude would be.
+    """
+    kept = [scores[left[key]] for key, scores in found.items() if left[key].any()]
+    if not kept or all(mask.all() for mask in left.values()):
+        return found
+    lowest, highest = min(s.min() for s in kept), max(s.max() for s in kept)
+    last = 0.0 if lowest > 0 else lowest - 1e-3 * max(highest - lowest, 1e-6)
+    return {k: np.where(left[k], scores, last) for k, scores in found.items()}
 
 
 def _mapping(found, maker):

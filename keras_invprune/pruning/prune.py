@@ -10,7 +10,7 @@ from keras_invprune.allocation import collapsed
 from keras_invprune.graph.copying import copy_model
 from keras_invprune.graph.inputs import input_tensors
 from keras_invprune.graph.layouts import unfit
-from keras_invprune.graph.weights import prunable_weights, weights_by_key
+from keras_invprune.graph.weights import kernels, prunable_weights, weights_by_key
 from keras_invprune.objectives import Invariance
 from keras_invprune.pruning.agreement import check_agreement
 from keras_invprune.pruning.checks import (
@@ -136,6 +136,7 @@ def prune(
         scale_weights(model, plan.scaled, factor)
     pruned = PrunedModel(model, plan, keys, owns_inner=copy)
     _keep_zeros(pruned)
+    _tell_other_zeros(pruned)
     return pruned
 
 
@@ -168,6 +169,24 @@ def _keep_zeros(pruned):
     else:
         pruned.masked.set_masks(masks)
         logger.info("%s, and stay so.", already)
+
+
+def _tell_other_zeros(pruned):
+    """Logs a warning where an earlier pruning has left zeros that are not selected."""
+    trained = [k for k, weight in kernels(pruned.inner).items() if _learns(weight)]
+    others = [key for key in trained if key not in pruned.masks]
+    masks = masks_of_zeros(pruned.inner, others)
+    if masks:
+        shares = [f"{key} ({1 - mask.mean():.3g})" for key, mask in masks.items()]
+        logger.warning(
+            "Zeros of an earlier pruning are not selected now, so that they will be "
+            "trained: %s. To keep them, select these weights as well.",
+            ", ".join(shares),
+        )
+
+
+def _learns(weight) -> bool:
+    return weight.variable.trainable
 
 
 def prune_for_invariance(

@@ -102,10 +102,12 @@ class Stages:
                     f"Weight {key!r} is not finite at step {self.step}: training has "
                     "diverged or the data hold NaN. Lower the learning rate."
                 )
-        masks = self.plan.masks(weights, self, sparsity)
+        left = None
+        if not (as_tfmot or self.may_return):
+            left = {key: mask.numpy() != 0 for key, mask in self.masks.items()}
+        masks = self.plan.masks(weights, self, sparsity, left)
         self._check_no_return(masks, sparsity)
-        if not (as_tfmot or self.may_return):  # an allocation by layers may ask others
-            left = {key: mask.numpy() for key, mask in self.masks.items()}
+        if left is not None:  # an allocation by layers, a pattern may ask for others
             masks = {k: np.logical_and(mask, left[k]) for k, mask in masks.items()}
         self.warn_of_collapse(masks)
         self.masked.set_masks(masks)
@@ -161,8 +163,9 @@ class Stages:
         if abs(self.sparsity - sparsity) > FAR + 1 / size:
             logger.warning(
                 "Asked to remove %.4g, and %.4g of the weights are masked: the pattern "
-                "(%r) counts groups, or the allocation removes another share. Give "
-                "another sparsity if that is not meant.",
+                "(%r) counts groups, the allocation removes another share, or zeros "
+                "that were there before lie elsewhere. Give another sparsity if that "
+                "is not meant.",
                 sparsity,
                 self.sparsity,
                 self.plan.pattern,

@@ -9,8 +9,9 @@ The schema, ``keras_invprune/report/1``; None stands for what is not known:
   operations by kernels for one input, and those that are left if zeros are skipped;
 - ``layers``: for each kernel, by key, ``shape``, ``zeros``, ``macs``, ``sparse_macs``;
 - ``left_alone``: ``{key: why}`` of the kernels without a zero;
-- ``files``: for each file of an export ``bytes``, ``gzip_bytes`` and ``max_abs_error``,
-  or ``error`` where it could not be made;
+- ``files``: for each file of an export ``bytes``, ``gzip_bytes``, ``max_abs_error`` and
+  ``same_class`` (the share of rows put into the class that Keras puts them into), or
+  ``error`` where it could not be made;
 - ``milliseconds``: ``median``, ``low`` and ``high`` (quartiles) for one input through
   LiteRT on one thread;
 - ``accuracy``, ``balanced_accuracy`` (the mean over the classes of the share that is

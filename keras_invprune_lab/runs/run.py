@@ -191,6 +191,7 @@ def execute(run, out, *, show=lambda *_: None) -> dict:
         ValueError: Unknown data set or model.
     """
     out = local(out)
+    out = out if out.name else out.resolve()  # "." has no name
     part = out.with_name(f"{out.name}.part")
     check_free(out)
     data = datasets.load(run.dataset, run.seed)

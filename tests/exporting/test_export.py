@@ -383,6 +383,35 @@ def test_the_tolerance_grows_with_the_outputs(folder):
     export(model, folder, **arguments, tolerance=2e-3)
 
 
+def test_coarse_numbers_must_not_change_small_outputs(folder):
+    weights = np.random.default_rng(0).uniform(-0.35, 0.35, (4, 300))
+    weights[0] = 100  # of an input that is 0; int8 has no room for the others beside it
+    dense = keras.layers.Dense(300, "softmax", use_bias=False)
+    model = keras.Sequential([keras.Input((4,)), dense])
+    dense.set_weights([weights])
+    x = rows(64, 4) * [0, 1, 1, 1]
+    with pytest.raises(ExportError, match=r"off by 0\.00\d+, allowed 0\.00"):
+        export(model, folder, data=x, formats=("tflite",), tflite_options=("int8",))
+
+
+def test_the_share_of_rows_in_the_same_class_is_told(folder):
+    model = keras.Sequential([keras.Input((3,)), Forgetful(-1.0)])
+    x = rows(32, 3)
+    report = export(model, folder, data=x, formats=("keras",), tolerance=9.0)
+    expected = np.mean(x.argmax(1) == (-x).argmax(1))
+    assert report["files"]["model.keras"]["same_class"] == expected
+    report = export(tiny_model(), folder)
+    shares = {entry["same_class"] for entry in report["files"].values()}
+    assert shares <= {1.0, None}
+
+
+def test_one_number_for_a_whole_batch(folder):
+    inputs = keras.Input((3,))
+    model = keras.Model(inputs, keras.ops.mean(keras.layers.Dense(2)(inputs)))
+    report = export(model, folder, formats=("keras", "saved_model"))
+    assert all(e["max_abs_error"] < 1e-4 for e in report["files"].values())
+
+
 @pytest.mark.parametrize(
     ("kind", "arguments"),
     [

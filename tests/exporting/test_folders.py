@@ -89,3 +89,66 @@ def test_a_board_goes_where_tensorboard_goes():
 def test_a_board_refuses_a_path_that_lost_a_slash():
     with pytest.raises(ValueError, match="as a string.*Received: .*gs:/b"):
         kip.PruningBoard(Path("gs://b"))
+
+
+@pytest.fixture
+def own_folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("own")
+
+
+def write(folder, text):
+    with folders.replacing(folder) as new:
+        (new / "part").mkdir()
+        (new / "part" / "text").write_text(text)
+        folders.write_report(new, "keras_invprune/test/1", {})
+
+
+def test_the_folder_itself_stays_where_it_is(own_folder, monkeypatch):
+    own_folder.chmod(0o2770)
+    monkeypatch.chdir(own_folder)
+    for text in ("one", "two"):
+        write(".", text)
+        assert Path("part/text").read_text() == text  # here is still here
+    assert own_folder.stat().st_mode & 0o7777 == 0o2770
+    assert sorted(os.listdir(own_folder)) == ["part", "report.json"]
+    assert not list(own_folder.parent.glob(f"{folders.UNFINISHED}*"))
+    monkeypatch.undo()
+
+
+def test_a_folder_that_is_a_file_system_of_its_own(own_folder, monkeypatch):
+    monkeypatch.setattr(os.path, "ismount", lambda path: Path(path) == own_folder)
+    made = []
+    directory = folders.tempfile.TemporaryDirectory
+
+    def beside(**options):
+        made.append(options["dir"])
+        return directory(**options)
+
+    monkeypatch.setattr(folders.tempfile, "TemporaryDirectory", beside)
+    for text in ("one", "two"):
+        write(own_folder, text)
+    assert made == [own_folder] * 2  # nothing is moved to another file system
+    assert (own_folder / "part" / "text").read_text() == "two"
+    assert sorted(os.listdir(own_folder)) == ["part", "report.json"]
+
+
+@pytest.mark.parametrize("failing", range(4))
+def test_an_exchange_cut_short_leaves_what_was_there(failing, own_folder, monkeypatch):
+    write(own_folder, "one")
+    replace, count = os.replace, iter(range(99))
+
+    def cut_short(*paths):
+        if next(count) == failing:
+            raise OSError(28, "No space left on device")
+        replace(*paths)
+
+    monkeypatch.setattr(os, "replace", cut_short)
+    with pytest.raises(OSError, match="Make room"):
+        write(own_folder, "two")
+    assert (own_folder / "part" / "text").read_text() == "one"
+    folders.check_free(own_folder)  # ours, and whole
+
+
+def test_a_folder_must_have_a_name():
+    with pytest.raises(ValueError, match="must have a name"):
+        folders.local("")

@@ -447,13 +447,58 @@ def test_what_an_earlier_pruning_has_left_at_zero_stays_zero(name, train, rows):
     assert logs["sparsity"] == sorted(logs["sparsity"])
     after = zeros(kip.strip_pruning(pruned))
     assert sum(z.sum() for z in after.values()) == round(0.8 * 96)
-    if name != "at random":  # whose lots fall on zeros, too
-        assert all((after[i] | ~before[i]).all() for i in (0, 1))
+    assert all((after[i] | ~before[i]).all() for i in (0, 1))
 
 
 def test_fewer_zeros_than_there_are_is_said(rows, caplog):
     kip.prune(sparse_network(rows), 0.5)
     assert "0.625 of the weights to prune are zero already" in caplog.text
+
+
+def test_zeros_that_are_not_selected_now_are_named(rows, caplog):
+    model = sparse_network(rows)
+    share = np.mean(model.layers[1].kernel.numpy() == 0)
+    kip.prune(model, 0.9, select=model.layers[0].name)
+    name = model.layers[1].name
+    assert "not selected now" in caplog.text
+    assert f"{name}/kernel ({share:.3g})" in caplog.text
+    caplog.clear()
+    kip.prune(model, 0.9)
+    assert "not selected" not in caplog.text
+
+
+def test_a_kernel_of_which_nothing_is_left_stays_so(rows):
+    model = sparse_network(rows)
+    kernel = model.layers[1].kernel
+    kernel.assign(0 * kernel)
+    pruned = kip.prune(model, 0.9)
+    assert not pruned.masks[f"{model.layers[1].name}/kernel"].numpy().any()
+
+
+def against_magnitude(weights, model):
+    return {key: -np.abs(weight) for key, weight in weights.items()}
+
+
+class Redrawn:
+    """Another ranking at each update."""
+
+    def __init__(self):
+        self.random = np.random.default_rng(0)
+
+    def __call__(self, weights, model):
+        return {key: self.random.normal(size=w.shape) for key, w in weights.items()}
+
+
+@pytest.mark.parametrize("score", [against_magnitude, Redrawn()])
+def test_the_share_asked_for_is_removed_whatever_the_score_says(score, rows):
+    fresh = kip.prune(rows_model(), 0.9, score=score, schedule="manual")
+    sparse = kip.prune(sparse_network(rows), 0.9, score=score, schedule="manual")
+    size = sum(mask.shape[0] * mask.shape[1] for mask in fresh.masks.values())
+    for share in (0.7, 0.8, 0.9):
+        fresh.prune_to(share)
+        assert fresh.sparsity == pytest.approx(share, abs=1 / size)
+        sparse.prune_to(share)
+        assert sparse.sparsity == pytest.approx(share, abs=1 / 96)
 
 
 def test_zeros_of_an_initializer_are_trained(rows):
