@@ -6,11 +6,6 @@ import numpy as np
 from keras_invprune.masks.selection import Masks, Scores
 
 
-def unshuffled(allocation):
-    """What `Shuffled` shuffles, or the allocation itself."""
-    return allocation.allocation if isinstance(allocation, Shuffled) else allocation
-
-
 @keras.saving.register_keras_serializable(package="keras_invprune")
 class Shuffled:
     """The masks of another allocation, shuffled within each tensor.
@@ -45,6 +40,11 @@ class Shuffled:
             key: generator.permutation(np.ravel(mask)).reshape(np.shape(mask))
             for key, mask in self.allocation(scores, sparsity).items()
         }
+
+    @property
+    def shuffles(self):
+        """The other allocation."""
+        return self.allocation
 
     def get_config(self):
         """Returns the allocation and the seed."""

@@ -11,6 +11,7 @@ from keras_invprune.graph.copying import copy_model
 from keras_invprune.graph.inputs import input_tensors
 from keras_invprune.graph.layouts import unfit
 from keras_invprune.graph.weights import kernels, prunable_weights, weights_by_key
+from keras_invprune.masks.compute import check_allocation
 from keras_invprune.objectives import Invariance
 from keras_invprune.pruning.agreement import check_agreement
 from keras_invprune.pruning.checks import (
@@ -127,7 +128,8 @@ def prune(
     check_agreement(plan)
     keys = _fitting(model, list(prunable_weights(model, select)), plan)
     weights = weights_by_key(model)
-    plan.check_allocation({k: weights[k].variable.shape for k in keys}, model)
+    shapes = {key: weights[key].variable.shape for key in keys}
+    check_allocation(plan.allocation, plan.pattern, shapes, model, sparsity)
     model = copy_model(model) if copy else check_scope(model)
     check_rematerialization(model, keys)
     if factor != 1.0:
@@ -341,7 +343,8 @@ def _prune_tf_keras(model, plan, select):
         reasons = {key: unfit(weight.shape) for key, weight in weights.items()}
         reasons = {key: why for key, why in reasons.items() if why is not None}
         weights = {key: weights[key] for key in _left(weights, reasons, plan)}
-        plan.check_allocation({k: w.shape for k, w in weights.items()}, model)
+        shapes = {key: weight.shape for key, weight in weights.items()}
+        check_allocation(plan.allocation, plan.pattern, shapes, model, plan.sparsity)
         found = plan.masks(weights, model, plan.sparsity)
         log_collapse(collapsed(found))
         return found

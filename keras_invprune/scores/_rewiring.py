@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from keras_invprune.masks.compute import groups_of, pattern_masks
+
 
 def moved(weights, growth, share, model) -> dict:
     """Scores of the next masks: of single weights, or of what the pattern keeps whole.
@@ -22,17 +24,17 @@ def moved(weights, growth, share, model) -> dict:
     plan = model.plan
     sizes = {key: np.abs(weight) for key, weight in weights.items()}
     masks = {key: mask.numpy() for key, mask in model.masks.items()}
-    groups = plan.groups(sizes, model)
+    groups = groups_of(plan.pattern, sizes, model)
     if not groups:  # a pattern that has nothing to allocate
         return {k: rewired(sizes[k], masks[k], growth[k], share) for k in sizes}
-    masks, growth = (plan.groups(values, model) for values in (masks, growth))
+    masks, growth = (groups_of(plan.pattern, v, model) for v in (masks, growth))
     scores = {k: rewired(groups[k], masks[k], growth[k], share) for k in groups}
 
     def least(level):
         return lambda *_: {key: values >= level for key, values in scores.items()}
 
     grow, stay = (
-        plan.pattern_masks(sizes, model, 0.0, least(level)) for level in (1, 2)
+        pattern_masks(plan.pattern, sizes, model, 0.0, least(level)) for level in (1, 2)
     )
     return {key: np.add(grow[key], stay[key], dtype=np.float32) for key in sizes}
 

@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 
 from keras_invprune import tfmot
-from keras_invprune.allocation.shuffled import unshuffled
+from keras_invprune.masks.compute import unshuffled
 from keras_invprune.pruning.checks import check_model, check_xla
 from keras_invprune.pruning.prune import prune
 from keras_invprune.pruning.tangent.kernel import check_rows, in_groups
