@@ -13,9 +13,10 @@ from keras_invprune import (
 )
 from keras_invprune.exporting.export import ExportError, export
 from keras_invprune.objectives import Invariance
+from keras_invprune.pruning.invariance import prune_for_invariance
 from keras_invprune.pruning.masked import Masked
 from keras_invprune.pruning.model import PrunedModel
-from keras_invprune.pruning.prune import prune, prune_for_invariance, strip_pruning
+from keras_invprune.pruning.prune import prune, strip_pruning
 from keras_invprune.pruning.tangent import neural_tangent_transfer, tangent_kernel
 from keras_invprune.reporting.consistency import consistency
 from keras_invprune.reporting.report import Report, compare, report

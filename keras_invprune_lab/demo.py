@@ -5,7 +5,8 @@ import keras
 from keras_invprune import views
 from keras_invprune.exporting.export import export
 from keras_invprune.exporting.folders import check_room, replacing, write_report
-from keras_invprune.pruning.prune import prune_for_invariance, strip_pruning
+from keras_invprune.pruning.invariance import prune_for_invariance
+from keras_invprune.pruning.prune import strip_pruning
 from keras_invprune.reporting.consistency import consistency
 from keras_invprune.reporting.report import milliseconds
 from keras_invprune.reporting.tensorboard import PruningBoard

@@ -93,7 +93,7 @@ def test_every_public_name_is_documented():
 def test_the_main_names_have_an_example():
     shown = {example.name for example in EXAMPLES}
     for name in ("prune", "prune_for_invariance", "strip_pruning"):
-        assert f"keras_invprune.pruning.prune.{name}" in shown
+        assert any(one.endswith(f".{name}") for one in shown)
     assert len(shown) > 25
 
 

@@ -1,6 +1,5 @@
-"""prune, prune_for_invariance, strip_pruning: the pipeline."""
+"""prune and strip_pruning: a plain model under masks, and a plain model again."""
 
-import inspect
 import logging
 
 import numpy as np
@@ -8,21 +7,17 @@ import numpy as np
 from keras_invprune import tfmot
 from keras_invprune.allocation import collapsed
 from keras_invprune.graph.copying import copy_model
-from keras_invprune.graph.inputs import input_tensors
 from keras_invprune.graph.layouts import unfit
 from keras_invprune.graph.weights import kernels, prunable_weights, weights_by_key
 from keras_invprune.masks.compute import check_allocation
-from keras_invprune.objectives import Invariance
-from keras_invprune.pruning.agreement import check_agreement
 from keras_invprune.pruning.checks import (
+    check_agreement,
     check_model,
     check_rematerialization,
     check_scope,
 )
 from keras_invprune.pruning.initializers import (
     check_scale,
-    default_scale,
-    is_fresh,
     keys_to_scale,
     masks_of_zeros,
     scale_weights,
@@ -31,9 +26,7 @@ from keras_invprune.pruning.masked import product
 from keras_invprune.pruning.model import PrunedModel
 from keras_invprune.pruning.plan import Plan
 from keras_invprune.pruning.stages import log_collapse
-from keras_invprune.saving import did_you_mean, near_names
-from keras_invprune.schedules import Gradual, check_sparsity
-from keras_invprune.views.image_view import ImageView
+from keras_invprune.schedules import check_sparsity
 
 logger = logging.getLogger("keras_invprune")
 
@@ -142,19 +135,6 @@ def prune(
     return pruned
 
 
-def _check_known(choices):
-    """Raises TypeError for keywords that `prune_for_invariance` does not have."""
-    known = list(inspect.signature(prune_for_invariance).parameters)[:-1]
-    known += inspect.signature(prune).parameters
-    unknown = [name for name in choices if name not in known]
-    if unknown:
-        hint = did_you_mean(near_names(unknown[0], known))
-        raise TypeError(
-            f"prune_for_invariance() has no argument {unknown[0]!r}.{hint} It takes "
-            f"{', '.join(dict.fromkeys(known))}."
-        )
-
-
 def _keep_zeros(pruned):
     """Starts with masks on what an earlier pruning has left at zero, and says so."""
     plan, masks = pruned.plan, masks_of_zeros(pruned.inner, pruned.masked.keys)
@@ -189,92 +169,6 @@ def _tell_other_zeros(pruned):
 
 def _learns(weight) -> bool:
     return weight.variable.trainable
-
-
-def prune_for_invariance(
-    model,
-    sparsity=0.9,
-    *,
-    views=None,
-    pretrained=None,
-    rewind="first_epoch",
-    initial_scale=None,
-    **choices,
-):
-    """Prunes for the invariances in the data (IUNet).
-
-    Small initialisation, then L_SUP + λ·L_NCE on two views of each batch, one-shot
-    global magnitude pruning, rewinding, and fine-tuning with L_SUP alone, in one
-    ``fit()``: half of its epochs search, half fine-tune (`schedule` changes it).
-
-    Args:
-        model: A built Keras 3 model, left untouched.
-        sparsity: Share of the prunable weights to remove, in [0, 1).
-        views: Positive pairs; None chooses by the input: images or rows.
-        pretrained: True for a model whose weights are worth keeping: no small
-            initialisation, gradual pruning, survivors rewound to the weights given.
-            None looks: a model that has been trained counts as pretrained.
-        rewind: "first_epoch", "initial", "unscaled" or None. For a pretrained
-            model "initial": the weights given. (Pruned before its end, "first_epoch"
-            is "initial".)
-        initial_scale: κ; None for 1 on a trained model and, on a fresh one, 0.5 for
-            images, and for other inputs 0.25, if the model normalizes, else 1.
-        **choices: Further arguments of `prune`, e.g. ``schedule``, ``select``,
-            ``objective=Invariance(...)`` (then without `views`).
-
-    Returns:
-        `PrunedModel`.
-
-    Example:
-        >>> model = keras.Sequential(
-        ...     [
-        ...         keras.Input((8,)),
-        ...         keras.layers.Dense(16, "relu"),
-        ...         keras.layers.Dense(2),
-        ...     ]
-        ... )
-        >>> pruned = prune_for_invariance(model, sparsity=0.75)
-        >>> loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        >>> pruned.compile("adam", loss)
-        >>> x, y = np.random.rand(64, 8), np.arange(64) % 2
-        >>> history = pruned.fit(x, y, epochs=4, verbose=0)
-        >>> history.history["sparsity"]
-        [0.0, 0.0, 0.75, 0.75]
-
-    Raises:
-        ValueError: See `prune`; also views that do not fit the input.
-        TypeError: Not a Keras 3 model.
-
-    Source:
-        Xu, Sun, Wang: Unveiling Invariances via Neural Network Pruning
-        (2309.08171), the five steps; the authors' code.
-    """
-    _check_known(choices)
-    if tfmot.is_tf_keras(model):
-        raise TypeError(
-            "The search is for Keras 3 models, and this is a tf_keras model. Use "
-            "kip.prune(model, sparsity), which makes masks from its weights, or build "
-            "the model with Keras 3."
-        )
-    if views is not None and "objective" in choices:
-        raise ValueError(
-            "Give `views` or `objective`, not both: Invariance(views=...) holds views."
-        )
-    choices.setdefault("objective", None)
-    if choices["objective"] is None:
-        choices["objective"] = Invariance(views)
-    check_sparsity(sparsity)
-    check_model(model)
-    if pretrained is None:
-        pretrained = not is_fresh(model)
-    if pretrained:
-        choices.setdefault("schedule", Gradual(sparsity))
-        rewind = "initial" if rewind == "first_epoch" else rewind
-    if initial_scale is None:
-        ranks = [len(tensor.shape) for tensor in input_tensors(model) or ()]
-        images = ranks == [ImageView.rank]
-        initial_scale = 1.0 if pretrained else default_scale(model, images)
-    return prune(model, sparsity, rewind=rewind, initial_scale=initial_scale, **choices)
 
 
 def strip_pruning(model, *, allow_unfinished=False):

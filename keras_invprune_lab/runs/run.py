@@ -38,7 +38,8 @@ from keras_invprune.exporting.folders import (
 )
 from keras_invprune.saving import named
 from keras_invprune.objectives import Invariance
-from keras_invprune.pruning.prune import prune, prune_for_invariance, strip_pruning
+from keras_invprune.pruning.invariance import prune_for_invariance
+from keras_invprune.pruning.prune import prune, strip_pruning
 from keras_invprune.reporting.report import report
 from keras_invprune.schedules import Gradual, OneShot, WhenConverged, check_sparsity
 
