@@ -19,11 +19,14 @@ from keras_invprune.views import (
     default_views,
     positive_pair,
 )
+from keras_invprune.views.image_view import ImageView
 from keras_invprune.views.pairs import as_in_training, as_pair, moves
 from keras_invprune.weights import walk
 
 logger = logging.getLogger("keras_invprune")
 
+# λ, by validation rows (docs/results/invariance_defaults.md).
+IMAGE_WEIGHT, ROW_WEIGHT = 0.3, 1.0
 SUPERVISED = ("auto", "first", "both", "original")
 CLASSIFICATION = ("crossentropy", "cross_entropy", "hinge", "focal")
 ROLE = "plan.objective"  # where messages say that a part is
@@ -41,7 +44,9 @@ class Invariance:
             itself). None pairs the input itself with a view chosen by its shape:
             images are shifted, scaled and rotated a little, rows corrupted as in
             SCARF.
-        weight: λ ≥ 0.
+        weight: λ ≥ 0. None for 0.3 on images and 1 on other inputs, chosen by
+            validation rows: in few epochs λ = 1 costs a convolutional network more
+            than it gives.
         temperature: τ > 0.
         labels: True for supervised contrastive (rows of `y` that are equal are one
             class), False for NT-Xent, which reads no label, "auto" for True when
@@ -74,8 +79,8 @@ class Invariance:
     Source:
         Xu, Sun, Wang: Unveiling Invariances via Neural Network Pruning
         (2309.08171), the "invariance learning objective"; the authors' code has
-        λ = τ = 1, labels and no projection, the defaults here, and
-        supervised="first" on two draws of one view.
+        λ = τ = 1, labels, no projection, and supervised="first" on two draws of one
+        view.
     """
 
     terms = ("supervised_loss", "invariance_loss")
@@ -83,14 +88,14 @@ class Invariance:
     def __init__(
         self,
         views=None,
-        weight=1.0,
+        weight=None,
         temperature=1.0,
         labels="auto",
         embedding=None,
         projection=None,
         supervised="auto",
     ):
-        if not weight >= 0:
+        if not (weight is None or weight >= 0):
             raise ValueError(f"`weight` (λ) must be >= 0. Received: weight={weight}.")
         if not temperature > 0:
             raise ValueError(
@@ -107,7 +112,7 @@ class Invariance:
                 f"Received: supervised={supervised!r}."
             )
         self.views = views
-        self.weight = float(weight)
+        self.weight = None if weight is None else float(weight)
         self.temperature = float(temperature)
         self.labels = labels
         self.embedding = embedding
@@ -128,6 +133,9 @@ class Invariance:
         inputs = tree.flatten(structure)
         inputs = inputs if len(inputs) == 1 else structure
         bound.views = default_views(inputs) if self.views is None else self.views
+        if self.weight is None:
+            images = [len(t.shape) for t in tree.flatten(structure)] == [ImageView.rank]
+            bound.weight = IMAGE_WEIGHT if images else ROW_WEIGHT
         check_views(bound.views, inputs)
         bound.embed = embedder(model, self.embedding)
         bound.structure = structure
