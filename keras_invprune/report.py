@@ -101,6 +101,8 @@ def report(model, data=None, *, views=None, runs=200, seed=0) -> Report:
             "A report is about a plain model, and this one still carries its pruning "
             "masks. Call kip.report(kip.strip_pruning(model), data)."
         )
+    if not isinstance(runs, int) or runs < 1:
+        raise ValueError(f"`runs` must be at least 1. Received: runs={runs!r}.")
     x, y = data = rows_of(data)
     with tempfile.TemporaryDirectory() as folder:
         files, found = _files(model, Path(folder), x if y is None else data)
@@ -140,8 +142,9 @@ def compare(reports: dict[str, dict], width=100) -> str:
         TypeError: If `reports` is no dictionary of reports.
     """
     _check_reports(reports)
-    console = Console(file=io.StringIO(), width=width)
-    whole = Table("", *(Column(heading, overflow="fold") for heading in reports))
+    # Headings and keys are as they are, [brackets] too.
+    console = Console(file=io.StringIO(), width=width, markup=False)
+    whole = Table("", *(Column(str(heading), overflow="fold") for heading in reports))
     for label, cells in _rows(list(reports.values())):
         whole.add_row(label, *cells)
     console.print(whole)
@@ -227,6 +230,12 @@ def _consistency(model, x, views, y, seed) -> dict:
     wanted = views if views is not None else _default_views(model, seed)
     if not wanted and y is None:
         return {}
+    if isinstance(y, dict | list):
+        (only, *more) = keras.tree.flatten(y) if _is_structure(y) else [y]
+        if more:
+            logger.warning("Accuracy and consistency are known of one output only.")
+            return {}
+        y = only
     try:
         with states_kept(model):
             run = _in_own_batches(model)
@@ -234,6 +243,7 @@ def _consistency(model, x, views, y, seed) -> dict:
             if y is not None:
                 own = run is model
                 outputs = model.predict(x, 256, verbose=0) if own else run(x)
+                (outputs,) = keras.tree.flatten(outputs)
                 shares["balanced_accuracy"] = balanced_accuracy(outputs, y)
             return shares
     except NoClassesError as error:
@@ -243,11 +253,17 @@ def _consistency(model, x, views, y, seed) -> dict:
         return {}
 
 
+def _is_structure(y) -> bool:
+    """Whether labels are those of several outputs, and not a list of numbers."""
+    return isinstance(y, dict) or any(np.ndim(part) for part in y)
+
+
 def _in_own_batches(model):
-    """The model; as a callable for any number of rows if it was made for one."""
+    """The model; as a callable where rows must be counted, or made tensors, first."""
     structure = litert.signature(model)
     size = litert.batch_of(structure)
-    if size is None:
+    strings = any(spec.dtype == "string" for spec in keras.tree.flatten(structure))
+    if size is None and not strings:
         return model
 
     def run(inputs):
@@ -344,7 +360,7 @@ def _kernels(heading, one) -> Table:
     columns = ["shape", "zeros", "MACs", "without zeros", "left alone"]
     longest = min(KEY_WIDTH, max(map(len, one["layers"]), default=0))
     kernel = Column("kernel", overflow="fold", min_width=longest)
-    table = Table(kernel, *columns, title=heading)
+    table = Table(kernel, *columns, title=str(heading))
     for key, kernel in one["layers"].items():
         zeros = kernel["zeros"] / max(1, int(np.prod(kernel["shape"])))
         macs = [kernel["macs"], kernel["sparse_macs"]]

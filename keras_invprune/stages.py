@@ -8,6 +8,7 @@ from keras_invprune import tfmot
 from keras_invprune.allocation import collapsed
 from keras_invprune.checks import check_compiled
 from keras_invprune.rewind import check_optimizer, reset_optimizer, restore, snapshot
+from keras_invprune.schedules import check_sparsity
 
 logger = logging.getLogger("keras_invprune")
 
@@ -87,6 +88,7 @@ class Stages:
             ValueError: If the weights are not finite (the search has diverged), or
                 fewer would be removed than are.
         """
+        check_sparsity(sparsity)
         as_tfmot = tfmot.is_own(self.plan.schedule) and not self._moves
         if not (as_tfmot or self.masked.remembers):
             self.masked.apply_masks()  # what grows begins at zero, nothing comes back

@@ -177,7 +177,7 @@ def prunable_weights(model, select: Select | Iterable[str] | str | None = None):
     elif callable(select):
         chosen = {key for key, (layer, _) in candidates.items() if select(key, layer)}
     else:
-        names = [select] if isinstance(select, str) else select
+        names = [select] if isinstance(select, str) else _names_in(select)
         chosen = _under(names, candidates, named)
     if not chosen:
         reasons = _reasons(
@@ -190,6 +190,16 @@ def prunable_weights(model, select: Select | Iterable[str] | str | None = None):
             "`select=[...]` names weights or layers to prune."
         )
     return {key: w.variable for key, w in candidates.items() if key in chosen}
+
+
+def _names_in(select) -> list[str]:
+    names = list(select) if isinstance(select, Iterable) else [select]
+    if not all(isinstance(name, str) for name in names):
+        raise TypeError(
+            "`select` must be a function (key, layer) -> bool, or one or several names "
+            f"of weights or layers. Received: select={select!r}."
+        )
+    return names
 
 
 def _can_be_masked(variable) -> bool:

@@ -158,8 +158,8 @@ def _columns(train, sources, transformers):
     from sklearn.compose import ColumnTransformer
 
     varying = [c for c in train.columns if train[c].nunique(dropna=False) > 1]
-    # One number or missing: once filled, the number tells nothing. That it is there does,
-    # unless another column of the same source says so.
+    # One number or missing: once filled, the number tells nothing, but its being there
+    # does, unless another column of the same source says so.
     numbers = [c for c in varying if _is_number(train[c]) and train[c].nunique() > 1]
     alone = {c for c in varying if sources.count(sources[c]) == 1}
     others = [c for c in varying if c not in numbers]
