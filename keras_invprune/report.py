@@ -50,6 +50,7 @@ from keras_invprune.views import (
     RandomShift,
     ScarfCorruption,
 )
+from keras_invprune.views.pairs import channels_come_first, channels_last
 
 SCHEMA = "keras_invprune/report/1"
 logger = logging.getLogger("keras_invprune")
@@ -215,12 +216,14 @@ def milliseconds(tflite, model, x=None, runs=200) -> dict[str, float]:
 def _default_views(model, seed) -> dict:
     specs = keras.tree.flatten(litert.signature(model))
     rank = len(specs[0].shape) if len(specs) == 1 else None
-    if rank == 4:
-        return {
+    first = rank == 4 and channels_come_first(specs[0].shape)
+    if rank == 4 and first is not None:
+        found = {
             "shift": RandomShift(0.1, seed=seed),
             "scale": RandomScale((0.8, 1.2), seed=seed),
             "rotation": RandomRotation(15, seed=seed),
         }
+        return {k: channels_last(v) if first else v for k, v in found.items()}
     if rank == 2 and keras.backend.is_float_dtype(specs[0].dtype):
         return {"corruption": (None, ScarfCorruption(seed=seed))}
     return {}

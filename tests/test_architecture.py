@@ -22,7 +22,7 @@ import pytest
 ROOMS = [
     {"folders", "identifiers"},
     {"weights", "selection"},
-    {"inputs"},
+    {"inputs", "graphs", "bottleneck"},
     {"twins"},
     {"tfmot", "copying", "rewind", "initializers", "embedding"},
     {"inventory", "macs", "layouts"},

@@ -36,6 +36,8 @@ ROLE = "plan.objective"  # where messages say that a part is
 class Invariance:
     """L = L_SUP + λ·L_NCE on two views of each batch, in one forward pass.
 
+    In two, where the inputs of the model have a batch size that is fixed.
+
     L_SUP is the compiled loss on one view or on both, see `supervised`; L_NCE the
     contrastive loss between the embeddings of both (`contrastive_loss`).
 
@@ -142,7 +144,7 @@ class Invariance:
         bound.projection = _own(self.projection)
         if not getattr(bound.projection, "built", True):
             row = tree.map_structure(
-                lambda t: ops.zeros((1, *(d or 1 for d in t.shape[1:])), t.dtype),
+                lambda t: ops.zeros([length or 1 for length in t.shape], t.dtype),
                 structure,
             )
             _, features = bound.embed(row)
@@ -160,9 +162,8 @@ class Invariance:
         x = standardized(self.structure, x)
         views, halves = self._supervision(model, y)
         pair = [standardized(self.structure, one) for one in self._pair(views, x)]
-        both = tree.map_structure(_stack, *pair)
-        outputs, z = model(both, training=True, with_embedding=True)
-        predictions = {i: tree.map_structure(Half(i), outputs) for i in halves}
+        outputs, z = self._run(model, pair)
+        predictions = {i: outputs[i] for i in halves}
         # L_SUP, the mean over the views it sees
         supervised = ops.mean(
             ops.stack(
@@ -184,6 +185,16 @@ class Invariance:
         values = (supervised * replicas, invariance)
         terms = dict(zip(self.terms, values, strict=True))
         return Losses(total, predictions[halves[0]], terms)
+
+    def _run(self, model, pair):
+        """The outputs on each of the two views, and the embeddings of both."""
+        options = {"training": True, "with_embedding": True}
+        if any(spec.shape[0] for spec in tree.flatten(self.structure)):
+            # A graph may be made for that many rows; twice as many do not fit.
+            outputs, features = zip(*(model(x, **options) for x in pair), strict=True)
+            return outputs, ops.concatenate(features, axis=0)
+        outputs, z = model(tree.map_structure(_stack, *pair), **options)
+        return [tree.map_structure(Half(i), outputs) for i in (0, 1)], z
 
     def _supervision(self, model, y):
         """The pair of views to draw, and which of the two L_SUP sees, original first.
