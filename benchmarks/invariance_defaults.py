@@ -47,6 +47,7 @@ ADAMW = {"name": "adamw", "rate": 0.002, "schedule": "cosine", "weight_decay": 0
 # What the package had before: the paper's search, but for κ and the movements.
 BEFORE = {"views": "images", "supervised": "first"}
 NEW = {"views": "original+images", "supervised": "both"}
+ROWS_L03 = {"views": "scarf", "weight": 0.3}
 BOTH = "the image and a moved view, both supervised"
 
 IMAGE_SETTINGS = {
@@ -74,6 +75,11 @@ ROW_SETTINGS = {
     "both": ("both supervised", {"search": {"views": "scarf", "supervised": "both"}}),
     "original-k0.5": ("the row supervised, κ = 0.5", {"kappas": [0.5]}),
     "original-k1": ("the row supervised, κ = 1", {"kappas": [1.0]}),
+    "original-l0.3": ("the row supervised, λ = 0.3", {"search": ROWS_L03}),
+    "original-k1-l0.3": (
+        "the row supervised, κ = 1, λ = 0.3",
+        {"search": ROWS_L03, "kappas": [1.0]},
+    ),
 }
 
 

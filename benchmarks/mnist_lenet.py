@@ -10,8 +10,8 @@ the end of the search is pruned, rewound and fine-tuned for each sparsity by its
 as one `fit` per sparsity would. OMP is the same pipeline without small
 initialisation and without the invariance objective. Every network, the dense one
 too, gets the same number of epochs, batches and the same learning-rate schedule per
-phase. IUNet has the package's defaults: κ = 0.5, λ = τ = 1, labels, the image and a
-moved view (`views.images()`), both supervised.
+phase. IUNet has the package's defaults: κ = 0.5, λ = 0.3, τ = 1, labels, the image and
+a moved view (`views.images()`), both supervised.
 The last epoch counts; nothing is selected on the test set: with `--held-out` a sixth of
 the training set is left out and takes its place. Rows that the CSV file has are not
 trained again.

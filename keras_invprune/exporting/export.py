@@ -146,13 +146,16 @@ def _check(model, data, formats, tflite_options, tolerance, batch_size):
             "`data` must be x or (x, y), x a list or dict where the model has several "
             f"inputs. Received: a tuple of {len(data)}."
         )
-    if isinstance(formats, str) or not formats or not set(formats) <= set(FORMATS):
+    if not litert.are_names(formats, FORMATS) or not formats:
         raise ValueError(
             f"`formats` must name some of {FORMATS}. Received: formats={formats!r}."
         )
     litert.check_options(tflite_options)
-    if tolerance is not None and not 0 <= tolerance < float("inf"):
-        raise ValueError(f"`tolerance` must be >= 0 and finite. Received: {tolerance}.")
+    number = isinstance(tolerance, int | float | np.number)
+    if tolerance is not None and not (number and 0 <= tolerance < float("inf")):
+        raise ValueError(
+            f"`tolerance` must be >= 0 and finite. Received: tolerance={tolerance!r}."
+        )
     whole = isinstance(batch_size, (int, np.integer)) and batch_size >= 1
     if batch_size is not None and (isinstance(batch_size, bool) or not whole):
         raise ValueError(

@@ -32,6 +32,11 @@ def local(folder) -> Path:
     Raises:
         ValueError: If the path has a scheme, such as ``gs://``.
     """
+    if not isinstance(folder, str | os.PathLike):
+        raise TypeError(
+            "The folder must be a path, text or a `pathlib.Path`. Received: "
+            f"{folder!r} of type {type(folder).__name__}."
+        )
     if has_scheme(folder):
         raise ValueError(
             "Results are written to a local folder, and moved into place when they "
@@ -41,7 +46,7 @@ def local(folder) -> Path:
         )
     if not os.fspath(folder):
         raise ValueError("The folder must have a name. Received: ''. Here is '.'.")
-    return Path(folder)
+    return Path(folder).expanduser()
 
 
 @contextlib.contextmanager

@@ -27,9 +27,15 @@ OPTIONS = ("sparsity", "float16", "int8")
 ROUNDING = {"float16": 1e-2, "int8": 1e-1}
 
 
+def are_names(given, known) -> bool:
+    """Whether it is a collection of some of the known names."""
+    several = isinstance(given, tuple | list | set | frozenset)
+    return several and all(name in known for name in given)
+
+
 def check_options(options):
     """Raises unless `options` names options that go together."""
-    if isinstance(options, str) or not set(options) <= set(OPTIONS):
+    if not are_names(options, OPTIONS):
         raise ValueError(
             f"`tflite_options` must be a tuple of names out of {OPTIONS}. "
             f"Received: tflite_options={options!r}."

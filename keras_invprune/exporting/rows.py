@@ -37,6 +37,16 @@ def dense(structure):
 def _dense(part):
     if isinstance(part, tf.SparseTensor):
         return tf.sparse.to_dense(tf.sparse.reorder(part)).numpy()
+    if isinstance(part, tf.RaggedTensor):
+        raise ValueError(
+            "`data` must hold rows of one length. Received: a RaggedTensor of shape "
+            f"{part.shape}. Fill the rows up: `data.to_tensor()`."
+        )
+    if getattr(getattr(part, "dtype", None), "kind", "") == "c":
+        raise ValueError(
+            "`data` must hold real numbers. Received: an array of dtype "
+            f"{part.dtype}. Give real and imaginary parts as two features."
+        )
     return part.toarray() if hasattr(part, "toarray") else part
 
 

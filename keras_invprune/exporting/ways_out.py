@@ -88,10 +88,26 @@ def ways_out(file, error, model) -> str:
     found = [advice for cause, advice in CAUSES[file] if re.search(cause, text)][:1]
     if file == "model.tflite":
         found = [twin] if (twin := _float32_twin(model)) else found
+        found = [quantized] if (quantized := _not_quantized(model)) else found
         lacking = ", ".join(sorted(operations(error)))
         if not found and lacking:
             found = [f"other operations in place of {lacking}"]
     return "What may help: " + ", or ".join([*found, OTHERS[file]]) + "."
+
+
+def _not_quantized(model) -> str:
+    """The way out where Keras has quantized layers, which LiteRT does not read."""
+    layers = [
+        path
+        for path, layer in walk(model)
+        if getattr(layer, "quantization_mode", None) and path
+    ]
+    if not layers:
+        return ""
+    return (
+        f'the model before `quantize`, with `tflite_options=("int8",)`: Keras has '
+        f"quantized {', '.join(layers[:3])} in its own way"
+    )
 
 
 def _float32_twin(model) -> str:

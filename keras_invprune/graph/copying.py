@@ -64,7 +64,7 @@ class _Copies:
 
 def _is_plain(layer):
     """Whether a model is its graph and no more: it is made as Keras makes its own."""
-    if not is_graph(layer) or not hasattr(layer, "outputs"):
+    if not is_graph(layer):
         return False
     own = keras.Sequential if isinstance(layer, keras.Sequential) else _functional()
     return all(

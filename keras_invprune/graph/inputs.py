@@ -8,9 +8,9 @@ from keras_invprune.graph.weights import is_graph, symbolic_inputs
 
 def input_structure(model):
     """Symbolic inputs of a built model as its call takes them; () if unknown."""
-    if isinstance(model, keras.Sequential):
-        return model.inputs[0]
-    return model.input if is_graph(model) else symbolic_inputs(model)
+    if not is_graph(model):
+        return symbolic_inputs(model)
+    return model.inputs[0] if isinstance(model, keras.Sequential) else model.input
 
 
 def input_tensors(model) -> list:

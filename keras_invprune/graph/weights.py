@@ -24,6 +24,17 @@ LISTED = 9  # weights that a message names
 # Keras names their kernel like any other, but no input is summed with another in it.
 DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
 
+# Their weights have as many axes as the input axes that they tell apart.
+ELEMENTWISE = (
+    keras.layers.PReLU,
+    keras.layers.BatchNormalization,
+    keras.layers.GroupNormalization,
+    keras.layers.LayerNormalization,
+    keras.layers.Normalization,
+    keras.layers.RMSNormalization,
+    keras.layers.SpectralNormalization,  # but for those of the layer inside
+)
+
 # In these Keras lists again what other attributes hold, in "_self_..." TensorFlow does.
 LISTED_AGAIN = ("_layers", "_trainable_variables", "_non_trainable_variables")
 UNNAMED = re.compile(r"variable(_\d+)?")  # counted over all models of the process
@@ -44,18 +55,17 @@ def on_request(layer, variable) -> bool:
 
 
 def is_graph(layer) -> bool:
-    """Whether `layer` is a Sequential or Functional model: its parts are listed."""
-    if isinstance(layer, keras.Sequential):
-        return True
+    """Whether `layer` is a Sequential or Functional model that has symbolic tensors."""
+    # A Sequential has none before it is built, nor where a layer infers no shape.
     return isinstance(layer, keras.Model) and bool(getattr(layer, "inputs", None))
 
 
 def sublayers(layer) -> Iterator[tuple[str, keras.layers.Layer]]:
     """Yields (name, layer) of the layers directly inside `layer`."""
-    if is_graph(layer):
-        # Sequential and Functional: names are part of the config, hence stable.
+    listed = is_graph(layer) or isinstance(layer, keras.Sequential)
+    if listed:  # names are part of the config, hence stable
         yield from ((child.name, child) for child in layer.layers)
-    yield from held(layer, keras.layers.Layer, public=is_graph(layer))
+    yield from held(layer, keras.layers.Layer, public=listed)
 
 
 def held(layer, kind, public=False):
@@ -177,7 +187,7 @@ def prunable_weights(model, select: Select | Iterable[str] | str | None = None):
     elif callable(select):
         chosen = {key for key, (layer, _) in candidates.items() if select(key, layer)}
     else:
-        names = [select] if isinstance(select, str) else select
+        names = [select] if isinstance(select, str) else _names_in(select)
         chosen = _under(names, candidates, named)
     if not chosen:
         reasons = _reasons(
@@ -190,6 +200,16 @@ def prunable_weights(model, select: Select | Iterable[str] | str | None = None):
             "`select=[...]` names weights or layers to prune."
         )
     return {key: w.variable for key, w in candidates.items() if key in chosen}
+
+
+def _names_in(select) -> list[str]:
+    names = list(select) if isinstance(select, Iterable) else [select]
+    if not all(isinstance(name, str) for name in names):
+        raise TypeError(
+            "`select` must be a function (key, layer) -> bool, or one or several names "
+            f"of weights or layers. Received: select={select!r}."
+        )
+    return names
 
 
 def _can_be_masked(variable) -> bool:
@@ -263,12 +283,15 @@ def head_layers(model) -> list[keras.layers.Layer]:
 def kernels(model) -> dict:
     """The weights of two axes and more, by key.
 
-    But for the biases of attention and GRU layers, which have two axes as well.
+    But for the biases of attention and GRU layers, which have two axes as well, and
+    for what a layer multiplies number by number, such as the slopes of PReLU.
     """
     return {
         key: weight
         for key, weight in weights_by_key(model).items()
-        if len(weight.variable.shape) > 1 and weight.variable.name != "bias"
+        if len(weight.variable.shape) > 1
+        and weight.variable.name != "bias"
+        and not isinstance(weight.layer, ELEMENTWISE)
     }
 
 

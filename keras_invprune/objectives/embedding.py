@@ -1,12 +1,12 @@
 """Outputs and embedding of a model from one forward pass."""
 
-import contextlib
 from collections.abc import Callable
 
 import keras
-import numpy as np
 from keras import ops
 
+from keras_invprune.graph.bottleneck import UnclearError, bottleneck
+from keras_invprune.graph.trace import traced, unfolded
 from keras_invprune.graph.weights import head_layers, is_graph, kernels, observed, walk
 from keras_invprune.saving import did_you_mean, near_names
 
@@ -24,7 +24,7 @@ def embedder(model, embedding=None) -> Embedder:
         embedding: None for Sequential and Functional models with one output: the
             input of the last layer with a kernel, be it Dense or, as in MobileNet,
             a convolution; where the output is a map that was scaled up, as in a
-            U-Net, the bottleneck, the last of the smallest maps. Or the path of a
+            U-Net, the bottleneck (`keras_invprune.graph.bottleneck`). Or the path of a
             layer, whose output is taken, e.g. ``"encoder/pool"``; or a callable
             ``(model, inputs, training) -> (outputs, embedding)``.
 
@@ -45,13 +45,15 @@ def embedder(model, embedding=None) -> Embedder:
 
 def _of_graph(model) -> Embedder:
     """Outputs and embedding by a twin graph over the same layers."""
-    features = _default(model)
+    if not is_graph(model) or len(model.outputs) != 1:
+        raise ValueError(_must_be_named(model))
+    trace = traced(model)
+    features = _default(model, trace.steps)
     if features is None:
         raise ValueError(_must_be_named(model))
-    if isinstance(model, keras.Sequential):
-        twin = keras.Model(model.inputs[0], [model.outputs[0], features])
-    else:  # keeps dicts of inputs and outputs as they are
-        twin = keras.Model(model.input, [model.output, features])
+    if isinstance(features, str):
+        return _after_layer(model, features)
+    twin = keras.Model(trace.inputs, [trace.outputs, features])
 
     def embed(inputs, training=None):
         result, features = twin(inputs, training=training)
@@ -60,68 +62,47 @@ def _of_graph(model) -> Embedder:
     return embed
 
 
-def _default(model):
-    """The symbolic tensor that is the embedding; None where it is not clear."""
-    if not is_graph(model) or len(model.outputs) != 1:
-        return None
+def _default(model, steps):
+    """The tensor that is the embedding, or a layer's path; None if it is not clear."""
     heads = head_layers(model)
-    if heads:  # a head that is not in `layers` is inside a nested model
-        return heads[0].input if heads[0] in model.layers else None
-    bottleneck = _bottleneck(model)
-    return _before_last_kernel(model) if bottleneck is None else bottleneck
+    if heads:  # a head that is not called here is inside a nested model
+        read = [step.reads for step in steps if step.operation is heads[0]]
+        return read[0][0] if len(read) == 1 else None
+    large = traced(model, ASSUMED)
+    inside = list(unfolded(large.steps))
+    try:
+        found = bottleneck(inside, *keras.tree.flatten(large.outputs))
+    except UnclearError as error:
+        raise ValueError(_must_be_named(model, error.operations)) from None
+    if found is None:
+        return _before_last_kernel(steps)
+    for one, other in zip(large.steps, steps, strict=True):
+        for tensor, own in zip(one.made, other.made, strict=True):
+            if tensor is found:
+                return own
+    return _path_of(found, inside, model)
 
 
-def _bottleneck(model):
-    """The last of the smallest maps, if the output is a larger map; else None."""
-    made = [_single(operation, "output") for operation in _operations(model)]
-    made = [tensor for tensor in made if tensor is not None]
-    positions = [int(np.prod(shape[1:-1])) for shape in _shapes(model, made)]
-    if len(model.outputs[0].shape) < 3 or min(positions) == positions[-1]:
-        return None
-    sizes = [
-        (count, 0 if len(tensor.shape) > 2 else tensor.shape[-1])
-        for count, tensor in zip(positions, made, strict=True)
-    ]
-    smallest = max(i for i, size in enumerate(sizes) if size == min(sizes))
-    return made[smallest]
+def _path_of(tensor, steps, model):
+    """The path of the layer inside an inner model that makes a tensor."""
+    made_by = {id(made): step.operation for step in steps for made in step.made}
+    maker = made_by[id(tensor)]
+    calls = [step for step in steps if step.operation is maker]
+    paths = {id(layer): path for path, layer in walk(model)}
+    return paths.get(id(maker)) if len(calls) == 1 else None
 
 
-def _shapes(model, tensors):
-    """Their shapes; where the model takes any size, for inputs of one that is large."""
-    if all(None not in tensor.shape[1:] for tensor in tensors):
-        return [tensor.shape for tensor in tensors]
-    inputs = [
-        keras.KerasTensor([size or ASSUMED for size in tensor.shape], tensor.dtype)
-        for tensor in model.inputs
-    ]
-    outputs = keras.Model(model.inputs, tensors).compute_output_spec(inputs)
-    return [tensor.shape for tensor in outputs]
-
-
-def _before_last_kernel(model):
+def _before_last_kernel(steps):
     """The input of the layer that makes the output, not counting those without kernel.
 
     None where several tensors are joined behind it, or where it is a nested model.
     """
-    for operation in reversed(_operations(model)):
-        read = _single(operation, "input")
-        if is_graph(operation) or read is None:
+    for operation, reads, _ in reversed(steps):
+        if is_graph(operation) or len(reads) != 1:
             return None
         if isinstance(operation, keras.layers.Layer) and kernels(operation):
-            return read
+            return reads[0]
     return None
-
-
-def _operations(model) -> list:
-    """The layers and operations of a graph, in an order in which they can be called."""
-    return keras.Model(model.inputs, model.outputs).operations
-
-
-def _single(operation, side):
-    """Its only "input" or "output"; None for several, or if it is called again."""
-    with contextlib.suppress(AttributeError, ValueError):
-        tensor = getattr(operation, side)
-        return tensor if isinstance(tensor, keras.KerasTensor) else None
 
 
 def _after_layer(model, path) -> Embedder:
@@ -148,7 +129,7 @@ def _after_layer(model, path) -> Embedder:
 
 def _last_layer(layer, path):
     """`layer`, or the one it ends in: Keras takes no regularizer of an inner model."""
-    while is_graph(layer):
+    while is_graph(layer) or isinstance(layer, keras.Sequential):
         if isinstance(layer, keras.Sequential):
             layer = layer.layers[-1]
         else:
@@ -182,11 +163,16 @@ def _kind(layer) -> str:
     return type(layer).__name__
 
 
-def _must_be_named(model) -> str:
+def _must_be_named(model, operations=()) -> str:
+    """The message; it proposes the layers among `operations` first."""
+    paths = {id(layer): path for path, layer in walk(model) if path}
+    first = [paths[id(one)] for one in operations if id(one) in paths]
+    proposed = list(dict.fromkeys([*first, *_candidates(model)]))[:PROPOSED]
     return (
         "The invariance objective needs an embedding, and which one is not clear for "
-        "this model (several outputs, subclassed, or several tensors joined at its "
-        "end). It must be named: `embedding=` the path of the layer whose output is "
-        "the embedding, or a callable (model, inputs, training) -> (outputs, "
-        f"embedding). Candidates: {_candidates(model)}."
+        "this model (several outputs, subclassed, several tensors joined at its end, "
+        "or several maps that may be its bottleneck). It must be named: `embedding=` "
+        "the path of the layer whose output is the embedding, or a callable (model, "
+        "inputs, training) -> (outputs, embedding). "
+        f"Candidates: {proposed}."
     )

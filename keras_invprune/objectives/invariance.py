@@ -20,10 +20,13 @@ from keras_invprune.views import (
     default_views,
     positive_pair,
 )
+from keras_invprune.views.image_view import ImageView
 from keras_invprune.views.pairs import as_in_training, as_pair, moves
 
 logger = logging.getLogger("keras_invprune")
 
+# λ, by validation rows (docs/results/invariance_defaults.md).
+IMAGE_WEIGHT, ROW_WEIGHT = 0.3, 1.0
 SUPERVISED = ("auto", "first", "both", "original")
 CLASSIFICATION = ("crossentropy", "cross_entropy", "hinge", "focal")
 ROLE = "plan.objective"  # where messages say that a part is
@@ -33,6 +36,8 @@ ROLE = "plan.objective"  # where messages say that a part is
 class Invariance:
     """L = L_SUP + λ·L_NCE on two views of each batch, in one forward pass.
 
+    In two, where the inputs of the model have a batch size that is fixed.
+
     L_SUP is the compiled loss on one view or on both, see `supervised`; L_NCE the
     contrastive loss between the embeddings of both (`contrastive_loss`).
 
@@ -41,7 +46,9 @@ class Invariance:
             itself). None pairs the input itself with a view chosen by its shape:
             images are shifted, scaled and rotated a little, rows corrupted as in
             SCARF.
-        weight: λ ≥ 0.
+        weight: λ ≥ 0. None for 0.3 on images and 1 on other inputs, chosen by
+            validation rows: in few epochs λ = 1 costs a convolutional network more
+            than it gives.
         temperature: τ > 0.
         labels: True for supervised contrastive (rows of `y` that are equal are one
             class), False for NT-Xent, which reads no label, "auto" for True when
@@ -74,8 +81,8 @@ class Invariance:
     Source:
         Xu, Sun, Wang: Unveiling Invariances via Neural Network Pruning
         (2309.08171), the "invariance learning objective"; the authors' code has
-        λ = τ = 1, labels and no projection, the defaults here, and
-        supervised="first" on two draws of one view.
+        λ = τ = 1, labels, no projection, and supervised="first" on two draws of one
+        view.
     """
 
     terms = ("supervised_loss", "invariance_loss")
@@ -83,14 +90,14 @@ class Invariance:
     def __init__(
         self,
         views=None,
-        weight=1.0,
+        weight=None,
         temperature=1.0,
         labels="auto",
         embedding=None,
         projection=None,
         supervised="auto",
     ):
-        if not weight >= 0:
+        if not (weight is None or weight >= 0):
             raise ValueError(f"`weight` (λ) must be >= 0. Received: weight={weight}.")
         if not temperature > 0:
             raise ValueError(
@@ -107,7 +114,7 @@ class Invariance:
                 f"Received: supervised={supervised!r}."
             )
         self.views = views
-        self.weight = float(weight)
+        self.weight = None if weight is None else float(weight)
         self.temperature = float(temperature)
         self.labels = labels
         self.embedding = embedding
@@ -128,13 +135,16 @@ class Invariance:
         inputs = tree.flatten(structure)
         inputs = inputs if len(inputs) == 1 else structure
         bound.views = default_views(inputs) if self.views is None else self.views
+        if self.weight is None:
+            images = [len(t.shape) for t in tree.flatten(structure)] == [ImageView.rank]
+            bound.weight = IMAGE_WEIGHT if images else ROW_WEIGHT
         check_views(bound.views, inputs)
         bound.embed = embedder(model, self.embedding)
         bound.structure = structure
         bound.projection = _own(self.projection)
         if not getattr(bound.projection, "built", True):
             row = tree.map_structure(
-                lambda t: ops.zeros((1, *(d or 1 for d in t.shape[1:])), t.dtype),
+                lambda t: ops.zeros([length or 1 for length in t.shape], t.dtype),
                 structure,
             )
             _, features = bound.embed(row)
@@ -152,9 +162,8 @@ class Invariance:
         x = standardized(self.structure, x)
         views, halves = self._supervision(model, y)
         pair = [standardized(self.structure, one) for one in self._pair(views, x)]
-        both = tree.map_structure(_stack, *pair)
-        outputs, z = model(both, training=True, with_embedding=True)
-        predictions = {i: tree.map_structure(Half(i), outputs) for i in halves}
+        outputs, z = self._run(model, pair)
+        predictions = {i: outputs[i] for i in halves}
         # L_SUP, the mean over the views it sees
         supervised = ops.mean(
             ops.stack(
@@ -176,6 +185,16 @@ class Invariance:
         values = (supervised * replicas, invariance)
         terms = dict(zip(self.terms, values, strict=True))
         return Losses(total, predictions[halves[0]], terms)
+
+    def _run(self, model, pair):
+        """The outputs on each of the two views, and the embeddings of both."""
+        options = {"training": True, "with_embedding": True}
+        if any(spec.shape[0] for spec in tree.flatten(self.structure)):
+            # A graph may be made for that many rows; twice as many do not fit.
+            outputs, features = zip(*(model(x, **options) for x in pair), strict=True)
+            return outputs, ops.concatenate(features, axis=0)
+        outputs, z = model(tree.map_structure(_stack, *pair), **options)
+        return [tree.map_structure(Half(i), outputs) for i in (0, 1)], z
 
     def _supervision(self, model, y):
         """The pair of views to draw, and which of the two L_SUP sees, original first.

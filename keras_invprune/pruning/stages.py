@@ -13,6 +13,7 @@ from keras_invprune.pruning.rewind import (
     restore,
     snapshot,
 )
+from keras_invprune.schedules import check_sparsity
 
 logger = logging.getLogger("keras_invprune")
 
@@ -92,6 +93,7 @@ class Stages:
             ValueError: If the weights are not finite (the search has diverged), or
                 fewer would be removed than are.
         """
+        check_sparsity(sparsity)
         as_tfmot = tfmot.is_own(self.plan.schedule) and not self._moves
         if not (as_tfmot or self.masked.remembers):
             self.masked.apply_masks()  # what grows begins at zero, nothing comes back

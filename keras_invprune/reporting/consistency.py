@@ -104,10 +104,11 @@ def _predict(model, batch, what) -> np.ndarray:
     """Predictions for a batch; `what` tells in messages what the batch is made of."""
     run = getattr(model, "predict_on_batch", model)
     outputs = run(keras.tree.map_structure(keras.ops.convert_to_numpy, batch))
-    if keras.tree.is_nested(outputs):
+    outputs, *more = keras.tree.flatten(outputs)
+    if more:
         raise NoClassesError(
             "`model` must have one output, the classes. Received: "
-            f"{len(keras.tree.flatten(outputs))} outputs."
+            f"{1 + len(more)} outputs."
         )
     outputs = keras.ops.convert_to_numpy(outputs)
     if outputs.ndim not in (1, 2):

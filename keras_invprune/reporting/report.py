@@ -47,6 +47,7 @@ from keras_invprune.views import (
     RandomShift,
     ScarfCorruption,
 )
+from keras_invprune.views.pairs import channels_come_first, channels_last
 
 SCHEMA = "keras_invprune/report/1"
 logger = logging.getLogger("keras_invprune")
@@ -98,6 +99,8 @@ def report(model, data=None, *, views=None, runs=200, seed=0) -> Report:
             "A report is about a plain model, and this one still carries its pruning "
             "masks. Call kip.report(kip.strip_pruning(model), data)."
         )
+    if not isinstance(runs, int) or runs < 1:
+        raise ValueError(f"`runs` must be at least 1. Received: runs={runs!r}.")
     x, y = data = rows_of(data)
     with tempfile.TemporaryDirectory() as folder:
         files, found = _files(model, Path(folder), x if y is None else data)
@@ -137,8 +140,9 @@ def compare(reports: dict[str, dict], width=100) -> str:
         TypeError: If `reports` is no dictionary of reports.
     """
     _check_reports(reports)
-    console = Console(file=io.StringIO(), width=width)
-    whole = Table("", *(Column(heading, overflow="fold") for heading in reports))
+    # Headings and keys are as they are, [brackets] too.
+    console = Console(file=io.StringIO(), width=width, markup=False)
+    whole = Table("", *(Column(str(heading), overflow="fold") for heading in reports))
     for label, cells in _rows(list(reports.values())):
         whole.add_row(label, *cells)
     console.print(whole)
@@ -209,12 +213,14 @@ def milliseconds(tflite, model, x=None, runs=200) -> dict[str, float]:
 def _default_views(model, seed) -> dict:
     specs = keras.tree.flatten(litert.signature(model))
     rank = len(specs[0].shape) if len(specs) == 1 else None
-    if rank == 4:
-        return {
+    first = rank == 4 and channels_come_first(specs[0].shape)
+    if rank == 4 and first is not None:
+        found = {
             "shift": RandomShift(0.1, seed=seed),
             "scale": RandomScale((0.8, 1.2), seed=seed),
             "rotation": RandomRotation(15, seed=seed),
         }
+        return {k: channels_last(v) if first else v for k, v in found.items()}
     if rank == 2 and keras.backend.is_float_dtype(specs[0].dtype):
         return {"corruption": (None, ScarfCorruption(seed=seed))}
     return {}
@@ -224,6 +230,12 @@ def _consistency(model, x, views, y, seed) -> dict:
     wanted = views if views is not None else _default_views(model, seed)
     if not wanted and y is None:
         return {}
+    if isinstance(y, dict | list):
+        (only, *more) = keras.tree.flatten(y) if _is_structure(y) else [y]
+        if more:
+            logger.warning("Accuracy and consistency are known of one output only.")
+            return {}
+        y = only
     try:
         with states_kept(model):
             run = _in_own_batches(model)
@@ -231,6 +243,7 @@ def _consistency(model, x, views, y, seed) -> dict:
             if y is not None:
                 own = run is model
                 outputs = model.predict(x, 256, verbose=0) if own else run(x)
+                (outputs,) = keras.tree.flatten(outputs)
                 shares["balanced_accuracy"] = balanced_accuracy(outputs, y)
             return shares
     except NoClassesError as error:
@@ -240,11 +253,17 @@ def _consistency(model, x, views, y, seed) -> dict:
         return {}
 
 
+def _is_structure(y) -> bool:
+    """Whether labels are those of several outputs, and not a list of numbers."""
+    return isinstance(y, dict) or any(np.ndim(part) for part in y)
+
+
 def _in_own_batches(model):
-    """The model; as a callable for any number of rows if it was made for one."""
+    """The model; as a callable where rows must be counted, or made tensors, first."""
     structure = litert.signature(model)
     size = litert.batch_of(structure)
-    if size is None:
+    strings = any(spec.dtype == "string" for spec in keras.tree.flatten(structure))
+    if size is None and not strings:
         return model
 
     def run(inputs):
@@ -341,7 +360,7 @@ def _kernels(heading, one) -> Table:
     columns = ["shape", "zeros", "MACs", "without zeros", "left alone"]
     longest = min(KEY_WIDTH, max(map(len, one["layers"]), default=0))
     kernel = Column("kernel", overflow="fold", min_width=longest)
-    table = Table(kernel, *columns, title=heading)
+    table = Table(kernel, *columns, title=str(heading))
     for key, kernel in one["layers"].items():
         zeros = kernel["zeros"] / max(1, int(np.prod(kernel["shape"])))
         macs = [kernel["macs"], kernel["sparse_macs"]]

@@ -79,12 +79,37 @@ def as_in_training(function, x):
     return function(x)
 
 
+CHANNELS = (1, 3, 4)  # of gray and color images, the latter also with transparency
+
+
+def channels_come_first(shape) -> bool | None:
+    """Whether images have [channels, height, width]; None if that is not clear.
+
+    As Keras is configured (`keras.config.image_data_format`), unless only the other
+    axis is as long as channels are many, and the image would not be square either.
+
+    Args:
+        shape: of a batch of images.
+    """
+    first = keras.config.image_data_format() == "channels_first"
+    outer, middle, channels = reversed(shape[1:]) if first else shape[1:]
+    reverse = outer in CHANNELS and channels not in CHANNELS and outer != middle
+    return None if reverse else first
+
+
+def channels_last(view):
+    """A view of images [height, width, channels] for [channels, height, width]."""
+    back, forth = keras.layers.Permute((2, 3, 1)), keras.layers.Permute((3, 1, 2))
+    return keras.layers.Pipeline([back, view, forth])
+
+
 def default_views(inputs):
     """Returns the views that suit a model's inputs.
 
     One input of rank 4 is taken for images, if its numbers are floats or of 8 bits:
-    they get `(None, images())`. One of floats and rank 2 is taken for rows, which get
-    `(None, ScarfCorruption())`.
+    they get `(None, images())`, which sees them as [height, width, channels] where
+    Keras is configured for channels first. One of floats and rank 2 is taken for rows,
+    which get `(None, ScarfCorruption())`.
 
     Args:
         inputs: the model's symbolic inputs: a list or another structure of
@@ -94,13 +119,14 @@ def default_views(inputs):
         A pair, as `positive_pair` takes it.
 
     Raises:
-        ValueError: for anything else: several inputs, dicts, other ranks, integers.
+        ValueError: for anything else: several inputs, dicts, other ranks, integers;
+            if it is not clear which axis of images is that of the channels.
     """
     tensor = _single(inputs)
     if tensor is not None:
         rank, floats = len(tensor.shape), keras.backend.is_float_dtype(tensor.dtype)
         if rank == ImageView.rank and (floats or tensor.dtype == "uint8"):
-            return None, images()
+            return None, _of_images(inputs, tensor.shape)
         if rank == ScarfCorruption.rank and floats:
             return None, ScarfCorruption()
     raise ValueError(
@@ -108,6 +134,18 @@ def default_views(inputs):
         "rank 2 (rows) "
         f"only. Received: {_describe(inputs)}. {REMEDY}"
     )
+
+
+def _of_images(inputs, shape):
+    first = channels_come_first(shape)
+    if first is None:
+        raise ValueError(
+            "The default views take images as `keras.config.image_data_format()` says, "
+            f"{keras.config.image_data_format()!r}, and these look like the reverse. "
+            f"Received: {_describe(inputs)}. Set that format before the model is made "
+            f"(`keras.config.set_image_data_format`). Or: {REMEDY}"
+        )
+    return channels_last(images()) if first else images()
 
 
 def check_views(views, inputs):
@@ -147,7 +185,7 @@ def _is_ours(view):
     inside = getattr(view, "layers", None)
     if inside:
         return all(map(_is_ours, inside))
-    known = isinstance(view, ImageView | ScarfCorruption)
+    known = isinstance(view, ImageView | ScarfCorruption | keras.layers.Permute)
     return known and view.supports_jit  # a subclass may say no
 
 

@@ -101,7 +101,9 @@ def run(
     epochs: Epochs = None,
     batch_size: BatchSize = None,
     rate: Rate = None,
-    weight: Annotated[float, typer.Option(help="λ of the invariance loss.")] = 1.0,
+    weight: Annotated[
+        float | None, typer.Option(help="λ of the invariance loss; chosen if left out.")
+    ] = None,
     kappa: Kappa = None,
     views: Views = None,
     width: Annotated[int | None, typer.Option(help="Of the network.")] = None,

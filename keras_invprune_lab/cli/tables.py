@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import zipfile
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -108,7 +109,11 @@ def reports_of(paths) -> dict:
                 f"{path} is neither a .keras file nor the folder of a run that has "
                 "ended (there is no report.json in it)."
             )
-        content = json.loads(file.read_text())
+        try:
+            content = json.loads(file.read_text())
+        except ValueError as error:
+            raise ValueError(f"{file} is not JSON: {error}.") from error
+        content = content if isinstance(content, dict) else {}
         if "report" not in content:
             kind = content.get("schema", "nothing of ours")
             raise ValueError(
@@ -131,6 +136,8 @@ def load_model(file):
 
     if not file.is_file():
         raise FileNotFoundError(f"There is no file {file}.")
+    if file.suffix == ".keras" and not zipfile.is_zipfile(file):
+        raise ValueError(f"{file} is no .keras file: those are zip archives.")
     try:
         model = keras.saving.load_model(file, compile=False)
     except Exception as error:

@@ -4,24 +4,27 @@ Each column is read by a rule that is learned from the training rows alone:
 
 - Numbers are taken as they are, durations as days.
 - Dates become four numbers: days since the first one in training, month, day of the
-  week, hour of the day. Periods are dates by their start; text with an offset from UTC
-  is read in UTC.
+  week, hour of the day. Periods are dates by their start; dates with a time zone, and
+  text with an offset from UTC, are read in UTC.
 - Truth values and declared categories stay categories; categories that are all dates
   are dates.
-- Text, and columns of mixed values, are read as numbers or as dates, whichever reads
-  more of the training values, if that is at least half of them. If it is all of them,
-  what cannot be read later is missing; otherwise what cannot be read is a category
-  next to the number. All other columns are categories.
+- Text, and columns of mixed values, are read as numbers, dates or durations (times of
+  day among them, in days), whichever reads more of the training values, if that is at
+  least half of them. If it is all of them, what cannot be read later is missing;
+  otherwise what cannot be read is a category next to the number. All other columns are
+  categories.
 
 In text, "", "?", "-", "NA", "N/A", "nan", "none" and "null" next to numbers or dates
 mean that the value is missing. A column writes its numbers in one way, with a decimal
 point or comma and with or without groups of three digits: the way that reads most
 values, in case of a tie the first of `NUMBERS`. Digits that begin with 0, such as
-"007" or "01234", are codes, so a column that has them is one of categories. Dates are
-written in one of the ways of `DATES`, with or without a time. What is guessed from text
-is logged.
+"007" or "01234", are codes, so a column that has them is one of categories. A number
+may have a unit or a currency, the same in the whole column. Dates are written in one of
+the ways of `DATES`, with or without a time. What is guessed from text is logged, and so
+is a column of text that is different in nearly every row.
 """
 
+import calendar
 import logging
 from collections.abc import Callable
 from datetime import timedelta
@@ -32,6 +35,7 @@ import numpy as np
 
 LARGEST = 1e30  # with room for what float32 still tells apart once standardised
 MOSTLY = 0.5
+FEW = 5  # different texts: of so few nothing is said
 MISSING = frozenset({"", "?", "-", "na", "n/a", "nan", "none", "null"})
 CODE = r"[+-]?0\d+"
 # What separates groups of three digits, and what the decimals.
@@ -44,14 +48,30 @@ NUMBERS = {
     "1.234,5": (".", ","),
 }
 YEAR, MONTH, DAY = r"(?P<year>\d{4})", r"(?P<month>\d\d?)", r"(?P<day>\d\d?)"
+NAME = r"(?P<name>[A-Za-z]{3,9})"
 DATES = {
     "YYYY-MM-DD": f"{YEAR}-{MONTH}(?:-{DAY})?",
     "YYYY/MM/DD": f"{YEAR}/{MONTH}/{DAY}",
     "DD.MM.YYYY": rf"{DAY}\.{MONTH}\.{YEAR}",
+    "DD-MM-YYYY": f"{DAY}-{MONTH}-{YEAR}",
+    "DD Mon YYYY": f"{DAY}[ -]{NAME}[ -]{YEAR}",
+    "Mon DD, YYYY": f"{NAME} {DAY},? {YEAR}",
     "MM/DD/YYYY": f"{MONTH}/{DAY}/{YEAR}",
     "DD/MM/YYYY": f"{DAY}/{MONTH}/{YEAR}",
+    "YYYYMMDDThhmmss": r"(?P<year>\d{4})(?P<month>\d\d)(?P<day>\d\d)T(?P<clock>\d{6})",
 }
-TIME = r"(?:[T ](?P<time>\d\d:\d\d(?::\d\d(?:\.\d+)?)? ?(?:Z|[+-]\d\d:?\d\d)?))?"
+TIME = (
+    r"(?:[T ](?P<hour>\d\d?):(?P<minute>\d\d)(?::(?P<second>\d\d(?:\.\d+)?))?"
+    r"(?: ?(?P<half>[AaPp])[Mm])?)?(?P<offset> ?(?:Z|[+-]\d\d:?\d\d))?"
+)
+MONTHS = {name.casefold(): f"{n:02d}" for n, name in enumerate(calendar.month_name)}
+MONTHS |= {name.casefold(): f"{n:02d}" for n, name in enumerate(calendar.month_abbr)}
+DURATION = r"(?:[+-]?\d+ days?,? )?\d\d?:\d\d(?::\d\d(?:\.\d+)?)?|[+-]?\d+ days?"
+CURRENCY = "[$€£¥]"
+QUANTITY = (
+    rf"(?P<before>{CURRENCY}? ?)(?P<number>[+-]?\d(?:[\d., ]*\d)?)"
+    rf"(?P<after> ?(?:%|{CURRENCY}|[A-Za-zµ°][A-Za-z/°²³]{{0,9}})?)"
+)
 ONE_DAY = np.timedelta64(1, "D")
 logger = logging.getLogger("keras_invprune")
 
@@ -105,6 +125,8 @@ def _unwrapped(column):
         return column.astype(dtype.subtype)
     if isinstance(dtype, pd.PeriodDtype):
         return column.dt.to_timestamp()
+    if isinstance(dtype, pd.DatetimeTZDtype):
+        return column.dt.tz_convert("UTC")
     if isinstance(dtype, pd.ArrowDtype) and dtype.kind in "mM":
         return column.astype(dtype.numpy_dtype)
     if isinstance(dtype, pd.CategoricalDtype) and dtype.categories.dtype.kind in "mM":
@@ -149,11 +171,13 @@ def _reading_of_text(column, name) -> Reading:
     codes, texts = _spelled(column)
     counts = np.bincount(codes[codes >= 0], minlength=len(texts))
     total, most = counts.sum(), 0
-    for name_of_way, candidate in _readers(dates_only=declared):
+    for name_of_way, candidate in _readers(texts, counts, dates_only=declared):
         readable = counts[candidate(texts).notna()].sum()
         if readable > most:
             most, way, reader = readable, name_of_way, candidate
     if not most or most < total * (1.0 if declared else MOSTLY) or _has_codes(texts):
+        if not declared and len(texts) > max(FEW, MOSTLY * total):
+            _tell_distinct(name, len(texts), total)
         return Reading(words=_words)
     logger.warning(
         "The column %r holds text or mixed values. %d of the %d in training are read "
@@ -165,6 +189,17 @@ def _reading_of_text(column, name) -> Reading:
         "missing" if most == total else "a category",
     )
     return _reading_by(reader, reader(texts).min(), words=most < total)
+
+
+def _tell_distinct(name, different, total):
+    logger.warning(
+        "The column %r holds %d different texts in %d rows of training. Each is a "
+        "category, so rows with other texts tell nothing by it: leave the column out, "
+        "or make numbers of it.",
+        name,
+        different,
+        total,
+    )
 
 
 def _reading_by(reader, origin, words) -> Reading:
@@ -210,13 +245,45 @@ def _has_codes(texts) -> bool:
     return bool(texts.str.fullmatch(CODE).any())
 
 
-def _readers(dates_only):
+def _readers(texts, counts, dates_only):
     """Pairs (what it is, Series of text to Series of values, missing if not read)."""
     if not dates_only:
         for way, marks in NUMBERS.items():
             yield f"numbers such as {way}", partial(_numbers_of, marks=marks)
     for way, pattern in DATES.items():
         yield f"dates such as {way}", partial(_dates_of, pattern=pattern)
+    if not dates_only:
+        yield "durations such as 1 days 02:30:00, in days", _durations_of
+        for sign, of_unit in _quantities(texts, counts):
+            for way, marks in NUMBERS.items():
+                whole = way.join(sign)
+                yield f"numbers such as {whole}", partial(of_unit, marks=marks)
+
+
+def _quantities(texts, counts):
+    """The unit or currency of most values, and what reads numbers that have it."""
+    parts = texts.str.extract(f"^{QUANTITY}$").astype(object)
+    signs = (parts["before"] + "#" + parts["after"]).mask(lambda s: s == "#")
+    shares = signs.groupby(signs).apply(lambda group: counts[group.index].sum())
+    if len(shares):
+        before, after = shares.idxmax().split("#")
+        yield (before, after), partial(_numbers_with, before=before, after=after)
+
+
+def _numbers_with(texts, before, after, marks):
+    fits = texts.str.startswith(before) & texts.str.endswith(after)
+    bare = texts.str.slice(len(before)).str.removesuffix(after)
+    return _numbers_of(bare.where(fits.fillna(False).astype(bool)), marks)
+
+
+def _durations_of(texts):
+    import pandas as pd
+
+    plain = texts.where(texts.str.fullmatch(DURATION))
+    plain = plain.str.replace(",", "").str.replace(
+        r"(^| )(\d\d?:\d\d)$", r"\1\2:00", regex=True
+    )
+    return pd.to_timedelta(plain, errors="coerce") / ONE_DAY
 
 
 def _numbers_of(texts, marks):
@@ -236,8 +303,22 @@ def _numbers_of(texts, marks):
 def _dates_of(texts, pattern):
     import pandas as pd
 
-    found = texts.str.extract(f"^{pattern}{TIME}$")
-    iso = found["year"] + "-" + found["month"].str.zfill(2) + "-"
-    iso += found["day"].fillna("01").str.zfill(2)
-    iso += "T" + found["time"].fillna("00:00").str.replace(" ", "")
+    found = texts.str.extract(f"^{pattern}{TIME}$").astype(object)
+    if "clock" in found:
+        for place, name in enumerate(("hour", "minute", "second")):
+            found[name] = found["clock"].str.slice(2 * place, 2 * place + 2)
+    if "name" in found:
+        found["month"] = found["name"].str.casefold().map(MONTHS).astype(object)
+    month = found["month"].str.zfill(2)
+    iso = found["year"] + "-" + month + "-" + found["day"].fillna("01").str.zfill(2)
+    iso += "T" + _hours(found) + ":" + found["minute"].fillna("00")
+    iso += ":" + found["second"].fillna("00")
+    iso += found["offset"].fillna("").str.strip()
     return pd.to_datetime(iso, format="ISO8601", utc=True, errors="coerce")
+
+
+def _hours(found):
+    """The hour of 24, two digits: 12 AM is 00, 12 PM is 12."""
+    hours, half = found["hour"].fillna("0").astype(int), found["half"].str.casefold()
+    hours = hours.where(half.isna(), hours % 12 + 12 * (half == "p"))
+    return hours.astype(str).str.zfill(2).astype(object)

@@ -67,7 +67,7 @@ def prepare(frame, labels, seed=0, validation=0.0, encoding="one_hot") -> Data:
         parts = [train[kept], test, train[held]]
     frame, sources = read(frame, parts[0])
     _check_finite(frame, sources)
-    columns = _columns(frame.iloc[parts[0]], transformer)
+    columns = _columns(frame.iloc[parts[0]], sources, transformer)
     columns.fit(frame.iloc[parts[0]])
     x = [columns.transform(frame.iloc[part]).astype("float32") for part in parts]
     x, y = [*x, None], [*(y[part] for part in parts), None]
@@ -76,20 +76,27 @@ def prepare(frame, labels, seed=0, validation=0.0, encoding="one_hot") -> Data:
 
 def _classes(labels):
     """Names and numbers of the classes; raises for what cannot be split by class."""
+    if labels.dtype == "category":
+        labels = labels.astype(labels.cat.categories.dtype)
+    if labels.dtype.kind not in "iufbmM":
+        labels = labels.map(
+            lambda value: value.strip() if isinstance(value, str) else value
+        )
+        labels = labels.mask(labels.isin(["", "?"]))
     missing = int(labels.isna().sum())
     if missing:
         raise ValueError(
             f"The target is missing in {missing} of {len(labels)} rows. Drop them."
         )
-    if labels.dtype == "category":
-        labels = labels.astype(labels.cat.categories.dtype)
     kind = labels.dtype.kind
-    whole = kind in "iu" or (kind == "f" and bool((labels % 1 == 0).all()))
+    whole = kind in "iu" or (kind == "f" and _are_whole(labels))
     values = labels.astype("int64") if whole else labels.astype(object).astype(str)
     names, y, counts = np.unique(
         np.asarray(values), return_inverse=True, return_counts=True
     )
     names = [str(name) for name in names]
+    if kind not in "iufbcmM" and not values.isin(["True", "False"]).all():
+        kind, whole = _as_numbers(values, kind)
     if kind in "fcmM" and not whole or whole and len(names) > len(y) / 2:
         raise ValueError(
             f"The target {labels.name!r} is no class: {len(names)} different "
@@ -98,6 +105,20 @@ def _classes(labels):
         )
     _check_split(names, counts, number=whole)
     return tuple(names), y.astype("int64")
+
+
+def _are_whole(numbers) -> bool:
+    return bool((numbers % 1 == 0).all() and (numbers.abs() < 2**63).all())
+
+
+def _as_numbers(texts, kind) -> tuple[str, bool]:
+    """The kind of the numbers that all texts are, and whether they are whole."""
+    import pandas as pd
+
+    numbers = pd.to_numeric(texts, errors="coerce").astype("float64")
+    if numbers.isna().any():
+        return kind, False
+    return "f", _are_whole(numbers)
 
 
 def _check_split(names, counts, number):
@@ -132,14 +153,17 @@ def _check_finite(frame, sources):
             )
 
 
-def _columns(train, transformers):
+def _columns(train, sources, transformers):
     """A ColumnTransformer for the columns that vary in `train`."""
     from sklearn.compose import ColumnTransformer
 
     varying = [c for c in train.columns if train[c].nunique(dropna=False) > 1]
-    # A column that is a number or missing tells nothing once it is filled.
+    # One number or missing: once filled, the number tells nothing, but its being there
+    # does, unless another column of the same source says so.
     numbers = [c for c in varying if _is_number(train[c]) and train[c].nunique() > 1]
-    categories = [c for c in varying if not _is_number(train[c])]
+    alone = {c for c in varying if sources.count(sources[c]) == 1}
+    others = [c for c in varying if c not in numbers]
+    categories = [c for c in others if c in alone or not _is_number(train[c])]
     if not numbers and not categories:
         raise ValueError("No column of the table varies in the training part.")
     of_numbers, of_categories = transformers()
@@ -203,7 +227,7 @@ def _is_number(column) -> bool:
 
 def _with_missing(frame):
     """A missing value is a category of its own."""
-    return frame.where(frame.notna(), "(missing)")
+    return frame.astype(object).map(str).where(frame.notna(), "(missing)")
 
 
 def _with_nan(frame):

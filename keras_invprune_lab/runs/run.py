@@ -111,7 +111,7 @@ class Run:
             for a number that follows from the rows, see `budget`.
         batch_size: Rows in a batch; None likewise.
         rate: First learning rate, see `optimizer_for`.
-        weight: λ of the invariance objective.
+        weight: λ of the invariance objective; None for the one that suits the data.
         kappa: κ of small initialization; None for the method's own.
         views: A name in `VIEWS`; None for views that suit the data.
         width: Of the network, if it comes in several.
@@ -128,7 +128,7 @@ class Run:
     epochs: int | None = None
     batch_size: int | None = None
     rate: float | None = None
-    weight: float = 1.0
+    weight: float | None = None
     kappa: float | None = None
     views: str | None = None
     width: int | None = None

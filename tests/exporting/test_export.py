@@ -988,7 +988,7 @@ X = np.zeros((5, 3))
         ({"tflite_options": "sparsity"}, ValueError, "must be a tuple"),
         ({"tflite_options": ("int4",)}, ValueError, "'int4'"),
         ({"tflite_options": ("int8", "float16")}, ValueError, "must not have both"),
-        ({"tolerance": -1}, ValueError, "Received: -1"),
+        ({"tolerance": -1}, ValueError, "Received: tolerance=-1"),
         ({"batch_size": 0}, ValueError, "Received: batch_size=0"),
         ({"batch_size": 1.5}, ValueError, "Received: batch_size=1.5"),
         ({"tolerance": np.inf}, ValueError, "finite"),
@@ -1006,3 +1006,38 @@ def test_what_does_not_fit_is_named(folder, arguments, error, message):
     with pytest.raises(error, match=message):
         export(**(usual | {"folder": folder} | arguments))
     assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"tflite_options": None}, ValueError, "`tflite_options` must be.*None"),
+        ({"formats": 3}, ValueError, "`formats` must name.*formats=3"),
+        ({"tolerance": "a"}, ValueError, "`tolerance` must be.*'a'"),
+        ({"folder": None}, TypeError, "must be a path.*None"),
+        ({"folder": b"x"}, TypeError, "must be a path.*bytes"),
+        ({"data": np.ones((4, 3), "complex64")}, ValueError, "real numbers.*complex64"),
+        ({"data": tf.ragged.constant([[1.0], [2.0, 3.0]])}, ValueError, "Ragged"),
+        (
+            {"data": tf.data.Dataset.from_tensors(tf.ragged.constant([[1.0], []]))},
+            ValueError,
+            "RaggedTensor.*to_tensor",
+        ),
+    ],
+)
+def test_arguments_of_another_kind_are_named(folder, arguments, error, message):
+    with pytest.raises(error, match=message):
+        export(**{"model": tiny_model(), "folder": folder, **arguments})
+
+
+def test_a_home_folder_is_found(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    export(tiny_model(), "~/mine", formats=("keras",))
+    assert (tmp_path / "mine" / "model.keras").exists()
+
+
+def test_what_keras_has_quantized_is_named(folder):
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+    model.layers[0].quantize("int8")
+    with pytest.raises(ExportError, match="before `quantize`.*Keras has quantized"):
+        export(model, folder, formats=("tflite",))

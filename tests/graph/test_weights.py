@@ -324,3 +324,9 @@ def test_a_variable_that_two_layers_hold_has_one_key():
     model = keras.Model(inputs, outputs)
     keys = ["encode/kernel", "encode/bias", "head/kernel", "head/bias"]
     assert list(weights_by_key(model)) == keys
+
+
+@pytest.mark.parametrize("select", [3, [3], ["dense", None]])
+def test_what_is_selected_has_names(select):
+    with pytest.raises(TypeError, match="`select` must be.*Received: select="):
+        prunable_weights(zoo.dense().model, select)

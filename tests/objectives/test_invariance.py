@@ -401,3 +401,17 @@ def test_what_becomes_of_labels_with_a_place_is_said_once(caplog):
     for _ in range(3):
         pruned.search_loss(keras.ops.convert_to_tensor(IMAGES), MAPS)
     assert caplog.text.count("have a place") == 1
+
+
+@pytest.mark.parametrize(("shape", "expected"), [((8, 8, 1), 0.3), ((8,), 1.0)])
+def test_the_weight_of_the_term_follows_the_input(shape, expected):
+    inputs = keras.Input(shape)
+    hidden = keras.layers.Dense(4)(keras.layers.Flatten()(inputs))
+    model = keras.Model(inputs, keras.layers.Dense(3)(hidden))
+    objective = kip.Invariance()
+    for given, found in [(None, expected), (0.7, 0.7), (0, 0.0)]:
+        pruned = kip.prune_for_invariance(
+            model, 0.5, objective=kip.Invariance(weight=given)
+        )
+        assert pruned.plan.objective.weight == found
+    assert objective.weight is None and objective.get_config()["weight"] is None

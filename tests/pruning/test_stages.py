@@ -108,3 +108,9 @@ def test_zeros_of_one_layer_stay_whatever_share_an_allocation_gives_it(allocatio
 
 
 LAYERS = "sparse", "whole"
+
+
+def test_a_share_is_a_number():
+    model = kip.prune(network(), 0.5, schedule="manual")
+    with pytest.raises(TypeError, match="`sparsity` must be a number.*'0.5'"):
+        model.prune_to("0.5")

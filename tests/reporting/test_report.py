@@ -243,3 +243,52 @@ def test_a_model_under_masks_is_refused_as_a_report(model):
     pruned = kip.prune(model, 0.5)
     with pytest.raises(ValueError, match="report is about a plain model.*strip_prun"):
         kip.report(pruned)
+
+
+# Whatever export takes
+
+
+def two_outputs():
+    inputs = keras.Input((3,))
+    outputs = {n: keras.layers.Dense(k)(inputs) for n, k in (("p", 2), ("q", 3))}
+    return keras.Model(inputs, outputs)
+
+
+@pytest.mark.parametrize("labels", [lambda y: {"p": y, "q": y}, lambda y: [y, y]])
+def test_of_several_outputs_neither_accuracy_nor_consistency_is_known(labels, caplog):
+    x, y = np.ones((20, 3), "float32"), np.arange(20) % 2
+    found = kip.report(two_outputs(), (x, labels(y)), runs=1)
+    assert found["accuracy"] is None and found["consistency"] == {}
+    assert "one output only" in caplog.text
+
+
+def test_one_output_in_a_dictionary():
+    inputs = keras.Input((3,))
+    model = keras.Model(inputs, {"classes": keras.layers.Dense(2)(inputs)})
+    x = np.random.default_rng(0).normal(size=(20, 3)).astype("float32")
+    y = model.predict(x, verbose=0)["classes"].argmax(1)
+    for labels in (y, {"classes": y}):
+        found = kip.report(model, (x, labels), runs=1)
+        assert found["accuracy"] == found["balanced_accuracy"] == 1.0
+
+
+def test_strings_with_labels():
+    lookup = keras.layers.StringLookup(vocabulary=["x", "y"], output_mode="one_hot")
+    dense = keras.layers.Dense(2, use_bias=False)
+    model = keras.Sequential([keras.Input((1,), dtype="string"), lookup, dense])
+    dense.set_weights([np.array([[1, 1], [1, 0], [0, 1]])])
+    x, y = np.array([["x"], ["y"]] * 6, object), np.arange(12) % 2
+    assert kip.report(model, (x, y), runs=1)["accuracy"] == 1.0
+
+
+@pytest.mark.parametrize("heading", ["runs/[b]", "[/x]", 3])
+def test_headings_are_printed_as_they_are(heading):
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, name="d[0]")])
+    text = kip.compare({heading: kip.report(model, runs=1)})
+    assert text.count(str(heading)) >= 2 and "d[0]/kernel" in text
+
+
+@pytest.mark.parametrize("runs", [0, "3", None])
+def test_a_report_needs_runs(runs):
+    with pytest.raises(ValueError, match="`runs` must be at least 1"):
+        kip.report(two_outputs(), runs=runs)

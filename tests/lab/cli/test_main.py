@@ -9,8 +9,10 @@ import time
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from disks import small_disk
+from keras_invprune_lab.cli.main import app
 
 ROOT = Path(__file__).resolve().parents[3]
 SAVED = ROOT / "saved_models" / "digits" / "model.keras"
@@ -129,3 +131,21 @@ def test_a_disk_without_room_is_one_line_before_training(tmp_path, arguments):
 def test_what_is_no_run_cannot_be_reported(tmp_path):
     done = command("report", tmp_path)
     assert done.returncode == 2 and "neither a .keras file nor" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("run/report.json", "[1]", "is not the report of `keras-invprune run`"),
+        ("run/report.json", "{", "report.json is not JSON"),
+        ("model.keras", "text", "is no .keras file"),
+    ],
+)
+def test_files_that_are_something_else(name, content, message, tmp_path):
+    file = tmp_path / name
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(content)
+    path = file if file.suffix == ".keras" else file.parent
+    found = CliRunner().invoke(app, ["report", str(path)])
+    assert isinstance(found.exception, ValueError)
+    assert message in str(found.exception)

@@ -13,6 +13,7 @@ from keras_invprune_lab.data.columns import read
 
 ROWS = 24
 DAYS = [datetime.datetime(2020, 2, 26, 6) + datetime.timedelta(i) for i in range(ROWS)]
+TOKYO = datetime.timezone(datetime.timedelta(hours=9))
 # Days since the first, month, day of the week, hour.
 PARTS = [[float(i), d.month, d.weekday(), 6.0] for i, d in enumerate(DAYS)]
 
@@ -36,8 +37,13 @@ def objects(values):
 
 DATES = {
     "dates": pd.Series(DAYS),
-    "with a time zone": pd.Series(DAYS).dt.tz_localize("Asia/Tokyo"),
+    "with a time zone": pd.Series(DAYS)
+    .dt.tz_localize("UTC")
+    .dt.tz_convert("Asia/Tokyo"),
     "objects": objects(DAYS),
+    "objects with a time zone": objects(
+        day.replace(tzinfo=datetime.UTC).astimezone(TOKYO) for day in DAYS
+    ),
     "categories": pd.Series(DAYS).astype("category"),
     "categories of text": pd.Series(map(str, DAYS)).astype("category"),
     "periods": pd.Series(DAYS).dt.to_period("h"),
@@ -48,6 +54,12 @@ DATES = {
     "points": [f"{day:%d.%m.%Y %H:%M}" for day in DAYS],
     "day last": [f"{day:%m/%d/%Y %H:%M}" for day in DAYS],
     "day first": [f"{day:%d/%m/%Y %H:%M}" for day in DAYS],
+    "day first, hyphens": [f"{day:%d-%m-%Y %H:%M:%S}" for day in DAYS],
+    "names of months": [f"{day:%d-%b-%Y %H:%M}" for day in DAYS],
+    "whole names, day second": [f"{day:%B %d, %Y %H:%M}" for day in DAYS],
+    "AM and PM": [f"{day:%m/%d/%Y %I:%M %p}" for day in DAYS],
+    "one digit of hours": [f"{day:%m/%d/%Y} {day.hour}:{day:%M}" for day in DAYS],
+    "no marks": [f"{day:%Y%m%dT%H%M%S}" for day in DAYS],
     "Arrow": pd.Series(DAYS).astype("timestamp[us][pyarrow]"),
 }
 
@@ -77,6 +89,47 @@ def test_a_date_never_seen_is_still_early_or_late(encoding):
         late = np.append(data.y_train, data.y_test) == 1
         assert when[~late].max() < when[late].min()
         assert len(np.unique(data.x_test[:, 0])) == 12
+
+
+def test_noon_and_midnight():
+    texts = [f"1/{i}/2020 {t}" for i in (1, 2, 3) for t in ("12:30 AM", "12:30 pm")]
+    np.testing.assert_allclose(numbers(texts)[:, 3], [0.5, 12.5] * 3)
+
+
+@pytest.mark.parametrize(
+    ("texts", "days"),
+    [
+        (["06:00", "18:00", "7:30"], [0.25, 0.75, 7.5 / 24]),
+        (["3 days 12:00:00", "1 day 00:00:00", "-1 days"], [3.5, 1, -1]),
+        (["1 day, 6:00:00", "06:00:00", "00:00:43.2"], [1.25, 0.25, 0.0005]),
+    ],
+)
+def test_durations_and_times_of_day_written_as_text(texts, days):
+    np.testing.assert_allclose(numbers(texts)[:, 0], days)
+
+
+@pytest.mark.parametrize(
+    ("texts", "values"),
+    [
+        (["12%", "7.5%", "-3%"], [12, 7.5, -3]),
+        (["$1,200", "$3", "$12,345.50"], [1200, 3, 12345.5]),
+        (["5 kg", "12 kg", "0.5 kg"], [5, 12, 0.5]),
+        (["3,5 €", "1.200,25 €", "9 €"], [3.5, 1200.25, 9]),
+        (["20°C", "-3°C", "1e3"], [20, -3, np.nan]),
+    ],
+)
+def test_numbers_with_one_unit(texts, values):
+    frame = pd.DataFrame({"column": texts})
+    found, _ = read(frame, np.arange(3))
+    np.testing.assert_allclose(found[0], values)
+
+
+def test_texts_that_are_all_different_are_said(caplog):
+    texts = [f"item {'abcdefghijklmnopqrstuvwx'[i]}" for i in range(ROWS)]
+    assert is_category(texts)
+    assert f"'column' holds {ROWS} different texts in {ROWS} rows" in caplog.text
+    caplog.clear()
+    assert is_category([*"abcdef"] * 4) and not caplog.text
 
 
 def test_missing_dates_are_missing():
@@ -124,7 +177,7 @@ def test_numbers_written_as_text(texts, values):
     [
         ["007", "12", "3", "40"],  # codes
         ["01234", "99999", "20000", "?"],
-        ["1%", "2%", "3%", "4%"],
+        ["1%", "2 kg", "3 m", "$4"],
         ["1-3", "2-4", "10-12", "3-5"],
         ["2020-13-45", "2020-02-30", "2021-00-01", "x"],
         ["now", "today", "inf", "nan"],

@@ -31,11 +31,11 @@ def labels(rows=60):
 
 def test_numbers_are_standardised_categories_one_hot_constants_dropped():
     data = prepare(table(), labels())
-    assert data.x_train.shape == (48, 2 + 3 + 2) and data.x_test.shape == (12, 7)
+    assert data.x_train.shape == (48, 2 + 3 + 2 + 2) and data.x_test.shape == (12, 9)
     assert data.x_train.dtype == data.x_test.dtype == np.float32
     np.testing.assert_allclose(data.x_train[:, :2].mean(axis=0), 0, atol=1e-5)
     np.testing.assert_allclose(data.x_train[:, :2].std(axis=0), 1, atol=1e-5)
-    for columns in (slice(2, 5), slice(5, 7)):
+    for columns in (slice(2, 5), slice(5, 7), slice(7, 9)):
         one_hot = data.x_train[:, columns]
         assert set(np.unique(one_hot)) == {0, 1}
         np.testing.assert_array_equal(one_hot.sum(axis=1), 1)
@@ -293,15 +293,16 @@ def test_codes_count_from_one_and_numbers_are_filled_with_zero():
     mean, std = numbers[parts[0]].mean(axis=0), numbers[parts[0]].std(axis=0)
     for rows, x in zip(parts, (data.x_train, data.x_test, data.x_valid), strict=True):
         np.testing.assert_allclose(x[:, :3], (numbers[rows] - mean) / std, atol=1e-5)
-        for column, name in enumerate(["words", "flag", "rare"], start=3):
+        names = ["words", "flag", "number_or_nothing", "rare"]
+        for column, name in enumerate(names, start=3):
             seen = sorted({str(v) for v in frame[name][parts[0]].dropna()})
             expected = [
                 1 + seen.index(str(v)) if str(v) in seen else 0
                 for v in frame[name][rows]
             ]
             np.testing.assert_array_equal(x[:, column], expected)
-        assert x.shape[1] == 6 and x.dtype == np.float32
-    unseen = [np.any(x[:, 5] == 0) for x in (data.x_train, data.x_test, data.x_valid)]
+        assert x.shape[1] == 7 and x.dtype == np.float32
+    unseen = [np.any(x[:, 6] == 0) for x in (data.x_train, data.x_test, data.x_valid)]
     assert unseen[0] == 0 and sum(unseen) == 1
 
 
@@ -316,3 +317,37 @@ def test_codes_literal():
 def test_an_unknown_encoding_names_near_ones():
     with pytest.raises(ValueError, match="Did you mean 'one_hot'"):
         prepare(table(), labels(), encoding="one-hot")
+
+
+@pytest.mark.parametrize("encoding", ["one_hot", "codes"])
+@pytest.mark.parametrize("values", [[1.0, np.nan], [True, None]])
+def test_one_value_or_missing_tells_the_two_apart(values, encoding):
+    frame = pd.DataFrame({"column": pd.Series(values * 12, dtype=object)})
+    data = prepare(frame.infer_objects(), pd.Series([0, 1] * 12), encoding=encoding)
+    first = data.x_train[:, 0]
+    assert len(np.unique(first)) == 2
+    assert abs(np.corrcoef(first, data.y_train)[0, 1]) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    "y",
+    [
+        [f"{i}.5" for i in range(24)],
+        pd.Series([i + 0.25 for i in range(24)], dtype=object),
+        [str(i) for i in range(24)],
+        [1e300, 2e300] * 12,
+    ],
+)
+def test_a_quantity_is_no_class_however_it_is_stored(y):
+    frame = pd.DataFrame({"a": np.arange(24.0)})
+    with pytest.raises(ValueError, match="is no class: .* different numbers"):
+        prepare(frame, pd.Series(y, name="target"))
+
+
+def test_classes_written_as_text_are_stripped_and_may_be_missing():
+    frame = pd.DataFrame({"a": np.arange(24.0)})
+    data = prepare(frame, pd.Series(["yes", " yes", "no ", "no"] * 6))
+    assert data.names == ("no", "yes")
+    for missing in ("?", "", " "):
+        with pytest.raises(ValueError, match="missing in 12 of 24 rows"):
+            prepare(frame, pd.Series(["yes", missing] * 12))

@@ -1,0 +1,205 @@
+"""The bottleneck of a graph that makes a map: what the whole example goes through.
+
+In an autoencoder each path from the inputs to the output goes through it. In a U-Net
+the skips go past it, so that the smallest map counts, which a pooled side branch may
+be as well. What tells them apart:
+
+- what is only multiplied or added to a larger map, without being scaled up, is a gate
+  or a condition (squeeze-and-excite, FiLM), and so is what a map is multiplied with
+  that was made of it (attention gates): no way through the network;
+- a map of one position that other paths go past was pooled over the whole example
+  (DeepLab): the next larger map counts, if each path goes through that one.
+
+Whatever is left is not clear, and the user is asked.
+"""
+
+import numpy as np
+
+
+class UnclearError(ValueError):
+    """Several maps may be the bottleneck.
+
+    Attributes:
+        operations: What makes the smallest maps, the smallest first.
+    """
+
+    def __init__(self, operations):
+        super().__init__("It is not clear which map is the bottleneck.")
+        self.operations = operations
+
+
+def bottleneck(steps, output):
+    """The tensor that is the bottleneck of a graph.
+
+    Args:
+        steps: The graph's calls, those inside inner models included
+            (`graphs.unfolded`), with shapes that are numbers.
+        output: The graph's only output.
+
+    Returns:
+        A tensor; None where the output is not a map or no larger than any on the way.
+
+    Raises:
+        UnclearError: If it may be any of several.
+    """
+    if len(output.shape) < 3:
+        return None
+    sizes = _Sizes(steps, output)
+    edges = _edges(steps) - _broadcasts(steps, sizes)
+    ways = _Ways(edges - _products(steps, edges), steps, output)
+    levels = sizes.levels(ways)
+    if not levels:
+        if sizes.levels(_Ways(edges, steps, output)):  # nothing but a gate is smaller
+            raise UnclearError([])
+        return None
+    found = ways.last_on_all(levels[0])
+    if found is None or not ways.all_pass(found):
+        found = _passed_by(found, ways, sizes, levels)
+    if found is None:
+        last = [ways.maker[id(level[-1])] for level in levels]
+        raise UnclearError(last)
+    return found
+
+
+def _passed_by(found, ways, sizes, levels):
+    """The bottleneck where paths go past the smallest map; None if it is not clear."""
+    if found is None:
+        return None
+    if sizes.positions(found) > 1:
+        return None if _have_rival(found, ways, sizes) else found
+    larger = ways.last_on_all(levels[1]) if len(levels) > 1 else None
+    return larger if larger is not None and ways.all_pass(larger) else None
+
+
+def _have_rival(found, ways, sizes) -> bool:
+    """Whether a branch beside `found` is scaled down as well, as in pyramid pooling."""
+    related = ways.after(found) | ways.before(found)
+    for tensor in ways.tensors:
+        if id(tensor) not in related and sizes.known(tensor):
+            before = ways.before(tensor) - {id(tensor)}
+            others = [t for t in ways.tensors if id(t) in before and sizes.known(t)]
+            if sizes.positions(tensor) < min(map(sizes.positions, others), default=0):
+                return True
+    return False
+
+
+class _Sizes:
+    """How many positions the maps of a graph have."""
+
+    def __init__(self, steps, output):
+        formats = {getattr(step.operation, "data_format", None) for step in steps}
+        formats -= {None}  # of layers that have none
+        if len(formats) > 1:
+            raise UnclearError([])
+        first = formats == {"channels_first"}
+        self.places = slice(2, None) if first else slice(1, -1)
+        self.channels = 1 if first else -1
+        self.output = output
+
+    def known(self, tensor) -> bool:
+        """Whether it is a map, or a code without positions, of known size."""
+        rank = len(tensor.shape)
+        is_kind = rank == 2 or rank >= len(self.output.shape)
+        return is_kind and None not in tensor.shape[1:]
+
+    def positions(self, tensor) -> int:
+        return int(np.prod(tensor.shape[self.places])) if len(tensor.shape) > 2 else 1
+
+    def levels(self, ways) -> list[list]:
+        """The maps smaller than the output by positions, the fewest first.
+
+        Of those of one position, the ones of the fewest channels.
+        """
+        found = {}
+        for tensor in filter(self.known, ways.tensors):
+            found.setdefault(self.positions(tensor), []).append(tensor)
+        codes = found.get(1, [])
+        fewest = min((t.shape[self.channels] for t in codes), default=0)
+        found[1] = [t for t in codes if t.shape[self.channels] == fewest]
+        own = self.positions(self.output)
+        return [found[n] for n in sorted(found) if found[n] and n < own]
+
+
+class _Ways:
+    """The paths of a graph from what is no operation's to its output."""
+
+    def __init__(self, edges, steps, output):
+        self.forward, self.backward = {}, {}
+        for one, other in edges:
+            self.forward.setdefault(one, set()).add(other)
+            self.backward.setdefault(other, set()).add(one)
+        self.maker = {id(t): step.operation for step in steps for t in step.made}
+        self.output = id(output)
+        known = {id(t): t for step in steps for t in (*step.reads, *step.made)}
+        self.inputs = known.keys() - self.maker.keys()
+        on_way = _reached(self.inputs, self.forward)
+        on_way &= _reached({self.output}, self.backward)
+        self.tensors = [t for i, t in known.items() if i in on_way]
+
+    def after(self, tensor) -> set:
+        return _reached({id(tensor)}, self.forward)
+
+    def before(self, tensor) -> set:
+        return _reached({id(tensor)}, self.backward)
+
+    def all_pass(self, tensor) -> bool:
+        """Whether each path goes through `tensor`."""
+        return self.output not in _reached(self.inputs, self.forward, id(tensor))
+
+    def last_on_all(self, level):
+        """The last of these that each path through any of them goes through."""
+        for tensor in reversed(level):
+            reached = _reached(self.inputs, self.forward, id(tensor))
+            leading = _reached({self.output}, self.backward, id(tensor))
+            if not any(id(other) in reached & leading for other in level):
+                return tensor
+        return None
+
+
+def _reached(starts, edges, without=None) -> set:
+    """What can be reached along edges, but not through `without`."""
+    found, waiting = set(), [start for start in starts if start != without]
+    while waiting:
+        one = waiting.pop()
+        if one not in found:
+            found.add(one)
+            waiting.extend(edges.get(one, set()) - {without})
+    return found
+
+
+def _edges(steps) -> set:
+    return {(id(a), id(b)) for step in steps for a in step.reads for b in step.made}
+
+
+def _broadcasts(steps, sizes) -> set:
+    """Edges from what is repeated over the positions of a larger map."""
+    return {
+        (id(read), id(made))
+        for step in steps
+        for made in step.made
+        for read in step.reads
+        if len(step.reads) > 1 and _is_repeated(read, made, sizes)
+    }
+
+
+def _is_repeated(small, large, sizes) -> bool:
+    if len(small.shape) != len(large.shape) or not sizes.known(large):
+        return False
+    pairs = zip(small.shape[1:], large.shape[1:], strict=True)
+    fits = all(one in (1, other) for one, other in pairs)
+    return fits and sizes.positions(small) < sizes.positions(large)
+
+
+def _products(steps, edges) -> set:
+    """Edges to a product from what was made of the other factor."""
+    backward = {}
+    for one, other in edges:
+        backward.setdefault(other, set()).add(one)
+    return {
+        (id(gate), id(step.made[0]))
+        for step in steps
+        if type(step.operation).__name__ == "Multiply"
+        for gate in step.reads
+        for other in step.reads
+        if other is not gate and id(other) in _reached({id(gate)}, backward)
+    }

@@ -1,0 +1,83 @@
+"""The calls that a graph is made of."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers, ops
+
+import zoo
+from keras_invprune.graph.trace import traced, unfolded
+from keras_invprune.graph.weights import is_graph
+
+
+def names(steps):
+    return [step.operation.name for step in steps]
+
+
+def assert_chain(steps, inputs, outputs):
+    """Each reads what the one before it has made."""
+    reads = [step.reads for step in steps]
+    made = [step.made for step in steps]
+    before = [[inputs], *made[:-1]]
+    assert all(a is b for (a,), (b,) in zip(reads, before, strict=True))
+    assert made[-1][0] is outputs
+
+
+def test_each_call_is_a_step():
+    shared = layers.Dense(4, name="shared")
+    inputs = keras.Input((4,))
+    x = ops.relu(shared(shared(inputs)))
+    trace = traced(keras.Model(inputs, layers.Dense(2, name="head")(x)))
+    assert trace.inputs is inputs
+    assert names(trace.steps) == ["shared", "shared", "relu", "head"]
+    assert_chain(trace.steps, trace.inputs, trace.outputs)
+
+
+def test_tensors_are_those_of_this_graph():
+    first, second = layers.Dense(4, name="first"), layers.Dense(4, name="second")
+    other = keras.Sequential([keras.Input((4,)), second, first])
+    model = keras.Sequential([keras.Input((4,)), first, second])
+    trace = traced(model)
+    assert names(trace.steps) == ["first", "second"] and other.built
+    assert_chain(trace.steps, trace.inputs, trace.outputs)
+
+
+def test_inner_models_are_unfolded():
+    inner = keras.Sequential([keras.Input((4,)), layers.Dense(3, name="a")], name="in")
+    outer = keras.Sequential([keras.Input((4,)), inner], name="out")
+    trace = traced(keras.Sequential([keras.Input((4,)), layers.ReLU(name="r"), outer]))
+    assert names(trace.steps) == ["r", "out"]
+    steps = list(unfolded(trace.steps))
+    assert names(steps) == ["r", "a", "in", "out"]
+    assert_chain(steps, trace.inputs, trace.outputs)
+
+
+def test_unknown_lengths_can_be_assumed():
+    convolve = layers.Conv2D(2, 3, strides=2, padding="same")
+    model = keras.Sequential([keras.Input((None, None, 1)), convolve])
+    assert traced(model).outputs.shape == (None, None, None, 2)
+    assert traced(model, 10).outputs.shape == (None, 5, 5, 2)
+
+
+@pytest.mark.parametrize("name", ["dict_of_inputs", "several_outputs"])
+def test_structures_are_kept(name):
+    model = zoo.CASES[name]().model
+    for assumed in (None, 8):
+        trace = traced(model, assumed)
+        keras.tree.assert_same_structure(trace.inputs, model.input)
+        keras.tree.assert_same_structure(trace.outputs, model.output)
+
+
+def graphs():
+    found = [name for name, make in zoo.CASES.items() if is_graph(make().model)]
+    keras.backend.clear_session(free_memory=False)  # as after each test
+    return found
+
+
+@pytest.mark.parametrize("name", graphs())
+def test_a_model_stays_as_it_was(name):
+    model, x, *_ = zoo.CASES[name]()
+    config, before = model.get_config(), model(x)
+    traced(model)
+    assert model.get_config() == config
+    keras.tree.map_structure(np.testing.assert_array_equal, before, model(x))
