@@ -3,7 +3,7 @@
 import keras
 from keras import ops, tree
 
-from keras_invprune.graph.weights import is_graph, symbolic_inputs
+from keras_invprune.graph.weights import is_graph
 
 
 def input_structure(model):
@@ -11,6 +11,12 @@ def input_structure(model):
     if not is_graph(model):
         return symbolic_inputs(model)
     return model.inputs[0] if isinstance(model, keras.Sequential) else model.input
+
+
+def symbolic_inputs(model):
+    """Symbolic tensors like those a subclassed model was built with, () if unknown."""
+    shapes = (model.get_build_config() or {}).get("input_shape", ())
+    return keras.tree.map_shape_structure(keras.KerasTensor, shapes)
 
 
 def input_tensors(model) -> list:

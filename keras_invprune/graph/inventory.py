@@ -3,14 +3,14 @@
 import keras
 import numpy as np
 
-from keras_invprune.graph.weights import (
+from keras_invprune.graph.prunable import (
     PRUNABLE_NAMES,
     head_layers,
-    kernels,
     on_request,
     prunable_weights,
     why_fixed,
 )
+from keras_invprune.graph.weights import kernels
 
 HEAD = "the head stays dense unless selected"
 ON_REQUEST = "pruned only when selected"

@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 import keras
 
-from keras_invprune.graph.weights import on_request, weights_by_key
+from keras_invprune.graph.prunable import on_request
+from keras_invprune.graph.weights import weights_by_key
 
 TRANSPOSED = (
     keras.layers.Conv1DTranspose,

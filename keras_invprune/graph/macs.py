@@ -5,7 +5,8 @@ import math
 import keras
 import numpy as np
 
-from keras_invprune.graph.weights import kernels, observed, walk
+from keras_invprune.graph.observe import observed
+from keras_invprune.graph.weights import kernels, walk
 
 CONVOLUTIONS = ("Conv1D", "Conv2D", "Conv3D", "Depthwise", "Separable")
 

@@ -18,7 +18,8 @@ import numpy as np
 import tensorflow as tf
 
 from keras_invprune.graph.inputs import input_structure
-from keras_invprune.graph.weights import is_graph, observed, walk
+from keras_invprune.graph.observe import observed
+from keras_invprune.graph.weights import is_graph, walk
 
 logger = logging.getLogger("keras_invprune")
 

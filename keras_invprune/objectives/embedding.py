@@ -6,8 +6,10 @@ import keras
 from keras import ops
 
 from keras_invprune.graph.bottleneck import UnclearError, bottleneck
+from keras_invprune.graph.observe import observed
+from keras_invprune.graph.prunable import head_layers
 from keras_invprune.graph.trace import traced, unfolded
-from keras_invprune.graph.weights import head_layers, is_graph, kernels, observed, walk
+from keras_invprune.graph.weights import is_graph, kernels, walk
 from keras_invprune.saving import did_you_mean, near_names
 
 PROPOSED = 3  # layers, in messages

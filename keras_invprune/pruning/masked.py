@@ -18,7 +18,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_invprune.graph.weights import prunable_weights, weights_by_key
+from keras_invprune.graph.prunable import prunable_weights
+from keras_invprune.graph.weights import weights_by_key
 
 
 def product(weight, mask, *own):

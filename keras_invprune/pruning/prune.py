@@ -8,7 +8,8 @@ from keras_invprune import tfmot
 from keras_invprune.allocation import collapsed
 from keras_invprune.graph.copying import copy_model
 from keras_invprune.graph.layouts import unfit
-from keras_invprune.graph.weights import kernels, prunable_weights, weights_by_key
+from keras_invprune.graph.prunable import prunable_weights
+from keras_invprune.graph.weights import kernels, weights_by_key
 from keras_invprune.masks.compute import check_allocation
 from keras_invprune.pruning.checks import (
     check_agreement,
@@ -76,7 +77,8 @@ def prune(
             (the values before `initial_scale`).
         initial_scale: κ, multiplies the prunable kernels once, now; a pair
             ``(κ, "all")`` every trainable weight.
-        select: Which weights may be pruned: see `weights.prunable_weights`. What an
+        select: Which weights may be pruned: see
+            `keras_invprune.graph.prunable.prunable_weights`. What an
             earlier pruning has left at zero in them stays zero and counts as pruned.
         copy: False masks around the model itself, whose weights then change: for
             subclassed models that cannot be rebuilt from their config.

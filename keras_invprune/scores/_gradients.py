@@ -5,7 +5,7 @@ import contextlib
 import keras
 import tensorflow as tf
 
-from keras_invprune.graph.weights import head_layers
+from keras_invprune.graph.prunable import head_layers
 
 
 def check_keras_3(model):

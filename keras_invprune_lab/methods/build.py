@@ -9,7 +9,8 @@ import numpy as np
 from keras_invprune import scores
 from keras_invprune.allocation import PerLayer, Shuffled
 from keras_invprune.exporting.folders import REPORT
-from keras_invprune.graph.weights import prunable_weights, weights_by_key
+from keras_invprune.graph.prunable import prunable_weights
+from keras_invprune.graph.weights import weights_by_key
 from keras_invprune.objectives import Invariance
 from keras_invprune.pruning.prune import prune
 from keras_invprune.schedules import Gradual, OneShot, Rewire

@@ -14,7 +14,7 @@ from keras_invprune.graph.inventory import (
     inventory,
     left_alone,
 )
-from keras_invprune.graph.weights import FROZEN
+from keras_invprune.graph.prunable import FROZEN
 
 
 @pytest.mark.parametrize("name", zoo.CASES)

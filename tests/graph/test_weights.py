@@ -7,12 +7,8 @@ from keras import layers
 
 import keras_invprune as kip
 import zoo
-from keras_invprune.graph.weights import (
-    head_layers,
-    prunable_weights,
-    walk,
-    weights_by_key,
-)
+from keras_invprune.graph.prunable import head_layers, prunable_weights
+from keras_invprune.graph.weights import walk, weights_by_key
 
 NOT_MASKED = ("bias", "gamma", "beta", "table")
 

@@ -9,7 +9,7 @@ import pytest
 import keras_invprune as kip
 import zoo
 from keras_invprune.allocation import ALLOCATIONS, uniform
-from keras_invprune.graph.weights import prunable_weights
+from keras_invprune.graph.prunable import prunable_weights
 from keras_invprune.patterns import Block, NByM, Units
 from keras_invprune.pruning.plan import Plan
 from keras_invprune.schedules import Gradual, OneShot

@@ -1,0 +1,178 @@
+"""Which weights may be pruned, and which layers are heads, whose kernels stay dense."""
+
+from collections.abc import Callable, Iterable
+
+import keras
+
+from keras_invprune.graph.inputs import symbolic_inputs
+from keras_invprune.graph.observe import observed
+from keras_invprune.graph.weights import is_graph, weights_by_key
+
+PRUNABLE_NAMES = ("kernel", "recurrent_kernel", "pointwise_kernel")
+ON_REQUEST_NAMES = ("depthwise_kernel", "embeddings")
+FROZEN = "frozen: not trainable"
+LISTED = 9  # weights that a message names
+# Keras names their kernel like any other, but no input is summed with another in it.
+DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
+Select = Callable[[str, keras.layers.Layer], bool]
+
+
+def on_request(layer, variable) -> bool:
+    """Whether a weight is pruned only when it is selected."""
+    return variable.name in ON_REQUEST_NAMES or isinstance(layer, DEPTHWISE)
+
+
+def prunable_weights(model, select: Select | Iterable[str] | str | None = None):
+    """The weights of `model` that `select` lets be pruned.
+
+    Args:
+        model: A built Keras 3 model.
+        select: None for the default (every kernel of rank 2 and more whose name
+            is one of `PRUNABLE_NAMES`, except those of the head: the last Dense
+            layer before each output), a callable ``(key, layer) -> bool`` asked
+            for every kernel, depthwise kernel and embedding, or one or several
+            keys or layer paths (all that lies under them).
+
+    Returns:
+        ``{key: keras.Variable}``.
+
+    Raises:
+        ValueError: If nothing is left to prune (says why kernels are not trained), or
+            a name in `select` fits nothing.
+    """
+    named = weights_by_key(model)
+    candidates = {
+        key: weight for key, weight in named.items() if _can_be_masked(weight.variable)
+    }
+    if select is None:
+        heads = {id(layer) for layer in head_layers(model)}
+        chosen = {
+            key
+            for key, (layer, variable) in candidates.items()
+            if not on_request(layer, variable) and id(layer) not in heads
+        }
+    elif callable(select):
+        chosen = {key for key, (layer, _) in candidates.items() if select(key, layer)}
+    else:
+        names = [select] if isinstance(select, str) else _names_in(select)
+        chosen = _under(names, candidates, named)
+    if not chosen:
+        reasons = _reasons(
+            (key, named[key]) for key in named.keys() - candidates.keys()
+        )
+        raise ValueError(
+            "There is nothing to prune: no weight is both prunable and selected. "
+            f"Prunable weights of this model: {sorted(candidates) or 'none'}.{reasons} "
+            "By default the classification head stays dense; "
+            "`select=[...]` names weights or layers to prune."
+        )
+    return {key: w.variable for key, w in candidates.items() if key in chosen}
+
+
+def _names_in(select) -> list[str]:
+    names = list(select) if isinstance(select, Iterable) else [select]
+    if not all(isinstance(name, str) for name in names):
+        raise TypeError(
+            "`select` must be a function (key, layer) -> bool, or one or several names "
+            f"of weights or layers. Received: select={select!r}."
+        )
+    return names
+
+
+def _can_be_masked(variable) -> bool:
+    return (
+        variable.trainable
+        and len(variable.shape) >= 2
+        and variable.name in PRUNABLE_NAMES + ON_REQUEST_NAMES
+        and keras.backend.is_float_dtype(variable.dtype)
+    )
+
+
+def why_fixed(layer, variable) -> str | None:
+    """Why a weight cannot be pruned because it is not trained; None if it is."""
+    if not keras.backend.is_float_dtype(variable.dtype):
+        return f"quantized to {variable.dtype}: prune before quantizing"
+    if variable.trainable:
+        return None
+    if getattr(layer, "lora_enabled", False):
+        return "frozen by LoRA, which trains two small matrices next to it"
+    return FROZEN
+
+
+def _reasons(weights) -> str:
+    """A sentence on the kernels that are not trained, with a space before it."""
+    names = PRUNABLE_NAMES + ON_REQUEST_NAMES
+    fixed = {
+        key: why_fixed(layer, variable)
+        for key, (layer, variable) in sorted(weights, key=lambda item: item[0])
+        if variable.name in names and len(variable.shape) >= 2
+    }
+    parts = [f"{key!r} is {why}" for key, why in fixed.items() if why]
+    more = f" and {len(parts) - LISTED} more" if len(parts) > LISTED else ""
+    return f" {'; '.join(parts[:LISTED])}{more}." if parts else ""
+
+
+def _under(names, candidates, named) -> set[str]:
+    chosen = set()
+    for name in names:
+        fitting, fixed = (
+            {k for k in known if k == name or k.startswith(f"{name}/")}
+            for known in (candidates, named)
+        )
+        if not fitting:
+            reasons = _reasons((key, named[key]) for key in fixed)
+            raise ValueError(
+                f"`select` names {name!r}, which is not a prunable weight and holds "
+                f"none.{reasons} Prunable weights of this model: {sorted(candidates)}."
+            )
+        chosen |= fitting
+    return chosen
+
+
+def head_layers(model) -> list[keras.layers.Layer]:
+    """The layers that make the model's outputs: their kernels stay dense.
+
+    For one output, the last layer with a kernel, if it is a Dense layer; for
+    several, each Dense layer that an output comes from, directly or through layers
+    without weights (an activation, a reshape). A subclassed model is called once,
+    symbolically, to see which layers come last, as many as it has outputs.
+    """
+    if is_graph(model) and len(model.outputs) > 1:
+        heads = [head for output in model.outputs for head in _behind(model, output)]
+        found = list({id(head): head for head in heads}.values())
+    else:
+        weights = weights_by_key(model).values()
+        found = [layer for layer, variable in weights if _can_be_masked(variable)]
+        found = found[-1:] if is_graph(model) else _last_called(model, found)
+    return [layer for layer in found if isinstance(layer, keras.layers.Dense)]
+
+
+def _last_called(model, layers):
+    """Those of `layers` that the call of a subclassed model reaches last."""
+    inputs = symbolic_inputs(model)
+    if inputs == ():
+        return layers[-1:]
+    called = []
+    try:
+        with observed(layers, lambda layer, output: called.append(layer)):
+            outputs = keras.tree.flatten(model.compute_output_spec(inputs))
+    except Exception:  # a call that needs values: the order of its attributes then
+        return layers[-1:]
+    return (called or layers)[-len(outputs) :]
+
+
+def _behind(model, output) -> list:
+    """The first layer with weights, going back from an output.
+
+    An inner model stands for all its heads.
+    """
+    # In the order of calls, and those alone that lead to this output: before the last
+    # of a chain of operations of one input stands what made that input.
+    for operation in reversed(keras.Model(model.inputs, output).operations):
+        if getattr(operation, "weights", None):
+            return head_layers(operation) if is_graph(operation) else [operation]
+        if isinstance(operation, keras.layers.InputLayer):
+            continue  # of the model, though this output does not depend on it
+        if not isinstance(operation.input, keras.KerasTensor):  # several inputs
+            return []
+    return []
