@@ -34,6 +34,16 @@ ROOMS = [
     {"keras_invprune_lab"},
 ]
 LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
+# The same inside of `pruning`, where each file is a room.
+PRUNING = [
+    {"rewind", "initializers", "masked"},
+    {"checks", "plan"},
+    {"checkpoint", "stages"},
+    {"model"},
+    {"prune"},
+    {"invariance", "tangent"},
+]
+PRUNING_LEVEL = {room: level for level, rooms in enumerate(PRUNING) for room in rooms}
 
 # Names behind a wall, and the one file that is the door to each.
 DOORS = {
@@ -176,6 +186,22 @@ def test_imports_go_down(file):
         if name.split(".")[0] in PACKAGES
         and room_behind(name) != room
         and LEVEL[room_behind(name)] >= LEVEL[room]
+    }
+    assert not upward
+
+
+@every_file
+def test_imports_inside_of_pruning_go_down(file):
+    inside = ("keras_invprune", "pruning")
+    package, room, *rest = file.relative_to(ROOT).with_suffix("").parts
+    if (package, room) != inside or rest[0] == "__init__":
+        return
+    upward = {
+        name
+        for name in imports_of_file(file)
+        if name.split(".")[:2] == [*inside]
+        and (other := name.split(".")[2]) != rest[0]
+        and PRUNING_LEVEL[other] >= PRUNING_LEVEL[rest[0]]
     }
     assert not upward
 
