@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import json
 import os
@@ -10,6 +9,8 @@ import re
 import shutil
 import tempfile
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 REPORT = "report.json"
 UNFINISHED = ".keras_invprune."  # folders of ours in which files are being made
@@ -159,13 +160,16 @@ def claimed(folder):
     """
     folder = local(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / ".lock", "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            text = f"another process is at work in {folder}. Wait for it, or stop it"
-            raise BlockingIOError(error.errno, text) from error
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(blocking=False)
+    except Timeout as error:
+        text = f"another process is at work in {folder}. Wait for it, or stop it"
+        raise BlockingIOError(errno.EAGAIN, text) from error
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def write_report(folder, schema, report) -> dict:
