@@ -1,6 +1,6 @@
 """Data-driven pruning for Keras 3: prune for the invariances in your data."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 from keras_invprune import (
     allocation,

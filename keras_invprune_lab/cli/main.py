@@ -219,6 +219,14 @@ def export(
     print_files(found, out)
 
 
+@app.command()
+def env():
+    """Print versions, devices and extras: what an issue should say."""
+    from keras_invprune_lab.cli.tables import print_environment
+
+    print_environment()
+
+
 def main():
     """Runs the command; errors are one line and exit code 2."""
     try:

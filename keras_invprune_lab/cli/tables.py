@@ -90,6 +90,22 @@ def print_files(found, out):
     console.print(f"In {out}/, with report.json.")
 
 
+def print_environment():
+    """Prints what an issue should say of the machine, as plain text to be copied."""
+    import platform
+
+    from keras_invprune_lab.runs.environment import devices, environment, installed
+
+    machine = environment()
+    print(f"python {machine['python']} on {platform.platform()}")
+    print(f"processor {machine['processor'] or machine['machine']}")
+    print(f"cores {machine['cores']}, TensorFlow sees {', '.join(devices())}")
+    for part, libraries in installed().items():
+        print(f"\n{part}")
+        for name, version in libraries.items():
+            print(f"  {name} {version}")
+
+
 def reports_of(paths) -> dict:
     """``{heading: report}``: read from the folders of runs, made of .keras files.
 

@@ -1,11 +1,13 @@
 """The command line, run as a user runs it."""
 
 import json
+import platform
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from typer.testing import CliRunner
 
 from disks import small_disk
 from keras_invprune_lab.cli.main import app
+from keras_invprune_lab.runs import environment
 
 ROOT = Path(__file__).resolve().parents[3]
 SAVED = ROOT / "saved_models" / "digits" / "model.keras"
@@ -149,3 +152,27 @@ def test_files_that_are_something_else(name, content, message, tmp_path):
     found = CliRunner().invoke(app, ["report", str(path)])
     assert isinstance(found.exception, ValueError)
     assert message in str(found.exception)
+
+
+def test_env_names_versions_devices_and_extras():
+    found = CliRunner().invoke(app, ["env"])
+    assert found.exit_code == 0, found.output
+    lines = [line.strip() for line in found.output.splitlines()]
+    for name in ("keras-invprune", "keras", "tensorflow", "scikit-learn"):
+        assert f"{name} {metadata.version(name)}" in lines
+    assert f"python {platform.python_version()}" in found.output
+    assert "CPU" in found.output
+    assert {"extra bench", "extra data", "extra demo"} <= set(lines)
+    assert not any(line.endswith(" missing") for line in lines if "keras" in line)
+
+
+def test_env_says_what_is_missing(monkeypatch):
+    required = ["nothing-of-this-name>=1", 'other-name; extra == "bench"']
+    monkeypatch.setattr(environment, "requires", lambda name: required)
+    assert environment.installed() == {
+        "keras-invprune": {
+            "keras-invprune": metadata.version("keras-invprune"),
+            "nothing-of-this-name": "missing",
+        },
+        "extra bench": {"other-name": "missing"},
+    }
