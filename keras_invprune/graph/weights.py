@@ -14,15 +14,22 @@ from typing import NamedTuple
 
 import keras
 
+
+def known_layers(*names) -> tuple[type, ...]:
+    """The layers of Keras of these names, but for those that came after this Keras."""
+    found = (getattr(keras.layers, name, None) for name in names)
+    return tuple(layer for layer in found if layer is not None)
+
+
 # Their weights have as many axes as the input axes that they tell apart.
-ELEMENTWISE = (
-    keras.layers.PReLU,
-    keras.layers.BatchNormalization,
-    keras.layers.GroupNormalization,
-    keras.layers.LayerNormalization,
-    keras.layers.Normalization,
-    keras.layers.RMSNormalization,
-    keras.layers.SpectralNormalization,  # but for those of the layer inside
+ELEMENTWISE = known_layers(
+    "PReLU",
+    "BatchNormalization",
+    "GroupNormalization",
+    "LayerNormalization",
+    "Normalization",
+    "RMSNormalization",
+    "SpectralNormalization",  # but for those of the layer inside
 )
 # In these Keras lists again what other attributes hold, in "_self_..." TensorFlow does.
 LISTED_AGAIN = ("_layers", "_trainable_variables", "_non_trainable_variables")

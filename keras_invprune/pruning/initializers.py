@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from keras_invprune.graph.weights import walk, weights_by_key
+from keras_invprune.graph.weights import known_layers, walk, weights_by_key
 
 # Pairs of (variable, initializer) attributes that start at zero in Keras layers.
 ZERO_STARTS = (
@@ -16,11 +16,11 @@ ZERO_STARTS = (
 # κ: of the values in the paper's grid for images the one that also trains networks
 # without normalization in few steps; the paper's value for rows.
 IMAGE_SCALE, ROW_SCALE = 0.5, 0.25
-NORMALIZATIONS = (
-    keras.layers.BatchNormalization,
-    keras.layers.GroupNormalization,
-    keras.layers.LayerNormalization,
-    keras.layers.RMSNormalization,
+NORMALIZATIONS = known_layers(
+    "BatchNormalization",
+    "GroupNormalization",
+    "LayerNormalization",
+    "RMSNormalization",
 )
 CHANCE = 0.05  # of a drawn kernel; 0.8 % of those in bfloat16 are zeros
 NOT_DRAWN = (

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 import keras_invprune as kip
+from keras_invprune.graph.weights import known_layers
 from keras_invprune.schedules import Gradual, OneShot
 
 LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -39,11 +40,8 @@ def test_views_follow_the_inputs_rank():
     assert images[0] is None and isinstance(images[1], keras.layers.Pipeline)
 
 
-NORMALIZED = [
-    keras.layers.BatchNormalization,
-    keras.layers.LayerNormalization,
-    keras.layers.RMSNormalization,
-]
+NAMES = ("BatchNormalization", "LayerNormalization", "RMSNormalization")
+NORMALIZED = known_layers(*NAMES)
 
 
 @pytest.mark.parametrize("kind", [None, *NORMALIZED])
