@@ -28,7 +28,7 @@ def product(weight, mask, *own):
     return ops.multiply(weight, mask)
 
 
-class Through:
+class Through(keras.regularizers.Regularizer):
     """A weight's regularizer, which sees the weight through its mask.
 
     But for weights that are learned under their masks and may come back.
