@@ -1,5 +1,7 @@
 """The SavedModel: traced in evaluation mode, with names that every runtime takes."""
 
+import contextlib
+import io
 import keyword
 import re
 
@@ -94,7 +96,8 @@ def write_saved_model(model, structure, path):
     archive = keras.export.ExportArchive()
     archive.track(model)
     archive.add_endpoint("serve", serve, [structure])
-    archive.write_out(path, verbose=False)
+    with contextlib.redirect_stdout(io.StringIO()):  # Keras 3.8 prints all the same
+        archive.write_out(path, verbose=False)
 
 
 def load_saved_model(path, model):

@@ -339,13 +339,18 @@ def test_a_model_of_another_float_is_sent_to_its_float32_twin(folder, policy):
     assert export(twin, folder)["files"]["model.tflite"]["max_abs_error"] < 1e-5
 
 
-class Unregistered(keras.layers.Layer):
-    def call(self, inputs):
-        return 2 * inputs
+def unregistered():
+    """A layer whose class no Keras finds: it is nowhere but in here."""
+
+    class Unregistered(keras.layers.Layer):
+        def call(self, inputs):
+            return 2 * inputs
+
+    return Unregistered()
 
 
 def test_a_file_that_cannot_be_loaded_again_is_refused(folder):
-    model = keras.Sequential([keras.Input((3,)), Unregistered()])
+    model = keras.Sequential([keras.Input((3,)), unregistered()])
     with pytest.raises(ExportError, match="(?s)model.keras.*register_keras_serial"):
         export(model, folder, formats=("keras",))
     assert not folder.exists()
@@ -649,7 +654,7 @@ class Lacking(keras.layers.Layer):
     [
         (InPython, ("saved_model",), "in place of NumPy", "register|unroll"),
         (Lacking, ("tflite",), "in place of tf.Igamma", "register|unroll|NumPy"),
-        (Unregistered, ("keras",), "register_keras", "get_config|NumPy|unroll"),
+        (unregistered, ("keras",), "register_keras", "get_config|NumPy|unroll"),
         (WithNumPy, ("saved_model",), "in place of NumPy", "register|random"),
         (Noisy, ("keras",), "without randomness", "get_config|register"),
         (Noisy, ("saved_model",), "without randomness", "tolerance|NumPy"),
@@ -752,7 +757,7 @@ def test_an_empty_folder_is_used_and_parents_are_made(folder):
 
 
 def test_a_refused_export_leaves_no_parents(folder):
-    model = keras.Sequential([keras.Input((3,)), Unregistered()])
+    model = keras.Sequential([keras.Input((3,)), unregistered()])
     with pytest.raises(ExportError):
         export(model, folder / "a" / "b")
     assert not folder.exists()
