@@ -15,7 +15,7 @@ WORKERS ?= --numprocesses=auto --maxprocesses=4 --dist=loadfile
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo saved-model docs screenshot test lint format api wheel clean
+.PHONY: help demo saved-model docs screenshot test test-oldest test-oldest-core lint format api wheel clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 24
@@ -39,6 +39,16 @@ test: .venv/dev  ## lint, every test, and the wheel check: what CI runs
 	$(BIN)/python -m pytest $(WORKERS)
 	@$(MAKE) --no-print-directory wheel
 
+# What the oldest libraries have to do in CI: the machine and the files.
+CORE := tests/pruning/test_masked.py tests/pruning/test_prune.py tests/graph/test_copying.py \
+  tests/exporting/test_export.py
+
+test-oldest: .venv-oldest/stamp  ## every test with the oldest libraries (.ci/oldest.txt)
+	.venv-oldest/bin/python -m pytest $(WORKERS)
+
+test-oldest-core: .venv-oldest/stamp  ## the part of test-oldest that CI runs
+	.venv-oldest/bin/python -m pytest $(WORKERS) $(CORE)
+
 lint: .venv/dev  ## check style and formatting, change nothing
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -54,7 +64,7 @@ wheel: .venv/dev  ## build the wheel into dist/ and try it outside the source tr
 	$(BIN)/python .ci/check_wheel.py
 
 clean:  ## remove what the other targets made
-	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache .hypothesis keras-invprune-demo
+	rm -rf .venv .venv-oldest build dist *.egg-info .pytest_cache .ruff_cache .hypothesis keras-invprune-demo
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/bin/python:
@@ -67,6 +77,14 @@ clean:  ## remove what the other targets made
 .venv/demo: pyproject.toml | .venv/bin/python
 	@echo 'Installing keras_invprune and TensorFlow into .venv (once, 2 to 4 minutes)'
 	@$(BIN)/python -m pip install -qq --editable '.[demo]'
+	@touch $@
+
+.venv-oldest/stamp: pyproject.toml .ci/oldest.txt
+	@echo 'Installing keras_invprune and the oldest libraries into .venv-oldest (once)'
+	@$(PYTHON) -m venv .venv-oldest
+	@.venv-oldest/bin/python -m pip install -qq --constraint .ci/oldest.txt \
+	  --editable '.[data,demo]' hypothesis pytest pytest-timeout pytest-xdist \
+	  matplotlib pydantic PyYAML scipy xgboost-cpu setuptools
 	@touch $@
 
 .venv/dev: pyproject.toml | .venv/bin/python
