@@ -10,7 +10,11 @@ from keras import ops, tree
 
 from keras_invprune.embedding import embedder
 from keras_invprune.identifiers import Missing, load_object, save_object
-from keras_invprune.inputs import input_structure, standardized
+from keras_invprune.inputs import (
+    input_structure,
+    standardized,
+    takes_twice_the_rows,
+)
 from keras_invprune.objectives.contrastive import contrastive_loss
 from keras_invprune.objectives.losses import Losses
 from keras_invprune.views import (
@@ -36,7 +40,7 @@ ROLE = "plan.objective"  # where messages say that a part is
 class Invariance:
     """L = L_SUP + λ·L_NCE on two views of each batch, in one forward pass.
 
-    In two, where the inputs of the model have a batch size that is fixed.
+    In two, where the model takes batches of one size alone.
 
     L_SUP is the compiled loss on one view or on both, see `supervised`; L_NCE the
     contrastive loss between the embeddings of both (`contrastive_loss`).
@@ -141,6 +145,7 @@ class Invariance:
         check_views(bound.views, inputs)
         bound.embed = embedder(model, self.embedding)
         bound.structure = structure
+        bound.apart = not takes_twice_the_rows(model)
         bound.projection = _own(self.projection)
         if not getattr(bound.projection, "built", True):
             row = tree.map_structure(
@@ -189,8 +194,7 @@ class Invariance:
     def _run(self, model, pair):
         """The outputs on each of the two views, and the embeddings of both."""
         options = {"training": True, "with_embedding": True}
-        if any(spec.shape[0] for spec in tree.flatten(self.structure)):
-            # A graph may be made for that many rows; twice as many do not fit.
+        if self.apart:
             outputs, features = zip(*(model(x, **options) for x in pair), strict=True)
             return outputs, ops.concatenate(features, axis=0)
         outputs, z = model(tree.map_structure(_stack, *pair), **options)
