@@ -36,7 +36,7 @@ from keras_invprune.serving import (
     write_saved_model,
 )
 from keras_invprune.ways_out import RANDOM, reason, ways_out
-from keras_invprune.weights import walk
+from keras_invprune.weights import is_graph, walk
 
 SCHEMA = "keras_invprune/export/1"
 FORMATS = ("keras", "saved_model", "tflite")
@@ -202,7 +202,8 @@ class _SameOutputs:
         self.structure = litert.signature(model, batch_size)
         self.file_batch = litert.batch_of(self.structure)
         self.batch = litert.batch_of(litert.signature(model))
-        if self.file_batch is None and isinstance(model, keras.Sequential):
+        own = isinstance(model, keras.Sequential) and is_graph(model)
+        if self.file_batch is None and own:
             _say_if_any_batch_will_do(model)
         inputs = litert.inputs(self.structure, x)
         self.names = safe_names(list(inputs))
