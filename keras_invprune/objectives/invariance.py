@@ -24,7 +24,12 @@ from keras_invprune.views import (
     positive_pair,
 )
 from keras_invprune.views.image_view import ImageView
-from keras_invprune.views.pairs import as_in_training, as_pair, moves
+from keras_invprune.views.pairs import (
+    as_in_training,
+    as_pair,
+    channels_come_first,
+    moves,
+)
 from keras_invprune.weights import walk
 
 logger = logging.getLogger("keras_invprune")
@@ -331,9 +336,13 @@ def _have_place(model, y, structure) -> bool:
 
 def _pixels(structure) -> set[int]:
     """How many numbers a flat map of each image among the inputs has."""
-    images = [t.shape[1:] for t in tree.flatten(structure) if len(t.shape) == 4]
-    images = [shape for shape in images if None not in shape]
-    return {math.prod(shape[:end]) for shape in images for end in (2, 3)}
+    images = [t.shape for t in tree.flatten(structure) if len(t.shape) == 4]
+    images = [shape for shape in images if None not in shape[1:]]
+    flat = {
+        math.prod(shape[2:] if channels_come_first(shape) else shape[1:3])
+        for shape in images
+    }
+    return flat | {math.prod(shape[1:]) for shape in images}
 
 
 def is_classification(model) -> bool:

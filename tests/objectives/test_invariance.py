@@ -294,6 +294,20 @@ def test_a_map_may_be_flat():
     assert flat_loss(y, "mse") == pytest.approx(0, abs=1e-6)
 
 
+def test_a_flat_map_of_images_with_channels_first_has_a_place(caplog):
+    keras.config.set_image_data_format("channels_first")
+    try:
+        parts = [keras.layers.Flatten(), keras.layers.Dense(5), keras.layers.Dense(16)]
+        model = keras.Sequential([keras.Input((3, 4, 4)), *parts])
+        pruned = kip.prune(model, 0.5, objective=kip.Invariance())
+        pruned.compile("sgd", "binary_crossentropy")
+        x = keras.ops.convert_to_tensor(RNG.random((6, 3, 4, 4)).astype("float32"))
+        pruned.search_loss(x, keras.ops.mean(keras.ops.reshape(x, (6, 3, 16)), axis=1))
+    finally:
+        keras.config.set_image_data_format("channels_last")
+    assert "have a place" in caplog.text
+
+
 def test_as_many_classes_as_pixels_are_classes():
     y = np.eye(64, dtype="float32")[np.arange(len(IMAGES)) % 64]
     loss = keras.losses.CategoricalCrossentropy(from_logits=True)
