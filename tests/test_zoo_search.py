@@ -133,6 +133,10 @@ SEARCHES = {
     "dict_of_inputs": (zoo.dict_of_inputs, {"views": Noise()}),
     "words": (zoo.embedding_with_mask, {"views": same, "select": "lstm"}),
     "sequences": (zoo.lstm, {"views": Noise()}),
+    "without_shapes": (
+        zoo.without_shapes,
+        invariance(views=Noise(), embedding="each"),
+    ),
 }
 
 

@@ -398,6 +398,27 @@ def unregistered():
     return Case(model, floats(4), labels(), CLASSIFY, copy=False)
 
 
+@register
+class Residual(layers.Layer):
+    """Keras cannot tell its output's shape inside TimeDistributed."""
+
+    def build(self, input_shape):
+        self.dense = layers.Dense(input_shape[-1], name="dense")
+        self.dense.build(input_shape)
+
+    def call(self, x):
+        return x + self.dense(x)
+
+
+@case
+def without_shapes():
+    """A Sequential that has no symbolic tensors, though it is built and trained."""
+    each = layers.TimeDistributed(Residual(name="residual"), name="each")
+    made = classifier(floats(2, 4), each)
+    made.model(made.x)
+    return made
+
+
 # Kinds that cannot be made again from their config: these are pruned with copy=False.
 NOT_COPIED = ["unregistered"]
 # Keras 3.15 cannot load these: of a layer that two nested models share it makes two.

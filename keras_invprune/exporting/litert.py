@@ -18,7 +18,8 @@ import numpy as np
 import tensorflow as tf
 
 from keras_invprune.exporting.batches import stateful_layers
-from keras_invprune.graph.inputs import of_rank
+from keras_invprune.graph.inputs import input_structure, of_rank
+from keras_invprune.graph.weights import is_graph
 
 OPTIONS = ("sparsity", "float16", "int8")
 
@@ -63,12 +64,7 @@ def signature(model, batch_size=None):
         ValueError: If the model is not built, its input shapes are not known, or it
             was made for another batch size.
     """
-    if isinstance(model, keras.Sequential) and model.built:
-        tensors = model.inputs[0]
-    elif getattr(model, "inputs", None):
-        tensors = model.input
-    else:
-        tensors = _called_with(model)
+    tensors = input_structure(model) if is_graph(model) else _called_with(model)
     sizes = {tensor.shape[0] for tensor in keras.tree.flatten(tensors)} - {None}
     if _sized_by_a_call(model):
         sizes = set()
@@ -95,8 +91,8 @@ def _sized_by_a_call(model) -> bool:
     """
     if stateful_layers(model):
         return False
-    if not isinstance(model, keras.Sequential):
-        return not getattr(model, "inputs", None)
+    if not (is_graph(model) and isinstance(model, keras.Sequential)):
+        return not is_graph(model)
     unnamed = re.fullmatch(r"(keras_tensor|input_layer)(_\d+)?", model.inputs[0].name)
     return model.inputs[0].shape[0] != 1 and unnamed is not None
 

@@ -12,6 +12,7 @@ from keras_invprune.exporting.accuracy import accuracy, predicted_classes
 from keras_invprune.exporting.batches import in_batches, reset_states, stateful_layers
 from keras_invprune.exporting.serving import named_outputs, output_names, safe_names
 from keras_invprune.exporting.ways_out import RANDOM
+from keras_invprune.graph.weights import is_graph
 
 LEAST = 1e-6  # allowed of outputs that are nothing but rounding
 COMPARED_ROWS, COMPARED_BATCHES = 256, 32
@@ -27,7 +28,8 @@ class SameOutputs:
         self.structure = litert.signature(model, batch_size)
         self.file_batch = litert.batch_of(self.structure)
         self.batch = litert.batch_of(litert.signature(model))
-        if self.file_batch is None and isinstance(model, keras.Sequential):
+        own = isinstance(model, keras.Sequential) and is_graph(model)
+        if self.file_batch is None and own:
             _say_if_any_batch_will_do(model)
         inputs = litert.inputs(self.structure, x)
         self.names = safe_names(list(inputs))

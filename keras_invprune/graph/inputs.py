@@ -24,6 +24,30 @@ def input_tensors(model) -> list:
     return tree.flatten(input_structure(model))
 
 
+def takes_twice_the_rows(model) -> bool:
+    """Whether a model takes larger batches than its input shapes say.
+
+    They may say what a graph is made for, or the size of the first batch that a
+    Sequential or subclassed model saw. So it is asked, symbolically.
+    """
+    structure = input_structure(model)
+    rows = {spec.shape[0] for spec in tree.flatten(structure)} - {None}
+    if not rows:
+        return True
+    twice = 2 * rows.pop()
+    try:
+        outputs = model.compute_output_spec(_with_rows(structure, twice))
+    except Exception:  # whatever its layers say to so many rows
+        return False
+    return all(out.shape[0] in (None, twice) for out in tree.flatten(outputs))
+
+
+def _with_rows(structure, rows):
+    return tree.map_structure(
+        lambda spec: keras.KerasTensor((rows, *spec.shape[1:]), spec.dtype), structure
+    )
+
+
 def standardized(structure, x):
     """`x` as Keras passes it to the layers of a Sequential or Functional model.
 

@@ -8,7 +8,11 @@ import keras
 import tensorflow as tf
 from keras import ops, tree
 
-from keras_invprune.graph.inputs import input_structure, standardized
+from keras_invprune.graph.inputs import (
+    input_structure,
+    standardized,
+    takes_twice_the_rows,
+)
 from keras_invprune.graph.weights import walk
 from keras_invprune.objectives.contrastive import contrastive_loss
 from keras_invprune.objectives.embedding import embedder
@@ -21,7 +25,12 @@ from keras_invprune.views import (
     positive_pair,
 )
 from keras_invprune.views.image_view import ImageView
-from keras_invprune.views.pairs import as_in_training, as_pair, moves
+from keras_invprune.views.pairs import (
+    as_in_training,
+    as_pair,
+    channels_come_first,
+    moves,
+)
 
 logger = logging.getLogger("keras_invprune")
 
@@ -36,7 +45,7 @@ ROLE = "plan.objective"  # where messages say that a part is
 class Invariance:
     """L = L_SUP + λ·L_NCE on two views of each batch, in one forward pass.
 
-    In two, where the inputs of the model have a batch size that is fixed.
+    In two, where the model takes batches of one size alone.
 
     L_SUP is the compiled loss on one view or on both, see `supervised`; L_NCE the
     contrastive loss between the embeddings of both (`contrastive_loss`).
@@ -141,6 +150,7 @@ class Invariance:
         check_views(bound.views, inputs)
         bound.embed = embedder(model, self.embedding)
         bound.structure = structure
+        bound.apart = not takes_twice_the_rows(model)
         bound.projection = _own(self.projection)
         if not getattr(bound.projection, "built", True):
             row = tree.map_structure(
@@ -189,8 +199,7 @@ class Invariance:
     def _run(self, model, pair):
         """The outputs on each of the two views, and the embeddings of both."""
         options = {"training": True, "with_embedding": True}
-        if any(spec.shape[0] for spec in tree.flatten(self.structure)):
-            # A graph may be made for that many rows; twice as many do not fit.
+        if self.apart:
             outputs, features = zip(*(model(x, **options) for x in pair), strict=True)
             return outputs, ops.concatenate(features, axis=0)
         outputs, z = model(tree.map_structure(_stack, *pair), **options)
@@ -327,9 +336,13 @@ def _have_place(model, y, structure) -> bool:
 
 def _pixels(structure) -> set[int]:
     """How many numbers a flat map of each image among the inputs has."""
-    images = [t.shape[1:] for t in tree.flatten(structure) if len(t.shape) == 4]
-    images = [shape for shape in images if None not in shape]
-    return {math.prod(shape[:end]) for shape in images for end in (2, 3)}
+    images = [t.shape for t in tree.flatten(structure) if len(t.shape) == 4]
+    images = [shape for shape in images if None not in shape[1:]]
+    flat = {
+        math.prod(shape[2:] if channels_come_first(shape) else shape[1:3])
+        for shape in images
+    }
+    return flat | {math.prod(shape[1:]) for shape in images}
 
 
 def is_classification(model) -> bool:

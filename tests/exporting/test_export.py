@@ -15,6 +15,7 @@ import pytest
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
+import zoo
 from disks import small_disk
 from keras_invprune.exporting import litert
 from keras_invprune.exporting.export import ExportError, export
@@ -528,6 +529,13 @@ def test_the_batch_of_a_first_call_binds_nothing(folder, caplog, copied):
     x = rows(7, 3)
     saved = tf.saved_model.load(str(folder / "saved_model"))
     np.testing.assert_allclose(saved.serve(x), model(x), atol=1e-5)
+
+
+def test_a_sequential_without_symbolic_tensors(folder):
+    model, x, *_ = zoo.without_shapes()
+    assert export(model, folder, data=x)["batch_size"] is None
+    found = run_tflite(folder / "model.tflite", input=x)["output_0"]
+    np.testing.assert_allclose(found, model(x), atol=1e-4)
 
 
 def test_states_are_reset_before_each_run_and_left_as_they_were(folder):

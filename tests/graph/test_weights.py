@@ -8,7 +8,7 @@ from keras import layers
 import keras_invprune as kip
 import zoo
 from keras_invprune.graph.prunable import head_layers, prunable_weights
-from keras_invprune.graph.weights import walk, weights_by_key
+from keras_invprune.graph.weights import is_graph, kernels, walk, weights_by_key
 
 NOT_MASKED = ("bias", "gamma", "beta", "table")
 
@@ -64,6 +64,7 @@ def test_no_candidate_is_a_bias_or_unknown(model):
         ),
         ("time_distributed", ["time_distributed/layer/kernel"]),
         ("unknown_layer", ["dense/kernel"]),
+        ("without_shapes", ["each/layer/dense/kernel"]),
         ("nested_with_one_name", ["first/same/kernel", "second/same/kernel"]),
         ("shared_layer", ["shared/kernel"]),
         ("several_outputs", ["body/kernel"]),
@@ -154,6 +155,26 @@ def test_a_last_layer_that_is_not_dense_may_be_pruned():
     model = keras.Sequential([keras.Input((6, 6, 1)), layers.Conv2D(2, 3)])
     assert heads(model) == []
     assert list(prunable_weights(model)) == [f"{model.layers[0].name}/kernel"]
+
+
+def test_a_sequential_without_shapes_is_no_graph():
+    model = zoo.without_shapes().model
+    assert not is_graph(model) and heads(model) == ["head"]
+    assert [path for path, _ in walk(model)][:2] == ["", "each"]
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        layers.PReLU(),
+        layers.LayerNormalization(axis=(1, 2)),
+        layers.Normalization(axis=(1, 2)),
+    ],
+)
+def test_what_multiplies_number_by_number_is_no_kernel(layer):
+    model = keras.Sequential([keras.Input((5, 3)), layer, layers.Dense(2, name="top")])
+    assert layer.weights[0].shape[-2:] == (5, 3)
+    assert list(kernels(model)) == ["top/kernel"]
 
 
 # Selecting

@@ -15,6 +15,7 @@ from keras_invprune.objectives.embedding import PROPOSED, embedder
 WITH_HEAD = ["dense", "conv_2d", "attention", "several_inputs", "dict_of_inputs"]
 WITH_HEAD += ["operations", "nested_with_one_name", "subclass_of_functional"]
 UNNAMED = ["several_outputs", "subclassed", "unregistered", "subclassed_of_dict"]
+UNNAMED += ["without_shapes"]
 
 
 def softmax(logits):
@@ -40,6 +41,22 @@ def test_the_embedding_is_the_input_of_the_head():
     _, features = embedder(model)(x)
     kernel, bias = (v.numpy() for v in model.layers[0].weights)
     np.testing.assert_allclose(features, np.maximum(x @ kernel + bias, 0), rtol=1e-5)
+
+
+def test_a_head_that_was_called_elsewhere_is_found_by_its_call_here():
+    body, head = layers.Dense(6), layers.Dense(3)
+    keras.Sequential([keras.Input((4,)), body, head])
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, head(body(2 * inputs)))
+    _, features = embedder(model)(zoo.floats(4))
+    np.testing.assert_allclose(features, body(2 * zoo.floats(4)), rtol=1e-5)
+
+
+def test_a_head_that_is_called_twice_must_be_named():
+    head, inputs = layers.Dense(3), [keras.Input((4,)), keras.Input((4,))]
+    model = keras.Model(inputs, keras.ops.abs(head(inputs[0]) - head(inputs[1])))
+    with pytest.raises(ValueError, match="must be named"):
+        embedder(model)
 
 
 def test_outputs_keep_their_structure():
@@ -148,6 +165,13 @@ def network_in_network():
     return keras.Sequential([keras.Input((8, 8, 1)), maps, *last])
 
 
+def sloped():
+    """Slopes of PReLU, one for each number, are between the logits and the output."""
+    maps = layers.Conv2D(4, 3, activation="relu", name="maps")
+    last = [layers.Conv2D(5, 1), layers.PReLU(), layers.GlobalAveragePooling2D()]
+    return keras.Sequential([keras.Input((8, 8, 1)), maps, *last])
+
+
 def mobile_net(make, **options):
     return make((32, 32, 3), weights=None, classes=3, **options)
 
@@ -172,6 +196,10 @@ WITHOUT_DENSE = {
     "autoencoder": (
         convolutional_autoencoder,
         lambda model: model.get_layer("code").output,
+    ),
+    "slopes behind the logits": (
+        sloped,
+        lambda model: model.get_layer("maps").output,
     ),
     "network in network": (
         network_in_network,
@@ -211,7 +239,9 @@ def test_only_a_few_layers_are_proposed():
 @pytest.mark.parametrize("name", UNNAMED)
 def test_it_must_be_named_where_it_is_not_clear(name):
     model = zoo.CASES[name]().model
-    with pytest.raises(ValueError, match="must be named.*Candidates:.*'(body|first)'"):
+    with pytest.raises(
+        ValueError, match="must be named.*Candidates:.*'(body|first|each)'"
+    ):
         embedder(model)
 
 

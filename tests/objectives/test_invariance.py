@@ -294,6 +294,20 @@ def test_a_map_may_be_flat():
     assert flat_loss(y, "mse") == pytest.approx(0, abs=1e-6)
 
 
+def test_a_flat_map_of_images_with_channels_first_has_a_place(caplog):
+    keras.config.set_image_data_format("channels_first")
+    try:
+        parts = [keras.layers.Flatten(), keras.layers.Dense(5), keras.layers.Dense(16)]
+        model = keras.Sequential([keras.Input((3, 4, 4)), *parts])
+        pruned = kip.prune(model, 0.5, objective=kip.Invariance())
+        pruned.compile("sgd", "binary_crossentropy")
+        x = keras.ops.convert_to_tensor(RNG.random((6, 3, 4, 4)).astype("float32"))
+        pruned.search_loss(x, keras.ops.mean(keras.ops.reshape(x, (6, 3, 16)), axis=1))
+    finally:
+        keras.config.set_image_data_format("channels_last")
+    assert "have a place" in caplog.text
+
+
 def test_as_many_classes_as_pixels_are_classes():
     y = np.eye(64, dtype="float32")[np.arange(len(IMAGES)) % 64]
     loss = keras.losses.CategoricalCrossentropy(from_logits=True)
@@ -415,3 +429,76 @@ def test_the_weight_of_the_term_follows_the_input(shape, expected):
         )
         assert pruned.plan.objective.weight == found
     assert objective.weight is None and objective.get_config()["weight"] is None
+
+
+# Models for batches of one size
+
+ROWS_A_BATCH = 16
+
+
+class Rows(keras.layers.Layer):
+    """Writes down how many rows it is called with."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def call(self, x):
+        self.seen.append(x.shape[0])
+        return x
+
+
+def in_one_size(rows):
+    """A network that works in `rows` rows; -1 for any."""
+    inputs = keras.Input(batch_shape=(None if rows < 0 else rows, 8))
+    x = keras.layers.Dense(4, "relu")(inputs)
+    x = keras.ops.reshape(keras.ops.reshape(x, (rows, 2, 2)), (rows, 4))
+    return keras.Model(inputs, keras.layers.Dense(3, "softmax")(x))
+
+
+@pytest.mark.parametrize("projection", [None, 4])
+def test_a_batch_size_of_the_graph_is_kept(projection):
+    views = (None, lambda x: 2 * x)
+    y = np.eye(3)[Y[:ROWS_A_BATCH]].astype("float32")
+    found, weights = [], None
+    for rows in (-1, ROWS_A_BATCH):
+        plain = in_one_size(rows)
+        weights = weights or plain.get_weights()
+        plain.set_weights(weights)
+        keras.utils.set_random_seed(0)  # of the projection
+        objective = kip.Invariance(views, projection=projection)
+        pruned = kip.prune(plain, 0.5, objective=objective)
+        pruned.compile("sgd", "categorical_crossentropy")
+        x = keras.ops.convert_to_tensor(X[:ROWS_A_BATCH])
+        found.append(pruned.search_loss(x, y).terms)
+        pruned.fit(X, np.eye(3)[Y], batch_size=ROWS_A_BATCH, epochs=2, verbose=0)
+    for term in kip.Invariance.terms:
+        assert float(found[1][term]) == pytest.approx(float(found[0][term]), rel=1e-5)
+
+
+class Called(keras.Model):
+    """Knows the shape of the first batch it was called with."""
+
+    def __init__(self, rows):
+        super().__init__()
+        self.rows, self.body = rows, keras.layers.Dense(4)
+        self.head = keras.layers.Dense(3)
+
+    def call(self, x):
+        return self.head(self.rows(self.body(x)))
+
+
+@pytest.mark.parametrize("kind", ["sequential", "subclassed", "graph"])
+def test_a_batch_size_that_binds_nothing_costs_no_second_pass(kind):
+    rows = Rows()
+    parts = [keras.layers.Dense(4, name="body"), rows, keras.layers.Dense(3)]
+    inputs = [keras.Input(batch_shape=(ROWS_A_BATCH, 8))] if kind == "graph" else []
+    model = Called(rows) if kind == "subclassed" else keras.Sequential(inputs + parts)
+    model(X[:ROWS_A_BATCH])
+    objective = kip.Invariance((None, lambda x: 2 * x), embedding="body")
+    pruned = kip.prune(model, 0.5, objective=objective, copy=False, select="body")
+    pruned.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    rows.seen.clear()
+    x = keras.ops.convert_to_tensor(X[:ROWS_A_BATCH])
+    pruned.search_loss(x, Y[:ROWS_A_BATCH])
+    assert rows.seen == [2 * ROWS_A_BATCH]

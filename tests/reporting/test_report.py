@@ -292,3 +292,17 @@ def test_headings_are_printed_as_they_are(heading):
 def test_a_report_needs_runs(runs):
     with pytest.raises(ValueError, match="`runs` must be at least 1"):
         kip.report(two_outputs(), runs=runs)
+
+
+def test_views_leave_channels_that_come_first_as_they_are():
+    keras.config.set_image_data_format("channels_first")
+    try:
+        inputs = keras.Input((3, 16, 16))
+        darkest = keras.ops.min(inputs[:, 0], axis=(1, 2))  # 1 as long as all are
+        outputs = keras.ops.stack([darkest - 0.9, 0 * darkest], axis=-1)
+        x = np.zeros((6, 3, 16, 16), "float32")
+        x[:, 0] = 1.0
+        found = kip.report(keras.Model(inputs, outputs), x, runs=2)
+    finally:
+        keras.config.set_image_data_format("channels_last")
+    assert found["consistency"] == {"shift": 1.0, "scale": 1.0, "rotation": 1.0}

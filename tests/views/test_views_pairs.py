@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from keras_invprune import views
-from keras_invprune.views.pairs import moves
+from keras_invprune.views.pairs import channels_come_first, moves
 
 IMAGES = np.random.default_rng(0).random((4, 8, 8, 1), dtype="float32")
 ROWS = np.random.default_rng(0).random((4, 6), dtype="float32")
@@ -192,3 +192,56 @@ def test_what_is_no_version_of_the_input_is_named(name):
 )
 def test_which_views_move_what_is_in_an_image(view, expected):
     assert moves(view) == expected
+
+
+# Where the channels are
+
+
+@pytest.fixture
+def channels_first():
+    keras.config.set_image_data_format("channels_first")
+    yield
+    keras.config.set_image_data_format("channels_last")
+
+
+def test_the_default_views_move_nothing_across_channels(channels_first):
+    chosen = views.default_views([keras.Input((3, 16, 16))])
+    views.check_views(chosen, [keras.Input((3, 16, 16))])
+    assert views.are_compilable(chosen) and moves(chosen[1])
+    red = np.zeros((4, 3, 16, 16), "float32")
+    red[:, 0, 4:12, 4:12] = 1.0
+    _, second = views.positive_pair(chosen, red)
+    assert second.shape == red.shape and not np.array_equal(second, red)
+    assert not np.any(second[:, 1:])
+    # The square was moved whole: so many pixels are bright in each image.
+    assert np.all(np.abs(np.sum(second[:, 0], axis=(1, 2)) - 64) < 40)
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [
+        ((16, 16, 3), False),
+        ((None, None, 1), False),
+        ((4, 4, 2), False),
+        ((16, 12, 7), False),
+        ((3, 16, 3), False),
+        ((3, 16, 16), None),
+        ((1, None, None), None),
+    ],
+)
+def test_channels_come_where_keras_says_or_it_is_not_clear(shape, expected):
+    assert channels_come_first((None, *shape)) == expected
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [((3, 16, 16), True), ((2, 4, 4), True), ((16, 16, 3), None)],
+)
+def test_channels_may_come_first(channels_first, shape, expected):
+    assert channels_come_first((None, *shape)) == expected
+
+
+def test_images_that_look_like_the_reverse_are_refused():
+    match = r"'channels_last'.*\(None, 3, 16, 16\).*set_image_data_format.*Pass `views="
+    with pytest.raises(ValueError, match=match):
+        views.default_views([keras.Input((3, 16, 16))])
