@@ -6,6 +6,7 @@ import pytest
 
 import keras_invprune as kip
 from keras_invprune.callbacks import AfterPruning
+from keras_invprune.graph.weights import weights_by_key
 
 X = np.random.default_rng(0).normal(size=(32, 6)).astype("float32")
 Y = (X[:, 0] > 0).astype("int64")
@@ -35,7 +36,7 @@ def fit(model, *callbacks, epochs=EPOCHS, **options):
 
 
 def values(model):
-    weights = kip.weights.weights_by_key(model.inner)
+    weights = weights_by_key(model.inner)
     return {key: weight.variable.numpy().copy() for key, weight in weights.items()}
 
 

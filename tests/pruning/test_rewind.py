@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import keras_invprune as kip
+from keras_invprune.graph.weights import weights_by_key
 from keras_invprune.pruning.rewind import reset_optimizer
 
 X = np.random.default_rng(0).normal(size=(32, 6)).astype("float32")
@@ -33,7 +34,7 @@ class Recorder(keras.callbacks.Callback):
 
     def on_train_batch_begin(self, batch, logs=None):
         inner = self.model.inner
-        weights = kip.weights.weights_by_key(inner)
+        weights = weights_by_key(inner)
         values = {k: w.variable.numpy().copy() for k, w in weights.items()}
         iterations = int(self.model.optimizer.iterations.numpy())
         self.seen.append((values, self.model.sparsity, iterations))
