@@ -35,7 +35,7 @@ def local(folder) -> Path:
     """
     if not isinstance(folder, str | os.PathLike):
         raise TypeError(
-            "The folder must be a path, text or a `pathlib.Path`. Received: "
+            "The folder must be a path: a string or a `pathlib.Path`. Received: "
             f"{folder!r} of type {type(folder).__name__}."
         )
     if has_scheme(folder):
@@ -46,7 +46,10 @@ def local(folder) -> Path:
             "or `tf.io.gfile.copy`."
         )
     if not os.fspath(folder):
-        raise ValueError("The folder must have a name. Received: ''. Here is '.'.")
+        raise ValueError(
+            "The folder must have a name. Received: ''. Give '.' for the working "
+            "directory."
+        )
     return Path(folder).expanduser()
 
 

@@ -33,7 +33,7 @@ def bottleneck(steps, output):
 
     Args:
         steps: The graph's calls, those inside inner models included
-            (`graphs.unfolded`), with shapes that are numbers.
+            (`graph.trace.unfolded`), with shapes that are numbers.
         output: The graph's only output.
 
     Returns:

@@ -1,4 +1,4 @@
-"""The one place that listens inside layers."""
+"""Sees the outputs of inner layers while a model runs."""
 
 import contextlib
 import threading

@@ -7,7 +7,6 @@ may have one name. What does is where they stand, so both models are walked in s
 import contextlib
 import copy
 import enum
-import functools
 import logging
 import os
 import tempfile
@@ -23,7 +22,6 @@ from keras_invprune.graph.weights import is_graph, walk
 
 logger = logging.getLogger("keras_invprune")
 
-FUNCTIONS = (types.FunctionType, functools.partial)
 DRAWN = {str: ["a", "b"], int: [0, 1]}  # for inputs that are no floats
 MANY = 64  # values that layers know
 PLAIN = (bool, int, float, complex, str, bytes, type(None), np.ndarray, np.generic)
@@ -131,8 +129,16 @@ def _carry_variables(path, layer, twin):
         if new.trainable != old.trainable:
             new.trainable = old.trainable
         for name in ("regularizer", "constraint"):
-            if type(getattr(new, name)) is not type(getattr(old, name)):
+            if not _configured_alike(getattr(old, name), getattr(new, name)):
                 setattr(new, name, getattr(old, name))  # set on the weight itself
+
+
+def _configured_alike(one, other) -> bool:
+    """Whether two regularizers or constraints, or None, do the same."""
+    if type(one) is not type(other):
+        return False
+    configs = [each and each.get_config() for each in (one, other)]
+    return configs[0] == configs[1]
 
 
 FORGOTTEN = (
@@ -145,22 +151,20 @@ def carry_functions(layer, twin):
     """Gives a twin the very functions of its layer: none can be saved as it is."""
     for name, value in vars(layer).items():
         other = vars(twin).get(name)
-        both = isinstance(value, FUNCTIONS) and callable(other)
-        if both and other is not value and is_free(value):
+        both = isinstance(value, types.FunctionType) and callable(other)
+        if both and other is not value and _is_free(value):
             setattr(twin, name, value)
 
 
-def is_free(function):
+def _is_free(function):
     """Whether a function holds nothing that must not be in two models."""
-    if isinstance(function, functools.partial):
-        held = [function.func, *function.args, *function.keywords.values()]
-    else:
-        held = [cell.cell_contents for cell in function.__closure__ or ()]
-        held += function.__defaults__ or ()
-        held += (function.__kwdefaults__ or {}).values()
-    free = (*PLAIN, types.ModuleType, types.BuiltinFunctionType, type)
+    held = [cell.cell_contents for cell in function.__closure__ or ()]
+    held += [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
+    free = (*PLAIN, types.ModuleType, type)
     return all(
-        is_free(value) if isinstance(value, FUNCTIONS) else isinstance(value, free)
+        _is_free(value)
+        if isinstance(value, types.FunctionType)
+        else isinstance(value, free)
         for value in held
     )
 

@@ -148,13 +148,15 @@ def _check_rankable(found):
 def _removed_last(found, left):
     """The scores, those of weights that are not left below all others.
 
-    Zero where the others are above it, as a magnitude would be.
+    Zero where the others are above it, as a magnitude would be. Only a little lower
+    otherwise, since `lamp` squares what it is given.
     """
     kept = [scores[left[key]] for key, scores in found.items() if left[key].any()]
     if not kept or all(mask.all() for mask in left.values()):
         return found
     lowest, highest = min(s.min() for s in kept), max(s.max() for s in kept)
-    last = 0.0 if lowest > 0 else lowest - 1e-3 * max(highest - lowest, 1e-6)
+    margin = 1e-3 * max(abs(lowest), highest - lowest, 1e-6)
+    last = 0.0 if lowest > 0 else lowest - margin
     return {k: np.where(left[k], scores, last) for k, scores in found.items()}
 
 

@@ -45,7 +45,7 @@ ROLE = "plan.objective"  # where messages say that a part is
 class Invariance:
     """L = L_SUP + λ·L_NCE on two views of each batch, in one forward pass.
 
-    In two, where the model takes batches of one size alone.
+    Models that take batches of one size only need two passes.
 
     L_SUP is the compiled loss on one view or on both, see `supervised`; L_NCE the
     contrastive loss between the embeddings of both (`contrastive_loss`).

@@ -53,7 +53,8 @@ def masks_of_zeros(model, keys) -> dict[str, np.ndarray]:
     """Masks of the weights that hold zeros which an earlier pruning has left.
 
     In a network that has not been trained an initializer may have made zeros: one that
-    does not draw, or one that draws them by chance.
+    does not draw, or one that draws them by chance. A weight that is all zero may have
+    begun so, or, in such a network, have been set so by hand.
 
     Returns:
         ``{key: bool array}``, True where a weight is not zero.
@@ -63,8 +64,8 @@ def masks_of_zeros(model, keys) -> dict[str, np.ndarray]:
     for key in keys:
         layer, variable = known[key]
         kept = variable.numpy() != 0
-        trained = not fresh and kept.any()  # one that began with zeros may be all zero
-        if not kept.all() and (trained or _is_drawn(layer, variable)):
+        signs = [kept.any(), not fresh, _is_drawn(layer, variable)]
+        if not kept.all() and sum(signs) >= 2:
             found[key] = kept
     size = sum(kept.size for kept in found.values())
     zeros = sum(int((~kept).sum()) for kept in found.values())

@@ -157,20 +157,19 @@ def _keep_zeros(pruned):
 
 def _tell_other_zeros(pruned):
     """Logs a warning where an earlier pruning has left zeros that are not selected."""
-    trained = [k for k, weight in kernels(pruned.inner).items() if _learns(weight)]
-    others = [key for key in trained if key not in pruned.masks]
+    others = [
+        key
+        for key, (_, variable) in kernels(pruned.inner).items()
+        if variable.trainable and key not in pruned.masks
+    ]
     masks = masks_of_zeros(pruned.inner, others)
     if masks:
         shares = [f"{key} ({1 - mask.mean():.3g})" for key, mask in masks.items()]
         logger.warning(
-            "Zeros of an earlier pruning are not selected now, so that they will be "
-            "trained: %s. To keep them, select these weights as well.",
+            "Zeros of an earlier pruning are not selected now and will be trained: "
+            "%s. Select these weights as well to keep them.",
             ", ".join(shares),
         )
-
-
-def _learns(weight) -> bool:
-    return weight.variable.trainable
 
 
 def strip_pruning(model, *, allow_unfinished=False):

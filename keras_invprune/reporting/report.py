@@ -233,7 +233,7 @@ def _consistency(model, x, views, y, seed) -> dict:
     if isinstance(y, dict | list):
         (only, *more) = keras.tree.flatten(y) if _is_structure(y) else [y]
         if more:
-            logger.warning("Accuracy and consistency are known of one output only.")
+            logger.warning("Accuracy and consistency are measured for one output only.")
             return {}
         y = only
     try:

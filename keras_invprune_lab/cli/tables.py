@@ -153,7 +153,7 @@ def load_model(file):
     if not file.is_file():
         raise FileNotFoundError(f"There is no file {file}.")
     if file.suffix == ".keras" and not zipfile.is_zipfile(file):
-        raise ValueError(f"{file} is no .keras file: those are zip archives.")
+        raise ValueError(f"{file} is not a .keras file: it is not a zip archive.")
     try:
         model = keras.saving.load_model(file, compile=False)
     except Exception as error:

@@ -193,9 +193,9 @@ def _reading_of_text(column, name) -> Reading:
 
 def _tell_distinct(name, different, total):
     logger.warning(
-        "The column %r holds %d different texts in %d rows of training. Each is a "
-        "category, so rows with other texts tell nothing by it: leave the column out, "
-        "or make numbers of it.",
+        "The column %r holds %d different texts in %d rows of training. Each becomes a "
+        "category, and other texts carry no information. Drop the column, or convert "
+        "it to numbers.",
         name,
         different,
         total,

@@ -489,6 +489,14 @@ def test_regularizers_and_constraints_of_a_weight_itself_are_kept():
     assert isinstance(copied.layers[0].kernel.constraint, keras.constraints.NonNeg)
 
 
+def test_a_regularizer_of_the_same_kind_is_kept_as_it_is():
+    dense = layers.Dense(4, name="regularized", kernel_regularizer="l2")
+    model = rows(dense)
+    dense.kernel.regularizer = keras.regularizers.L2(0.5)
+    expected = 0.5 * np.sum(np.square(dense.kernel))
+    assert float(sum(copy_model(model).losses)) == pytest.approx(expected)
+
+
 def test_a_regularizer_set_on_the_layer_when_it_was_built_does_nothing_in_the_copy():
     dense = layers.Dense(4)
     model = rows(dense)

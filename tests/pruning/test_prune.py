@@ -473,6 +473,17 @@ def test_a_kernel_of_which_nothing_is_left_stays_so(rows):
     assert not pruned.masks[f"{model.layers[1].name}/kernel"].numpy().any()
 
 
+def test_a_kernel_set_to_zero_by_hand_in_a_fresh_network_is_trained():
+    body = [keras.layers.Dense(4, name="a"), keras.layers.Dense(4, name="b")]
+    model = keras.Sequential([keras.Input((4,)), *body, keras.layers.Dense(3)])
+    model.layers[1].kernel.assign(np.zeros((4, 4)))
+    assert kip.prune(model, 0.9).sparsity == 0.0
+
+
+def all_alike(weights, model):
+    return {key: np.full(w.shape, -5, "float32") for key, w in weights.items()}
+
+
 def against_magnitude(weights, model):
     return {key: -np.abs(weight) for key, weight in weights.items()}
 
@@ -487,7 +498,7 @@ class Redrawn:
         return {key: self.random.normal(size=w.shape) for key, w in weights.items()}
 
 
-@pytest.mark.parametrize("score", [against_magnitude, Redrawn()])
+@pytest.mark.parametrize("score", [against_magnitude, all_alike, Redrawn()])
 def test_the_share_asked_for_is_removed_whatever_the_score_says(score, rows):
     fresh = kip.prune(rows_model(), 0.9, score=score, schedule="manual")
     sparse = kip.prune(sparse_network(rows), 0.9, score=score, schedule="manual")

@@ -141,7 +141,7 @@ def test_what_is_no_run_cannot_be_reported(tmp_path):
     [
         ("run/report.json", "[1]", "is not the report of `keras-invprune run`"),
         ("run/report.json", "{", "report.json is not JSON"),
-        ("model.keras", "text", "is no .keras file"),
+        ("model.keras", "text", "is not a .keras file"),
     ],
 )
 def test_files_that_are_something_else(name, content, message, tmp_path):
