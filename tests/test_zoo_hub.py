@@ -117,3 +117,25 @@ def test_a_task_is_pruned_trained_and_stripped(make, copy):
         rtol=1e-4,
         atol=1e-5,
     )
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_task_that_prepares_its_data_itself_is_refused():
+    backbone = hub.models.ResNetBackbone(
+        input_conv_filters=[64],
+        input_conv_kernel_sizes=[3],
+        stackwise_num_filters=[64],
+        stackwise_num_blocks=[1],
+        stackwise_num_strides=[1],
+        block_type="basic_block",
+        image_shape=(32, 32, 3),
+    )
+    converter = hub.layers.ResNetImageConverter(image_size=(32, 32), scale=1 / 255)
+    preprocessor = hub.models.ResNetImageClassifierPreprocessor(converter)
+    task = hub.models.ResNetImageClassifier(
+        backbone, num_classes=3, preprocessor=preprocessor
+    )
+    with pytest.raises(ValueError, match="prepares its data.*preprocessor=None"):
+        pruned = kip.prune(task, 0.5, copy=False)
+        pruned.compile("sgd", "sparse_categorical_crossentropy")
+        pruned.fit(255 * images(), np.arange(ROWS) % 3, verbose=0)

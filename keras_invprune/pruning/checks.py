@@ -101,6 +101,14 @@ def check_own_steps(inner):
         if getattr(type(inner), name) is not getattr(keras.Model, name)
         or name in vars(inner)
     ]
+    if own and all(_only_prepares(inner, name) for name in own):
+        if inner.preprocessor is None:
+            return
+        raise ValueError(
+            f"{type(inner).__name__} prepares its data in its own {own[0]}, which would "
+            "not be used. Make the task with preprocessor=None, prune it, and train on "
+            "data that `preprocessor(x, y)` has prepared."
+        )
     if own:
         raise ValueError(
             f"{type(inner).__name__} has its own {' and '.join(own)}, which would not "
@@ -108,6 +116,13 @@ def check_own_steps(inner):
             "that loss to `compile`, add it in a layer by `add_loss`, or write a loop "
             "of your own, as in examples/custom_loop.py."
         )
+
+
+def _only_prepares(inner, name):
+    """Whether a method is that of KerasHub's tasks: prepare the data, call Keras's."""
+    owner = next(cls for cls in type(inner).__mro__ if name in vars(cls))
+    of_hub = owner.__module__.partition(".")[0] == "keras_hub"
+    return of_hub and name in ("fit", "train_on_batch") and name not in vars(inner)
 
 
 def check_labels(model, y):
