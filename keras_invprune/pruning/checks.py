@@ -105,8 +105,8 @@ def check_own_steps(inner):
         if inner.preprocessor is None:
             return
         raise ValueError(
-            f"{type(inner).__name__} prepares its data in its own {own[0]}, which would "
-            "not be used. Make the task with preprocessor=None, prune it, and train on "
+            f"{type(inner).__name__} prepares its data in its own {own[0]}, which is "
+            "not called. Make the task with preprocessor=None, prune it, and train on "
             "data that `preprocessor(x, y)` has prepared."
         )
     if own:
