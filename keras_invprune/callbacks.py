@@ -6,7 +6,7 @@ import warnings
 import keras
 import numpy as np
 
-from keras_invprune import tfmot
+from keras_invprune import contracts, tfmot
 from keras_invprune.schedules.base import Schedule
 
 __all__ = ["AfterPruning", "PruningCallback"]
@@ -68,14 +68,14 @@ class PruningCallback(keras.callbacks.Callback):
             self._length = self.model.step - self._first
             self._start(epoch, self._length, goes_on=True)
             self._visited = self._first  # what was due already is made up for
-        schedule = self.model.plan.schedule
-        if hasattr(schedule, "observe") and not self.model.finished:
+        if not self.model.finished:
+            schedule = contracts.Schedule.of(self.model.plan.schedule)
             schedule.observe(self.model.step, logs)
 
     def on_train_end(self, logs=None):
         """Masks what averaging left; warns if the target sparsity was not reached."""
         self.model.end_training()
-        by_hand = getattr(self.model.plan.schedule, "by_hand", False)
+        by_hand = contracts.Schedule.of(self.model.plan.schedule).by_hand
         if not (self.model.finished or by_hand):
             warnings.warn(
                 f"Training ended at sparsity {self.model.sparsity:.4g}, before the "
@@ -97,11 +97,11 @@ class PruningCallback(keras.callbacks.Callback):
             total = self._first + remaining - origin
         if self._rests or (self.model.finished and not self.model.plan.rewires):
             return
-        learned = schedule.state() if goes_on and hasattr(schedule, "state") else None
-        if hasattr(schedule, "start"):
-            schedule.start(origin, total)
-        if learned is not None:
-            schedule.restore(learned)
+        told = contracts.Schedule.of(schedule)
+        learned = told.state() if goes_on else {}
+        told.start(origin, total)
+        if learned:
+            told.restore(learned)
         if total is not None and not self.model.finished:
             # With several steps per execution the host comes by more rarely.
             skipped = (steps - 1) % self.model.steps_per_execution
@@ -121,7 +121,7 @@ class PruningCallback(keras.callbacks.Callback):
                 "longer.",
                 stacklevel=2,
             )
-        if not (reached or getattr(schedule, "by_hand", False)):
+        if not (reached or contracts.Schedule.of(schedule).by_hand):
             warnings.warn(
                 f"The schedule {type(schedule).__name__} does not reach the target "
                 f"sparsity {target:.4g} in the steps {first} to {last} of this "

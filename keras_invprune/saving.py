@@ -90,6 +90,11 @@ def resolve(identifier, known, kind):
     return identifier
 
 
+def name_of(choice) -> str:
+    """The name of a function, of an object that of its class."""
+    return getattr(choice, "__name__", type(choice).__name__)
+
+
 def with_article(kind) -> str:
     """As a sentence begins: "A score", "An allocation"."""
     return f"{'An' if kind[0] in 'aeiou' else 'A'} {kind}"
@@ -146,8 +151,7 @@ def save_object(thing, role):
     try:
         return keras.saving.serialize_keras_object(thing)
     except (TypeError, ValueError):
-        name = getattr(thing, "__name__", type(thing).__name__)
-        return keras.saving.serialize_keras_object(Missing(name, role))
+        return keras.saving.serialize_keras_object(Missing(name_of(thing), role))
 
 
 def load_object(config, role):

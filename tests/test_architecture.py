@@ -21,6 +21,7 @@ import pytest
 # stands for the public names. Another package is one room.
 ROOMS = [
     {"saving"},
+    {"contracts"},
     {"tfmot"},
     {"graph"},
     {"masks"},
@@ -36,7 +37,7 @@ ROOMS = [
 LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
 # The same inside of `pruning`, where each file is a room.
 PRUNING = [
-    {"rewind", "initializers", "masked"},
+    {"rewind", "initializers", "masked", "loss"},
     {"checks", "plan"},
     {"checkpoint", "stages"},
     {"model"},

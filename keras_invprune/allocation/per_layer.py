@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 
+from keras_invprune import contracts
 from keras_invprune.masks.selection import Masks, Scores, keep_count, keep_largest
 from keras_invprune.saving import Configured, did_you_mean, near_names
 
@@ -10,7 +11,7 @@ TOLERANCE = 0.005  # of the share that all of them remove together
 
 
 @keras.saving.register_keras_serializable(package="keras_invprune")
-class PerLayer(Configured):
+class PerLayer(Configured, contracts.Allocation):
     """A sparsity of its own for each tensor; on the way there, each as far.
 
     Args:
@@ -66,6 +67,10 @@ class PerLayer(Configured):
                 f"The sparsities of these weights remove {own:.4g} of all together. "
                 f"Received: sparsity={sparsity}. Give sparsity={own:.4g}."
             )
+
+    def even(self, sparsity) -> bool:
+        """Returns whether all weights have this sparsity."""
+        return all(abs(own - sparsity) < 1e-6 for own in self.sparsities.values())
 
     def _of(self, keys) -> dict[str, float]:
         """``{key: sparsity}``: that of the key, or of the nearest layer around it."""

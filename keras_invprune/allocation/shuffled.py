@@ -3,11 +3,12 @@
 import keras
 import numpy as np
 
+from keras_invprune import contracts
 from keras_invprune.masks.selection import Masks, Scores
 
 
 @keras.saving.register_keras_serializable(package="keras_invprune")
-class Shuffled:
+class Shuffled(contracts.Allocation):
     """The masks of another allocation, shuffled within each tensor.
 
     A sanity check: a method that finds *which* weights matter, and not only how many
@@ -30,7 +31,7 @@ class Shuffled:
     def __init__(self, allocation="global", seed=0):
         from keras_invprune.allocation import get  # whose table stands above this file
 
-        self.allocation = get(allocation)
+        self.allocation = self.shuffles = get(allocation)
         self.seed = int(seed)
 
     def __call__(self, scores: Scores, sparsity: float) -> Masks:
@@ -41,10 +42,14 @@ class Shuffled:
             for key, mask in self.allocation(scores, sparsity).items()
         }
 
-    @property
-    def shuffles(self):
-        """The other allocation."""
-        return self.allocation
+    def check(self, sizes, sparsity):
+        """Raises ValueError if the other allocation does not suit the weights."""
+        contracts.Allocation.of(self.allocation).check(sizes, sparsity)
+
+    def even(self, sparsity) -> bool:
+        """Returns False: what the pattern decides cannot be shuffled."""
+        del sparsity
+        return False
 
     def get_config(self):
         """Returns the allocation and the seed."""

@@ -15,6 +15,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from keras_invprune.contracts import PruningWrapper
 from keras_invprune.exporting import litert
 from keras_invprune.exporting.batches import (
     reset_states,
@@ -136,7 +137,7 @@ def _check(model, data, formats, tflite_options, tolerance, batch_size):
             "`model` must be a Keras 3 model, built with `import keras`. Received: "
             f"{type(model).__module__}.{type(model).__qualname__}."
         )
-    if getattr(model, "is_pruning_wrapper", False):
+    if isinstance(model, PruningWrapper):
         raise ValueError(
             "`model` still carries its pruning masks. Export the plain model: "
             "`kip.export(kip.strip_pruning(model), folder)`."

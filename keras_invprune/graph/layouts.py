@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import keras
 
+from keras_invprune.contracts import Pattern
 from keras_invprune.graph.prunable import on_request
 from keras_invprune.graph.weights import weights_by_key
 
@@ -95,18 +96,16 @@ def unfit(model, keys, pattern) -> dict[str, str]:
         keys: Keys of weights of two axes or more.
         pattern: `keras_invprune.patterns`; without `unfit`, all weights fit.
     """
-    if not hasattr(pattern, "unfit"):
-        return {}
-    reasons = {}
+    reasons, known = {}, Pattern.of(pattern)
     weights, found = weights_by_key(model), layouts(model, keys)
     for key in keys:
         shape = tuple(weights[key].variable.shape)
-        if not getattr(pattern, "on_matrices", False):
-            reason = pattern.unfit(shape)
+        if not known.on_matrices:
+            reason = known.unfit(shape)
         elif key not in found:
             reason = "no matrix of inputs and outputs"
         else:
-            reason = pattern.unfit(found[key].shape(shape))
+            reason = known.unfit(found[key].shape(shape))
         if reason is not None:
             reasons[key] = f"{type(pattern).__name__}: {reason}"
     return reasons

@@ -1,56 +1,62 @@
 """From scores to masks: rounds of scores, the pattern that groups, the allocation."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
-import keras
 import numpy as np
 
-from keras_invprune.graph.layouts import layouts
+from keras_invprune.contracts import Allocation, Arrays
+from keras_invprune.masks.groups import Grouped
 
 logger = logging.getLogger("keras_invprune")
 
 
-def make_masks(weights, model, sparsity, score, allocation, pattern, left=None):
-    """The masks for the weights given.
+def make_masks(
+    weights: Arrays,
+    ask: Callable[[Arrays], Arrays],
+    allocation: Callable[[Arrays, float], Arrays],
+    groups: Grouped,
+    sparsity: float,
+    left: Arrays | None = None,
+    rounds: int = 1,
+) -> Arrays:
+    """Returns the masks for the weights given.
 
     Args:
         weights: ``{key: array}``.
-        model: Passed to the score.
-        sparsity: Share to remove now, on the way to the target.
-        score: ``(weights, model) -> {key: array}``.
+        ask: ``weights -> scores``.
         allocation: ``(scores, sparsity) -> masks``.
-        pattern: ``(scores, sparsity, allocation) -> masks``.
+        groups: The pattern over these weights.
+        sparsity: Share to remove now, on the way to the target.
         left: ``{key: bool array}``, what earlier masks have left: all other weights
             are ranked last, whatever the score says. None: no masks yet.
+        rounds: Rounds in which to come down to the sparsity.
 
     Returns:
         ``{key: bool array}``, True where a weight is kept.
 
     Raises:
-        ValueError: The score returns other keys or shapes, or NaN.
-        TypeError: Score, allocation or pattern return no dictionary.
+        ValueError: If the score returns other keys or shapes, or NaN.
+        TypeError: If score, allocation or pattern return no dictionary.
     """
-    rounds = getattr(score, "rounds", 1)
     for number in range(1, rounds):
         # ρ^(-k/n): the density by the same factor each round
         share = 1 - (1 - sparsity) ** (number / rounds)
         # What a sanity check shuffles is the end of it all.
-        inside = unshuffled(allocation)
-        masks = _one_round(weights, model, share, score, inside, pattern, left)
+        masks = _one_round(weights, ask, unshuffled(allocation), groups, share, left)
         weights = {key: weight * masks[key] for key, weight in weights.items()}
-    return _one_round(weights, model, sparsity, score, allocation, pattern, left)
+    return _one_round(weights, ask, allocation, groups, sparsity, left)
 
 
-def _one_round(weights, model, sparsity, score, allocation, pattern, left):
-    found = _arrays(score(weights, model), weights, "A score")
+def _one_round(weights, ask, allocation, groups, sparsity, left):
+    found = _arrays(ask(weights), weights, "A score")
     _check_rankable(found)
     found = found if left is None else _removed_last(found, left)
 
     def allocate(scores, sparsity):
         return _mapping(allocation(scores, sparsity), "An allocation")
 
-    masks = pattern_masks(pattern, found, model, sparsity, allocate)
+    masks = groups.masks(found, sparsity, allocate)
     masks = _arrays(masks, weights, "An allocation, or a pattern,")
     for key, mask in masks.items():
         if mask.dtype != bool and not np.isin(mask, (0, 1)).all():
@@ -61,68 +67,32 @@ def _one_round(weights, model, sparsity, score, allocation, pattern, left):
     return masks
 
 
-def pattern_masks(pattern, found, model, sparsity, allocation):
-    """The masks by scores, which the pattern sees in the axes that it asks for."""
-    inner = getattr(model, "inner", model)
-    matrices = getattr(pattern, "on_matrices", False)
-    if not (matrices and isinstance(inner, keras.Model)):
-        return pattern(found, sparsity, allocation)
-    views = layouts(inner, found)
-    arranged = found | {k: view.arrange(found[k]) for k, view in views.items()}
-    masks = pattern(arranged, sparsity, allocation)
-    restored = {k: v.restore(masks[k], found[k].shape) for k, v in views.items()}
-    return masks | restored
-
-
-def groups_of(pattern, values, model) -> dict:
-    """What a pattern shows an allocation for these arrays; {} if it asks none."""
-    seen = {}
-
-    def look(groups, sparsity):
-        del sparsity
-        seen.update(groups)
-        return {key: np.ones(group.shape, bool) for key, group in groups.items()}
-
-    pattern_masks(pattern, values, model, 0.0, look)
-    return seen
-
-
-def unshuffled(allocation):
+def unshuffled(allocation: Callable) -> Callable:
     """What a sanity check such as `Shuffled` shuffles, or the allocation itself."""
-    return getattr(allocation, "shuffles", allocation)
+    return Allocation.of(allocation).shuffles or allocation
 
 
-def check_allocation(allocation, pattern, shapes, model, sparsity):
+def check_allocation(allocation: Callable, groups: Grouped, sparsity: float):
     """Lets an allocation that knows what it is for look at what is ranked.
 
     Args:
         allocation: ``(scores, sparsity) -> masks``.
-        pattern: ``(scores, sparsity, allocation) -> masks``.
-        shapes: ``{key: shape}`` of the weights to prune.
-        model: The model that holds them.
+        groups: The pattern over the weights to prune.
         sparsity: The target.
 
     Raises:
-        ValueError: It does not suit them, or the pattern would ignore it.
+        ValueError: If it does not suit them, or the pattern would ignore it.
     """
-    inside = unshuffled(allocation)
-    check = getattr(inside, "check", None)
-    if check is None and inside is allocation:
-        return
-    zero = np.float32(0)
-    nothing = {k: np.broadcast_to(zero, tuple(s)) for k, s in shapes.items()}
-    groups = groups_of(pattern, nothing, model) or nothing
-    if groups is nothing:
-        numbers = getattr(inside, "sparsities", {}).values()
-        same = all(abs(own - sparsity) < 1e-6 for own in numbers)
-        if inside is not allocation or not same:
-            raise ValueError(
-                f"{pattern!r} keeps the same share everywhere: there is nothing to "
-                f"allocate or to shuffle. Received: allocation={allocation!r}. Leave "
-                "it out."
-            )
-    if check is not None:
-        check({key: group.size for key, group in groups.items()}, sparsity)
+    known, ranked = Allocation.of(allocation), groups.zeros()
+    if groups.allocates:
+        ranked = groups.pool(ranked)
+    elif not known.even(sparsity):
+        raise ValueError(
+            f"{groups.pattern!r} keeps the same share everywhere: there is nothing to "
+            f"allocate or to shuffle. Received: allocation={allocation!r}. Leave it "
+            "out."
+        )
+    known.check({key: values.size for key, values in ranked.items()}, sparsity)
 
 
 def _check_rankable(found):

@@ -3,13 +3,7 @@
 An objective is any callable ``(model, x, y, sample_weight) -> loss, predictions``,
 or one that returns `Losses`. `model` is the `PrunedModel`: ``model(x,
 training=True)`` is a forward pass through the masks and ``model.compute_loss(...)``
-the compiled loss. Three optional members:
-
-- ``bind(model) -> objective``: called once with the plain Keras model, to check and
-  prepare; returns what serves this model alone.
-- ``layers``: Keras layers that belong to the objective: trained and saved with the
-  model, dropped by `strip_pruning`.
-- ``terms``: names of the values it logs.
+the compiled loss. Optional members: `keras_invprune.contracts.Objective`.
 """
 
 from keras_invprune.objectives.contrastive import contrastive_loss

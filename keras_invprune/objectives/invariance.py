@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 from keras import ops, tree
 
+from keras_invprune.contracts import Objective
 from keras_invprune.graph.inputs import (
     input_structure,
     standardized,
@@ -42,7 +43,7 @@ ROLE = "plan.objective"  # where messages say that a part is
 
 
 @keras.saving.register_keras_serializable(package="keras_invprune")
-class Invariance:
+class Invariance(Objective):
     """L = L_SUP + λ·L_NCE on two views of each batch, in one forward pass.
 
     Models that take batches of one size only need two passes.

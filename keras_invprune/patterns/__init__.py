@@ -1,8 +1,7 @@
 """Which weights are pruned together: one by one, in blocks, or n of every m.
 
-A pattern is any callable ``(scores, sparsity, allocation) -> masks``. Optional members,
-see `Pattern`: ``on_matrices = True``, to see each weight as a stack of matrices, the
-axes (positions, inputs, outputs); ``unfit(shape)``, why a weight is left out.
+A pattern is any callable ``(scores, sparsity, allocation) -> masks``, with the optional
+members of `keras_invprune.contracts.Pattern`.
 """
 
 from collections.abc import Callable

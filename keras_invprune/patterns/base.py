@@ -2,26 +2,15 @@
 
 import numpy as np
 
+from keras_invprune import contracts
 from keras_invprune.masks.selection import check_scores
 from keras_invprune.saving import Configured
 
 POOLINGS = {"mean": np.add, "max": np.maximum}
 
 
-class Pattern(Configured):
-    """A config made of the fields, and what most patterns need of a weight.
-
-    Attributes:
-        on_matrices: Whether it is to see each weight as a stack of matrices of
-            inputs times outputs (`keras_invprune.graph.layouts`), whatever its layer.
-    """
-
-    on_matrices = False
-
-    def unfit(self, shape) -> str | None:
-        """Why weights of this shape are left out, or None: they fit."""
-        del shape
-        return None
+class Pattern(Configured, contracts.Pattern):
+    """A config made of the fields, and the contract of a pattern."""
 
 
 def is_positive_integer(value) -> bool:

@@ -1,12 +1,10 @@
 """Blocks of weights."""
 
 import dataclasses
-from collections.abc import Callable
 
 import keras
 import numpy as np
 
-from keras_invprune.masks.selection import Scores
 from keras_invprune.patterns.base import (
     POOLINGS,
     Pattern,
@@ -64,16 +62,18 @@ class Block(Pattern):
             return None
         return f"no block of {self.shape} fits in {tuple(shape[-2:])}"
 
-    def __call__(self, scores: Scores, sparsity: float, allocation: Callable):
-        """Masks of whole blocks: the allocation sees {key: scores of blocks}.
+    def group(self, scores):
+        """Returns the pooled scores of the blocks.
 
         Raises:
             ValueError: If scores have a rank below 2, or are NaN.
         """
         check_axis(scores, -2, "`Block` needs an input and an output axis.")
-        pooled = {k: _pool(v, self.shape, self.pooling) for k, v in scores.items()}
-        masks = allocation(pooled, sparsity)
-        return {k: _expand(masks[k], self.shape, v.shape) for k, v in scores.items()}
+        return {k: _pool(v, self.shape, self.pooling) for k, v in scores.items()}
+
+    def expand(self, masks, shapes):
+        """Returns the value of its block for each weight."""
+        return {k: _expand(masks[k], self.shape, s) for k, s in shapes.items()}
 
 
 def _pool(values, sizes, pooling):

@@ -33,6 +33,7 @@ class NByM(Pattern):
     """
 
     on_matrices = True
+    allocates = False
     n: int
     m: int
     axis: int = -2
@@ -59,7 +60,7 @@ class NByM(Pattern):
         return 1 - self.n / self.m
 
     def __call__(self, scores: Scores, sparsity: float, allocation: Callable):
-        """Masks with the same number kept in every group, whatever the allocation.
+        """Returns masks with as many kept in every group, whatever the allocation.
 
         Raises:
             ValueError: If scores lack the pattern's axis, or are NaN.

@@ -1,12 +1,10 @@
 """Whole units and filters."""
 
 import dataclasses
-from collections.abc import Callable
 
 import keras
 import numpy as np
 
-from keras_invprune.masks.selection import Scores
 from keras_invprune.patterns.base import Pattern, check_axis, check_pooling
 
 
@@ -41,19 +39,18 @@ class Units(Pattern):
         """Validates the fields."""
         check_pooling(self.pooling)
 
-    def __call__(self, scores: Scores, sparsity: float, allocation: Callable):
-        """Masks of whole units: the allocation sees {key: scores of the units}.
+    def group(self, scores):
+        """Returns the pooled scores of the units.
 
         Raises:
             ValueError: If scores have a rank below 2, or are NaN.
         """
         check_axis(scores, -2, "`Units` needs an input and an output axis.")
-        pooled = {key: self._pool(values) for key, values in scores.items()}
-        masks = allocation(pooled, sparsity)
-        return {
-            key: np.broadcast_to(masks[key], values.shape)
-            for key, values in scores.items()
-        }
+        return {key: self._pool(values) for key, values in scores.items()}
+
+    def expand(self, masks, shapes):
+        """Returns the value of its unit for each weight."""
+        return {key: np.broadcast_to(masks[key], s) for key, s in shapes.items()}
 
     def _pool(self, values):
         matrix = values.reshape(-1, values.shape[-1])

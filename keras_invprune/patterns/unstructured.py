@@ -1,11 +1,9 @@
 """Single weights."""
 
 import dataclasses
-from collections.abc import Callable
 
 import keras
 
-from keras_invprune.masks.selection import Scores
 from keras_invprune.patterns.base import Pattern
 
 
@@ -14,6 +12,11 @@ from keras_invprune.patterns.base import Pattern
 class Unstructured(Pattern):
     """Every weight on its own: the masks are the allocation's."""
 
-    def __call__(self, scores: Scores, sparsity: float, allocation: Callable):
-        """Returns `allocation(scores, sparsity)`."""
-        return allocation(scores, sparsity)
+    def group(self, scores):
+        """Returns the scores."""
+        return scores
+
+    def expand(self, masks, shapes):
+        """Returns the masks."""
+        del shapes
+        return masks

@@ -4,6 +4,7 @@ import contextlib
 
 import numpy as np
 
+from keras_invprune.contracts import Schedule
 from keras_invprune.pruning.rewind import snapshot
 
 # No slash: HDF5 would make groups of the names.
@@ -32,9 +33,8 @@ def extra_state(model) -> dict[str, np.ndarray]:
         state[RATE] = np.array(model.initial_rate)
     if model.finished_step is not None:
         state[FINISHED] = np.array(model.finished_step)
-    if hasattr(model.plan.schedule, "state"):
-        learned = model.plan.schedule.state().items()
-        state |= {f"{SCHEDULE}{name}": np.array(value) for name, value in learned}
+    learned = Schedule.of(model.plan.schedule).state().items()
+    state |= {f"{SCHEDULE}{name}": np.array(value) for name, value in learned}
     return state
 
 
@@ -66,8 +66,8 @@ def load_extra_state(model, state):
         for name, value in state.items()
         if name.startswith(SCHEDULE)
     }
-    if learned and hasattr(model.plan.schedule, "restore"):
-        model.plan.schedule.restore(learned)
+    if learned:
+        Schedule.of(model.plan.schedule).restore(learned)
 
 
 @contextlib.contextmanager
@@ -75,8 +75,8 @@ def all_or_nothing(model, source):
     """Puts the state of `model` back when loading from `source` fails."""
     before = [variable.numpy() for variable in model.variables]
     remembered = {name: getattr(model, name) for name in REMEMBERED}
-    schedule = model.plan.schedule
-    learned = schedule.state() if hasattr(schedule, "state") else None
+    schedule = Schedule.of(model.plan.schedule)
+    learned = schedule.state()
     try:
         yield
     except Exception as error:
@@ -84,7 +84,7 @@ def all_or_nothing(model, source):
             variable.assign(value)
         for name, value in remembered.items():
             setattr(model, name, value)
-        if learned is not None:
+        if learned:
             schedule.restore(learned)
         model.set_phase()
         raise ValueError(

@@ -7,11 +7,12 @@ import numpy as np
 import tensorflow as tf
 from keras import tree
 
-from keras_invprune import tfmot
+from keras_invprune import contracts, tfmot
 from keras_invprune.allocation import Shuffled
+from keras_invprune.contracts import Objective, PruningWrapper, Score
 from keras_invprune.graph.weights import walk, weights_by_key
 from keras_invprune.pruning.rewind import inner_optimizer
-from keras_invprune.saving import Missing, check_takes
+from keras_invprune.saving import Missing, check_takes, name_of
 from keras_invprune.schedules import OneShot, WhenConverged
 from keras_invprune.schedules.base import Schedule
 
@@ -183,10 +184,11 @@ def check_monitors(model, arguments):
     """Raises ValueError when a schedule waits for a log that will never come."""
     validated = arguments.get("validation_data") is not None
     validated = validated or bool(arguments.get("validation_split"))
-    terms = getattr(model.plan.objective, "terms", ())
+    terms = Objective.of(model.plan.objective).terms
     schedule = None if model.finished else model.plan.schedule
     while schedule is not None:
-        monitor, name = getattr(schedule, "monitor", None), type(schedule).__name__
+        known, name = contracts.Schedule.of(schedule), type(schedule).__name__
+        monitor = known.monitor
         if str(monitor).startswith("val_") and not validated:
             raise ValueError(
                 f"{name} watches {monitor!r}, and `fit` was given no validation_data."
@@ -196,7 +198,7 @@ def check_monitors(model, arguments):
                 f"{name} watches {monitor!r}, and there is no invariance objective. "
                 f"Give `objective=`, or another log: {name}(..., monitor='loss')."
             )
-        schedule = getattr(schedule, "schedule", None)
+        schedule = known.schedule
 
 
 def check_callbacks(callbacks, model):
@@ -288,7 +290,7 @@ def check_model(model):
             f"{keras.backend.backend()!r}. Set KERAS_BACKEND=tensorflow before "
             "importing keras."
         )
-    if getattr(model, "is_pruning_wrapper", False):
+    if isinstance(model, PruningWrapper):
         raise ValueError(
             "This model is pruned already. Use strip_pruning(model) first."
         )
@@ -369,17 +371,16 @@ def check_agreement(plan, trained=False):
 
 def _check_moves(plan):
     """Raises ValueError where masks that are to move could not, or in vain."""
-    moves = getattr(plan.schedule, "rewires", False)
-    by_hand = getattr(plan.schedule, "by_hand", False)
-    name = getattr(plan.score, "__name__", type(plan.score).__name__)
-    if getattr(plan.score, "rewires", False):
-        if not (moves or by_hand):
+    schedule, score = contracts.Schedule.of(plan.schedule), Score.of(plan.score)
+    moves, name = schedule.rewires, name_of(plan.score)
+    if score.rewires:
+        if not (moves or schedule.by_hand):
             raise ValueError(
                 f"{name} moves connections while the network is trained, and the "
                 f"schedule is {type(plan.schedule).__name__}. Give schedule='rewire', "
                 "or 'manual' where you call prune_to."
             )
-    elif moves and _is_ours(plan.score) and not _learns(plan.score):
+    elif moves and score.rewires is False and score.effective is None:
         raise ValueError(
             f"Rewire moves connections, and {name} lets none grow. Give score='set', "
             "'rigl' or 'sr_ste', or another schedule: 'one_shot', 'gradual', 'at_init'."
@@ -392,20 +393,13 @@ def _check_moves(plan):
         )
 
 
-def _is_ours(score) -> bool:
-    return getattr(score, "__module__", "").startswith("keras_invprune.")
-
-
-def _learns(score) -> bool:
-    return getattr(score, "effective", None) is not None
-
-
 def _check_beginning(plan, trained):
     """Raises ValueError where a schedule prunes before what must come first."""
     if not (isinstance(plan.schedule, OneShot) and plan.schedule.at == 0):
         return
-    if _is_ours(plan.score) and _learns(plan.score) and not trained:
-        once = getattr(plan.score, "updates", None) == "one"
+    score = Score.of(plan.score)
+    if score.learns and not trained:
+        once = score.updates == "one"
         raise ValueError(
             f"{type(plan.score).__name__} is learned while the network is trained, and "
             "this schedule prunes before the first step. Give "
@@ -423,14 +417,14 @@ def _check_beginning(plan, trained):
 def _check_updates(plan):
     """Raises ValueError where a score learns by masks that are renewed, or not."""
     once = isinstance(plan.schedule, OneShot | WhenConverged)
-    by_hand = getattr(plan.schedule, "by_hand", False)
+    by_hand = contracts.Schedule.of(plan.schedule).by_hand
     if isinstance(plan.allocation, Shuffled) and not (once or by_hand):
         raise ValueError(
             "Shuffled checks masks that are made at once: renewed, they would be "
             "other ones each time. Received: "
             f"{type(plan.schedule).__name__}. Give schedule='one_shot' or 'at_init'."
         )
-    wanted = getattr(plan.score, "updates", None)
+    wanted = Score.of(plan.score).updates
     own = not (isinstance(plan.schedule, Schedule) or tfmot.is_own(plan.schedule))
     if wanted is None or by_hand or own or once == (wanted == "one"):
         return

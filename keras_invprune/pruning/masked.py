@@ -1,13 +1,7 @@
 """The layer wrapper: reads w * mask wherever the wrapped layer reads w.
 
-In training a method may read something else, its *effective weight*: a callable
-``(weight, mask) -> weight`` of the same shape. Optional members:
-
-- ``build(layer, name, variable) -> tuple``: further weights, made with
-  ``layer.add_weight``; they are passed to the other two after the mask.
-- ``penalty(weight, mask) -> scalar``: added to the loss.
-- ``anneal(layer, progress)``: `progress` is the share, from 0 to 1, of the steps on the
-  way to the target sparsity.
+In training a method may read something else, its *effective weight*
+(`keras_invprune.contracts.Effective`).
 """
 
 import contextlib
@@ -18,6 +12,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_invprune.contracts import Effective, PruningWrapper
 from keras_invprune.graph.prunable import prunable_weights
 from keras_invprune.graph.weights import weights_by_key
 
@@ -96,7 +91,7 @@ def _name(key) -> str:
 
 
 @keras.saving.register_keras_serializable(package="keras_invprune")
-class Masked(keras.layers.Wrapper):
+class Masked(PruningWrapper, keras.layers.Wrapper):
     """Runs a layer, or a whole model, with some weights w replaced by w * mask.
 
     The dense values stay in the layer's own variables; masks are non-trainable
@@ -120,8 +115,6 @@ class Masked(keras.layers.Wrapper):
         >>> layer(np.ones((1, 2)))[0, 1:].numpy()
         array([0., 0.], dtype=float32)
     """
-
-    is_pruning_wrapper = True
 
     def __init__(self, layer, keys=None, effective=None, **kwargs):
         # Weights are multiplied as they are stored; each inner layer then casts
@@ -155,7 +148,7 @@ class Masked(keras.layers.Wrapper):
             )
             if variable.regularizer is not None:
                 variable.regularizer = Through(self, variable.regularizer, mask)
-        build = getattr(self.effective, "build", lambda *_: ())
+        build = Effective.of(self.effective).build
         self.own = MappingProxyType(
             {key: build(self, _name(key), v) for key, v in self.prunable.items()}
         )
@@ -226,7 +219,7 @@ class Masked(keras.layers.Wrapper):
         return outputs
 
     def _penalties(self, learning):
-        penalty = getattr(self.effective, "penalty", None)
+        penalty = Effective.of(self.effective).penalty
         if penalty is None or not learning:
             return []
         return [

@@ -1,17 +1,22 @@
 """The model that is trained: searches, is pruned, rewound and fine-tuned in one fit."""
 
+import functools
 import inspect
 
 import keras
 import tensorflow as tf
 from keras import ops, tree
 
+from keras_invprune import contracts
 from keras_invprune.callbacks import with_pruning_first
+from keras_invprune.contracts import Objective, PruningWrapper, ScoreContext
 from keras_invprune.graph.inventory import left_alone
 from keras_invprune.graph.weights import own_metrics, set_trainable, walk
+from keras_invprune.masks.groups import Grouped
 from keras_invprune.objectives import Losses
 from keras_invprune.pruning.checkpoint import Resumable
 from keras_invprune.pruning.checks import check_fit, check_masks, check_own_steps
+from keras_invprune.pruning.loss import loss_at
 from keras_invprune.pruning.masked import Masked
 from keras_invprune.pruning.plan import Plan
 from keras_invprune.pruning.stages import Stages
@@ -19,7 +24,7 @@ from keras_invprune.scores._examples import examples_for
 
 
 @keras.saving.register_keras_serializable(package="keras_invprune")
-class PrunedModel(Stages, Resumable, keras.Model):
+class PrunedModel(PruningWrapper, Stages, Resumable, keras.Model):
     """A Keras model under masks, with the plan to prune it. Made by `prune`.
 
     Train it like any Keras model. While it is searching, each step minimises the
@@ -46,8 +51,6 @@ class PrunedModel(Stages, Resumable, keras.Model):
         visited: Whether a `PruningCallback` has begun its work.
         examples: ``(x, y, sample_weight)`` that `fit` drew for the plan's score.
     """
-
-    is_pruning_wrapper = True
 
     def __init__(self, model, plan, keys, name=None, owns_inner=True):
         super().__init__(
@@ -81,13 +84,13 @@ class PrunedModel(Stages, Resumable, keras.Model):
         )
 
     def _bind_objective(self, model):
-        objective = self.plan.objective
-        if hasattr(objective, "bind"):
-            objective = self.plan.objective = objective.bind(model)
-        self._objective_layers = list(getattr(objective, "layers", ()))
+        bind = Objective.of(self.plan.objective).bind
+        if bind is not None:
+            self.plan.objective = bind(model)
+        objective = Objective.of(self.plan.objective)
+        self._objective_layers = list(objective.layers)
         set_trainable(self._objective_layers, True)  # when saved, they may be frozen
-        terms = getattr(objective, "terms", ())
-        self._terms = [keras.metrics.Mean(name=name) for name in terms]
+        self._terms = [keras.metrics.Mean(name=name) for name in objective.terms]
 
     @property
     def inner(self):
@@ -176,6 +179,24 @@ class PrunedModel(Stages, Resumable, keras.Model):
         """The inner model has set the masks of its outputs already."""
         del inputs, previous_mask
         return None
+
+    def score_context(self) -> ScoreContext:
+        """Returns what a score may ask about this model now."""
+        masked = self.masked
+        shapes = {key: variable.shape for key, variable in masked.prunable.items()}
+        schedule = contracts.Schedule.of(self.plan.schedule)
+        return ScoreContext(
+            network=self.inner,
+            variables=masked.prunable,
+            masks=masked.masks,
+            groups=Grouped(self.plan.pattern, shapes, self.inner),
+            step=self.step,
+            moving=self.finished,
+            decay=schedule.decay(self.step),
+            examples=self.examples,
+            learned=masked.own,
+            loss=functools.partial(loss_at, self),
+        )
 
     # Training
 

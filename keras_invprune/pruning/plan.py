@@ -5,7 +5,9 @@ from typing import Any
 
 from keras_invprune import allocation as allocations
 from keras_invprune import objectives, patterns, schedules, scores
+from keras_invprune.contracts import Pattern, Ranked, Schedule, Score
 from keras_invprune.masks.compute import make_masks
+from keras_invprune.masks.groups import Grouped
 from keras_invprune.pruning.rewind import check_rewind
 from keras_invprune.saving import Missing, load_object, save_object
 
@@ -49,7 +51,7 @@ class Plan:
         self.pattern = patterns.get(self.pattern)
         self.schedule = schedules.get(self.schedule, self.sparsity)
         self.rewind = check_rewind(self.rewind)
-        fixed = getattr(self.pattern, "target_sparsity", None)
+        fixed = Pattern.of(self.pattern).target_sparsity
         if fixed is not None and abs(fixed - self.sparsity) > 1e-6:
             raise ValueError(
                 f"{self.pattern!r} removes a share of {fixed:.4g} and no other. "
@@ -59,17 +61,26 @@ class Plan:
     @property
     def effective(self):
         """What is read in training in the place of w * mask, None for just that."""
-        return getattr(self.score, "effective", None)
+        return Score.of(self.score).effective
 
     @property
     def rewires(self) -> bool:
         """Whether masks are renewed at the target sparsity, too."""
-        return bool(getattr(self.schedule, "rewires", False))
+        return Schedule.of(self.schedule).rewires
 
     def masks(self, weights, model, sparsity, left=None):
         """The masks for the stored weights given: see `make_masks`."""
-        rules = self.score, self.allocation, self.pattern
-        return make_masks(weights, model, sparsity, *rules, left)
+        shapes = {key: weight.shape for key, weight in weights.items()}
+        network = model.inner if isinstance(model, Ranked) else None
+        return make_masks(
+            weights,
+            lambda weights: self.score(weights, model),
+            self.allocation,
+            Grouped(self.pattern, shapes, network),
+            sparsity,
+            left,
+            Score.of(self.score).rounds,
+        )
 
     def save(self) -> dict:
         """The config; objects that cannot be saved leave their name."""

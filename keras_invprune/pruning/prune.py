@@ -6,11 +6,13 @@ import numpy as np
 
 from keras_invprune import tfmot
 from keras_invprune.allocation import collapsed
+from keras_invprune.contracts import Pattern
 from keras_invprune.graph.copying import copy_model
 from keras_invprune.graph.layouts import unfit
 from keras_invprune.graph.prunable import prunable_weights
 from keras_invprune.graph.weights import kernels, weights_by_key
 from keras_invprune.masks.compute import check_allocation
+from keras_invprune.masks.groups import Grouped
 from keras_invprune.pruning.checks import (
     check_agreement,
     check_model,
@@ -124,7 +126,7 @@ def prune(
     keys = _fitting(model, list(prunable_weights(model, select)), plan)
     weights = weights_by_key(model)
     shapes = {key: weights[key].variable.shape for key in keys}
-    check_allocation(plan.allocation, plan.pattern, shapes, model, sparsity)
+    check_allocation(plan.allocation, Grouped(plan.pattern, shapes, model), sparsity)
     model = copy_model(model) if copy else check_scope(model)
     check_rematerialization(model, keys)
     if factor != 1.0:
@@ -232,20 +234,24 @@ def strip_pruning(model, *, allow_unfinished=False):
 
 
 def _prune_tf_keras(model, plan, select):
-    unfit = getattr(plan.pattern, "unfit", lambda shape: None)
+    pattern = Pattern.of(plan.pattern)
+    if plan.effective is not None:
+        raise TypeError(
+            f"{plan.score!r} learns while a Keras 3 model is trained, and this is a "
+            "tf_keras model. Use 'magnitude', 'random' or your own callable."
+        )
 
     def masks(weights):
-        reasons = {key: unfit(weight.shape) for key, weight in weights.items()}
+        reasons = {key: pattern.unfit(w.shape) for key, w in weights.items()}
         reasons = {key: why for key, why in reasons.items() if why is not None}
         weights = {key: weights[key] for key in _left(weights, reasons, plan)}
         shapes = {key: weight.shape for key, weight in weights.items()}
-        check_allocation(plan.allocation, plan.pattern, shapes, model, plan.sparsity)
+        check_allocation(plan.allocation, Grouped(plan.pattern, shapes), plan.sparsity)
         found = plan.masks(weights, model, plan.sparsity)
         log_collapse(collapsed(found))
         return found
 
-    matrices = getattr(plan.pattern, "on_matrices", False)
-    return tfmot.prune(model, masks, select, matrices)
+    return tfmot.prune(model, masks, select, pattern.on_matrices)
 
 
 def _fitting(model, keys, plan):

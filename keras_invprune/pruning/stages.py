@@ -6,6 +6,7 @@ import numpy as np
 
 from keras_invprune import tfmot
 from keras_invprune.allocation import collapsed
+from keras_invprune.contracts import Effective, Score
 from keras_invprune.pruning.checks import check_compiled
 from keras_invprune.pruning.rewind import (
     check_optimizer,
@@ -65,9 +66,8 @@ class Stages:
 
     def anneal(self, progress):
         """Tells the method how far it is on the way to the target, from 0 to 1."""
-        tell = getattr(self.masked.effective, "anneal", None)
-        if tell is not None:
-            tell(self.masked, min(1.0, max(0.0, float(progress))))
+        progress = min(1.0, max(0.0, float(progress)))
+        Effective.of(self.masked.effective).anneal(self.masked, progress)
 
     def end_epoch(self):
         """Remembers the weights after the first epoch; stores the masked weights."""
@@ -121,7 +121,7 @@ class Stages:
     @property
     def _moves(self) -> bool:
         """Whether masked weights may come back because the masks move."""
-        return self.plan.rewires or getattr(self.plan.score, "rewires", False)
+        return self.plan.rewires or bool(Score.of(self.plan.score).rewires)
 
     @property
     def may_return(self) -> bool:

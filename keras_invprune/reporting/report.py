@@ -32,6 +32,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Column, Table
 
+from keras_invprune.contracts import PruningWrapper
 from keras_invprune.exporting import litert
 from keras_invprune.exporting.accuracy import balanced_accuracy
 from keras_invprune.exporting.batches import in_batches, reset_states, states_kept
@@ -94,7 +95,7 @@ def report(model, data=None, *, views=None, runs=200, seed=0) -> Report:
         ValueError: If the model is not built or still under masks, or `data` does not
             fit.
     """
-    if getattr(model, "is_pruning_wrapper", False):
+    if isinstance(model, PruningWrapper):
         raise ValueError(
             "A report is about a plain model, and this one still carries its pruning "
             "masks. Call kip.report(kip.strip_pruning(model), data)."

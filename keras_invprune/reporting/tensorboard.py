@@ -8,11 +8,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_invprune.contracts import Score
 from keras_invprune.exporting.folders import has_scheme
 from keras_invprune.graph.weights import is_graph
+from keras_invprune.pruning.model import PrunedModel
 from keras_invprune.pruning.prune import strip_pruning
 from keras_invprune.reporting.report import report
-from keras_invprune.saving import Missing
+from keras_invprune.saving import Missing, name_of
 
 LARGEST, SMALLEST = 256, 128  # pixels along a picture's longer side
 
@@ -69,7 +71,7 @@ class PruningBoard(keras.callbacks.Callback):
         Raises:
             ValueError: It is no `PrunedModel`.
         """
-        if not hasattr(model, "masks"):
+        if not isinstance(model, PrunedModel):
             raise ValueError(
                 "PruningBoard shows the masks of a model made by `prune` or "
                 f"`prune_for_invariance`. Received: {type(model).__name__}. Give it to "
@@ -136,7 +138,7 @@ class PruningBoard(keras.callbacks.Callback):
             tf.summary.histogram(f"surviving/{key}", weight[masks[key]])
         score = self.model.plan.score
         # Nothing is to be pruned any more, or there are no examples to look at.
-        wants = getattr(score, "examples", None) is not None
+        wants = Score.of(score).examples is not None
         if isinstance(score, Missing) or (wants and self.model.finished):
             return
         try:
@@ -165,11 +167,11 @@ class PruningBoard(keras.callbacks.Callback):
                 "sparsity": plan.sparsity,
                 "initial_scale": plan.initial_scale,
                 "rewind": str(plan.rewind),
-                "score": _name(plan.score),
-                "allocation": _name(plan.allocation),
-                "pattern": _name(plan.pattern),
-                "schedule": _name(plan.schedule),
-                "objective": _name(plan.objective),
+                "score": name_of(plan.score),
+                "allocation": name_of(plan.allocation),
+                "pattern": name_of(plan.pattern),
+                "schedule": name_of(plan.schedule),
+                "objective": name_of(plan.objective),
             }
         )
         tf.summary.scalar("final/sparsity", self.model.sparsity)
@@ -233,7 +235,3 @@ def _scaled(shares):
         shares = sums / (sizes[:, None] if axis == 0 else sizes)
     factor = math.ceil(SMALLEST / max(shares.shape))
     return np.repeat(np.repeat(shares, factor, 0), factor, 1).astype("float32")
-
-
-def _name(part) -> str:
-    return getattr(part, "__name__", type(part).__name__)

@@ -1,16 +1,9 @@
 """When to prune, and how much. Every schedule is a TF-MOT `PruningSchedule`.
 
 The protocol is TF-MOT's: ``schedule(step) -> (should_prune, sparsity)``, asked for
-each training step before it is made; the first step is 1. Optional methods
-let a schedule follow the training; TF-MOT's own schedules need none:
-
-- ``start(step, steps)``: a training begins after `step` and lasts `steps` (None if
-  unknown; it is called again when the first epoch has shown the number).
-- ``observe(step, logs)``: an epoch has ended after `step`, with these logs.
-- ``by_hand = True``: `model.prune_to` will be called by you, do not warn.
-- ``rewires = True``: the masks are renewed at the target sparsity, too.
-- ``state() -> {name: number}`` and ``restore(state)``: what it has learned, saved with
-  the model, so that an interrupted training goes on with it.
+each training step before it is made; the first step is 1. What lets a
+schedule follow the training is optional (`keras_invprune.contracts.Schedule`); TF-MOT's
+own schedules need none of it.
 """
 
 from functools import partial

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from keras_invprune import contracts
 from keras_invprune.saving import Configured
 from keras_invprune.tfmot import PruningSchedule
 
@@ -85,7 +86,7 @@ def check_monitor(schedule, logs):
     )
 
 
-class Schedule(Configured, PruningSchedule):
+class Schedule(Configured, contracts.Schedule, PruningSchedule):
     """Common to ours: shares of the training become steps when it begins."""
 
     def __init__(self, sparsity):

@@ -3,13 +3,14 @@
 import keras
 import numpy as np
 
+from keras_invprune import contracts
 from keras_invprune.schedules.base import Learning, check_monitor
 from keras_invprune.schedules.saving import load_schedule, save_schedule
 from keras_invprune.tfmot import PruningSchedule
 
 
 @keras.saving.register_keras_serializable(package="keras_invprune")
-class HoldBack(Learning, PruningSchedule):
+class HoldBack(Learning, contracts.Schedule, PruningSchedule):
     """Delays another schedule while a metric is down by more than a tolerance.
 
     The schedule's time stands still while the metric is worse than its best
@@ -48,6 +49,10 @@ class HoldBack(Learning, PruningSchedule):
         self.mode = mode
         self._reset(0)
 
+    @property
+    def _held_back(self):
+        return contracts.Schedule.of(self.schedule)
+
     def _reset(self, step):
         self.best = -np.inf
         self.held = 0
@@ -57,8 +62,7 @@ class HoldBack(Learning, PruningSchedule):
     def start(self, step, steps):
         """The training begins: nothing has been seen yet."""
         self._reset(step)
-        if hasattr(self.schedule, "start"):
-            self.schedule.start(step, steps)
+        self._held_back.start(step, steps)
 
     def observe(self, step, logs):
         """Holds or releases the schedule by the epoch's metric."""
@@ -69,20 +73,20 @@ class HoldBack(Learning, PruningSchedule):
             value = float(logs[self.monitor]) * (1 if self.mode == "max" else -1)
             self.best = max(self.best, value)
             self.holding = value < self.best - self.tolerance
-        if hasattr(self.schedule, "observe"):
-            self.schedule.observe(step - self.held, logs)
+        self._held_back.observe(step - self.held, logs)
 
     def state(self):
         """Its own numbers and those of the schedule it holds back."""
-        inner = self.schedule.state() if hasattr(self.schedule, "state") else {}
-        return super().state() | {f"inner_{name}": v for name, v in inner.items()}
+        inner = self._held_back.state().items()
+        return super().state() | {f"inner_{name}": value for name, value in inner}
 
     def restore(self, state):
         """Takes up both."""
         super().restore(state)
-        if hasattr(self.schedule, "restore"):
-            names = [name for name in state if name.startswith("inner_")]
-            self.schedule.restore({n.removeprefix("inner_"): state[n] for n in names})
+        names = [name for name in state if name.startswith("inner_")]
+        if names:
+            inner = {name.removeprefix("inner_"): state[name] for name in names}
+            self._held_back.restore(inner)
 
     def __call__(self, step):
         """Returns the other schedule's answer for the time not held back."""

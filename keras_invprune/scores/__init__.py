@@ -1,72 +1,44 @@
 """Scores: how much each weight matters. One file each.
 
 A score is any callable ``(weights, model) -> {key: array}``: `weights` maps keys to
-NumPy arrays of the stored weights (zero where pruned; under TF-MOT's schedules, as in
-TF-MOT, with what momentum has added since the last epoch's end; with `effective`, what
-may come back), `model` is the `PrunedModel`. Low scores are pruned first.
-Optional members:
-
-- ``examples``: a number of training examples, which `fit` draws from its data and
-  leaves in ``model.examples``, as (x, y, sample_weight).
-- ``rounds``: a number of rounds in which to come down to the sparsity asked for, the
-  density by the same factor in each; the score is asked again in each.
-- ``rewires = True``: it moves connections, and needs a schedule that asks again.
-- ``updates``: "one" or "several", where the schedule must renew the masks so often.
-- ``effective``: what layers read in training in the place of w * mask, until the
-  target sparsity is reached, under `Rewire` throughout
-  (`keras_invprune.pruning.masked`).
+NumPy arrays of the stored weights, `model` is the `PrunedModel`. Low scores are pruned
+first. Ours are objects of the class `keras_invprune.contracts.Score`, which says what a
+score may need beyond that. A file in this folder that decorates its score by
+``known_as(name)`` is all that a new one takes.
 """
 
+import importlib
+import pkgutil
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from keras_invprune.contracts import Score, ScoreContext
 from keras_invprune.saving import resolve
-from keras_invprune.scores.fisher import Fisher
-from keras_invprune.scores.grasp import Grasp
-from keras_invprune.scores.gumbel import GumbelSoftmax
-from keras_invprune.scores.logit_snip import LogitSnip
-from keras_invprune.scores.magnitude import magnitude
-from keras_invprune.scores.movement import Movement
-from keras_invprune.scores.random import Random
-from keras_invprune.scores.rigl import RigL
-from keras_invprune.scores.snip import Snip
-from keras_invprune.scores.sparse_evolution import SparseEvolution
-from keras_invprune.scores.sr_ste import SRSTE
-from keras_invprune.scores.synflow import SynFlow
-from keras_invprune.scores.taylor import Taylor
+from keras_invprune.scores._known import KNOWN
 
-SCORES = {
-    "magnitude": magnitude,
-    "random": Random(),
-    "snip": Snip(),
-    "logit_snip": LogitSnip(),
-    "grasp": Grasp(),
-    "synflow": SynFlow(),
-    "fisher": Fisher(),
-    "taylor": Taylor(),
-    "set": SparseEvolution(),
-    "rigl": RigL(),
-    "movement": Movement(),
-    "gumbel": GumbelSoftmax(),
-    "sr_ste": SRSTE(),
+for _module in pkgutil.iter_modules(__path__):
+    if not _module.name.startswith("_"):
+        importlib.import_module(f"{__name__}.{_module.name}")
+
+SCORES: dict[str, Callable] = {
+    name: kind() if isinstance(kind, type) else kind for name, kind in KNOWN.items()
 }
+globals().update({kind.__name__: kind for kind in KNOWN.values()})
+
+__all__ = ["Score", "ScoreContext", "get"]
+__all__ += [kind.__name__ for kind in KNOWN.values()]
+
+if TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        """Stands for the scores, which are found when this is run."""
 
 
-def get(identifier):
-    """Returns the score of that name, or the callable given."""
+def get(identifier: str | Callable) -> Callable:
+    """Returns the score of that name, or the callable given.
+
+    Raises:
+        ValueError: If the name is unknown; near matches are named.
+        TypeError: If it is neither a name nor a callable.
+    """
     return resolve(identifier, SCORES, "score")
-
-
-__all__ = [
-    "Fisher",
-    "Grasp",
-    "GumbelSoftmax",
-    "LogitSnip",
-    "Movement",
-    "Random",
-    "SRSTE",
-    "RigL",
-    "Snip",
-    "SparseEvolution",
-    "SynFlow",
-    "Taylor",
-    "get",
-    "magnitude",
-]

@@ -7,6 +7,8 @@ import numpy as np
 import tensorflow as tf
 from keras import tree
 
+from keras_invprune.contracts import Score
+
 
 def examples_for(score, arguments) -> tuple | None:
     """Draws rows from the training data of a `fit`, without consuming them.
@@ -26,7 +28,7 @@ def examples_for(score, arguments) -> tuple | None:
         ValueError: The data can be read only once, so that rows cannot be taken before
             training.
     """
-    count = getattr(score, "examples", None)
+    count = Score.of(score).examples
     if not isinstance(count, int):
         return None
     return _weighted(_drawn(count, arguments), arguments.get("class_weight"))

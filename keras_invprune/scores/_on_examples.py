@@ -3,11 +3,10 @@
 import keras
 import tensorflow as tf
 
-from keras_invprune.saving import Configured
-from keras_invprune.scores._gradients import check_keras_3
+from keras_invprune.contracts import Score, ScoreContext
 
 
-class OnExamples(Configured):
+class OnExamples(Score):
     """A score that reads training examples, without training on them.
 
     Args:
@@ -38,16 +37,15 @@ class OnExamples(Configured):
         self.examples = examples
         self.batch_size = batch_size
 
-    def batches(self, model, only=None):
+    def batches(self, context: ScoreContext, only=None):
         """Yields ``(x, y, sample_weight)`` in batches of tensors.
 
         Args:
-            model: `PrunedModel`.
+            context: Of the network.
             only: An integer that picks one batch, whatever their number; None for all.
         """
-        check_keras_3(model)
         given = isinstance(self.examples, tuple)
-        rows = self.examples if given else getattr(model, "examples", None)
+        rows = self.examples if given else context.examples
         name = type(self).__name__
         if rows is None:
             raise ValueError(

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from keras_invprune.masks.compute import groups_of, pattern_masks
+from keras_invprune.contracts import ScoreContext
 
 
-def moved(weights, growth, share, model) -> dict:
+def moved(weights, growth, share, context: ScoreContext) -> dict:
     """Scores of the next masks: of single weights, or of what the pattern keeps whole.
 
     Of a block, or a unit, the pooled magnitude is looked at, and the pooled growth.
@@ -15,28 +15,20 @@ def moved(weights, growth, share, model) -> dict:
         weights: ``{key: array}``.
         growth: ``{key: array}``, how much each place asks to grow.
         share: Share of each weight's connections to drop.
-        model: `PrunedModel`, whose masks are the present ones.
+        context: Of the network, with the present masks and the pattern's groups.
 
     Returns:
         ``{key: array}`` of the weights' shapes; see `rewired`. Where groups are ranked,
         what neither stays nor grows has 0.
     """
-    plan = model.plan
     sizes = {key: np.abs(weight) for key, weight in weights.items()}
-    masks = {key: mask.numpy() for key, mask in model.masks.items()}
-    groups = groups_of(plan.pattern, sizes, model)
-    if not groups:  # a pattern that has nothing to allocate
+    masks = {key: mask.numpy() for key, mask in context.masks.items()}
+    groups = context.groups
+    if not groups.allocates:
         return {k: rewired(sizes[k], masks[k], growth[k], share) for k in sizes}
-    masks, growth = (groups_of(plan.pattern, v, model) for v in (masks, growth))
-    scores = {k: rewired(groups[k], masks[k], growth[k], share) for k in groups}
-
-    def least(level):
-        return lambda *_: {key: values >= level for key, values in scores.items()}
-
-    grow, stay = (
-        pattern_masks(plan.pattern, sizes, model, 0.0, least(level)) for level in (1, 2)
-    )
-    return {key: np.add(grow[key], stay[key], dtype=np.float32) for key in sizes}
+    sizes, masks, growth = map(groups.pool, (sizes, masks, growth))
+    scores = {k: rewired(sizes[k], masks[k], growth[k], share) for k in sizes}
+    return groups.spread({key: np.floor(values) for key, values in scores.items()})
 
 
 def rewired(weight, mask, growth, share) -> np.ndarray:
@@ -52,21 +44,37 @@ def rewired(weight, mask, growth, share) -> np.ndarray:
         Array of the weight's shape: 2 for what stays, 1 for what grows, which may be
         what was dropped; below 1 for the rest, in the order of its growth.
     """
-    flat, active = np.ravel(np.abs(weight)), np.flatnonzero(mask)
     growth = np.ravel(growth).astype(np.float32)
-    dropped = int(share * active.size)
+    stays = np.ravel(_staying(weight, mask, share))
+    dropped = np.count_nonzero(mask) - np.count_nonzero(stays)
     scores = growth / (2 * max(growth.max(initial=0), np.finfo(np.float32).tiny))
-    stays = active[np.argsort(-flat[active], kind="stable")[: active.size - dropped]]
     scores[stays] = 2.0
     free = np.flatnonzero(scores < 2)
     scores[free[np.argsort(-growth[free], kind="stable")[:dropped]]] = 1.0
     return scores.reshape(weight.shape)
 
 
-def share_at(model, fraction) -> float:
-    """The share to move now: decaying where the schedule says how."""
-    decay = getattr(model.plan.schedule, "decay", None)
-    return fraction * (decay(model.step) if decay else 1.0)
+def survivors(weights, share, context: ScoreContext) -> dict:
+    """Returns ``{key: bool array}`` of what stays once the weakest are dropped.
+
+    See `moved`, whose first half this is.
+    """
+    sizes = {key: np.abs(weight) for key, weight in weights.items()}
+    masks = {key: mask.numpy() for key, mask in context.masks.items()}
+    groups = context.groups
+    if not groups.allocates:
+        return {key: _staying(sizes[key], masks[key], share) for key in sizes}
+    sizes, masks = groups.pool(sizes), groups.pool(masks)
+    return groups.spread({k: _staying(sizes[k], masks[k], share) for k in sizes})
+
+
+def _staying(weight, mask, share) -> np.ndarray:
+    """Returns which connections are not among the `share` of smallest magnitude."""
+    flat, active = np.ravel(np.abs(weight)), np.flatnonzero(mask)
+    kept = active.size - int(share * active.size)
+    stays = np.zeros(flat.shape, bool)
+    stays[active[np.argsort(-flat[active], kind="stable")[:kept]]] = True
+    return stays.reshape(weight.shape)
 
 
 def check_fraction(fraction) -> float:

@@ -1,12 +1,11 @@
 """Fisher information: the second-order cost of removing a weight."""
 
-import keras
-
-from keras_invprune.scores._gradients import gradients, loss_at, tensors
+from keras_invprune.scores._gradients import gradients, tensors
+from keras_invprune.scores._known import known_as
 from keras_invprune.scores._on_examples import OnExamples
 
 
-@keras.saving.register_keras_serializable(package="keras_invprune")
+@known_as("fisher")
 class Fisher(OnExamples):
     """``½ w² · E[(∂L/∂w)²]``: Optimal Brain Damage with the empirical Fisher diagonal.
 
@@ -25,11 +24,11 @@ class Fisher(OnExamples):
     def __init__(self, examples=128):
         super().__init__(examples, batch_size=1)
 
-    def __call__(self, weights, model):
+    def rank(self, weights, context):
         """Returns ``{key: array}``; low scores are pruned first."""
         values, squares, count = tensors(weights), dict.fromkeys(weights, 0.0), 0
-        for batch in self.batches(model):
-            g = gradients(values, lambda v, batch=batch: loss_at(model, v, batch))
+        for batch in self.batches(context):
+            g = gradients(values, lambda v, batch=batch: context.loss(v, batch))
             squares = {key: squares[key] + g[key].numpy() ** 2 for key in weights}
             count += 1
         # s_k = ½ h_kk u_k²

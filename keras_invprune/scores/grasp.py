@@ -1,20 +1,19 @@
 """GraSP: keeps the gradient flowing after pruning."""
 
-import keras
 import numpy as np
 from keras import ops
 
 from keras_invprune.scores._gradients import (
     gradients,
     heads_through,
-    loss_at,
     mean_gradients,
     tensors,
 )
+from keras_invprune.scores._known import known_as
 from keras_invprune.scores._on_examples import OnExamples
 
 
-@keras.saving.register_keras_serializable(package="keras_invprune")
+@known_as("grasp")
 class Grasp(OnExamples):
     """``w · Hg``: how the norm of the gradient g grows with a weight.
 
@@ -42,18 +41,18 @@ class Grasp(OnExamples):
             )
         self.temperature = float(temperature)
 
-    def __call__(self, weights, model):
+    def rank(self, weights, context):
         """Returns ``{key: array}``; low scores are pruned first."""
-        values, batches = tensors(weights), list(self.batches(model))
+        values, batches = tensors(weights), list(self.batches(context))
 
         def loss(values, batch):
             # Times T, which ranks alike: float16 would lose the softened gradients.
-            return self.temperature * loss_at(model, values, batch)
+            return self.temperature * context.loss(values, batch)
 
         def softened(activation, logits):
             return activation(logits / self.temperature)
 
-        with heads_through(model, softened):
+        with heads_through(context.network, softened):
             g = mean_gradients(values, loss, batches)
 
             def flow(values, batch):  # gᵀ ∂L/∂w, whose gradient is Hg

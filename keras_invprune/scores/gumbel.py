@@ -3,12 +3,14 @@
 import keras
 from keras import ops
 
+from keras_invprune.contracts import Effective, Score
 from keras_invprune.saving import Configured
+from keras_invprune.scores._known import known_as
 from keras_invprune.scores._learned import learned
 
 
-@keras.saving.register_keras_serializable(package="keras_invprune")
-class GumbelSoftmax(Configured):
+@known_as("gumbel")
+class GumbelSoftmax(Score):
     """The log odds of each weight to stay, learned with the weights.
 
     In training, layers read ``w · σ((a + g₁ - g₂) / T)``: a relaxed draw, on or off,
@@ -34,6 +36,8 @@ class GumbelSoftmax(Configured):
     """
 
     updates = "one"  # the odds of what is masked would stand still
+    learns = True
+    suits = {"schedule": "one_shot"}
 
     def __init__(
         self,
@@ -52,14 +56,14 @@ class GumbelSoftmax(Configured):
             )
         self.effective = GumbelWeight(penalty, odds, rate, (first, last), seed)
 
-    def __call__(self, weights, model):
+    def rank(self, weights, context):
         """Returns ``{key: a}``; low scores are pruned first.
 
         Raises:
             ValueError: Before the first step.
         """
         del weights
-        return learned(model, "GumbelSoftmax")
+        return learned(context, "GumbelSoftmax")
 
     def get_config(self):
         """Returns the arguments."""
@@ -67,7 +71,7 @@ class GumbelSoftmax(Configured):
 
 
 @keras.saving.register_keras_serializable(package="keras_invprune")
-class GumbelWeight(Configured):
+class GumbelWeight(Configured, Effective):
     """w' = w · m · σ((a + logistic noise) / T)."""
 
     def __init__(self, penalty, odds, rate, temperatures, seed):

@@ -11,10 +11,11 @@ from keras_invprune.scores._gradients import (
     outputs_at,
     tensors,
 )
+from keras_invprune.scores._known import known_as
 from keras_invprune.scores._on_examples import OnExamples
 
 
-@keras.saving.register_keras_serializable(package="keras_invprune")
+@known_as("logit_snip")
 class LogitSnip(OnExamples):
     """``|w · ∂(Σ f²)/∂w|``, f the outputs before the last activation. Reads no label.
 
@@ -34,14 +35,14 @@ class LogitSnip(OnExamples):
 
     reads = "(x,)"
 
-    def __call__(self, weights, model):
+    def rank(self, weights, context):
         """Returns ``{key: array}``; low scores are pruned first."""
 
         def squares(values, batch):
-            outputs = keras.tree.flatten(outputs_at(model, values, batch[0]))
+            outputs = keras.tree.flatten(outputs_at(context, values, batch[0]))
             outputs = [ops.cast(f, "float32") for f in outputs]
             return sum(ops.sum(ops.square(f)) / len(f) for f in outputs)  # of a row
 
-        with heads_through(model, logits_only):
-            g = mean_gradients(tensors(weights), squares, self.batches(model))
+        with heads_through(context.network, logits_only):
+            g = mean_gradients(tensors(weights), squares, self.batches(context))
         return {key: np.abs(weight * g[key].numpy()) for key, weight in weights.items()}

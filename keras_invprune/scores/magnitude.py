@@ -1,10 +1,13 @@
 """Magnitude."""
 
-import keras
 import numpy as np
 
+from keras_invprune.contracts import tells
+from keras_invprune.scores._known import known_as
 
-@keras.saving.register_keras_serializable(package="keras_invprune")
+
+@known_as("magnitude")
+@tells(rewires=False)
 def magnitude(weights, model):
     """``|w|``, the score of IUNet, OMP and TF-MOT.
 

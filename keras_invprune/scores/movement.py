@@ -3,12 +3,14 @@
 import keras
 from keras import ops
 
+from keras_invprune.contracts import Effective, Score
 from keras_invprune.saving import Configured
+from keras_invprune.scores._known import known_as
 from keras_invprune.scores._learned import learned
 
 
-@keras.saving.register_keras_serializable(package="keras_invprune")
-class Movement(Configured):
+@known_as("movement")
+class Movement(Score):
     """``S = -α Σ w · ∂L/∂w'`` over the steps of training, w' the effective weight.
 
     S is a trainable tensor beside each weight, which the compiled optimizer moves;
@@ -20,21 +22,24 @@ class Movement(Configured):
         Sanh, Wolf and Rush 2020, Movement pruning (2005.07683), section 3.
     """
 
+    learns = True
+    suits = {"schedule": "gradual"}
+
     def __init__(self):
         self.effective = MovementWeight()
 
-    def __call__(self, weights, model):
+    def rank(self, weights, context):
         """Returns ``{key: S}``; low scores are pruned first.
 
         Raises:
             ValueError: Before the first step.
         """
         del weights
-        return learned(model, "Movement")
+        return learned(context, "Movement")
 
 
 @keras.saving.register_keras_serializable(package="keras_invprune")
-class MovementWeight(Configured):
+class MovementWeight(Configured, Effective):
     """w' = w · m, where S stands in m's place for the gradient."""
 
     def build(self, layer, name, variable):

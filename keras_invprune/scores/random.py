@@ -1,13 +1,13 @@
 """Random scores, the control that every method must beat."""
 
-import keras
 import numpy as np
 
-from keras_invprune.saving import Configured
+from keras_invprune.contracts import Score
+from keras_invprune.scores._known import known_as
 
 
-@keras.saving.register_keras_serializable(package="keras_invprune")
-class Random(Configured):
+@known_as("random")
+class Random(Score):
     """Uniform random scores; weights already pruned stay pruned.
 
     Args:
@@ -23,9 +23,9 @@ class Random(Configured):
     def __init__(self, seed=0):
         self.seed = seed
 
-    def __call__(self, weights, model):
+    def rank(self, weights, context):
         """Returns ``{key: array}`` with values in (0, 1], zero where w is zero."""
-        del model
+        del context
         generator = np.random.default_rng(self.seed)
         return {
             key: (1.0 - generator.random(weight.shape, np.float32)) * (weight != 0)

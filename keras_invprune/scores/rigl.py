@@ -1,19 +1,17 @@
 """RigL: connections move to where the gradient is large."""
 
-import keras
 import numpy as np
 
 from keras_invprune.scores._gradients import (
-    check_keras_3,
-    loss_at,
     mean_gradients,
     tensors,
 )
+from keras_invprune.scores._known import known_as
 from keras_invprune.scores._on_examples import OnExamples
-from keras_invprune.scores._rewiring import check_fraction, moved, share_at
+from keras_invprune.scores._rewiring import check_fraction, moved
 
 
-@keras.saving.register_keras_serializable(package="keras_invprune")
+@known_as("rigl")
 class RigL(OnExamples):
     """Drops connections of the smallest magnitude, grows by the largest ``|∂L/∂w|``.
 
@@ -34,26 +32,26 @@ class RigL(OnExamples):
         Evci et al. 2020, Rigging the lottery (1911.11134), algorithm 1.
     """
 
-    rewires = True  # needs a schedule that asks again
+    rewires = True
+    suits = {"schedule": "rewire", "allocation": "erk"}
 
     def __init__(self, fraction=0.3, seed=0, examples=4096, batch_size=128):
         super().__init__(examples, batch_size)
         self.fraction = check_fraction(fraction)
         self.seed = seed
 
-    def __call__(self, weights, model):
+    def rank(self, weights, context):
         """Returns ``{key: array}``; low scores are pruned first."""
-        check_keras_3(model)
-        if not model.finished:
+        if not context.moving:
             generator = np.random.default_rng(self.seed)
             return {
                 k: generator.random(w.shape, np.float32) for k, w in weights.items()
             }
-        turn = int(np.random.default_rng([self.seed, model.step]).integers(2**31))
+        turn = int(np.random.default_rng([self.seed, context.step]).integers(2**31))
         g = mean_gradients(
             tensors(weights),
-            lambda values, batch: loss_at(model, values, batch),
-            self.batches(model, turn),
+            context.loss,
+            self.batches(context, turn),
         )
         growth = {key: np.abs(gradient.numpy()) for key, gradient in g.items()}
-        return moved(weights, growth, share_at(model, self.fraction), model)
+        return moved(weights, growth, self.fraction * context.decay, context)

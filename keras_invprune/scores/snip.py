@@ -1,13 +1,13 @@
 """SNIP: which connections the loss is sensitive to, before any training."""
 
-import keras
 import numpy as np
 
-from keras_invprune.scores._gradients import loss_at, mean_gradients, tensors
+from keras_invprune.scores._gradients import mean_gradients, tensors
+from keras_invprune.scores._known import known_as
 from keras_invprune.scores._on_examples import OnExamples
 
 
-@keras.saving.register_keras_serializable(package="keras_invprune")
+@known_as("snip")
 class Snip(OnExamples):
     """``|w · ∂L/∂w|``: the loss's derivative by a mask that is one.
 
@@ -25,12 +25,12 @@ class Snip(OnExamples):
         sensitivity (1810.02340); not divided by the sum, which ranks alike.
     """
 
-    def __call__(self, weights, model):
+    def rank(self, weights, context):
         """Returns ``{key: array}``; low scores are pruned first."""
         g = mean_gradients(
             tensors(weights),
-            lambda values, batch: loss_at(model, values, batch),
-            self.batches(model),
+            context.loss,
+            self.batches(context),
         )
         # |∂L/∂c_j| at c = 1
         return {key: np.abs(weight * g[key].numpy()) for key, weight in weights.items()}

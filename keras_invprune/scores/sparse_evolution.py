@@ -1,15 +1,14 @@
 """SET: connections move at random."""
 
-import keras
 import numpy as np
 
-from keras_invprune.saving import Configured
-from keras_invprune.scores._gradients import check_keras_3
-from keras_invprune.scores._rewiring import check_fraction, moved, share_at
+from keras_invprune.contracts import Score
+from keras_invprune.scores._known import known_as
+from keras_invprune.scores._rewiring import check_fraction, moved
 
 
-@keras.saving.register_keras_serializable(package="keras_invprune")
-class SparseEvolution(Configured):
+@known_as("set")
+class SparseEvolution(Score):
     """Drops the connections of the smallest magnitude, grows as many at random.
 
     With ``schedule=Rewire(...)`` and ``allocation="erk"``; the first masks are random.
@@ -25,17 +24,17 @@ class SparseEvolution(Configured):
         ``Rewire(..., decays=False)`` has; by default it decays as RigL's.
     """
 
-    rewires = True  # needs a schedule that asks again
+    rewires = True
+    suits = {"schedule": "rewire", "allocation": "erk"}
 
     def __init__(self, fraction=0.3, seed=0):
         self.fraction = check_fraction(fraction)
         self.seed = seed
 
-    def __call__(self, weights, model):
+    def rank(self, weights, context):
         """Returns ``{key: array}``; low scores are pruned first."""
-        check_keras_3(model)
-        generator = np.random.default_rng([self.seed, model.step])
+        generator = np.random.default_rng([self.seed, context.step])
         chance = {k: generator.random(w.shape, np.float32) for k, w in weights.items()}
-        if not model.finished:
+        if not context.moving:
             return chance
-        return moved(weights, chance, share_at(model, self.fraction), model)
+        return moved(weights, chance, self.fraction * context.decay, context)

@@ -3,13 +3,14 @@
 import keras
 from keras import ops
 
+from keras_invprune.contracts import Effective, Score
 from keras_invprune.saving import Configured
-from keras_invprune.scores._gradients import check_keras_3
+from keras_invprune.scores._known import known_as
 from keras_invprune.scores.magnitude import magnitude
 
 
-@keras.saving.register_keras_serializable(package="keras_invprune")
-class SRSTE(Configured):
+@known_as("sr_ste")
+class SRSTE(Score):
     """``|w|``, where masked weights get the gradient of what they would contribute.
 
     ``w ← w - η (∂L/∂w' + λ_W (1 - m) w)``, w' = m w, under plain SGD; other optimizers
@@ -34,14 +35,13 @@ class SRSTE(Configured):
         self.decay = decay
         self.effective = StraightThrough(decay)
 
-    def __call__(self, weights, model):
+    def rank(self, weights, context):
         """Returns ``{key: array}``; low scores are pruned first."""
-        check_keras_3(model)
-        return magnitude(weights, model)
+        return magnitude(weights, context)
 
 
 @keras.saving.register_keras_serializable(package="keras_invprune")
-class StraightThrough(Configured):
+class StraightThrough(Configured, Effective):
     """w' = w · m, with the gradient of w; what is masked decays.
 
     Args:

@@ -5,21 +5,21 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from keras_invprune.contracts import Score
 from keras_invprune.graph.inputs import input_structure
 from keras_invprune.graph.weights import weights_by_key
-from keras_invprune.saving import Configured
 from keras_invprune.scores._gradients import (
-    check_keras_3,
     gradients,
     heads_through,
     logits_only,
     outputs_at,
     tensors,
 )
+from keras_invprune.scores._known import known_as
 
 
-@keras.saving.register_keras_serializable(package="keras_invprune")
-class SynFlow(Configured):
+@known_as("synflow")
+class SynFlow(Score):
     """``|θ| · ∂R/∂|θ|``, R the sum of the outputs for inputs of ones under ``|θ|``.
 
     Where nothing is added, as by the biases of a trained network, every layer's scores
@@ -47,27 +47,26 @@ class SynFlow(Configured):
             raise ValueError(f"`rounds` must be >= 1. Received: rounds={rounds!r}.")
         self.rounds = rounds
 
-    def __call__(self, weights, model):
+    def rank(self, weights, context):
         """Returns ``{key: array}``; low scores are pruned first."""
-        check_keras_3(model)
         values = tensors({key: np.abs(weight) for key, weight in weights.items()})
-        own = {id(v) for v in model.masked.prunable.values()}
+        own = {id(v) for v in context.variables.values()}
         others = [
             (w.variable, ops.abs(w.variable.value))
-            for w in weights_by_key(model.inner).values()
+            for w in weights_by_key(context.network).values()
             if id(w.variable) not in own
             and keras.backend.is_float_dtype(w.variable.dtype)
         ]
         ones = keras.tree.map_structure(
             lambda t: tf.ones([d or 1 for d in t.shape], t.dtype),
-            input_structure(model.inner),
+            input_structure(context.network),
         )
 
         def flow(values):  # R_SF = 1ᵀ (Π |θ|) 1
-            outputs = keras.tree.flatten(outputs_at(model, values, ones, others))
+            outputs = keras.tree.flatten(outputs_at(context, values, ones, others))
             return sum(ops.sum(ops.cast(f, "float32")) for f in outputs)
 
-        with heads_through(model, logits_only):
+        with heads_through(context.network, logits_only):
             g, total = gradients(values, flow), float(flow(values))
         scores = {key: (values[key] * g[key]).numpy() for key in weights}
         _check(scores, total)

@@ -1,13 +1,13 @@
 """Taylor: the squared first-order change of the loss."""
 
-import keras
 import numpy as np
 
-from keras_invprune.scores._gradients import gradients, loss_at, tensors
+from keras_invprune.scores._gradients import gradients, tensors
+from keras_invprune.scores._known import known_as
 from keras_invprune.scores._on_examples import OnExamples
 
 
-@keras.saving.register_keras_serializable(package="keras_invprune")
+@known_as("taylor")
 class Taylor(OnExamples):
     """``E[(w · ∂L/∂w)²]``, the mean over batches.
 
@@ -26,10 +26,10 @@ class Taylor(OnExamples):
     def __init__(self, examples=128, batch_size=32):
         super().__init__(examples, batch_size)
 
-    def __call__(self, weights, model):
+    def rank(self, weights, context):
         """Returns ``{key: array}``; low scores are pruned first."""
         values, found = tensors(weights), []
-        for batch in self.batches(model):
-            g = gradients(values, lambda v, batch=batch: loss_at(model, v, batch))
+        for batch in self.batches(context):
+            g = gradients(values, lambda v, batch=batch: context.loss(v, batch))
             found.append({k: (w * g[k].numpy()) ** 2 for k, w in weights.items()})
         return {key: np.mean([one[key] for one in found], axis=0) for key in weights}

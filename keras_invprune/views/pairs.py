@@ -4,6 +4,8 @@ import inspect
 
 import keras
 
+from keras_invprune.contracts import View
+from keras_invprune.saving import name_of
 from keras_invprune.views.image_view import ImageView
 from keras_invprune.views.presets import images
 from keras_invprune.views.rows import ScarfCorruption
@@ -50,7 +52,7 @@ def _checked(view, x, made):
     fits = len(own) == len(parts) and None not in shapes
     if fits and all(map(_same_shape, shapes, [part.shape for part in parts])):
         return made
-    name = getattr(view, "name", None) or getattr(view, "__name__", view)
+    name = View.of(view).name or name_of(view)
     raise ValueError(
         f"The view {name!r} must return a version of its input, {_shapes(parts)}, in "
         f"the same structure and of the same shape. Received: {_shapes(own)}."
@@ -166,7 +168,7 @@ def check_views(views, inputs):
         tensor = _single(inputs)
         if tensor is None or len(tensor.shape) != rank:
             raise ValueError(
-                f"{getattr(view, 'name', view)!r} makes views of one input of rank "
+                f"{View.of(view).name!r} makes views of one input of rank "
                 f"{rank}. Received: {_describe(inputs)}. {REMEDY}"
             )
 
@@ -178,11 +180,12 @@ def are_compilable(views) -> bool:
 
 def moves(view) -> bool:
     """Whether a view is known to move what is in an image to another place."""
-    return getattr(view, "moves", False) or any(map(moves, getattr(view, "layers", ())))
+    known = View.of(view)
+    return known.moves or any(map(moves, known.layers))
 
 
 def _is_ours(view):
-    inside = getattr(view, "layers", None)
+    inside = View.of(view).layers
     if inside:
         return all(map(_is_ours, inside))
     known = isinstance(view, ImageView | ScarfCorruption | keras.layers.Permute)
@@ -231,5 +234,6 @@ def _describe(inputs):
 
 def _rank(view):
     """Rank that a view layer is made for; of a composite, that of its layers."""
-    ranks = [getattr(view, "rank", None), *map(_rank, getattr(view, "layers", ()))]
+    known = View.of(view)
+    ranks = [known.rank, *map(_rank, known.layers)]
     return next((rank for rank in ranks if isinstance(rank, int)), None)

@@ -3,11 +3,15 @@
 Every method gets the same number of epochs, but "unpruned", which is the search of
 IUNet and no more, as in the paper, and "ntt", which transfers without labels first. One
 that searches trains for `search_epochs`, is pruned, mostly rewound, and trains for
-`finetune_epochs`; the others for the sum. To add one: a line in `METHODS`, and what no
-field of `Method` says in `networks.py`.
+`finetune_epochs`; the others for the sum. Every score is a method. To add another: a
+line in `METHODS`, and what no field of `Method` says in `build.py`.
 """
 
 from typing import NamedTuple
+
+from keras_invprune.contracts import Score
+from keras_invprune.saving import name_of
+from keras_invprune.scores import SCORES
 
 
 class Method(NamedTuple):
@@ -94,6 +98,17 @@ EARLY = {
     "ntt": Method("NTT", learner="tangent", allocation="uniform"),
 }
 METHODS |= EARLY
+# A score that is named by no line above is compared under the choices that suit it.
+_named = {method.score for method in METHODS.values()}
+for name, score in SCORES.items():
+    if name not in _named:
+        suits = Score.of(score).suits
+        METHODS[name.replace("_", "-")] = Method(
+            name_of(score),
+            schedule=suits.get("schedule"),
+            score=name,
+            allocation=suits.get("allocation", "global"),
+        )
 # Sanity checks of 2009.08576: does it matter which weights of a layer stay, and which
 # values they have?
 for name in ("snip", "grasp", "synflow", "ntt"):

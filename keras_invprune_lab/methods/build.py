@@ -8,13 +8,14 @@ import numpy as np
 
 from keras_invprune import scores
 from keras_invprune.allocation import PerLayer, Shuffled
+from keras_invprune.contracts import Score
 from keras_invprune.exporting.folders import REPORT
 from keras_invprune.graph.prunable import prunable_weights
 from keras_invprune.graph.weights import weights_by_key
 from keras_invprune.objectives import Invariance
 from keras_invprune.pruning.prune import prune
 from keras_invprune.schedules import Gradual, OneShot, Rewire
-from keras_invprune.scores import GumbelSoftmax, Random, RigL, SparseEvolution
+from keras_invprune.scores import Random
 from keras_invprune.scores._examples import examples_for
 from keras_invprune_lab.methods.base import METHODS, SEARCH
 from keras_invprune_lab.methods.view_names import VIEWS
@@ -24,15 +25,6 @@ from keras_invprune_lab.models import (
     standardised,
 )
 
-# Scores that draw lots; RigL looks at the same rows when a run goes on.
-SEEDED = {
-    "random": lambda seed, data: Random(seed),
-    "gumbel": lambda seed, data: GumbelSoftmax(seed=seed),
-    "set": lambda seed, data: SparseEvolution(seed=seed),
-    "rigl": lambda seed, data: RigL(
-        seed=seed, examples=examples_for(RigL(), {"x": data.x_train, "y": data.y_train})
-    ),
-}
 SCHEDULES = {
     "rewire": Rewire,
     "each_step": lambda sparsity: Rewire(sparsity, every=1, until=0.99),
@@ -71,12 +63,8 @@ def masked(job, root, model, data):
             supervised=recipe.search.supervised,
         )
     keys, sparsity = pruned_keys(job, model)
-    choices["score"], choices["allocation"] = method.score, method.allocation
-    if method.score in SEEDED:
-        choices["score"] = SEEDED[method.score](job.seed, data)
-    elif method.examples:
-        kind = type(scores.get(method.score))
-        choices["score"] = kind(examples=method.examples)
+    choices["score"] = _score(method, job.seed, data)
+    choices["allocation"] = method.allocation
     if method.schedule:
         choices["schedule"] = SCHEDULES[method.schedule](sparsity)
     if method.mask == "shuffled":
@@ -86,6 +74,22 @@ def masked(job, root, model, data):
         choices |= {"score": score, "allocation": _densities_of(job, root)}
         choices |= {"initial_scale": 1.0, "rewind": None}
     return prune(model, sparsity, select=keys, **choices)
+
+
+def _score(method, seed, data):
+    """The score of a method, with the seed of the run if it draws lots."""
+    score = scores.get(method.score)
+    if not isinstance(score, Score):
+        return score
+    config = score.get_config()
+    if "seed" in config:
+        config["seed"] = seed
+    if method.examples:
+        config["examples"] = method.examples
+    elif score.rewires and score.examples is not None:
+        rows = {"x": data.x_train, "y": data.y_train}
+        config["examples"] = examples_for(score, rows)  # the same when a run goes on
+    return type(score).from_config(config)
 
 
 def pruned_keys(job, model) -> tuple[list[str], float]:

@@ -5,6 +5,8 @@ import math
 import keras
 import numpy as np
 
+from keras_invprune.contracts import Schedule
+from keras_invprune.pruning.model import PrunedModel
 from keras_invprune.scores import GumbelSoftmax
 from keras_invprune_lab.methods.base import METHODS
 from keras_invprune_lab.methods.beta_lasso import with_penalty
@@ -169,10 +171,11 @@ def compile_model(model, recipe, settings, data, epochs, penalty=None):
     Several steps at once are faster, but masks are renewed between two calls only.
     """
     steps = steps_of(recipe, data)
-    schedule = getattr(getattr(model, "plan", None), "schedule", None)
     at_once = execution(steps)
-    if schedule is not None and not getattr(schedule, "by_hand", False):
-        at_once = math.gcd(at_once, getattr(schedule, "every", 1))
+    if isinstance(model, PrunedModel):
+        schedule = Schedule.of(model.plan.schedule)
+        if not schedule.by_hand:
+            at_once = math.gcd(at_once, schedule.every)
     optimizer = make_optimizer(settings, steps, epochs)
     if penalty:
         optimizer = with_penalty(optimizer, penalty)
@@ -192,8 +195,8 @@ def _xla(model, steps):
     Of Gumbel-softmax it makes the noise, a number for each weight, and thus a step of
     LeNet-300-100 on a CPU takes ten times as long.
     """
-    plan = getattr(model, "plan", None)
-    noisy = plan is not None and isinstance(plan.score, GumbelSoftmax)
+    pruned = isinstance(model, PrunedModel)
+    noisy = pruned and isinstance(model.plan.score, GumbelSoftmax)
     return True if steps >= LONG and not noisy else "auto"
 
 

@@ -15,6 +15,7 @@ import pytest
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
+import keras_invprune
 import zoo
 from disks import small_disk
 from keras_invprune.exporting import litert
@@ -961,8 +962,7 @@ def test_a_relative_path(folder, monkeypatch):
 
 
 def test_a_model_under_masks_is_sent_to_strip_pruning(folder):
-    model = tiny_model()
-    model.is_pruning_wrapper = True
+    model = keras_invprune.prune(tiny_model(), 0.5, select=lambda *_: True)
     with pytest.raises(ValueError, match=r"kip.export\(kip.strip_pruning\(model\)"):
         export(model, folder)
 

@@ -9,6 +9,7 @@ import pytest
 import keras_invprune as kip
 import zoo
 from keras_invprune.allocation import ALLOCATIONS, uniform
+from keras_invprune.contracts import Score
 from keras_invprune.graph.prunable import prunable_weights
 from keras_invprune.patterns import Block, NByM, Units
 from keras_invprune.pruning.plan import Plan
@@ -17,10 +18,17 @@ from keras_invprune.scores import SCORES, SynFlow
 
 # One less quickly made: its number of rounds.
 EVERY = {**SCORES, "synflow": SynFlow(rounds=3)}
-LEARNED = ["movement", "gumbel"]  # in training; before it they say nothing
+TRAITS = {name: Score.of(score) for name, score in EVERY.items()}
+# In training; before it they say nothing.
+LEARNED = [name for name, score in TRAITS.items() if score.learns]
 # After the first step, before which these learn nothing.
-SCHEDULES = dict.fromkeys(LEARNED, OneShot(0.5, at=1))
-SCHEDULES["sr_ste"] = Gradual(0.5, begin=0, end=1, updates=1)
+SCHEDULES = {
+    name: OneShot(0.5, at=1)
+    if score.updates == "one"
+    else Gradual(0.5, begin=0, end=1, updates=1)
+    for name, score in TRAITS.items()
+    if score.effective is not None
+}
 ASKED = [name for name in EVERY if name not in LEARNED]
 PATTERNS = [None, Block((4, 1)), NByM(2, 4), NByM(4, 8), Units()]
 ALLOCATED = [
@@ -87,7 +95,7 @@ def kept_of(masks, pattern):
 def test_every_score_prunes_before_its_first_chance_and_is_stripped(score):
     bare = network()
     initial = bare.get_weights()
-    moves = getattr(EVERY[score], "rewires", False)
+    moves = TRAITS[score].rewires
     moving = kip.schedules.Rewire(0.5, every=1, until=2)
     schedule = moving if moves else SCHEDULES.get(score, "at_init")
     for allocation, pattern in pairs(score):
@@ -213,9 +221,7 @@ def test_the_losses_logged_are_those_of_training_alone():
     assert logs[0] == logs[1]
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in ASKED if name not in ("set", "rigl")]
-)
+@pytest.mark.parametrize("name", [name for name in ASKED if not TRAITS[name].rewires])
 def test_weights_once_pruned_do_not_come_back(name):
     network = keras.Sequential(
         [keras.Input((8,)), keras.layers.Dense(16, "relu"), keras.layers.Dense(3)]

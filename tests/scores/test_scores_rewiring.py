@@ -153,7 +153,7 @@ def test_blocks_drop_by_their_mean_magnitude_and_grow_by_their_mean_gradient():
     key = "hidden_16/kernel"
     weight, mask = model.masked.prunable[key].numpy(), model.masks[key].numpy()
     g = np.abs(np.random.default_rng(3).normal(size=weight.shape).astype("float32"))
-    found = moved({key: weight}, {key: g}, 0.5, model)[key]
+    found = moved({key: weight}, {key: g}, 0.5, model.score_context())[key]
     blocks = [np.abs(v).reshape(3, 2, 16).mean(1) for v in (weight, mask, g)]
     expected = rewired(blocks[0], blocks[1] > 0, blocks[2], 0.5)
     expected = np.floor(expected).repeat(2, axis=0)

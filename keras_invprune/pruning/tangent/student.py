@@ -48,7 +48,7 @@ class Student(keras.Model):
         """The distances of outputs and kernels, and the penalty, on one batch."""
         inner, masked = self.pruned.inner, self.pruned.masked
         teacher = zip(inner.trainable_variables, self.teacher, strict=True)
-        with heads_through(self.pruned, logits_only):
+        with heads_through(self.pruned.inner, logits_only):
             with keras.StatelessScope([(v, t.value) for v, t in teacher]):
                 f_t, kernel_t = self._outputs_and_kernel(x)
             f_s, kernel_s = masked.run(self._outputs_and_kernel, x)

@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 
 from keras_invprune import tfmot
+from keras_invprune.contracts import Score
 from keras_invprune.masks.compute import unshuffled
 from keras_invprune.pruning.checks import check_model, check_xla
 from keras_invprune.pruning.prune import prune
@@ -151,7 +152,7 @@ class MaskRenewal(keras.callbacks.Callback):
     def begin(self, score, x):
         """Sets the first masks by another score, which may look at inputs `x`."""
         plan, own = self.pruned.plan, self.pruned.plan.score
-        if hasattr(score, "effective"):
+        if Score.of(score).effective is not None:
             raise ValueError(
                 f"`first_score` must not have to learn first. Received: {score!r}. Use "
                 "'magnitude', 'random', 'logit_snip' or 'synflow'."

@@ -1,0 +1,85 @@
+"""The weights of a model in the groups that a pattern keeps or removes as a whole."""
+
+import functools
+
+import numpy as np
+
+from keras_invprune.contracts import Arrays, Pattern
+from keras_invprune.graph.layouts import layouts
+
+
+class Grouped:
+    """A pattern over certain weights, in the axes that it asks for.
+
+    Args:
+        pattern: ``(scores, sparsity, allocation) -> masks``.
+        shapes: ``{key: shape}`` of the weights.
+        network: The Keras model that holds them; None if they are as they are.
+    """
+
+    def __init__(self, pattern, shapes, network=None):
+        self.pattern = pattern
+        self.shapes = {key: tuple(shape) for key, shape in shapes.items()}
+        self.network = network
+
+    @functools.cached_property
+    def _views(self):
+        if self.network is None or not Pattern.of(self.pattern).on_matrices:
+            return {}
+        return layouts(self.network, self.shapes)
+
+    @functools.cached_property
+    def allocates(self) -> bool:
+        """Whether an allocation has a say in the masks."""
+        if isinstance(self.pattern, Pattern):
+            return self.pattern.allocates
+        return bool(self.pool(self.zeros()))
+
+    def zeros(self) -> Arrays:
+        """Returns arrays of the weights' shapes that take no memory."""
+        zero = np.float32(0)
+        return {key: np.broadcast_to(zero, s) for key, s in self.shapes.items()}
+
+    def masks(self, scores: Arrays, sparsity: float, allocation) -> Arrays:
+        """Returns the masks by scores of single weights."""
+        return self._restored(
+            self.pattern(self._arranged(scores), sparsity, allocation)
+        )
+
+    def pool(self, values: Arrays) -> Arrays:
+        """Returns one value for each group; of a plain callable what it ranks."""
+        arranged = self._arranged(values)
+        if self._is_pure:
+            return self.pattern.group(arranged)
+        seen = {}
+
+        def look(groups, sparsity):
+            del sparsity
+            seen.update(groups)
+            return {key: np.ones(group.shape, bool) for key, group in groups.items()}
+
+        self.pattern(arranged, 0.0, look)
+        return seen
+
+    def spread(self, values: Arrays) -> Arrays:
+        """Returns for each weight the value of its group."""
+        like = self._arranged(self.zeros())
+        if self._is_pure:
+            shapes = {key: array.shape for key, array in like.items()}
+            return self._restored(self.pattern.expand(values, shapes))
+        return self._restored(self.pattern(like, 0.0, lambda *_: values))
+
+    @property
+    def _is_pure(self) -> bool:
+        """Whether it groups by a method of its own, not in the midst of a call."""
+        known = isinstance(self.pattern, Pattern)
+        return known and type(self.pattern).group is not Pattern.group
+
+    def _arranged(self, arrays):
+        views = self._views.items()
+        return arrays | {key: view.arrange(arrays[key]) for key, view in views}
+
+    def _restored(self, arrays):
+        views = self._views.items()
+        restored = {k: v.restore(arrays[k], self.shapes[k]) for k, v in views}
+        return arrays | restored if restored else arrays
