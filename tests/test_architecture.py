@@ -39,7 +39,8 @@ LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
 PRUNING = [
     {"rewind", "initializers", "masked", "loss"},
     {"checks", "plan"},
-    {"checkpoint", "stages"},
+    {"state"},
+    {"checkpoint"},
     {"model"},
     {"prune"},
     {"invariance", "tangent"},

@@ -1,17 +1,18 @@
 """State beyond the weights that an interrupted training needs to go on unchanged."""
 
 import contextlib
+import dataclasses
 
 import numpy as np
 
 from keras_invprune.contracts import Schedule
 from keras_invprune.pruning.rewind import snapshot
+from keras_invprune.pruning.state import Remembered
 
 # No slash: HDF5 would make groups of the names.
 REWIND, SEED = "extra_rewind_", "extra_seed_"
 STEP, RATE, SCHEDULE = "extra_step", "extra_rate", "extra_schedule_"
 FINISHED = "extra_finished_step"
-REMEMBERED = "rewind_to", "rewind_step", "initial_rate", "rated", "finished_step"
 
 
 def seed_states(model) -> list:
@@ -25,14 +26,15 @@ def extra_state(model) -> dict[str, np.ndarray]:
     """What is saved beside the weights: seeds, what to rewind to, what was learned."""
     seeds = enumerate(seed_states(model))
     state = {f"{SEED}{index}": variable.numpy() for index, variable in seeds}
-    if model.rewind_to is not None:
-        values = enumerate(model.rewind_to.values())
+    known = model.state.remembered
+    if known.rewind_to is not None:
+        values = enumerate(known.rewind_to.values())
         state |= {f"{REWIND}{index}": value for index, value in values}
-        state[STEP] = np.array(model.rewind_step)
-    if model.initial_rate is not None:
-        state[RATE] = np.array(model.initial_rate)
-    if model.finished_step is not None:
-        state[FINISHED] = np.array(model.finished_step)
+        state[STEP] = np.array(known.rewind_step)
+    if known.initial_rate is not None:
+        state[RATE] = np.array(known.initial_rate)
+    if known.finished_step is not None:
+        state[FINISHED] = np.array(known.finished_step)
     learned = Schedule.of(model.plan.schedule).state().items()
     state |= {f"{SCHEDULE}{name}": np.array(value) for name, value in learned}
     return state
@@ -51,16 +53,17 @@ def load_extra_state(model, state):
     for index, variable in enumerate(seed_states(model)):
         if f"{SEED}{index}" in state:
             variable.assign(state[f"{SEED}{index}"])
-    model.initial_rate = float(state[RATE]) if RATE in state else None
-    model.rated = id(getattr(model, "optimizer", None))
-    model.finished_step = int(state[FINISHED]) if FINISHED in state else None
-    model.rewind_to = None
+    known = model.state.remembered = Remembered(
+        initial_rate=float(state[RATE]) if RATE in state else None,
+        rated=id(model.optimizer if model.compiled else None),
+        finished_step=int(state[FINISHED]) if FINISHED in state else None,
+    )
     if f"{REWIND}0" in state and model.plan.rewind is not None:
         keys = list(snapshot(model.inner))
-        model.rewind_to = {
+        known.rewind_to = {
             key: state[f"{REWIND}{index}"] for index, key in enumerate(keys)
         }
-        model.rewind_step = int(state[STEP])
+        known.rewind_step = int(state[STEP])
     learned = {
         name.removeprefix(SCHEDULE): value.item()
         for name, value in state.items()
@@ -74,7 +77,7 @@ def load_extra_state(model, state):
 def all_or_nothing(model, source):
     """Puts the state of `model` back when loading from `source` fails."""
     before = [variable.numpy() for variable in model.variables]
-    remembered = {name: getattr(model, name) for name in REMEMBERED}
+    remembered = dataclasses.replace(model.state.remembered)
     schedule = Schedule.of(model.plan.schedule)
     learned = schedule.state()
     try:
@@ -82,8 +85,7 @@ def all_or_nothing(model, source):
     except Exception as error:
         for variable, value in zip(model.variables, before, strict=True):
             variable.assign(value)
-        for name, value in remembered.items():
-            setattr(model, name, value)
+        model.state.remembered = remembered
         if learned:
             schedule.restore(learned)
         model.set_phase()
@@ -91,29 +93,3 @@ def all_or_nothing(model, source):
             f"{source} could not be loaded, probably because it was saved by another "
             f"model; this one is unchanged. Keras says: {error}"
         ) from error
-
-
-class Resumable:
-    """A `keras.Model` that saves all that an interrupted training needs."""
-
-    def load_weights(self, filepath, *args, **kwargs):
-        """As `keras.Model.load_weights`; all or nothing.
-
-        Raises:
-            ValueError: The file is of another model; no weight has changed.
-        """
-        with all_or_nothing(self, filepath):
-            super().load_weights(filepath, *args, **kwargs)
-
-    def save_own_variables(self, store):
-        """Saves, beside its own weights, what an interrupted training needs."""
-        super().save_own_variables(store)
-        for name, value in extra_state(self).items():
-            store[name] = value
-
-    def load_own_variables(self, store):
-        """Loads its own weights, and what an interrupted training needs."""
-        own, extra = split(store)
-        super().load_own_variables(own)
-        load_extra_state(self, extra)
-        self.set_phase()

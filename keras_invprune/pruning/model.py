@@ -14,17 +14,27 @@ from keras_invprune.graph.inventory import left_alone
 from keras_invprune.graph.weights import own_metrics, set_trainable, walk
 from keras_invprune.masks.groups import Grouped
 from keras_invprune.objectives import Losses
-from keras_invprune.pruning.checkpoint import Resumable
-from keras_invprune.pruning.checks import check_fit, check_masks, check_own_steps
+from keras_invprune.pruning.checkpoint import (
+    all_or_nothing,
+    extra_state,
+    load_extra_state,
+    split,
+)
+from keras_invprune.pruning.checks import (
+    check_compiled,
+    check_fit,
+    check_masks,
+    check_own_steps,
+)
 from keras_invprune.pruning.loss import loss_at
 from keras_invprune.pruning.masked import Masked
 from keras_invprune.pruning.plan import Plan
-from keras_invprune.pruning.stages import Stages
+from keras_invprune.pruning.state import Clock, PruningState
 from keras_invprune.scores._examples import examples_for
 
 
 @keras.saving.register_keras_serializable(package="keras_invprune")
-class PrunedModel(PruningWrapper, Stages, Resumable, keras.Model):
+class PrunedModel(PruningWrapper, keras.Model):
     """A Keras model under masks, with the plan to prune it. Made by `prune`.
 
     Train it like any Keras model. While it is searching, each step minimises the
@@ -42,12 +52,7 @@ class PrunedModel(PruningWrapper, Stages, Resumable, keras.Model):
     Attributes:
         searching: Whether training steps minimise the plan's objective. A train
             function traced before this changes must be traced again.
-        rewind_to: ``{key: array}`` to go back to, from the start to the rewinding,
-            as they were after `rewind_step` steps.
-        initial_rate: Learning rate to go back to, if it is constant; that of the
-            optimiser whose `id` is `rated`.
-        finished_step: The number of steps made when the target was reached.
-        events: ``(step, what happened)`` of each pruning and rewinding.
+        state: `PruningState`: how far the pruning has come.
         visited: Whether a `PruningCallback` has begun its work.
         examples: ``(x, y, sample_weight)`` that `fit` drew for the plan's score.
     """
@@ -63,11 +68,10 @@ class PrunedModel(PruningWrapper, Stages, Resumable, keras.Model):
         self.owns_inner = owns_inner
         self.masked = Masked(model, keys, plan.effective)
         self._strategy = tf.distribute.get_strategy()
-        self._clock = self._counter("clock", "int64")
-        self._finished = self._counter("finished", "int32")
-        self.rewind_to, self.rewind_step, self.initial_rate = None, 0, None
-        self.finished_step = self.rated = None
-        self.events, self.examples, self.visited = [], None, False
+        clock = Clock(self._counter("clock", "int64"))
+        finished = self._counter("finished", "int32")
+        self.state = PruningState(self.masked, plan, clock, finished)
+        self.examples, self.visited = None, False
         self._bind_objective(model)
         self.searching = plan.objective is not None
         self.built = True
@@ -115,12 +119,27 @@ class PrunedModel(PruningWrapper, Stages, Resumable, keras.Model):
     @property
     def step(self) -> int:
         """Training steps made; unlike `optimizer.iterations` never reset."""
-        return int(self._clock.numpy())
+        return self.state.clock.step
 
     @property
     def finished(self) -> bool:
         """Whether the target sparsity has been reached."""
-        return bool(self._finished.numpy())
+        return self.state.finished
+
+    @property
+    def finished_step(self) -> int | None:
+        """The number of steps made when the target was reached."""
+        return self.state.remembered.finished_step
+
+    @property
+    def events(self) -> list[tuple[int, str]]:
+        """``(step, what happened)`` of each pruning and rewinding."""
+        return self.state.events
+
+    @property
+    def collapsed(self) -> list[str]:
+        """Keys of the weights of which pruning has left nothing."""
+        return self.state.collapsed
 
     @property
     def output_names(self):
@@ -152,16 +171,16 @@ class PrunedModel(PruningWrapper, Stages, Resumable, keras.Model):
         Raises:
             ValueError: If the masks given are averages of several.
         """
-        states = {id(v) for v in (*self.masks.values(), self._finished)}
+        flags = {id(v) for v in (*self.masks.values(), self.state.flag)}
         own = self.weights
         if len(weights) == len(own):  # or Keras says so
             weights = [
-                check_masks(v.path, value) if id(v) in states else value
+                check_masks(v.path, value) if id(v) in flags else value
                 for v, value in zip(own, weights, strict=True)
             ]
         made = self.step
         super().set_weights(weights)
-        self._clock.assign(max(made, self.step))
+        self.state.clock.catch_up(made)
         self.set_phase()
 
     def summary(self, *args, **kwargs):
@@ -197,6 +216,72 @@ class PrunedModel(PruningWrapper, Stages, Resumable, keras.Model):
             learned=masked.own,
             loss=functools.partial(loss_at, self),
         )
+
+    # Pruning: what the `PruningCallback` calls, or a loop of one's own
+
+    def begin_training(self):
+        """Remembers what to rewind to, before the first step.
+
+        Raises:
+            ValueError: If the optimizer could not be built anew when rewinding, or the
+                model is not compiled.
+        """
+        self.visited = True
+        check_compiled(self)
+        self.build_optimizer()
+        self.state.begin(self.optimizer, self.trainable_variables)
+
+    def build_optimizer(self):
+        """Also for what is learned no more, so that saved states fit in any phase."""
+        if self.optimizer is not None and any(self.masked.own.values()):
+            settled = self.masked.settled
+            self.masked.settle(False)
+            with self._strategy.scope():
+                self.optimizer.build(self.trainable_variables)
+            self.masked.settle(settled)
+
+    def anneal(self, progress):
+        """Tells the method how far it is on the way to the target, from 0 to 1."""
+        self.state.anneal(progress)
+
+    def end_epoch(self):
+        """Remembers the weights after the first epoch; stores the masked weights."""
+        self.state.end_epoch()
+
+    def end_training(self):
+        """Stores the masked weights: averages of an optimizer may hold others."""
+        self.state.store()
+
+    def prune_to(self, sparsity):
+        """Renews the masks; at the target sparsity rewinds and ends the search.
+
+        Logs a warning where a weight loses all its entries.
+
+        Args:
+            sparsity: Share of the prunable weights to remove, in [0, 1).
+
+        Raises:
+            ValueError: If the weights are not finite (the search has diverged), or
+                fewer would be removed than are.
+        """
+        if self.state.prune_to(sparsity, self):
+            optimizer = self.optimizer if self.compiled else None
+            self.state.finish(optimizer, list(self.trainable_variables))
+            self.set_phase()
+            self.state.store()
+
+    @property
+    def may_return(self) -> bool:
+        """Whether masked weights may come back, moved or remembered."""
+        return self.state.may_return
+
+    def has_removed(self, sparsity) -> bool:
+        """Whether more is gone than is to be removed on the way to the target."""
+        return self.state.has_removed(sparsity)
+
+    def warn_of_collapse(self, masks):
+        """Logs what masks that are to be set leave nothing of, and did not before."""
+        self.state.warn_of_collapse(masks)
 
     # Training
 
@@ -243,7 +328,7 @@ class PrunedModel(PruningWrapper, Stages, Resumable, keras.Model):
 
     def count_step(self):
         """Counts a training step; for custom loops, `train_step` does it itself."""
-        self._clock.assign_add(1)
+        self.state.clock.count()
 
     def train_step(self, data):
         """One step of the search or of the fine-tuning."""
@@ -296,6 +381,28 @@ class PrunedModel(PruningWrapper, Stages, Resumable, keras.Model):
         hidden = {metric.name for metric in self._terms}
         logs = super().test_step(data)
         return {name: value for name, value in logs.items() if name not in hidden}
+
+    def load_weights(self, filepath, *args, **kwargs):
+        """As `keras.Model.load_weights`; all or nothing.
+
+        Raises:
+            ValueError: If the file is of another model; no weight has changed.
+        """
+        with all_or_nothing(self, filepath):
+            super().load_weights(filepath, *args, **kwargs)
+
+    def save_own_variables(self, store):
+        """Saves, with its own weights, what an interrupted training needs."""
+        super().save_own_variables(store)
+        for name, value in extra_state(self).items():
+            store[name] = value
+
+    def load_own_variables(self, store):
+        """Loads its own weights, and what an interrupted training needs."""
+        own, extra = split(store)
+        super().load_own_variables(own)
+        load_extra_state(self, extra)
+        self.set_phase()
 
     def get_config(self):
         """The inner model, the plan and the pruned keys; masks are weights."""

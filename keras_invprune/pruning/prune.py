@@ -28,7 +28,7 @@ from keras_invprune.pruning.initializers import (
 from keras_invprune.pruning.masked import product
 from keras_invprune.pruning.model import PrunedModel
 from keras_invprune.pruning.plan import Plan
-from keras_invprune.pruning.stages import log_collapse
+from keras_invprune.pruning.state import log_collapse
 from keras_invprune.schedules import check_sparsity
 
 logger = logging.getLogger("keras_invprune")

@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from keras_invprune.pruning.state import Clock
 from keras_invprune.pruning.tangent.kernel import tangent_kernel
 from keras_invprune.scores._gradients import heads_through, logits_only
 
@@ -36,6 +37,17 @@ class Student(keras.Model):
             )
             for index, variable in enumerate(pruned.inner.trainable_variables)
         ]
+        self.clock = Clock(
+            self.add_weight(
+                name="clock",
+                shape=(),
+                dtype="int64",
+                initializer="zeros",
+                trainable=False,
+                autocast=False,
+                aggregation="only_first_replica",
+            )
+        )
         self._terms = [keras.metrics.Mean(name=name) for name in TERMS]
         self.built = True
 
@@ -78,6 +90,7 @@ class Student(keras.Model):
 
     def train_step(self, data):
         """One step: L = target + λ_K · kernel + λ_2 / density · Σ ‖m ⊙ W‖²."""
+        self.clock.count()
         x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
         variables = self.pruned.inner.trainable_variables
         with tf.GradientTape() as tape:

@@ -179,20 +179,11 @@ class MaskRenewal(keras.callbacks.Callback):
         self.pruned.warn_of_collapse(masks)
         masked.set_masks(masks, zero=False)
 
-    def on_train_begin(self, logs=None):
-        """Counts from here."""
-        self._step = 0
-
-    def on_epoch_begin(self, epoch, logs=None):
-        """Counts on where a transfer is resumed."""
-        self._step = epoch * (self.params.get("steps") or 0) or self._step
-
     def on_train_batch_end(self, batch, logs=None):
         """Renews the masks; none so late that the weights could not follow."""
-        self._step += 1
-        steps = self.params.get("steps")
+        step, steps = self.model.clock.step, self.params.get("steps")
         total = steps * self.params["epochs"] if steps else float("inf")
-        if self._step % self.every == 0 and self._step < total - self.every:
+        if step % self.every == 0 and step < total - self.every:
             self.renew()
 
     def on_epoch_end(self, epoch, logs=None):
