@@ -258,12 +258,24 @@ def _collapsed(reports) -> str:
 
 
 def pictures(plots) -> str:
-    """The end of the page: plots, PNG files beside it; the filters side by side."""
-    shown = {file.name: f"![{file.stem}]({file.name})" for file in plots}
-    filters = [link for name, link in shown.items() if name.startswith("filters-")]
-    parts = [link for link in shown.values() if link not in filters]
-    if parts:
-        parts.insert(0, "## Plots")
-    if filters:
-        parts += ["## First-layer filters", "\n".join(filters)]
-    return "".join(f"\n{part}\n" for part in parts)
+    """Return the end of the page: the plots, PNG files beside it."""
+    shown = [_shown(file) for file in plots if not _of_filters(file)]
+    return "".join(f"\n{part}\n" for part in (["## Plots", *shown] if shown else []))
+
+
+def filters(plots) -> str:
+    """Return a page of the first layers' filters, side by side; "" if there are none.
+
+    They are drawn from weights, which only the machine that trained has: the page is
+    not kept with the results.
+    """
+    shown = [_shown(file) for file in plots if _of_filters(file)]
+    return "\n".join(["# First-layer filters", "", *shown, ""]) if shown else ""
+
+
+def _of_filters(file) -> bool:
+    return file.name.startswith("filters-")
+
+
+def _shown(file) -> str:
+    return f"![{file.stem}]({file.name})"

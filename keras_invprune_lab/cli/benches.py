@@ -110,7 +110,7 @@ def print_bench(benchmark):
     page, failures = benchmark.out / "table.md", benchmark.failures()
     if page.exists():
         text = page.read_text()
-        for part in ("\n## Failed", "\n## Plots", "\n## First-layer filters"):
+        for part in ("\n## Failed", "\n## Plots"):
             text = text.split(part)[0]
         console.print(Markdown(narrowed(text, console.width)))
     for names, message in by_message(failures):
