@@ -112,7 +112,8 @@ def test_the_guide(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_the_readme(tmp_path, monkeypatch):
+@pytest.mark.parametrize("page", ["README.md", "docs/index.md"])
+def test_the_first_pages(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     x, y = np.random.rand(128, 6, 6, 1).astype("float32"), np.arange(128) % 3
     space = {
@@ -121,7 +122,7 @@ def test_the_readme(tmp_path, monkeypatch):
         "tfmot": types.SimpleNamespace(sparsity=types.SimpleNamespace(keras=sparsity)),
         **{"x": x, "y": y, "x_test": x, "y_test": y},
     }
-    execute(ROOT / "README.md", space)
+    execute(ROOT / page, space)
     assert (tmp_path / "saved_models" / "mine" / "model.tflite").exists()
 
 
