@@ -49,9 +49,11 @@ test-oldest: .venv-oldest/stamp  ## every test with the oldest libraries (.ci/ol
 test-oldest-core: .venv-oldest/stamp  ## the part of test-oldest that CI runs
 	.venv-oldest/bin/python -m pytest $(WORKERS) $(CORE)
 
-lint: .venv/dev  ## check style and formatting, change nothing
+lint: .venv/dev  ## check style, formatting, types and spelling, change nothing
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/codespell
 
 format: .venv/dev  ## mend what ruff can mend
 	$(BIN)/ruff check --fix .

@@ -1,9 +1,9 @@
-"""Why SGD for images: what the optimiser does to masks that are read off magnitudes.
+"""Why SGD for images: what the optimizer does to masks that are read off magnitudes.
 
     python benchmarks/digits_optimizer.py [--seeds 0 1 2 3 4] [--epochs 40]
 
 `prune_for_invariance` with its defaults on scikit-learn's digits, once with each
-optimiser and a constant learning rate. "Idle" pixels have a standard deviation below
+optimizer and a constant learning rate. "Idle" pixels have a standard deviation below
 0.05 in the training data: a network that knows its inputs keeps few of their
 connections.
 """
@@ -54,13 +54,13 @@ def main():
     arguments = parser.parse_args()
     seeds = " ".join(map(str, arguments.seeds))
     lines = [
-        "# The optimiser of the search, digits, 90 %",
+        "# The optimizer of the search, digits, 90 %",
         "",
         f"`python benchmarks/digits_optimizer.py --seeds {seeds} --epochs "
         f"{arguments.epochs}`. In %, mean ± standard deviation (ddof = 1); kept: "
         "connections of the first layer.",
         "",
-        f"| optimiser | {' | '.join(COLUMNS)} |",
+        f"| optimizer | {' | '.join(COLUMNS)} |",
         "|---|" + "---|" * len(COLUMNS),
     ]
     for name, make in OPTIMIZERS.items():

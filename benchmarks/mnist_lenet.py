@@ -8,7 +8,7 @@
 One search of each method serves all sparsities: it is trained once, and its state at
 the end of the search is pruned, rewound and fine-tuned for each sparsity by itself,
 as one `fit` per sparsity would. OMP is the same pipeline without small
-initialisation and without the invariance objective. Every network, the dense one
+initialization and without the invariance objective. Every network, the dense one
 too, gets the same number of epochs, batches and the same learning-rate schedule per
 phase. IUNet has the package's defaults: κ = 0.5, λ = 0.3, τ = 1, labels, the image and
 a moved view (`views.images()`), both supervised.

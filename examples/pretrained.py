@@ -28,7 +28,7 @@ else:
     model.compile(keras.optimizers.SGD(0.1, momentum=0.9), loss)
     model.fit(data.x_train, data.y_train, epochs=20, verbose=0)
 
-# No small initialisation; survivors return to the weights given, not to random ones.
+# No small initialization; survivors return to the weights given, not to random ones.
 pruned = kip.prune_for_invariance(model, sparsity=0.8, pretrained=True)
 pruned.compile(keras.optimizers.SGD(0.02, momentum=0.9), loss, metrics=["accuracy"])
 pruned.fit(data.x_train, data.y_train, epochs=arguments.epochs, verbose=2)

@@ -17,7 +17,11 @@ from keras_invprune.pruning.invariance import prune_for_invariance
 from keras_invprune.pruning.masked import Masked
 from keras_invprune.pruning.model import PrunedModel
 from keras_invprune.pruning.prune import prune, strip_pruning
-from keras_invprune.pruning.tangent import neural_tangent_transfer, tangent_kernel
+from keras_invprune.pruning.tangent import (
+    TransferSettings,
+    neural_tangent_transfer,
+    tangent_kernel,
+)
 from keras_invprune.reporting.consistency import consistency
 from keras_invprune.reporting.report import Report, compare, report
 from keras_invprune.reporting.tensorboard import PruningBoard
@@ -29,6 +33,7 @@ __all__ = [
     "PrunedModel",
     "PruningBoard",
     "Report",
+    "TransferSettings",
     "allocation",
     "callbacks",
     "compare",

@@ -2,6 +2,8 @@
 
 import logging
 import warnings
+from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
@@ -24,7 +26,7 @@ class PruningCallback(keras.callbacks.Callback):
     same methods are called by hand, see the README.
     """
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict[str, float] | None = None):
         """Remembers what to rewind to, before the first step."""
         self.model.begin_training()
         self._started = False
@@ -32,7 +34,7 @@ class PruningCallback(keras.callbacks.Callback):
         self._length = self.params.get("steps")
         self._visited = None
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None):
         """Tells the schedule how long the training is.
 
         Nothing is pruned before the first batch: a callback that shows averaged
@@ -53,13 +55,13 @@ class PruningCallback(keras.callbacks.Callback):
         self._plan_until = self._visited
         self._due = {}
 
-    def on_train_batch_begin(self, batch, logs=None):
+    def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None):
         """Prunes if the schedule asks for it before this step."""
         # Where the length had to be found out, Keras announces one batch too many.
         if self._length is None or batch < self._length:
             self._visit(self._first + batch + 1)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None):
         """Publishes the sparsity and lets the schedule see the logs."""
         logs = {} if logs is None else logs
         self.model.end_epoch()
@@ -72,7 +74,7 @@ class PruningCallback(keras.callbacks.Callback):
             schedule = contracts.Schedule.of(self.model.plan.schedule)
             schedule.observe(self.model.step, logs)
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: dict[str, float] | None = None):
         """Masks what averaging left; warns if the target sparsity was not reached."""
         self.model.end_training()
         by_hand = contracts.Schedule.of(self.model.plan.schedule).by_hand
@@ -158,7 +160,7 @@ class PruningCallback(keras.callbacks.Callback):
             logger.info("step %d: pruned to sparsity %.4f", step, self.model.sparsity)
 
 
-def due_steps(schedule, first, last) -> dict[int, float]:
+def due_steps(schedule: Callable, first: int, last: int) -> dict[int, float]:
     """The steps from `first` to `last` at which a schedule prunes.
 
     Args:
@@ -203,7 +205,7 @@ class AfterPruning(keras.callbacks.Callback):
         >>> callbacks = [AfterPruning(stopping)]  # for `fit`
     """
 
-    def __init__(self, callback):
+    def __init__(self, callback: keras.callbacks.Callback):
         super().__init__()
         if not isinstance(callback, keras.callbacks.Callback):
             raise TypeError(
@@ -213,27 +215,27 @@ class AfterPruning(keras.callbacks.Callback):
         self.callback = callback
         self._from = None
 
-    def set_params(self, params):
+    def set_params(self, params: dict[str, Any]):
         """Passes the parameters on."""
         super().set_params(params)
         self.callback.set_params(params)
 
-    def set_model(self, model):
+    def set_model(self, model: keras.Model):
         """Passes the model on."""
         super().set_model(model)
         self.callback.set_model(model)
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict[str, float] | None = None):
         """Waits, whatever an earlier training did."""
         self._from = None
         self._epoch = 0
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: dict[str, float] | None = None):
         """Ends the other's training, if it began."""
         if self._from is not None:
             self.callback.on_train_end(logs)
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None):
         """Begins the other's training in the first epoch after pruning."""
         self._epoch = epoch
         if self._from is not None:
@@ -241,29 +243,29 @@ class AfterPruning(keras.callbacks.Callback):
         else:
             self._maybe_begin()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None):
         """Passes on, with the epoch counted from pruning."""
         if self._from is not None:
             self.callback.on_epoch_end(epoch - self._from, logs)
 
-    def on_train_batch_begin(self, batch, logs=None):
+    def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None):
         """Begins the other's training if pruning has just happened."""
         if self._from is None:
             self._maybe_begin()
         if self._from is not None:
             self.callback.on_train_batch_begin(batch, logs)
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None):
         """Passes on."""
         if self._from is not None:
             self.callback.on_train_batch_end(batch, logs)
 
-    def on_test_begin(self, logs=None):
+    def on_test_begin(self, logs: dict[str, float] | None = None):
         """Passes on."""
         if self._from is not None:
             self.callback.on_test_begin(logs)
 
-    def on_test_end(self, logs=None):
+    def on_test_end(self, logs: dict[str, float] | None = None):
         """Passes on."""
         if self._from is not None:
             self.callback.on_test_end(logs)
@@ -284,7 +286,7 @@ class AfterPruning(keras.callbacks.Callback):
         return max(0, self._epoch - -(-(self.model.step - step) // steps))
 
 
-def with_pruning_first(callbacks) -> list:
+def with_pruning_first(callbacks: Any) -> list:
     """The callbacks of a fit, the `PruningCallback` first, added if missing."""
     if callbacks is None:
         callbacks = []

@@ -18,6 +18,10 @@ from keras_invprune.saving import Configured
 
 Arrays = dict[str, np.ndarray]
 """``{key of a weight: array of its shape}``."""
+Tensor = Any
+"""A tensor of TensorFlow, or an array."""
+Nested = Any
+"""Tensors or arrays, one or in lists, tuples and dictionaries."""
 
 
 class Contract:
@@ -84,7 +88,9 @@ class ScoreContext:
 class Groups(Protocol):
     """The weights of a model in the groups of a pattern."""
 
-    allocates: bool
+    @property
+    def allocates(self) -> bool:
+        """Whether an allocation has a say in the masks."""
 
     def pool(self, values: Arrays) -> Arrays:
         """One value for each group."""
@@ -106,7 +112,7 @@ class Ranked(Protocol):
 class _NoContext:
     """Stands for the context where there is no Keras 3 network."""
 
-    def __init__(self, model):
+    def __init__(self, model: object):
         self._kind = type(model).__name__
 
     def __getattr__(self, name):
@@ -116,7 +122,7 @@ class _NoContext:
         )
 
 
-def context_of(model: object) -> ScoreContext:
+def context_of(model: object) -> Any:
     """What a score may ask about a model; raises TypeError on use if nothing."""
     if isinstance(model, ScoreContext):
         return model
@@ -221,17 +227,21 @@ class Pattern(Contract):
     Attributes:
         on_matrices: Whether it is to see each weight as a stack of matrices of
             inputs times outputs (`keras_invprune.graph.layouts`), whatever its layer.
-        target_sparsity: The only sparsity that it ends at, or None.
         allocates: Whether an allocation has a say in it.
     """
 
     on_matrices: bool = False
-    target_sparsity: float | None = None
     allocates: bool = True
 
     def unfit(self, shape: tuple[int, ...]) -> str | None:
         """Returns why weights of this shape are left out, or None: they fit."""
         del shape
+        return None
+
+    @property
+    def target_sparsity(self) -> float | None:
+        """The only sparsity that it ends at, or None."""
+        return None
 
     def group(self, scores: Arrays) -> Arrays:
         """Returns one score for each group, by key."""

@@ -3,6 +3,8 @@
 import difflib
 import inspect
 import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import keras
 
@@ -16,12 +18,12 @@ class Configured:
         return {name: getattr(self, name) for name in names}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]):
         """Builds it again."""
         return cls(**config)
 
 
-def named(name, known, kind):
+def named(name: str, known: Mapping[str, Any], kind: str):
     """Returns the object of that name.
 
     Args:
@@ -37,7 +39,7 @@ def named(name, known, kind):
     raise ValueError(f"{_unknown(name, known, kind)}.")
 
 
-def near_names(name, known, n=1) -> list[str]:
+def near_names(name: str, known: Iterable[str], n: int = 1) -> list[str]:
     """The names in `known` that look like `name`, whatever their case and hyphens."""
     plain = {}
     for one in known:
@@ -49,7 +51,7 @@ def _plain(name) -> str:
     return re.sub(r"[\s-]", "_", str(name).casefold())
 
 
-def did_you_mean(names) -> str:
+def did_you_mean(names: Iterable[str]) -> str:
     """A sentence, with a space before it, that asks for one of these; "" for none."""
     return f" Did you mean {' or '.join(map(repr, names))}?" if names else ""
 
@@ -59,7 +61,7 @@ def _unknown(name, known, kind) -> str:
     return f"Unknown {kind}: {name!r}.{hint} Known: {sorted(known)}"
 
 
-def resolve(identifier, known, kind):
+def resolve(identifier: str | Callable, known: Mapping[str, Any], kind: str):
     """Returns the object that `identifier` names, or `identifier` if callable.
 
     Args:
@@ -90,17 +92,17 @@ def resolve(identifier, known, kind):
     return identifier
 
 
-def name_of(choice) -> str:
+def name_of(choice: object) -> str:
     """The name of a function, of an object that of its class."""
     return getattr(choice, "__name__", type(choice).__name__)
 
 
-def with_article(kind) -> str:
+def with_article(kind: str) -> str:
     """As a sentence begins: "A score", "An allocation"."""
     return f"{'An' if kind[0] in 'aeiou' else 'A'} {kind}"
 
 
-def check_takes(function, takes, kind):
+def check_takes(function: Callable, takes: Sequence[str], kind: str):
     """Raises TypeError unless a callable can be given these arguments.
 
     Args:
@@ -128,7 +130,7 @@ class Missing:
     The model still predicts, strips and exports; using the object raises.
     """
 
-    def __init__(self, name, role):
+    def __init__(self, name: str, role: str):
         self.name = name
         self.role = role
 
@@ -146,7 +148,7 @@ class Missing:
         return {"name": self.name, "role": self.role}
 
 
-def save_object(thing, role):
+def save_object(thing: Any, role: str):
     """The config of an object for its model's config; by name if it has none."""
     try:
         return keras.saving.serialize_keras_object(thing)
@@ -154,7 +156,7 @@ def save_object(thing, role):
         return keras.saving.serialize_keras_object(Missing(name_of(thing), role))
 
 
-def load_object(config, role):
+def load_object(config: dict[str, Any], role: str):
     """The object again, or a `Missing` that names it."""
     try:
         return keras.saving.deserialize_keras_object(config)

@@ -8,7 +8,10 @@ environment is put back as it was.
 import functools
 import os
 import warnings
+from collections.abc import Callable
+from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -39,12 +42,12 @@ PruningSchedule = sparsity.PruningSchedule
 NEVER = sparsity.ConstantSparsity(0.0, begin_step=2**62)
 
 
-def is_own(schedule) -> bool:
+def is_own(schedule: Any) -> bool:
     """Whether `schedule` is of one of TF-MOT's own classes."""
     return type(schedule).__module__.startswith("tensorflow_model_optimization")
 
 
-def ask(schedule, steps):
+def ask(schedule: Any, steps: Any):
     """Asks a schedule of TF-MOT's as its wrapper does: in a graph, step by step.
 
     Eagerly, or for all steps at once, a power differs in its last bit, and the graph
@@ -59,7 +62,8 @@ def ask(schedule, steps):
         float64, so that 1 - sparsity is TF-MOT's float32 density exactly.
     """
     config = schedule.get_config()["config"]
-    should_prune, density = _graph_of(type(schedule), tuple(config.items()))(steps)
+    kind: Any = type(schedule)
+    should_prune, density = _graph_of(kind, tuple(config.items()))(steps)
     return should_prune.numpy(), 1.0 - density.numpy().astype("float64")
 
 
@@ -78,14 +82,16 @@ def _graph_of(cls, config):
     return graph
 
 
-def is_tf_keras(thing) -> bool:
+def is_tf_keras(thing: Any) -> bool:
     """Whether `thing` is a tf_keras (Keras 2) model."""
     return any(
         cls.__module__.split(".")[0] == "tf_keras" for cls in type(thing).__mro__
     )
 
 
-def prune(model, make_masks, select=None, matrices=False):
+def prune(
+    model: keras.Model, make_masks: Callable, select: Any = None, matrices: bool = False
+):
     """Wraps a tf_keras model with TF-MOT's own wrappers, masks set once.
 
     Args:
@@ -126,7 +132,7 @@ def _is_transposed(layer) -> bool:
     return type(layer).__name__.endswith("Transpose")
 
 
-def strip(model):
+def strip(model: keras.Model):
     """TF-MOT's `strip_pruning`, once all masks have been applied to the weights.
 
     TF-MOT applies them at the ends of epochs only.

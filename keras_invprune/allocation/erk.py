@@ -1,5 +1,7 @@
 """Erdős-Rényi-Kernel: small tensors stay denser than large ones."""
 
+from collections.abc import Mapping
+
 import keras
 import numpy as np
 
@@ -35,7 +37,9 @@ def erk(scores: Scores, sparsity: float) -> Masks:
     return {key: keep_largest({key: v}, counts[key])[key] for key, v in scores.items()}
 
 
-def erk_counts(shapes, sparsity) -> dict[str, int]:
+def erk_counts(
+    shapes: Mapping[str, tuple[int, ...]], sparsity: float
+) -> dict[str, int]:
     """How many weights each tensor keeps: in all as many as under one ranking.
 
     But for tensors that would keep nothing, which keep one.
@@ -46,7 +50,8 @@ def erk_counts(shapes, sparsity) -> dict[str, int]:
     """
     sizes = {key: int(np.prod(shape)) for key, shape in shapes.items()}
     kept = keep_count(sum(sizes.values()), sparsity, np.float64)
-    exact, dense = {}, set()
+    exact: dict[str, float] = {}
+    dense: set[str] = set()
     while True:
         # density = ε · (n_in + n_out + w + h) / (n_in · n_out · w · h), at most 1
         left = kept - sum(sizes[key] for key in dense)

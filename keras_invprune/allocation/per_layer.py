@@ -1,5 +1,7 @@
 """A sparsity of its own for each tensor."""
 
+from collections.abc import Mapping
+
 import keras
 import numpy as np
 
@@ -28,7 +30,7 @@ class PerLayer(Configured, contracts.Allocation):
         ValueError: A number out of range; on use: a tensor's key is missing.
     """
 
-    def __init__(self, sparsities):
+    def __init__(self, sparsities: Mapping[str, float]):
         self.sparsities = {key: float(own) for key, own in dict(sparsities).items()}
         wrong = {k: own for k, own in self.sparsities.items() if not 0 <= own <= 1}
         if wrong:
@@ -47,7 +49,7 @@ class PerLayer(Configured, contracts.Allocation):
             for key, v in scores.items()
         }
 
-    def check(self, sizes, sparsity):
+    def check(self, sizes: Mapping[str, int], sparsity: float):
         """Raises ValueError unless it suits what is to be pruned.
 
         Args:
@@ -68,7 +70,7 @@ class PerLayer(Configured, contracts.Allocation):
                 f"Received: sparsity={sparsity}. Give sparsity={own:.4g}."
             )
 
-    def even(self, sparsity) -> bool:
+    def even(self, sparsity: float) -> bool:
         """Returns whether all weights have this sparsity."""
         return all(abs(own - sparsity) < 1e-6 for own in self.sparsities.values())
 

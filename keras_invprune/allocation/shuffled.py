@@ -1,5 +1,8 @@
 """Another allocation's masks, shuffled: a sanity check."""
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 import keras
 import numpy as np
 
@@ -28,7 +31,7 @@ class Shuffled(contracts.Allocation):
         missing the mark? (2009.08576), section 5.
     """
 
-    def __init__(self, allocation="global", seed=0):
+    def __init__(self, allocation: str | dict | Callable = "global", seed: int = 0):
         from keras_invprune.allocation import get  # whose table stands above this file
 
         self.allocation = self.shuffles = get(allocation)
@@ -42,11 +45,11 @@ class Shuffled(contracts.Allocation):
             for key, mask in self.allocation(scores, sparsity).items()
         }
 
-    def check(self, sizes, sparsity):
+    def check(self, sizes: Mapping[str, int], sparsity: float):
         """Raises ValueError if the other allocation does not suit the weights."""
         contracts.Allocation.of(self.allocation).check(sizes, sparsity)
 
-    def even(self, sparsity) -> bool:
+    def even(self, sparsity: float) -> bool:
         """Returns False: what the pattern decides cannot be shuffled."""
         del sparsity
         return False
@@ -57,7 +60,7 @@ class Shuffled(contracts.Allocation):
         return {"allocation": allocation, "seed": self.seed}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]):
         """Builds it and the allocation inside."""
         inside = keras.saving.deserialize_keras_object(config["allocation"])
         return cls(inside, config["seed"])

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from keras_invprune.contracts import Nested
+
 
 def predicted_classes(outputs: np.ndarray) -> np.ndarray:
     """The class of each row of predictions.
@@ -22,7 +24,7 @@ def predicted_classes(outputs: np.ndarray) -> np.ndarray:
     return (scores > (0.5 if probability else 0)).astype(int)
 
 
-def accuracy(outputs: np.ndarray, y) -> float | None:
+def accuracy(outputs: np.ndarray, y: Nested) -> float | None:
     """Share of the rows whose predicted class is the label's.
 
     Args:
@@ -38,7 +40,7 @@ def accuracy(outputs: np.ndarray, y) -> float | None:
     return float(np.mean(predicted_classes(outputs) == labels))
 
 
-def balanced_accuracy(outputs: np.ndarray, y) -> float | None:
+def balanced_accuracy(outputs: np.ndarray, y: Nested) -> float | None:
     """Mean over the classes in `y` of the share of their rows that is recognized.
 
     Arguments and result are those of `accuracy`.

@@ -1,16 +1,20 @@
 """A model run batch by batch, as it was made to be: its batch size, its states."""
 
 import contextlib
+from collections.abc import Callable
 
 import keras
 import numpy as np
 
+from keras_invprune.contracts import Nested
 from keras_invprune.graph.weights import walk
 
 BATCH = 32
 
 
-def in_batches(run, inputs, batch=None) -> dict[str, np.ndarray]:
+def in_batches(
+    run: Callable, inputs: Nested, batch: int | None = None
+) -> dict[str, np.ndarray]:
     """Runs something on all rows and joins what it returns.
 
     Args:
@@ -36,12 +40,12 @@ def in_batches(run, inputs, batch=None) -> dict[str, np.ndarray]:
     }
 
 
-def stateful_layers(model) -> list:
+def stateful_layers(model: keras.Model) -> list:
     """The layers that carry states from one batch to the next."""
     return [layer for _, layer in walk(model) if getattr(layer, "stateful", False)]
 
 
-def reset_states(model):
+def reset_states(model: keras.Model):
     """Puts all states back to where they begin."""
     for layer in stateful_layers(model):
         states = keras.tree.flatten(getattr(layer, "states", None))
@@ -53,7 +57,7 @@ def reset_states(model):
 
 
 @contextlib.contextmanager
-def states_kept(model):
+def states_kept(model: keras.Model):
     """Puts back the states that the model had, whatever is run meanwhile."""
     layers = stateful_layers(model)
     states = keras.tree.flatten([getattr(one, "states", None) for one in layers])

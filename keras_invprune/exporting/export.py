@@ -9,13 +9,14 @@ import errno
 import gzip
 import logging
 import os
+from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
 
 import keras
 import numpy as np
 
-from keras_invprune.contracts import PruningWrapper
+from keras_invprune.contracts import Nested, PruningWrapper
 from keras_invprune.exporting import litert
 from keras_invprune.exporting.batches import (
     reset_states,
@@ -47,14 +48,14 @@ class ExportError(RuntimeError):
 
 
 def export(
-    model,
-    folder,
+    model: keras.Model,
+    folder: str | Path,
     *,
-    data=None,
-    formats=FORMATS,
-    tflite_options=("sparsity",),
-    tolerance=None,
-    batch_size=None,
+    data: Nested = None,
+    formats: Iterable[str] = FORMATS,
+    tflite_options: Iterable[str] = ("sparsity",),
+    tolerance: float | None = None,
+    batch_size: int | None = None,
 ) -> dict:
     """Writes the files of a model into a folder, each verified by running it.
 

@@ -9,6 +9,7 @@ import re
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -19,12 +20,12 @@ OURS = "keras_invprune/"  # schemas of our reports begin so
 SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 
 
-def has_scheme(path) -> bool:
+def has_scheme(path: Any) -> bool:
     """Whether a path names another file system, such as ``gs://bucket/logs``."""
     return SCHEME.match(os.fspath(path)) is not None
 
 
-def local(folder) -> Path:
+def local(folder: str | Path) -> Path:
     """The path of a folder on this machine's disks.
 
     Each place that takes a folder of results asks here. Such a folder is locked,
@@ -54,7 +55,7 @@ def local(folder) -> Path:
 
 
 @contextlib.contextmanager
-def replacing(folder):
+def replacing(folder: str | Path):
     """Yields an empty folder; it takes the place of `folder` if nothing is raised.
 
     Raises:
@@ -108,7 +109,7 @@ def _exchange(folder, new, old):
         raise
 
 
-def check_free(folder):
+def check_free(folder: str | Path):
     """Raises unless `folder` is not there, is empty, or holds results of ours alone.
 
     Raises:
@@ -137,7 +138,7 @@ def check_free(folder):
         )
 
 
-def check_room(folder, megabytes):
+def check_room(folder: str | Path, megabytes: float):
     """Raises unless so much is free where `folder` is, or will be.
 
     Raises:
@@ -155,7 +156,7 @@ def check_room(folder, megabytes):
 
 
 @contextlib.contextmanager
-def claimed(folder):
+def claimed(folder: str | Path):
     """Keeps other processes out of a folder in which work goes on.
 
     Raises:
@@ -175,7 +176,7 @@ def claimed(folder):
         lock.release()
 
 
-def write_report(folder, schema, report) -> dict:
+def write_report(folder: str | Path, schema: str, report: dict[str, Any]) -> dict:
     """Writes ``report.json`` beside the files it is about, with their checksums.
 
     Returns:

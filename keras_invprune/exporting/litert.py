@@ -11,12 +11,15 @@ import os
 import re
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_invprune.contracts import Nested
 from keras_invprune.exporting.batches import stateful_layers
 from keras_invprune.graph.inputs import input_structure, of_rank
 from keras_invprune.graph.weights import is_graph
@@ -28,13 +31,13 @@ OPTIONS = ("sparsity", "float16", "int8")
 ROUNDING = {"float16": 1e-2, "int8": 1e-1}
 
 
-def are_names(given, known) -> bool:
+def are_names(given: Iterable[str], known: Iterable[str]) -> bool:
     """Whether it is a collection of some of the known names."""
     several = isinstance(given, tuple | list | set | frozenset)
     return several and all(name in known for name in given)
 
 
-def check_options(options):
+def check_options(options: Iterable[str]):
     """Raises unless `options` names options that go together."""
     if not are_names(options, OPTIONS):
         raise ValueError(
@@ -45,7 +48,7 @@ def check_options(options):
         raise ValueError("`tflite_options` must not have both 'float16' and 'int8'.")
 
 
-def signature(model, batch_size=None):
+def signature(model: keras.Model, batch_size: int | None = None):
     """The inputs that the model's files take, with the names they have in Keras.
 
     A batch has the size that the model was made for, else `batch_size`, else any. Of a
@@ -97,7 +100,7 @@ def _sized_by_a_call(model) -> bool:
     return model.inputs[0].shape[0] != 1 and unnamed is not None
 
 
-def batch_of(structure) -> int | None:
+def batch_of(structure: Nested) -> int | None:
     """The number of rows that a batch must have by `signature`; None for any."""
     return keras.tree.flatten(structure)[0].shape[0]
 
@@ -115,7 +118,9 @@ def _called_with(model):
     )
 
 
-def inputs(structure, x=None, rows=40) -> dict[str, np.ndarray]:
+def inputs(
+    structure: Nested, x: Nested = None, rows: int = 40
+) -> dict[str, np.ndarray]:
     """The arrays of `x` by name; random ones without `x`.
 
     Args:
@@ -177,13 +182,15 @@ def _given(specs, keys, x):
     return [of_rank(s.shape, a) for s, a in zip(specs, arrays, strict=True)]
 
 
-def convert(saved_model: Path, options=("sparsity",)) -> tuple[bytes, dict]:
+def convert(
+    saved_model: Path, options: Iterable[str] = ("sparsity",)
+) -> tuple[bytes, dict]:
     """Converts a SavedModel; of the sparse and the dense file the smaller is kept.
 
     Args:
         saved_model: Folder of a SavedModel.
         options: Any of ``"sparsity"`` (zeros are not stored), ``"float16"`` (half
-            the bits per weight) and ``"int8"`` (dynamic-range quantisation).
+            the bits per weight) and ``"int8"`` (dynamic-range quantization).
 
     Returns:
         The file's content, and ``{"sparse": bool, "dense_bytes": int}``: whether
@@ -234,16 +241,33 @@ def _convert(saved_model, options) -> bytes:
     return converter.convert()
 
 
-def runtime(content: bytes, *, delegate: bool):
+class Runtime:
+    """A callable from arrays by the names of a file's inputs to arrays by name.
+
+    Args:
+        signature: LiteRT's runner of the file.
+
+    Attributes:
+        batch: The number of rows it takes; None for any.
+    """
+
+    def __init__(self, signature: Any):
+        self._signature = signature
+        details = signature.get_input_details().values()
+        sizes = [int(size) for i in details for size in i["shape_signature"][:1]]
+        self.batch = next((size for size in sizes if size > 0), None)
+
+    def __call__(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        """Runs the file."""
+        return self._signature(**inputs)
+
+
+def runtime(content: bytes, *, delegate: bool) -> Runtime:
     """LiteRT for one file, on one thread.
 
     Args:
         content: The file's content.
         delegate: Whether LiteRT may use its default delegate, as apps do.
-
-    Returns:
-        A callable from arrays by the names of the file's inputs to arrays by name. It
-        has an attribute ``batch``, the number of rows it takes; None for any.
     """
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
@@ -255,11 +279,4 @@ def runtime(content: bytes, *, delegate: bool):
             ops.AUTO if delegate else ops.BUILTIN_WITHOUT_DEFAULT_DELEGATES
         ),
     )
-    signature = interpreter.get_signature_runner("serving_default")
-
-    def run(inputs):
-        return signature(**inputs)
-
-    rows = [i["shape_signature"][:1] for i in signature.get_input_details().values()]
-    run.batch = next((int(size) for (size,) in rows if size > 0), None)
-    return run
+    return Runtime(interpreter.get_signature_runner("serving_default"))

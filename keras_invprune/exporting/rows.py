@@ -4,10 +4,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_invprune.contracts import Nested
+
 DATA_SETS = (tf.data.Dataset, keras.utils.PyDataset)
 
 
-def rows_of(data) -> tuple:
+def rows_of(data: Nested) -> tuple:
     """Reads ``x`` or ``(x, y)`` into arrays.
 
     Args:
@@ -27,7 +29,7 @@ def rows_of(data) -> tuple:
     return dense(x), dense(y)
 
 
-def dense(structure):
+def dense(structure: Nested):
     """Arrays in place of the sparse tensors, of TensorFlow's or SciPy's, in it."""
     if structure is None:
         return None

@@ -4,10 +4,13 @@ import contextlib
 import io
 import keyword
 import re
+from collections.abc import Iterable
+from pathlib import Path
 
 import keras
 import tensorflow as tf
 
+from keras_invprune.contracts import Nested
 from keras_invprune.exporting.batches import stateful_layers
 
 PYTHON_OPS = {"PyFunc", "PyFuncStateless", "EagerPyFunc"}
@@ -15,7 +18,7 @@ PYTHON_OPS = {"PyFunc", "PyFuncStateless", "EagerPyFunc"}
 TAKEN = {"self"}
 
 
-def safe_names(names, prefix="input") -> dict[str, str]:
+def safe_names(names: Iterable[str], prefix: str = "input") -> dict[str, str]:
     """Names that a SavedModel and a .tflite file can have, by the given ones.
 
     They begin with a letter, go on with letters of ASCII, digits and "_", differ in
@@ -48,7 +51,7 @@ def _safe(name, prefix) -> str:
     return f"{name}_" if keyword.iskeyword(name) or name in TAKEN else name
 
 
-def named_outputs(outputs) -> dict:
+def named_outputs(outputs: Nested) -> dict:
     """The tensors of a structure, by the names that they have in the files.
 
     The keys of a dict of tensors; "output_0" and so on for all other structures.
@@ -60,7 +63,7 @@ def named_outputs(outputs) -> dict:
     return {f"output_{i}": part for i, part in enumerate(parts)}
 
 
-def output_names(outputs) -> dict[str, str]:
+def output_names(outputs: Nested) -> dict[str, str]:
     """``{key: name in the files}`` of a dict of tensors; {} of other structures."""
     flat = isinstance(outputs, dict) and not any(
         map(keras.tree.is_nested, outputs.values())
@@ -70,7 +73,7 @@ def output_names(outputs) -> dict[str, str]:
     return {}
 
 
-def write_saved_model(model, structure, path):
+def write_saved_model(model: keras.Model, structure: Nested, path: str | Path):
     """Writes a SavedModel whose endpoint "serve" runs the model in evaluation mode.
 
     Keras's own `export` leaves it to each layer, and those that augment images are in
@@ -100,7 +103,7 @@ def write_saved_model(model, structure, path):
         archive.write_out(path, verbose=False)
 
 
-def load_saved_model(path, model):
+def load_saved_model(path: str | Path, model: keras.Model):
     """The endpoint of a SavedModel, which begins each call with the same states.
 
     Args:

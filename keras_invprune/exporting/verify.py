@@ -2,11 +2,13 @@
 
 import functools
 import logging
+from collections.abc import Callable
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_invprune.contracts import Nested
 from keras_invprune.exporting import litert
 from keras_invprune.exporting.accuracy import accuracy, predicted_classes
 from keras_invprune.exporting.batches import in_batches, reset_states, stateful_layers
@@ -23,7 +25,9 @@ logger = logging.getLogger("keras_invprune")
 class SameOutputs:
     """Compares a file's outputs with those of the Keras model, on the same rows."""
 
-    def __init__(self, model, x, y, batch_size):
+    def __init__(
+        self, model: keras.Model, x: Nested, y: Nested, batch_size: int | None
+    ):
         self.model = model
         self.structure = litert.signature(model, batch_size)
         self.file_batch = litert.batch_of(self.structure)
@@ -58,7 +62,8 @@ class SameOutputs:
             both.append({name: safe for name, safe in names.items() if name != safe})
             for name, safe in both[-1].items():
                 logger.warning("The %s %r is called %r in the files.", kind, name, safe)
-        return tuple(both)
+        inputs, outputs = both
+        return inputs, outputs
 
     def named(self):
         """The structure of inputs, with the names that they have in the files."""
@@ -68,7 +73,7 @@ class SameOutputs:
         ]
         return keras.tree.pack_sequence_as(self.structure, specs)
 
-    def of_keras(self, model):
+    def of_keras(self, model: keras.Model):
         """Runs a Keras model from its states at rest."""
 
         def run(structure):
@@ -79,7 +84,7 @@ class SameOutputs:
 
         return self.by_name(run)
 
-    def by_name(self, call):
+    def by_name(self, call: Callable):
         """Makes arrays by name of what `call` takes and returns in a structure."""
 
         def run(inputs):
@@ -90,7 +95,7 @@ class SameOutputs:
 
         return run
 
-    def of_litert(self, content, delegate):
+    def of_litert(self, content: bytes, delegate: bool):
         """Runs a .tflite file; anew for each batch where there are states to reset."""
         runtime = functools.partial(litert.runtime, content, delegate=delegate)
         stateless = None if stateful_layers(self.model) else runtime()
@@ -101,7 +106,7 @@ class SameOutputs:
 
         return run
 
-    def __call__(self, run, tolerance, batch) -> dict:
+    def __call__(self, run: Callable, tolerance: float, batch: int) -> dict:
         """What was found of a file: see `export`.
 
         Raises:

@@ -61,7 +61,7 @@ CAUSES = {
 }
 
 
-def reason(file, error) -> str:
+def reason(file: str, error: BaseException) -> str:
     """What went wrong with a file, in a line."""
     text = _innermost(error)
     named = re.search(r"'tf\.\w+' op [^\n]*", text)
@@ -77,12 +77,12 @@ def _innermost(error) -> str:
     return str(error).rsplit("Exception encountered:", 1)[-1].strip()
 
 
-def operations(error) -> set[str]:
+def operations(error: BaseException) -> set[str]:
     """The TensorFlow operations that the converter says it lacks."""
     return set(re.findall(r"\btf\.[A-Z]\w*", str(error)))
 
 
-def ways_out(file, error, model) -> str:
+def ways_out(file: str, error: BaseException, model: keras.Model) -> str:
     """What may help: by the cause of the error, and to leave the file out."""
     text = f"{type(error).__name__}: {_innermost(error)}"
     found = [advice for cause, advice in CAUSES[file] if re.search(cause, text)][:1]

@@ -13,7 +13,13 @@ be as well. What tells them apart:
 Whatever is left is not clear, and the user is asked.
 """
 
+from collections.abc import Iterable
+from typing import Any
+
+import keras
 import numpy as np
+
+from keras_invprune.contracts import Tensor
 
 
 class UnclearError(ValueError):
@@ -23,12 +29,12 @@ class UnclearError(ValueError):
         operations: What makes the smallest maps, the smallest first.
     """
 
-    def __init__(self, operations):
+    def __init__(self, operations: Iterable[Any]):
         super().__init__("It is not clear which map is the bottleneck.")
         self.operations = operations
 
 
-def bottleneck(steps, output):
+def bottleneck(steps: Any, output: keras.KerasTensor):
     """The tensor that is the bottleneck of a graph.
 
     Args:
@@ -86,7 +92,7 @@ def _have_rival(found, ways, sizes) -> bool:
 class _Sizes:
     """How many positions the maps of a graph have."""
 
-    def __init__(self, steps, output):
+    def __init__(self, steps: Any, output: keras.KerasTensor):
         formats = {getattr(step.operation, "data_format", None) for step in steps}
         formats -= {None}  # of layers that have none
         if len(formats) > 1:
@@ -96,16 +102,16 @@ class _Sizes:
         self.channels = 1 if first else -1
         self.output = output
 
-    def known(self, tensor) -> bool:
+    def known(self, tensor: Tensor) -> bool:
         """Whether it is a map, or a code without positions, of known size."""
         rank = len(tensor.shape)
         is_kind = rank == 2 or rank >= len(self.output.shape)
         return is_kind and None not in tensor.shape[1:]
 
-    def positions(self, tensor) -> int:
+    def positions(self, tensor: Tensor) -> int:
         return int(np.prod(tensor.shape[self.places])) if len(tensor.shape) > 2 else 1
 
-    def levels(self, ways) -> list[list]:
+    def levels(self, ways: Any) -> list[list]:
         """The maps smaller than the output by positions, the fewest first.
 
         Of those of one position, the ones of the fewest channels.
@@ -123,7 +129,7 @@ class _Sizes:
 class _Ways:
     """The paths of a graph from what is no operation's to its output."""
 
-    def __init__(self, edges, steps, output):
+    def __init__(self, edges: Any, steps: Any, output: keras.KerasTensor):
         self.forward, self.backward = {}, {}
         for one, other in edges:
             self.forward.setdefault(one, set()).add(other)
@@ -136,17 +142,17 @@ class _Ways:
         on_way &= _reached({self.output}, self.backward)
         self.tensors = [t for i, t in known.items() if i in on_way]
 
-    def after(self, tensor) -> set:
+    def after(self, tensor: Tensor) -> set:
         return _reached({id(tensor)}, self.forward)
 
-    def before(self, tensor) -> set:
+    def before(self, tensor: Tensor) -> set:
         return _reached({id(tensor)}, self.backward)
 
-    def all_pass(self, tensor) -> bool:
+    def all_pass(self, tensor: Tensor) -> bool:
         """Whether each path goes through `tensor`."""
         return self.output not in _reached(self.inputs, self.forward, id(tensor))
 
-    def last_on_all(self, level):
+    def last_on_all(self, level: Any):
         """The last of these that each path through any of them goes through."""
         for tensor in reversed(level):
             reached = _reached(self.inputs, self.forward, id(tensor))

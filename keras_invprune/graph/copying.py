@@ -17,7 +17,7 @@ from keras_invprune.graph.weights import is_graph, walk
 ADVICE = "or prune the model itself: copy=False (its weights will change)."
 
 
-def copy_model(model):
+def copy_model(model: keras.Model):
     """Returns a copy of a built Keras model that shares nothing with it.
 
     Graphs are made again layer by layer, each of its own class from its own config,
@@ -55,7 +55,7 @@ class _Copies:
     def __init__(self):
         self._made = {}
 
-    def of(self, layer):
+    def of(self, layer: keras.Layer):
         if id(layer) not in self._made:
             made = _same_graph(layer, self.of) if _is_plain(layer) else _rebuilt(layer)
             self._made[id(layer)] = made

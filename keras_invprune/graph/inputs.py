@@ -3,28 +3,29 @@
 import keras
 from keras import ops, tree
 
+from keras_invprune.contracts import Nested, Tensor
 from keras_invprune.graph.weights import is_graph
 
 
-def input_structure(model):
+def input_structure(model: keras.Model):
     """Symbolic inputs of a built model as its call takes them; () if unknown."""
     if not is_graph(model):
         return symbolic_inputs(model)
     return model.inputs[0] if isinstance(model, keras.Sequential) else model.input
 
 
-def symbolic_inputs(model):
+def symbolic_inputs(model: keras.Model):
     """Symbolic tensors like those a subclassed model was built with, () if unknown."""
     shapes = (model.get_build_config() or {}).get("input_shape", ())
     return keras.tree.map_shape_structure(keras.KerasTensor, shapes)
 
 
-def input_tensors(model) -> list:
+def input_tensors(model: keras.Model) -> list:
     """Symbolic inputs of a built model, flat; none where Keras does not know them."""
     return tree.flatten(input_structure(model))
 
 
-def takes_twice_the_rows(model) -> bool:
+def takes_twice_the_rows(model: keras.Model) -> bool:
     """Whether a model takes larger batches than its input shapes say.
 
     They may say what a graph is made for, or the size of the first batch that a
@@ -48,7 +49,7 @@ def _with_rows(structure, rows):
     )
 
 
-def standardized(structure, x):
+def standardized(structure: Nested, x: Nested):
     """`x` as Keras passes it to the layers of a Sequential or Functional model.
 
     Such a model takes more than its inputs say: images without the axis of their one
@@ -93,7 +94,7 @@ def _like(spec, part):
     return of_rank(spec.shape, part)
 
 
-def of_rank(shape, part):
+def of_rank(shape: tuple[int, ...], part: Tensor):
     """An array or tensor with or without a last axis of length 1, as `shape` has it."""
     more = len(shape) - len(part.shape)
     if more == 1 and shape[-1] == 1:

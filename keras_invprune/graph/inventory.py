@@ -1,5 +1,7 @@
 """What a model holds: its kernels, their zeros, and what pruning leaves alone."""
 
+from collections.abc import Iterable
+
 import keras
 import numpy as np
 
@@ -19,7 +21,7 @@ PRUNABLE = "prunable"  # of a network that is not pruned at all
 UNKNOWN = f"unknown: only weights named {', '.join(PRUNABLE_NAMES)} are pruned"
 
 
-def left_alone(model, keys=None) -> dict[str, str]:
+def left_alone(model: keras.Model, keys: Iterable[str] | None = None) -> dict[str, str]:
     """The weights that pruning leaves alone, each with the reason.
 
     Args:
@@ -40,7 +42,7 @@ def left_alone(model, keys=None) -> dict[str, str]:
     }
 
 
-def inventory(model) -> dict:
+def inventory(model: keras.Model) -> dict:
     """Counts the weights of two axes and more that are no bias, and their zeros.
 
     Args:

@@ -1,9 +1,11 @@
 """A weight as a stack of matrices: which of its axes are positions, inputs, outputs."""
 
 import math
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import keras
+import numpy as np
 
 from keras_invprune.contracts import Pattern
 from keras_invprune.graph.prunable import on_request
@@ -23,17 +25,17 @@ class Layout(NamedTuple):
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
 
-    def arrange(self, array):
+    def arrange(self, array: np.ndarray):
         """The array with the axes (positions, inputs, outputs), the latter two flat."""
         shape = self.shape(array.shape)
         return array.transpose(self._order).reshape(shape)
 
-    def restore(self, array, shape):
+    def restore(self, array: np.ndarray, shape: tuple[int, ...]):
         """What `arrange` made, in the shape of the weight again."""
         moved = array.reshape([shape[axis] for axis in self._order])
         return moved.transpose([self._order.index(axis) for axis in range(len(shape))])
 
-    def shape(self, shape) -> tuple[int, ...]:
+    def shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The shape that `arrange` gives."""
         sizes = [math.prod(shape[axis] for axis in axes) for axes in self[1:]]
         return (*(shape[axis] for axis in self.positions), *sizes)
@@ -43,7 +45,7 @@ class Layout(NamedTuple):
         return self.positions + self.inputs + self.outputs
 
 
-def layout_of(layer, variable) -> Layout | None:
+def layout_of(layer: keras.Layer, variable: keras.Variable) -> Layout | None:
     """The layout of a layer's weight, None where nothing is summed over inputs.
 
     Args:
@@ -76,7 +78,7 @@ def _of_equation(equation) -> Layout | None:
     return Layout((), tuple(map(kernel.index, summed)), tuple(map(kernel.index, kept)))
 
 
-def layouts(model, keys) -> dict[str, Layout]:
+def layouts(model: keras.Model, keys: Iterable[str]) -> dict[str, Layout]:
     """The layouts of those of a model's weights that have one.
 
     Args:
@@ -88,7 +90,7 @@ def layouts(model, keys) -> dict[str, Layout]:
     return {key: layout for key, layout in found.items() if layout is not None}
 
 
-def unfit(model, keys, pattern) -> dict[str, str]:
+def unfit(model: keras.Model, keys: Iterable[str], pattern: Callable) -> dict[str, str]:
     """The weights that a pattern does not fit, each with the reason.
 
     Args:

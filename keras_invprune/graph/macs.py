@@ -5,13 +5,14 @@ import math
 import keras
 import numpy as np
 
+from keras_invprune.contracts import Nested
 from keras_invprune.graph.observe import observed
 from keras_invprune.graph.weights import kernels, walk
 
 CONVOLUTIONS = ("Conv1D", "Conv2D", "Conv3D", "Depthwise", "Separable")
 
 
-def kernel_uses(model, x) -> dict[str, int | None]:
+def kernel_uses(model: keras.Model, x: Nested) -> dict[str, int | None]:
     """How many times one input multiplies each weight of a kernel.
 
     1 for a Dense layer of vectors, the number of positions for a convolution, of

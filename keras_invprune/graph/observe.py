@@ -2,12 +2,13 @@
 
 import contextlib
 import threading
+from collections.abc import Callable, Iterable
 
 import keras
 
 
 @contextlib.contextmanager
-def observed(layers, see):
+def observed(layers: Iterable[keras.Layer], see: Callable):
     """Calls ``see(layer, output)`` for each output of these layers meanwhile.
 
     Layers report their outputs to their activity regularizers, which makes those the
@@ -34,11 +35,11 @@ def observed(layers, see):
 class _Observer:
     """Stands in the place of a layer's regularizer while anybody listens."""
 
-    def __init__(self, layer):
+    def __init__(self, layer: keras.Layer):
         self.layer, self.regularizer = layer, layer.activity_regularizer
         self.listeners = []  # pairs (thread, function)
 
-    def __call__(self, output):
+    def __call__(self, output: keras.KerasTensor):
         for thread, see in list(self.listeners):
             if thread == threading.get_ident():
                 see(self.layer, output)

@@ -17,12 +17,14 @@ DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
 Select = Callable[[str, keras.layers.Layer], bool]
 
 
-def on_request(layer, variable) -> bool:
+def on_request(layer: keras.Layer, variable: keras.Variable) -> bool:
     """Whether a weight is pruned only when it is selected."""
     return variable.name in ON_REQUEST_NAMES or isinstance(layer, DEPTHWISE)
 
 
-def prunable_weights(model, select: Select | Iterable[str] | str | None = None):
+def prunable_weights(
+    model: keras.Model, select: Select | Iterable[str] | str | None = None
+):
     """The weights of `model` that `select` lets be pruned.
 
     Args:
@@ -88,7 +90,7 @@ def _can_be_masked(variable) -> bool:
     )
 
 
-def why_fixed(layer, variable) -> str | None:
+def why_fixed(layer: keras.Layer, variable: keras.Variable) -> str | None:
     """Why a weight cannot be pruned because it is not trained; None if it is."""
     if not keras.backend.is_float_dtype(variable.dtype):
         return f"quantized to {variable.dtype}: prune before quantizing"
@@ -129,7 +131,7 @@ def _under(names, candidates, named) -> set[str]:
     return chosen
 
 
-def head_layers(model) -> list[keras.layers.Layer]:
+def head_layers(model: keras.Model) -> list[keras.layers.Layer]:
     """The layers that make the model's outputs: their kernels stay dense.
 
     For one output, the last layer with a kernel, if it is a Dense layer; for

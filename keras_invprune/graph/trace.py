@@ -29,7 +29,7 @@ class Trace(NamedTuple):
     steps: list[Step]
 
 
-def traced(model, assumed=None) -> Trace:
+def traced(model: keras.Model, assumed: Any = None) -> Trace:
     """Calls the layers of a graph model again, each on what it reads in the graph.
 
     Args:
@@ -73,7 +73,7 @@ def _tensors(structure) -> list:
     return [part for part in flat if isinstance(part, keras.KerasTensor)]
 
 
-def unfolded(steps) -> Iterator[Step]:
+def unfolded(steps: Any) -> Iterator[Step]:
     """Yields the steps, before each call of an inner model the calls inside it."""
     for step in steps:
         inner = _inside(step) if is_graph(step.operation) else None

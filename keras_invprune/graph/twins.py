@@ -11,6 +11,8 @@ import logging
 import os
 import tempfile
 import types
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -35,7 +37,7 @@ class DifferentError(ValueError):
     """A copy is not the same; says which layer and why."""
 
 
-def pair(model, copied) -> list[tuple]:
+def pair(model: keras.Model, copied: keras.Model) -> list[tuple]:
     """The layers of both models as triples (path, layer, its twin), by place.
 
     Raises:
@@ -67,7 +69,7 @@ def pair(model, copied) -> list[tuple]:
     ]
 
 
-def described(path, layer) -> str:
+def described(path: str, layer: keras.Layer) -> str:
     """A layer as messages call it."""
     return f"Layer {path!r} ({_full_name(layer)})" if path else _full_name(layer)
 
@@ -76,7 +78,7 @@ def _full_name(layer):
     return f"{type(layer).__module__}.{type(layer).__qualname__}"
 
 
-def carry_state(pairs):
+def carry_state(pairs: Sequence[tuple]):
     """Gives each twin what its layer is: name, weights, assets, attributes, freezing.
 
     Raises:
@@ -147,7 +149,7 @@ FORGOTTEN = (
 )
 
 
-def carry_functions(layer, twin):
+def carry_functions(layer: keras.Layer, twin: Any):
     """Gives a twin the very functions of its layer: none can be saved as it is."""
     for name, value in vars(layer).items():
         other = vars(twin).get(name)
@@ -250,7 +252,7 @@ def _same(one, other):
     return bool(one == other or (one != one and other != other))
 
 
-def check_outputs(model, copied):
+def check_outputs(model: keras.Model, copied: keras.Model):
     """Compares the outputs of both on drawn inputs, in evaluation mode.
 
     A model that does not take drawn inputs (an index that must be in a table), or

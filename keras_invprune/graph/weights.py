@@ -9,7 +9,7 @@ after stripping.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import keras
@@ -43,13 +43,13 @@ class Weight(NamedTuple):
     variable: keras.Variable
 
 
-def is_graph(layer) -> bool:
+def is_graph(layer: keras.Layer) -> bool:
     """Whether `layer` is a Sequential or Functional model that has symbolic tensors."""
     # A Sequential has none before it is built, nor where a layer infers no shape.
     return isinstance(layer, keras.Model) and bool(getattr(layer, "inputs", None))
 
 
-def sublayers(layer) -> Iterator[tuple[str, keras.layers.Layer]]:
+def sublayers(layer: keras.Layer) -> Iterator[tuple[str, keras.layers.Layer]]:
     """Yields (name, layer) of the layers directly inside `layer`."""
     listed = is_graph(layer) or isinstance(layer, keras.Sequential)
     if listed:  # names are part of the config, hence stable
@@ -57,7 +57,7 @@ def sublayers(layer) -> Iterator[tuple[str, keras.layers.Layer]]:
     yield from held(layer, keras.layers.Layer, public=listed)
 
 
-def held(layer, kind, public=False):
+def held(layer: keras.Layer, kind: str, public: bool = False):
     """Yields (name, object) of the objects of a kind in a layer's attributes.
 
     With `public`, in those alone whose names do not begin with an underscore.
@@ -79,7 +79,9 @@ def _found_in(value, name, kind):
             yield from _found_in(child, f"{name}_{index}", kind)
 
 
-def walk(layer, path="", seen=None) -> Iterator[tuple[str, keras.layers.Layer]]:
+def walk(
+    layer: keras.Layer, path: str = "", seen: set[int] | None = None
+) -> Iterator[tuple[str, keras.layers.Layer]]:
     """Yields (path, layer) for `layer` and all layers inside it, each once."""
     seen = set() if seen is None else seen
     if id(layer) in seen:
@@ -90,14 +92,14 @@ def walk(layer, path="", seen=None) -> Iterator[tuple[str, keras.layers.Layer]]:
         yield from walk(child, f"{path}/{name}" if path else name, seen)
 
 
-def set_trainable(layers, trainable):
+def set_trainable(layers: Iterable[keras.Layer], trainable: bool):
     """Freezes layers with all inside them, or the reverse."""
     for outer in layers:
         for _, layer in walk(outer):  # a Sequential that was loaded does not pass it on
             layer.trainable = trainable
 
 
-def own_metrics(model) -> list[keras.metrics.Metric]:
+def own_metrics(model: keras.Model) -> list[keras.metrics.Metric]:
     """What layers hold and update themselves, not what `model` is compiled with."""
     return [
         metric
@@ -108,7 +110,7 @@ def own_metrics(model) -> list[keras.metrics.Metric]:
     ]
 
 
-def weights_by_key(model) -> dict[str, Weight]:
+def weights_by_key(model: keras.Model) -> dict[str, Weight]:
     """All trainable and non-trainable weights of `model` by key.
 
     Args:
@@ -144,7 +146,7 @@ def _names(layer, variables) -> list[str]:
     ]
 
 
-def kernels(model) -> dict:
+def kernels(model: keras.Model) -> dict:
     """The weights of two axes and more, by key.
 
     But for the biases of attention and GRU layers, which have two axes as well, and

@@ -1,7 +1,10 @@
 """The weights of a model in the groups that a pattern keeps or removes as a whole."""
 
 import functools
+from collections.abc import Callable, Mapping
+from typing import Any
 
+import keras
 import numpy as np
 
 from keras_invprune.contracts import Arrays, Pattern
@@ -17,7 +20,12 @@ class Grouped:
         network: The Keras model that holds them; None if they are as they are.
     """
 
-    def __init__(self, pattern, shapes, network=None):
+    def __init__(
+        self,
+        pattern: Any,
+        shapes: Mapping[str, tuple[int, ...]],
+        network: keras.Model | None = None,
+    ):
         self.pattern = pattern
         self.shapes = {key: tuple(shape) for key, shape in shapes.items()}
         self.network = network
@@ -40,7 +48,12 @@ class Grouped:
         zero = np.float32(0)
         return {key: np.broadcast_to(zero, s) for key, s in self.shapes.items()}
 
-    def masks(self, scores: Arrays, sparsity: float, allocation) -> Arrays:
+    def masks(
+        self,
+        scores: Arrays,
+        sparsity: float,
+        allocation: Callable[[Arrays, float], Arrays],
+    ) -> Arrays:
         """Returns the masks by scores of single weights."""
         return self._restored(
             self.pattern(self._arranged(scores), sparsity, allocation)

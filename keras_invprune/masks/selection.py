@@ -6,6 +6,7 @@ weight's key, such as "encoder/dense/kernel", to an array of that weight's shape
 
 import math
 import operator
+from typing import Any
 
 import numpy as np
 
@@ -17,10 +18,10 @@ _PIECE_SIZE = 1 << 16  # as float32 256 KiB: a piece and its comparisons stay in
 _GOLDEN_RATIO = (math.sqrt(5) - 1) / 2
 
 
-def keep_count(size: int, sparsity: float, dtype=np.float32) -> int:
+def keep_count(size: int, sparsity: float, dtype: Any = np.float32) -> int:
     """How many of `size` weights stay at a given sparsity.
 
-    max(1, round(size * (1 - sparsity))), halves to the even neighbour, never more
+    max(1, round(size * (1 - sparsity))), halves to the even neighbor, never more
     than `size`. In float32, the default, this is TF-MOT's count for a tensor, bit for
     bit, rounding errors of tensors above 2**24 weights included (where TF-MOT would
     ask for more weights than there are, all of them stay).
@@ -185,7 +186,7 @@ def _split(pieces, low, high):
 
 
 def _count(compare, pieces, value) -> int:
-    return sum(np.count_nonzero(compare(piece, value)) for piece in pieces)
+    return sum(int(np.count_nonzero(compare(piece, value))) for piece in pieces)
 
 
 def _drop_last_ties(flats, masks, threshold, surplus) -> None:

@@ -6,6 +6,8 @@ training=True)`` is a forward pass through the masks and ``model.compute_loss(..
 the compiled loss. Optional members: `keras_invprune.contracts.Objective`.
 """
 
+from collections.abc import Callable
+
 from keras_invprune.objectives.contrastive import contrastive_loss
 from keras_invprune.objectives.invariance import Invariance
 from keras_invprune.objectives.losses import Losses
@@ -14,7 +16,7 @@ from keras_invprune.saving import resolve
 OBJECTIVES = {"invariance": Invariance, "supervised": lambda: None}
 
 
-def get(identifier):
+def get(identifier: str | Callable | None):
     """Returns the objective; None, the compiled loss alone, for "supervised"."""
     if identifier is None:
         return None

@@ -2,11 +2,18 @@
 
 from keras import ops
 
+from keras_invprune.contracts import Nested, Tensor
+
 EPSILON = 1e-12
 FAR = 1e9  # taken from a logit, leaves nothing of its exponential
 
 
-def contrastive_loss(embeddings, labels=None, temperature=1.0, sample_weight=None):
+def contrastive_loss(
+    embeddings: Tensor,
+    labels: Tensor | None = None,
+    temperature: float = 1.0,
+    sample_weight: Nested = None,
+):
     """L_NCE over two views of a batch.
 
     That is::
@@ -59,7 +66,7 @@ def contrastive_loss(embeddings, labels=None, temperature=1.0, sample_weight=Non
     return ops.sum(per_anchor) / ops.cast(ops.maximum(2 * count, 1), "float32")
 
 
-def same_label(labels):
+def same_label(labels: Tensor | None):
     """1.0 where two rows of `labels` are equal; shape [batch, batch]."""
     rows = ops.reshape(labels, (ops.shape(labels)[0], -1))
     equal = ops.equal(rows[:, None, :], rows[None, :, :])

@@ -1,6 +1,7 @@
 """Outputs and embedding of a model from one forward pass."""
 
 from collections.abc import Callable
+from typing import Any
 
 import keras
 from keras import ops
@@ -18,7 +19,7 @@ ASSUMED = 256  # pixels, or steps, of inputs of any size
 Embedder = Callable[..., tuple]
 
 
-def embedder(model, embedding=None) -> Embedder:
+def embedder(model: keras.Model, embedding: Any = None) -> Embedder:
     """Makes the function that returns a model's outputs and its embedding.
 
     Args:

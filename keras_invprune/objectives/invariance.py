@@ -3,12 +3,14 @@
 import copy
 import logging
 import math
+from collections.abc import Callable
+from typing import Any
 
 import keras
 import tensorflow as tf
 from keras import ops, tree
 
-from keras_invprune.contracts import Objective
+from keras_invprune.contracts import Nested, Objective, Tensor
 from keras_invprune.graph.inputs import (
     input_structure,
     standardized,
@@ -99,13 +101,13 @@ class Invariance(Objective):
 
     def __init__(
         self,
-        views=None,
-        weight=None,
-        temperature=1.0,
-        labels="auto",
-        embedding=None,
-        projection=None,
-        supervised="auto",
+        views: Any = None,
+        weight: float | None = None,
+        temperature: float = 1.0,
+        labels: bool | str | Callable = "auto",
+        embedding: Any = None,
+        projection: Any = None,
+        supervised: str = "auto",
     ):
         if not (weight is None or weight >= 0):
             raise ValueError(f"`weight` (λ) must be >= 0. Received: weight={weight}.")
@@ -130,10 +132,13 @@ class Invariance(Objective):
         self.embedding = embedding
         self.projection = _projection(projection)
         self.supervised = supervised
-        self._drawer = (None, None)
+        self.embed: Any = None  # these three are bound to a model
+        self.structure: Nested = None
+        self.apart = False
+        self._drawer: tuple = (None, None)
         self._told = False
 
-    def bind(self, model):
+    def bind(self, model: keras.Model):
         """Returns the objective of this one model; `self` serves others as well.
 
         Raises:
@@ -168,7 +173,9 @@ class Invariance(Objective):
         parts = [*tree.flatten(self.views), self.projection]
         return [part for part in parts if isinstance(part, keras.layers.Layer)]
 
-    def __call__(self, model, x, y, sample_weight=None):
+    def __call__(
+        self, model: keras.Model, x: Nested, y: Nested, sample_weight: Nested = None
+    ):
         """Returns the `Losses` of a batch."""
         x = standardized(self.structure, x)
         views, halves = self._supervision(model, y)
@@ -283,7 +290,7 @@ class Invariance(Objective):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]):
         """Restores the parts; those that are gone raise when they are used."""
         parts = ("views", "labels", "embedding", "projection")
         loaded = {name: load_object(config[name], f"{ROLE}.{name}") for name in parts}
@@ -291,7 +298,7 @@ class Invariance(Objective):
         return cls(**{**before, **config, **loaded})
 
 
-def drawer(views):
+def drawer(views: Any):
     """Returns ``(x) -> (x1, x2)`` for `views`, compiled by XLA if they are ours.
 
     A view is many small operations on all pixels, which XLA joins: SimCLR's take a
@@ -307,17 +314,17 @@ def drawer(views):
 class Half(keras.layers.Layer):
     """The rows of one of two views, with the sequence mask that belongs to them."""
 
-    def __init__(self, number):
+    def __init__(self, number: int):
         super().__init__(autocast=False)
         self.supports_masking = True
         self.number = number
 
-    def call(self, x):
+    def call(self, x: Nested):
         """Returns the rows of the first half, number 0, or the second, 1."""
         count = ops.shape(x)[0] // 2
         return x[count:] if self.number else x[:count]
 
-    def compute_mask(self, x, previous_mask=None):
+    def compute_mask(self, x: Nested, previous_mask: Tensor | None = None):
         """Returns that half of the mask."""
         return None if previous_mask is None else self.call(previous_mask)
 
@@ -346,7 +353,7 @@ def _pixels(structure) -> set[int]:
     return flat | {math.prod(shape[1:]) for shape in images}
 
 
-def is_classification(model) -> bool:
+def is_classification(model: keras.Model) -> bool:
     """Whether the compiled loss is one classification loss, whatever it is called."""
     name = _loss_name(model)
     return any(kind in name for kind in CLASSIFICATION)

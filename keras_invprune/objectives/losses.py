@@ -7,7 +7,7 @@ class Losses(NamedTuple):
     """The loss of one batch, with what to show of it.
 
     Attributes:
-        total: Scalar to minimise, scaled like `model.compute_loss`.
+        total: Scalar to minimize, scaled like `model.compute_loss`.
         predictions: The model's outputs for `y`, for the compiled metrics.
         terms: ``{name: scalar}`` to log, one for each of the objective's `terms`.
     """

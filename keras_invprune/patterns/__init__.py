@@ -5,6 +5,7 @@ members of `keras_invprune.contracts.Pattern`.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import keras
 
@@ -18,7 +19,7 @@ from keras_invprune.saving import resolve
 PATTERNS = {"unstructured": Unstructured(), "units": Units()}
 
 
-def get(identifier: str | dict | Callable | None) -> Callable:
+def get(identifier: Any) -> Callable:
     """A pattern from its name or config, or the callable itself.
 
     Args:

@@ -3,6 +3,7 @@
 import numpy as np
 
 from keras_invprune import contracts
+from keras_invprune.contracts import Arrays
 from keras_invprune.masks.selection import check_scores
 from keras_invprune.saving import Configured
 
@@ -13,12 +14,12 @@ class Pattern(Configured, contracts.Pattern):
     """A config made of the fields, and the contract of a pattern."""
 
 
-def is_positive_integer(value) -> bool:
+def is_positive_integer(value: object) -> bool:
     """Whether it is an `int` above zero."""
     return isinstance(value, int) and value > 0
 
 
-def check_pooling(pooling):
+def check_pooling(pooling: str):
     """Raises ValueError unless it names one."""
     if pooling not in POOLINGS:
         raise ValueError(
@@ -27,7 +28,7 @@ def check_pooling(pooling):
         )
 
 
-def check_axis(scores, axis, rule):
+def check_axis(scores: Arrays, axis: int, rule: str):
     """Raises ValueError where scores lack the axis, or are NaN."""
     for key, values in scores.items():
         if not -values.ndim <= axis < values.ndim:

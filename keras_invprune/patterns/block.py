@@ -1,10 +1,12 @@
 """Blocks of weights."""
 
 import dataclasses
+from collections.abc import Mapping
 
 import keras
 import numpy as np
 
+from keras_invprune.contracts import Arrays
 from keras_invprune.patterns.base import (
     POOLINGS,
     Pattern,
@@ -56,13 +58,13 @@ class Block(Pattern):
         check_pooling(self.pooling)
         object.__setattr__(self, "shape", tuple(self.shape))
 
-    def unfit(self, shape):
+    def unfit(self, shape: tuple[int, ...]):
         """A weight fits if it has room for one whole block."""
         if all(size <= axis for size, axis in zip(self.shape, shape[-2:], strict=True)):
             return None
         return f"no block of {self.shape} fits in {tuple(shape[-2:])}"
 
-    def group(self, scores):
+    def group(self, scores: Arrays):
         """Returns the pooled scores of the blocks.
 
         Raises:
@@ -71,7 +73,7 @@ class Block(Pattern):
         check_axis(scores, -2, "`Block` needs an input and an output axis.")
         return {k: _pool(v, self.shape, self.pooling) for k, v in scores.items()}
 
-    def expand(self, masks, shapes):
+    def expand(self, masks: Arrays, shapes: Mapping[str, tuple[int, ...]]):
         """Returns the value of its block for each weight."""
         return {k: _expand(masks[k], self.shape, s) for k, s in shapes.items()}
 

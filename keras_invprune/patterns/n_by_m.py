@@ -46,7 +46,7 @@ class NByM(Pattern):
                 f"kept, as by NByM(2, 4). Received: n={self.n!r}, m={self.m!r}."
             )
 
-    def unfit(self, shape):
+    def unfit(self, shape: tuple[int, ...]):
         """A weight fits if it has room for one whole group."""
         if not -len(shape) <= self.axis < len(shape):
             return f"no axis {self.axis} in {tuple(shape)}"

@@ -1,10 +1,12 @@
 """Whole units and filters."""
 
 import dataclasses
+from collections.abc import Mapping
 
 import keras
 import numpy as np
 
+from keras_invprune.contracts import Arrays
 from keras_invprune.patterns.base import Pattern, check_axis, check_pooling
 
 
@@ -39,7 +41,7 @@ class Units(Pattern):
         """Validates the fields."""
         check_pooling(self.pooling)
 
-    def group(self, scores):
+    def group(self, scores: Arrays):
         """Returns the pooled scores of the units.
 
         Raises:
@@ -48,7 +50,7 @@ class Units(Pattern):
         check_axis(scores, -2, "`Units` needs an input and an output axis.")
         return {key: self._pool(values) for key, values in scores.items()}
 
-    def expand(self, masks, shapes):
+    def expand(self, masks: Arrays, shapes: Mapping[str, tuple[int, ...]]):
         """Returns the value of its unit for each weight."""
         return {key: np.broadcast_to(masks[key], s) for key, s in shapes.items()}
 

@@ -1,9 +1,11 @@
 """Single weights."""
 
 import dataclasses
+from collections.abc import Mapping
 
 import keras
 
+from keras_invprune.contracts import Arrays
 from keras_invprune.patterns.base import Pattern
 
 
@@ -12,11 +14,11 @@ from keras_invprune.patterns.base import Pattern
 class Unstructured(Pattern):
     """Every weight on its own: the masks are the allocation's."""
 
-    def group(self, scores):
+    def group(self, scores: Arrays):
         """Returns the scores."""
         return scores
 
-    def expand(self, masks, shapes):
+    def expand(self, masks: Arrays, shapes: Mapping[str, tuple[int, ...]]):
         """Returns the masks."""
         del shapes
         return masks

@@ -2,7 +2,10 @@
 
 import contextlib
 import dataclasses
+from pathlib import Path
+from typing import Any
 
+import keras
 import numpy as np
 
 from keras_invprune.contracts import Schedule
@@ -15,14 +18,14 @@ STEP, RATE, SCHEDULE = "extra_step", "extra_rate", "extra_schedule_"
 FINISHED = "extra_finished_step"
 
 
-def seed_states(model) -> list:
+def seed_states(model: keras.Model) -> list:
     """States of the random generators in a model; Keras does not save them."""
-    known = [*model.weights, *model.metrics_variables]
-    known = {id(variable) for variable in known}
+    saved = [*model.weights, *model.metrics_variables]
+    known = {id(variable) for variable in saved}
     return [v for v in model.variables if id(v) not in known and not v.trainable]
 
 
-def extra_state(model) -> dict[str, np.ndarray]:
+def extra_state(model: keras.Model) -> dict[str, np.ndarray]:
     """What is saved beside the weights: seeds, what to rewind to, what was learned."""
     seeds = enumerate(seed_states(model))
     state = {f"{SEED}{index}": variable.numpy() for index, variable in seeds}
@@ -40,7 +43,7 @@ def extra_state(model) -> dict[str, np.ndarray]:
     return state
 
 
-def split(store) -> tuple[dict, dict]:
+def split(store: Any) -> tuple[dict, dict]:
     """(own variables, extra state) of what was saved."""
     arrays = {name: store[name] for name in store.keys()}
     extra = {name for name in arrays if name.startswith("extra_")}
@@ -48,7 +51,7 @@ def split(store) -> tuple[dict, dict]:
     return own, {name: np.asarray(arrays[name]) for name in extra}
 
 
-def load_extra_state(model, state):
+def load_extra_state(model: keras.Model, state: dict[str, np.ndarray]):
     """Writes the state back; what was not saved stays as it is or is dropped."""
     for index, variable in enumerate(seed_states(model)):
         if f"{SEED}{index}" in state:
@@ -74,7 +77,7 @@ def load_extra_state(model, state):
 
 
 @contextlib.contextmanager
-def all_or_nothing(model, source):
+def all_or_nothing(model: keras.Model, source: str | Path):
     """Puts the state of `model` back when loading from `source` fails."""
     before = [variable.numpy() for variable in model.variables]
     remembered = dataclasses.replace(model.state.remembered)

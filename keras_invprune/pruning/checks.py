@@ -1,6 +1,8 @@
 """What `prune` and `fit` check before any training."""
 
 import warnings
+from collections.abc import Iterable
+from typing import Any
 
 import keras
 import numpy as np
@@ -9,7 +11,7 @@ from keras import tree
 
 from keras_invprune import contracts, tfmot
 from keras_invprune.allocation import Shuffled
-from keras_invprune.contracts import Objective, PruningWrapper, Score
+from keras_invprune.contracts import Nested, Objective, PruningWrapper, Score
 from keras_invprune.graph.weights import walk, weights_by_key
 from keras_invprune.pruning.rewind import inner_optimizer
 from keras_invprune.saving import Missing, check_takes, name_of
@@ -36,7 +38,9 @@ TAKES = {
 }
 
 
-def check_fit(model, strategy, arguments):
+def check_fit(
+    model: keras.Model, strategy: tf.distribute.Strategy, arguments: dict[str, Any]
+):
     """Checks the arguments of `fit`, made under `strategy`, before anything runs."""
     check_strategy(strategy)
     check_compiled(model)
@@ -53,7 +57,7 @@ def check_fit(model, strategy, arguments):
     check_callbacks(arguments["callbacks"], model)
 
 
-def check_compiled(model):
+def check_compiled(model: keras.Model):
     """Raises ValueError before `compile`, which gives the loss and the optimizer."""
     if not model.compiled:
         raise ValueError(
@@ -62,7 +66,7 @@ def check_compiled(model):
         )
 
 
-def check_xla(strategy, jit_compile):
+def check_xla(strategy: tf.distribute.Strategy, jit_compile: bool | str):
     """Raises ValueError where XLA would have to read another replica's variable."""
     if strategy.num_replicas_in_sync > 1 and jit_compile is True:
         raise ValueError(
@@ -71,7 +75,7 @@ def check_xla(strategy, jit_compile):
         )
 
 
-def check_finite(data, name):
+def check_finite(data: Nested, name: str):
     """Raises ValueError when arrays of floats hold NaN; data sets pass."""
     for part in tree.flatten(data):
         if not hasattr(part, "__array__"):
@@ -84,7 +88,7 @@ def check_finite(data, name):
             )
 
 
-def check_complete(model):
+def check_complete(model: keras.Model):
     """Raises RuntimeError when a callable of an unfinished plan was not found."""
     if not model.finished:
         parts = list(vars(model.plan).values())
@@ -94,7 +98,7 @@ def check_complete(model):
                 part()
 
 
-def check_own_steps(inner):
+def check_own_steps(inner: keras.Model):
     """Raises ValueError when a model brings a training of its own, which is not run."""
     own = [
         name
@@ -126,13 +130,13 @@ def _only_prepares(inner, name):
     return of_hub and name in ("fit", "train_on_batch") and name not in vars(inner)
 
 
-def check_labels(model, y):
+def check_labels(model: keras.Model, y: Nested):
     """Raises ValueError when an array of labels does not fit the outputs and the loss.
 
     Only for one output, one array and cross-entropy by one of Keras's names; Keras
     finds the rest, in its own words.
     """
-    outputs = getattr(model.inner, "outputs", None) or ()
+    outputs: Any = getattr(model.inner, "outputs", None) or ()
     parts = [part for part in tree.flatten(y) if isinstance(part, np.ndarray)]
     y = parts[0] if len(parts) == 1 else y
     if len(outputs) != 1 or not isinstance(y, np.ndarray):
@@ -180,7 +184,7 @@ def _fits(shape, wanted) -> bool:
     return len(shape) == len(wanted) and all(w in (None, s) for s, w in pairs)
 
 
-def check_monitors(model, arguments):
+def check_monitors(model: keras.Model, arguments: dict[str, Any]):
     """Raises ValueError when a schedule waits for a log that will never come."""
     validated = arguments.get("validation_data") is not None
     validated = validated or bool(arguments.get("validation_split"))
@@ -201,7 +205,7 @@ def check_monitors(model, arguments):
         schedule = known.schedule
 
 
-def check_callbacks(callbacks, model):
+def check_callbacks(callbacks: Any, model: keras.Model):
     """Refuses or warns of callbacks that would act on the search by accident.
 
     Raises:
@@ -241,7 +245,7 @@ def check_callbacks(callbacks, model):
             )
 
 
-def check_masks(path, value):
+def check_masks(path: str, value: Any):
     """Returns a mask, or a flag, as 0 and 1; ValueError if it is an average."""
     value = np.asarray(value)
     whole = np.round(value)
@@ -255,7 +259,7 @@ def check_masks(path, value):
     return whole
 
 
-def check_averages(model):
+def check_averages(model: keras.Model):
     """Raises ValueError where Keras could not write averaged weights back.
 
     At the end of `fit` it pairs averages and trained weights by their place, and
@@ -272,7 +276,7 @@ def check_averages(model):
         )
 
 
-def check_strategy(strategy):
+def check_strategy(strategy: tf.distribute.Strategy):
     """Raises ValueError inside the scope of another strategy than the model's own."""
     if tf.distribute.has_strategy() and tf.distribute.get_strategy() is not strategy:
         raise ValueError(
@@ -282,7 +286,7 @@ def check_strategy(strategy):
         )
 
 
-def check_model(model):
+def check_model(model: keras.Model):
     """Raises unless `prune` can take the model: TypeError, ValueError, RuntimeError."""
     if keras.backend.backend() != "tensorflow":
         raise RuntimeError(
@@ -306,7 +310,7 @@ def check_model(model):
         )
 
 
-def check_rematerialization(model, keys):
+def check_rematerialization(model: keras.Model, keys: Iterable[str]):
     """Raises ValueError where a layer to prune is computed again for its gradients.
 
     Keras does so after the call, where the masks are no longer read.
@@ -333,7 +337,7 @@ def _is_rematerialized(layer) -> bool:
     return scope.mode != "list_of_layers" or layer.name in scope.layer_names
 
 
-def check_scope(model):
+def check_scope(model: keras.Model):
     """Returns a model whose variables are the current strategy's; raises otherwise."""
     strategy = tf.distribute.get_strategy()
     outside = [
@@ -350,7 +354,7 @@ def check_scope(model):
     return model
 
 
-def check_agreement(plan, trained=False):
+def check_agreement(plan: Any, trained: bool = False):
     """Refuses a plan whose masks could not move, or in vain, or would not be learned.
 
     Args:

@@ -1,4 +1,6 @@
-"""Small initialisation (proactive initialisation scheme, PIs): θ_0 = κ·θ†."""
+"""Small initialization (proactive initialization scheme, PIs): θ_0 = κ·θ†."""
+
+from collections.abc import Iterable
 
 import keras
 import numpy as np
@@ -31,7 +33,7 @@ NOT_DRAWN = (
 )
 
 
-def default_scale(model, images) -> float:
+def default_scale(model: keras.Model, images: bool) -> float:
     """κ for a fresh model, chosen by validation rows.
 
     Normalization takes κ out of a layer's outputs again. Without it a network of
@@ -49,7 +51,7 @@ def default_scale(model, images) -> float:
     return ROW_SCALE if normalizes else 1.0
 
 
-def masks_of_zeros(model, keys) -> dict[str, np.ndarray]:
+def masks_of_zeros(model: keras.Model, keys: Iterable[str]) -> dict[str, np.ndarray]:
     """Masks of the weights that hold zeros which an earlier pruning has left.
 
     In a network that has not been trained an initializer may have made zeros: one that
@@ -81,7 +83,7 @@ def _is_drawn(layer, variable) -> bool:
     return initializer is not None and not isinstance(initializer, NOT_DRAWN)
 
 
-def check_scale(initial_scale) -> tuple[float, bool]:
+def check_scale(initial_scale: float | tuple[float, str]) -> tuple[float, bool]:
     """Returns (κ, whether it applies to every trainable weight).
 
     Raises:
@@ -102,14 +104,16 @@ def check_scale(initial_scale) -> tuple[float, bool]:
     return float(scale), which == "all"
 
 
-def keys_to_scale(model, prunable_keys, everything) -> list[str]:
+def keys_to_scale(
+    model: keras.Model, prunable_keys: Iterable[str], everything: bool
+) -> list[str]:
     """Keys of the weights that κ multiplies: the prunable ones, or all trained."""
     if not everything:
         return list(prunable_keys)
     return [k for k, w in weights_by_key(model).items() if w.variable.trainable]
 
 
-def scale_weights(model, keys, scale):
+def scale_weights(model: keras.Model, keys: Iterable[str], scale: float):
     """Multiplies the weights at `keys` by κ: θ_0 = κ·θ†."""
     weights = weights_by_key(model)
     for key in keys:
@@ -117,10 +121,10 @@ def scale_weights(model, keys, scale):
         variable.assign(variable.value * keras.ops.cast(scale, variable.dtype))
 
 
-def is_fresh(model) -> bool:
+def is_fresh(model: keras.Model) -> bool:
     """Whether `model` looks untrained, so that κ would not wreck it.
 
-    It has been trained if its optimiser has made a step, or if a bias, a BatchNorm
+    It has been trained if its optimizer has made a step, or if a bias, a BatchNorm
     shift or a moving mean that starts at zero is not zero any more.
     """
     optimizer = getattr(model, "optimizer", None)

@@ -1,6 +1,9 @@
 """The paper's method in one call: small initialization, search, prune, rewind."""
 
 import inspect
+from typing import Any
+
+import keras
 
 from keras_invprune import tfmot
 from keras_invprune.graph.inputs import input_tensors
@@ -14,18 +17,18 @@ from keras_invprune.views.image_view import ImageView
 
 
 def prune_for_invariance(
-    model,
-    sparsity=0.9,
+    model: keras.Model,
+    sparsity: float = 0.9,
     *,
-    views=None,
-    pretrained=None,
-    rewind="first_epoch",
-    initial_scale=None,
+    views: Any = None,
+    pretrained: bool | None = None,
+    rewind: str | None = "first_epoch",
+    initial_scale: float | tuple[float, str] | None = None,
     **choices,
 ):
     """Prunes for the invariances in the data (IUNet).
 
-    Small initialisation, then L_SUP + λ·L_NCE on two views of each batch, one-shot
+    Small initialization, then L_SUP + λ·L_NCE on two views of each batch, one-shot
     global magnitude pruning, rewinding, and fine-tuning with L_SUP alone, in one
     ``fit()``: half of its epochs search, half fine-tune (`schedule` changes it).
 
@@ -34,7 +37,7 @@ def prune_for_invariance(
         sparsity: Share of the prunable weights to remove, in [0, 1).
         views: Positive pairs; None chooses by the input: images or rows.
         pretrained: True for a model whose weights are worth keeping: no small
-            initialisation, gradual pruning, survivors rewound to the weights given.
+            initialization, gradual pruning, survivors rewound to the weights given.
             None looks: a model that has been trained counts as pretrained.
         rewind: "first_epoch", "initial", "unscaled" or None. For a pretrained
             model "initial": the weights given. (Pruned before its end, "first_epoch"

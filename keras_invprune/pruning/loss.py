@@ -1,9 +1,13 @@
 """The compiled loss of a pruned model at weights that it does not have yet."""
 
+from collections.abc import Mapping
+
 import keras
 
+from keras_invprune.contracts import Tensor
 
-def loss_at(model, values, batch):
+
+def loss_at(model: keras.Model, values: Mapping[str, Tensor], batch: tuple):
     """Returns the compiled loss in evaluation mode; no state changes.
 
     Args:

@@ -6,18 +6,20 @@ In training a method may read something else, its *effective weight*
 
 import contextlib
 import re
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
-from keras_invprune.contracts import Effective, PruningWrapper
+from keras_invprune.contracts import Effective, Nested, PruningWrapper, Tensor
 from keras_invprune.graph.prunable import prunable_weights
 from keras_invprune.graph.weights import weights_by_key
 
 
-def product(weight, mask, *own):
+def product(weight: Tensor, mask: Tensor, *own):
     """The effective weight of plain pruning: w * m, zero gradient where m = 0."""
     del own
     return ops.multiply(weight, mask)
@@ -34,11 +36,11 @@ class Through(keras.regularizers.Regularizer):
         mask: Variable of 0 and 1.
     """
 
-    def __init__(self, wrapper, regularizer, mask):
+    def __init__(self, wrapper: "Masked", regularizer: Callable, mask: keras.Variable):
         self.wrapper, self.mask = wrapper, mask
         self.regularizer = getattr(regularizer, "regularizer", regularizer)
 
-    def __call__(self, weight):
+    def __call__(self, weight: Tensor):
         """The penalty of w * m."""
         if self.wrapper.remembers:
             return self.regularizer(weight)
@@ -56,18 +58,18 @@ class _Scope(keras.StatelessScope):
         values: Pairs (variable, tensor read in its place).
     """
 
-    def __init__(self, values):
+    def __init__(self, values: Iterable[tuple]):
         super().__init__(values, collect_losses=True)
         self._updated = {}
 
-    def get_current_value(self, variable):
+    def get_current_value(self, variable: keras.Variable):
         """What is read in the place of a variable; None for its own value."""
         value = super().get_current_value(variable)
         if value is None and self.original_scope is not None:
             value = self.original_scope.get_current_value(variable)
         return value
 
-    def add_update(self, update):
+    def add_update(self, update: tuple):
         """Keeps an assignment, and lets gradients go to the variable as they would.
 
         Without this scope what is assigned has no history: the gradient is that of the
@@ -116,7 +118,13 @@ class Masked(PruningWrapper, keras.layers.Wrapper):
         array([0., 0.], dtype=float32)
     """
 
-    def __init__(self, layer, keys=None, effective=None, **kwargs):
+    def __init__(
+        self,
+        layer: keras.Layer,
+        keys: Iterable[str] | None = None,
+        effective: Callable | None = None,
+        **kwargs,
+    ):
         # Weights are multiplied as they are stored; each inner layer then casts
         # to its own compute dtype, hence no autocast here.
         kwargs.setdefault("dtype", layer.dtype_policy)
@@ -131,7 +139,7 @@ class Masked(PruningWrapper, keras.layers.Wrapper):
         if layer.built:
             self.build()
 
-    def build(self, input_shape=None):
+    def build(self, input_shape: Any = None):
         """Builds the layer if need be and adds one mask, all ones, per weight."""
         super().build(input_shape)
         # A proxy, because Keras would claim the variables of a plain dict as ours.
@@ -186,13 +194,20 @@ class Masked(PruningWrapper, keras.layers.Wrapper):
         """Whether what the masks hide may come back: the stored weights keep it."""
         return self.effective is not product and not self.settled
 
-    def settle(self, settled=True):
+    def settle(self, settled: bool = True):
         """Reads the product in training, too; what a method learned stays as it is."""
         self.settled = settled
         for variable in self.learned:
             variable.trainable = not settled
 
-    def call(self, inputs, *args, training=None, function=None, **kwargs):
+    def call(
+        self,
+        inputs: Nested,
+        *args,
+        training: bool | None = None,
+        function: Callable | None = None,
+        **kwargs,
+    ):
         """Calls the wrapped layer; arguments and result are the layer's own.
 
         Every read of w in it gives w * mask, in training effective(w, mask). Updates
@@ -227,7 +242,7 @@ class Masked(PruningWrapper, keras.layers.Wrapper):
             for key, variable in self.prunable.items()
         ]
 
-    def run(self, function, inputs, training=None):
+    def run(self, function: Callable, inputs: Nested, training: bool | None = None):
         """Calls `function` in the place of the wrapped layer.
 
         Args:
@@ -243,7 +258,7 @@ class Masked(PruningWrapper, keras.layers.Wrapper):
         # weights must be multiplied as they are stored.
         return self(inputs, training=training, function=function)
 
-    def set_masks(self, masks, zero=True):
+    def set_masks(self, masks: Mapping[str, Tensor], zero: bool = True):
         """Writes masks, and zeroes what they remove in the stored weights.
 
         Args:
@@ -263,7 +278,7 @@ class Masked(PruningWrapper, keras.layers.Wrapper):
         if zero and not self.remembers:
             self.apply_masks(masks)
 
-    def apply_masks(self, keys=None):
+    def apply_masks(self, keys: Iterable[str] | None = None):
         """Stores w * mask in w, for all keys or those given: nothing comes back."""
         for key in self.masks if keys is None else keys:
             variable = self.prunable[key]
@@ -276,7 +291,7 @@ class Masked(PruningWrapper, keras.layers.Wrapper):
         kept = sum(int(np.count_nonzero(mask)) for mask in masks)
         return 1.0 - kept / sum(mask.size for mask in masks)
 
-    def compute_mask(self, inputs, previous_mask=None):
+    def compute_mask(self, inputs: Nested, previous_mask: Tensor | None = None):
         """The wrapped layer has set the masks of its outputs already."""
         del inputs, previous_mask
         return None
@@ -289,7 +304,9 @@ class Masked(PruningWrapper, keras.layers.Wrapper):
         return config
 
     @classmethod
-    def from_config(cls, config, custom_objects=None):
+    def from_config(
+        cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None
+    ):
         """Builds the wrapper again; masks are loaded as weights."""
         effective = config.pop("effective", None)
         if effective is not None:

@@ -2,14 +2,25 @@
 
 import functools
 import inspect
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 from keras import ops, tree
 
 from keras_invprune import contracts
 from keras_invprune.callbacks import with_pruning_first
-from keras_invprune.contracts import Objective, PruningWrapper, ScoreContext
+from keras_invprune.contracts import (
+    Arrays,
+    Nested,
+    Objective,
+    PruningWrapper,
+    ScoreContext,
+    Tensor,
+)
 from keras_invprune.graph.inventory import left_alone
 from keras_invprune.graph.weights import own_metrics, set_trainable, walk
 from keras_invprune.masks.groups import Grouped
@@ -37,7 +48,7 @@ from keras_invprune.scores._examples import examples_for
 class PrunedModel(PruningWrapper, keras.Model):
     """A Keras model under masks, with the plan to prune it. Made by `prune`.
 
-    Train it like any Keras model. While it is searching, each step minimises the
+    Train it like any Keras model. While it is searching, each step minimizes the
     plan's objective; when the schedule fires, the `PruningCallback` calls
     `prune_to`, and at the target sparsity the survivors are rewound and training
     goes on with the compiled loss alone, the masks fixed.
@@ -50,14 +61,21 @@ class PrunedModel(PruningWrapper, keras.Model):
         owns_inner: Whether `model` is a copy of our own, not the caller's model.
 
     Attributes:
-        searching: Whether training steps minimise the plan's objective. A train
+        searching: Whether training steps minimize the plan's objective. A train
             function traced before this changes must be traced again.
         state: `PruningState`: how far the pruning has come.
         visited: Whether a `PruningCallback` has begun its work.
         examples: ``(x, y, sample_weight)`` that `fit` drew for the plan's score.
     """
 
-    def __init__(self, model, plan, keys, name=None, owns_inner=True):
+    def __init__(
+        self,
+        model: keras.Model,
+        plan: Any,
+        keys: Iterable[str],
+        name: str | None = None,
+        owns_inner: bool = True,
+    ):
         super().__init__(
             name=name or f"pruned_{model.name}",
             dtype=model.dtype_policy,
@@ -163,7 +181,7 @@ class PrunedModel(PruningWrapper, keras.Model):
         found = [v for layer in layers for v in layer.trainable_variables]
         return [*found, *self.masked.learned]
 
-    def set_weights(self, weights):
+    def set_weights(self, weights: list[np.ndarray]):
         """As `keras.Model.set_weights`; the clock counts on and is never put back.
 
         Masks and the phase are weights as well, and go along with the others.
@@ -187,14 +205,16 @@ class PrunedModel(PruningWrapper, keras.Model):
         """Prints the summary of the model inside."""
         self.inner.summary(*args, **kwargs)
 
-    def call(self, inputs, training=None, with_embedding=False):
+    def call(
+        self, inputs: Nested, training: bool | None = None, with_embedding: bool = False
+    ):
         """Outputs of the masked model; with its embedding if asked for."""
         if with_embedding:
             embed = self.plan.objective.embed
             return self.masked.run(embed, inputs, training=training)
         return self.masked(inputs, training=training)
 
-    def compute_mask(self, inputs, previous_mask=None):
+    def compute_mask(self, inputs: Nested, previous_mask: Tensor | None = None):
         """The inner model has set the masks of its outputs already."""
         del inputs, previous_mask
         return None
@@ -240,7 +260,7 @@ class PrunedModel(PruningWrapper, keras.Model):
                 self.optimizer.build(self.trainable_variables)
             self.masked.settle(settled)
 
-    def anneal(self, progress):
+    def anneal(self, progress: float):
         """Tells the method how far it is on the way to the target, from 0 to 1."""
         self.state.anneal(progress)
 
@@ -252,7 +272,7 @@ class PrunedModel(PruningWrapper, keras.Model):
         """Stores the masked weights: averages of an optimizer may hold others."""
         self.state.store()
 
-    def prune_to(self, sparsity):
+    def prune_to(self, sparsity: float):
         """Renews the masks; at the target sparsity rewinds and ends the search.
 
         Logs a warning where a weight loses all its entries.
@@ -275,11 +295,11 @@ class PrunedModel(PruningWrapper, keras.Model):
         """Whether masked weights may come back, moved or remembered."""
         return self.state.may_return
 
-    def has_removed(self, sparsity) -> bool:
+    def has_removed(self, sparsity: float) -> bool:
         """Whether more is gone than is to be removed on the way to the target."""
         return self.state.has_removed(sparsity)
 
-    def warn_of_collapse(self, masks):
+    def warn_of_collapse(self, masks: Arrays):
         """Logs what masks that are to be set leave nothing of, and did not before."""
         self.state.warn_of_collapse(masks)
 
@@ -309,7 +329,7 @@ class PrunedModel(PruningWrapper, keras.Model):
         self.build_optimizer()
         return super().fit(**arguments)
 
-    def make_train_function(self, force=False):
+    def make_train_function(self, force: bool = False):
         """Traces the search or the fine-tuning step, whichever is due."""
         self.set_phase()
         super().make_train_function(force=force)
@@ -330,7 +350,7 @@ class PrunedModel(PruningWrapper, keras.Model):
         """Counts a training step; for custom loops, `train_step` does it itself."""
         self.state.clock.count()
 
-    def train_step(self, data):
+    def train_step(self, data: Nested):
         """One step of the search or of the fine-tuning."""
         # After the data have come: a step that finds none left is not one.
         parts = tf.nest.flatten(data, expand_composites=True)  # also of sparse tensors
@@ -347,7 +367,9 @@ class PrunedModel(PruningWrapper, keras.Model):
         self._record(losses, x)
         return self.compute_metrics(x, y, losses.predictions, sample_weight)
 
-    def search_loss(self, x, y=None, sample_weight=None) -> Losses:
+    def search_loss(
+        self, x: Nested, y: Nested = None, sample_weight: Nested = None
+    ) -> Losses:
         """The plan's objective on one batch, for custom training loops too.
 
         Raises:
@@ -361,7 +383,8 @@ class PrunedModel(PruningWrapper, keras.Model):
                 "An objective must return (loss, predictions), or `Losses`. "
                 f"Received: {type(losses).__name__}."
             )
-        return Losses(*losses, {})
+        total, predictions = losses
+        return Losses(total, predictions, {})
 
     def _record(self, losses, x):
         count = ops.shape(tree.flatten(x)[0])[0]
@@ -371,7 +394,7 @@ class PrunedModel(PruningWrapper, keras.Model):
         for metric in self._terms:
             metric.update_state(losses.terms[metric.name], sample_weight=count)
 
-    def test_step(self, data):
+    def test_step(self, data: Nested):
         """As Keras's; the objective's terms are for training only.
 
         Raises:
@@ -382,7 +405,7 @@ class PrunedModel(PruningWrapper, keras.Model):
         logs = super().test_step(data)
         return {name: value for name, value in logs.items() if name not in hidden}
 
-    def load_weights(self, filepath, *args, **kwargs):
+    def load_weights(self, filepath: str | Path, *args, **kwargs):
         """As `keras.Model.load_weights`; all or nothing.
 
         Raises:
@@ -391,13 +414,13 @@ class PrunedModel(PruningWrapper, keras.Model):
         with all_or_nothing(self, filepath):
             super().load_weights(filepath, *args, **kwargs)
 
-    def save_own_variables(self, store):
+    def save_own_variables(self, store: Any):
         """Saves, with its own weights, what an interrupted training needs."""
         super().save_own_variables(store)
         for name, value in extra_state(self).items():
             store[name] = value
 
-    def load_own_variables(self, store):
+    def load_own_variables(self, store: Any):
         """Loads its own weights, and what an interrupted training needs."""
         own, extra = split(store)
         super().load_own_variables(own)
@@ -414,7 +437,9 @@ class PrunedModel(PruningWrapper, keras.Model):
         }
 
     @classmethod
-    def from_config(cls, config, custom_objects=None):
+    def from_config(
+        cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None
+    ):
         """Builds the model again; missing callables are named when they are used."""
         model = keras.saving.deserialize_keras_object(config["model"], custom_objects)
         made = cls(model, Plan.load(config["plan"]), config["keys"], config["name"])

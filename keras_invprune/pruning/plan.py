@@ -3,9 +3,11 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+import keras
+
 from keras_invprune import allocation as allocations
 from keras_invprune import objectives, patterns, schedules, scores
-from keras_invprune.contracts import Pattern, Ranked, Schedule, Score
+from keras_invprune.contracts import Arrays, Pattern, Ranked, Schedule, Score
 from keras_invprune.masks.compute import make_masks
 from keras_invprune.masks.groups import Grouped
 from keras_invprune.pruning.rewind import check_rewind
@@ -68,7 +70,13 @@ class Plan:
         """Whether masks are renewed at the target sparsity, too."""
         return Schedule.of(self.schedule).rewires
 
-    def masks(self, weights, model, sparsity, left=None):
+    def masks(
+        self,
+        weights: Arrays,
+        model: keras.Model,
+        sparsity: float,
+        left: Arrays | None = None,
+    ):
         """The masks for the stored weights given: see `make_masks`."""
         shapes = {key: weight.shape for key, weight in weights.items()}
         network = model.inner if isinstance(model, Ranked) else None
@@ -98,7 +106,7 @@ class Plan:
         }
 
     @classmethod
-    def load(cls, config):
+    def load(cls, config: dict[str, Any]):
         """The plan again; what is gone is a `Missing` that says so when used."""
         loaded = {name: load_object(config[name], f"plan.{name}") for name in PARTS}
         schedule = schedules.load_schedule(config["schedule"])
@@ -106,5 +114,6 @@ class Plan:
         effective = config.pop("effective", None)
         if effective and isinstance(loaded["score"], Missing):
             # Its weights are in the file, which must be read all the same.
-            loaded["score"].effective = load_object(effective, "plan.score")
+            missing: Any = loaded["score"]
+            missing.effective = load_object(effective, "plan.score")
         return cls(**{**config, **loaded, "schedule": schedule})

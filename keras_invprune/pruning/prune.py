@@ -1,7 +1,10 @@
 """prune and strip_pruning: a plain model under masks, and a plain model again."""
 
 import logging
+from collections.abc import Callable
+from typing import Any
 
+import keras
 import numpy as np
 
 from keras_invprune import tfmot
@@ -35,18 +38,18 @@ logger = logging.getLogger("keras_invprune")
 
 
 def prune(
-    model,
-    sparsity,
+    model: keras.Model,
+    sparsity: float,
     *,
-    objective=None,
-    score="magnitude",
-    allocation="global",
-    pattern=None,
-    schedule="one_shot",
-    rewind=None,
-    initial_scale=1.0,
-    select=None,
-    copy=True,
+    objective: str | Callable | None = None,
+    score: str | Callable = "magnitude",
+    allocation: str | dict | Callable = "global",
+    pattern: str | Callable | None = None,
+    schedule: str | Callable = "one_shot",
+    rewind: str | None = None,
+    initial_scale: float | tuple[float, str] = 1.0,
+    select: Any = None,
+    copy: bool = True,
 ):
     """Returns a model that prunes itself while it is trained.
 
@@ -75,7 +78,7 @@ def prune(
             "when_converged", "manual" (you call `prune_to`), or any TF-MOT or own
             `PruningSchedule`.
         rewind: What survivors return to at the target sparsity, with a fresh
-            optimiser: None (they stay), "initial", "first_epoch", or "unscaled"
+            optimizer: None (they stay), "initial", "first_epoch", or "unscaled"
             (the values before `initial_scale`).
         initial_scale: κ, multiplies the prunable kernels once, now; a pair
             ``(κ, "all")`` every trainable weight.
@@ -106,7 +109,11 @@ def prune(
         TypeError: Not a Keras model.
     """
     check_sparsity(sparsity)
-    choices = {"score": score, "allocation": allocation, "pattern": pattern}
+    choices: dict[str, Any] = {
+        "score": score,
+        "allocation": allocation,
+        "pattern": pattern,
+    }
     if tfmot.is_tf_keras(model):
         given = (objective, schedule, rewind, initial_scale, copy)
         if given != (None, "one_shot", None, 1.0, True):
@@ -174,7 +181,7 @@ def _tell_other_zeros(pruned):
         )
 
 
-def strip_pruning(model, *, allow_unfinished=False):
+def strip_pruning(model: keras.Model, *, allow_unfinished: bool = False):
     """Returns the plain Keras model with the masks applied: the same outputs.
 
     Args:

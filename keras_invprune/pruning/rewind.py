@@ -1,37 +1,46 @@
-"""Going back: values to rewind to, and an optimiser as if freshly built."""
+"""Going back: values to rewind to, and an optimizer as if freshly built."""
 
+from collections.abc import Iterable, Mapping
+
+import keras
 import numpy as np
 
+from keras_invprune.contracts import Tensor
 from keras_invprune.graph.weights import weights_by_key
 
 POINTS = ("initial", "first_epoch", "unscaled")
 
 
-def check_rewind(rewind):
+def check_rewind(rewind: str | None):
     """Returns `rewind`, None or one of `POINTS`, or raises ValueError."""
     if rewind is not None and rewind not in POINTS:
         raise ValueError(
             f"`rewind` must be None or one of {POINTS}: to the values at the start of "
-            "training, after its first epoch, or before the small initialisation. "
+            "training, after its first epoch, or before the small initialization. "
             f"Received: rewind={rewind!r}."
         )
     return rewind
 
 
-def snapshot(model) -> dict[str, np.ndarray]:
+def snapshot(model: keras.Model) -> dict[str, np.ndarray]:
     """Copies all weights of a plain Keras model, BatchNorm statistics included."""
     return {
         key: weight.variable.numpy() for key, weight in weights_by_key(model).items()
     }
 
 
-def restore(model, values, scale=1.0, scaled=()):
+def restore(
+    model: keras.Model,
+    values: Mapping[str, Tensor],
+    scale: float = 1.0,
+    scaled: Iterable[str] = (),
+):
     """Writes a snapshot back.
 
     Args:
         model: The plain Keras model the snapshot was taken of.
         values: ``{key: array}``.
-        scale: κ of the small initialisation, undone for the keys in `scaled`.
+        scale: κ of the small initialization, undone for the keys in `scaled`.
         scaled: Keys of weights that were scaled by κ.
     """
     for key, weight in weights_by_key(model).items():
@@ -39,11 +48,13 @@ def restore(model, values, scale=1.0, scaled=()):
         weight.variable.assign(value / scale if key in scaled else value)
 
 
-def check_optimizer(optimizer, variables) -> float | None:
+def check_optimizer(
+    optimizer: keras.optimizers.Optimizer, variables: list[keras.Variable]
+) -> float | None:
     """Returns the constant learning rate, None for a schedule.
 
     Raises:
-        ValueError: The optimiser, or its learning-rate schedule, cannot be built
+        ValueError: The optimizer, or its learning-rate schedule, cannot be built
             again from its config, which rewinding needs; or it was built for other
             weights than `variables`.
     """
@@ -70,20 +81,24 @@ def check_optimizer(optimizer, variables) -> float | None:
     return rate if isinstance(rate, float) else None
 
 
-def inner_optimizer(optimizer):
-    """The optimiser inside a LossScaleOptimizer; else itself."""
+def inner_optimizer(optimizer: keras.optimizers.Optimizer):
+    """The optimizer inside a LossScaleOptimizer; else itself."""
     return getattr(optimizer, "inner_optimizer", optimizer)
 
 
-def reset_optimizer(optimizer, variables, rate=None):
-    """Gives an optimiser the state it has when freshly built.
+def reset_optimizer(
+    optimizer: keras.optimizers.Optimizer,
+    variables: list[keras.Variable],
+    rate: float | None = None,
+):
+    """Gives an optimizer the state it has when freshly built.
 
-    Slots get their built values (not zero for every optimiser), the step and with
+    Slots get their built values (not zero for every optimizer), the step and with
     it a learning-rate schedule start again; a mixed-precision loss scale is kept,
     because zeroing or raising it makes the next gradients overflow.
 
     Args:
-        optimizer: A built Keras optimiser; an unbuilt one is left alone.
+        optimizer: A built Keras optimizer; an unbuilt one is left alone.
         variables: What it was built with.
         rate: Constant learning rate to return to; None leaves it.
     """

@@ -2,7 +2,7 @@
 
 import dataclasses
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import keras
@@ -200,7 +200,7 @@ class PruningState:
         less = sparsity < self.masked.sparsity - 1e-6
         return on_the_way and less and not self.may_return
 
-    def warn_of_collapse(self, masks: Mapping[str, Any]) -> None:
+    def warn_of_collapse(self, masks: Arrays) -> None:
         """Logs what masks that are to be set leave nothing of, and did not before."""
         before = self.collapsed
         lost = [key for key in collapsed(masks) if key not in before]

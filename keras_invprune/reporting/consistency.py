@@ -1,8 +1,11 @@
 """How often a model keeps its answer when the input is changed by a view."""
 
+from typing import Any
+
 import keras
 import numpy as np
 
+from keras_invprune.contracts import Nested
 from keras_invprune.exporting.accuracy import accuracy, predicted_classes
 from keras_invprune.exporting.rows import DATA_SETS, dense, rows_of
 from keras_invprune.graph.inputs import input_structure, standardized
@@ -13,7 +16,15 @@ class NoClassesError(ValueError):
     """What was given is no classifier, or no labels for one."""
 
 
-def consistency(model, x, views, y=None, *, batch_size=256, seed=0) -> dict[str, float]:
+def consistency(
+    model: keras.Model,
+    x: Nested,
+    views: Any,
+    y: Nested = None,
+    *,
+    batch_size: int = 256,
+    seed: int = 0,
+) -> dict[str, float]:
     """Share of the inputs whose two views are given the same class, by view.
 
     That is::

@@ -26,13 +26,14 @@ import logging
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 from rich.console import Console
 from rich.table import Column, Table
 
-from keras_invprune.contracts import PruningWrapper
+from keras_invprune.contracts import Nested, PruningWrapper
 from keras_invprune.exporting import litert
 from keras_invprune.exporting.accuracy import balanced_accuracy
 from keras_invprune.exporting.batches import in_batches, reset_states, states_kept
@@ -64,7 +65,14 @@ class Report(dict):
         return compare({self["name"]: self})
 
 
-def report(model, data=None, *, views=None, runs=200, seed=0) -> Report:
+def report(
+    model: keras.Model,
+    data: Nested = None,
+    *,
+    views: Any = None,
+    runs: int = 200,
+    seed: int = 0,
+) -> Report:
     """Measures a model. Its files are made in a temporary folder.
 
     Args:
@@ -126,7 +134,7 @@ def report(model, data=None, *, views=None, runs=200, seed=0) -> Report:
     )
 
 
-def compare(reports: dict[str, dict], width=100) -> str:
+def compare(reports: dict[str, dict], width: int | None = 100) -> str:
     """Reports side by side, as text.
 
     Args:
@@ -142,7 +150,8 @@ def compare(reports: dict[str, dict], width=100) -> str:
     """
     _check_reports(reports)
     # Headings and keys are as they are, [brackets] too.
-    console = Console(file=io.StringIO(), width=width, markup=False)
+    text = io.StringIO()
+    console = Console(file=text, width=width, markup=False)
     whole = Table("", *(Column(str(heading), overflow="fold") for heading in reports))
     for label, cells in _rows(list(reports.values())):
         whole.add_row(label, *cells)
@@ -155,7 +164,7 @@ def compare(reports: dict[str, dict], width=100) -> str:
         )
     for heading, one in reports.items():
         console.print(_kernels(heading, one))
-    return console.file.getvalue()
+    return text.getvalue()
 
 
 def _check_reports(reports):
@@ -191,7 +200,9 @@ def _data(one) -> str:
     return f"{one['rows']:,} rows ({one['digest']})"
 
 
-def milliseconds(tflite, model, x=None, runs=200) -> dict[str, float]:
+def milliseconds(
+    tflite: str | Path, model: keras.Model, x: Nested = None, runs: int = 200
+) -> dict[str, float]:
     """Median and quartiles of one input's time through LiteRT, after a warm-up.
 
     Of a file that takes batches of more rows, the time of a batch by its rows.
@@ -240,7 +251,7 @@ def _consistency(model, x, views, y, seed) -> dict:
     try:
         with states_kept(model):
             run = _in_own_batches(model)
-            shares = consistency(run, x, wanted, y)
+            shares: dict[str, float | None] = dict(consistency(run, x, wanted, y))
             if y is not None:
                 own = run is model
                 outputs = model.predict(x, 256, verbose=0) if own else run(x)

@@ -3,12 +3,13 @@
 import logging
 import math
 import os
+from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_invprune.contracts import Score
+from keras_invprune.contracts import Nested, Score
 from keras_invprune.exporting.folders import has_scheme
 from keras_invprune.graph.weights import is_graph
 from keras_invprune.pruning.model import PrunedModel
@@ -46,7 +47,9 @@ class PruningBoard(keras.callbacks.Callback):
             of a path with a scheme, which loses a slash.
     """
 
-    def __init__(self, log_dir, data=None, histogram_freq=1):
+    def __init__(
+        self, log_dir: str | Path, data: Nested = None, histogram_freq: int = 1
+    ):
         super().__init__()
         if has_scheme(log_dir) and not isinstance(log_dir, str):
             raise ValueError(
@@ -65,7 +68,7 @@ class PruningBoard(keras.callbacks.Callback):
         self.data = data
         self.histogram_freq = histogram_freq
 
-    def set_model(self, model):
+    def set_model(self, model: keras.Model):
         """Takes the model.
 
         Raises:
@@ -80,7 +83,7 @@ class PruningBoard(keras.callbacks.Callback):
             )
         super().set_model(model)
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict[str, float] | None = None):
         """Opens the file and shows the masks as they are."""
         self._writer = tf.summary.create_file_writer(
             os.path.join(self.log_dir, "pruning")
@@ -89,7 +92,7 @@ class PruningBoard(keras.callbacks.Callback):
         self._told = 0
         self._pictures(self._before, 0)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None):
         """Writes the numbers, and what has changed."""
         masks = self._masks()
         changed = {key: int((m != self._before[key]).sum()) for key, m in masks.items()}
@@ -106,7 +109,7 @@ class PruningBoard(keras.callbacks.Callback):
         self._pictures({key: masks[key] for key, n in changed.items() if n}, epoch)
         self._before = masks
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: dict[str, float] | None = None):
         """Writes the report and the HParams, if pruning is finished."""
         if self.model.finished:
             with self._writer.as_default(step=self.params.get("epochs", 0)):
@@ -182,7 +185,7 @@ class PruningBoard(keras.callbacks.Callback):
                 tf.summary.scalar(f"final/bytes/{name}", file["bytes"])
 
 
-def image_shape(model):
+def image_shape(model: keras.Model):
     """(height, width, channels) of the images that a graph model takes, or None."""
     if not is_graph(model) or len(model.inputs) != 1:
         return None
@@ -190,7 +193,7 @@ def image_shape(model):
     return shape if len(shape) == 3 and None not in shape else None
 
 
-def picture(mask, image=None) -> np.ndarray:
+def picture(mask: np.ndarray, image: tuple[int, int, int] | None = None) -> np.ndarray:
     """A mask as a picture: white where all is kept, black where nothing is.
 
     Args:

@@ -6,7 +6,9 @@ schedule follow the training is optional (`keras_invprune.contracts.Schedule`); 
 own schedules need none of it.
 """
 
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from keras_invprune.saving import resolve
 from keras_invprune.schedules.base import check_sparsity
@@ -28,7 +30,7 @@ SCHEDULES = {
 }
 
 
-def get(identifier, sparsity):
+def get(identifier: str | Callable, sparsity: float):
     """Returns the schedule named, made for `sparsity`, or the one given.
 
     Raises:
@@ -47,7 +49,7 @@ def get(identifier, sparsity):
     return found
 
 
-def final_sparsity(schedule) -> float | None:
+def final_sparsity(schedule: Any) -> float | None:
     """The sparsity a schedule ends at, if it says so."""
     if isinstance(schedule, HoldBack):
         return final_sparsity(schedule.schedule)

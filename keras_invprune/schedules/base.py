@@ -1,5 +1,7 @@
 """What all our schedules share: the sparsity, and shares of the training."""
 
+from typing import Any
+
 import numpy as np
 
 from keras_invprune import contracts
@@ -9,7 +11,7 @@ from keras_invprune.tfmot import PruningSchedule
 NEVER = np.iinfo(np.int64).max
 
 
-def check_sparsity(sparsity, name="sparsity") -> float:
+def check_sparsity(sparsity: Any, name: str = "sparsity") -> float:
     """Returns `sparsity` as a float, or raises when it is not in [0, 1).
 
     Raises:
@@ -30,7 +32,7 @@ def check_sparsity(sparsity, name="sparsity") -> float:
     return float(sparsity)
 
 
-def check_time(value, name):
+def check_time(value: float, name: str):
     """Returns `value`, a share of the training (float) or a number of steps (int).
 
     Raises:
@@ -56,20 +58,20 @@ class Learning:
         learned: Names of its attributes that `observe` changes.
     """
 
-    learned = ()
+    learned: tuple[str, ...] = ()
 
     def state(self) -> dict:
         """The numbers learned so far, by name."""
         return {name: getattr(self, name) for name in self.learned}
 
-    def restore(self, state):
+    def restore(self, state: dict[str, float]):
         """Takes up the numbers that `state` gave."""
         for name in self.learned:
             kind = type(getattr(self, name))
             setattr(self, name, kind(state[name]))
 
 
-def check_monitor(schedule, logs):
+def check_monitor(schedule: Any, logs: dict[str, float]):
     """Whether `schedule.monitor` is in the logs; False where validation did not run.
 
     Raises:
@@ -89,17 +91,17 @@ def check_monitor(schedule, logs):
 class Schedule(Configured, contracts.Schedule, PruningSchedule):
     """Common to ours: shares of the training become steps when it begins."""
 
-    def __init__(self, sparsity):
+    def __init__(self, sparsity: float):
         self.sparsity = check_sparsity(sparsity)
         self.origin = 0
-        self.steps = None
+        self.steps: int | None = None
 
-    def start(self, step, steps):
+    def start(self, step: int, steps: int | None):
         """The training begins at `step` and lasts `steps` (None: unknown)."""
         self.origin = step
         self.steps = steps
 
-    def step_at(self, time) -> int:
+    def step_at(self, time: float) -> int:
         """The first step after `time`, a share of the training or a step count.
 
         A share below 1 is always a step of the training, however short; `NEVER` as

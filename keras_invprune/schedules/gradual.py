@@ -27,7 +27,9 @@ class Gradual(Schedule):
         Zhu & Gupta 2017 (1710.01878), eq. 1.
     """
 
-    def __init__(self, sparsity, begin=0.1, end=0.6, updates=10):
+    def __init__(
+        self, sparsity: float, begin: float = 0.1, end: float = 0.6, updates: int = 10
+    ):
         super().__init__(sparsity)
         self.begin = check_time(begin, "begin")
         self.end = check_time(end, "end")
@@ -39,7 +41,7 @@ class Gradual(Schedule):
             raise ValueError(f"`updates` must be at least 1. Received: {updates!r}.")
         self.updates = updates
 
-    def start(self, step, steps):
+    def start(self, step: int, steps: int | None):
         """The training begins.
 
         Raises:
@@ -52,7 +54,7 @@ class Gradual(Schedule):
                 f"end={self.end} in a training of {steps} steps."
             )
 
-    def __call__(self, step):
+    def __call__(self, step: int):
         """Returns (step is one of the updates, s_t)."""
         begin, end = self.step_at(self.begin), self.step_at(self.end)
         if end == NEVER or begin == NEVER:

@@ -1,5 +1,8 @@
 """Holding a schedule back while a metric is down."""
 
+from collections.abc import Callable
+from typing import Any
+
 import keras
 import numpy as np
 
@@ -33,7 +36,13 @@ class HoldBack(Learning, contracts.Schedule, PruningSchedule):
 
     learned = ("best", "held", "holding", "last_step")
 
-    def __init__(self, schedule, monitor="val_accuracy", tolerance=0.01, mode="max"):
+    def __init__(
+        self,
+        schedule: Callable,
+        monitor: str = "val_accuracy",
+        tolerance: float = 0.01,
+        mode: str = "max",
+    ):
         if mode not in ("max", "min"):
             raise ValueError(f"`mode` must be 'max' or 'min'. Received: {mode!r}.")
         if not tolerance >= 0:
@@ -43,8 +52,8 @@ class HoldBack(Learning, contracts.Schedule, PruningSchedule):
                 "`schedule` must be a PruningSchedule, such as Gradual(sparsity). "
                 f"Received: {schedule!r}."
             )
-        self.schedule = schedule
-        self.monitor = monitor
+        self.schedule: Callable = schedule
+        self.monitor: str = monitor
         self.tolerance = tolerance
         self.mode = mode
         self._reset(0)
@@ -59,12 +68,12 @@ class HoldBack(Learning, contracts.Schedule, PruningSchedule):
         self.holding = False
         self.last_step = step
 
-    def start(self, step, steps):
+    def start(self, step: int, steps: int | None):
         """The training begins: nothing has been seen yet."""
         self._reset(step)
         self._held_back.start(step, steps)
 
-    def observe(self, step, logs):
+    def observe(self, step: int, logs: dict[str, float]):
         """Holds or releases the schedule by the epoch's metric."""
         if self.holding:
             self.held += step - self.last_step
@@ -80,7 +89,7 @@ class HoldBack(Learning, contracts.Schedule, PruningSchedule):
         inner = self._held_back.state().items()
         return super().state() | {f"inner_{name}": value for name, value in inner}
 
-    def restore(self, state):
+    def restore(self, state: dict[str, float]):
         """Takes up both."""
         super().restore(state)
         names = [name for name in state if name.startswith("inner_")]
@@ -88,7 +97,7 @@ class HoldBack(Learning, contracts.Schedule, PruningSchedule):
             inner = {name.removeprefix("inner_"): state[name] for name in names}
             self._held_back.restore(inner)
 
-    def __call__(self, step):
+    def __call__(self, step: int):
         """Returns the other schedule's answer for the time not held back."""
         should_prune, sparsity = self.schedule(step - self.held)
         return np.logical_and(should_prune, not self.holding), sparsity
@@ -103,7 +112,7 @@ class HoldBack(Learning, contracts.Schedule, PruningSchedule):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]):
         """Builds the wrapped schedule first."""
         schedule = load_schedule(config["schedule"])
         return cls(**{**config, "schedule": schedule})

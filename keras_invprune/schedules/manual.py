@@ -23,6 +23,6 @@ class Manual(Schedule):
 
     by_hand = True
 
-    def __call__(self, step):
+    def __call__(self, step: int):
         """Returns (False, sparsity)."""
         return step == NEVER, self.sparsity

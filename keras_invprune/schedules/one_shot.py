@@ -21,10 +21,10 @@ class OneShot(Schedule):
         [51]
     """
 
-    def __init__(self, sparsity, at=0.5):
+    def __init__(self, sparsity: float, at: float = 0.5):
         super().__init__(sparsity)
         self.at = check_time(at, "at")
 
-    def __call__(self, step):
+    def __call__(self, step: int):
         """Returns (step is the one, sparsity)."""
         return step == self.step_at(self.at), self.sparsity

@@ -37,7 +37,13 @@ class Rewire(Schedule):
 
     rewires = True
 
-    def __init__(self, sparsity, every=100, until=0.75, decays=True):
+    def __init__(
+        self,
+        sparsity: float,
+        every: int = 100,
+        until: float = 0.75,
+        decays: bool = True,
+    ):
         super().__init__(sparsity)
         whole = isinstance(every, numbers.Integral) and not isinstance(every, bool)
         if not (whole and every >= 1):
@@ -46,14 +52,14 @@ class Rewire(Schedule):
         self.until = check_time(until, "until")
         self.decays = bool(decays)
 
-    def __call__(self, step):
+    def __call__(self, step: int):
         """Returns (step is the first, or ΔT after the last, sparsity)."""
         last = self.step_at(self.until)
         last = self.origin + 1 if last == NEVER else last
         due = (step - self.origin - 1) % self.every == 0
         return due & (step > self.origin) & (step <= last), self.sparsity
 
-    def decay(self, step) -> float:
+    def decay(self, step: int) -> float:
         """½ (1 + cos(π t / T_end)), or 1: the share to move is multiplied by it."""
         if not self.decays:
             return 1.0

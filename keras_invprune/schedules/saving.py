@@ -1,12 +1,14 @@
 """Schedules in configs: ours, TF-MOT's and the user's own."""
 
+from typing import Any
+
 from keras_invprune import tfmot
 from keras_invprune.saving import load_object, save_object
 
 ROLE = "plan.schedule"
 
 
-def save_schedule(schedule) -> dict:
+def save_schedule(schedule: Any) -> dict:
     """The config of any schedule."""
     if tfmot.is_own(schedule):
         return {"tfmot": type(schedule).__name__, **schedule.get_config()["config"]}
@@ -25,7 +27,7 @@ def _cannot_read_its_config(schedule) -> bool:
     return nested and type(schedule).from_config.__func__ is inherited
 
 
-def load_schedule(config):
+def load_schedule(config: dict[str, Any]):
     """The schedule again; a `Missing` for one that cannot be found."""
     if "tfmot" in config:
         config = dict(config)

@@ -39,18 +39,18 @@ class WhenConverged(Learning, Schedule):
 
     def __init__(
         self,
-        sparsity,
-        monitor="invariance_loss",
-        patience=2,
-        min_delta=0.01,
-        at_latest=0.7,
+        sparsity: float,
+        monitor: str = "invariance_loss",
+        patience: int = 2,
+        min_delta: float = 0.01,
+        at_latest: float = 0.7,
     ):
         super().__init__(sparsity)
         if not isinstance(patience, int) or patience < 1:
             raise ValueError(f"`patience` must be at least 1. Received: {patience!r}.")
         if not min_delta >= 0:
             raise ValueError(f"`min_delta` must be >= 0. Received: {min_delta!r}.")
-        self.monitor = monitor
+        self.monitor: str = monitor
         self.patience = patience
         self.min_delta = min_delta
         self.at_latest = check_time(at_latest, "at_latest")
@@ -58,12 +58,12 @@ class WhenConverged(Learning, Schedule):
         self.waited = 0
         self.converged_at = NEVER
 
-    def start(self, step, steps):
+    def start(self, step: int, steps: int | None):
         """The training begins: nothing has been seen yet."""
         super().start(step, steps)
         self.best, self.waited, self.converged_at = np.inf, 0, NEVER
 
-    def observe(self, step, logs):
+    def observe(self, step: int, logs: dict[str, float]):
         """Counts the epochs since the monitored value last fell."""
         if not check_monitor(self, logs) or not np.isfinite(logs[self.monitor]):
             return
@@ -77,7 +77,7 @@ class WhenConverged(Learning, Schedule):
         if self.waited >= self.patience and self.converged_at == NEVER:
             self.converged_at = step + 1
 
-    def __call__(self, step):
+    def __call__(self, step: int):
         """Returns (step is the first after convergence, sparsity)."""
         turn = min(self.converged_at, self.step_at(self.at_latest))
         return step == turn, self.sparsity

@@ -1,6 +1,8 @@
 """Training examples for scores, drawn from what `fit` is given."""
 
 import itertools
+from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
@@ -10,7 +12,7 @@ from keras import tree
 from keras_invprune.contracts import Score
 
 
-def examples_for(score, arguments) -> tuple | None:
+def examples_for(score: Callable, arguments: dict[str, Any]) -> tuple | None:
     """Draws rows from the training data of a `fit`, without consuming them.
 
     Args:

@@ -1,20 +1,26 @@
 """Outputs and gradients of a network at weights that it does not have yet."""
 
 import contextlib
+from collections.abc import Callable, Iterable, Mapping
 
 import keras
 import tensorflow as tf
 
-from keras_invprune.contracts import ScoreContext
+from keras_invprune.contracts import Arrays, Nested, ScoreContext, Tensor
 from keras_invprune.graph.prunable import head_layers
 
 
-def tensors(weights) -> dict:
+def tensors(weights: Arrays) -> dict:
     """``{key: tensor}`` from ``{key: array}``."""
     return {key: tf.convert_to_tensor(weight) for key, weight in weights.items()}
 
 
-def outputs_at(context: ScoreContext, values, x, others=()):
+def outputs_at(
+    context: ScoreContext,
+    values: Mapping[str, Tensor],
+    x: Nested,
+    others: Iterable[tuple] = (),
+):
     """Outputs in evaluation mode; no state changes.
 
     Args:
@@ -28,7 +34,7 @@ def outputs_at(context: ScoreContext, values, x, others=()):
         return context.network(x, training=False)
 
 
-def gradients(values, function) -> dict:
+def gradients(values: Mapping[str, Tensor], function: Callable) -> dict:
     """``{key: ∂ function(values) / ∂ value}``, zero where nothing depends on one."""
     with tf.GradientTape() as tape:
         tape.watch(values)
@@ -39,7 +45,9 @@ def gradients(values, function) -> dict:
     )  # Embedding's is sparse
 
 
-def mean_gradients(values, function, batches) -> dict:
+def mean_gradients(
+    values: Mapping[str, Tensor], function: Callable, batches: Iterable[tuple]
+) -> dict:
     """Gradients of ``function(values, batch)``, averaged over all rows of `batches`."""
     total, rows = dict.fromkeys(values, 0.0), 0
     for batch in batches:
@@ -51,7 +59,7 @@ def mean_gradients(values, function, batches) -> dict:
 
 
 @contextlib.contextmanager
-def heads_through(network: keras.Model, function):
+def heads_through(network: keras.Model, function: Callable):
     """The last Dense layers apply ``function(activation, logits)`` meanwhile."""
     heads = head_layers(network)
     own = [head.activation for head in heads]
@@ -64,7 +72,7 @@ def heads_through(network: keras.Model, function):
             head.activation = activation
 
 
-def logits_only(activation, logits):
+def logits_only(activation: Callable, logits: Tensor):
     """For `heads_through`: no softmax, no sigmoid."""
     del activation
     return logits

@@ -3,7 +3,7 @@
 from keras_invprune.contracts import ScoreContext
 
 
-def learned(context: ScoreContext, name) -> dict:
+def learned(context: ScoreContext, name: str) -> dict:
     """``{key: array}`` of the first of its own weights that a method has made.
 
     Args:

@@ -24,7 +24,7 @@ class OnExamples(Score):
 
     reads = "(x, y)"
 
-    def __init__(self, examples=128, batch_size=128):
+    def __init__(self, examples: int | tuple = 128, batch_size: int = 128):
         if isinstance(examples, tuple):
             _check_rows(examples)
         elif not is_positive_integer(examples):
@@ -37,15 +37,15 @@ class OnExamples(Score):
         self.examples = examples
         self.batch_size = batch_size
 
-    def batches(self, context: ScoreContext, only=None):
+    def batches(self, context: ScoreContext, only: int | None = None):
         """Yields ``(x, y, sample_weight)`` in batches of tensors.
 
         Args:
             context: Of the network.
             only: An integer that picks one batch, whatever their number; None for all.
         """
-        given = isinstance(self.examples, tuple)
-        rows = self.examples if given else context.examples
+        own = self.examples
+        rows = own if isinstance(own, tuple) else context.examples
         name = type(self).__name__
         if rows is None:
             raise ValueError(
@@ -72,7 +72,7 @@ class OnExamples(Score):
         return config
 
 
-def is_positive_integer(value) -> bool:
+def is_positive_integer(value: object) -> bool:
     """Whether it is an `int` above zero, and no truth value."""
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
 

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from keras_invprune.contracts import ScoreContext
+from keras_invprune.contracts import Arrays, ScoreContext
 
 
-def moved(weights, growth, share, context: ScoreContext) -> dict:
+def moved(weights: Arrays, growth: Arrays, share: float, context: ScoreContext) -> dict:
     """Scores of the next masks: of single weights, or of what the pattern keeps whole.
 
     Of a block, or a unit, the pooled magnitude is looked at, and the pooled growth.
@@ -31,7 +31,9 @@ def moved(weights, growth, share, context: ScoreContext) -> dict:
     return groups.spread({key: np.floor(values) for key, values in scores.items()})
 
 
-def rewired(weight, mask, growth, share) -> np.ndarray:
+def rewired(
+    weight: np.ndarray, mask: np.ndarray, growth: np.ndarray, share: float
+) -> np.ndarray:
     """Scores whose `k` largest are the next mask, `k` as many as in this one.
 
     Args:
@@ -54,7 +56,7 @@ def rewired(weight, mask, growth, share) -> np.ndarray:
     return scores.reshape(weight.shape)
 
 
-def survivors(weights, share, context: ScoreContext) -> dict:
+def survivors(weights: Arrays, share: float, context: ScoreContext) -> dict:
     """Returns ``{key: bool array}`` of what stays once the weakest are dropped.
 
     See `moved`, whose first half this is.
@@ -77,7 +79,7 @@ def _staying(weight, mask, share) -> np.ndarray:
     return stays.reshape(weight.shape)
 
 
-def check_fraction(fraction) -> float:
+def check_fraction(fraction: float) -> float:
     """Returns it; raises ValueError unless it is in (0, 1)."""
     if not 0 < fraction < 1:
         raise ValueError(

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_invprune.contracts import Score
+from keras_invprune.contracts import Arrays, Score, ScoreContext, Tensor
 from keras_invprune.graph.layouts import layouts
 from keras_invprune.scores._known import known_as
 from keras_invprune.scores._rewiring import check_fraction, moved, survivors
@@ -34,12 +34,12 @@ class CHT(Score):
     rewires = True
     suits = {"schedule": "rewire", "allocation": "erk"}
 
-    def __init__(self, fraction=0.3, sampled=True, seed=0):
+    def __init__(self, fraction: float = 0.3, sampled: bool = True, seed: int = 0):
         self.fraction = check_fraction(fraction)
         self.sampled = bool(sampled)
         self.seed = seed
 
-    def rank(self, weights, context):
+    def rank(self, weights: Arrays, context: ScoreContext):
         """Returns ``{key: array}``; low scores are pruned first."""
         generator = np.random.default_rng([self.seed, context.step])
         chance = {k: generator.random(w.shape, np.float32) for k, w in weights.items()}
@@ -58,7 +58,7 @@ class CHT(Score):
         return moved(weights, growth, share, context)
 
 
-def link_scores(mask) -> np.ndarray:
+def link_scores(mask: Tensor) -> np.ndarray:
     """Returns the CH2-L3n score of each missing link of bipartite graphs.
 
     Args:

@@ -4,7 +4,14 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_invprune.contracts import Effective, Score
+from keras_invprune.contracts import (
+    Arrays,
+    Effective,
+    Nested,
+    Score,
+    ScoreContext,
+    Tensor,
+)
 from keras_invprune.saving import Configured
 from keras_invprune.scores._known import known_as
 from keras_invprune.scores._learned import learned
@@ -38,13 +45,13 @@ class DST(Score):
     learns = True
     suits = {"schedule": "one_shot"}
 
-    def __init__(self, penalty=1e-5):
+    def __init__(self, penalty: float = 1e-5):
         if not penalty >= 0:
             raise ValueError(f"`penalty` must be >= 0. Received: penalty={penalty}.")
         self.penalty = penalty
         self.effective = Thresholded(penalty)
 
-    def rank(self, weights, context):
+    def rank(self, weights: Arrays, context: ScoreContext):
         """Returns ``{key: |w| - t}``; low scores are pruned first.
 
         Raises:
@@ -62,10 +69,10 @@ class Thresholded(Configured, Effective):
         alpha: Weight of the penalty.
     """
 
-    def __init__(self, alpha=0.0):
+    def __init__(self, alpha: float = 0.0):
         self.alpha = alpha
 
-    def build(self, layer, name, variable):
+    def build(self, layer: keras.Layer, name: str, variable: keras.Variable):
         """Makes the thresholds, zero at first."""
         return (
             layer.add_weight(
@@ -77,23 +84,23 @@ class Thresholded(Configured, Effective):
             ),
         )
 
-    def __call__(self, weight, mask, threshold):
+    def __call__(self, weight: Tensor, mask: Tensor, threshold: Tensor):
         """Returns the product."""
         return weight * mask * step(ops.abs(weight) - threshold)
 
-    def penalty(self, weight, mask, threshold):
+    def penalty(self, weight: Tensor, mask: Tensor, threshold: Tensor):
         """Returns α · Σ exp(-t)."""
         del weight, mask
         return self.alpha * ops.sum(ops.exp(-ops.cast(threshold, "float32")))
 
 
-def step(x):
+def step(x: Nested):
     """Returns 1 where x > 0, with `slope` for its gradient."""
     surrogate = x * ops.stop_gradient(slope(x))
     return ops.cast(x > 0, x.dtype) + (surrogate - ops.stop_gradient(surrogate))
 
 
-def slope(x):
+def slope(x: Nested):
     """Returns 2 - 4|x| up to |x| = 0.4, 0.4 from there to 1, and 0 beyond (eq. 5)."""
     size = ops.abs(x)
     return ops.where(size <= 1.0, ops.maximum(2 - 4 * size, 0.4), 0.0)

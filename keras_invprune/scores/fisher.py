@@ -1,5 +1,6 @@
 """Fisher information: the second-order cost of removing a weight."""
 
+from keras_invprune.contracts import Arrays, ScoreContext
 from keras_invprune.scores._gradients import gradients, tensors
 from keras_invprune.scores._known import known_as
 from keras_invprune.scores._on_examples import OnExamples
@@ -21,10 +22,10 @@ class Fisher(OnExamples):
         et al. 2018, Faster gaze prediction (1801.05787).
     """
 
-    def __init__(self, examples=128):
+    def __init__(self, examples: int | tuple = 128):
         super().__init__(examples, batch_size=1)
 
-    def rank(self, weights, context):
+    def rank(self, weights: Arrays, context: ScoreContext):
         """Returns ``{key: array}``; low scores are pruned first."""
         values, squares, count = tensors(weights), dict.fromkeys(weights, 0.0), 0
         for batch in self.batches(context):

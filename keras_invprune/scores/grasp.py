@@ -3,6 +3,7 @@
 import numpy as np
 from keras import ops
 
+from keras_invprune.contracts import Arrays, ScoreContext
 from keras_invprune.scores._gradients import (
     gradients,
     heads_through,
@@ -33,7 +34,12 @@ class Grasp(OnExamples):
         stay.
     """
 
-    def __init__(self, examples=128, batch_size=128, temperature=200.0):
+    def __init__(
+        self,
+        examples: int | tuple = 128,
+        batch_size: int = 128,
+        temperature: float = 200.0,
+    ):
         super().__init__(examples, batch_size)
         if not temperature > 0:
             raise ValueError(
@@ -41,7 +47,7 @@ class Grasp(OnExamples):
             )
         self.temperature = float(temperature)
 
-    def rank(self, weights, context):
+    def rank(self, weights: Arrays, context: ScoreContext):
         """Returns ``{key: array}``; low scores are pruned first."""
         values, batches = tensors(weights), list(self.batches(context))
 

@@ -1,9 +1,11 @@
 """Gumbel-softmax pruning: the odds of each connection are learned."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
-from keras_invprune.contracts import Effective, Score
+from keras_invprune.contracts import Arrays, Effective, Score, ScoreContext, Tensor
 from keras_invprune.saving import Configured
 from keras_invprune.scores._known import known_as
 from keras_invprune.scores._learned import learned
@@ -41,11 +43,11 @@ class GumbelSoftmax(Score):
 
     def __init__(
         self,
-        penalty=1e-5,
-        odds=2.0,
-        rate=1.0,
-        temperatures=(1.0, 0.1),
-        seed=None,
+        penalty: float = 1e-5,
+        odds: float = 2.0,
+        rate: float = 1.0,
+        temperatures: tuple[float, float] = (1.0, 0.1),
+        seed: int | None = None,
     ):
         first, last = temperatures
         if not (penalty >= 0 and rate > 0 and first >= last > 0):
@@ -56,7 +58,7 @@ class GumbelSoftmax(Score):
             )
         self.effective = GumbelWeight(penalty, odds, rate, (first, last), seed)
 
-    def rank(self, weights, context):
+    def rank(self, weights: Arrays, context: ScoreContext):
         """Returns ``{key: a}``; low scores are pruned first.
 
         Raises:
@@ -74,11 +76,18 @@ class GumbelSoftmax(Score):
 class GumbelWeight(Configured, Effective):
     """w' = w · m · σ((a + logistic noise) / T)."""
 
-    def __init__(self, penalty, odds, rate, temperatures, seed):
+    def __init__(
+        self,
+        penalty: float,
+        odds: float,
+        rate: float,
+        temperatures: tuple[float, float],
+        seed: int | None,
+    ):
         self.weight_of_penalty, self.odds, self.rate = penalty, odds, rate
         self.temperatures, self.seed = tuple(temperatures), seed
 
-    def build(self, layer, name, variable):
+    def build(self, layer: keras.Layer, name: str, variable: keras.Variable):
         """The odds a over the rate; T and the noise, one for all weights."""
         if not hasattr(layer, "temperature"):
             layer.noise = keras.random.SeedGenerator(self.seed)
@@ -98,7 +107,9 @@ class GumbelWeight(Configured, Effective):
         )
         return odds, layer.temperature, layer.noise
 
-    def __call__(self, weight, mask, odds, temperature, noise):
+    def __call__(
+        self, weight: Tensor, mask: Tensor, odds: float, temperature: float, noise: Any
+    ):
         """A relaxed draw of the mask, times w."""
         u = keras.random.uniform(ops.shape(weight), 1e-6, 1 - 1e-6, "float32", noise)
         logistic = ops.cast(ops.log(u) - ops.log1p(-u), weight.dtype)  # g₁ - g₂
@@ -107,13 +118,15 @@ class GumbelWeight(Configured, Effective):
         )
         return weight * mask * draw
 
-    def penalty(self, weight, mask, odds, temperature, noise):
+    def penalty(
+        self, weight: Tensor, mask: Tensor, odds: float, temperature: float, noise: Any
+    ):
         """λ · E[number of weights that are on]."""
         del weight, temperature, noise
         on = ops.cast(mask * ops.sigmoid(self.rate * odds), "float32")
         return self.weight_of_penalty * ops.sum(on)
 
-    def anneal(self, layer, progress):
+    def anneal(self, layer: keras.Layer, progress: float):
         """T falls by the same factor in each share of the way."""
         first, last = self.temperatures
         layer.temperature.assign(first * (last / first) ** progress)

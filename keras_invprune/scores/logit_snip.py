@@ -4,6 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_invprune.contracts import Arrays, ScoreContext
 from keras_invprune.scores._gradients import (
     heads_through,
     logits_only,
@@ -35,7 +36,7 @@ class LogitSnip(OnExamples):
 
     reads = "(x,)"
 
-    def rank(self, weights, context):
+    def rank(self, weights: Arrays, context: ScoreContext):
         """Returns ``{key: array}``; low scores are pruned first."""
 
         def squares(values, batch):

@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from keras_invprune.contracts import tells
+from keras_invprune.contracts import Arrays, tells
 from keras_invprune.scores._known import known_as
 
 
 @known_as("magnitude")
 @tells(rewires=False)
-def magnitude(weights, model):
+def magnitude(weights: Arrays, model: object):
     """``|w|``, the score of IUNet, OMP and TF-MOT.
 
     Args:

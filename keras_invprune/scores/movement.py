@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_invprune.contracts import Effective, Score
+from keras_invprune.contracts import Arrays, Effective, Score, ScoreContext, Tensor
 from keras_invprune.saving import Configured
 from keras_invprune.scores._known import known_as
 from keras_invprune.scores._learned import learned
@@ -28,7 +28,7 @@ class Movement(Score):
     def __init__(self):
         self.effective = MovementWeight()
 
-    def rank(self, weights, context):
+    def rank(self, weights: Arrays, context: ScoreContext):
         """Returns ``{key: S}``; low scores are pruned first.
 
         Raises:
@@ -42,7 +42,7 @@ class Movement(Score):
 class MovementWeight(Configured, Effective):
     """w' = w · m, where S stands in m's place for the gradient."""
 
-    def build(self, layer, name, variable):
+    def build(self, layer: keras.Layer, name: str, variable: keras.Variable):
         """S, zero at first."""
         return (
             layer.add_weight(
@@ -54,7 +54,7 @@ class MovementWeight(Configured, Effective):
             ),
         )
 
-    def __call__(self, weight, mask, scores):
+    def __call__(self, weight: Tensor, mask: Tensor, scores: Arrays):
         """The product; ∂w'/∂S = w, straight through the choice of the mask."""
         surrogate = scores - ops.stop_gradient(scores)  # zero
         return weight * mask + ops.stop_gradient(weight) * surrogate

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_invprune.contracts import Score
+from keras_invprune.contracts import Arrays, Score, ScoreContext
 from keras_invprune.scores._known import known_as
 
 
@@ -20,10 +20,10 @@ class Random(Score):
         array([[ True, False]])
     """
 
-    def __init__(self, seed=0):
+    def __init__(self, seed: int = 0):
         self.seed = seed
 
-    def rank(self, weights, context):
+    def rank(self, weights: Arrays, context: ScoreContext):
         """Returns ``{key: array}`` with values in (0, 1], zero where w is zero."""
         del context
         generator = np.random.default_rng(self.seed)

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from keras_invprune.contracts import Arrays, ScoreContext
 from keras_invprune.scores._gradients import (
     mean_gradients,
     tensors,
@@ -35,12 +36,18 @@ class RigL(OnExamples):
     rewires = True
     suits = {"schedule": "rewire", "allocation": "erk"}
 
-    def __init__(self, fraction=0.3, seed=0, examples=4096, batch_size=128):
+    def __init__(
+        self,
+        fraction: float = 0.3,
+        seed: int = 0,
+        examples: int | tuple = 4096,
+        batch_size: int = 128,
+    ):
         super().__init__(examples, batch_size)
         self.fraction = check_fraction(fraction)
         self.seed = seed
 
-    def rank(self, weights, context):
+    def rank(self, weights: Arrays, context: ScoreContext):
         """Returns ``{key: array}``; low scores are pruned first."""
         if not context.moving:
             generator = np.random.default_rng(self.seed)

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from keras_invprune.contracts import Arrays, ScoreContext
 from keras_invprune.scores._gradients import mean_gradients, tensors
 from keras_invprune.scores._known import known_as
 from keras_invprune.scores._on_examples import OnExamples
@@ -25,7 +26,7 @@ class Snip(OnExamples):
         sensitivity (1810.02340); not divided by the sum, which ranks alike.
     """
 
-    def rank(self, weights, context):
+    def rank(self, weights: Arrays, context: ScoreContext):
         """Returns ``{key: array}``; low scores are pruned first."""
         g = mean_gradients(
             tensors(weights),

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_invprune.contracts import Score
+from keras_invprune.contracts import Arrays, Score, ScoreContext
 from keras_invprune.scores._known import known_as
 from keras_invprune.scores._rewiring import check_fraction, moved
 
@@ -27,11 +27,11 @@ class SparseEvolution(Score):
     rewires = True
     suits = {"schedule": "rewire", "allocation": "erk"}
 
-    def __init__(self, fraction=0.3, seed=0):
+    def __init__(self, fraction: float = 0.3, seed: int = 0):
         self.fraction = check_fraction(fraction)
         self.seed = seed
 
-    def rank(self, weights, context):
+    def rank(self, weights: Arrays, context: ScoreContext):
         """Returns ``{key: array}``; low scores are pruned first."""
         generator = np.random.default_rng([self.seed, context.step])
         chance = {k: generator.random(w.shape, np.float32) for k, w in weights.items()}

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_invprune.contracts import Effective, Score
+from keras_invprune.contracts import Arrays, Effective, Score, ScoreContext, Tensor
 from keras_invprune.saving import Configured
 from keras_invprune.scores._known import known_as
 from keras_invprune.scores.magnitude import magnitude
@@ -29,13 +29,13 @@ class SRSTE(Score):
 
     updates = "several"  # under one, nothing that was masked would learn
 
-    def __init__(self, decay=2e-4):
+    def __init__(self, decay: float = 2e-4):
         if not decay >= 0:
             raise ValueError(f"`decay` must be >= 0. Received: decay={decay}.")
         self.decay = decay
         self.effective = StraightThrough(decay)
 
-    def rank(self, weights, context):
+    def rank(self, weights: Arrays, context: ScoreContext):
         """Returns ``{key: array}``; low scores are pruned first."""
         return magnitude(weights, context)
 
@@ -48,15 +48,15 @@ class StraightThrough(Configured, Effective):
         decay: λ_W.
     """
 
-    def __init__(self, decay=0.0):
+    def __init__(self, decay: float = 0.0):
         self.decay = decay
 
-    def __call__(self, weight, mask):
+    def __call__(self, weight: Tensor, mask: Tensor):
         """The product; ∂w'/∂w = 1."""
         hidden = weight * (1.0 - mask)
         return weight * mask + hidden - ops.stop_gradient(hidden)
 
-    def penalty(self, weight, mask):
+    def penalty(self, weight: Tensor, mask: Tensor):
         """λ_W / 2 · Σ ((1 - m) w)², whose gradient is the decay."""
         hidden = ops.cast(weight * (1.0 - mask), "float32")
         return 0.5 * self.decay * ops.sum(ops.square(hidden))

@@ -5,7 +5,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from keras_invprune.contracts import Score
+from keras_invprune.contracts import Arrays, Score, ScoreContext
 from keras_invprune.graph.inputs import input_structure
 from keras_invprune.graph.weights import weights_by_key
 from keras_invprune.scores._gradients import (
@@ -42,12 +42,12 @@ class SynFlow(Score):
         conserving synaptic flow (2006.05467), algorithm 1.
     """
 
-    def __init__(self, rounds=100):
+    def __init__(self, rounds: int = 100):
         if not (isinstance(rounds, int) and rounds >= 1):
             raise ValueError(f"`rounds` must be >= 1. Received: rounds={rounds!r}.")
         self.rounds = rounds
 
-    def rank(self, weights, context):
+    def rank(self, weights: Arrays, context: ScoreContext):
         """Returns ``{key: array}``; low scores are pruned first."""
         values = tensors({key: np.abs(weight) for key, weight in weights.items()})
         own = {id(v) for v in context.variables.values()}
@@ -83,5 +83,5 @@ def _check(scores, total):
             f"The synaptic flow is {'zero' if finite else 'not finite'}: SynFlow "
             "cannot rank. It is zero behind a softmax that is a layer of its own (let "
             "the model end in logits), and overflows in very deep networks without "
-            "normalisation."
+            "normalization."
         )

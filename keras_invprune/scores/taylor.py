@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from keras_invprune.contracts import Arrays, ScoreContext
 from keras_invprune.scores._gradients import gradients, tensors
 from keras_invprune.scores._known import known_as
 from keras_invprune.scores._on_examples import OnExamples
@@ -23,10 +24,10 @@ class Taylor(OnExamples):
         (1906.10771), the first-order criterion.
     """
 
-    def __init__(self, examples=128, batch_size=32):
+    def __init__(self, examples: int | tuple = 128, batch_size: int = 32):
         super().__init__(examples, batch_size)
 
-    def rank(self, weights, context):
+    def rank(self, weights: Arrays, context: ScoreContext):
         """Returns ``{key: array}``; low scores are pruned first."""
         values, found = tensors(weights), []
         for batch in self.batches(context):

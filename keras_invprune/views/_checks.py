@@ -2,9 +2,11 @@
 
 import math
 import numbers
+from collections.abc import Iterable
+from typing import Any
 
 
-def number(name, value, upper=1):
+def number(name: str, value: Any, upper: float = 1):
     """Returns `value` as a float, once it is known to lie in [0, upper].
 
     Args:
@@ -24,7 +26,9 @@ def number(name, value, upper=1):
     raise ValueError(f"`{name}` must be {bounds}. Received: {name}={value!r}.{hint}")
 
 
-def interval(name, value, lower=0, upper=math.inf):
+def interval(
+    name: str, value: Any, lower: float = 0, upper: float = math.inf
+) -> tuple[float, float]:
     """Returns `value` as a pair of floats with `lower` < low <= high <= `upper`.
 
     Args:
@@ -49,7 +53,7 @@ def interval(name, value, lower=0, upper=math.inf):
     )
 
 
-def choice(name, value, allowed):
+def choice(name: str, value: Any, allowed: Iterable[str]):
     """Returns `value`, once it is known to be one of `allowed`.
 
     Args:

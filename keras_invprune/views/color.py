@@ -1,6 +1,6 @@
 """Random colors: jitter and loss of color, linear in the pixels.
 
-Being linear they need no value range, so they also work on standardised images,
+Being linear they need no value range, so they also work on standardized images,
 where the mean of the data takes the place of black. Without clipping the four steps
 of the jitter commute, so that one order stands for all.
 """
@@ -11,6 +11,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_invprune.contracts import Tensor
 from keras_invprune.views._checks import interval, number
 from keras_invprune.views.image_view import ImageView
 
@@ -24,7 +25,7 @@ QUARTER_TURN = (
 )
 
 
-def luminance(images):
+def luminance(images: Tensor):
     """Weighted mean of red, green and blue: Y = .299 R + .587 G + .114 B.
 
     Args:
@@ -37,7 +38,9 @@ def luminance(images):
     return ops.sum(images * weights, axis=-1, keepdims=True)
 
 
-def jitter(images, brightness, contrast, saturation, hue):
+def jitter(
+    images: Tensor, brightness: float, contrast: float, saturation: float, hue: float
+):
     """Changes brightness, contrast, saturation and hue of each image.
 
     That is::
@@ -75,11 +78,11 @@ class ColorView(ImageView):
         **kwargs: keywords of `keras.layers.Layer`.
     """
 
-    def __init__(self, probability, seed=None, **kwargs):
+    def __init__(self, probability: float, seed: int | None = None, **kwargs):
         super().__init__(seed=seed, **kwargs)
         self.probability = number("probability", probability)
 
-    def transform(self, images):
+    def transform(self, images: Tensor):
         """Returns the images, some of them recolored.
 
         Raises:
@@ -94,7 +97,7 @@ class ColorView(ImageView):
         changed = self.recolor(images)
         return ops.where(self.chosen(images, self.probability), changed, images)
 
-    def recolor(self, images):
+    def recolor(self, images: Tensor):
         """Returns every image recolored.
 
         Args:
@@ -140,13 +143,13 @@ class RandomColorJitter(ColorView):
 
     def __init__(
         self,
-        brightness=0.4,
-        contrast=0.4,
-        saturation=0.4,
-        hue=0.1,
-        probability=0.8,
-        value_range=None,
-        seed=None,
+        brightness: float = 0.4,
+        contrast: float = 0.4,
+        saturation: float = 0.4,
+        hue: float = 0.1,
+        probability: float = 0.8,
+        value_range: tuple[float, float] | None = None,
+        seed: int | None = None,
         **kwargs,
     ):
         super().__init__(probability, seed=seed, **kwargs)
@@ -158,7 +161,7 @@ class RandomColorJitter(ColorView):
             value_range = interval("value_range", value_range, lower=-math.inf)
         self.value_range = value_range
 
-    def recolor(self, images):
+    def recolor(self, images: Tensor):
         """Returns every image jittered."""
         strengths = (self.brightness, self.contrast, self.saturation)
         bounds = [(max(0.0, 1 - s), 1 + s) for s in strengths]
@@ -199,9 +202,9 @@ class RandomGrayscale(ColorView):
         ValueError: if `probability` is outside [0, 1].
     """
 
-    def __init__(self, probability=0.2, seed=None, **kwargs):
+    def __init__(self, probability: float = 0.2, seed: int | None = None, **kwargs):
         super().__init__(probability, seed=seed, **kwargs)
 
-    def recolor(self, images):
+    def recolor(self, images: Tensor):
         """Returns every image without its color."""
         return ops.broadcast_to(luminance(images), ops.shape(images))

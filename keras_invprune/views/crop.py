@@ -1,10 +1,12 @@
 """The random resized crop, the strongest movement of an image."""
 
 import math
+from typing import Any
 
 import keras
 from keras import ops
 
+from keras_invprune.contracts import Tensor
 from keras_invprune.views._checks import interval
 from keras_invprune.views.image_view import Resampling
 from keras_invprune.views.resampling import resample_axes
@@ -43,22 +45,23 @@ class RandomResizedCrop(Resampling):
 
     def __init__(
         self,
-        scale=(0.2, 1.0),
-        ratio=(3 / 4, 4 / 3),
-        fill_mode="nearest",
-        seed=None,
+        scale: tuple[float, float] = (0.2, 1.0),
+        ratio: tuple[float, float] = (3 / 4, 4 / 3),
+        fill_mode: str = "nearest",
+        seed: int | None = None,
         **kwargs,
     ):
         super().__init__(fill_mode=fill_mode, seed=seed, **kwargs)
         self.scale = interval("scale", scale, upper=1)
         self.ratio = interval("ratio", ratio)
 
-    def transform(self, images):
+    def transform(self, images: Tensor):
         """Returns each image's box, resized to the size of the image."""
         _, height, width, _ = ops.shape(images)
-        log_ratio = [math.log(end) for end in self.ratio]
-        shares = self.draw(images, *self.scale, shape=(ATTEMPTS,))
-        ratios = ops.exp(self.draw(images, *log_ratio, shape=(ATTEMPTS,)))
+        low, high = self.scale
+        shares = self.draw(images, low, high, shape=(ATTEMPTS,))
+        low, high = map(math.log, self.ratio)
+        ratios = ops.exp(self.draw(images, low, high, shape=(ATTEMPTS,)))
         *sides, fits = box_sides(shares, ratios, (height, width), self.ratio)
         rows, columns = (
             _window(size, side, ops.where(fits, self.draw(images), 0.5))
@@ -71,7 +74,7 @@ class RandomResizedCrop(Resampling):
         return {**super().get_config(), "scale": self.scale, "ratio": self.ratio}
 
 
-def box_sides(shares, ratios, size, allowed):
+def box_sides(shares: Any, ratios: Any, size: Any, allowed: Any):
     """Height and width of each crop box: the first attempt that fits.
 
     Args:
@@ -101,7 +104,7 @@ def box_sides(shares, ratios, size, allowed):
 
 def _window(size, sides, places):
     """Source coordinates of `size` pixels spread over each box, [batch, size]."""
-    centres = ops.arange(size, dtype="float32") + 0.5
+    centers = ops.arange(size, dtype="float32") + 0.5
     size = ops.cast(size, "float32")
     starts = places * (size - sides)
-    return centres * (sides / size)[:, None] + starts[:, None] - 0.5
+    return centers * (sides / size)[:, None] + starts[:, None] - 0.5

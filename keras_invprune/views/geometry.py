@@ -5,6 +5,7 @@ import math
 import keras
 from keras import ops
 
+from keras_invprune.contracts import Tensor
 from keras_invprune.views._checks import choice, interval, number
 from keras_invprune.views.image_view import ImageView, Resampling
 from keras_invprune.views.resampling import resample_axes, resample_points
@@ -31,11 +32,17 @@ class RandomShift(Resampling):
         ValueError: if `fraction` is outside [0, 1], or `fill_mode` unknown.
     """
 
-    def __init__(self, fraction=0.125, fill_mode="nearest", seed=None, **kwargs):
+    def __init__(
+        self,
+        fraction: float = 0.125,
+        fill_mode: str = "nearest",
+        seed: int | None = None,
+        **kwargs,
+    ):
         super().__init__(fill_mode=fill_mode, seed=seed, **kwargs)
         self.fraction = number("fraction", fraction)
 
-    def transform(self, images):
+    def transform(self, images: Tensor):
         """Returns the shifted images."""
         rows, columns = (
             ops.arange(size, dtype="float32")
@@ -52,7 +59,7 @@ class RandomShift(Resampling):
 
 @keras.saving.register_keras_serializable(package="keras_invprune")
 class RandomScale(Resampling):
-    """Zooms each image around its centre, by the same factor in both axes.
+    """Zooms each image around its center, by the same factor in both axes.
 
     Args:
         factor: (low, high), ends of the uniform interval that factors are drawn
@@ -70,13 +77,20 @@ class RandomScale(Resampling):
         ValueError: if `factor` is no such pair, or `fill_mode` unknown.
     """
 
-    def __init__(self, factor=(0.8, 1.2), fill_mode="nearest", seed=None, **kwargs):
+    def __init__(
+        self,
+        factor: tuple[float, float] = (0.8, 1.2),
+        fill_mode: str = "nearest",
+        seed: int | None = None,
+        **kwargs,
+    ):
         super().__init__(fill_mode=fill_mode, seed=seed, **kwargs)
         self.factor = interval("factor", factor)
 
-    def transform(self, images):
+    def transform(self, images: Tensor):
         """Returns the zoomed images."""
-        factors = self.draw(images, *self.factor, shape=(1,))
+        low, high = self.factor
+        factors = self.draw(images, low, high, shape=(1,))
         rows, columns = (
             _centred(size) / factors + _middle(size) for size in ops.shape(images)[1:3]
         )
@@ -89,7 +103,7 @@ class RandomScale(Resampling):
 
 @keras.saving.register_keras_serializable(package="keras_invprune")
 class RandomRotation(Resampling):
-    """Turns each image around its centre by U(-degrees, degrees).
+    """Turns each image around its center by U(-degrees, degrees).
 
     Args:
         degrees: largest angle, in [0, 180]; positive angles turn counter-clockwise.
@@ -106,11 +120,17 @@ class RandomRotation(Resampling):
         ValueError: if `degrees` is outside [0, 180], or `fill_mode` unknown.
     """
 
-    def __init__(self, degrees=15.0, fill_mode="nearest", seed=None, **kwargs):
+    def __init__(
+        self,
+        degrees: float = 15.0,
+        fill_mode: str = "nearest",
+        seed: int | None = None,
+        **kwargs,
+    ):
         super().__init__(fill_mode=fill_mode, seed=seed, **kwargs)
         self.degrees = number("degrees", degrees, upper=180)
 
-    def transform(self, images):
+    def transform(self, images: Tensor):
         """Returns the turned images."""
         limit = math.radians(self.degrees)
         return rotate(images, self.draw(images, -limit, limit), self.fill_mode)
@@ -120,11 +140,11 @@ class RandomRotation(Resampling):
         return {**super().get_config(), "degrees": self.degrees}
 
 
-def rotate(images, angles, fill_mode="nearest"):
-    """Turns each image counter-clockwise around its centre.
+def rotate(images: Tensor, angles: Tensor, fill_mode: str = "nearest"):
+    """Turns each image counter-clockwise around its center.
 
-    With y, x the output pixel's offset from the centre (y downwards), its value is
-    read at row `x sin a + y cos a` and column `x cos a - y sin a` from the centre.
+    With y, x the output pixel's offset from the center (y downwards), its value is
+    read at row `x sin a + y cos a` and column `x cos a - y sin a` from the center.
 
     Args:
         images: shape [batch, height, width, channels].
@@ -143,12 +163,12 @@ def rotate(images, angles, fill_mode="nearest"):
 
 
 def _centred(size):
-    """Offsets of `size` pixels from their common centre."""
+    """Offsets of `size` pixels from their common center."""
     return ops.arange(size, dtype="float32") - _middle(size)
 
 
 def _middle(size):
-    """Coordinate of the centre of `size` pixels."""
+    """Coordinate of the center of `size` pixels."""
     return (ops.cast(size, "float32") - 1) / 2
 
 
@@ -173,12 +193,18 @@ class RandomFlip(ImageView):
 
     moves = True
 
-    def __init__(self, direction="horizontal", probability=0.5, seed=None, **kwargs):
+    def __init__(
+        self,
+        direction: str = "horizontal",
+        probability: float = 0.5,
+        seed: int | None = None,
+        **kwargs,
+    ):
         super().__init__(seed=seed, **kwargs)
         self.direction = choice("direction", direction, ("horizontal", "vertical"))
         self.probability = number("probability", probability)
 
-    def transform(self, images):
+    def transform(self, images: Tensor):
         """Returns the images, some of them mirrored."""
         flipped = ops.flip(images, axis=2 if self.direction == "horizontal" else 1)
         return ops.where(self.chosen(images, self.probability), flipped, images)

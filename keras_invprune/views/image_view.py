@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_invprune.contracts import Tensor
 from keras_invprune.views._checks import choice
 from keras_invprune.views._draws import uniform
 from keras_invprune.views.resampling import FILL_MODES
@@ -12,7 +13,7 @@ class ImageView(keras.layers.Layer):
     """A layer that draws one random transformation for each image.
 
     It is active in training and in inference alike: a view is the subject of the
-    objective, not a regulariser. Subclasses implement `transform`.
+    objective, not a regularizer. Subclasses implement `transform`.
 
     Args:
         seed: integer, or None for a stream that differs from run to run.
@@ -25,13 +26,13 @@ class ImageView(keras.layers.Layer):
     moves = False
     """Whether things come to another place in the image, see `pairs.moves`."""
 
-    def __init__(self, seed=None, **kwargs):
+    def __init__(self, seed: int | None = None, **kwargs):
         kwargs.setdefault("dtype", "float32")
         super().__init__(**kwargs)
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
 
-    def call(self, images):
+    def call(self, images: Tensor):
         """Returns a random version of each image, of the same shape.
 
         Args:
@@ -49,7 +50,7 @@ class ImageView(keras.layers.Layer):
             )
         return self.transform(ops.cast(images, self.compute_dtype))
 
-    def transform(self, images):
+    def transform(self, images: Tensor):
         """Returns a random version of each image.
 
         Args:
@@ -57,7 +58,9 @@ class ImageView(keras.layers.Layer):
         """
         raise NotImplementedError(f"{type(self).__name__} must implement `transform`.")
 
-    def draw(self, images, low=0.0, high=1.0, shape=()):
+    def draw(
+        self, images: Tensor, low: float = 0.0, high: float = 1.0, shape: tuple = ()
+    ):
         """Returns U(low, high) for each image: float32, [batch, *shape].
 
         Args:
@@ -69,7 +72,7 @@ class ImageView(keras.layers.Layer):
         shape = (ops.shape(images)[0], *shape)
         return uniform(shape, low, high, self.seed_generator)
 
-    def chosen(self, images, probability):
+    def chosen(self, images: Tensor, probability: float):
         """Returns which images a coin falls on: bool, [batch, 1, 1, 1].
 
         Args:
@@ -95,7 +98,7 @@ class Resampling(ImageView):
 
     moves = True
 
-    def __init__(self, fill_mode="nearest", seed=None, **kwargs):
+    def __init__(self, fill_mode: str = "nearest", seed: int | None = None, **kwargs):
         super().__init__(seed=seed, **kwargs)
         self.fill_mode = choice("fill_mode", fill_mode, FILL_MODES)
 

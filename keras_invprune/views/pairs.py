@@ -1,10 +1,12 @@
 """Positive pairs: two random versions of the same examples."""
 
 import inspect
+from collections.abc import Callable
+from typing import Any
 
 import keras
 
-from keras_invprune.contracts import View
+from keras_invprune.contracts import Nested, View
 from keras_invprune.saving import name_of
 from keras_invprune.views.image_view import ImageView
 from keras_invprune.views.presets import images
@@ -16,7 +18,7 @@ REMEDY = (
 )
 
 
-def positive_pair(views, x):
+def positive_pair(views: Any, x: Nested):
     """Returns two random versions of `x`.
 
     `(f(x), f(x))`, two draws, for a single view f; `(f(x), g(x))` for a pair.
@@ -73,7 +75,7 @@ def _shapes(parts) -> str:
     return " and ".join(kinds) or "nothing"
 
 
-def as_in_training(function, x):
+def as_in_training(function: Any, x: Nested):
     """Calls it; a Keras layer that is idle in evaluation, such as noise, is not."""
     layer = isinstance(function, keras.layers.Layer)
     if layer and "training" in inspect.signature(function.call).parameters:
@@ -84,7 +86,7 @@ def as_in_training(function, x):
 CHANNELS = (1, 3, 4)  # of gray and color images, the latter also with transparency
 
 
-def channels_come_first(shape) -> bool | None:
+def channels_come_first(shape: tuple[int, ...]) -> bool | None:
     """Whether images have [channels, height, width]; None if that is not clear.
 
     As Keras is configured (`keras.config.image_data_format`), unless only the other
@@ -99,13 +101,13 @@ def channels_come_first(shape) -> bool | None:
     return None if reverse else first
 
 
-def channels_last(view):
+def channels_last(view: Callable):
     """A view of images [height, width, channels] for [channels, height, width]."""
     back, forth = keras.layers.Permute((2, 3, 1)), keras.layers.Permute((3, 1, 2))
     return keras.layers.Pipeline([back, view, forth])
 
 
-def default_views(inputs):
+def default_views(inputs: Nested):
     """Returns the views that suit a model's inputs.
 
     One input of rank 4 is taken for images, if its numbers are floats or of 8 bits:
@@ -150,7 +152,7 @@ def _of_images(inputs, shape):
     return channels_last(images()) if first else images()
 
 
-def check_views(views, inputs):
+def check_views(views: Any, inputs: Nested):
     """Raises unless `views` can be applied to a model's inputs.
 
     Args:
@@ -173,12 +175,12 @@ def check_views(views, inputs):
             )
 
 
-def are_compilable(views) -> bool:
+def are_compilable(views: Any) -> bool:
     """Whether all views are made of this package's layers, which XLA compiles."""
     return all(view is None or _is_ours(view) for view in as_pair(views))
 
 
-def moves(view) -> bool:
+def moves(view: Callable) -> bool:
     """Whether a view is known to move what is in an image to another place."""
     known = View.of(view)
     return known.moves or any(map(moves, known.layers))
@@ -192,7 +194,7 @@ def _is_ours(view):
     return known and view.supports_jit  # a subclass may say no
 
 
-def as_pair(views):
+def as_pair(views: Any):
     """The two views of what was given: one twice, or a pair, of which one may be None.
 
     Raises:

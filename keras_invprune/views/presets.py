@@ -13,7 +13,7 @@ from keras_invprune.views.geometry import (
 )
 
 
-def images(seed=None):
+def images(seed: int | None = None):
     """Small movements: shift (a tenth), scale (a tenth), rotation (10 degrees).
 
     They keep the meaning of digits, letters and symbols: nothing is cut off or
@@ -39,10 +39,10 @@ def images(seed=None):
     )
 
 
-def natural_images(seed=None):
+def natural_images(seed: int | None = None):
     """SimCLR's views of photographs: crop, mirror, color jitter, gray.
 
-    For images of three channels, 0 to 255, 0 to 1 or standardised.
+    For images of three channels, 0 to 255, 0 to 1 or standardized.
 
     Args:
         seed: integer, or None for streams that differ from run to run.

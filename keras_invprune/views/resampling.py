@@ -1,21 +1,23 @@
 """Bilinear resampling of images in operations that XLA compiles.
 
-A coordinate counts pixels from the centre of the first one, so that the centre
+A coordinate counts pixels from the center of the first one, so that the center
 of pixel j has coordinate j.
 
 Two ways, because each is the faster one where it is used. Where rows and columns
 move apart from one another (crop, shift, scale), two small matrix products: XLA
 keeps their result, so that several in a row cost their sum. Where they mix
-(rotation), four gathered neighbours: three shears by matrix products would cost
+(rotation), four gathered neighbors: three shears by matrix products would cost
 an order of magnitude more and blur three times.
 """
 
 from keras import ops
 
+from keras_invprune.contracts import Tensor
+
 FILL_MODES = ("nearest", "constant")
 
 
-def interpolation_matrix(coordinates, size, fill_mode="nearest"):
+def interpolation_matrix(coordinates: Tensor, size: int, fill_mode: str = "nearest"):
     """Bilinear weights of the `size` source pixels for each wanted coordinate.
 
     `W[..., i, j] = max(0, 1 - |coordinates[..., i] - j|)`
@@ -35,7 +37,9 @@ def interpolation_matrix(coordinates, size, fill_mode="nearest"):
     return ops.maximum(1 - ops.abs(coordinates[..., None] - pixels), 0)
 
 
-def resample_axes(images, rows, columns, fill_mode="nearest"):
+def resample_axes(
+    images: Tensor, rows: Tensor, columns: Tensor, fill_mode: str = "nearest"
+):
     """Reads each image at the grid spanned by its `rows` and its `columns`.
 
     `y = W_rows x W_columns^T` in every channel.
@@ -58,7 +62,9 @@ def resample_axes(images, rows, columns, fill_mode="nearest"):
     return ops.einsum("bwj,bhjc->bhwc", across, images)
 
 
-def resample_points(images, rows, columns, fill_mode="nearest"):
+def resample_points(
+    images: Tensor, rows: Tensor, columns: Tensor, fill_mode: str = "nearest"
+):
     """Reads each image at one source point per output pixel.
 
     Args:
@@ -74,8 +80,8 @@ def resample_points(images, rows, columns, fill_mode="nearest"):
     pixels = ops.reshape(images, (batch, height * width, channels))
     shape = (*ops.shape(rows), channels)
     total = 0
-    for row, row_weight in _neighbours(rows, height, fill_mode):
-        for column, column_weight in _neighbours(columns, width, fill_mode):
+    for row, row_weight in _neighbors(rows, height, fill_mode):
+        for column, column_weight in _neighbors(columns, width, fill_mode):
             places = ops.reshape(row * width + column, (batch, -1, 1))
             values = ops.take_along_axis(pixels, places, axis=1)
             weight = ops.cast(row_weight * column_weight, images.dtype)[..., None]
@@ -83,7 +89,7 @@ def resample_points(images, rows, columns, fill_mode="nearest"):
     return total
 
 
-def _neighbours(coordinates, size, fill_mode):
+def _neighbors(coordinates, size, fill_mode):
     """Yields the two pixels around each coordinate, each with its weight."""
     last = ops.cast(size, coordinates.dtype) - 1
     if fill_mode == "nearest":

@@ -1,15 +1,19 @@
 """Random versions of tabular rows."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 from keras import ops
 
+from keras_invprune.contracts import Tensor
 from keras_invprune.views._checks import number
 from keras_invprune.views._draws import integers
 
 KEY_BITS = 31
 
 
-def distinct_keys(shape, seed):
+def distinct_keys(shape: Sequence, seed: keras.random.SeedGenerator):
     """Random integers in [0, 2^31 - 1), all different within a row.
 
     Args:
@@ -25,7 +29,7 @@ def distinct_keys(shape, seed):
     return draws * columns + ops.arange(columns, dtype="int32")
 
 
-def smallest(keys, count):
+def smallest(keys: Tensor, count: int):
     """Marks the `count` smallest keys of each row.
 
     Finds, bit by bit, the largest threshold with no more than `count` keys below
@@ -85,7 +89,13 @@ class ScarfCorruption(keras.layers.Layer):
     rank = 2
     """Rank of the input, for `check_views`."""
 
-    def __init__(self, rate=0.5, reference=None, seed=None, **kwargs):
+    def __init__(
+        self,
+        rate: float = 0.5,
+        reference: Any = None,
+        seed: int | None = None,
+        **kwargs,
+    ):
         kwargs.setdefault("dtype", "float32")
         super().__init__(**kwargs)
         self.rate = number("rate", rate)
@@ -106,7 +116,7 @@ class ScarfCorruption(keras.layers.Layer):
         weight.assign(reference)
         return weight
 
-    def call(self, rows):
+    def call(self, rows: Tensor):
         """Returns a corrupted version of each row.
 
         Args:
@@ -155,7 +165,7 @@ class ScarfCorruption(keras.layers.Layer):
         return {**super().get_config(), **config}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]):
         """Returns the layer; a reference holds zeros until its weights are loaded.
 
         Args:

@@ -14,7 +14,7 @@ from keras_invprune_lab.runs.execute import FILTERS
 UNPRUNED = {"linewidth": 1, "color": "gray"}
 MANY = 4  # data sets, of whose epochs nobody looks at a plot each
 CROWD = 12  # methods, whose legend stands beside the plot
-STYLES = ("-", "--", ":")  # of ten colours each
+STYLES = ("-", "--", ":")  # of ten colors each
 
 
 def draw(recipe, table, reports, jobs, out) -> list[Path]:
@@ -195,7 +195,7 @@ def _by_kappa(recipe, reports, out):
 def critical_difference(methods, rows, level=0.05) -> float:
     """Least difference of mean ranks that is significant (Nemenyi).
 
-    q·sqrt(k (k + 1) / (6 N)), q from the studentised range divided by sqrt(2).
+    q·sqrt(k (k + 1) / (6 N)), q from the studentized range divided by sqrt(2).
 
     Args:
         methods: k, number of methods.

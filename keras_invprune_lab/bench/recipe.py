@@ -133,7 +133,7 @@ class Recipe(_Part):
         extra_compressions: For the first seed only.
         counted: What compressions count: "all" trained weights, or the "kernels" that
             are pruned, as papers on pruning before training do.
-        seeds: Of initialisation, order, views; of the split too with `vary_split`.
+        seeds: Of initialization, order, views; of the split too with `vary_split`.
         vary_split: Whether a seed splits the data too (tables, validation).
         validation: Share of the training part to choose the best epoch by.
         encoding: Of tables: "one_hot" or "codes".
@@ -148,7 +148,7 @@ class Recipe(_Part):
         decayed: What weight decay shrinks: "all" weights, or "kernels", without biases
             and what BatchNorm learns.
         search: See `Search`.
-        kappas: κ of small initialisation; of several the best on validation rows.
+        kappas: κ of small initialization; of several the best on validation rows.
         prune_head: Whether the last layer is pruned too.
         kappa_scope: "kernels" (that are pruned) or "all" trained weights.
         rewind: "first_epoch", "initial", "unscaled", or "none": what stays goes on

@@ -4,7 +4,7 @@ from keras_invprune_lab.methods.base import METHODS
 
 
 def setting(recipe, table, reports) -> str:
-    """One paragraph: network, epochs, optimisers, selection, hours, machine.
+    """One paragraph: network, epochs, optimizers, selection, hours, machine.
 
     Args:
         recipe: `Recipe`.

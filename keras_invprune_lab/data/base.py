@@ -13,7 +13,7 @@ class Data(NamedTuple):
     """Arrays of a classification task, split.
 
     Attributes:
-        x_train: Images in [0, 1], shape [n, h, w, c], or standardised rows [n, d].
+        x_train: Images in [0, 1], shape [n, h, w, c], or standardized rows [n, d].
         y_train: Classes 0, 1, ..., shape [n].
         x_test: Likewise.
         y_test: Likewise.

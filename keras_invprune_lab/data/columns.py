@@ -33,7 +33,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-LARGEST = 1e30  # with room for what float32 still tells apart once standardised
+LARGEST = 1e30  # with room for what float32 still tells apart once standardized
 MOSTLY = 0.5
 FEW = 5  # different texts: of so few nothing is said
 MISSING = frozenset({"", "?", "-", "na", "n/a", "nan", "none", "null"})

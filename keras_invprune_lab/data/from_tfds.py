@@ -29,7 +29,7 @@ def tfds_images(name="mnist", data_dir=None, seed=0) -> Data:
     Raises:
         ImportError: tensorflow-datasets is missing; names the extra.
         DataUnavailable: It is not prepared and cannot be downloaded.
-        ValueError: There is no such set, it is not one of labelled images, or its
+        ValueError: There is no such set, it is not one of labeled images, or its
             files cannot be read.
     """
     try:

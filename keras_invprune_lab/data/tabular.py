@@ -1,4 +1,4 @@
-"""From a table with holes, strings and constants to standardised rows.
+"""From a table with holes, strings and constants to standardized rows.
 
 All that is learned from data (medians, means, categories, which columns are constant)
 is learned from the training part.

@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from keras_invprune.pruning.prune import prune
-from keras_invprune.pruning.tangent import neural_tangent_transfer
+from keras_invprune.pruning.tangent import TransferSettings, neural_tangent_transfer
 from keras_invprune.scores._examples import examples_for
 from keras_invprune_lab.methods.base import METHODS
 from keras_invprune_lab.methods.build import make_network, pruned_keys
@@ -89,8 +89,9 @@ def _transfer(job, model, data, sparsity, choices, callbacks, show):
         rows.take(steps_of(recipe, data)).prefetch(1),
         sparsity,
         epochs=epochs,
-        penalty=recipe.transfer_penalty,
-        kernel_rows=recipe.kernel_rows,
+        settings=TransferSettings(
+            penalty=recipe.transfer_penalty, kernel_rows=recipe.kernel_rows
+        ),
         callbacks=[*callbacks, shown],
         verbose=0,
         **choices,

@@ -61,7 +61,7 @@ METHODS = {
     "omp-before": Method("OMP before training"),
     "beta-lasso": Method("β-LASSO", mask=None, learner="beta_lasso"),
     "iunet": Method("IUNet", "invariance", small=True),
-    "no-pi": Method("IUNet without small initialisation", "invariance"),
+    "no-pi": Method("IUNet without small initialization", "invariance"),
     "no-ilo": Method("IUNet without invariance objective", "supervised", small=True),
     "unpruned": Method("IUNet, search only", "invariance", small=True, mask=None),
     "shuffled": Method(

@@ -5,7 +5,7 @@ from keras import ops
 
 
 class _Lasso:
-    """Adds the penalty and the threshold to an optimiser."""
+    """Adds the penalty and the threshold to an optimizer."""
 
     def __init__(self, *args, penalty=1e-5, beta=50.0, **kwargs):
         super().__init__(*args, **kwargs)
@@ -19,10 +19,10 @@ class _Lasso:
     def update_step(self, gradient, variable, learning_rate):
         """One step on one variable."""
         # ∇L + λ·sign(θ)
-        penalised = ops.cast(gradient, variable.dtype) + self.penalty * ops.sign(
+        penalized = ops.cast(gradient, variable.dtype) + self.penalty * ops.sign(
             variable
         )
-        super().update_step(penalised, variable, learning_rate)
+        super().update_step(penalized, variable, learning_rate)
         # θ ← θ·1[|θ| > β·λ]
         kept = ops.abs(variable) > self.beta * self.penalty
         variable.assign(ops.where(kept, variable, ops.zeros_like(variable)))
@@ -64,7 +64,7 @@ class BetaLassoAdamW(_Lasso, keras.optimizers.AdamW):
 
 
 def with_penalty(optimizer, penalty):
-    """The same optimiser, SGD or AdamW, with the penalty λ and the threshold."""
+    """The same optimizer, SGD or AdamW, with the penalty λ and the threshold."""
     adam = isinstance(optimizer, keras.optimizers.AdamW)
     kind = BetaLassoAdamW if adam else BetaLasso
     config = {**optimizer.get_config(), "name": "beta_lasso", "penalty": penalty}

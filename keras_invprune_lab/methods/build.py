@@ -22,7 +22,7 @@ from keras_invprune_lab.methods.view_names import VIEWS
 from keras_invprune_lab.models import (
     embedding_layer,
     get_model,
-    standardised,
+    standardized,
 )
 
 SCHEDULES = {
@@ -34,14 +34,14 @@ SCHEDULES = {
 
 
 def make_network(job, data) -> keras.Model:
-    """The plain network of a run, freshly initialised."""
+    """The plain network of a run, freshly initialized."""
     model = get_model(job.recipe.model, data, job.recipe.width)
     if job.recipe.initializer:
         for kernel in prunable_weights(model, _every_kernel).values():
             draw = keras.initializers.get(job.recipe.initializer)  # a seed of its own
             kernel.assign(draw(kernel.shape))
     images = data.x_train.ndim == 4
-    return standardised(model, data.x_train) if images else model
+    return standardized(model, data.x_train) if images else model
 
 
 def masked(job, root, model, data):

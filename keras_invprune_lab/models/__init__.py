@@ -80,7 +80,7 @@ def _suitable(shape) -> str:
     return "lenet-300-100" if shape == (28, 28, 1) else "convnet"
 
 
-def standardised(model, images) -> keras.Model:
+def standardized(model, images) -> keras.Model:
     """`model` behind a layer that gives each channel mean 0 and variance 1.
 
     So that views, and whoever uses the model, work on plain images.
@@ -92,12 +92,12 @@ def standardised(model, images) -> keras.Model:
     mean = images.mean(axis=(0, 1, 2), dtype="float64")
     variance = images.var(axis=(0, 1, 2), dtype="float64")
     layer = keras.layers.Normalization(
-        mean=mean.tolist(), variance=variance.tolist(), name="standardise"
+        mean=mean.tolist(), variance=variance.tolist(), name="standardize"
     )
     inside = model.layers if isinstance(model, keras.Sequential) else [model]
     return keras.Sequential(
         [keras.Input(model.input_shape[1:], name="input"), layer, *inside],
-        name=f"standardised_{model.name}",
+        name=f"standardized_{model.name}",
     )
 
 
@@ -121,5 +121,5 @@ __all__ = [
     "mlp_vis",
     "resnet18",
     "small_convnet",
-    "standardised",
+    "standardized",
 ]

@@ -30,7 +30,7 @@ class Job:
         recipe: The `Recipe`.
         dataset: Name of the data set.
         method: A name in `METHODS`, or "search": what several methods go on from.
-        seed: Of initialisation, order and views.
+        seed: Of initialization, order and views.
         objective: Of the search, "supervised" or "invariance"; None without one.
         kappa: κ that the initial weights are multiplied by.
         compression: Total over nonzero weights; None for the dense ones.

@@ -6,7 +6,7 @@ import numpy as np
 def scores(logits, y) -> dict[str, float]:
     """Accuracy and balanced accuracy.
 
-    Balanced accuracy is the mean over the classes of the share that is recognised
+    Balanced accuracy is the mean over the classes of the share that is recognized
     (recall). ``macro_precision`` is what the authors' code of 2309.08171 calls so: it
     gives scikit-learn's function its arguments the wrong way round, which makes it
     the mean over the *predicted* classes of the share that is right.

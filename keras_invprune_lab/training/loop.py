@@ -139,7 +139,7 @@ def steps_of(recipe, data) -> int:
 
 
 def make_optimizer(settings, steps, epochs):
-    """A Keras optimiser for a phase, from `recipe.Optimizer`."""
+    """A Keras optimizer for a phase, from `recipe.Optimizer`."""
     schedules, rate = keras.optimizers.schedules, settings.rate
     if settings.schedule == "cosine":
         rate = schedules.CosineDecay(rate, steps * epochs)

@@ -1,4 +1,4 @@
-"""Optimisers of the experiments: the paper's kinds, with a cosine in each phase."""
+"""Optimizers of the experiments: the paper's kinds, with a cosine in each phase."""
 
 import keras
 
@@ -19,7 +19,7 @@ def optimizer_for(shape, steps, rate=None):
         rate: First learning rate; None for 0.1 (images) or 0.002 (rows).
 
     Returns:
-        A Keras optimiser.
+        A Keras optimizer.
 
     Source:
         The authors' code of 2309.08171: Nesterov momentum 0.9, weight decay 0.01

@@ -115,7 +115,7 @@ class Progress(keras.callbacks.Callback):
 
 
 def state_size(model) -> float:
-    """Megabytes of a saved state, at most: weights, masks, optimiser, snapshot."""
+    """Megabytes of a saved state, at most: weights, masks, optimizer, snapshot."""
     return 1 + 6 * 4e-6 * model.count_params()
 
 

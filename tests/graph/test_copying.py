@@ -248,7 +248,7 @@ def test_functions_and_initializers_need_not_be_registered():
 # What no config holds
 
 
-class Centre(layers.Layer):
+class Center(layers.Layer):
     """Its mean is set later, and in no config."""
 
     mean = 0.0
@@ -272,10 +272,10 @@ class Times(layers.Layer):
 
 
 def test_numbers_and_arrays_that_no_config_holds_are_kept():
-    centre = Centre()
-    centre.mean = np.arange(4, dtype="float32")
-    copied = alike(rows(centre, Times(0.01), layers.Dense(4)))
-    assert copied.layers[0].mean is not centre.mean
+    center = Center()
+    center.mean = np.arange(4, dtype="float32")
+    copied = alike(rows(center, Times(0.01), layers.Dense(4)))
+    assert copied.layers[0].mean is not center.mean
 
 
 class Hidden(layers.Layer):

@@ -1,4 +1,4 @@
-"""Rewinding: what goes back, what stays, and the optimiser as if freshly built."""
+"""Rewinding: what goes back, what stays, and the optimizer as if freshly built."""
 
 import keras
 import numpy as np
@@ -81,13 +81,13 @@ def test_survivors_head_and_statistics_go_back(rewind, scale, source, factor):
         assert not np.array_equal(seen[7][0][key], before[key]), f"{key} had moved"
 
 
-def test_the_optimiser_starts_again_and_the_clock_does_not():
+def test_the_optimizer_starts_again_and_the_clock_does_not():
     model, seen = train("initial")
     assert [iterations for *_, iterations in seen[6:10]] == [6, 7, 0, 1]
     assert model.step == 16
 
 
-def test_without_rewinding_weights_and_optimiser_go_on():
+def test_without_rewinding_weights_and_optimizer_go_on():
     model, seen = train(None)
     mask = model.masks["hidden/kernel"].numpy()
     moved = seen[8][0]["hidden/kernel"]

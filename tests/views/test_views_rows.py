@@ -15,7 +15,7 @@ def array(tensor):
     return keras.ops.convert_to_numpy(tensor)
 
 
-def labelled(rows, features):
+def labeled(rows, features):
     """Rows that hold their own number, so that a value tells where it is from."""
     return np.repeat(np.arange(rows, dtype="float32")[:, None], features, axis=1)
 
@@ -31,13 +31,13 @@ def check_counts_and_donors(x, y, count):
     ("rate", "features"), [(0.5, 7), (0.6, 10), (0.0, 5), (1.0, 5), (0.3, 3), (0.5, 1)]
 )
 def test_exactly_the_share_of_features_comes_from_one_other_row(rate, features):
-    x = labelled(20, features)
+    x = labeled(20, features)
     y = array(ScarfCorruption(rate, seed=1)(x))
     check_counts_and_donors(x, y, int(rate * features))
 
 
 def test_compiled_corruption_keeps_the_counts():
-    x = labelled(20, 7)
+    x = labeled(20, 7)
     y = array(tf.function(ScarfCorruption(seed=1), jit_compile=True)(x))
     check_counts_and_donors(x, y, 3)
 
@@ -50,7 +50,7 @@ def test_values_stay_in_their_column():
 
 
 def test_features_and_donors_are_uniform():
-    rows, x = 2000, labelled(2000, 6)
+    rows, x = 2000, labeled(2000, 6)
     y = array(ScarfCorruption(0.5, seed=1)(x))
     replaced = y != x
     # Each of the 20 sets of 3 features serves 1/20 of the rows.
@@ -67,7 +67,7 @@ def test_features_and_donors_are_uniform():
 
 
 def test_the_only_row_of_a_batch_stays():
-    x = labelled(1, 4) + 3
+    x = labeled(1, 4) + 3
     np.testing.assert_array_equal(ScarfCorruption(1.0)(x), x)
 
 
@@ -79,8 +79,8 @@ def test_missing_values_do_not_spread():
 
 
 def test_a_reference_gives_the_values():
-    reference = 100 + labelled(5, 4)
-    y = array(ScarfCorruption(0.5, reference=reference, seed=1)(labelled(40, 4)))
+    reference = 100 + labeled(5, 4)
+    y = array(ScarfCorruption(0.5, reference=reference, seed=1)(labeled(40, 4)))
     replaced = y >= 100
     assert np.all(replaced.sum(axis=1) == 2)
     assert set(y[replaced]) == {100, 101, 102, 103, 104}
@@ -97,7 +97,7 @@ def test_a_reference_is_saved_with_the_model(tmp_path):
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     np.testing.assert_array_equal(loaded.layers[-1].reference, reference)
-    x = labelled(6, 4)
+    x = labeled(6, 4)
     np.testing.assert_array_equal(loaded(x), model(x))
 
 
@@ -136,7 +136,7 @@ def test_keys_are_distinct_within_a_row(columns):
         (lambda: ScarfCorruption(reference=np.ones(3)), r"shape=\(3,\)"),
         (lambda: ScarfCorruption(reference=np.ones((0, 3))), "not empty"),
         (
-            lambda: ScarfCorruption(reference=np.ones((5, 3)))(labelled(2, 4)),
+            lambda: ScarfCorruption(reference=np.ones((5, 3)))(labeled(2, 4)),
             "reference of 3 features, input of 4",
         ),
         (

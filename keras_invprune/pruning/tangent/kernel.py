@@ -1,14 +1,17 @@
 """The empirical neural tangent kernel, without the Jacobian of the network."""
 
+from collections.abc import Callable
+
 import keras
 import tensorflow as tf
 from keras import ops
 
+from keras_invprune.contracts import Nested
 from keras_invprune.graph.weights import walk
 from keras_invprune.pruning.tangent.taps import tapped
 
 
-def tangent_kernel(model, x, function=None):
+def tangent_kernel(model: keras.Model, x: Nested, function: Callable | None = None):
     """Outputs f, and Θ(x1, x2) = J(x1) J(x2)ᵀ between the halves of a batch.
 
     J is the Jacobian of the outputs with respect to all trainable weights. Dense,
@@ -70,13 +73,13 @@ def tangent_kernel(model, x, function=None):
             kernel += ops.einsum("cbo,dao->bacd", *summed)
     rest = _untapped(model, taps)
     if rest:
-        # TensorFlow vectorises a convolution in groups wrongly.
+        # TensorFlow vectorizes a convolution in groups wrongly.
         each = tf.map_fn if in_groups(model) else tf.vectorized_map
         kernel += _by_vectors(function, x, rest, each)
     return f, kernel
 
 
-def check_rows(model, x):
+def check_rows(model: keras.Model, x: Nested):
     """Raises ValueError where a layer gets other rows than those of the batch `x`.
 
     `tangent_kernel` finds it out by itself where the size of the batch is known.
@@ -98,7 +101,7 @@ def _check_rows(taps, f):
             )
 
 
-def in_groups(model) -> bool:
+def in_groups(model: keras.Model) -> bool:
     """Whether a layer convolves in groups."""
     return any(getattr(layer, "groups", 1) > 1 for _, layer in walk(model))
 

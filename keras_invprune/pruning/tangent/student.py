@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from keras_invprune.contracts import Nested
 from keras_invprune.pruning.state import Clock
 from keras_invprune.pruning.tangent.kernel import tangent_kernel
 from keras_invprune.scores._gradients import heads_through, logits_only
@@ -21,7 +22,13 @@ class Student(keras.Model):
         kernel_rows: Rows of a batch that the kernel is made of; None for all.
     """
 
-    def __init__(self, pruned, kernel_weight, penalty, kernel_rows=None):
+    def __init__(
+        self,
+        pruned: keras.Model,
+        kernel_weight: float,
+        penalty: float,
+        kernel_rows: int | None = None,
+    ):
         super().__init__(name=f"student_{pruned.name}")
         self.pruned = pruned
         self.kernel_weight, self.penalty = kernel_weight, penalty
@@ -56,7 +63,7 @@ class Student(keras.Model):
         """Means of the loss and of its terms over an epoch."""
         return self._terms
 
-    def terms(self, x):
+    def terms(self, x: Nested):
         """The distances of outputs and kernels, and the penalty, on one batch."""
         inner, masked = self.pruned.inner, self.pruned.masked
         teacher = zip(inner.trainable_variables, self.teacher, strict=True)
@@ -88,7 +95,7 @@ class Student(keras.Model):
             inner, few
         )[1]
 
-    def train_step(self, data):
+    def train_step(self, data: Nested):
         """One step: L = target + λ_K · kernel + λ_2 / density · Σ ‖m ⊙ W‖²."""
         self.clock.count()
         x, _, _ = keras.utils.unpack_x_y_sample_weight(data)

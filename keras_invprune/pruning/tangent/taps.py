@@ -2,11 +2,13 @@
 
 import contextlib
 import math
+from typing import Any
 
 import keras
 import tensorflow as tf
 from keras import ops
 
+from keras_invprune.contracts import Nested
 from keras_invprune.graph.weights import walk
 
 CONVOLUTIONS = (keras.layers.Conv1D, keras.layers.Conv2D)
@@ -19,12 +21,12 @@ class Tap:
         layer: The layer.
         inputs: A, [batch, positions, features]: what the layer's first weight is
             multiplied by. A position of a convolution is a patch of its input; of
-            BatchNorm they are the normalised inputs.
+            BatchNorm they are the normalized inputs.
         shift: Zeros, which are added to the layer's outputs before the activation; the
             derivative with respect to them is that with respect to the outputs.
     """
 
-    def __init__(self, layer, inputs, shift):
+    def __init__(self, layer: keras.Layer, inputs: Nested, shift: Any):
         self.layer, self.shift = layer, shift
         self.inputs = _positions(layer, inputs)
 
@@ -41,7 +43,7 @@ class Tap:
         return self.layer.kernel, self.layer.bias if self.layer.use_bias else None
 
 
-def tappable(layer) -> bool:
+def tappable(layer: keras.Layer) -> bool:
     """Whether a layer's outputs are products of its weight with positions."""
     if getattr(layer, "lora_enabled", False):
         return False  # its kernel is a sum
@@ -53,7 +55,7 @@ def tappable(layer) -> bool:
 
 
 @contextlib.contextmanager
-def tapped(model, tape):
+def tapped(model: keras.Model, tape: tf.GradientTape):
     """Yields a list that gets a `Tap` for each call of a tappable layer meanwhile.
 
     Args:

@@ -1,43 +1,43 @@
 """The transfer: a masked student follows the dense network it was at the start."""
 
+import dataclasses
+import warnings
+from collections.abc import Callable
+from typing import Any
+
 import keras
 import tensorflow as tf
 
 from keras_invprune import tfmot
-from keras_invprune.contracts import Score
+from keras_invprune.contracts import Nested, Score
 from keras_invprune.masks.compute import unshuffled
 from keras_invprune.pruning.checks import check_model, check_xla
 from keras_invprune.pruning.prune import prune
 from keras_invprune.pruning.tangent.kernel import check_rows, in_groups
+from keras_invprune.pruning.tangent.settings import TransferSettings
 from keras_invprune.pruning.tangent.student import Student
+from keras_invprune.saving import did_you_mean, near_names
 from keras_invprune.scores import get as get_score
+
+CHOICES = ("allocation", "pattern", "select", "copy")
+SETTINGS = tuple(field.name for field in dataclasses.fields(TransferSettings))
 
 
 def neural_tangent_transfer(
-    model,
-    x,
-    sparsity,
+    model: keras.Model,
+    x: Nested,
+    sparsity: float,
+    settings: TransferSettings | None = None,
     *,
-    epochs=20,
-    batch_size=64,
-    kernel_weight=1e-3,
-    penalty=1e-4,
-    kernel_rows=None,
-    mask_every=100,
-    first_score="magnitude",
-    optimizer=None,
-    allocation="uniform",
-    callbacks=(),
-    verbose="auto",
-    pattern=None,
-    select=None,
-    copy=True,
-    jit_compile="auto",
+    epochs: int = 20,
+    callbacks: Any = (),
+    verbose: int | str = "auto",
+    **choices: Any,
 ):
     """Finds a sparse network that will train like the dense one. Reads no labels.
 
     The teacher is the model with the weights it has, which are never trained: give a
-    freshly initialised one. The student, masked, learns to have the same outputs and
+    freshly initialized one. The student, masked, learns to have the same outputs and
     the same neural tangent kernel, while its masks follow the magnitude of its weights.
     What is masked keeps its value and may come back. Afterwards the masks are fixed:
     compile the result and `fit` it with labels.
@@ -55,31 +55,18 @@ def neural_tangent_transfer(
         x: Inputs: arrays, or a batched `tf.data.Dataset`, whose labels are dropped.
             Under several replicas, a batch too short for all of them is left out.
         sparsity: Share of the prunable weights to remove, in [0, 1).
+        settings: The loss, the masks and the optimizer; None for
+            `TransferSettings()`.
         epochs: Passes over `x`.
-        batch_size: Rows of a batch of arrays; the kernel is that between its halves.
-        kernel_weight: λ_K ≥ 0.
-        kernel_rows: Rows of a batch that the kernel is made of; None for all. It takes
-            most of the time, and the more so the more rows: convolutions want fewer.
-        penalty: λ_2 ≥ 0, of the masked weights' squares; divided by the density. The
-            authors have 0.00001 for convolutional networks.
-        mask_every: Steps between two renewals of the masks; none in the last ones,
-            where the length of `x` is known.
-        first_score: Score of the first masks, e.g. "magnitude" or "logit_snip", which
-            looks at the first batch of `x`.
-        optimizer: A Keras optimizer; Adam at 0.0005 by default.
-        allocation: "uniform" (layerwise), "global", ...: see `prune`.
         callbacks: One or several Keras callbacks for the transfer. Its logs are
             "target_distance", "kernel_distance", "penalty", their weighted sum "loss",
             and "sparsity". With `keras.callbacks.BackupAndRestore` one that was
-            interrupted goes on with its next epoch. `PruningBoard` is for the `fit`
+            interrupted resumes with its next epoch. `PruningBoard` is for the `fit`
             afterwards.
         verbose: See `keras.Model.fit`.
-        pattern: See `prune`.
-        select: See `prune`. As there, the head stays dense unless it is selected; the
-            authors prune it too: ``select=lambda key, layer: True``.
-        copy: See `prune`.
-        jit_compile: See `keras.Model.compile`; "auto" leaves XLA out where a layer
-            convolves in groups.
+        **choices: ``allocation`` ("uniform" by default), ``pattern``, ``select`` and
+            ``copy`` of `prune`. As there, the head stays dense unless it is selected;
+            the authors prune it too: ``select=lambda key, layer: True``.
 
     Returns:
         `PrunedModel`, its masks fixed and its weights those of the student.
@@ -107,21 +94,25 @@ def neural_tangent_transfer(
         transfer (2006.08228), as in the authors' code, whose settings for MNIST and
         fully connected networks are the defaults.
     """
-    check_settings(kernel_weight, penalty, kernel_rows, mask_every)
+    settings = _settings(settings, choices)
     strategy = tf.distribute.get_strategy()
-    check_xla(strategy, jit_compile)
+    check_xla(strategy, settings.jit_compile)
     _check_teacher(model)
-    choices = {"pattern": pattern, "select": select, "copy": copy}
-    pruned = prune(model, sparsity, allocation=allocation, schedule="manual", **choices)
-    batches = _batches(x, batch_size, strategy.num_replicas_in_sync)
+    pruned = prune(
+        model, sparsity, schedule="manual", **{"allocation": "uniform"} | choices
+    )
+    batches = _batches(x, settings.batch_size, strategy.num_replicas_in_sync)
     first = _first(batches)
     check_rows(pruned.inner, *first)
-    renewal = MaskRenewal(pruned, mask_every)
-    renewal.begin(get_score(first_score), *first)
-    student = Student(pruned, kernel_weight, penalty, kernel_rows)
+    renewal = MaskRenewal(pruned, settings.mask_every)
+    renewal.begin(get_score(settings.first_score), *first)
+    student = Student(
+        pruned, settings.kernel_weight, settings.penalty, settings.kernel_rows
+    )
+    jit_compile = settings.jit_compile
     if jit_compile == "auto" and in_groups(model):
         jit_compile = False  # what they need instead is a loop
-    optimizer = optimizer or keras.optimizers.Adam(5e-4)
+    optimizer = settings.optimizer or keras.optimizers.Adam(5e-4)
     student.compile(optimizer, jit_compile=jit_compile)
     student.fit(
         batches,
@@ -145,11 +136,11 @@ class MaskRenewal(keras.callbacks.Callback):
         every: Steps between two renewals.
     """
 
-    def __init__(self, pruned, every):
+    def __init__(self, pruned: keras.Model, every: int):
         super().__init__()
         self.pruned, self.every = pruned, every
 
-    def begin(self, score, x):
+    def begin(self, score: Callable, x: Nested):
         """Sets the first masks by another score, which may look at inputs `x`."""
         plan, own = self.pruned.plan, self.pruned.plan.score
         if Score.of(score).effective is not None:
@@ -179,14 +170,14 @@ class MaskRenewal(keras.callbacks.Callback):
         self.pruned.warn_of_collapse(masks)
         masked.set_masks(masks, zero=False)
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None):
         """Renews the masks; none so late that the weights could not follow."""
         step, steps = self.model.clock.step, self.params.get("steps")
         total = steps * self.params["epochs"] if steps else float("inf")
         if step % self.every == 0 and step < total - self.every:
             self.renew()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None):
         """Publishes the sparsity."""
         if logs is not None:
             logs["sparsity"] = self.pruned.sparsity
@@ -207,17 +198,33 @@ def _check_teacher(model):
         )
 
 
-def check_settings(kernel_weight, penalty, rows, every):
-    """Raises ValueError where one is out of range."""
-    if not (kernel_weight >= 0 and penalty >= 0):
-        raise ValueError(
-            "`kernel_weight` (λ_K) and `penalty` (λ_2) must be >= 0. Received: "
-            f"kernel_weight={kernel_weight}, penalty={penalty}."
+def _settings(settings, choices) -> TransferSettings:
+    """The settings; those given among the choices, as until 0.2, are taken out of them.
+
+    Raises:
+        TypeError: If a choice is unknown, or a setting is given twice.
+    """
+    old = {name: choices.pop(name) for name in SETTINGS if name in choices}
+    unknown = [name for name in choices if name not in CHOICES]
+    if unknown:
+        hint = did_you_mean(near_names(unknown[0], [*CHOICES, *SETTINGS]))
+        raise TypeError(
+            f"neural_tangent_transfer() has no argument {unknown[0]!r}.{hint}"
         )
-    if rows is not None and not (isinstance(rows, int) and rows >= 2):
-        raise ValueError(f"`kernel_rows` must be at least 2. Received: {rows!r}.")
-    if not (isinstance(every, int) and every >= 1):
-        raise ValueError(f"`mask_every` must be at least 1 step. Received: {every!r}.")
+    if not old:
+        return settings or TransferSettings()
+    if settings is not None:
+        raise TypeError(
+            f"Give {', '.join(old)} in `settings` alone: TransferSettings(...)."
+        )
+    given = ", ".join(f"{name}=..." for name in old)
+    warnings.warn(
+        f"{', '.join(old)} as arguments of their own are deprecated. Give "
+        f"settings=kip.TransferSettings({given}).",
+        DeprecationWarning,
+        stacklevel=3,
+    )
+    return TransferSettings(**old)
 
 
 def _batches(x, size, replicas):
@@ -233,8 +240,6 @@ def _batches(x, size, replicas):
             "generator tf.data.Dataset.from_generator a data set."
         )
     x = tuple(x) if isinstance(x, list) else x  # of which TensorFlow makes one tensor
-    if not (isinstance(size, int) and size >= 1):
-        raise ValueError(f"`batch_size` must be at least 1. Received: {size!r}.")
     rows = len(leaves[0])
     if rows < 2:
         raise ValueError(f"`x` must have two rows or more. Received: {rows}.")

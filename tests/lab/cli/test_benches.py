@@ -65,7 +65,7 @@ def test_a_run_that_begins_again_is_shown_again(jobs, screen):
 
 
 def test_a_wide_table_is_printed_row_by_row():
-    methods = ["dense", "OMP", "IUNet without small initialisation", "β-LASSO"] * 2
+    methods = ["dense", "OMP", "IUNet without small initialization", "β-LASSO"] * 2
     heading = ["", *methods]
     rows = [
         [f"openml:a-long-name-{i}", *["**98.76** ± 0.54 (3)"] * 7, ""] for i in (1, 2)

@@ -67,7 +67,7 @@ def test_penalty_and_beta_are_above_zero(arguments, message):
 
 
 @pytest.mark.parametrize("kind", [keras.optimizers.SGD, keras.optimizers.AdamW])
-def test_an_optimiser_keeps_its_schedule_and_gets_the_penalty(kind):
+def test_an_optimizer_keeps_its_schedule_and_gets_the_penalty(kind):
     schedule = keras.optimizers.schedules.CosineDecay(0.1, 10)
     found = with_penalty(kind(schedule, weight_decay=0.25), 0.01)
     assert isinstance(found, kind) and found.penalty == 0.01

@@ -10,7 +10,7 @@ from keras_invprune_lab.models import (
     MODELS,
     embedding_layer,
     get_model,
-    standardised,
+    standardized,
 )
 
 GENERATOR = np.random.default_rng(0)
@@ -182,7 +182,7 @@ def test_the_embedding_is_what_the_head_of_two_layers_reads(name, shape):
 
 
 def test_the_embedding_of_a_model_inside_another_and_of_others():
-    model = standardised(get_model("resnet-18", data(32, 32, 3), 4), images())
+    model = standardized(get_model("resnet-18", data(32, 32, 3), 4), images())
     assert embedding_layer(model) == "resnet_18/embedding"
     outputs, features = embedder(model, embedding_layer(model))(images()[:4])
     kernel, bias = model.get_layer("resnet_18").get_layer("logits").weights
@@ -199,14 +199,14 @@ def images():
 
 
 @pytest.mark.parametrize("name", ["cnn", "resnet-18"])  # Sequential; Functional
-def test_standardised_gives_each_channel_mean_0_and_variance_1(name):
+def test_standardized_gives_each_channel_mean_0_and_variance_1(name):
     x, plain = images(), get_model(name, data(32, 32, 3), NARROW[name])
     count, expected = trained(plain), plain.predict_on_batch(normal(x))
-    model = standardised(plain, x)
-    seen = model.get_layer("standardise")(x).numpy().reshape(-1, 3)
+    model = standardized(plain, x)
+    seen = model.get_layer("standardize")(x).numpy().reshape(-1, 3)
     np.testing.assert_allclose(seen.mean(axis=0), 0, atol=1e-4)
     np.testing.assert_allclose(seen.var(axis=0), [1, 1, 0], atol=1e-4)
-    assert model.name == f"standardised_{plain.name}"
+    assert model.name == f"standardized_{plain.name}"
     assert model.input_shape == plain.input_shape and trained(model) == count
     np.testing.assert_allclose(
         model.predict_on_batch(x), expected, rtol=1e-3, atol=1e-5

@@ -240,7 +240,7 @@ def test_the_paper_s_restarts():
     assert restarts_of(Optimizer(), 106) == []
 
 
-def test_the_paper_s_optimisers():
+def test_the_paper_s_optimizers():
     sgd = make_optimizer(Optimizer(), 10, 6).get_config()
     assert (sgd["momentum"], sgd["nesterov"], sgd["weight_decay"]) == (0.9, True, None)
     adamw = Optimizer(name="adamw", weight_decay=0.01)

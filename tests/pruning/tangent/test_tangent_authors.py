@@ -63,11 +63,13 @@ def test_a_transfer_ends_where_the_authors_ends(authors, case):
     model = kip.neural_tangent_transfer(
         network(authors),
         batches,
+        settings=kip.TransferSettings(
+            kernel_weight=KERNEL_WEIGHT,
+            penalty=PENALTY * (1 - options["sparsity"]) / DENSITY,
+            mask_every=EVERY,
+            optimizer=keras.optimizers.Adam(0.01, epsilon=1e-8),
+        ),
         epochs=STEPS,
-        kernel_weight=KERNEL_WEIGHT,
-        penalty=PENALTY * (1 - options["sparsity"]) / DENSITY,
-        mask_every=EVERY,
-        optimizer=keras.optimizers.Adam(0.01, epsilon=1e-8),
         verbose=0,
         **options,
     )

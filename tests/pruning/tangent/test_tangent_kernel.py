@@ -25,7 +25,7 @@ def frozen():
     return model
 
 
-def normalised():
+def normalized():
     norm = layers.BatchNormalization()
     body = [layers.Dense(7), norm, layers.ReLU(), layers.Dense(3, use_bias=False)]
     model = keras.Sequential([keras.Input((4,)), *body])
@@ -65,7 +65,7 @@ def sequential(shape, *body):
     return lambda: keras.Sequential([keras.Input(shape), *(make() for make in body)])
 
 
-class Standardised(layers.Conv2D):
+class Standardized(layers.Conv2D):
     """Its kernel is not what it multiplies by."""
 
     def convolution_op(self, inputs, kernel):
@@ -75,7 +75,7 @@ class Standardised(layers.Conv2D):
 MODELS = {
     "subclass": sequential(
         (5, 5, 1),
-        lambda: Standardised(2, 2),
+        lambda: Standardized(2, 2),
         layers.Flatten,
         lambda: layers.Dense(2),
     ),
@@ -118,7 +118,7 @@ MODELS = {
     "unrolled": sequential(
         (3, 2), lambda: layers.LSTM(3, unroll=True), lambda: layers.Dense(2)
     ),
-    "normalised": normalised,
+    "normalized": normalized,
     "normalised_images": normalised_images,
     "normalised_elsewhere": sequential(
         (3, 4),
@@ -225,7 +225,7 @@ def test_an_odd_last_row_is_left_out():
 
 
 def test_the_model_is_left_as_it_was():
-    model = normalised()
+    model = normalized()
     before = model.get_weights()
     activations = [getattr(layer, "activation", None) for layer in model.layers]
     tangent_kernel(model, rows_for(model))

@@ -1,5 +1,7 @@
 """Neural tangent transfer: terms, masks, what is read, where it runs, bad input."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -25,7 +27,23 @@ def network(*body, activation=None):
 
 def transfer(model, x=X, sparsity=0.75, **options):
     options = {"epochs": 2, "batch_size": 12, "mask_every": 3, "verbose": 0} | options
-    return kip.neural_tangent_transfer(model, x, sparsity, **options)
+    names = [field.name for field in dataclasses.fields(kip.TransferSettings)]
+    own = {name: options.pop(name) for name in names if name in options}
+    settings = kip.TransferSettings(**own)
+    return kip.neural_tangent_transfer(model, x, sparsity, settings, **options)
+
+
+def test_settings_as_arguments_of_their_own_are_deprecated():
+    with pytest.warns(DeprecationWarning, match=r"TransferSettings\(mask_every=...\)"):
+        kip.neural_tangent_transfer(
+            network(), X, 0.5, epochs=1, verbose=0, mask_every=3
+        )
+    with pytest.raises(TypeError, match="in `settings` alone"):
+        kip.neural_tangent_transfer(
+            network(), X, 0.5, kip.TransferSettings(), mask_every=3
+        )
+    with pytest.raises(TypeError, match="no argument 'alocation'.*'allocation'"):
+        kip.neural_tangent_transfer(network(), X, 0.5, alocation="global")
 
 
 def test_the_terms_are_those_of_the_paper():
