@@ -143,7 +143,7 @@ def bench(
     """Carry out a recipe: many runs, one table. Run again, it goes on.
 
     Without a name it lists the recipes; "digits" is one for the first minutes. One of
-    your own is a .yaml file: docs/guide.md, "Compare methods fairly".
+    your own is a .yaml file: docs/guides/compare.md.
     """
     try:
         from keras_invprune_lab.bench.benchmark import Benchmark
