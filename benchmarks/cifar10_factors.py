@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_invprune_lab.bench.recipe import Recipe, load
+from keras_invprune_lab.recipes.recipe import Recipe, load
 from keras_invprune_lab.runs.executors.local import run_all
 from keras_invprune_lab.runs.jobs import expand
 from keras_invprune_lab.runs.ledger import RUNS, collect, unpack

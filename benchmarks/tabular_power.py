@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import wilcoxon
 
-from keras_invprune_lab.bench.recipe import load
+from keras_invprune_lab.recipes.recipe import load
 from keras_invprune_lab.runs.jobs import expand
 from keras_invprune_lab.runs.ledger import collect, unpack
 

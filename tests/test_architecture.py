@@ -44,6 +44,18 @@ PRUNING = [
     {"invariance", "tangent"},
 ]
 PRUNING_LEVEL = {room: level for level, rooms in enumerate(PRUNING) for room in rooms}
+# And inside of the experiments.
+LAB = [
+    {"data", "models"},
+    {"training"},
+    {"methods"},
+    {"recipes"},
+    {"runs"},
+    {"bench"},
+    {"demo"},
+    {"cli"},
+]
+LAB_LEVEL = {room: level for level, rooms in enumerate(LAB) for room in rooms}
 
 # Names behind a wall, and the one file that is the door to each.
 DOORS = {
@@ -165,18 +177,22 @@ def test_imports_go_down():
     assert not upward
 
 
-def test_imports_inside_of_pruning_go_down():
-    upward = []
-    for file in FILES:
-        package, room, *rest = file.relative_to(ROOT).with_suffix("").parts
-        if (package, room) != ("keras_invprune", "pruning") or rest[0] == "__init__":
+@pytest.mark.parametrize(
+    "inside, levels",
+    [("keras_invprune.pruning", PRUNING_LEVEL), ("keras_invprune_lab", LAB_LEVEL)],
+)
+def test_imports_inside_of_a_package_go_down(inside, levels):
+    folder, upward = ROOT / inside.replace(".", "/"), []
+    for file in (file for file in FILES if folder in file.parents):
+        room = file.relative_to(folder).with_suffix("").parts[0]
+        if room == "__init__":
             continue
         upward += [
             (name_of(file), name)
             for name in imports_of_file(file)
-            if name.split(".")[:2] == [package, room]
-            and (other := name.split(".")[2]) != rest[0]
-            and PRUNING_LEVEL[other] >= PRUNING_LEVEL[rest[0]]
+            if name.startswith(f"{inside}.")
+            and (other := name.removeprefix(f"{inside}.").split(".")[0]) != room
+            and levels[other] >= levels[room]
         ]
     assert not upward
 

@@ -6,9 +6,9 @@ from keras_invprune.exporting.folders import claimed, local
 from keras_invprune_lab.bench.csv_files import write_all
 from keras_invprune_lab.bench.page import filters, markdown, pictures
 from keras_invprune_lab.bench.plots import draw
-from keras_invprune_lab.bench.recipe import load
 from keras_invprune_lab.bench.results import cells, tabulate
 from keras_invprune_lab.bench.tensorboard import write_boards
+from keras_invprune_lab.recipes.recipe import load
 from keras_invprune_lab.runs.execute import check_config, is_done
 from keras_invprune_lab.runs.executors.local import run_all, unfinished
 from keras_invprune_lab.runs.jobs import expand

@@ -64,7 +64,7 @@ def _cost(job) -> int:
 
 def print_recipes():
     """Prints the recipes that come with the package."""
-    from keras_invprune_lab.bench.recipe import load, names
+    from keras_invprune_lab.recipes.recipe import load, names
     from keras_invprune_lab.runs.jobs import expand
 
     table = Table("recipe", "", "runs")

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 
-from keras_invprune_lab.runs.metrics import scores
+from keras_invprune_lab.training.metrics import scores
 from keras_invprune_lab.training.resuming import write_json
 
 # A small grid around the library's defaults; each stops early on validation rows.

@@ -4,7 +4,7 @@ import numpy as np
 
 from keras_invprune import views
 from keras_invprune.reporting.consistency import consistency
-from keras_invprune_lab.runs.metrics import scores
+from keras_invprune_lab.training.metrics import scores
 from keras_invprune.graph.prunable import prunable_weights
 from keras_invprune.graph.weights import weights_by_key
 

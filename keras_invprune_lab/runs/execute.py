@@ -14,7 +14,7 @@ from keras_invprune_lab.methods.at_init import TRANSFER, prune_now, transferred
 from keras_invprune_lab.runs.evaluate import figures, first_filters
 from keras_invprune_lab.methods.base import METHODS
 from keras_invprune_lab.methods.build import make_network, masked
-from keras_invprune_lab.bench.recipe import Recipe
+from keras_invprune_lab.recipes.recipe import Recipe
 from keras_invprune_lab.training.loop import (
     Selecting,
     compile_model,

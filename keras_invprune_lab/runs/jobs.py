@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from keras_invprune_lab.methods.base import METHODS, SEARCH
-from keras_invprune_lab.bench.recipe import Recipe
+from keras_invprune_lab.recipes.recipe import Recipe
 
 # What is no part of a run: lists of which each run has one, and words.
 LISTS = {
@@ -91,6 +91,12 @@ class Job:
         if self.method == "unpruned":
             return 0
         return after if METHODS[self.method].search else before + after
+
+    @property
+    def epochs_before(self) -> int:
+        """Epochs of the search that it goes on from."""
+        searched = self.needs and METHODS[self.method].search
+        return self.recipe.search_epochs if searched else 0
 
     @property
     def needs(self) -> "Job | None":

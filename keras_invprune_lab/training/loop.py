@@ -8,10 +8,9 @@ import numpy as np
 from keras_invprune.contracts import Schedule
 from keras_invprune.pruning.model import PrunedModel
 from keras_invprune.scores import GumbelSoftmax
-from keras_invprune_lab.methods.base import METHODS
-from keras_invprune_lab.methods.beta_lasso import with_penalty
-from keras_invprune_lab.runs.metrics import scores
 from keras_invprune_lab.training.augment import AUGMENTATIONS
+from keras_invprune_lab.training.beta_lasso import with_penalty
+from keras_invprune_lab.training.metrics import scores
 from keras_invprune_lab.training.resuming import Progress, batches, execution
 
 CHUNK = 4096  # rows predicted at once
@@ -214,7 +213,7 @@ def train(model, job, data, epochs, selecting, show, *, search=False):
     """
     recipe, first = job.recipe, selecting.restore(model)
     # A second phase must not see the rows in the first one's order again.
-    before = recipe.search_epochs if job.needs and METHODS[job.method].search else 0
+    before = job.epochs_before
     selecting.set_model(model)
     show(first, epochs)
     if first == epochs:

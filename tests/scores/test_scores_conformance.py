@@ -153,9 +153,10 @@ def test_every_score_takes_every_kind_of_model(name):
         assert any(np.any(values) for values in found.values()), score
 
 
-@pytest.mark.parametrize("score", SCHEDULES)
-@pytest.mark.parametrize("name", zoo.CASES)
-def test_every_method_that_learns_in_training_takes_every_kind_of_model(name, score):
+@pytest.mark.parametrize("index, name", enumerate(zoo.CASES))
+def test_methods_that_learn_in_training_take_every_kind_of_model(index, name):
+    # Each kind with one of them, in turn: what they read is read in the same place.
+    score = [*SCHEDULES][index % len(SCHEDULES)]
     case = zoo.CASES[name]()
     options = {"select": case.select, "copy": False, "allocation": "erk"}
     options |= {"score": score, "schedule": SCHEDULES[score]}

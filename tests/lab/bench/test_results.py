@@ -18,7 +18,6 @@ from keras_invprune_lab.bench.plots import (
     draw,
     mosaic,
 )
-from keras_invprune_lab.bench.recipe import Recipe
 from keras_invprune_lab.bench.results import (
     cells,
     grid,
@@ -33,6 +32,7 @@ from keras_invprune_lab.bench.statistics import (
     row_ranks,
 )
 from keras_invprune_lab.methods.base import METHODS
+from keras_invprune_lab.recipes.recipe import Recipe
 
 ENVIRONMENT = {"cores": 2, "machine": "x", "tensorflow": "2", "keras": "3"}
 

@@ -8,9 +8,9 @@ import pytest
 from rich.console import Console
 from rich.markdown import Markdown
 
-from keras_invprune_lab.bench.recipe import Recipe
 from keras_invprune_lab.cli import benches
 from keras_invprune_lab.cli.benches import narrowed
+from keras_invprune_lab.recipes.recipe import Recipe
 from keras_invprune_lab.runs.jobs import expand
 
 NAME = "openml:blood-transfusion-service-center"

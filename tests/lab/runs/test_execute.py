@@ -20,7 +20,7 @@ from keras_invprune_lab.methods.build import (
     masked,
     sparsity_for,
 )
-from keras_invprune_lab.bench.recipe import Recipe
+from keras_invprune_lab.recipes.recipe import Recipe
 from keras_invprune_lab.data import Data
 from keras_invprune_lab.models import mlp, mlp_tab
 from keras_invprune_lab.training.resuming import ELAPSED

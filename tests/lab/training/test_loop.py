@@ -6,8 +6,8 @@ import pytest
 
 import keras_invprune as kip
 from keras_invprune.schedules import Gradual, Rewire
-from keras_invprune_lab.bench.recipe import Optimizer, Recipe
 from keras_invprune_lab.data import Data
+from keras_invprune_lab.recipes.recipe import Optimizer, Recipe
 from keras_invprune_lab.runs.jobs import Job
 from keras_invprune_lab.training import loop as training
 from keras_invprune_lab.training.loop import (

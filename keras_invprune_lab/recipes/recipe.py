@@ -13,10 +13,10 @@ from pydantic import (
 )
 
 from keras_invprune.saving import did_you_mean, named, near_names
-from keras_invprune_lab.bench.from_yaml import parse_as
 from keras_invprune_lab.data import check_name, own_name
 from keras_invprune_lab.methods.base import METHODS
 from keras_invprune_lab.models import MODELS, has_width
+from keras_invprune_lab.recipes.from_yaml import parse_as
 
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
@@ -228,8 +228,8 @@ class Recipe(_Part):
 
 def names() -> list[str]:
     """Recipes that come with the package."""
-    folder = resources.files(__package__) / "recipes"
-    return sorted(p.name.removesuffix(".yaml") for p in folder.iterdir())
+    files = [file.name for file in resources.files(__package__).iterdir()]
+    return sorted(n.removesuffix(".yaml") for n in files if n.endswith(".yaml"))
 
 
 def load(name) -> Recipe:
@@ -246,7 +246,7 @@ def load(name) -> Recipe:
     if str(name).endswith((".yaml", ".yml")):
         return parse(_read(Path(name)), str(name))
     named(str(name), dict.fromkeys(names()), "recipe")
-    file = resources.files(__package__) / "recipes" / f"{name}.yaml"
+    file = resources.files(__package__) / f"{name}.yaml"
     return parse(file.read_text(encoding="utf-8"), f"{name}.yaml")
 
 

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from keras_invprune_lab.bench.recipe import load, names
 from keras_invprune_lab.data import Data
 from keras_invprune_lab.data import load as load_data
 from keras_invprune_lab.data.kadra import TASKS
 from keras_invprune_lab.methods import xgboost as boosting
 from keras_invprune_lab.methods.build import make_network, pruned_keys
+from keras_invprune_lab.recipes.recipe import load, names
 from keras_invprune_lab.runs import execute as runs
 from keras_invprune_lab.runs.execute import execute
 from keras_invprune_lab.runs.jobs import expand

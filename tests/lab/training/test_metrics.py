@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
-from keras_invprune_lab.runs.metrics import scores
+from keras_invprune_lab.training.metrics import scores
 
 
 @pytest.mark.filterwarnings("ignore:y_pred contains classes not in y_true")

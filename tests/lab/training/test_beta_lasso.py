@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_invprune_lab.methods.beta_lasso import BetaLasso, with_penalty
+from keras_invprune_lab.training.beta_lasso import BetaLasso, with_penalty
 
 
 def reference(theta, gradients, rate, penalty, beta):

@@ -2,8 +2,8 @@
 
 import pytest
 
-from keras_invprune_lab.bench import recipe as recipes
-from keras_invprune_lab.bench.recipe import load, names, parse
+from keras_invprune_lab.recipes import recipe as recipes
+from keras_invprune_lab.recipes.recipe import load, names, parse
 from keras_invprune_lab.runs.jobs import expand
 
 GOOD = """title: A table

@@ -1,0 +1,1 @@
+"""Recipes: which data, networks, methods and budgets are compared."""
