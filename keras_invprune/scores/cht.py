@@ -27,8 +27,8 @@ class CHT(Score):
 
     Source:
         Zhang et al. 2025, Brain network science modelling of sparse neural networks
-        (2501.19107): the node-based link predictor and the sampled regrowth. Its
-        sampled removal and its bipartite receptive fields are left out.
+        (2501.19107), appendix C: the node-based link predictor CH2-L3n, with sampled
+        regrowth. Its sampled removal and its bipartite receptive fields are left out.
     """
 
     rewires = True

@@ -36,9 +36,10 @@ class DST(Score):
 
     Source:
         Liu et al. 2020, Dynamic sparse training: find efficient sparse network from
-        scratch with trainable masked layers (2005.06870), eq. 4 to 8. The authors'
-        code also sets the thresholds of a layer that has lost 99 % of its weights back
-        to zero, which is left out.
+        scratch with trainable masked layers (2005.06870), section 3: the thresholds of
+        a masked layer, the long-tailed estimator and the sparse regularization term.
+        The authors' code also sets the thresholds of a layer that has lost 99 % of its
+        weights back to zero, which is left out.
     """
 
     updates = "one"  # the thresholds of what is masked would stand still
@@ -101,6 +102,6 @@ def step(x: Nested):
 
 
 def slope(x: Nested):
-    """Returns 2 - 4|x| up to |x| = 0.4, 0.4 from there to 1, and 0 beyond (eq. 5)."""
+    """Returns 2 - 4|x| up to |x| = 0.4, 0.4 from there to 1, and 0 beyond."""
     size = ops.abs(x)
     return ops.where(size <= 1.0, ops.maximum(2 - 4 * size, 0.4), 0.0)

@@ -27,7 +27,7 @@ def linear(score, **choices):
 
 
 def tail(x):
-    """Eq. 5: the derivative in place of the step's."""
+    """The long-tailed estimator: the derivative in place of the step's."""
     size = np.abs(x)
     return np.where(size <= 0.4, 2 - 4 * size, np.where(size <= 1, 0.4, 0.0))
 
