@@ -63,9 +63,8 @@ def prune(
         sparsity: Target share of the prunable weights to remove, in [0, 1).
         objective: Loss of the search: None for the compiled loss, "invariance",
             `Invariance(...)`, or a callable (`keras_invprune.objectives`).
-        score: "magnitude", "random", "snip", "logit_snip", "grasp", "synflow",
-            "fisher", "taylor", "set", "rigl", "movement", "gumbel", "sr_ste", or a
-            callable (`keras_invprune.scores`).
+        score: "magnitude", "snip", "rigl", "movement" or another name that
+            `keras_invprune.scores` lists, or a callable.
         allocation: "global" (one ranking), "uniform" (the same share in each
             weight), "class_distributed", "erk", "lamp", ``{key: sparsity}``, or a
             callable (`keras_invprune.allocation`).

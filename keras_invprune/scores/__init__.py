@@ -23,6 +23,7 @@ for _module in pkgutil.iter_modules(__path__):
 SCORES: dict[str, Callable] = {
     name: kind() if isinstance(kind, type) else kind for name, kind in KNOWN.items()
 }
+__doc__ += f"\nBy name: {', '.join(sorted(SCORES))}.\n"
 globals().update({kind.__name__: kind for kind in KNOWN.values()})
 
 __all__ = ["Score", "ScoreContext", "get"]
