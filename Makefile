@@ -15,7 +15,7 @@ WORKERS ?= --numprocesses=auto --maxprocesses=4 --dist=loadfile
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo saved-model docs screenshot test test-oldest test-oldest-core lint format api wheel clean
+.PHONY: help demo saved-model docs screenshot test test-all test-oldest test-oldest-core lint format api wheel clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 24
@@ -38,6 +38,9 @@ test: .venv/dev  ## lint, every test, and the wheel check: what CI runs
 	@$(MAKE) --no-print-directory lint
 	$(BIN)/python -m pytest $(WORKERS)
 	@$(MAKE) --no-print-directory wheel
+
+test-all: .venv/dev  ## every test, those too that take many gigabytes
+	$(BIN)/python -m pytest --numprocesses=1 -m "heavy or not heavy"
 
 # What the oldest libraries have to do in CI: the machine and the files.
 CORE := tests/pruning/test_masked.py tests/pruning/test_prune.py tests/graph/test_copying.py \

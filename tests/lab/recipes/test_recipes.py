@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from keras_invprune.graph.weights import weights_by_key
 from keras_invprune_lab.data import Data
 from keras_invprune_lab.data import load as load_data
 from keras_invprune_lab.data.kadra import TASKS
@@ -78,7 +79,19 @@ def test_all_compressions_of_a_recipe_are_possible(name):
         assert 0 < sparsity < 1
 
 
-@pytest.mark.slow
+def test_the_paper_s_full_width_has_its_size_and_its_share():
+    recipe = load("cifar10")
+    job = next(job for job in expand(recipe) if job.compression == 8)
+    model = make_network(job, fake("tfds:cifar10"))
+    keys, sparsity = pruned_keys(job, model)
+    total = sum(int(np.prod(v.shape)) for v in model.trainable_variables)
+    assert total == pytest.approx(92.1e6, rel=0.01)
+    weights = weights_by_key(model)
+    pruned = sum(int(np.prod(weights[key].variable.shape)) for key in keys)
+    assert total - sparsity * pruned == pytest.approx(total / 8, rel=0.001)
+
+
+@pytest.mark.heavy  # eight gigabytes
 def test_the_paper_s_full_width_makes_two_steps(tmp_path, monkeypatch):
     monkeypatch.setattr(runs.datasets, "load", fake)
     small = {"search_epochs": 1, "finetune_epochs": 1, "epoch_steps": 2}
