@@ -153,7 +153,7 @@ def test_every_score_takes_every_kind_of_model(name):
         assert any(np.any(values) for values in found.values()), score
 
 
-@pytest.mark.parametrize("index, name", enumerate(zoo.CASES))
+@pytest.mark.parametrize("index, name", [*enumerate(zoo.CASES)])
 def test_methods_that_learn_in_training_take_every_kind_of_model(index, name):
     # Each kind with one of them, in turn: what they read is read in the same place.
     score = [*SCHEDULES][index % len(SCHEDULES)]
