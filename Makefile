@@ -34,19 +34,19 @@ screenshot: .venv/dev  ## take the README's picture of TensorBoard again (needs 
 	$(BIN)/keras-invprune run --dataset tfds:mnist --sparsity 0.95 --out build/mnist
 	$(BIN)/python docs/screenshot.py build/mnist/tensorboard docs/tensorboard.png
 
-test: .venv/dev  ## lint, every test, and the wheel check: what CI runs
+test: .venv/dev  ## lint, the tests, and the wheel check: what CI runs
 	@$(MAKE) --no-print-directory lint
 	$(BIN)/python -m pytest $(WORKERS)
 	@$(MAKE) --no-print-directory wheel
 
-test-all: .venv/dev  ## every test, those too that take many gigabytes
+test-all: .venv/dev  ## every test, also the one that takes eight gigabytes
 	$(BIN)/python -m pytest --numprocesses=1 -m "heavy or not heavy"
 
 # What the oldest libraries have to do in CI: the machine and the files.
 CORE := tests/pruning/test_masked.py tests/pruning/test_prune.py tests/graph/test_copying.py \
   tests/exporting/test_export.py
 
-test-oldest: .venv-oldest/stamp  ## every test with the oldest libraries (.ci/oldest.txt)
+test-oldest: .venv-oldest/stamp  ## the tests with the oldest libraries (.ci/oldest.txt)
 	.venv-oldest/bin/python -m pytest $(WORKERS)
 
 test-oldest-core: .venv-oldest/stamp  ## the part of test-oldest that CI runs

@@ -3,7 +3,8 @@
 A choice is an object of ours or any callable. Where code needs an optional member it
 writes ``Score.of(choice).rounds``: the choice itself if it is a `Score`, else what it
 has of the members below, and the defaults for the rest. Nothing else about a choice is
-ever looked up by name.
+looked up by name, but for the final sparsity of a schedule, for which TF-MOT has names
+of its own.
 """
 
 from __future__ import annotations
@@ -227,20 +228,17 @@ class Pattern(Contract):
     Attributes:
         on_matrices: Whether it is to see each weight as a stack of matrices of
             inputs times outputs (`keras_invprune.graph.layouts`), whatever its layer.
+        target_sparsity: The only sparsity that it ends at, or None.
         allocates: Whether an allocation has a say in it.
     """
 
     on_matrices: bool = False
+    target_sparsity: float | None = None
     allocates: bool = True
 
     def unfit(self, shape: tuple[int, ...]) -> str | None:
         """Returns why weights of this shape are left out, or None: they fit."""
         del shape
-        return None
-
-    @property
-    def target_sparsity(self) -> float | None:
-        """The only sparsity that it ends at, or None."""
         return None
 
     def group(self, scores: Arrays) -> Arrays:

@@ -55,7 +55,7 @@ class NByM(Pattern):
         return f"fewer than {self.m} along axis {self.axis} of {tuple(shape)}"
 
     @property
-    def target_sparsity(self) -> float:
+    def target_sparsity(self) -> float:  # type: ignore[override]
         """The sparsity this pattern ends at: 1 - n/m."""
         return 1 - self.n / self.m
 

@@ -71,7 +71,7 @@ class PrunedModel(PruningWrapper, keras.Model):
     def __init__(
         self,
         model: keras.Model,
-        plan: Any,
+        plan: Plan,
         keys: Iterable[str],
         name: str | None = None,
         owns_inner: bool = True,

@@ -56,6 +56,12 @@ def rewired(
     return scores.reshape(weight.shape)
 
 
+def chances(weights: Arrays, *seed: int) -> Arrays:
+    """Returns ``{key: uniform numbers in [0, 1)}``, the same for the same seed."""
+    generator = np.random.default_rng(seed)
+    return {k: generator.random(w.shape, np.float32) for k, w in weights.items()}
+
+
 def survivors(weights: Arrays, share: float, context: ScoreContext) -> dict:
     """Returns ``{key: bool array}`` of what stays once the weakest are dropped.
 

@@ -5,7 +5,7 @@ import numpy as np
 from keras_invprune.contracts import Arrays, Score, ScoreContext, Tensor
 from keras_invprune.graph.layouts import layouts
 from keras_invprune.scores._known import known_as
-from keras_invprune.scores._rewiring import check_fraction, moved, survivors
+from keras_invprune.scores._rewiring import chances, check_fraction, moved, survivors
 
 
 @known_as("cht")
@@ -41,8 +41,7 @@ class CHT(Score):
 
     def rank(self, weights: Arrays, context: ScoreContext):
         """Returns ``{key: array}``; low scores are pruned first."""
-        generator = np.random.default_rng([self.seed, context.step])
-        chance = {k: generator.random(w.shape, np.float32) for k, w in weights.items()}
+        chance = chances(weights, self.seed, context.step)
         if not context.moving:
             return chance
         share = self.fraction * context.decay

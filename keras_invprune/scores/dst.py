@@ -7,7 +7,6 @@ from keras import ops
 from keras_invprune.contracts import (
     Arrays,
     Effective,
-    Nested,
     Score,
     ScoreContext,
     Tensor,
@@ -95,13 +94,13 @@ class Thresholded(Configured, Effective):
         return self.alpha * ops.sum(ops.exp(-ops.cast(threshold, "float32")))
 
 
-def step(x: Nested):
+def step(x: Tensor):
     """Returns 1 where x > 0, with `slope` for its gradient."""
     surrogate = x * ops.stop_gradient(slope(x))
     return ops.cast(x > 0, x.dtype) + (surrogate - ops.stop_gradient(surrogate))
 
 
-def slope(x: Nested):
+def slope(x: Tensor):
     """Returns 2 - 4|x| up to |x| = 0.4, 0.4 from there to 1, and 0 beyond."""
     size = ops.abs(x)
     return ops.where(size <= 1.0, ops.maximum(2 - 4 * size, 0.4), 0.0)

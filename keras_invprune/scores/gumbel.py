@@ -108,7 +108,12 @@ class GumbelWeight(Configured, Effective):
         return odds, layer.temperature, layer.noise
 
     def __call__(
-        self, weight: Tensor, mask: Tensor, odds: float, temperature: float, noise: Any
+        self,
+        weight: Tensor,
+        mask: Tensor,
+        odds: Tensor,
+        temperature: Tensor,
+        noise: Any,
     ):
         """A relaxed draw of the mask, times w."""
         u = keras.random.uniform(ops.shape(weight), 1e-6, 1 - 1e-6, "float32", noise)
@@ -119,7 +124,12 @@ class GumbelWeight(Configured, Effective):
         return weight * mask * draw
 
     def penalty(
-        self, weight: Tensor, mask: Tensor, odds: float, temperature: float, noise: Any
+        self,
+        weight: Tensor,
+        mask: Tensor,
+        odds: Tensor,
+        temperature: Tensor,
+        noise: Any,
     ):
         """λ · E[number of weights that are on]."""
         del weight, temperature, noise

@@ -54,7 +54,7 @@ class MovementWeight(Configured, Effective):
             ),
         )
 
-    def __call__(self, weight: Tensor, mask: Tensor, scores: Arrays):
+    def __call__(self, weight: Tensor, mask: Tensor, scores: Tensor):
         """The product; ∂w'/∂S = w, straight through the choice of the mask."""
         surrogate = scores - ops.stop_gradient(scores)  # zero
         return weight * mask + ops.stop_gradient(weight) * surrogate

@@ -1,10 +1,8 @@
 """SET: connections move at random."""
 
-import numpy as np
-
 from keras_invprune.contracts import Arrays, Score, ScoreContext
 from keras_invprune.scores._known import known_as
-from keras_invprune.scores._rewiring import check_fraction, moved
+from keras_invprune.scores._rewiring import chances, check_fraction, moved
 
 
 @known_as("set")
@@ -33,8 +31,7 @@ class SparseEvolution(Score):
 
     def rank(self, weights: Arrays, context: ScoreContext):
         """Returns ``{key: array}``; low scores are pruned first."""
-        generator = np.random.default_rng([self.seed, context.step])
-        chance = {k: generator.random(w.shape, np.float32) for k, w in weights.items()}
+        chance = chances(weights, self.seed, context.step)
         if not context.moving:
             return chance
         return moved(weights, chance, self.fraction * context.decay, context)

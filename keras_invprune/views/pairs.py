@@ -169,8 +169,9 @@ def check_views(views: Any, inputs: Nested):
             continue
         tensor = _single(inputs)
         if tensor is None or len(tensor.shape) != rank:
+            name = View.of(view).name or name_of(view)
             raise ValueError(
-                f"{View.of(view).name!r} makes views of one input of rank "
+                f"{name!r} makes views of one input of rank "
                 f"{rank}. Received: {_describe(inputs)}. {REMEDY}"
             )
 
