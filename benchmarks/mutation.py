@@ -1,0 +1,249 @@
+"""Do the tests notice when the code that makes masks is wrong? A mutation score.
+
+    pip install cosmic-ray
+    python benchmarks/mutation.py [--tests COMMIT] [--sample 12]
+
+cosmic-ray changes one operator, number or condition of a module; the tests run until the
+first one fails; a change that no test notices has survived. Each module gives the same
+random sample of its changes whatever the tests are, so that two versions of the tests are
+compared on equal terms: `--tests` takes the tests of an earlier commit. Each finished
+change is a line of ``docs/results/mutation.csv``; run again, the command goes on from
+there. It works on a copy in ``build/mutation``. Changes of type hints (``int | None``) are
+left out.
+"""
+
+import argparse
+import csv
+import hashlib
+import io
+import multiprocessing
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import time
+from collections import defaultdict
+from dataclasses import astuple, dataclass, fields
+from functools import cache
+from pathlib import Path
+
+from rich.progress import track
+
+ROOT = Path(__file__).resolve().parents[1]
+TABLE = ROOT / "docs/results/mutation.csv"
+# Of each module: the tests that mirror it. All of them are followed by EVERYWHERE.
+MODULES = {
+    "masks/selection.py": "tests/masks/test_selection.py",
+    "masks/compute.py": "tests/masks",
+    "masks/groups.py": "tests/masks tests/patterns",
+    "allocation/class_distributed.py": "tests/allocation",
+    "allocation/erk.py": "tests/allocation",
+    "allocation/global_topk.py": "tests/allocation",
+    "allocation/lamp.py": "tests/allocation",
+    "allocation/per_layer.py": "tests/allocation",
+    "allocation/shuffled.py": "tests/allocation",
+    "allocation/uniform.py": "tests/allocation",
+    "patterns/block.py": "tests/patterns",
+    "patterns/n_by_m.py": "tests/patterns",
+    "patterns/units.py": "tests/patterns",
+    "patterns/unstructured.py": "tests/patterns",
+    "objectives/contrastive.py": "tests/objectives/test_contrastive.py",
+    "objectives/invariance.py": "tests/objectives/test_invariance.py",
+    "pruning/masked.py": "tests/pruning/test_masked.py",
+    "pruning/rewind.py": "tests/pruning/test_rewind.py",
+}
+EVERYWHERE = "tests/masks tests/patterns tests/allocation tests/pruning/test_prune.py"
+TYPE_HINTS = "BitOr"  # X | None, and the union of dictionaries
+LONGEST = 900  # seconds, before a change counts as noticed: the tests hang
+LOADED = ["keras", "pytest", "tensorflow", "tensorflow_model_optimization"]
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One change of one module, which is the `occurrence`-th place for `operator`."""
+
+    module: str
+    operator: str
+    occurrence: int
+    line: int
+
+    @property
+    def lot(self) -> bytes:
+        """What the sample is drawn by."""
+        text = f"{self.module} {self.operator} {self.occurrence}"
+        return hashlib.sha256(text.encode()).digest()
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of a mutant under the tests of a commit."""
+
+    tests: str
+    module: str
+    operator: str
+    occurrence: int
+    line: int
+    outcome: str
+    seconds: float
+
+
+@cache
+def operators() -> dict:
+    """``{name: operator}`` of cosmic-ray, without those that need arguments."""
+    from cosmic_ray import plugins
+
+    kinds = {name: plugins.get_operator(name) for name in plugins.operator_names()}
+    return {
+        name: kind()
+        for name, kind in kinds.items()
+        if not kind.arguments() and TYPE_HINTS not in name
+    }
+
+
+def mutants(module, count) -> list[Mutant]:
+    """A sample of the changes of a module, at most one at a place in the code."""
+    from cosmic_ray.ast import ast_nodes, get_ast_from_path
+
+    tree, places = get_ast_from_path(ROOT / "keras_invprune" / module), {}
+    for name, operator in operators().items():
+        starts = [s for n in ast_nodes(tree) for s, _ in operator.mutation_positions(n)]
+        for occurrence, start in enumerate(starts):
+            mutant = Mutant(module, name, occurrence, start[0])
+            places.setdefault(start, []).append(mutant)
+    drawn = [min(there, key=lambda mutant: mutant.lot) for there in places.values()]
+    return sorted(drawn, key=lambda mutant: mutant.lot)[:count]
+
+
+def checkout(tests, folder):
+    """Copies the code as it is, and the tests of a commit, into a new folder."""
+    shutil.rmtree(folder, ignore_errors=True)
+    for commit, names in (("HEAD", []), (tests, ["tests"])):
+        if commit == tests and commit != "HEAD":
+            shutil.rmtree(folder / "tests")
+        archive = subprocess.run(
+            ["git", "archive", commit, *names], cwd=ROOT, check=True, capture_output=True
+        )
+        with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as files:
+            files.extractall(folder, filter="data")
+
+
+def run_tests(folder, tests, log):
+    """In a process of its own: ends it with pytest's exit code."""
+    import pytest
+
+    os.chdir(folder)
+    sys.path.insert(0, str(folder))
+    with open(log, "w") as stream:
+        os.dup2(stream.fileno(), 1)
+        os.dup2(stream.fileno(), 2)
+    code = pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *tests])
+    os._exit(int(code))  # threads of TensorFlow may outlive the tests
+
+
+def outcome(context, folder, module) -> str:
+    """Runs the tests of a module: "survived", "killed" or "timeout"."""
+    tests = list(dict.fromkeys(f"{MODULES[module]} {EVERYWHERE}".split()))
+    tests = [name for name in tests if (folder / name).exists()]
+    log = folder / "pytest.log"
+    process = context.Process(target=run_tests, args=(folder, tests, log))
+    process.start()
+    process.join(LONGEST)
+    if process.is_alive():
+        process.kill()
+        return "timeout"
+    return "killed" if process.exitcode else "survived"
+
+
+def judge(context, folder, mutant) -> str:
+    """Changes the module, runs its tests, and puts it back."""
+    from cosmic_ray.mutating import mutate_code
+
+    file = folder / "keras_invprune" / mutant.module
+    code = file.read_text()
+    changed = mutate_code(code, operators()[mutant.operator], mutant.occurrence)
+    try:
+        file.write_text(changed)
+        return outcome(context, folder, mutant.module)
+    finally:
+        file.write_text(code)
+
+
+def verdicts() -> list[Verdict]:
+    """What has been found so far."""
+    if not TABLE.exists():
+        return []
+    with open(TABLE, newline="") as stream:
+        rows = list(csv.reader(stream))[1:]
+    kinds = [field.type for field in fields(Verdict)]
+    return [Verdict(*(k(v) for k, v in zip(kinds, r, strict=True))) for r in rows]
+
+
+def note(verdict):
+    """Adds a line to the table."""
+    new = not TABLE.exists()
+    with open(TABLE, "a", newline="") as stream:
+        table = csv.writer(stream)
+        if new:
+            table.writerow([field.name for field in fields(Verdict)])
+        table.writerow(astuple(verdict))
+
+
+def show(found):
+    """Prints the share of noticed changes of each room, under each version of tests."""
+    counts = defaultdict(lambda: [0, 0])
+    for verdict in found:
+        for room in (verdict.module.split("/")[0], "all"):
+            counts[verdict.tests, room][0] += verdict.outcome != "survived"
+            counts[verdict.tests, room][1] += 1
+    print("| tests of | room | changes | noticed |\n|---|---|---:|---:|")
+    for (tests, room), (killed, total) in sorted(counts.items()):
+        print(f"| {tests} | {room} | {total} | {100 * killed / total:.0f} % |")
+    print("\nSurvivors:")
+    for verdict in found:
+        if verdict.outcome == "survived":
+            place = f"{verdict.module}:{verdict.line}"
+            print(f"  {verdict.tests}  {place}  {verdict.operator.removeprefix('core/')}")
+
+
+def main():
+    """Judges what has not been judged yet, then prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--tests", default="HEAD", help="commit whose tests are run")
+    parser.add_argument("--label", help="what the table calls it; default: its hash")
+    parser.add_argument("--sample", type=int, default=12, help="changes of a module")
+    parser.add_argument("--modules", nargs="*", choices=MODULES, default=[*MODULES])
+    parser.add_argument("--tables", action="store_true", help="only print the table")
+    given = parser.parse_args()
+    if not given.tables:
+        short = ["git", "rev-parse", "--short", given.tests]
+        found = subprocess.run(short, cwd=ROOT, check=True, capture_output=True, text=True)
+        campaign(given, given.label or found.stdout.strip())
+    show(verdicts())
+
+
+def campaign(given, label):
+    """Judges the sample of each module under one version of the tests."""
+    folder = ROOT / "build/mutation" / label
+    checkout(given.tests, folder)
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(LOADED)
+    os.environ["PYTHONPATH"] = str(folder)
+    known = {(v.tests, v.module, v.operator, v.occurrence) for v in verdicts()}
+    for module in given.modules:
+        todo = [
+            mutant
+            for mutant in mutants(module, given.sample)
+            if (label, module, mutant.operator, mutant.occurrence) not in known
+        ]
+        if todo and outcome(context, folder, module) != "survived":
+            sys.exit(f"{module}: its tests fail as it is. See {folder}/pytest.log.")
+        for mutant in track(todo, f"{label} {module}"):
+            began = time.monotonic()
+            found = judge(context, folder, mutant)
+            seconds = round(time.monotonic() - began, 1)
+            note(Verdict(label, *astuple(mutant), found, seconds))
+
+
+if __name__ == "__main__":
+    main()
