@@ -1,5 +1,6 @@
 """What every test stands on: two CPU devices, one seed, a clean Keras, real data."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -62,6 +63,12 @@ def _folder(variable, content):
     if not (folder / content).is_dir():
         pytest.skip(f"{variable} is not set to a folder that has {content} in it")
     return folder
+
+
+def pytest_collection_finish():
+    """Garbage collections skip what was imported: TensorFlow's converter runs them."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest selects by marker

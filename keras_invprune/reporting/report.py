@@ -113,8 +113,8 @@ def report(
     x, y = data = rows_of(data)
     with tempfile.TemporaryDirectory() as folder:
         files, found = _files(model, Path(folder), x if y is None else data)
-        tflite = Path(folder) / "tflite" / "model.tflite"
-        time_of_one = milliseconds(tflite, model, x, runs) if tflite.exists() else None
+        tflite = next(Path(folder).rglob("model.tflite"), None)
+        time_of_one = milliseconds(tflite, model, x, runs) if tflite else None
     shares = {} if x is None else _consistency(model, x, views, y, seed)
     layers, macs = _layers(model, x, found["by_key"])
     return Report(
@@ -294,7 +294,16 @@ def _in_own_batches(model):
 
 
 def _files(model, folder, data):
-    """What became of each format by itself, and the inventory of the model."""
+    """What became of each format, and the inventory of the model."""
+    try:  # all at once, which runs the model and traces it a single time
+        made = export(model, folder / "all", data=data)
+        return made["files"], made["weights"]
+    except ExportError:
+        return _files_by_format(model, folder, data), inventory(model)
+
+
+def _files_by_format(model, folder, data):
+    """What became of each format by itself, where some are refused."""
     files = {}
     for format in FORMATS:
         try:
@@ -303,7 +312,7 @@ def _files(model, folder, data):
             files[format] = {"error": str(error)}
         else:
             files |= made["files"]
-    return files, inventory(model)
+    return files
 
 
 def _layers(model, x, by_key):
