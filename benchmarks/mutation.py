@@ -122,7 +122,10 @@ def checkout(tests, folder):
         if commit == tests and commit != "HEAD":
             shutil.rmtree(folder / "tests")
         archive = subprocess.run(
-            ["git", "archive", commit, *names], cwd=ROOT, check=True, capture_output=True
+            ["git", "archive", commit, *names],
+            cwd=ROOT,
+            check=True,
+            capture_output=True,
         )
         with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as files:
             files.extractall(folder, filter="data")
@@ -203,7 +206,9 @@ def show(found):
     for verdict in found:
         if verdict.outcome == "survived":
             place = f"{verdict.module}:{verdict.line}"
-            print(f"  {verdict.tests}  {place}  {verdict.operator.removeprefix('core/')}")
+            print(
+                f"  {verdict.tests}  {place}  {verdict.operator.removeprefix('core/')}"
+            )
 
 
 def main():
@@ -217,7 +222,9 @@ def main():
     given = parser.parse_args()
     if not given.tables:
         short = ["git", "rev-parse", "--short", given.tests]
-        found = subprocess.run(short, cwd=ROOT, check=True, capture_output=True, text=True)
+        found = subprocess.run(
+            short, cwd=ROOT, check=True, capture_output=True, text=True
+        )
         campaign(given, given.label or found.stdout.strip())
     show(verdicts())
 

@@ -1,6 +1,7 @@
 """The examples and the demo, run as a user runs them."""
 
 import json
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -24,7 +25,21 @@ WARNINGS = (
 )
 
 
-def run(script, *arguments):
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Runs a script with arguments, as its own main program; returns what it prints."""
+
+    def run(script, *arguments):
+        monkeypatch.setattr(sys, "argv", [script, *map(str, arguments)])
+        capsys.readouterr()
+        runpy.run_path(str(ROOT / script), run_name="__main__")
+        return capsys.readouterr().out
+
+    return run
+
+
+def run_alone(script, *arguments):
+    """Runs a script in a new process, where nothing has been set up for it."""
     options = [part for rule in WARNINGS for part in ("-W", rule)]
     command = [sys.executable, *options, ROOT / script, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=280)
@@ -34,7 +49,7 @@ def run(script, *arguments):
 
 @pytest.mark.slow
 def test_quickstart(tmp_path):
-    printed = run("examples/quickstart.py", tmp_path / "out")
+    printed = run_alone("examples/quickstart.py", tmp_path / "out")
     accuracy = float(printed.split("test accuracy ")[1].split(",")[0])
     assert accuracy > 0.9 and "zeros 90.0%" in printed
     report = json.loads((tmp_path / "out" / "report.json").read_text())
@@ -42,7 +57,7 @@ def test_quickstart(tmp_path):
 
 
 @pytest.mark.slow
-def test_image(mnist, tmp_path):
+def test_image(run, mnist, tmp_path):
     options = ("--epochs", "2", "--rows", "6000", "--out", tmp_path / "out")
     printed = run("examples/image.py", *options)
     assert float(printed.split("test accuracy: ")[1].split()[0]) > 0.5
@@ -50,7 +65,7 @@ def test_image(mnist, tmp_path):
 
 
 @pytest.mark.slow
-def test_custom_loop():
+def test_custom_loop(run):
     printed = run("examples/custom_loop.py", "--epochs", "20")
     assert float(printed.split("test accuracy ")[1]) > 0.8
     shares = [line.split("zeros ")[1] for line in printed.splitlines()[:-1]]
@@ -58,20 +73,20 @@ def test_custom_loop():
 
 
 @pytest.mark.slow
-def test_watch_training(tmp_path):
+def test_watch_training(run, tmp_path):
     run("examples/watch_training.py", "--epochs", "2", "--out", tmp_path / "board")
     assert {p.name for p in (tmp_path / "board").iterdir()} == {"train", "pruning"}
 
 
 @pytest.mark.slow
-def test_own_parts():
+def test_own_parts(run):
     printed = run("examples/own_parts.py", "--epochs", "8")
     assert float(printed.split("test accuracy ")[1].split(",")[0]) > 0.5
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("dataset", ["openml:credit-g", "sklearn:wine"])
-def test_tabular(dataset, request):
+def test_tabular(run, dataset, request):
     if dataset.startswith("openml"):
         request.getfixturevalue("openml")
     printed = run("examples/tabular.py", "--dataset", dataset, "--epochs", "4")
@@ -79,7 +94,7 @@ def test_tabular(dataset, request):
 
 
 @pytest.mark.slow
-def test_pretrained():
+def test_pretrained(run):
     file = ROOT / "saved_models" / "digits" / "model.keras"
     for arguments in ([], [file]):
         printed = run("examples/pretrained.py", *arguments, "--epochs", "20")
@@ -89,17 +104,17 @@ def test_pretrained():
 
 @pytest.mark.slow
 def test_mirrored():
-    printed = run("examples/mirrored.py", "--epochs", "2")
+    printed = run_alone("examples/mirrored.py", "--epochs", "2")
     assert printed.splitlines()[-1].startswith("2 replicas, accuracy 0.")
 
 
 def test_phone():
-    printed = run("examples/phone.py", ROOT / "saved_models/digits/model.tflite")
+    printed = run_alone("examples/phone.py", ROOT / "saved_models/digits/model.tflite")
     assert int(printed.splitlines()[-1].split()[0]) > 0.95 * 450
 
 
 @pytest.mark.slow
-def test_the_saved_model_can_be_made_again(tmp_path):
+def test_the_saved_model_can_be_made_again(run, tmp_path):
     printed = run("saved_models/build.py", "--epochs", "3", "--out", tmp_path)
     assert (tmp_path / "README.md").read_text().strip() == printed.strip()
     assert (tmp_path / "digits" / "model.tflite").exists()
