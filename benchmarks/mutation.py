@@ -3,13 +3,13 @@
     pip install cosmic-ray
     python benchmarks/mutation.py [--tests COMMIT] [--sample 12]
 
-cosmic-ray changes one operator, number or condition of a module; the tests run until the
-first one fails; a change that no test notices has survived. Each module gives the same
-random sample of its changes whatever the tests are, so that two versions of the tests are
-compared on equal terms: `--tests` takes the tests of an earlier commit. Each finished
-change is a line of ``docs/results/mutation.csv``; run again, the command goes on from
-there. It works on a copy in ``build/mutation``. Changes of type hints (``int | None``) are
-left out.
+cosmic-ray changes one operator, number or condition of a module; the tests run until
+the first one fails; a change that no test notices has survived. Each module gives the
+same random sample of its changes whatever the tests are, so that two versions of the
+tests are compared on equal terms: `--tests` takes the tests of an earlier commit. Each
+finished change is a line of ``docs/results/mutation.csv``; run again, the command
+resumes. It works on a copy in ``build/mutation``. Changes of type hints are left out
+(``int | None``).
 """
 
 import argparse
@@ -32,7 +32,7 @@ from rich.progress import track
 
 ROOT = Path(__file__).resolve().parents[1]
 TABLE = ROOT / "docs/results/mutation.csv"
-# Of each module: the tests that mirror it. All of them are followed by EVERYWHERE.
+# The tests that mirror each module; EVERYWHERE comes after them.
 MODULES = {
     "masks/selection.py": "tests/masks/test_selection.py",
     "masks/compute.py": "tests/masks",
@@ -53,7 +53,7 @@ MODULES = {
     "pruning/masked.py": "tests/pruning/test_masked.py",
     "pruning/rewind.py": "tests/pruning/test_rewind.py",
 }
-EVERYWHERE = "tests/masks tests/patterns tests/allocation tests/pruning/test_prune.py"
+EVERYWHERE = "tests/pruning/test_prune.py tests/scores/test_scores_conformance.py"
 TYPE_HINTS = "BitOr"  # X | None, and the union of dictionaries
 LONGEST = 900  # seconds, before a change counts as noticed: the tests hang
 LOADED = ["keras", "pytest", "tensorflow", "tensorflow_model_optimization"]
@@ -113,6 +113,13 @@ def mutants(module, count) -> list[Mutant]:
             places.setdefault(start, []).append(mutant)
     drawn = [min(there, key=lambda mutant: mutant.lot) for there in places.values()]
     return sorted(drawn, key=lambda mutant: mutant.lot)[:count]
+
+
+def git(*command) -> bytes:
+    """What a command of git prints."""
+    return subprocess.run(
+        ["git", *command], cwd=ROOT, check=True, stdout=subprocess.PIPE
+    ).stdout
 
 
 def checkout(tests, folder):
