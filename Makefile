@@ -27,7 +27,8 @@ demo: .venv/demo  ## install into .venv once, then run keras-invprune demo
 saved-model: .venv-oldest/stamp  ## train, prune and export saved_models/digits again
 	@.venv-oldest/bin/python saved_models/build.py
 
-docs: .venv/dev  ## build the pages and the API reference into build/docs
+docs: .venv/dev  ## draw the plots of results, build the pages and the API reference into build/docs
+	$(BIN)/python docs/plots.py
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/docs
 	@echo 'build/docs/index.html'
 

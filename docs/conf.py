@@ -14,7 +14,7 @@ extensions = [
     "sphinx.ext.viewcode",
 ]
 html_theme = "furo"
-exclude_patterns = ["results/*.csv"]
+exclude_patterns = ["results/*/plots.md"]  # drawn by `bench`, not kept
 
 default_role = "code"
 myst_heading_anchors = 3

@@ -43,6 +43,69 @@ def test_the_files_named_are_there(page):
     assert not missing
 
 
+QUESTIONS = sorted(ROOT.glob("docs/questions/*.md"))
+FIRST_PAGE = ROOT / "docs" / "results.md"
+# Not those in names, such as LeNet-5, CIFAR-10 or p2.
+NUMBER = re.compile(r"(?<![\w.-])[-+]?\d[\d.,]*(?:e-?\d+)?(?!\w)")
+
+every_question = pytest.mark.parametrize("page", QUESTIONS, ids=lambda page: page.stem)
+
+
+def rows_of_tables(text):
+    """The cells of each row; a link counts by what it shows."""
+    shown = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", text)
+    for row in re.findall(r"^\|(.*)\|$", shown, re.M):
+        yield [cell.strip() for cell in row.split("|")]
+
+
+@pytest.mark.parametrize("page", [*QUESTIONS, FIRST_PAGE], ids=lambda page: page.stem)
+def test_a_cell_holds_one_number(page):
+    rows = list(rows_of_tables(page.read_text()))
+    assert [cell for row in rows for cell in row if len(cell) > 80] == []
+    cells = [cell for _, *others in rows for cell in others]  # the first is a name
+    assert [cell for cell in cells if len(NUMBER.findall(cell)) > 1] == []
+
+
+def test_what_counts_as_a_number():
+    (row,) = rows_of_tables("| [a 3](b.md) | LeNet-300-100, 95 % | 98.54 ± 0.13 |")
+    assert [len(NUMBER.findall(cell)) for cell in row] == [1, 1, 2]
+
+
+@every_question
+def test_a_question_has_a_command(page):
+    text = page.read_text()
+    assert re.match(r"# .+\?\n", text)
+    scripts = re.findall(r"^python (benchmarks/\w+\.py)", text, re.M)
+    recipes = re.findall(r"^keras-invprune bench(?: ([\w-]+))?", text, re.M)
+    needed = [
+        *scripts,
+        *(f"keras_invprune_lab/recipes/{name}.yaml" for name in recipes if name),
+    ]
+    assert scripts or recipes
+    assert [file for file in needed if not (ROOT / file).exists()] == []
+
+
+def test_the_first_page_of_results_has_every_question():
+    asked = {page.stem: page.read_text().splitlines()[0][2:] for page in QUESTIONS}
+    links = re.findall(r"\[(.+?)\]\(questions/(\w+)\.md\)", FIRST_PAGE.read_text())
+    assert {stem: title for title, stem in links} == asked
+    assert len(links) == len(asked) > 20
+
+
+@pytest.mark.slow
+def test_the_plots_are_those_that_pages_show(tmp_path):
+    pytest.importorskip("matplotlib")
+    subprocess.run(
+        [sys.executable, ROOT / "docs" / "plots.py", "--out", tmp_path], check=True
+    )
+    drawn = {file.stem for file in tmp_path.glob("*.png")}
+    kept = {file.stem for file in ROOT.glob("docs/questions/*.png")}
+    shown = {
+        page.stem for page in QUESTIONS if f"]({page.stem}.png)" in page.read_text()
+    }
+    assert drawn == kept == shown
+
+
 def test_the_migration_page_has_every_name_of_tf_mots():
     text = (ROOT / "docs" / "migration.md").read_text()
     names = [name for name in dir(sparsity) if not name.startswith("_")]

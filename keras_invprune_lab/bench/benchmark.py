@@ -4,7 +4,7 @@ import json
 
 from keras_invprune.exporting.folders import claimed, local
 from keras_invprune_lab.bench.csv_files import write_all
-from keras_invprune_lab.bench.page import filters, markdown, pictures
+from keras_invprune_lab.bench.page import markdown, pictures
 from keras_invprune_lab.bench.plots import draw
 from keras_invprune_lab.bench.results import cells, tabulate
 from keras_invprune_lab.bench.tensorboard import write_boards
@@ -25,7 +25,7 @@ class Benchmark:
         recipe: Name of a recipe, or a .yaml file.
         out: Folder: ``runs/`` (a folder each, and what failed last), ``runs.jsonl``
             (the finished ones, to keep), ``table.md``, its figures as ``.csv`` files
-            (`csv_files`), plots, ``filters.md``, ``tensorboard/``.
+            (`csv_files`), plots and ``plots.md``, ``tensorboard/``.
 
     Raises:
         ValueError: No such recipe, or a fault in it or in ``runs.jsonl``.
@@ -95,8 +95,7 @@ class Benchmark:
         (self.out / "table.md").write_text(page)
         write_all(recipe, table, reports, self.out)
         plots = draw(recipe, table, reports, self.jobs, self.out)
-        (self.out / "table.md").write_text(page + pictures(plots))
-        if page := filters(plots):
-            (self.out / "filters.md").write_text(page)
+        if page := pictures(plots):
+            (self.out / "plots.md").write_text(page)
         write_boards(recipe, finished, self.out, plots)
         return reports

@@ -258,24 +258,10 @@ def _collapsed(reports) -> str:
 
 
 def pictures(plots) -> str:
-    """Return the end of the page: the plots, PNG files beside it."""
-    shown = [_shown(file) for file in plots if not _of_filters(file)]
-    return "".join(f"\n{part}\n" for part in (["## Plots", *shown] if shown else []))
+    """Return a page of the plots, PNG files next to it; "" if there are none.
 
-
-def filters(plots) -> str:
-    """Return a page of the first layers' filters, side by side; "" if there are none.
-
-    They are drawn from weights, which only the machine that trained has: the page is
-    not kept with the results.
+    It is a page of its own, since plots can be drawn again and are not kept with the
+    results.
     """
-    shown = [_shown(file) for file in plots if _of_filters(file)]
-    return "\n".join(["# First-layer filters", "", *shown, ""]) if shown else ""
-
-
-def _of_filters(file) -> bool:
-    return file.name.startswith("filters-")
-
-
-def _shown(file) -> str:
-    return f"![{file.stem}]({file.name})"
+    shown = [f"![{file.stem}]({file.name})" for file in plots]
+    return "\n\n".join(["# Plots", *shown]) + "\n" if shown else ""

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from scipy.stats import chi2, wilcoxon
 
 from keras_invprune_lab.bench.csv_files import write_all
-from keras_invprune_lab.bench.page import by_message, filters, markdown, pictures
+from keras_invprune_lab.bench.page import by_message, markdown, pictures
 from keras_invprune_lab.bench.plots import (
     CROWD,
     cliques,
@@ -281,15 +281,13 @@ def test_the_page_says_what_was_done_and_only_that():
     assert "λ = 1, τ = 1, with labels; rewound to `first_epoch`;" in page
 
 
-def test_filters_have_a_page_of_their_own():
-    names = ["epochs-d0.png", "filters-d0-dense.png", "filters-d0-omp.png"]
-    plots = [Path("out") / name for name in names]
-    assert pictures(plots) == "\n## Plots\n\n![epochs-d0](epochs-d0.png)\n"
-    assert filters(plots) == (
-        "# First-layer filters\n\n![filters-d0-dense](filters-d0-dense.png)\n"
-        "![filters-d0-omp](filters-d0-omp.png)\n"
+def test_plots_have_a_page_of_their_own():
+    plots = [Path("out") / "epochs-d0.png", Path("out") / "filters-d0-dense.png"]
+    assert pictures(plots) == (
+        "# Plots\n\n![epochs-d0](epochs-d0.png)\n\n"
+        "![filters-d0-dense](filters-d0-dense.png)\n"
     )
-    assert pictures([]) == filters([]) == ""
+    assert pictures([]) == ""
 
 
 def test_mean_ranks_share_places_and_leave_out_rows_with_gaps():

@@ -1,0 +1,410 @@
+"""Draw the plots of the pages in docs/questions: `make docs` does so first.
+
+    python docs/plots.py [--out docs/questions]
+
+A plot has the name of its page. It shows what is stored in docs/results and nothing
+else: means over seeds, with the standard deviation (n - 1) as the error bar.
+"""
+
+import argparse
+import csv
+import json
+from collections import defaultdict
+from contextlib import contextmanager
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from matplotlib import pyplot
+
+from keras_invprune_lab.methods.base import METHODS
+
+DOCS = Path(__file__).resolve().parent
+RESULTS = DOCS / "results"
+OURS, OTHER = "tab:blue", "tab:gray"
+ACCURACY = "test accuracy, %"
+
+
+def rows(file) -> list[dict]:
+    """Return the lines of a CSV file in docs/results."""
+    with open(RESULTS / file, newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def grouped(lines, key, value) -> dict:
+    """Return ``{key(line): [value(line)]}``, in the order of the lines."""
+    found = defaultdict(list)
+    for line in lines:
+        found[key(line)].append(value(line))
+    return dict(found)
+
+
+def runs(recipe, by="compression") -> dict[tuple[str, float], list[float]]:
+    """Return ``{(method, its compression or κ): accuracies}``; 0 where it has none."""
+    return grouped(
+        [line for line in rows(f"{recipe}/runs.csv") if line["method"] in METHODS],
+        lambda line: (line["method"], float(line[by] or 0)),
+        lambda line: float(line["test_accuracy"]),
+    )
+
+
+def at(recipe, compression) -> dict[str, list[float]]:
+    """Return ``{title: accuracies}`` at one compression, and of what is not pruned."""
+    return {
+        METHODS[method].title: values
+        for (method, asked), values in runs(recipe).items()
+        if not METHODS[method].pruned or round(asked) == compression
+    }
+
+
+def curves(found, methods) -> dict[str, dict[float, list[float]]]:
+    """Return ``{title: {x: values}}`` of ``{(method, x): values}``."""
+    return {
+        METHODS[method].title: {
+            x: v for (m, x), v in sorted(found.items()) if m == method
+        }
+        for method in methods
+    }
+
+
+def best_first(found, floor=0.0) -> dict:
+    """Return what is above `floor`, highest mean first."""
+    kept = {name: values for name, values in found.items() if np.mean(values) > floor}
+    return dict(sorted(kept.items(), key=lambda item: -np.mean(item[1])))
+
+
+def spread(values) -> float:
+    """Return the standard deviation (n - 1), 0 for a single seed."""
+    return float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+
+
+def points(axes, found, ours=(), label=ACCURACY, errors=spread):
+    """Draw a point and its error bar for each name, from top to bottom.
+
+    Args:
+        axes: Where to draw.
+        found: ``{name: values}``.
+        ours: Names to draw in color.
+        label: What the values are.
+        errors: From values to the length of the error bar.
+    """
+    for height, (name, values) in enumerate(found.items()):
+        color = OURS if name in ours else OTHER
+        place = np.mean(values), -height
+        axes.errorbar(*place, xerr=errors(values), fmt="o", capsize=3, color=color)
+    axes.set_yticks(-np.arange(len(found)), list(found))
+    axes.set_xlabel(label)
+    axes.grid(axis="x", alpha=0.3)
+
+
+def lines(axes, found, x, y=ACCURACY, scale="log"):
+    """Draw a line with error bars for each title.
+
+    Args:
+        axes: Where to draw.
+        found: ``{title: {x: values}}``.
+        x: What the abscissa is.
+        y: What the values are.
+        scale: Of the abscissa.
+    """
+    for title, line in found.items():
+        means = [np.mean(values) for values in line.values()]
+        errors = [spread(values) for values in line.values()]
+        axes.errorbar(list(line), means, errors, marker="o", capsize=3, label=title)
+    ticks = sorted(set().union(*found.values()))
+    axes.set_xscale(scale)
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.minorticks_off()
+    axes.set(xlabel=x, ylabel=y)
+
+
+def level(axes, values):
+    """Draw what the dense network has."""
+    axes.axhline(np.mean(values), color=OTHER, ls="--", label="dense")
+
+
+def by_compression(axes, recipe, methods):
+    """Draw a line for each method, and the level of the dense network."""
+    found = runs(recipe)
+    lines(axes, curves(found, methods), "compression")
+    level(axes, found["dense", 0.0])
+    axes.legend()
+
+
+def mnist(figure):
+    """Draw accuracy, and agreement after a shift, by sparsity."""
+    shown = {"accuracy": ACCURACY, "shift": "same answer after a shift, %"}
+    panels = figure.subplots(1, 2)
+    for axes, (name, label) in zip(panels, shown.items(), strict=True):
+        found = grouped(
+            rows("mnist_lenet.csv"),
+            lambda line: (line["method"], 100 * float(line["sparsity"])),
+            lambda line, name=name: 100 * float(line[name]),
+        )
+        lines(axes, curves(found, ["iunet", "omp"]), "sparsity, %", label, "linear")
+        level(axes, found["dense", 0.0])
+    panels[0].legend()
+
+
+def cifar10(figure):
+    """Draw accuracy by compression."""
+    by_compression(figure.subplots(), "cifar10-small", ["iunet", "shuffled", "omp"])
+
+
+def cifar10_parts(figure):
+    """Draw IUNet without each of its parts."""
+    points(figure.subplots(), best_first(at("cifar10-small", 8)), ["IUNet"])
+
+
+def cifar10_views(figure):
+    """Draw both kinds of views."""
+    kinds = {"cifar10-movements": "small movements", "cifar10-small": "SimCLR's"}
+    found = {
+        f"{name}, {kind}": at(recipe, 8)[name]
+        for recipe, kind in kinds.items()
+        for name in ("IUNet", "IUNet, masks shuffled")
+    }
+    rest = {name: at("cifar10-small", 8)[name] for name in ("OMP", "dense")}
+    points(figure.subplots(), best_first(found | rest), ["IUNet, small movements"])
+
+
+def cifar10_kappa(figure):
+    """Draw accuracy by κ, before pruning and in the end."""
+    found = runs("cifar10-kappa", by="kappa")
+    axes = figure.subplots()
+    lines(axes, curves(found, ["iunet", "unpruned"]), "κ")
+    axes.legend()
+
+
+def cifar10_tuned(figure):
+    """Draw all methods with the settings that suit IUNet."""
+    points(figure.subplots(), best_first(at("cifar10-tuned", 8)), ["IUNet"])
+
+
+FACTORS = {  # folders in docs/results/cifar10-factors-10
+    "small-views": "views: small movements",
+    "falling": "falling rate, weight decay",
+    "half": "half as long before pruning",
+    "initial": "rewound to the start",
+    "kappa-0.25": "κ = 0.25",
+    "kept": "not rewound",
+    "unlabelled": "contrastive loss without labels",
+    "tau-0.1": "temperature τ = 0.1",
+    "kappa-0.0625": "κ = 0.0625",
+    "kappa-all": "κ on all weights",
+}
+REFERENCES = {
+    "dense-falling": "dense, falling rate, weight decay",
+    "dense": "dense",
+    "omp": "OMP",
+}
+
+
+def cifar10_settings(figure):
+    """Draw what each setting gains over IUNet as it stands."""
+    (base,) = validated("iunet")
+    found = {
+        title: [value - base for value in validated(name)]
+        for name, title in (FACTORS | REFERENCES).items()
+    }
+    axes = figure.subplots()
+    points(axes, best_first(found, -np.inf), FACTORS.values(), "points over IUNet")
+    axes.axvline(0, color="black", linewidth=1)
+
+
+def validated(name) -> list[float]:
+    """Return a variant's accuracies on validation rows, without those of searches."""
+    text = (RESULTS / "cifar10-factors-10" / name / "runs.jsonl").read_text()
+    reports = [json.loads(line)["report"] for line in text.splitlines()]
+    return [
+        100 * report["validation"]["accuracy"]
+        for report in reports
+        if report["config"]["method"] in METHODS
+    ]
+
+
+IMAGES = {  # tasks of benchmarks/invariance_defaults.py
+    "mnist-5": "MNIST, 95 %, 5 + 5",
+    "mnist-15": "MNIST, 95 %, 15 + 15",
+    "mnist-15-98": "MNIST, 98 %, 15 + 15",
+    "digits-10": "digits, 10 + 10",
+    "digits-30": "digits, 30 + 30",
+    "cifar10-10": "CIFAR-10, MLP_VIS, 10 + 10",
+    "cifar10-dense-5": "CIFAR-10, LeNet-300-100, 5 + 5",
+    "cifar10-convnet-5": "CIFAR-10, ConvNet, 5 + 5",
+}
+LEAD = "lead over OMP, points"
+
+
+def leads_over_omp() -> dict[tuple[str, str], list[float]]:
+    """Return ``{(task, setting): leads, seed by seed}``."""
+    found = {
+        (line["task"], line["setting"], line["seed"]): float(line["figure"])
+        for line in rows("invariance_defaults.csv")
+    }
+    pairs = [(key, found.get((key[0], "omp", key[2]))) for key in found]
+    return grouped(
+        [(key, found[key] - omp) for key, omp in pairs if omp is not None],
+        lambda pair: pair[0][:2],
+        lambda pair: pair[1],
+    )
+
+
+def defaults_images(figure):
+    """Draw the lead of the default over OMP, task by task."""
+    leads = leads_over_omp()
+    axes = figure.subplots()
+    found = {title: leads[task, "both-l0.3"] for task, title in IMAGES.items()}
+    points(axes, found, IMAGES.values(), LEAD)
+    axes.axvline(0, color="black", linewidth=1)
+
+
+def defaults_tables(figure):
+    """Draw the mean lead over twelve tables by the length of a phase, for each κ."""
+    leads = leads_over_omp()
+    settings = {
+        "original": "κ = 0.25",
+        "original-k0.5": "κ = 0.5",
+        "original-k1": "κ = 1",
+    }
+    shown = {
+        title: {steps: [mean_lead(leads, name, steps)] for steps in (90, 300, 1500)}
+        for name, title in settings.items()
+    }
+    axes = figure.subplots()
+    lines(axes, shown, "steps in each phase", LEAD)
+    axes.axhline(0, color="black", linewidth=1)
+    axes.legend()
+
+
+def mean_lead(leads, setting, steps) -> float:
+    """Return a setting's mean lead over the tables, each a mean over its seeds."""
+    end = f"-mlp-rows-{steps}"
+    return np.mean(
+        [
+            np.mean(v)
+            for (task, s), v in leads.items()
+            if task.endswith(end) and s == setting
+        ]
+    )
+
+
+def tables(figure):
+    """Draw IUNet's lead on each table, with the standard error."""
+    found = {}
+    for line in rows("tabular-small/runs.csv"):
+        value = float(line["test_balanced_accuracy"])
+        found.setdefault(line["dataset"], {})[line["method"], line["seed"]] = value
+    others = {"omp": "OMP", "dense": "dense", "xgboost": "XGBoost"}
+    panels = figure.subplots(1, 3, sharey=True)
+    for axes, (other, title) in zip(panels, others.items(), strict=True):
+        leads = {
+            dataset.partition(":")[2]: [
+                of[method, seed] - of[other, seed]
+                for method, seed in of
+                if method == "iunet"
+            ]
+            for dataset, of in found.items()
+            if ("iunet", "0") in of
+        }
+        label = f"points over {title}"
+        points(axes, leads, leads, label, lambda v: spread(v) / len(v) ** 0.5)
+        axes.axvline(0, color="black", linewidth=1)
+
+
+LOST = 90  # %, below which one network would hide how the others differ
+MOVE = ["SET", "RigL", "SR-STE, unstructured", "movement", "Gumbel-softmax"]
+
+
+def before_training(figure):
+    """Draw all ways of pruning; in color those whose masks move or are learned."""
+    points(figure.subplots(), best_first(at("at-init", 33), LOST), MOVE)
+
+
+def before_training_networks(figure):
+    """Draw the same of LeNet-5."""
+    points(figure.subplots(), best_first(at("at-init-lenet-5", 33), LOST), MOVE)
+
+
+def moving(figure):
+    """Draw methods whose connections move, at two compressions."""
+    for axes, compression in zip(figure.subplots(1, 2), (10, 50), strict=True):
+        points(axes, best_first(at("moving-digits", compression)))
+        axes.set_title(f"compression {compression}", fontsize="medium")
+
+
+def snip(figure):
+    """Draw SNIP next to masks that move; the line is what its authors have."""
+    for axes, compression, published in zip(
+        figure.subplots(1, 2), (50, 20), (97.6, 98.4), strict=True
+    ):
+        lecun = at("at-init-snip", compression)
+        found = at("at-init-long", compression)
+        found |= {f"{n}, LeCun": lecun[n] for n in ("SNIP", "SNIP of 5,000 examples")}
+        ours = [name for name in found if name.startswith("SNIP")]
+        points(axes, best_first(found, LOST), ours)
+        axes.axvline(published, color="black", ls="--", linewidth=1)
+        axes.set_title(f"compression {compression}", fontsize="medium")
+
+
+def without_labels(figure):
+    """Draw neural tangent transfer next to SNIP, on both networks."""
+    recipes = {"ntt-lenet-300-100": "LeNet-300-100", "ntt-lenet-5": "LeNet-5"}
+    for axes, (recipe, title) in zip(
+        figure.subplots(1, 2), recipes.items(), strict=True
+    ):
+        found = best_first(at(recipe, 33), LOST)
+        points(axes, found, ["NTT", "NTT, weights redrawn"])
+        axes.set_title(title, fontsize="medium")
+
+
+def layer_collapse(figure):
+    """Draw accuracy by compression."""
+    methods = ["synflow", "snip", "grasp", "random-before", "omp-before"]
+    by_compression(figure.subplots(), "layer-collapse", methods)
+
+
+PLOTS = {  # with the size in inches
+    mnist: (8, 3.2),
+    cifar10: (6.4, 3.6),
+    cifar10_parts: (6.4, 2.6),
+    cifar10_views: (6.4, 2.4),
+    cifar10_kappa: (6.4, 3.2),
+    cifar10_tuned: (6.4, 2),
+    cifar10_settings: (6.4, 3.6),
+    defaults_images: (6.4, 3),
+    defaults_tables: (6.4, 3.2),
+    tables: (8, 3.6),
+    before_training: (6.4, 5),
+    before_training_networks: (6.4, 5),
+    moving: (8, 2.6),
+    snip: (8, 3),
+    without_labels: (8, 2.2),
+    layer_collapse: (6.4, 3.2),
+}
+
+
+@contextmanager
+def written(file, size):
+    """Give a figure, and write it once it is drawn."""
+    figure = pyplot.figure(figsize=size, layout="constrained")
+    try:
+        yield figure
+        figure.savefig(file, dpi=80, metadata={"Software": None})
+    finally:
+        pyplot.close(figure)
+
+
+def main():
+    """Draw every plot."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=DOCS / "questions")
+    out = parser.parse_args().out
+    matplotlib.use("Agg")
+    for draw, size in PLOTS.items():
+        with written(out / f"{draw.__name__}.png", size) as figure:
+            draw(figure)
+
+
+if __name__ == "__main__":
+    main()
