@@ -255,7 +255,7 @@ def test_a_head_inside_an_inner_model_must_be_named():
 @pytest.mark.parametrize("path", ["fist", "", "first/other", "Firsts"])
 def test_an_unknown_name_is_refused_with_one_that_is_near(path):
     model = zoo.CASES["subclassed"]().model
-    with pytest.raises(ValueError, match="names no layer.*'(first|blocks_1_0)'"):
+    with pytest.raises(ValueError, match="path of a layer.*'(first|blocks_1_0)'"):
         embedder(model, path)
 
 
@@ -268,7 +268,7 @@ def test_a_layer_that_is_never_called_is_refused():
         def call(self, x):
             return self.used(x)
 
-    with pytest.raises(ValueError, match="never reaches layer 'idle'"):
+    with pytest.raises(ValueError, match="'idle', which it does not call"):
         embedder(Idle(), "idle")(zoo.floats(4))
 
 
@@ -277,7 +277,7 @@ def test_an_inner_model_that_ends_in_an_operation_is_refused():
     outputs = keras.ops.relu(layers.Dense(3)(inputs))
     inner = keras.Model(inputs, outputs, name="inner")
     model = keras.Sequential([keras.Input((4,)), inner, layers.Dense(2)])
-    with pytest.raises(ValueError, match="'relu', which is no layer.*'inner'"):
+    with pytest.raises(ValueError, match="'inner', which ends in the operation 'relu'"):
         embedder(model, "inner")
 
 
