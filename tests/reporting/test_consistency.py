@@ -240,7 +240,7 @@ def with_nan(batch):
         ({"x": np.full((2, 2), np.nan)}, ValueError, "`x` holds NaN"),
         ({"x": [[1.0, 2.0], [3.0, 4.0]]}, TypeError, "must be an array"),
         ({"x": [LOGITS, LOGITS[:2]]}, ValueError, r"\[4, 2\] rows"),
-        ({"y": [0, 1]}, ValueError, r"\[4, 2\] rows, the last of them `y`"),
+        ({"y": [0, 1]}, ValueError, r"\[4, 2\] rows, the last of which is `y`"),
         ({"y": [0.1, 0.2, 0.3, 0.4]}, ValueError, "class numbers"),
         ({"views": swap}, TypeError, "must be a dict"),
         ({"views": {"swap": 3}}, TypeError, "must be a callable or a pair"),
