@@ -1,4 +1,4 @@
-"""Schedules decide when to prune, and how much. They are TF-MOT `PruningSchedule`s.
+"""Schedules decide when to prune, and how much. Each is a `PruningSchedule` of TF-MOT.
 
 The protocol is TF-MOT's: ``schedule(step) -> (should_prune, sparsity)``, called before
 each training step. The first step is 1. Methods by which a schedule follows the
