@@ -48,7 +48,7 @@ class PruningCallback(keras.callbacks.Callback):
             done = self.model.finished and self.model.plan.rewires
             self._rests = done and epoch == 0
         if not self._started:
-            self._start(epoch, self._length, goes_on=epoch > 0)
+            self._start(epoch, self._length, resumed=epoch > 0)
         # Ask again in each epoch, since a schedule may learn from the logs. Start at
         # the last visit, since several steps may pass between two visits.
         self._visited = min(self._visited, self.model.step)
@@ -68,7 +68,7 @@ class PruningCallback(keras.callbacks.Callback):
         logs["sparsity"] = self.model.sparsity
         if not self._started:
             self._length = self.model.step - self._first
-            self._start(epoch, self._length, goes_on=True)
+            self._start(epoch, self._length, resumed=True)
             self._visited = self._first  # the next visit catches up on what was due
         if not self.model.finished:
             schedule = contracts.Schedule.of(self.model.plan.schedule)
@@ -87,7 +87,7 @@ class PruningCallback(keras.callbacks.Callback):
                 stacklevel=2,
             )
 
-    def _start(self, epoch, steps, goes_on):
+    def _start(self, epoch, steps, resumed):
         schedule = self.model.plan.schedule
         origin, total = self._first, None
         if steps is not None:
@@ -100,7 +100,7 @@ class PruningCallback(keras.callbacks.Callback):
         if self._rests or (self.model.finished and not self.model.plan.rewires):
             return
         told = contracts.Schedule.of(schedule)
-        learned = told.state() if goes_on else {}
+        learned = told.state() if resumed else {}
         told.start(origin, total)
         if learned:
             told.restore(learned)

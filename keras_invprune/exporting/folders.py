@@ -68,9 +68,9 @@ def replacing(folder: str | Path):
     check_free(folder)
     # Inside the folder if it is the root of a file system, otherwise next to it.
     around = (folder, *folder.parents) if os.path.ismount(folder) else folder.parents
-    beside = next(path for path in around if path.exists())
+    near = next(path for path in around if path.exists())
     try:
-        with tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=beside) as own:
+        with tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=near) as own:
             new = Path(own, "new")
             new.mkdir()
             yield new

@@ -120,7 +120,7 @@ def _float32_twin(model) -> str:
     if not policies:
         return ""
     return (
-        f"a float32 copy of the model, since LiteRT does not support the dtype policy "
+        f"a float32 twin of the model, since LiteRT does not support the dtype policy "
         f"{' and '.join(map(repr, sorted(policies)))}: build the same model after "
         "`keras.config.set_dtype_policy('float32')`, with no dtype given to its "
         "layers, call `twin.set_weights(model.get_weights())`, and export the twin"

@@ -61,7 +61,7 @@ class Block(Pattern):
         object.__setattr__(self, "shape", tuple(self.shape))
 
     def unfit(self, shape: tuple[int, ...]):
-        """Return why weights of this shape are left out: none holds a whole block."""
+        """Return a reason if weights of this shape have no room for a whole block."""
         if all(size <= axis for size, axis in zip(self.shape, shape[-2:], strict=True)):
             return None
         return f"no block of {self.shape} fits in {tuple(shape[-2:])}"

@@ -18,8 +18,8 @@ class NByM(Pattern):
 
     The n largest scores are kept; of equal scores, the earlier one. Before the schedule
     reaches the pattern's own sparsity, 1 - n/m, max(n, round(m * (1 - sparsity))) of
-    every m are kept. A last group of r < m weights keeps at most r. The allocation has
-    no influence; `PerLayer` with different sparsities and `Shuffled` are rejected.
+    every m are kept, and of a last group of r < m weights, at most r. The allocation
+    has no influence; `PerLayer` with different sparsities and `Shuffled` are rejected.
 
     Args:
         n: Number of weights that each group keeps, from 1 to m - 1.
@@ -47,7 +47,7 @@ class NByM(Pattern):
             )
 
     def unfit(self, shape: tuple[int, ...]):
-        """Return why weights of this shape are left out: none holds a whole group."""
+        """Return a reason if weights of this shape have no room for a whole group."""
         if not -len(shape) <= self.axis < len(shape):
             return f"no axis {self.axis} in {tuple(shape)}"
         if self.m <= shape[self.axis]:

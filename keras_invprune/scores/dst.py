@@ -24,8 +24,8 @@ class DST(Score):
     off and may return. The step function has a surrogate gradient with a long tail. A
     penalty, α times the sum of ``exp(-t)``, is added to the loss and raises the
     thresholds. In the paper, α alone determines the sparsity. Here the given sparsity
-    determines how many weights are kept: those furthest above their thresholds. In
-    evaluation, nothing is off until then. Use it with ``schedule="one_shot"``.
+    determines how many weights are kept: those furthest above their thresholds. Before
+    pruning, no weight is off in evaluation. Use it with ``schedule="one_shot"``.
 
     A unit is an index of a weight's last axis: a unit of a Dense layer, or a filter of
     a convolution.

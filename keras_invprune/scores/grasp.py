@@ -52,7 +52,7 @@ class Grasp(OnExamples):
         values, batches = tensors(weights), list(self.batches(context))
 
         def loss(values, batch):
-            # The factor T keeps the ranking: float16 would lose the softened gradients.
+            # T keeps the ranking, and softened gradients from vanishing in float16.
             return self.temperature * context.loss(values, batch)
 
         def softened(activation, logits):

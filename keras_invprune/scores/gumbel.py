@@ -19,8 +19,8 @@ class GumbelSoftmax(Score):
     off, with Gumbel noise g₁ and g₂. The temperature T falls until the target sparsity
     is reached. A penalty, λ times the expected number of weights that are on, is added
     to the loss. The paper prunes weights with odds below 1. Here the given sparsity
-    determines how many weights are kept: those of the largest odds. In evaluation,
-    nothing is off until then. Weight decay pulls the log-odds towards 0. Use it with
+    determines how many weights are kept: those of the largest odds. Before pruning, no
+    weight is off in evaluation. Weight decay pulls the log-odds towards 0. Use it with
     ``schedule="one_shot"``.
 
     Args:
