@@ -1,4 +1,4 @@
-# One target per habit. `make` alone lists them.
+# `make` alone lists the targets.
 
 # Python 3.11 is what the tests run on; any newer python3 is tried in its place.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -41,7 +41,7 @@ test: .venv/dev  ## lint, the tests, and the wheel check: what CI runs
 	$(BIN)/python -m pytest $(WORKERS)
 	@$(MAKE) --no-print-directory wheel
 
-test-all: .venv/dev  ## every test, also the one that takes eight gigabytes
+test-all: .venv/dev  ## every test, including the one that takes eight gigabytes
 	$(BIN)/python -m pytest --numprocesses=1 -m "heavy or not heavy"
 
 # What the oldest libraries have to do in CI: the machine and the files.
@@ -60,17 +60,17 @@ lint: .venv/dev  ## check style, formatting, types and spelling, change nothing
 	$(BIN)/mypy
 	$(BIN)/codespell
 
-format: .venv/dev  ## mend what ruff can mend
+format: .venv/dev  ## fix what ruff can fix
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-api: .venv/dev  ## write the public names and signatures down again
+api: .venv/dev  ## rewrite the list of public names and signatures
 	$(BIN)/python tests/compat/public_api.py
 
 wheel: .venv/dev  ## build the wheel into dist/ and try it outside the source tree
 	$(BIN)/python .ci/check_wheel.py
 
-clean:  ## remove what the other targets made
+clean:  ## remove everything that the other targets made
 	rm -rf .venv .venv-oldest build dist *.egg-info .pytest_cache .ruff_cache .hypothesis keras-invprune-demo
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -1,8 +1,7 @@
 """Builds the wheel into dist/ and tries it as a user would, outside the source tree.
 
-The environment made for it sees the libraries installed beside the Python that runs
-this script, so that nothing is downloaded, but neither the source tree nor the
-editable install.
+The new environment sees the libraries of the Python that runs this script, so that
+nothing is downloaded. It sees neither the source tree nor the editable install.
 """
 
 import subprocess
@@ -19,7 +18,7 @@ CACHES = {"__pycache__", ".ruff_cache"}
 
 
 def run(*command, cwd=ROOT):
-    """Returns what the command prints; if it fails, shows all of it and exits."""
+    """Return the output of a command; if it fails, print the output and exit."""
     result = subprocess.run(command, cwd=cwd, capture_output=True, text=True)
     if result.returncode:
         sys.exit(f"{' '.join(map(str, command))}\n{result.stdout}{result.stderr}")
@@ -27,7 +26,7 @@ def run(*command, cwd=ROOT):
 
 
 def build():
-    """Builds sdist and, from it, the wheel: what the sdist lacks shows here too."""
+    """Build the sdist, and the wheel from it, which reveals files the sdist lacks."""
     for old in DIST.glob("keras_invprune-*"):
         old.unlink()
     run(sys.executable, "-m", "build", "--no-isolation", "--outdir", str(DIST))
@@ -35,7 +34,7 @@ def build():
 
 
 def check_contents(wheel):
-    """Compares the files in the wheel with those of the packages in the tree."""
+    """Compare the files in the wheel with those of the packages in the tree."""
     names = zipfile.ZipFile(wheel).namelist()
     packed = {name for name in names if ".dist-info/" not in name}
     source = {
@@ -46,20 +45,20 @@ def check_contents(wheel):
     }
     if packed != source:
         sys.exit(
-            f"{wheel.name} must hold the files of keras_invprune*/ and no others.\n"
+            f"{wheel.name} must contain the files of keras_invprune*/ and no others.\n"
             f"Not in the wheel: {sorted(source - packed)}\n"
             f"Only in the wheel: {sorted(packed - source)}"
         )
 
 
 def install(wheel, folder):
-    """Installs the wheel in a new environment; returns that environment's Python."""
+    """Install the wheel in a new environment and return that environment's Python."""
     venv.create(folder)
     python = Path(folder) / "bin" / "python"
     query = "import sysconfig; print(sysconfig.get_path('purelib'))"
     site_packages = Path(run(python, "-I", "-c", query).strip())
-    # A folder named in a .pth is only searched: the .pth files in it, such as that
-    # of the editable install, are not read.
+    # A folder named in a .pth file is searched, but its own .pth files, such as that of
+    # the editable install, are not read.
     libraries = site_packages / "libraries.pth"
     libraries.write_text(sysconfig.get_path("purelib"))
     pip = (sys.executable, "-m", "pip", "--python", str(python), "install")
@@ -68,7 +67,7 @@ def install(wheel, folder):
 
 
 def main():
-    """Builds, installs and tries the wheel."""
+    """Build, install and try the wheel."""
     wheel = build()
     check_contents(wheel)
     with tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""What a stranger does first, with the installed package: prune a model and strip it.
+"""Does what a new user does first with the installed package: prune and strip a model.
 
 Usage: python -I smoke.py FOLDER WHEEL, where FOLDER is the environment into which WHEEL
 was installed.
@@ -15,7 +15,7 @@ import keras_invprune as kip
 
 
 def check_install(folder, wheel):
-    """Checks that it is the wheel that was imported, whole and of its version."""
+    """Check that the package comes from the wheel, is complete, and has its version."""
     file = Path(kip.__file__).resolve()
     if not file.is_relative_to(Path(folder).resolve()):
         sys.exit(f"keras_invprune was imported from {file}, not from the wheel.")
@@ -28,7 +28,7 @@ def check_install(folder, wheel):
 
 
 def prune_and_strip():
-    """Returns the share of zeros in the kernels of a small model, pruned to a half."""
+    """Prune a small model to 0.5 and return the share of zeros in its kernels."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=(64, 8)).astype("float32")
     y = (x[:, 0] > 0).astype("int32")
@@ -45,11 +45,11 @@ def prune_and_strip():
 
 
 def main():
-    """Checks the install, then uses it."""
+    """Check the installation, then use it."""
     check_install(*sys.argv[1:])
     zeros = prune_and_strip()
     if not zeros:
-        sys.exit("The stripped model has no zero in its kernels.")
+        sys.exit("The stripped model has no zeros in its kernels.")
     print(
         f"keras_invprune {kip.__version__}: imported from the wheel, pruned and "
         f"stripped a model to {zeros:.0%} zeros"

@@ -2,13 +2,13 @@
 
     python benchmarks/applications.py [--only MobileNet ResNet50] [--minutes 6]
 
-Each network, with random weights, five classes and the smallest input it takes, is
-pruned to a half, trained for two steps and stripped; the logits of the stripped network
-are compared with those of the pruned one on the same images. Of each family one is
-exported, and all three files are compared with Keras. Differences are shares of the
-spread of the logits, since random networks differ in scale. Each network has a process
-of its own, so that its memory is its own. Finished ones are lines of applications.csv
-and not tried again.
+Each network has random weights, five classes and the smallest input it takes. It is
+pruned to a sparsity of 0.5, trained for two steps and stripped. The logits of the
+stripped and the pruned network are compared on the same images. One network of each
+family is exported, and all three files are compared with Keras. Differences are shares
+of the spread of the logits, since random networks differ in scale. Each network runs in
+a separate process, so that its memory can be measured. Finished networks are lines of
+applications.csv and are not run again.
 """
 
 import argparse
@@ -25,8 +25,8 @@ import time
 from pathlib import Path
 
 FIELDS = ("network", "size", "parameters", "difference", "exported", "seconds", "gb")
-SIZES = (32, 48, 64, 71, 75, 96, 128, 224, 331)  # the smallest that is taken is used
-# One of each family, its smallest.
+SIZES = (32, 48, 64, 71, 75, 96, 128, 224, 331)  # the smallest valid one is used
+# The smallest network of each family.
 EXPORTED = {
     "ConvNeXtTiny",
     "DenseNet121",
@@ -46,7 +46,7 @@ EXPORTED = {
 
 
 def networks() -> list[str]:
-    """Names of all networks of keras.applications."""
+    """Return the names of all networks of keras.applications."""
     import keras
 
     members = vars(keras.applications).items()
@@ -54,7 +54,7 @@ def networks() -> list[str]:
 
 
 def build(name):
-    """The network for the smallest input it takes."""
+    """Return the network for the smallest input it takes."""
     import keras
 
     make, refused = getattr(keras.applications, name), None
@@ -68,10 +68,10 @@ def build(name):
 
 
 def relative(difference, logits) -> float:
-    """A difference as a share of the spread of the logits.
+    """Return a difference as a share of the spread of the logits.
 
     Raises:
-        ValueError: If they say nothing: all alike, or not finite.
+        ValueError: If the logits are all equal or not finite.
     """
     spread = float(logits.max() - logits.min())
     if not 0 < spread < float("inf"):
@@ -80,7 +80,7 @@ def relative(difference, logits) -> float:
 
 
 def check_plain(model, x, y):
-    """Raises ValueError where plain Keras, trained alike, gives no finite logits."""
+    """Raise ValueError if plain Keras, trained the same way, has no finite logits."""
     import keras
     import numpy as np
 
@@ -92,7 +92,7 @@ def check_plain(model, x, y):
 
 
 def measure(name) -> dict:
-    """One row of the table, measured in this process."""
+    """Return one row of the table, measured in this process."""
     import keras
     import numpy as np
 
@@ -106,7 +106,7 @@ def measure(name) -> dict:
     pruned = kip.prune(model, 0.5)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     pruned.compile(keras.optimizers.SGD(1e-4), loss)
-    # Of two images with maps of one pixel, plain Keras makes NaN in EfficientNet.
+    # For two images with maps of one pixel, plain Keras gives NaN in EfficientNet.
     pruned.fit(x, np.arange(8) % 5, batch_size=4, verbose=0)
     if not np.isfinite(pruned.predict(x, verbose=0)).all():
         check_plain(model, x, np.arange(8) % 5)
@@ -133,7 +133,7 @@ def measure(name) -> dict:
 
 
 def attempt(name, minutes) -> dict:
-    """One row, measured in a process of its own; or why there is none."""
+    """Return one row, measured in a separate process, or the reason for its failure."""
     command = [sys.executable, __file__, "--measure", name]
     try:
         done = subprocess.run(
@@ -148,7 +148,7 @@ def attempt(name, minutes) -> dict:
 
 
 def write_page(rows, out):
-    """The table as Markdown."""
+    """Write the table as Markdown."""
     import keras
     import tensorflow as tf
 
@@ -166,7 +166,7 @@ def write_page(rows, out):
     ]
     for row in rows:
         cells = [str(row.get(field, "")) for field in FIELDS[1:]]
-        if cells[0]:  # else it says why there are no figures
+        if cells[0]:  # otherwise, the row says why there are no figures
             cells[1] = f"{int(cells[1]):,}"
             cells[2:4] = [f"{float(cell):.1g}" if cell else "" for cell in cells[2:4]]
         lines.append(f"| {row['network']} | {' | '.join(cells)} |")
@@ -174,7 +174,7 @@ def write_page(rows, out):
 
 
 def main():
-    """Tries what is missing, the small ones first, and writes the table."""
+    """Run the missing networks and write the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="+", help="names of networks")
     parser.add_argument("--minutes", type=float, default=6.0, help="for each at most")

@@ -1,13 +1,13 @@
-"""What the TensorBoard callbacks cost a training: the share of its time inside them.
+"""Measures the share of a training's time that the TensorBoard callbacks take.
 
     python benchmarks/board_cost.py [--fits 5] [--epochs 5]
 
-`fit` of LeNet-300-100 by `prune_for_invariance` on random data of MNIST's size, with
-Keras's TensorBoard callback and ours at their default frequency. Each of their hooks
-is timed; the first epoch, which compiles, is left out, pruning is among the others. A
-share within one training bears a busy machine, where two trainings beside each other
-differed by 20 %. What happens once, after the last epoch (the report and its files),
-stands by itself.
+LeNet-300-100 is trained by `prune_for_invariance` on random data of MNIST's size, with
+Keras's TensorBoard callback and ours at their default frequency. Each of their hooks is
+timed. The first epoch, which compiles, is left out; the others include pruning. A share
+within one training is robust on a busy machine, while two separate trainings differed
+by 20 %. What happens once, after the last epoch (the report and its files), has its own
+column.
 """
 
 import argparse
@@ -34,7 +34,7 @@ TARGET = "≤ 5 %"
 
 
 def timed(cls):
-    """A subclass that adds up the seconds of the hooks that `cls` has, by name."""
+    """Return a subclass that adds up the seconds in each hook of `cls`, by name."""
 
     def timing(name):
         def hook(self, *args, **kwargs):
@@ -51,14 +51,14 @@ def timed(cls):
 
 
 class Clock(keras.callbacks.Callback):
-    """Forgets what was before the end of the first epoch; comes last."""
+    """Discards times before the end of the first epoch; must be the last callback."""
 
     def __init__(self, callbacks):
         super().__init__()
         self.callbacks = callbacks
 
     def on_epoch_end(self, epoch, logs=None):
-        """Begins with the second epoch."""
+        """Start the clock at the end of the first epoch."""
         self.last = time.perf_counter()
         if epoch == 0:
             self.begin = self.last
@@ -67,7 +67,12 @@ class Clock(keras.callbacks.Callback):
 
 
 def fit(data, epochs):
-    """``{callback: (share of the epochs' time, seconds at the end)}`` of one `fit`."""
+    """Run one `fit`.
+
+    Returns:
+        ``{callback: (share of the epochs' time, seconds at the end)}``, and the
+        seconds of an epoch.
+    """
     model = kip.prune_for_invariance(mlp(SHAPE, CLASSES), SPARSITY)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.SGD(0.1, 0.9), loss, metrics=["accuracy"])
@@ -88,7 +93,7 @@ def fit(data, epochs):
 
 
 def page(fits, epochs, found, seconds):
-    """The table as Markdown."""
+    """Return the table as Markdown."""
     lines = [
         "# The cost of TensorBoard",
         "",
@@ -111,7 +116,7 @@ def page(fits, epochs, found, seconds):
 
 
 def main():
-    """Measures, prints the table and writes it."""
+    """Measure; print and write the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--fits", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=5)

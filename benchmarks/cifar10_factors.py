@@ -1,11 +1,11 @@
-"""Which of IUNet's settings matter on CIFAR-10, one changed at a time.
+"""Which of IUNet's settings matter on CIFAR-10? Changes one at a time.
 
     python benchmarks/cifar10_factors.py [--epochs 10] [--seeds 0] [--tables]
 
-The network, data and settings of the recipe "cifar10-small" at compression 8, with
-fewer epochs: --epochs before pruning and as many after. The accuracy is that of
-validation rows, since settings are chosen by it; the test part is not shown. Finished
-trainings are kept in --out and never repeated; an interrupted one goes on.
+Network, data and settings are those of the recipe "cifar10-small" at compression 8,
+with fewer epochs: --epochs before pruning and as many after. The accuracy is that of
+validation rows, since it is used to choose settings; the test rows are not used.
+Finished trainings are kept in --out and never repeated; an interrupted one resumes.
 """
 
 import argparse
@@ -23,7 +23,7 @@ VIEWS = {"views": "natural_images"}
 
 
 def variants(epochs):
-    """``{name: (title, what differs from IUNet in the recipe)}``."""
+    """Return ``{name: (title, changes to IUNet's recipe)}``."""
     half = epochs // 2
     return {
         "dense": ("dense", {"methods": ["dense"]}),
@@ -63,7 +63,7 @@ def variants(epochs):
 
 
 def recipe(epochs, seeds, changes):
-    """The recipe "cifar10-small" of IUNet alone, with these changes."""
+    """Return the recipe "cifar10-small" for IUNet alone, with these changes."""
     base = load("cifar10-small").model_dump()
     base |= {"search_epochs": epochs, "finetune_epochs": epochs, "seeds": seeds}
     base |= {"methods": ["iunet"], "extra_compressions": [], "published": {}}
@@ -71,7 +71,7 @@ def recipe(epochs, seeds, changes):
 
 
 def train(out, title, jobs):
-    """Carries out what is missing, and keeps what is finished."""
+    """Run the missing jobs and keep the finished ones."""
 
     def show(run, done, total):
         if done == total:
@@ -86,7 +86,7 @@ def train(out, title, jobs):
 
 
 def accuracies(out, wanted):
-    """``{seed: accuracy in %}`` on validation rows, of what is finished."""
+    """Return ``{seed: accuracy in %}`` on validation rows, for finished runs."""
     return {
         report["config"]["seed"]: 100 * report["validation"][wanted.select]
         for _, report in collect(expand(wanted), out)
@@ -95,11 +95,11 @@ def accuracies(out, wanted):
 
 
 def page(found, command):
-    """The table: each variant's accuracy, and what it gains over IUNet as it is.
+    """Return the table of each variant's accuracy and its gain over unchanged IUNet.
 
     Args:
-        found: ``{title: {seed: accuracy}}``; IUNet's own is the third.
-        command: What makes it again.
+        found: ``{title: {seed: accuracy}}``; unchanged IUNet is the third.
+        command: The command that makes the page.
     """
     base = [*found.values()][2]
     lines = [
@@ -125,7 +125,7 @@ def page(found, command):
 
 
 def main():
-    """Trains what is missing, variant by variant, and writes the table."""
+    """Train the missing variants, one by one, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])

@@ -1,11 +1,11 @@
-"""Why SGD for images: what the optimizer does to masks that are read off magnitudes.
+"""Why SGD for images: how the optimizer affects masks that are based on magnitudes.
 
     python benchmarks/digits_optimizer.py [--seeds 0 1 2 3 4] [--epochs 40]
 
-`prune_for_invariance` with its defaults on scikit-learn's digits, once with each
+`prune_for_invariance` runs with its defaults on scikit-learn's digits, once with each
 optimizer and a constant learning rate. "Idle" pixels have a standard deviation below
-0.05 in the training data: a network that knows its inputs keeps few of their
-connections.
+0.05 in the training data. A network that has learned which inputs matter keeps few of
+their connections.
 """
 
 import argparse
@@ -30,7 +30,7 @@ COLUMNS = ["accuracy", "same answer after a shift", "kept: idle", "kept: other p
 
 
 def measure(optimizer, seed, epochs):
-    """One row of numbers in [0, 1], see `COLUMNS`."""
+    """Return one row of numbers in [0, 1], see `COLUMNS`."""
     keras.utils.set_random_seed(seed)
     data = digits(seed)
     pruned = kip.prune_for_invariance(mlp((8, 8, 1), data.classes, UNITS), SPARSITY)
@@ -46,7 +46,7 @@ def measure(optimizer, seed, epochs):
 
 
 def main():
-    """Measures, prints the table and writes it."""
+    """Measure; print and write the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--epochs", type=int, default=40)

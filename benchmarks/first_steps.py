@@ -1,10 +1,10 @@
-"""How long a stranger waits: clone, demo, a model of their own; and other commands.
+"""Measures how long a new user waits for the clone, the demo and other commands.
 
     python benchmarks/first_steps.py [--out docs/results]
 
-Clones this repository into a temporary folder and types there what the README says, in
-an environment that `make` installs: most of that time is the download of TensorFlow.
-MNIST is read through TFDS_DATA_DIR where it is set, and downloaded elsewhere.
+This clones the repository into a temporary folder and runs the commands of the README
+there, in an environment that `make` installs. Most of that time is the download of
+TensorFlow. MNIST is read from TFDS_DATA_DIR if it is set, and downloaded otherwise.
 """
 
 import argparse
@@ -36,7 +36,7 @@ HELP_RUNS = 7
 
 
 def seconds(command, folder):
-    """Wall time of a command; stops with its output where it fails."""
+    """Return the wall time of a command; exit with its output if it fails."""
     begin = time.perf_counter()
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     if done.returncode:
@@ -45,7 +45,7 @@ def seconds(command, folder):
 
 
 def main():
-    """Times each step once, `--help` several times, and writes the table."""
+    """Time each step once and `--help` several times; write the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("docs/results"))
     arguments = parser.parse_args()

@@ -1,9 +1,9 @@
-"""The house in figures: entries, rooms, lines, types, handshakes. Reads source only.
+"""Counts entries, rooms, lines, types and lookups by name in the source code.
 
     python benchmarks/house.py [FOLDER]
 
-FOLDER is a checkout, by default this one; give a worktree of an earlier commit to
-compare. Arrows are imports from one entry of the package's root to another.
+FOLDER is a checkout, by default this one. Pass a worktree of an earlier commit for
+comparison. Arrows are imports from one entry of the package's root to another.
 """
 
 import argparse
@@ -14,18 +14,18 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def trees(folder):
-    """``{file: syntax tree}`` of all Python files under a folder."""
+    """Return ``{file: syntax tree}`` of all Python files in a folder."""
     files = sorted(folder.rglob("*.py")) if folder.is_dir() else []
     return {file: ast.parse(file.read_text()) for file in files}
 
 
 def lines(folder) -> int:
-    """Lines of all Python files under a folder."""
+    """Count the lines of all Python files in a folder."""
     return sum(len(file.read_text().splitlines()) for file in folder.rglob("*.py"))
 
 
 def arrows(package) -> set[tuple[str, str]]:
-    """Pairs of entries of the root, of which the first imports the second."""
+    """Return pairs of entries of the root, where the first imports the second."""
     found = set()
     for file, tree in trees(package).items():
         room = file.relative_to(package).with_suffix("").parts[0]
@@ -45,7 +45,7 @@ def arrows(package) -> set[tuple[str, str]]:
 
 
 def public_functions(package):
-    """Functions and methods whose names, and those around them, are public."""
+    """Yield functions and methods whose own and enclosing names are public."""
 
     def inside(node):
         for child in ast.iter_child_nodes(node):
@@ -61,14 +61,14 @@ def public_functions(package):
 
 
 def parameters(function) -> list[ast.arg]:
-    """A function's parameters, but for `self` and `cls`."""
+    """Return a function's parameters except `self` and `cls`."""
     taken = function.args
     found = [*taken.posonlyargs, *taken.args, *taken.kwonlyargs]
     return [one for one in found if one.arg not in ("self", "cls")]
 
 
 def handshakes(package) -> int:
-    """Calls of `getattr` and `hasattr` with a name that is written down."""
+    """Count the calls of `getattr` and `hasattr` with a literal name."""
     return sum(
         isinstance(node, ast.Call)
         and getattr(node.func, "id", "") in ("getattr", "hasattr")
@@ -80,7 +80,7 @@ def handshakes(package) -> int:
 
 
 def figures(root) -> dict:
-    """All figures of a checkout."""
+    """Return all figures of a checkout."""
     package = root / "keras_invprune"
     entries = [
         path
@@ -107,7 +107,7 @@ def figures(root) -> dict:
 
 
 def main():
-    """Prints a table."""
+    """Print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, nargs="?", default=ROOT)
     print("| figure | |\n|---|---:|")

@@ -1,14 +1,14 @@
-"""Which settings of the invariance objective are good defaults? By validation rows.
+"""Which settings of the invariance objective are good defaults on validation rows?
 
     python benchmarks/invariance_defaults.py [--tasks mnist-5 digits-30] [--seeds 0 1 2]
     python benchmarks/invariance_defaults.py --tables   # train nothing
 
-A task is a data set with a network, an optimizer and a budget; a setting is what is
-supervised, the views, κ and λ. Every setting is trained on every task; the accuracy (of
-tables the balanced accuracy) is that of validation rows at the best epoch, and the test
-part is never shown. Budgets of tables are steps, since those decide, not epochs.
-What is finished is a line of invariance_defaults.csv and never trained again; an
-interrupted training resumes from its state in --work.
+A task is a data set with a network, an optimizer and a budget. A setting consists of
+the views, which of them are supervised, κ and λ. Every setting is trained on each task.
+The accuracy (for tables, the balanced accuracy) is measured on validation rows at the
+best epoch; the test rows are never used. Budgets of tables are counted in steps, which
+matter more than epochs. A finished training is a line of invariance_defaults.csv and is
+never repeated; an interrupted one resumes from its state in --work.
 """
 
 import argparse
@@ -38,13 +38,13 @@ TABLES = (
     "kr-vs-kp",
     "bank-marketing",
 )
-# Rows of their training parts: 80 % of 80 %.
+# Numbers of training rows: 80 % of 80 %.
 ROWS = (478, 640, 574, 289, 691, 1105, 1349, 1280, 1478, 1909, 2045, 28934)
 BUDGETS = (90, 300, 1500)  # steps in each phase
 FIELDS = ("task", "setting", "seed", "figure")
 SGD = {"name": "sgd", "rate": 0.1, "schedule": "cosine"}
 ADAMW = {"name": "adamw", "rate": 0.002, "schedule": "cosine", "weight_decay": 0.01}
-# What the package had before: the paper's search, but for κ and the movements.
+# The package's earlier default: the paper's search, except for κ and the movements.
 BEFORE = {"views": "images", "supervised": "first"}
 NEW = {"views": "original+images", "supervised": "both"}
 ROWS_L03 = {"views": "scarf", "weight": 0.3}
@@ -84,7 +84,7 @@ ROW_SETTINGS = {
 
 
 def _images(dataset, model, epochs, **changes):
-    """A recipe of images, with the rate and the κ that the package uses for them."""
+    """Return a recipe for images, with the package's learning rate and κ for them."""
     return {
         "title": dataset,
         "datasets": [dataset],
@@ -99,7 +99,7 @@ def _images(dataset, model, epochs, **changes):
 
 
 def _cifar10(epochs):
-    """The recipe "cifar10-movements", which has κ = 0.125."""
+    """Return the recipe "cifar10-movements", which has κ = 0.125."""
     kept = ("model", "width", "optimizer", "augment", "kappas")
     base = load("cifar10-movements").model_dump(mode="json")
     base = {name: base[name] for name in kept}
@@ -109,7 +109,7 @@ def _cifar10(epochs):
 
 
 def _table(index, network, steps):
-    """A recipe of one table, with so many steps in each phase."""
+    """Return a recipe for one table, with `steps` steps in each phase."""
     batch = 32 if ROWS[index] < 2000 else 128
     an_epoch = min(50, ROWS[index] // batch)
     return {
@@ -132,7 +132,7 @@ def _table(index, network, steps):
 
 
 def tasks():
-    """``{name: (base of its recipes, settings)}``."""
+    """Return ``{name: (base of its recipes, settings)}``."""
     images = {
         "mnist-5": _images("tfds:mnist", "lenet-300-100", 5, compressions=[20.0]),
         "mnist-15": _images("tfds:mnist", "lenet-300-100", 15, compressions=[20.0]),
@@ -156,7 +156,7 @@ def tasks():
 
 
 def recipes(task, seeds):
-    """``{setting: (title, recipe)}`` of a task."""
+    """Return ``{setting: (title, recipe)}`` for a task."""
     base, settings = tasks()[task]
     base = {"methods": ["iunet"], "seeds": seeds, **base}
     return {
@@ -166,7 +166,7 @@ def recipes(task, seeds):
 
 
 def page(figures):
-    """The tables of images, then of tables: a part for each budget.
+    """Return the page: a table for each image task, and for each budget of the tables.
 
     Args:
         figures: ``{(task, setting, seed): figure in %}``.
@@ -220,7 +220,7 @@ def _cell(numbers, sign=""):
 
 
 def _mean_of_tables(figures):
-    """Means over the tables, and on how many of them a setting loses to OMP."""
+    """Yield rows: means over the tables, and on how many a setting loses to OMP."""
     yield (
         "| setting | tables | seeds | balanced accuracy | lead over OMP | median lead "
         "| behind OMP on |"
@@ -255,7 +255,7 @@ def _mean_of_tables(figures):
 
 
 def measure(work, recipe, seed) -> float:
-    """Trains what is missing; the figure on validation rows, in %."""
+    """Train unless it is finished; return the figure on validation rows in %."""
     jobs = [job for job in expand(recipe) if job.seed == seed]
     failures = run_all(jobs, work)
     if failures:
@@ -265,7 +265,7 @@ def measure(work, recipe, seed) -> float:
 
 
 def read(file):
-    """``{(task, setting, seed): figure}`` of what is finished."""
+    """Return ``{(task, setting, seed): figure}`` for finished trainings."""
     if not file.exists():
         return {}
     with open(file, newline="") as stream:
@@ -276,7 +276,7 @@ def read(file):
 
 
 def append(file, *row):
-    """Adds a line, after the heading if it is the first."""
+    """Append a line to the CSV file, with the heading before the first one."""
     file.parent.mkdir(parents=True, exist_ok=True)
     new = not file.exists()
     with open(file, "a", newline="") as stream:
@@ -284,7 +284,7 @@ def append(file, *row):
 
 
 def main():
-    """Trains what is missing, seed by seed, and writes the page at the end."""
+    """Train what is missing, seed by seed, and write the page at the end."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tasks", nargs="+", choices=[*tasks()], default=[*tasks()])
     parser.add_argument("--settings", nargs="+", help="some of them; all if left out")

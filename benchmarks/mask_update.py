@@ -1,14 +1,14 @@
-"""What renewing the masks costs, beside TF-MOT and a bare numpy.partition.
+"""Compares the cost of a mask update with TF-MOT's and with a bare numpy.partition.
 
     python benchmarks/mask_update.py [--repeats 9] [--large]
 
-A network with kernels of 10 million weights is pruned to 90 %. Ours is the whole
-update: weights read from the variables, scored, masks chosen, masks and zeroed
-weights written back. TF-MOT's is its wrappers' own mask update and weight zeroing, in
-a tf.function, as in its training step. The partition finds the threshold of |w| in one
-array and compares. All of them take turns; times are medians, ratios those of the
-turns' own times. With --large: 100 million weights, ours alone, and the peak memory
-of the process.
+A network whose kernels have 10 million weights is pruned to 90 %. Our time is that of
+the whole update: read the weights from the variables, score them, choose the masks,
+write masks and zeroed weights back. TF-MOT's time is that of its wrappers' own mask
+update and weight zeroing, in a tf.function, as in its training step. The partition
+finds the threshold of |w| in one array and compares. All methods take turns. Times are
+medians, and ratios are those of times in the same turn. With --large, only our update
+is measured, on 100 million weights, with the peak memory of the process.
 """
 
 import argparse
@@ -37,7 +37,7 @@ PARTITION, PEER, GLOBAL, UNIFORM = (
 
 
 def ours(widths, allocation):
-    """Two calls: one fills a Keras 3 model's kernels, one renews all its masks."""
+    """Return two functions: one fills a model's kernels, one updates all its masks."""
     inputs, *hidden = widths
     layers = [keras.layers.Dense(units, use_bias=False) for units in hidden]
     model = keras.Sequential([keras.Input((inputs,)), *layers])
@@ -49,7 +49,7 @@ def ours(widths, allocation):
 
 
 def tf_mots(widths):
-    """The same two calls for the same model of tf_keras."""
+    """Return the same two functions for the same model in tf_keras."""
     import tf_keras
 
     inputs, *hidden = widths
@@ -76,7 +76,7 @@ def tf_mots(widths):
 
 
 def partitions(widths):
-    """The cheapest way to a threshold over all weights; nothing to fill."""
+    """Return the same two functions for the cheapest threshold over all weights."""
     size = sum(a * b for a, b in zip(widths, widths[1:], strict=False))
     weights = np.random.default_rng(0).normal(size=size).astype("float32")
     place = round(size * SPARSITY)
@@ -89,14 +89,14 @@ def partitions(widths):
 
 
 def fill(kernels):
-    """Normal weights, the same in both libraries; none is equal to another's size."""
+    """Fill kernels with normal weights of distinct sizes, equal in both libraries."""
     generator = np.random.default_rng(0)
     for kernel in kernels:
         kernel.assign(generator.standard_normal(kernel.shape, np.float32))
 
 
 def seconds(fill_kernels, call):
-    """Wall time of one call, on dense weights."""
+    """Return the wall time of one call on dense weights, in seconds."""
     fill_kernels()
     gc.collect()
     begin = time.perf_counter()
@@ -105,7 +105,7 @@ def seconds(fill_kernels, call):
 
 
 def turns(calls, repeats):
-    """``{name: array of seconds}``, taken in turns after one warm-up each."""
+    """Return ``{name: array of seconds}``, taken in turns after one warm-up each."""
     found = {name: [] for name in calls}
     for turn in range(repeats + 1):
         for name in list(calls)[:: 1 if turn % 2 else -1]:
@@ -114,13 +114,13 @@ def turns(calls, repeats):
 
 
 def spread(ratios):
-    """Median and quartiles."""
+    """Return the median and the quartiles as text."""
     low, middle, high = np.percentile(ratios, (25, 50, 75))
     return f"{middle:.2f} ({low:.2f} to {high:.2f})"
 
 
 def compare(repeats):
-    """The table's rows for 10 million weights."""
+    """Return the table's rows for 10 million weights."""
     widths = WIDTHS[False]
     calls = {
         PARTITION: partitions(widths),
@@ -137,7 +137,7 @@ def compare(repeats):
 
 
 def large(repeats):
-    """Time and peak memory for 100 million weights, ours alone."""
+    """Return our time and peak memory for 100 million weights, as text."""
     calls = ours(WIDTHS[True], "global")
     times = [seconds(*calls) for _ in range(repeats)]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
@@ -148,7 +148,7 @@ def large(repeats):
 
 
 def main():
-    """Measures, prints and writes the page."""
+    """Measure; print and write the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--large", action="store_true")

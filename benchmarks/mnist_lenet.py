@@ -1,20 +1,21 @@
-"""MNIST, LeNet-300-100: dense, OMP and IUNet on equal budgets, over seeds.
+"""Compares dense, OMP and IUNet on MNIST with LeNet-300-100 and equal budgets.
 
     python benchmarks/mnist_lenet.py [--seeds 0 1 2] [--out docs/results]
     python benchmarks/mnist_lenet.py --dataset fashion_mnist --sparsity 0.95
     python benchmarks/mnist_lenet.py --optimizer adam       # what it costs to use Adam
     python benchmarks/mnist_lenet.py --held-out --seeds 10  # for tuning
 
-One search of each method serves all sparsities: it is trained once, and its state at
-the end of the search is pruned, rewound and fine-tuned for each sparsity by itself,
-as one `fit` per sparsity would. OMP is the same pipeline without small
-initialization and without the invariance objective. Every network, the dense one
-too, gets the same number of epochs, batches and the same learning-rate schedule per
-phase. IUNet has the package's defaults: κ = 0.5, λ = 0.3, τ = 1, labels, the image and
-a moved view (`views.images()`), both supervised.
-The last epoch counts; nothing is selected on the test set: with `--held-out` a sixth of
-the training set is left out and takes its place. Rows that the CSV file has are not
-trained again.
+One search of each method serves all sparsities: it is trained once, and its final state
+is pruned, rewound and fine-tuned for each sparsity separately, as one `fit` per
+sparsity would do. OMP is the same pipeline without small initialization and without the
+invariance objective. Every network, including the dense one, gets the same number of
+epochs and batches, and the same learning-rate schedule in each phase. IUNet has the
+package's defaults: κ = 0.5, λ = 0.3, τ = 1, labels, the image and a moved view
+(`views.images()`), both supervised.
+
+The last epoch counts, and nothing is selected on the test set. With `--held-out`, a
+sixth of the training set replaces the test set. Rows in the CSV file are not trained
+again.
 """
 
 import argparse
@@ -44,7 +45,7 @@ FIELDS = ("method", "sparsity", "seed", "epochs", *FIGURES)
 
 
 def views():
-    """Fresh views, so that every network is asked about the same transformations."""
+    """Return new views, so that every network sees the same transformations."""
     return {
         "shift": kip.views.RandomShift(0.1, seed=0),
         "scale": kip.views.RandomScale((0.8, 1.2), seed=0),
@@ -53,7 +54,7 @@ def views():
 
 
 def optimizer(name, shape, steps):
-    """SGD as everywhere here, or Adam, with the same cosine decay over one phase."""
+    """Return SGD or Adam, with the same cosine decay over one phase."""
     if name == "sgd":
         return optimizer_for(shape, steps)
     decay = keras.optimizers.schedules.CosineDecay(ADAM_RATE, steps)
@@ -61,7 +62,7 @@ def optimizer(name, shape, steps):
 
 
 def compile_for(model, data, name, epochs):
-    """Ready to train; rewinding starts the learning-rate schedule again."""
+    """Compile the model; rewinding restarts the learning-rate schedule."""
     steps = -(-len(data.x_train) // BATCH)
     model.compile(
         optimizer(name, data.x_train.shape[1:], steps * epochs),
@@ -72,7 +73,7 @@ def compile_for(model, data, name, epochs):
 
 
 def measure(model, data, method, sparsity, seed):
-    """One row of the table."""
+    """Return one row of the table."""
     found = kip.consistency(model, data.x_test, views(), data.y_test)
     row = {"method": method, "sparsity": sparsity, "seed": seed, **found}
     print(row, flush=True)
@@ -80,7 +81,7 @@ def measure(model, data, method, sparsity, seed):
 
 
 def dense_rows(data, name, seed, epochs):
-    """The dense network, trained for both phases' epochs."""
+    """Return the row of the dense network, trained for the epochs of both phases."""
     keras.utils.set_random_seed(seed)
     model = mlp(data.x_train.shape[1:], data.classes)
     compile_for(model, data, name, 2 * epochs)
@@ -91,7 +92,7 @@ def dense_rows(data, name, seed, epochs):
 
 
 def pruned_rows(data, name, method, seed, epochs, sparsities, folder):
-    """One search, then each sparsity from its end."""
+    """Return a row for each sparsity, all from the end of a single search."""
     found = Path(folder) / f"{method}_{seed}.weights.h5"
     keras.utils.set_random_seed(seed)
     steps = -(-len(data.x_train) // BATCH)
@@ -119,14 +120,14 @@ def pruned_rows(data, name, method, seed, epochs, sparsities, folder):
 
 
 def search(model, data, epochs):
-    """Trains up to the step before pruning."""
+    """Train to the step before pruning."""
 
     class Stop(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
             self.model.stop_training = epoch + 1 == epochs
 
     with warnings.catch_warnings():
-        # It ends before the target sparsity: that is the point.
+        # Stopping before the target sparsity is intended.
         warnings.simplefilter("ignore", UserWarning)
         model.fit(
             data.x_train,
@@ -139,7 +140,7 @@ def search(model, data, epochs):
 
 
 def without_test(data):
-    """The training data alone, a part of it in the place of the test data."""
+    """Return the training data, a part of which replaces the test data."""
     return Data(
         data.x_train[:-HELD_OUT],
         data.y_train[:-HELD_OUT],
@@ -149,14 +150,14 @@ def without_test(data):
 
 
 def stem(arguments) -> str:
-    """Name of the result's files."""
+    """Return the name of the result files, without their endings."""
     name = f"{arguments.dataset}_lenet"
     name += "" if arguments.optimizer == "sgd" else f"_{arguments.optimizer}"
     return name + ("_held_out" if arguments.held_out else "")
 
 
 def finished(arguments) -> list[dict]:
-    """The rows of the CSV file, which are not trained again.
+    """Return the rows of the CSV file, which are not trained again.
 
     Raises:
         ValueError: If they were trained for other numbers of epochs.
@@ -167,18 +168,20 @@ def finished(arguments) -> list[dict]:
     with open(file, newline="") as stream:
         rows = list(csv.DictReader(stream))
     if {row["epochs"] for row in rows} - {str(arguments.epochs)}:
-        raise ValueError(f"{file} has rows of other epochs. Choose another --out.")
+        raise ValueError(
+            f"{file} has rows of other numbers of epochs. Choose another --out."
+        )
     kinds = {"method": str, "seed": int, "epochs": int}
     return [{k: kinds.get(k, float)(v) for k, v in row.items()} for row in rows]
 
 
 def of(rows, method, seed) -> list[dict]:
-    """Those of one method and seed."""
+    """Return the rows of one method and seed."""
     return [row for row in rows if (row["method"], row["seed"]) == (method, seed)]
 
 
 def write(rows, out, arguments, seconds):
-    """All rows as CSV, and means with spread as Markdown."""
+    """Write all rows as CSV, and means with spreads as Markdown."""
     epochs, optimizer = arguments.epochs, arguments.optimizer
     tested = "a sixth of the training set" if arguments.held_out else "test set"
     out.mkdir(parents=True, exist_ok=True)
@@ -215,7 +218,7 @@ def write(rows, out, arguments, seconds):
 
 
 def main():
-    """Runs all methods for all seeds."""
+    """Run all methods for all seeds."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--dataset", default="mnist", help="an image set of TFDS")
     parser.add_argument("--sparsity", type=float, nargs="+", default=[*SPARSITIES])

@@ -102,7 +102,7 @@ def operators() -> dict:
 
 
 def mutants(module, count) -> list[Mutant]:
-    """A sample of the changes of a module, at most one at a place in the code."""
+    """Return a sample of the changes of a module, at most one at each place."""
     from cosmic_ray.ast import ast_nodes, get_ast_from_path
 
     tree, places = get_ast_from_path(ROOT / "keras_invprune" / module), {}
@@ -116,14 +116,14 @@ def mutants(module, count) -> list[Mutant]:
 
 
 def git(*command) -> bytes:
-    """What a command of git prints."""
+    """Return what a command of git prints."""
     return subprocess.run(
         ["git", *command], cwd=ROOT, check=True, stdout=subprocess.PIPE
     ).stdout
 
 
 def checkout(tests, folder):
-    """Copies the code as it is, and the tests of a commit, into a new folder."""
+    """Copy the code as it is, and the tests of a commit, into a new folder."""
     shutil.rmtree(folder, ignore_errors=True)
     for commit, names in (("HEAD", []), (tests, ["tests"])):
         if commit == tests and commit != "HEAD":
@@ -139,7 +139,7 @@ def checkout(tests, folder):
 
 
 def run_tests(folder, tests, log):
-    """In a process of its own: ends it with pytest's exit code."""
+    """Run tests, and end this process with pytest's exit code."""
     import pytest
 
     os.chdir(folder)
@@ -152,7 +152,7 @@ def run_tests(folder, tests, log):
 
 
 def outcome(context, folder, module) -> str:
-    """Runs the tests of a module: "survived", "killed" or "timeout"."""
+    """Return what the tests of a module say: "survived", "killed" or "timeout"."""
     tests = list(dict.fromkeys(f"{MODULES[module]} {EVERYWHERE}".split()))
     tests = [name for name in tests if (folder / name).exists()]
     log = folder / "pytest.log"
@@ -166,7 +166,7 @@ def outcome(context, folder, module) -> str:
 
 
 def judge(context, folder, mutant) -> str:
-    """Changes the module, runs its tests, and puts it back."""
+    """Change the module, run its tests, and put it back."""
     from cosmic_ray.mutating import mutate_code
 
     file = folder / "keras_invprune" / mutant.module
@@ -180,7 +180,7 @@ def judge(context, folder, mutant) -> str:
 
 
 def verdicts() -> list[Verdict]:
-    """What has been found so far."""
+    """Return what has been found so far."""
     if not TABLE.exists():
         return []
     with open(TABLE, newline="") as stream:
@@ -190,7 +190,7 @@ def verdicts() -> list[Verdict]:
 
 
 def note(verdict):
-    """Adds a line to the table."""
+    """Add a line to the table."""
     new = not TABLE.exists()
     with open(TABLE, "a", newline="") as stream:
         table = csv.writer(stream)
@@ -200,7 +200,7 @@ def note(verdict):
 
 
 def show(found):
-    """Prints the share of noticed changes of each room, under each version of tests."""
+    """Print the share of noticed changes by room, under each version of the tests."""
     counts = defaultdict(lambda: [0, 0])
     for verdict in found:
         for room in (verdict.module.split("/")[0], "all"):
@@ -219,7 +219,7 @@ def show(found):
 
 
 def main():
-    """Judges what has not been judged yet, then prints the table."""
+    """Judge what has not been judged yet, then print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tests", default="HEAD", help="commit whose tests are run")
     parser.add_argument("--label", help="what the table calls it; default: its hash")
@@ -237,7 +237,7 @@ def main():
 
 
 def campaign(given, label):
-    """Judges the sample of each module under one version of the tests."""
+    """Judge the sample of each module under one version of the tests."""
     folder = ROOT / "build/mutation" / label
     checkout(given.tests, folder)
     context = multiprocessing.get_context("forkserver")

@@ -1,4 +1,4 @@
-"""A pretrained network pruned to 80 % on scikit-learn's digits: what it loses.
+"""Measures what a pretrained network loses when it is pruned to 80 % on digits.
 
 python benchmarks/pretrained_digits.py [--seeds 0 1 2 3 4] [--out docs/results]
 """
@@ -17,7 +17,7 @@ SPARSITY = 0.8
 
 
 def train(model, data, epochs):
-    """Adam, batches of 32; returns the test accuracy."""
+    """Train with Adam on batches of 32 and return the test accuracy."""
     model.compile(
         "adam",
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
@@ -28,7 +28,7 @@ def train(model, data, epochs):
 
 
 def main():
-    """Writes one row per seed, and the mean."""
+    """Write one row per seed, and the mean."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--epochs", type=int, default=40)
@@ -40,7 +40,7 @@ def main():
         data = digits(seed)
         model = mlp(data.x_train.shape[1:], data.classes, (256, 128))
         before = train(model, data, arguments.epochs)
-        pruned = kip.prune_for_invariance(model, SPARSITY)  # sees that it is trained
+        pruned = kip.prune_for_invariance(model, SPARSITY)  # detects that it is trained
         rows.append((before, train(pruned, data, arguments.epochs)))
         print(seed, rows[-1], flush=True)
     before, after = 100 * np.array(rows).T

@@ -1,12 +1,12 @@
-"""Does the search find label maps, which views do not move? MNIST digits under noise.
+"""Does the search learn label maps, which views do not move? MNIST digits in noise.
 
     python benchmarks/segmentation.py [--seeds 0 1 2] [--epochs 4] [--out docs/results]
 
-A small U-Net marks the pixels of a digit in a noisy image. It is searched with the
-default views (small movements; the image as it is is supervised), with views that move
-nothing (noise), and with movements whose labels stay where they were, as a user's own
-function would make them under supervised="first". The figures are those of the end of
-the search, before pruning, and of the end of the fine-tuning, on test images.
+A small U-Net marks the pixels of a digit in a noisy image. Its search uses the default
+views (small movements, with the unchanged image supervised), views that move nothing
+(noise), or movements with unmoved labels, as a user's own function would make them
+under supervised="first". The figures are from the end of the search, before pruning,
+and from the end of the fine-tuning, on test images.
 """
 
 import argparse
@@ -27,14 +27,14 @@ NOISE = 0.35
 
 
 def noisy(images, rng):
-    """Faint digits under noise, and the maps of their pixels."""
+    """Return faint digits in noise, and the maps of their pixels."""
     maps = (images[..., 0] > 0.5).astype("int32")
     noise = rng.normal(scale=NOISE, size=images.shape)
     return (0.5 * images + noise).astype("float32"), maps
 
 
 def u_net():
-    """Two poolings, two skips, logits of two classes for each pixel."""
+    """Return a U-Net with two poolings, two skips, and two logits for each pixel."""
     inputs = h = keras.Input((28, 28, 1))
     skips = []
     for filters in (8, 16):
@@ -53,7 +53,7 @@ def _convolve(filters):
 
 
 def settings(seed):
-    """``{name: objective}``."""
+    """Return ``{name: objective}``."""
     movements = kip.views.images(seed)
     noise = layers.GaussianNoise(0.2, seed=seed)
     return {
@@ -66,7 +66,7 @@ def settings(seed):
 
 
 def figures(model, x, maps):
-    """Accuracy by pixel, and intersection over union of the digits, in %."""
+    """Return the accuracy by pixel, and the digits' intersection over union, in %."""
     found = model.predict(x, batch_size=256, verbose=0).argmax(-1)
     both, either = (found & maps).sum(), (found | maps).sum()
     return 100 * np.mean(found == maps), 100 * both / either
@@ -80,13 +80,13 @@ class AtEndOfSearch(keras.callbacks.Callback):
         self.x, self.maps, self.found = x, maps, None
 
     def on_epoch_end(self, epoch, logs=None):
-        """Measures while the model is searching."""
+        """Measure if the model is still searching."""
         if self.model.searching:
             self.found = figures(self.model.inner, self.x, self.maps)
 
 
 def train(objective, seed, epochs, train, test):
-    """Figures at the end of the search, and at the end."""
+    """Return the figures at the end of the search, and at the end of the training."""
     keras.utils.set_random_seed(seed)
     pruned = kip.prune_for_invariance(u_net(), SPARSITY, objective=objective)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -99,7 +99,7 @@ def train(objective, seed, epochs, train, test):
 
 
 def main():
-    """Trains all settings for all seeds, and writes the table."""
+    """Train all settings for all seeds and write the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, default=4, help="of each phase")

@@ -1,14 +1,14 @@
-"""What a training step costs under masks and in the search, against a dense step.
+"""Measures a training step under masks and in the search, relative to a dense step.
 
     python benchmarks/step_cost.py [--pairs 15] [--executions 1 10]
 
-The step is the compiled train function by itself, with XLA, on one batch of 128 in
-memory: no data pipeline, no callbacks. Each step is timed beside a dense one, dense
-first and dense second in turn, so that a ratio holds while the machine's speed
-drifts; the dense step of a twin model shows what remains of it. Wall time counts.
-Processor time, of all threads, is less disturbed where other programs run.
+The step is the compiled train function alone, with XLA, on one batch of 128 in memory,
+without data pipeline or callbacks. Each step is timed next to a dense one, which comes
+first and second in turn, so that the ratio is valid while the speed of the machine
+drifts. The ratio of a second dense model shows the remaining drift. Wall time counts.
+Processor time, of all threads, is less affected by other programs.
 
-The search is timed with views that return their input: the views' own cost is in the
+The search is timed with views that return their input. The cost of the views is in the
 last row.
 """
 
@@ -42,7 +42,7 @@ LABELS = {
 
 
 def compiled(model, execution):
-    """The model, ready to train with Adam under XLA."""
+    """Return the model, ready to train with Adam under XLA."""
     model.compile(
         keras.optimizers.Adam(1e-3),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
@@ -54,19 +54,19 @@ def compiled(model, execution):
 
 
 def identity(x):
-    """The view that changes nothing."""
+    """Return the view that changes nothing."""
     return x
 
 
 def step_of(model, batch):
-    """The train function on a batch without end; waits for the loss."""
+    """Return a function that trains on the same batch again and waits for the loss."""
     model.make_train_function()
     batches = iter(tf.data.Dataset.from_tensors(batch).repeat())
     return lambda: float(model.train_function(batches)["loss"])
 
 
 def draws_of(views, images, execution):
-    """Two compiled draws of the views, as often as there are steps in a call."""
+    """Return a function that draws two views for each step of a call."""
     images = tf.constant(images)
 
     @tf.function(jit_compile=True)
@@ -82,7 +82,7 @@ def draws_of(views, images, execution):
 
 
 def workloads(network, execution):
-    """The dense step to compare with, and ``{name: call}`` of the others."""
+    """Return the dense step for comparison, and ``{name: call}`` of the others."""
     rng = np.random.default_rng(0)
     images = rng.random((BATCH, *SHAPE), dtype="float32")
     batch = images, rng.integers(0, CLASSES, BATCH)
@@ -100,7 +100,7 @@ def workloads(network, execution):
 
 
 def seconds(call, calls):
-    """Wall and processor seconds of `calls` calls."""
+    """Return the wall time and processor time of `calls` calls, in seconds."""
     wall, processor = time.perf_counter(), time.process_time()
     for _ in range(calls):
         call()
@@ -108,7 +108,7 @@ def seconds(call, calls):
 
 
 def paired(dense, others, pairs, calls):
-    """``{name: array [pairs, 2 (dense, other), 2 (wall, processor)]}``."""
+    """Return ``{name: array [pairs, 2 (dense, other), 2 (wall, processor)]}``."""
     for call in (dense, *others.values()):
         seconds(call, 3)  # traces, compiles and warms up
     times = {name: [] for name in others}
@@ -124,7 +124,7 @@ def paired(dense, others, pairs, calls):
 
 
 def rows_of(network, execution, times, calls):
-    """Table rows: the median time of a step, the median ratios with quartiles."""
+    """Return table rows: median time of a step, median ratios with quartiles."""
     rows = []
     for name, pairs in times.items():
         milliseconds = 1e3 * np.median(pairs[:, 1, 0]) / (calls * execution)
@@ -146,7 +146,7 @@ def rows_of(network, execution, times, calls):
 
 
 def table(rows, arguments):
-    """The page: how it was measured, and the rows."""
+    """Return the page: how it was measured, and the rows."""
     executions = " ".join(map(str, arguments.executions))
     command = (
         f"python benchmarks/step_cost.py --pairs {arguments.pairs} "
@@ -170,7 +170,7 @@ def table(rows, arguments):
 
 
 def main():
-    """Measures all networks, prints the table and writes it."""
+    """Measure all networks; print and write the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pairs", type=int, default=15)
     parser.add_argument("--calls", type=int, default=2, help="in each half of a pair")

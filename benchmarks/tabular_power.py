@@ -1,11 +1,11 @@
-"""What would make IUNet's lead on tables clear: more seeds, or more tables?
+"""Would more seeds or more tables make IUNet's lead on tables clear?
 
     python benchmarks/tabular_power.py [--results docs/results/tabular-small]
 
-Trains nothing: reads the finished runs of the recipe "tabular-small". The leads of the
-tables, each a mean over its seeds, vary more than the tables' true leads would, by what
-the seeds add; and tables are drawn with replacement from those measured to see how
-often Wilcoxon's signed-rank test would find a p below 0.05.
+This trains nothing. It reads the finished runs of the recipe "tabular-small". Each
+table's lead is a mean over its seeds. It computes the share of the leads' variance that
+is due to the seeds. It also draws tables with replacement from the measured ones, and
+counts how often Wilcoxon's signed-rank test finds a p below 0.05.
 """
 
 import argparse
@@ -24,7 +24,7 @@ DRAWS, LEVEL = 2000, 0.05
 
 
 def leads(found, other, seeds):
-    """``{data set: leads in points, one per seed}``, of those with all seeds."""
+    """Return ``{data set: leads in points, one per seed}`` for those with all seeds."""
     values = {}
     for _, report in found:
         config = report["config"]
@@ -40,13 +40,13 @@ def leads(found, other, seeds):
 
 
 def power(means, count, generator):
-    """Share of draws of `count` tables in which Wilcoxon's p is below `LEVEL`."""
+    """Return the share of draws of `count` tables with Wilcoxon's p below `LEVEL`."""
     draws = generator.choice(means, size=(DRAWS, count))
     return np.mean(wilcoxon(draws, axis=1, method="asymptotic").pvalue < LEVEL)
 
 
 def row(name, table, generator):
-    """A line of the page: one opponent."""
+    """Return the line of one opponent."""
     means = np.array([row.mean() for row in table.values()])
     errors = np.mean([row.var(ddof=1) / len(row) for row in table.values()])
     cells = [
@@ -61,7 +61,7 @@ def row(name, table, generator):
 
 
 def page(found, seeds, command):
-    """The Markdown page."""
+    """Return the Markdown page."""
     generator = np.random.default_rng(0)
     tables = {name: leads(found, key, seeds) for key, name in OTHERS.items()}
     counts = " | ".join(f"p < {LEVEL} with {n} tables" for n in COUNTS)
@@ -92,7 +92,7 @@ def page(found, seeds, command):
 
 
 def main():
-    """Reads the runs, prints the page and writes it."""
+    """Read the runs; print and write the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--results", type=Path, default="docs/results/tabular-small")
     parser.add_argument("--out", type=Path, default=Path("docs/results"))

@@ -1,11 +1,12 @@
-"""What a step of neural tangent transfer costs, by the number of weights.
+"""Measures a step of neural tangent transfer by the number of weights.
 
     python benchmarks/tangent_cost.py [--steps 7] [--out docs/results]
 
-Fully connected networks of two hidden layers of equal width, 784 inputs and 10 outputs,
-batches of 64 (the kernel is 32 x 32 x 10 x 10). Each size runs in a process of its own,
-which reports the median of the steps and its peak memory, less that of a process which
-only imports TensorFlow. The dense step is a supervised one of the same network.
+The networks are fully connected, with 784 inputs, two hidden layers of equal width and
+10 outputs. Batches have 64 rows (the kernel is 32 x 32 x 10 x 10). Each size runs in a
+separate process. It reports the median time of the steps and its peak memory, less that
+of a process that only imports TensorFlow. The dense step is a supervised step of the
+same network.
 """
 
 import argparse
@@ -22,12 +23,12 @@ BATCH, INPUTS, CLASSES = 64, 784, 10
 
 
 def memory():
-    """Peak memory of this process in MB."""
+    """Return the peak memory of this process in MB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def median(step, steps):
-    """Median seconds of a call, after two that trace and warm up."""
+    """Return the median seconds of a call, after two calls that trace and warm up."""
     taken = []
     for _ in range(steps + 2):
         begin = time.perf_counter()
@@ -37,7 +38,7 @@ def median(step, steps):
 
 
 def one(width, steps):
-    """Prints weights, ms of a step, ms of a dense step, and MB, of one size."""
+    """Print weights, ms of a step, ms of a dense step, and MB for one size."""
     import keras
     import numpy as np
 
@@ -60,7 +61,7 @@ def one(width, steps):
 
 
 def main():
-    """Runs all sizes and writes the table."""
+    """Run all sizes and write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=7)
     parser.add_argument("--out", type=Path, default=Path("docs/results"))

@@ -1,4 +1,4 @@
-"""How Sphinx builds these pages: `make docs`."""
+"""Configures Sphinx, which builds these pages: `make docs`."""
 
 import keras_invprune
 
@@ -10,7 +10,7 @@ html_title = f"keras_invprune {release}"
 extensions = [
     "myst_parser",  # pages are Markdown
     "sphinx.ext.autodoc",
-    "sphinx.ext.napoleon",  # Google's docstrings
+    "sphinx.ext.napoleon",  # docstrings in Google style
     "sphinx.ext.viewcode",
 ]
 html_theme = "furo"
@@ -19,5 +19,5 @@ exclude_patterns = ["results/*/plots.md"]  # drawn by `bench`, not kept
 default_role = "code"
 myst_heading_anchors = 3
 autodoc_member_order = "bysource"
-autodoc_typehints = "none"  # the docstrings say it
+autodoc_typehints = "none"  # the docstrings state the types
 napoleon_custom_sections = [("Source", "notes_style")]

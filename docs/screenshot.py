@@ -20,14 +20,14 @@ PATIENCE = 60  # seconds
 
 
 def free_port() -> int:
-    """A port of this machine that nobody listens on."""
+    """Return a free port of this machine."""
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         return found.getsockname()[1]
 
 
 def wait_for(url):
-    """Waits until TensorBoard has read the logs."""
+    """Wait until TensorBoard has read the logs."""
     for _ in range(PATIENCE):
         try:
             with urllib.request.urlopen(url) as answer:
@@ -40,7 +40,7 @@ def wait_for(url):
 
 
 def main():
-    """Starts TensorBoard and photographs its pictures."""
+    """Start TensorBoard and take a screenshot of its pictures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("logdir", type=Path)
     parser.add_argument("picture", type=Path)
@@ -49,7 +49,7 @@ def main():
     if browser is None:
         sys.exit(f"None of {BROWSERS} was found. Debian: apt install chromium.")
     if not arguments.logdir.is_dir():
-        sys.exit(f"{arguments.logdir} is no folder. `make demo` fills one.")
+        sys.exit(f"{arguments.logdir} is not a folder. `make demo` fills one.")
     port = free_port()
     module = [sys.executable, "-m", "tensorboard.main", "--load_fast=false"]
     server = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""Search, pruning, rewinding and fine-tuning in a training loop of your own.
+"""Search, pruning, rewinding and fine-tuning in your own training loop.
 
     python examples/custom_loop.py [--epochs 20]
 
@@ -24,10 +24,10 @@ rows = rows.shuffle(len(data.x_train), seed=0).batch(32, drop_remainder=True)
 
 pruned = kip.prune_for_invariance(mlp((8, 8, 1), data.classes, (128, 64)), 0.9)
 loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-# The optimizer that the loop uses is compiled in, because rewinding resets it.
+# Compile the model with the loop's optimizer, because rewinding resets it.
 pruned.compile(optimizer=keras.optimizers.SGD(0.1, momentum=0.9), loss=loss)
 
-# Says when to prune; it is told what `fit` would tell it.
+# This callback decides when to prune. Call it as `fit` would.
 pruning = kip.callbacks.PruningCallback()
 pruning.set_model(pruned)
 pruning.set_params({"epochs": epochs, "steps": len(rows)})
@@ -35,7 +35,7 @@ pruning.set_params({"epochs": epochs, "steps": len(rows)})
 
 @tf.function
 def step(x, y, phase):
-    """One step; traced once for each phase."""
+    """Make one training step; it is traced once for each phase."""
     with tf.GradientTape() as tape:
         searching, _ = phase
         if searching:

@@ -1,4 +1,4 @@
-"""MNIST through TensorFlow Datasets, with views chosen by hand.
+"""Prunes a network for MNIST from TensorFlow Datasets, with views chosen by hand.
 
     python examples/image.py [--epochs 20] [--rows 60000] [--out FOLDER]
 

@@ -1,9 +1,9 @@
-"""Pruning on several devices: everything inside the strategy's scope.
+"""Prunes on several devices, with everything inside the strategy's scope.
 
     python examples/mirrored.py [--epochs 10]
 
-Uses all GPUs; without any, two logical CPUs, to show that it works. Needs
-`pip install '.[demo]'` for scikit-learn's handwritten digits.
+It uses all GPUs. Without GPUs, it uses two logical CPUs. Needs `pip install '.[demo]'`
+for scikit-learn's handwritten digits.
 """
 
 import argparse

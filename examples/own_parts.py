@@ -1,4 +1,4 @@
-"""A score and views of your own: plain functions, no registration.
+"""Your own score and views are plain functions and need no registration.
 
     python examples/own_parts.py [--epochs 20]
 
@@ -21,7 +21,7 @@ data = digits()
 
 
 def weight_times_input(weights, model):
-    """|w| times the norm of the input it multiplies (Wanda), on 256 training rows."""
+    """Score |w| times the norm of the weight's input (Wanda), on 256 training rows."""
     x = data.x_train[:256].reshape(256, -1)
     scores = {}
     for key, weight in weights.items():
@@ -32,7 +32,7 @@ def weight_times_input(weights, model):
 
 
 def noise(images):
-    """A view: it may be drawn several times, and runs inside the training step."""
+    """Return a view of the images; this runs inside the training step."""
     return images + keras.random.normal(keras.ops.shape(images), stddev=0.1)
 
 

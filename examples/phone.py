@@ -1,4 +1,4 @@
-"""Loads a .tflite file the way an app does: bytes, named inputs, one image at a time.
+"""Runs a .tflite file as an app does, with named inputs and one image at a time.
 
     python examples/phone.py [saved_models/digits/model.tflite]
 

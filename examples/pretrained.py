@@ -1,8 +1,8 @@
-"""A network that has been trained already: pruned gradually, nothing wrecked.
+"""Prunes a trained network gradually, without destroying what it has learned.
 
     python examples/pretrained.py [MODEL.keras] [--epochs 40]
 
-Without a file a network is trained first. Needs `pip install '.[demo]'` for
+Without a file, it trains a network first. Needs `pip install '.[demo]'` for
 scikit-learn's handwritten digits.
 """
 
@@ -28,7 +28,7 @@ else:
     model.compile(keras.optimizers.SGD(0.1, momentum=0.9), loss)
     model.fit(data.x_train, data.y_train, epochs=20, verbose=0)
 
-# No small initialization; survivors return to the weights given, not to random ones.
+# There is no small initialization; kept weights return to the given values.
 pruned = kip.prune_for_invariance(model, sparsity=0.8, pretrained=True)
 pruned.compile(keras.optimizers.SGD(0.02, momentum=0.9), loss, metrics=["accuracy"])
 pruned.fit(data.x_train, data.y_train, epochs=arguments.epochs, verbose=2)

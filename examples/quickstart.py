@@ -1,4 +1,4 @@
-"""The five lines, on scikit-learn's handwritten digits. Runs in about a minute.
+"""The five lines on scikit-learn's handwritten digits. It takes about a minute.
 
 python examples/quickstart.py [folder for the exported files]
 """

@@ -1,4 +1,4 @@
-"""A table of OpenML: views that replace features by those of other rows (SCARF).
+"""Prunes for an OpenML table; views take features from other rows (SCARF).
 
     python examples/tabular.py [--dataset openml:credit-g] [--epochs 30]
 

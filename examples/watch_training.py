@@ -1,4 +1,4 @@
-"""What TensorBoard shows of a pruning: losses, sparsity, masks as pictures.
+"""Shows pruning in TensorBoard: losses, sparsity, masks as pictures.
 
     python examples/watch_training.py [--epochs 20] [--out runs/tensorboard]
 

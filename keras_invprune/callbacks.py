@@ -1,4 +1,4 @@
-"""Callbacks: pruning when the schedule says so; gating others until it is done."""
+"""Callbacks that prune when the schedule says so, and that delay other callbacks."""
 
 import logging
 import warnings
@@ -13,7 +13,7 @@ from keras_invprune.schedules.base import Schedule
 
 __all__ = ["AfterPruning", "PruningCallback"]
 
-CHUNK = 1024  # steps a schedule is asked for at once when an epoch's length is unknown
+CHUNK = 1024  # steps to ask a schedule for if the length of an epoch is unknown
 
 logger = logging.getLogger("keras_invprune")
 
@@ -21,13 +21,13 @@ logger = logging.getLogger("keras_invprune")
 class PruningCallback(keras.callbacks.Callback):
     """Updates the masks of a `PrunedModel` when its schedule says so.
 
-    `fit` adds one by itself. It publishes ``sparsity`` in the logs, so that the
-    progress bar, History and TensorBoard show it. In a custom training loop the
-    same methods are called by hand, see the README.
+    `fit` adds one automatically. It adds ``sparsity`` to the logs, so that the
+    progress bar, `History` and TensorBoard show it. In a custom training loop, call
+    its methods by hand (examples/custom_loop.py).
     """
 
     def on_train_begin(self, logs: dict[str, float] | None = None):
-        """Remembers what to rewind to, before the first step."""
+        """Save the state to rewind to, before the first step."""
         self.model.begin_training()
         self._started = False
         self._way = 0, np.inf
@@ -35,92 +35,92 @@ class PruningCallback(keras.callbacks.Callback):
         self._visited = None
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None):
-        """Tells the schedule how long the training is.
+        """Tell the schedule how long the training is.
 
-        Nothing is pruned before the first batch: a callback that shows averaged
-        weights between epochs, such as SwapEMAWeights, takes them back when the epoch
-        begins.
+        Nothing is pruned until the first batch begins: a callback that shows averaged
+        weights between epochs, such as SwapEMAWeights, puts the trained ones back in
+        `on_epoch_begin`.
         """
         self._first = self.model.step
-        if self._visited is None:  # by now BackupAndRestore has read what it kept
+        if self._visited is None:  # BackupAndRestore has restored its backup by now
             self._visited = self._first
-            # Masks that move go on moving in a training that goes on, not in the next.
+            # Masks that move continue to move in a resumed training, not in a new one.
             done = self.model.finished and self.model.plan.rewires
             self._rests = done and epoch == 0
         if not self._started:
-            self._start(epoch, self._length, goes_on=epoch > 0)
-        # Asked anew each epoch, because a schedule may learn from the logs; from the
-        # last visit on, because several steps may pass between two visits.
+            self._start(epoch, self._length, resumed=epoch > 0)
+        # Ask again in each epoch, since a schedule may learn from the logs. Start at
+        # the last visit, since several steps may pass between two visits.
         self._visited = min(self._visited, self.model.step)
         self._plan_until = self._visited
         self._due = {}
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None):
-        """Prunes if the schedule asks for it before this step."""
-        # Where the length had to be found out, Keras announces one batch too many.
+        """Prune if the schedule asks for it before this step."""
+        # If Keras had to find out the length, it announces one batch too many.
         if self._length is None or batch < self._length:
             self._visit(self._first + batch + 1)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None):
-        """Publishes the sparsity and lets the schedule see the logs."""
+        """Add the sparsity to the logs and show them to the schedule."""
         logs = {} if logs is None else logs
         self.model.end_epoch()
         logs["sparsity"] = self.model.sparsity
         if not self._started:
             self._length = self.model.step - self._first
-            self._start(epoch, self._length, goes_on=True)
-            self._visited = self._first  # what was due already is made up for
+            self._start(epoch, self._length, resumed=True)
+            self._visited = self._first  # the next visit catches up on what was due
         if not self.model.finished:
             schedule = contracts.Schedule.of(self.model.plan.schedule)
             schedule.observe(self.model.step, logs)
 
     def on_train_end(self, logs: dict[str, float] | None = None):
-        """Masks what averaging left; warns if the target sparsity was not reached."""
+        """Mask the averaged weights; warn if the target sparsity was not reached."""
         self.model.end_training()
         by_hand = contracts.Schedule.of(self.model.plan.schedule).by_hand
         if not (self.model.finished or by_hand):
             warnings.warn(
                 f"Training ended at sparsity {self.model.sparsity:.4g}, before the "
                 f"target {self.model.plan.sparsity:.4g} was reached. Train longer, or "
-                "let the schedule prune earlier (e.g. schedule=OneShot(sparsity, "
-                "at=0.3)); gate callbacks that stop training with AfterPruning.",
+                "let the schedule prune earlier, as in schedule=OneShot(sparsity, "
+                "at=0.3). Wrap callbacks that stop the training in AfterPruning.",
                 stacklevel=2,
             )
 
-    def _start(self, epoch, steps, goes_on):
+    def _start(self, epoch, steps, resumed):
         schedule = self.model.plan.schedule
         origin, total = self._first, None
         if steps is not None:
             self._started = True
-            # An interrupted training goes on in the middle: it began before. One
-            # that begins with a later epoch, after another model's, did not.
+            # A resumed training began earlier, at step 0 of its epoch 0. One that
+            # starts at a later epoch with a new model did not: hence the maximum.
             origin = max(0, self._first - epoch * steps)
             remaining = steps * (self.params.get("epochs", 1) - epoch)
             total = self._first + remaining - origin
         if self._rests or (self.model.finished and not self.model.plan.rewires):
             return
         told = contracts.Schedule.of(schedule)
-        learned = told.state() if goes_on else {}
+        learned = told.state() if resumed else {}
         told.start(origin, total)
         if learned:
             told.restore(learned)
         if total is not None and not self.model.finished:
-            # With several steps per execution the host comes by more rarely.
+            # The host sees only one in `steps_per_execution` steps.
             skipped = (steps - 1) % self.model.steps_per_execution
             goal = self._goal(schedule, self._first + 1, origin + total - skipped)
             self._way = origin, goal - 1
 
     def _goal(self, schedule, first, last) -> int:
-        """The step at which the target sparsity will be reached; warns if none is."""
+        """Return the step that reaches the target sparsity; warn if there is none."""
         target = self.model.plan.sparsity
         due = due_steps(schedule, first, last)
         reached = [step for step, s in due.items() if s >= target - 1e-6]
         if self.model.plan.rewires and len(due) < 2 and last > first:
             warnings.warn(
-                f"{type(schedule).__name__} renews no masks after the first in "
-                f"{last - first + 1} steps, so that nothing moves. Give a smaller "
-                f"`every`, as in kip.schedules.Rewire({target:g}, every=10), or train "
-                "longer.",
+                f"{type(schedule).__name__} updates the masks only once in "
+                f"{last - first + 1} steps, so that no connection moves. Give a "
+                f"smaller `every`, as in kip.schedules.Rewire({target:g}, every=10), "
+                "or train longer.",
                 stacklevel=2,
             )
         if not (reached or contracts.Schedule.of(schedule).by_hand):
@@ -128,7 +128,7 @@ class PruningCallback(keras.callbacks.Callback):
                 f"The schedule {type(schedule).__name__} does not reach the target "
                 f"sparsity {target:.4g} in the steps {first} to {last} of this "
                 f"training: it prunes at {sorted(due) or 'none of them'}. Choose "
-                "earlier steps (TF-MOT's schedules: end_step and frequency) or "
+                "earlier steps (in TF-MOT's schedules: end_step and frequency), or "
                 "train longer.",
                 stacklevel=2,
             )
@@ -150,22 +150,23 @@ class PruningCallback(keras.callbacks.Callback):
         passed = [due for due in self._due if due <= step]
         if passed:
             sparsity = self._due[max(passed)]
-            if self.model.finished:  # weights once pruned do not come back
+            if self.model.finished:  # the sparsity does not fall again
                 sparsity = max(sparsity, self.model.plan.sparsity)
             self._due = {s: v for s, v in self._due.items() if s > step}
             if self.model.has_removed(sparsity):
-                logger.info("step %d: sparsity %.4f is passed", step, sparsity)
+                logger.info("step %d: already above sparsity %.4f", step, sparsity)
                 return
             self.model.prune_to(sparsity)
             logger.info("step %d: pruned to sparsity %.4f", step, self.model.sparsity)
 
 
 def due_steps(schedule: Callable, first: int, last: int) -> dict[int, float]:
-    """The steps from `first` to `last` at which a schedule prunes.
+    """Return the steps from `first` to `last` at which a schedule prunes.
 
     Args:
-        schedule: ``(step) -> (should_prune, sparsity)``. Ours answer for all steps
-            at once, TF-MOT's in a graph as in its own wrapper, others one by one.
+        schedule: ``(step) -> (should_prune, sparsity)``. Our own schedules are called
+            once with all steps, TF-MOT's in a graph as in its own wrapper, and others
+            once for each step.
         first: First step.
         last: Last step.
 
@@ -177,7 +178,7 @@ def due_steps(schedule: Callable, first: int, last: int) -> dict[int, float]:
         should, sparsity = tfmot.ask(schedule, steps)
     elif isinstance(schedule, Schedule):
         should, sparsity = schedule(steps)
-    else:  # somebody's own, written for one step at a time
+    else:  # the user's own, written for one step at a time
         answers = [schedule(int(step)) for step in steps]
         should = np.array([bool(answer[0]) for answer in answers])
         sparsity = np.array([float(answer[1]) for answer in answers])
@@ -187,18 +188,18 @@ def due_steps(schedule: Callable, first: int, last: int) -> dict[int, float]:
 
 
 class AfterPruning(keras.callbacks.Callback):
-    """Lets another callback work only when pruning is finished.
+    """Starts another callback when pruning is finished.
 
-    An EarlyStopping must not stop the search, nor a ModelCheckpoint keep the dense
-    network as the best. The other callback sees its training begin with
-    fine-tuning, and epochs are counted from there; so a LearningRateScheduler runs
-    its schedule from the start.
+    EarlyStopping must not stop the search, and ModelCheckpoint must not keep the dense
+    network as the best. For the other callback, training begins with fine-tuning and
+    epochs are counted from there. A LearningRateScheduler therefore runs its schedule
+    from the start.
 
     Args:
-        callback: The callback to gate.
+        callback: The callback to delay.
 
     Raises:
-        TypeError: `callback` is none.
+        TypeError: If `callback` is not a Keras callback.
 
     Example:
         >>> stopping = keras.callbacks.EarlyStopping("val_loss", patience=3)
@@ -216,27 +217,27 @@ class AfterPruning(keras.callbacks.Callback):
         self._from = None
 
     def set_params(self, params: dict[str, Any]):
-        """Passes the parameters on."""
+        """Pass the parameters on."""
         super().set_params(params)
         self.callback.set_params(params)
 
     def set_model(self, model: keras.Model):
-        """Passes the model on."""
+        """Pass the model on."""
         super().set_model(model)
         self.callback.set_model(model)
 
     def on_train_begin(self, logs: dict[str, float] | None = None):
-        """Waits, whatever an earlier training did."""
+        """Wait for the end of pruning, also after an earlier training."""
         self._from = None
         self._epoch = 0
 
     def on_train_end(self, logs: dict[str, float] | None = None):
-        """Ends the other's training, if it began."""
+        """End the training of the other callback, if it has begun."""
         if self._from is not None:
             self.callback.on_train_end(logs)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None):
-        """Begins the other's training in the first epoch after pruning."""
+        """Begin the training of the other callback in the first epoch after pruning."""
         self._epoch = epoch
         if self._from is not None:
             self.callback.on_epoch_begin(epoch - self._from, logs)
@@ -244,29 +245,29 @@ class AfterPruning(keras.callbacks.Callback):
             self._maybe_begin()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None):
-        """Passes on, with the epoch counted from pruning."""
+        """Call the other callback, with epochs counted from pruning."""
         if self._from is not None:
             self.callback.on_epoch_end(epoch - self._from, logs)
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None):
-        """Begins the other's training if pruning has just happened."""
+        """Begin the training of the other callback if pruning has just finished."""
         if self._from is None:
             self._maybe_begin()
         if self._from is not None:
             self.callback.on_train_batch_begin(batch, logs)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None):
-        """Passes on."""
+        """Call the other callback if pruning is finished."""
         if self._from is not None:
             self.callback.on_train_batch_end(batch, logs)
 
     def on_test_begin(self, logs: dict[str, float] | None = None):
-        """Passes on."""
+        """Call the other callback if pruning is finished."""
         if self._from is not None:
             self.callback.on_test_begin(logs)
 
     def on_test_end(self, logs: dict[str, float] | None = None):
-        """Passes on."""
+        """Call the other callback if pruning is finished."""
         if self._from is not None:
             self.callback.on_test_end(logs)
 
@@ -279,7 +280,7 @@ class AfterPruning(keras.callbacks.Callback):
             self.callback.on_epoch_begin(self._epoch - self._from)
 
     def _pruned_in(self) -> int:
-        """The epoch of pruning; before this training began if it goes on with one."""
+        """Return the epoch of pruning, which may precede a resumed training."""
         step, steps = self.model.finished_step, self.params.get("steps")
         if step is None or not steps:
             return self._epoch
@@ -287,14 +288,15 @@ class AfterPruning(keras.callbacks.Callback):
 
 
 def with_pruning_first(callbacks: Any) -> list:
-    """The callbacks of a fit, the `PruningCallback` first, added if missing."""
+    """Return the callbacks of `fit`, the `PruningCallback` first, added if missing."""
     if callbacks is None:
         callbacks = []
     elif isinstance(callbacks, keras.callbacks.Callback):
         callbacks = [callbacks]
     elif isinstance(callbacks, keras.callbacks.CallbackList):
         raise TypeError(
-            "Pass `callbacks` as a list: `fit` puts the PruningCallback first."
+            "`callbacks` must be a list, since `fit` puts the PruningCallback first. "
+            "Received: a CallbackList. Pass its callbacks as a list."
         )
     pruning = [c for c in callbacks if isinstance(c, PruningCallback)]
     others = [c for c in callbacks if not isinstance(c, PruningCallback)]

@@ -1,10 +1,10 @@
-"""What each choice of a method is asked for, with the default of all that is optional.
+"""What each choice of a method may define, and the defaults of its optional members.
 
-A choice is an object of ours or any callable. Where code needs an optional member it
-writes ``Score.of(choice).rounds``: the choice itself if it is a `Score`, else what it
-has of the members below, and the defaults for the rest. Nothing else about a choice is
-looked up by name, but for the final sparsity of a schedule, for which TF-MOT has names
-of its own.
+A choice is one of our objects or any callable. Code that needs an optional member
+writes ``Score.of(choice).rounds``. ``Score.of`` returns the choice itself if it is a
+`Score`; otherwise, it returns the members below that the choice has, and the defaults
+of the others. Nothing else about a choice is looked up by name, except the final
+sparsity of a schedule, since TF-MOT's schedules name it in their own ways.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Arrays = dict[str, np.ndarray]
 Tensor = Any
 """A tensor of TensorFlow, or an array."""
 Nested = Any
-"""Tensors or arrays, one or in lists, tuples and dictionaries."""
+"""A tensor or array, or lists, tuples and dictionaries of them."""
 
 
 class Contract:
@@ -30,7 +30,7 @@ class Contract:
 
     @classmethod
     def of(cls, choice: object) -> Self:
-        """Returns the choice itself, or the members of a plain callable."""
+        """Return the choice itself, or the members that a plain callable has."""
         if isinstance(choice, cls):
             return choice
         members = cls.__new__(cls)
@@ -41,12 +41,12 @@ class Contract:
 
     @classmethod
     def _unknown(cls) -> dict[str, Any]:
-        """Defaults of plain callables, where they are not those of the class."""
+        """Return the defaults of plain callables that differ from the class's."""
         return {}
 
 
 def tells(**members: Any) -> Callable:
-    """Decorates a plain function with members of its contract."""
+    """Return a decorator that gives a plain function members of its contract."""
 
     def add(function):
         vars(function).update(members)
@@ -57,20 +57,20 @@ def tells(**members: Any) -> Callable:
 
 @dataclasses.dataclass(frozen=True)
 class ScoreContext:
-    """All that a score may ask about the network that it ranks.
+    """What a score may ask about the network whose weights it ranks.
 
     Attributes:
         network: The Keras model whose weights are ranked.
         variables: ``{key: variable}`` of the weights to prune.
         masks: ``{key: variable of 0 and 1}``, the present masks.
-        groups: What the pattern keeps or removes as a whole.
-        step: Number of training steps made.
-        moving: Whether the target sparsity is reached, so that masks only move.
-        decay: Factor in [0, 1] of the share of connections to move now.
+        groups: The groups of weights that the pattern keeps or removes together.
+        step: Number of training steps so far.
+        moving: Whether the target sparsity is reached, so that the masks only move.
+        decay: Factor in [0, 1] by which to multiply the share of connections to move.
         examples: ``(x, y, sample_weight)`` that `fit` drew for this score, or None.
-        learned: ``{key: variables}`` that the score's effective weight has made.
-        loss: ``(values, batch) -> scalar``, the compiled loss in evaluation mode with
-            ``values = {key: tensor}`` in the place of the weights, for a batch
+        learned: ``{key: variables}`` that the score's effective weight has created.
+        loss: ``(values, batch) -> scalar``, the compiled loss in evaluation mode. It
+            uses ``values = {key: tensor}`` instead of the weights, and a batch
             ``(x, y, sample_weight)``.
     """
 
@@ -87,84 +87,84 @@ class ScoreContext:
 
 
 class Groups(Protocol):
-    """The weights of a model in the groups of a pattern."""
+    """The weights of a model, in the groups of a pattern."""
 
     @property
     def allocates(self) -> bool:
-        """Whether an allocation has a say in the masks."""
+        """Whether the allocation influences the masks."""
 
     def pool(self, values: Arrays) -> Arrays:
-        """One value for each group."""
+        """Return one value for each group."""
 
     def spread(self, masks: Arrays) -> Arrays:
-        """The value of its group for each weight."""
+        """Return for each weight the value of its group."""
 
 
 @runtime_checkable
 class Ranked(Protocol):
-    """A model whose weights are ranked: `PrunedModel`."""
+    """A model whose weights can be ranked: `PrunedModel`."""
 
     inner: Any
 
     def score_context(self) -> ScoreContext:
-        """What a score may ask."""
+        """Return what a score may ask about the model."""
 
 
 class _NoContext:
-    """Stands for the context where there is no Keras 3 network."""
+    """Replaces the context of a model that is not a Keras 3 model."""
 
     def __init__(self, model: object):
         self._kind = type(model).__name__
 
     def __getattr__(self, name):
         raise TypeError(
-            "This score looks into the network, which is done for Keras 3 models only. "
+            "This score needs the network, and only a Keras 3 model provides it. "
             f"Received: {self._kind}. Use 'magnitude', 'random' or your own callable."
         )
 
 
 def context_of(model: object) -> Any:
-    """What a score may ask about a model; raises TypeError on use if nothing."""
+    """Return what a score may ask; its use raises TypeError if that is nothing."""
     if isinstance(model, ScoreContext):
         return model
     return model.score_context() if isinstance(model, Ranked) else _NoContext(model)
 
 
 class Effective(Contract):
-    """What layers read in training in the place of w * mask.
+    """What layers read during training instead of w * mask.
 
     A callable ``(weight, mask, *own) -> weight`` of the same shape.
     """
 
     def build(self, layer: Any, name: str, variable: Any) -> tuple:
-        """Makes further weights with ``layer.add_weight``; they are passed as `own`."""
+        """Create more weights by ``layer.add_weight``; they are passed as `own`."""
         del layer, name, variable
         return ()
 
     penalty: Callable[..., Any] | None = None
-    """``(weight, mask, *own) -> scalar``, which is added to the loss."""
+    """``(weight, mask, *own) -> scalar``, a term to add to the loss."""
 
     def anneal(self, layer: Any, progress: float) -> None:
-        """Told how far it is, from 0 to 1, on the way to the target sparsity."""
+        """Adapt to the progress towards the target sparsity, from 0 to 1."""
 
 
 class Score(Configured, Contract):
     """How much each weight matters: low scores are pruned first.
 
-    Subclasses implement `rank`, and say by these members what they need:
+    Subclasses implement `rank`. These members say what they need:
 
     Attributes:
-        examples: How many training examples `fit` is to draw, or the examples.
-        rounds: Rounds in which to come down to the sparsity asked for, the density by
-            the same factor in each; the score is asked again in each.
-        rewires: Whether it moves connections, for which the schedule must ask again.
-            None: unknown.
-        updates: "one" or "several", where the schedule must renew the masks so often.
-        learns: Whether it says nothing before the first training step.
-        effective: What layers read in training in the place of w * mask, until the
-            target sparsity is reached, under `Rewire` throughout.
-        suits: Choices of `prune` that it is meant for, for comparisons: ``schedule``,
-            ``allocation``.
+        examples: Number of training examples that `fit` draws, or the examples.
+        rounds: Number of rounds in which to reach a sparsity. Each round divides the
+            density by the same factor and computes the scores again.
+        rewires: Whether it moves connections, so that the schedule must keep updating
+            the masks. None: unknown.
+        updates: "one" or "several" if the schedule must update the masks that often.
+        learns: Whether its scores mean nothing before the first training step.
+        effective: What layers read during training instead of w * mask: under
+            `Rewire` always, otherwise until the target sparsity is reached.
+        suits: The choices of `prune` that it is meant for, used in comparisons:
+            ``schedule``, ``allocation``.
     """
 
     examples: int | tuple | None = None
@@ -176,24 +176,25 @@ class Score(Configured, Contract):
     suits: Mapping[str, str] = {}
 
     def __call__(self, weights: Arrays, model: object) -> Arrays:
-        """Ranks the weights of a `PrunedModel`.
+        """Rank the weights of a `PrunedModel`.
 
         Args:
-            weights: ``{key: array}`` of the stored weights: zero where pruned; under
-                TF-MOT's schedules, as in TF-MOT, with what momentum has added since
-                the last epoch's end; with `effective`, what may come back.
+            weights: ``{key: array}`` of the stored weights, zero where pruned. There
+                are two exceptions. Under TF-MOT's schedules, as in TF-MOT, they
+                include what momentum has added since the end of the last epoch. With
+                `effective`, pruned weights keep their values, since they may return.
             model: The `PrunedModel`, or a `ScoreContext`.
 
         Returns:
             ``{key: array}`` of the weights' shapes.
 
         Raises:
-            TypeError: If `rank` looks into a network that is not a Keras 3 model.
+            TypeError: If `rank` needs the network and it is not a Keras 3 model.
         """
         return self.rank(weights, context_of(model))
 
     def rank(self, weights: Arrays, context: ScoreContext) -> Arrays:
-        """Returns ``{key: array}`` of the weights' shapes; low goes first."""
+        """Return ``{key: array}`` of the weights' shapes; low ones are pruned first."""
         raise NotImplementedError(f"{type(self).__name__} must implement `rank`.")
 
     @classmethod
@@ -211,10 +212,10 @@ class Allocation(Contract):
     shuffles: Callable | None = None
 
     def check(self, sizes: Mapping[str, int], sparsity: float) -> None:
-        """Raises ValueError if it does not suit the ``{key: number of weights}``."""
+        """Raise ValueError if it does not suit the ``{key: number of weights}``."""
 
     def even(self, sparsity: float) -> bool:
-        """Whether a pattern that removes the same share everywhere contradicts it."""
+        """Return whether it may remove the same share of each weight."""
         del sparsity
         return True
 
@@ -222,14 +223,13 @@ class Allocation(Contract):
 class Pattern(Contract):
     """Which weights are pruned together: ``(scores, sparsity, allocation) -> masks``.
 
-    Subclasses implement `group` and `expand`, which depend on nothing but their
-    arguments.
+    Subclasses implement `group` and `expand`, which depend only on their arguments.
 
     Attributes:
-        on_matrices: Whether it is to see each weight as a stack of matrices of
-            inputs times outputs (`keras_invprune.graph.layouts`), whatever its layer.
-        target_sparsity: The only sparsity that it ends at, or None.
-        allocates: Whether an allocation has a say in it.
+        on_matrices: Whether it sees each weight as a stack of matrices [inputs,
+            outputs] (`keras_invprune.graph.layouts`), whatever its layer.
+        target_sparsity: The only final sparsity that it allows, or None.
+        allocates: Whether the allocation influences the masks.
     """
 
     on_matrices: bool = False
@@ -237,16 +237,16 @@ class Pattern(Contract):
     allocates: bool = True
 
     def unfit(self, shape: tuple[int, ...]) -> str | None:
-        """Returns why weights of this shape are left out, or None: they fit."""
+        """Return why weights of this shape are left out, or None if they fit."""
         del shape
         return None
 
     def group(self, scores: Arrays) -> Arrays:
-        """Returns one score for each group, by key."""
+        """Return one score for each group, by key."""
         raise NotImplementedError(f"{type(self).__name__} must implement `group`.")
 
     def expand(self, masks: Arrays, shapes: Mapping[str, tuple[int, ...]]) -> Arrays:
-        """Returns for each weight the value of its group."""
+        """Return for each weight the value of its group."""
         raise NotImplementedError(f"{type(self).__name__} must implement `expand`.")
 
     def __call__(
@@ -255,7 +255,7 @@ class Pattern(Contract):
         sparsity: float,
         allocation: Callable[[Arrays, float], Arrays],
     ) -> Arrays:
-        """Returns the masks of whole groups, which the allocation ranks and counts."""
+        """Return masks that keep or remove whole groups, as the allocation decides."""
         masks = allocation(self.group(scores), sparsity)
         return self.expand(masks, {key: np.shape(v) for key, v in scores.items()})
 
@@ -264,11 +264,11 @@ class Schedule(Contract):
     """When to prune, and how much: ``(step) -> (should_prune, sparsity)``.
 
     Attributes:
-        by_hand: Whether ``model.prune_to`` is called by the user.
-        rewires: Whether the masks are renewed at the target sparsity, too.
-        every: Steps between two renewals.
-        monitor: The log that it watches, or None.
-        schedule: Another schedule that it holds back, or None.
+        by_hand: Whether the user calls ``model.prune_to``.
+        rewires: Whether it also updates the masks at the target sparsity.
+        every: Number of steps between two updates.
+        monitor: Name of the log that it watches, or None.
+        schedule: Another schedule that it delays, or None.
     """
 
     by_hand: bool = False
@@ -278,28 +278,28 @@ class Schedule(Contract):
     schedule: Callable | None = None
 
     def start(self, step: int, steps: int | None) -> None:
-        """Told that a training begins after `step` and lasts `steps`.
+        """Prepare for a training that begins after `step` and lasts `steps`.
 
         Args:
-            step: Number of steps made.
-            steps: Number of steps to come; None if it is unknown, and told again
-                when the first epoch has shown it.
+            step: Number of steps made so far.
+            steps: Number of steps to come. It is None if unknown; the method is then
+                called again after the first epoch, which shows the number.
         """
 
     def observe(self, step: int, logs: dict[str, float]) -> None:
-        """Told that an epoch has ended after `step`, with these logs."""
+        """Take note of the logs of an epoch that has ended after `step`."""
 
     def decay(self, step: int) -> float:
-        """Returns the factor of the share of connections to move."""
+        """Return the factor by which to multiply the share of connections to move."""
         del step
         return 1.0
 
     def state(self) -> dict[str, float]:
-        """Returns what it has learned, which is saved with the model."""
+        """Return what it has learned, to be saved with the model."""
         return {}
 
     def restore(self, state: dict[str, float]) -> None:
-        """Takes up what `state` gave."""
+        """Restore what `state` returned."""
 
 
 class Objective(Contract):
@@ -307,25 +307,25 @@ class Objective(Contract):
 
     Attributes:
         terms: Names of the values that it logs.
-        layers: Keras layers that belong to it: trained and saved with the model,
-            dropped by `strip_pruning`.
+        layers: Keras layers that belong to it. They are trained and saved with the
+            model, and `strip_pruning` drops them.
     """
 
     terms: tuple[str, ...] = ()
     layers: Any = ()
     bind: Callable[[Any], Any] | None = None
-    """``(model) -> objective``: called once with the plain Keras model, to check and
-    prepare; returns what serves this model alone."""
+    """``(model) -> objective``: called once with the plain Keras model, to check it and
+    to prepare. It returns an objective for this model only."""
 
 
 class View(Contract):
     """A random version of the input.
 
     Attributes:
-        rank: Rank of the input that it is made for, or None.
-        moves: Whether things come to another place in the image.
-        layers: The views that it is made of.
-        name: Its name, for messages.
+        rank: Rank of the input that it expects, or None.
+        moves: Whether it moves objects to other positions in the image.
+        layers: The views that it consists of.
+        name: Its name in messages.
     """
 
     rank: int | None = None
@@ -335,4 +335,4 @@ class View(Contract):
 
 
 class PruningWrapper:
-    """What reads a model's weights through masks: `Masked`, `PrunedModel`."""
+    """A model that reads its weights through masks: `Masked`, `PrunedModel`."""

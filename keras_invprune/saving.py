@@ -1,4 +1,4 @@
-"""Names, objects and callables as arguments; saving them; missing ones."""
+"""Finds objects by name, saves and loads them, and replaces those that are missing."""
 
 import difflib
 import inspect
@@ -10,29 +10,29 @@ import keras
 
 
 class Configured:
-    """A class that keeps the constructor's arguments under their names."""
+    """A class whose attributes hold the constructor's arguments under their names."""
 
     def get_config(self) -> dict:
-        """Returns the constructor's arguments."""
+        """Return the constructor's arguments."""
         names = inspect.signature(type(self)).parameters
         return {name: getattr(self, name) for name in names}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]):
-        """Builds it again."""
+        """Return an object with these arguments."""
         return cls(**config)
 
 
 def named(name: str, known: Mapping[str, Any], kind: str):
-    """Returns the object of that name.
+    """Return the object of that name.
 
     Args:
         name: A name in `known`.
         known: ``{name: object}``.
-        kind: What it is, for the message: "model", "recipe", ...
+        kind: What the message calls it: "model", "recipe", ...
 
     Raises:
-        ValueError: An unknown name; near matches are named.
+        ValueError: If the name is unknown; the message lists similar names.
     """
     if name in known:
         return known[name]
@@ -40,7 +40,7 @@ def named(name: str, known: Mapping[str, Any], kind: str):
 
 
 def near_names(name: str, known: Iterable[str], n: int = 1) -> list[str]:
-    """The names in `known` that look like `name`, whatever their case and hyphens."""
+    """Return the names in `known` that resemble `name`, ignoring case and hyphens."""
     plain = {}
     for one in known:
         plain.setdefault(_plain(one), one)
@@ -52,7 +52,7 @@ def _plain(name) -> str:
 
 
 def did_you_mean(names: Iterable[str]) -> str:
-    """A sentence, with a space before it, that asks for one of these; "" for none."""
+    """Return " Did you mean ...?" for the names, or "" if there are none."""
     return f" Did you mean {' or '.join(map(repr, names))}?" if names else ""
 
 
@@ -62,22 +62,22 @@ def _unknown(name, known, kind) -> str:
 
 
 def resolve(identifier: str | Callable, known: Mapping[str, Any], kind: str):
-    """Returns the object that `identifier` names, or `identifier` if callable.
+    """Return the object that `identifier` names, or `identifier` if callable.
 
     Args:
         identifier: A name in `known`, or a callable.
         known: ``{name: object}``.
-        kind: What it is, for the message: "score", "allocation", ...
+        kind: What the message calls it: "score", "allocation", ...
 
     Raises:
-        ValueError: An unknown name; near matches are named.
-        TypeError: Neither a name nor a callable, or a class in place of an object.
+        ValueError: If the name is unknown; the message lists similar names.
+        TypeError: If `identifier` is neither a name nor a callable, or is a class.
     """
     a_kind = with_article(kind)
     if isinstance(identifier, type):
         raise TypeError(
-            f"{a_kind} is an object, not a class. Received: {identifier.__name__}. "
-            f"Write {identifier.__name__}(...)."
+            f"{a_kind} must be an object, not a class. Received: "
+            f"{identifier.__name__}. Write {identifier.__name__}(...)."
         )
     if isinstance(identifier, str):
         if identifier in known:
@@ -86,48 +86,49 @@ def resolve(identifier: str | Callable, known: Mapping[str, Any], kind: str):
         raise ValueError(f"{unknown}, or pass a callable.")
     if not callable(identifier):
         raise TypeError(
-            f"{a_kind} is a name ({sorted(known)}) or a callable. Received: "
+            f"{a_kind} must be a name ({sorted(known)}) or a callable. Received: "
             f"{identifier!r}."
         )
     return identifier
 
 
 def name_of(choice: object) -> str:
-    """The name of a function, of an object that of its class."""
+    """Return the name of a function, or of the class of any other object."""
     return getattr(choice, "__name__", type(choice).__name__)
 
 
 def with_article(kind: str) -> str:
-    """As a sentence begins: "A score", "An allocation"."""
+    """Return the kind with its article: "A score", "An allocation"."""
     return f"{'An' if kind[0] in 'aeiou' else 'A'} {kind}"
 
 
 def check_takes(function: Callable, takes: Sequence[str], kind: str):
-    """Raises TypeError unless a callable can be given these arguments.
+    """Raise TypeError unless a callable takes these arguments.
 
     Args:
-        function: The callable; one that does not tell what it takes passes.
-        takes: Names of the arguments, in their order.
-        kind: What it is, for the message: "score", "allocation", ...
+        function: The callable. It passes if its signature is unknown.
+        takes: Names of the arguments, in order.
+        kind: What the message calls it: "score", "allocation", ...
     """
     try:
         signature = inspect.signature(function)
-    except (TypeError, ValueError):  # some written in C
+    except (TypeError, ValueError):  # some callables written in C
         return
     try:
         signature.bind(*takes)
     except TypeError:
         raise TypeError(
-            f"{with_article(kind)} is called with ({', '.join(takes)}). Received: one "
-            f"that takes {signature}."
+            f"{with_article(kind)} is called with ({', '.join(takes)}). Received: a "
+            f"callable that takes {signature}."
         ) from None
 
 
 @keras.saving.register_keras_serializable(package="keras_invprune")
 class Missing:
-    """Stands for an object that was saved by name and is not there on loading.
+    """Replaces an object that was saved by name and cannot be found on loading.
 
-    The model still predicts, strips and exports; using the object raises.
+    The model can still predict, and be stripped and exported. Calling the object raises
+    RuntimeError.
     """
 
     def __init__(self, name: str, role: str):
@@ -135,7 +136,7 @@ class Missing:
         self.role = role
 
     def __call__(self, *args, **kwargs):
-        """Raises, saying what is missing and how to bring it back."""
+        """Raise RuntimeError, which says what is missing and how to provide it."""
         raise RuntimeError(
             f"This model was saved with {self.role}={self.name}, which could not be "
             "found when it was loaded. Register it with "
@@ -144,12 +145,12 @@ class Missing:
         )
 
     def get_config(self):
-        """Returns the name and the role."""
+        """Return the name and the role."""
         return {"name": self.name, "role": self.role}
 
 
 def save_object(thing: Any, role: str):
-    """The config of an object for its model's config; by name if it has none."""
+    """Return an object's config for its model's config, or its name if it has none."""
     try:
         return keras.saving.serialize_keras_object(thing)
     except (TypeError, ValueError):
@@ -157,7 +158,7 @@ def save_object(thing: Any, role: str):
 
 
 def load_object(config: dict[str, Any], role: str):
-    """The object again, or a `Missing` that names it."""
+    """Return the object of a config, or a `Missing` that names it."""
     try:
         return keras.saving.deserialize_keras_object(config)
     except (TypeError, ValueError):

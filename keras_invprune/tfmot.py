@@ -1,8 +1,8 @@
-"""The only place that imports TF-MOT, and with it tf_keras.
+"""The only module that imports TF-MOT, and tf_keras with it.
 
-Importing TF-MOT sets TF_USE_LEGACY_KERAS=1, which changes what `tf.keras` means
-in this process and in its children. Here `tf.keras` is resolved first and the
-environment is put back as it was.
+Importing TF-MOT sets TF_USE_LEGACY_KERAS=1, which changes what `tf.keras` means in
+this process and its child processes. This module resolves `tf.keras` first and
+restores the environment afterwards.
 """
 
 import functools
@@ -37,29 +37,30 @@ def _import_tfmot():
 sparsity = _import_tfmot()
 PruningSchedule = sparsity.PruningSchedule
 
-# Leaves masks as they are, also where TF-MOT alone loads the model: its loader knows
-# no schedules but its own, so this is one of them, due after any training.
+# Never changes the masks. It is one of TF-MOT's own schedules, since TF-MOT's loader
+# knows no others; it begins after the end of any training.
 NEVER = sparsity.ConstantSparsity(0.0, begin_step=2**62)
 
 
 def is_own(schedule: Any) -> bool:
-    """Whether `schedule` is of one of TF-MOT's own classes."""
+    """Return whether the class of `schedule` is TF-MOT's own."""
     return type(schedule).__module__.startswith("tensorflow_model_optimization")
 
 
 def ask(schedule: Any, steps: Any):
-    """Asks a schedule of TF-MOT's as its wrapper does: in a graph, step by step.
+    """Call one of TF-MOT's schedules as its wrapper does: in a graph, step by step.
 
-    Eagerly, or for all steps at once, a power differs in its last bit, and the graph
-    rewrites 1 - s: enough for one weight more or less where a count is a half.
+    Called eagerly, or with all steps at once, a power may differ in its last bit; the
+    graph also rewrites 1 - s. Either may change a count by one weight where it is
+    rounded from a half.
 
     Args:
-        schedule: An object for which `is_own` holds.
-        steps: Array of steps.
+        schedule: A schedule for which `is_own` is true.
+        steps: Array of steps, shape [n].
 
     Returns:
-        Two arrays of the length of `steps`: whether to prune, and the sparsity in
-        float64, so that 1 - sparsity is TF-MOT's float32 density exactly.
+        Two arrays of shape [n]: whether to prune, and the sparsity in float64, so
+        that 1 - sparsity equals TF-MOT's float32 density exactly.
     """
     config = schedule.get_config()["config"]
     kind: Any = type(schedule)
@@ -67,7 +68,7 @@ def ask(schedule: Any, steps: Any):
     return should_prune.numpy(), 1.0 - density.numpy().astype("float64")
 
 
-@functools.lru_cache(maxsize=8)  # tracing takes longer than asking for an epoch
+@functools.lru_cache(maxsize=8)  # tracing takes longer than running it for an epoch
 def _graph_of(cls, config):
     schedule = cls(**dict(config))
 
@@ -83,7 +84,7 @@ def _graph_of(cls, config):
 
 
 def is_tf_keras(thing: Any) -> bool:
-    """Whether `thing` is a tf_keras (Keras 2) model."""
+    """Return whether `thing` is a tf_keras (Keras 2) model."""
     return any(
         cls.__module__.split(".")[0] == "tf_keras" for cls in type(thing).__mro__
     )
@@ -92,24 +93,25 @@ def is_tf_keras(thing: Any) -> bool:
 def prune(
     model: keras.Model, make_masks: Callable, select: Any = None, matrices: bool = False
 ):
-    """Wraps a tf_keras model with TF-MOT's own wrappers, masks set once.
+    """Wrap a tf_keras model in TF-MOT's own wrappers and set their masks once.
 
     Args:
-        model: A built tf_keras Sequential or Functional model, left untouched.
-        make_masks: ``{key: array} -> {key: bool array}``; what it leaves out stays.
-        select: None for all that TF-MOT prunes, except a Dense head; a callable
-            ``(key, layer) -> bool``; or an iterable of keys or layer paths.
-        matrices: Whether masks are made of arrays whose last axes are inputs and
-            outputs: transposed convolutions have them the other way round.
+        model: A built tf_keras Sequential or Functional model, left unchanged.
+        make_masks: ``{key: array} -> {key: bool array}``; weights that it leaves out
+            stay dense.
+        select: None for all weights that TF-MOT prunes, except a Dense head; a
+            callable ``(key, layer) -> bool``; or an iterable of keys or layer paths.
+        matrices: Whether `make_masks` needs arrays whose last two axes are [inputs,
+            outputs]. Transposed convolutions store them in the reverse order.
 
     Returns:
         The wrapped model. Train it with TF-MOT's `UpdatePruningStep`; strip it with
         `strip_pruning`.
 
     Raises:
-        TypeError: Neither a Sequential nor a Functional model.
-        ValueError: It is wrapped already, nothing is left to prune, or a name in
-            `select` fits nothing.
+        TypeError: If `model` is neither a Sequential nor a Functional model.
+        ValueError: If `model` is wrapped already, if there is nothing to prune, or if
+            a name in `select` matches no prunable weight.
     """
     wrapped = _wrap(_copy(model))
     weights = _prunable_weights(wrapped)
@@ -133,16 +135,16 @@ def _is_transposed(layer) -> bool:
 
 
 def strip(model: keras.Model):
-    """TF-MOT's `strip_pruning`, once all masks have been applied to the weights.
+    """Apply all masks to the weights, then run TF-MOT's `strip_pruning`.
 
-    TF-MOT applies them at the ends of epochs only.
+    TF-MOT itself applies the masks only at the end of an epoch.
 
     Raises:
-        ValueError: There are no wrappers to strip.
+        ValueError: If `model` has no pruning wrappers.
     """
     wrappers = _wrappers(model)
     if not wrappers:
-        raise ValueError(f"Model {model.name!r} has none of TF-MOT's pruning wrappers.")
+        raise ValueError(f"Model {model.name!r} has no pruning wrappers of TF-MOT.")
     for wrapper in wrappers.values():
         for variable, mask, _ in wrapper.pruning_vars:
             variable.assign(variable * mask)
@@ -156,12 +158,12 @@ def _copy(model):
         isinstance(model, tf_keras.Sequential) or getattr(model, "inputs", None)
     ):
         raise TypeError(
-            "Of tf_keras, TF-MOT prunes Sequential and Functional models. "
-            f"Received: {model!r} of type {type(model).__name__}."
+            "A tf_keras model must be Sequential or Functional: TF-MOT prunes no "
+            f"others. Received: {model!r} of type {type(model).__name__}."
         )
     if _wrappers(model):
         raise ValueError(
-            f"Model {model.name!r} has TF-MOT's pruning wrappers already. Use "
+            f"Model {model.name!r} already has pruning wrappers of TF-MOT. Call "
             "strip_pruning(model) first."
         )
     copied = tf_keras.models.clone_model(model)
@@ -187,7 +189,7 @@ def _wrap(layer):
 
 
 def _wrappers(model, path=""):
-    """The wrappers in `model` and the models nested in it, by the layer's path."""
+    """Return the wrappers in `model` and its inner models, by the path of the layer."""
     found = {}
     for layer in model.layers:
         if hasattr(layer, "layers"):
@@ -198,12 +200,12 @@ def _wrappers(model, path=""):
 
 
 def _prunable_weights(wrapped):
-    """``{key: (layer, weight, mask)}``, keys like those of `weights.weights_by_key`."""
+    """Return ``{key: (layer, weight, mask)}``, with keys as in `weights_by_key`."""
     found = {}
     for path, wrapper in _wrappers(wrapped).items():
         for variable, mask, _ in wrapper.pruning_vars:
             name = variable.name.split(":")[0]
-            # The part that tells the weights of one layer apart, "query/kernel".
+            # The part that distinguishes the weights of one layer: "query/kernel".
             key = f"{path}/{name.partition(f'{wrapper.layer.name}/')[2] or name}"
             while key in found:
                 key += "'"
@@ -223,22 +225,23 @@ def _chosen(wrapped, weights, select):
         missing = [name for name, keys in under.items() if not keys]
         if missing:
             raise ValueError(
-                f"`select` names {missing}, which hold no prunable weight. Prunable "
-                f"weights of this model: {sorted(weights)}."
+                "`select` must name prunable weights or layers that have some. "
+                f"Received: {missing}, which match none. Prunable weights of this "
+                f"model: {sorted(weights)}."
             )
         chosen = [key for keys in under.values() for key in keys]
     if not chosen:
         raise ValueError(
             "There is nothing to prune: no weight is both prunable and selected. "
             f"Weights that TF-MOT prunes in this model: {sorted(weights) or 'none'}. "
-            "By default the classification head stays dense; "
-            "`select=[...]` names weights or layers to prune."
+            "By default, the classification head stays dense. Name weights or layers "
+            "to prune with `select=[...]`."
         )
     return chosen
 
 
 def _heads(wrapped):
-    """The last layer with prunable weights and those that make outputs, if Dense."""
+    """Return the output layers and the last prunable layer, if they are Dense."""
     wrappers = [w for w in _wrappers(wrapped).values() if w.pruning_vars]
     outputs = [w for w in wrappers if w.name in wrapped.output_names]
     heads = [wrapper.layer for wrapper in [*outputs, *wrappers[-1:]]]

@@ -38,7 +38,7 @@ show the formats and to test that they load; 8 x 8 scans are no basis for real u
 
 
 def train(model, data, epochs):
-    """The same training for the dense network and for the pruned one."""
+    """Train a network, dense or pruned, in the same way."""
     model.compile(
         keras.optimizers.SGD(0.1, momentum=0.9),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
@@ -47,13 +47,13 @@ def train(model, data, epochs):
 
 
 def measure(model, data):
-    """Accuracy, and agreement across shifts."""
+    """Return the accuracy and the agreement across shifts."""
     views = {"shift": kip.views.RandomShift(0.125, seed=SEED)}
     return kip.consistency(model, data.x_test, views, data.y_test)
 
 
 def card(report, found, dense, epochs):
-    """The text of the model card."""
+    """Return the text of the model card."""
     files = "\n".join(
         f"| digits/{name} | {file['bytes']:,} | {file['gzip_bytes']:,} | "
         f"{file['max_abs_error']:.1e} |"

@@ -153,6 +153,25 @@ def test_every_public_name_is_documented():
     assert undocumented == []
 
 
+def raised(docstring):
+    """The entries under `Raises:`, each with its first line."""
+    section = re.search(r"^Raises:\n((?: .*\n?|\n)+)", docstring or "", re.M)
+    return re.findall(r"^    (\S.*)", section[1], re.M) if section else []
+
+
+def test_every_error_is_documented_by_its_condition():
+    entries = [
+        (file.relative_to(ROOT).as_posix(), entry)
+        for file in (ROOT / "keras_invprune").rglob("*.py")
+        if "pruning" not in file.parts
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.ClassDef)
+        for entry in raised(ast.get_docstring(node))
+    ]
+    assert len(entries) > 50
+    assert [e for e in entries if not re.match(r"\w+: (On use: if|If) ", e[1])] == []
+
+
 def test_the_main_names_have_an_example():
     shown = {example.name for example in EXAMPLES}
     for name in ("prune", "prune_for_invariance", "strip_pruning"):

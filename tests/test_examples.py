@@ -154,7 +154,7 @@ def test_demo_refuses_before_training(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(NotADirectoryError, match="file"):
         run_demo(tmp_path / "file")
-    with pytest.raises(FileExistsError, match="holds what we did not write: file"):
+    with pytest.raises(FileExistsError, match="keras_invprune did not write: file"):
         run_demo(tmp_path)
     with pytest.raises(ValueError, match="Did you mean 0.9"):
         run_demo(tmp_path / "new", sparsity=90)

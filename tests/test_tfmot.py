@@ -388,7 +388,7 @@ def test_strip_applies_the_masks_in_the_middle_of_an_epoch_too():
     for name, mask in masks.items():
         kernel, _ = stripped.get_layer(name).get_weights()
         np.testing.assert_array_equal(kernel != 0, mask)
-    with pytest.raises(ValueError, match="none of TF-MOT's pruning wrappers"):
+    with pytest.raises(ValueError, match="no pruning wrappers of TF-MOT"):
         tfmot.strip(stripped)
 
 
@@ -449,9 +449,9 @@ def test_what_cannot_be_pruned_in_tf_keras_says_so():
         kip.prune(network_2(), 0.8, select=["one", "three"])
     with pytest.raises(ValueError, match="nothing to prune"):
         kip.prune(network_2(), 0.8, select=lambda key, layer: False)
-    with pytest.raises(ValueError, match="wrappers already"):
+    with pytest.raises(ValueError, match="already has pruning wrappers"):
         kip.prune(kip.prune(network_2(), 0.8), 0.8)
-    with pytest.raises(TypeError, match="Sequential and Functional"):
+    with pytest.raises(TypeError, match="must be Sequential or Functional"):
         kip.prune(tf_keras.layers.Dense(3), 0.8)
 
 

@@ -158,7 +158,7 @@ def test_each_kind_is_searched_and_pruned_in_one_fit(name):
 @pytest.mark.parametrize("name", ["several_outputs", "subclassed"])
 def test_where_the_embedding_is_not_clear_it_must_be_named(name):
     case = zoo.CASES[name]()
-    with pytest.raises(ValueError, match="must be named.*Candidates:.*'(body|first)'"):
+    with pytest.raises(ValueError, match="embedding=.*Candidates:.*'(body|first)'"):
         kip.prune_for_invariance(case.model, SPARSITY)
 
 

@@ -1,7 +1,7 @@
-"""Where the sparsity goes: how many weights each tensor keeps. One file each.
+"""Allocations decide how many weights each tensor keeps. Each has its own file.
 
 An allocation is any callable `(scores, sparsity) -> masks` from {key: scores} to
-{key: boolean mask of the same shape}, where True is kept.
+{key: boolean mask of the same shape}, where True means kept.
 """
 
 from collections.abc import Callable
@@ -29,15 +29,15 @@ ALLOCATIONS = {
 
 
 def get(identifier: str | dict | Allocation) -> Allocation:
-    """An allocation from its name, or the callable itself.
+    """Return the allocation of this name, or the callable itself.
 
     Args:
         identifier: A name in `ALLOCATIONS`, a dictionary for `PerLayer`, or a callable
             `(scores, sparsity) -> masks`.
 
     Raises:
-        ValueError: An unknown name; near matches are named.
-        TypeError: Neither a name nor a callable.
+        ValueError: If the name is unknown; the message lists similar names.
+        TypeError: If `identifier` is neither a name nor a callable.
     """
     if isinstance(identifier, dict):
         return PerLayer(identifier)
@@ -45,7 +45,7 @@ def get(identifier: str | dict | Allocation) -> Allocation:
 
 
 def collapsed(masks: Masks) -> list[str]:
-    """The keys of the tensors that keep nothing, so that no signal passes.
+    """Return the keys of the tensors that keep no weights, so that no signal passes.
 
     Args:
         masks: Key to boolean mask.

@@ -1,4 +1,4 @@
-"""One ranking, in which each tensor's scores are measured by their own spread."""
+"""One ranking of scores that are divided by the standard deviation of their tensor."""
 
 import keras
 import numpy as np
@@ -9,18 +9,18 @@ from keras_invprune.masks.selection import Masks, Scores
 
 @keras.saving.register_keras_serializable(package="keras_invprune")
 def class_distributed(scores: Scores, sparsity: float) -> Masks:
-    """Prunes below the same multiple of the standard deviation in each tensor.
+    """Prune below the same multiple of the standard deviation in each tensor.
 
-    The deviation is taken from the scores, as the root of their mean square: for
-    magnitudes that of the weights about zero.
+    The deviation is the root mean square of the scores. For magnitudes, this is the
+    standard deviation of the weights about zero.
 
     Args:
         scores: Key to scores of any shape, not negative.
         sparsity: Share of all weights to prune, in [0, 1).
 
     Returns:
-        Key to a boolean mask of the scores' shape. A tensor of large scores keeps no
-        more for it.
+        Key to a boolean mask of the scores' shape. A tensor does not keep more weights
+        because all its scores are large.
 
     Example:
         >>> scores = {"a": np.array([1, 2]), "b": np.array([30, 40])}

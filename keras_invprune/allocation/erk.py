@@ -10,10 +10,10 @@ from keras_invprune.masks.selection import Masks, Scores, keep_count, keep_large
 
 @keras.saving.register_keras_serializable(package="keras_invprune")
 def erk(scores: Scores, sparsity: float) -> Masks:
-    """Densities in proportion to the sum of a tensor's axes over their product.
+    """Make densities proportional to the sum of a tensor's axes over their product.
 
-    Under a pattern the axes are those of what it ranks, blocks or units, so that it is
-    another rule than for single weights; of whole units it makes a uniform one.
+    Under a pattern, the axes are those of its groups (blocks or units), so that the
+    rule differs from that for single weights. For whole units, it is uniform.
 
     Args:
         scores: Key to scores of any shape, compared within a tensor only.
@@ -29,8 +29,8 @@ def erk(scores: Scores, sparsity: float) -> Masks:
 
     Source:
         Mocanu et al. 2018, Scalable training of artificial neural networks with
-        adaptive sparse connectivity (1707.04780); Evci et al. 2020,
-        Rigging the lottery (1911.11134), section 3, for kernels of convolutions.
+        adaptive sparse connectivity (1707.04780); Evci et al. 2020, Rigging the
+        lottery (1911.11134), section 3, for convolution kernels.
     """
     shapes = {key: np.shape(values) for key, values in scores.items()}
     counts = erk_counts(shapes, sparsity)
@@ -40,9 +40,10 @@ def erk(scores: Scores, sparsity: float) -> Masks:
 def erk_counts(
     shapes: Mapping[str, tuple[int, ...]], sparsity: float
 ) -> dict[str, int]:
-    """How many weights each tensor keeps: in all as many as under one ranking.
+    """Return how many weights each tensor keeps.
 
-    But for tensors that would keep nothing, which keep one.
+    The total is that of one ranking over all tensors, except that a tensor that would
+    keep no weights keeps one.
 
     Args:
         shapes: ``{key: shape}``.
@@ -66,7 +67,7 @@ def erk_counts(
 
 
 def _rounded(exact, sizes, kept, dense) -> dict[str, int]:
-    """Whole numbers of the same sum: the largest remainders are rounded up."""
+    """Return integers of the same sum; the largest remainders are rounded up."""
     counts = {key: max(1, int(value)) for key, value in exact.items()}
     missing = kept - sum(sizes[key] for key in dense) - sum(counts.values())
     by_remainder = sorted(counts, key=lambda key: counts[key] - exact[key])

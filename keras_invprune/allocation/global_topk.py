@@ -8,15 +8,15 @@ from keras_invprune.masks.selection import Masks, Scores, keep_count, keep_large
 
 @keras.saving.register_keras_serializable(package="keras_invprune")
 def global_topk(scores: Scores, sparsity: float) -> Masks:
-    """One ranking over all tensors: the largest scores stay, wherever they are.
+    """Keep the largest scores over all tensors together.
 
     Args:
         scores: Key to scores of any shape, comparable between tensors.
         sparsity: Share of all weights to prune, in [0, 1).
 
     Returns:
-        Key to a boolean mask of the scores' shape. A tensor may lose every weight;
-        `keras_invprune.allocation.collapsed` names those.
+        Key to a boolean mask of the scores' shape. A tensor may lose all its weights;
+        `keras_invprune.allocation.collapsed` lists such tensors.
 
     Example:
         >>> masks = global_topk({"a": np.array([1, 2]), "b": np.array([3, 4])}, 0.5)
@@ -24,7 +24,7 @@ def global_topk(scores: Scores, sparsity: float) -> Masks:
         (array([False, False]), array([ True,  True]))
     """
     size = sum(values.size for values in scores.values())
-    # Together, tensors are soon too large for float32 to count; up to there it makes
-    # a single tensor keep as many weights as under `uniform`.
+    # float32 counts exactly up to 2**24 and keeps as many weights of a single tensor as
+    # `uniform` does. All tensors together are often larger.
     dtype = np.float32 if size <= 2**24 else np.float64
     return keep_largest(scores, keep_count(size, sparsity, dtype))

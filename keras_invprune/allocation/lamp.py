@@ -9,16 +9,17 @@ from keras_invprune.masks.selection import Masks, Scores
 
 @keras.saving.register_keras_serializable(package="keras_invprune")
 def lamp(scores: Scores, sparsity: float) -> Masks:
-    """One ranking by s² over the sum of s² of what would survive in its tensor.
+    """Keep the largest LAMP scores: s² over the sum of s² that survive in the tensor.
 
     Args:
-        scores: Key to scores of any shape, magnitudes for LAMP itself. What is below
-            zero goes first, the least first, in one ranking of all tensors.
+        scores: Key to scores s of any shape; LAMP itself uses magnitudes. Negative
+            scores are pruned first, in one ranking over all tensors.
         sparsity: Share of all weights to prune, in [0, 1).
 
     Returns:
-        Key to a boolean mask of the scores' shape. No tensor that has a score above
-        zero loses every weight as long as there are more to keep than tensors.
+        Key to a boolean mask of the scores' shape. Every tensor with a positive score
+        keeps at least one weight, provided that more weights are kept than there are
+        tensors.
 
     Example:
         >>> masks = lamp({"a": np.array([1, 2]), "b": np.array([30, 40])}, 0.5)

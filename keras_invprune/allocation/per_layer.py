@@ -1,4 +1,4 @@
-"""A sparsity of its own for each tensor."""
+"""A separate sparsity for each tensor."""
 
 from collections.abc import Mapping
 
@@ -9,17 +9,17 @@ from keras_invprune import contracts
 from keras_invprune.masks.selection import Masks, Scores, keep_count, keep_largest
 from keras_invprune.saving import Configured, did_you_mean, near_names
 
-TOLERANCE = 0.005  # of the share that all of them remove together
+TOLERANCE = 0.005  # of the share that all tensors together remove
 
 
 @keras.saving.register_keras_serializable(package="keras_invprune")
 class PerLayer(Configured, contracts.Allocation):
-    """A sparsity of its own for each tensor; on the way there, each as far.
+    """A separate sparsity for each tensor. Before the target, all are scaled alike.
 
     Args:
-        sparsities: ``{key: sparsity}``, each in [0, 1]; those of another network's
-            masks, for instance, which may have kept nothing of a tensor. The path of a
-            layer stands for all that lies under it and has no nearer one.
+        sparsities: ``{key: sparsity}``, each a share in [0, 1], where 1 keeps nothing;
+            they may come from the masks of another network. The path of a layer
+            applies to all weights below it that have no more specific path.
 
     Example:
         >>> scores = {"a": np.array([1, 2]), "b": np.array([3, 4])}
@@ -27,7 +27,8 @@ class PerLayer(Configured, contracts.Allocation):
         {'a': array([False,  True]), 'b': array([ True,  True])}
 
     Raises:
-        ValueError: A number out of range; on use: a tensor's key is missing.
+        ValueError: If a sparsity is outside [0, 1]. On use: if a tensor's key is
+            missing.
     """
 
     def __init__(self, sparsities: Mapping[str, float]):
@@ -40,7 +41,7 @@ class PerLayer(Configured, contracts.Allocation):
             )
 
     def __call__(self, scores: Scores, sparsity: float) -> Masks:
-        """Key to a boolean mask; below the tensors' own, all are scaled alike."""
+        """Return the boolean masks by key; below the target, all are scaled alike."""
         own = self._of(scores)
         whole = _together(own, {key: values.size for key, values in scores.items()})
         part = sparsity / whole if sparsity < whole - TOLERANCE else 1.0
@@ -50,32 +51,34 @@ class PerLayer(Configured, contracts.Allocation):
         }
 
     def check(self, sizes: Mapping[str, int], sparsity: float):
-        """Raises ValueError unless it suits what is to be pruned.
+        """Raise ValueError unless the sparsities suit the weights to prune.
 
         Args:
             sizes: ``{key: number of weights}``.
-            sparsity: Share to remove of all of them.
+            sparsity: Share of all weights to remove, in [0, 1).
         """
         for name in self.sparsities:
             if not any(key == name or key.startswith(f"{name}/") for key in sizes):
                 layers = [key.rpartition("/")[0] for key in sizes]
                 hint = did_you_mean(near_names(name, [*sizes, *layers]))
                 raise ValueError(
-                    f"No weight {name!r} is pruned.{hint} These are: {sorted(sizes)}."
+                    "`sparsities` must name weights to prune, or their layers. "
+                    f"Received: {name!r}.{hint} Pruned weights: {sorted(sizes)}."
                 )
         own = _together(self._of(sizes), sizes)
         if abs(own - sparsity) > TOLERANCE:
             raise ValueError(
-                f"The sparsities of these weights remove {own:.4g} of all together. "
-                f"Received: sparsity={sparsity}. Give sparsity={own:.4g}."
+                f"Together, these sparsities remove {own:.4g} of all weights, and "
+                f"`sparsity` must agree. Received: sparsity={sparsity}. Use "
+                f"sparsity={own:.4g}."
             )
 
     def even(self, sparsity: float) -> bool:
-        """Returns whether all weights have this sparsity."""
+        """Return whether all weights have this sparsity."""
         return all(abs(own - sparsity) < 1e-6 for own in self.sparsities.values())
 
     def _of(self, keys) -> dict[str, float]:
-        """``{key: sparsity}``: that of the key, or of the nearest layer around it."""
+        """Return ``{key: sparsity}``: the key's own, or that of the nearest layer."""
         found = {}
         for key in keys:
             parts = key.split("/")
@@ -86,8 +89,8 @@ class PerLayer(Configured, contracts.Allocation):
         missing = [key for key in keys if key not in found]
         if missing:
             raise ValueError(
-                "`sparsities` must have one for each pruned weight. Missing: "
-                f"{missing}. Received: {sorted(self.sparsities)}."
+                "`sparsities` must have an entry for each pruned weight or for its "
+                f"layer. Missing: {missing}. Received: {sorted(self.sparsities)}."
             )
         return found
 

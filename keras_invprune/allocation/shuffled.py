@@ -1,4 +1,4 @@
-"""Another allocation's masks, shuffled: a sanity check."""
+"""A sanity check that shuffles the masks of another allocation."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -14,12 +14,12 @@ from keras_invprune.masks.selection import Masks, Scores
 class Shuffled(contracts.Allocation):
     """The masks of another allocation, shuffled within each tensor.
 
-    A sanity check: a method that finds *which* weights matter, and not only how many
-    in each layer, must do better than this.
+    This is a sanity check. A method that finds *which* weights matter, and not only how
+    many in each layer, must do better than its shuffled masks.
 
     Args:
         allocation: "global", "uniform", or a callable ``(scores, sparsity) -> masks``.
-        seed: Of the orders.
+        seed: Seed of the random permutations.
 
     Example:
         >>> masks = Shuffled("uniform", seed=1)({"a": np.arange(6)}, 0.5)
@@ -32,13 +32,13 @@ class Shuffled(contracts.Allocation):
     """
 
     def __init__(self, allocation: str | dict | Callable = "global", seed: int = 0):
-        from keras_invprune.allocation import get  # whose table stands above this file
+        from keras_invprune.allocation import get  # which imports this file
 
         self.allocation = self.shuffles = get(allocation)
         self.seed = int(seed)
 
     def __call__(self, scores: Scores, sparsity: float) -> Masks:
-        """Key to a boolean mask with as many kept as without shuffling."""
+        """Return the boolean masks by key, with as many kept as without shuffling."""
         generator = np.random.default_rng(self.seed)
         return {
             key: generator.permutation(np.ravel(mask)).reshape(np.shape(mask))
@@ -46,21 +46,21 @@ class Shuffled(contracts.Allocation):
         }
 
     def check(self, sizes: Mapping[str, int], sparsity: float):
-        """Raises ValueError if the other allocation does not suit the weights."""
+        """Raise ValueError if the other allocation does not suit the weights."""
         contracts.Allocation.of(self.allocation).check(sizes, sparsity)
 
     def even(self, sparsity: float) -> bool:
-        """Returns False: what the pattern decides cannot be shuffled."""
+        """Return False, since the masks that a pattern decides cannot be shuffled."""
         del sparsity
         return False
 
     def get_config(self):
-        """Returns the allocation and the seed."""
+        """Return the allocation and the seed."""
         allocation = keras.saving.serialize_keras_object(self.allocation)
         return {"allocation": allocation, "seed": self.seed}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]):
-        """Builds it and the allocation inside."""
+        """Return the allocation with the one inside it."""
         inside = keras.saving.deserialize_keras_object(config["allocation"])
         return cls(inside, config["seed"])

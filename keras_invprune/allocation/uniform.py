@@ -7,7 +7,7 @@ from keras_invprune.masks.selection import Masks, Scores, keep_count, keep_large
 
 @keras.saving.register_keras_serializable(package="keras_invprune")
 def uniform(scores: Scores, sparsity: float) -> Masks:
-    """The same sparsity in each tensor, with TF-MOT's rounding.
+    """Prune the same share of each tensor, with TF-MOT's rounding.
 
     Args:
         scores: Key to scores of any shape, compared within a tensor only.

@@ -1,1 +1,1 @@
-"""Files that were run and compared."""
+"""Writes files that were run and compared with the Keras model."""

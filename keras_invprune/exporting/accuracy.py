@@ -1,4 +1,4 @@
-"""How many rows a model puts into their class."""
+"""Accuracy: the share of rows that a model assigns to their class."""
 
 import numpy as np
 
@@ -6,10 +6,10 @@ from keras_invprune.contracts import Nested
 
 
 def predicted_classes(outputs: np.ndarray) -> np.ndarray:
-    """The class of each row of predictions.
+    """Return the class of each row of predictions.
 
-    The largest of several outputs. A single one is above 0.5 or not if all values lie
-    in [0, 1], which is then taken for a probability; otherwise, as a logit, above 0.
+    Of several outputs, it is the largest. A single output is a probability if all
+    values are in [0, 1], and otherwise a logit; its class is 1 above 0.5 or above 0.
 
     Args:
         outputs: [rows, classes], [rows, 1] or [rows].
@@ -25,14 +25,14 @@ def predicted_classes(outputs: np.ndarray) -> np.ndarray:
 
 
 def accuracy(outputs: np.ndarray, y: Nested) -> float | None:
-    """Share of the rows whose predicted class is the label's.
+    """Return the share of the rows whose predicted class is the label.
 
     Args:
         outputs: [rows, classes], [rows, 1] or [rows].
         y: One label per row: class numbers, one-hot rows, or 0 and 1.
 
     Returns:
-        The share in [0, 1]; None if `y` holds something else than class labels.
+        The share in [0, 1]; None if `y` does not hold class labels.
     """
     labels = _labels(outputs, y)
     if labels is None:
@@ -41,9 +41,14 @@ def accuracy(outputs: np.ndarray, y: Nested) -> float | None:
 
 
 def balanced_accuracy(outputs: np.ndarray, y: Nested) -> float | None:
-    """Mean over the classes in `y` of the share of their rows that is recognized.
+    """Return the mean recall over the classes in `y`.
 
-    Arguments and result are those of `accuracy`.
+    Args:
+        outputs: [rows, classes], [rows, 1] or [rows].
+        y: One label per row: class numbers, one-hot rows, or 0 and 1.
+
+    Returns:
+        The mean in [0, 1]; None if `y` does not hold class labels.
     """
     labels = _labels(outputs, y)
     if labels is None:
@@ -59,7 +64,7 @@ def _labels(outputs, y) -> np.ndarray | None:
         one_hot = np.isin(y, (0, 1)).all() and (y.sum(axis=1) == 1).all()
         labels = y.argmax(axis=1) if one_hot else None
     else:
-        # One output tells two classes apart.
+        # One output distinguishes two classes.
         whole = y.size == len(y) and np.isin(y, np.arange(max(classes, 2))).all()
         labels = y.reshape(-1) if whole else None
     return None if outputs.ndim > 2 else labels

@@ -1,4 +1,4 @@
-"""A model run batch by batch, as it was made to be: its batch size, its states."""
+"""Runs a model batch by batch, with its batch size and its states."""
 
 import contextlib
 from collections.abc import Callable
@@ -15,13 +15,13 @@ BATCH = 32
 def in_batches(
     run: Callable, inputs: Nested, batch: int | None = None
 ) -> dict[str, np.ndarray]:
-    """Runs something on all rows and joins what it returns.
+    """Run a callable on all rows, batch by batch, and join its outputs.
 
     Args:
         run: A callable from arrays by name to arrays by name.
-        inputs: Arrays by name, of one number of rows.
-        batch: Number of rows that `run` takes, no more and no less: the last batch is
-            filled up, and what it gives for the filling is dropped. None: any number.
+        inputs: Arrays by name, with the same number of rows.
+        batch: Exact number of rows that `run` takes. The last batch is padded, and the
+            outputs for the padding are dropped. None: any number.
 
     Returns:
         Arrays by name, with a row for each row of the inputs.
@@ -34,31 +34,31 @@ def in_batches(
         chosen = np.arange(start, end) % rows
         parts.append(run({name: array[chosen] for name, array in inputs.items()}))
     return {
-        # Some models make one number of a whole batch.
+        # Some models return a scalar for a whole batch.
         name: np.concatenate([np.atleast_1d(part[name]) for part in parts])[:rows]
         for name in parts[0]
     }
 
 
 def stateful_layers(model: keras.Model) -> list:
-    """The layers that carry states from one batch to the next."""
+    """Return the layers that carry states from one batch to the next."""
     return [layer for _, layer in walk(model) if getattr(layer, "stateful", False)]
 
 
 def reset_states(model: keras.Model):
-    """Puts all states back to where they begin."""
+    """Reset all states of the model's layers."""
     for layer in stateful_layers(model):
         states = keras.tree.flatten(getattr(layer, "states", None))
-        if all(state is None for state in states):  # it holds them elsewhere
+        if all(state is None for state in states):  # the states are elsewhere
             layer.reset_state()
-        # Keras 3.15 cannot reset those of several cells.
+        # Keras 3.15 cannot reset the states of several cells.
         for state in [state for state in states if state is not None]:
             state.assign(keras.ops.zeros_like(state))
 
 
 @contextlib.contextmanager
 def states_kept(model: keras.Model):
-    """Puts back the states that the model had, whatever is run meanwhile."""
+    """Restore the model's states at the end of the context."""
     layers = stateful_layers(model)
     states = keras.tree.flatten([getattr(one, "states", None) for one in layers])
     kept = [(state, state.numpy()) for state in states if state is not None]

@@ -1,7 +1,7 @@
-"""Writes a model's files, and lets none leave that has not been run.
+"""Writes the files of a model and verifies each by running it.
 
-Each file is loaded again, run on the same rows as the Keras model, and compared.
-All files appear together at the end, or none does.
+Each file is loaded again, run on the same rows as the Keras model, and compared. All
+files appear together at the end, or none does.
 """
 
 import contextlib
@@ -36,7 +36,7 @@ from keras_invprune.graph.weights import walk
 SCHEMA = "keras_invprune/export/1"
 FORMATS = ("keras", "saved_model", "tflite")
 LIBRARIES = ("keras", "tensorflow", "numpy", "ai-edge-litert")
-# By the compute dtype: 11 bits of float16 and 8 of bfloat16, against 24 of float32.
+# By compute dtype: float16 has 11 bits and bfloat16 8, against 24 of float32.
 TOLERANCES = {"float16": 1e-2, "bfloat16": 1e-1}
 MODEL_FILES = (".keras", ".h5", ".hdf5", ".tflite", ".pb")
 
@@ -44,7 +44,7 @@ logger = logging.getLogger("keras_invprune")
 
 
 class ExportError(RuntimeError):
-    """A file cannot be made, or does not compute what the Keras model computes."""
+    """A file cannot be made, or its outputs differ from those of the Keras model."""
 
 
 def export(
@@ -57,42 +57,42 @@ def export(
     tolerance: float | None = None,
     batch_size: int | None = None,
 ) -> dict:
-    """Writes the files of a model into a folder, each verified by running it.
+    """Write the files of a model into a folder and verify each by running it.
 
-    A file is refused if an output differs from Keras's by more than
-    ``tolerance * max |Keras's output| + 1e-6``; the rounding of "float16" may cost
-    1e-2 and that of "int8" 1e-1 where the tolerance is smaller. LiteRT runs the .tflite
-    file with and without its default delegate, and both must agree with Keras. All
-    files are of the model in evaluation mode, layers that augment images included.
+    A file is rejected if an output differs from Keras's by more than
+    ``tolerance * max |Keras's output| + 1e-6``. For "float16" and "int8", the tolerance
+    is at least 1e-2 and 1e-1, because of their rounding. LiteRT runs the .tflite file
+    with and without its default delegate, and both must agree with Keras. All files
+    contain the model in evaluation mode, including layers that augment images.
 
-    A model made for one batch size, by ``keras.Input(batch_shape=...)``, gives files
-    for that size. Names of inputs and outputs that a file cannot have are replaced,
-    which the log and the report say.
+    The files of a model with a fixed batch size (``keras.Input(batch_shape=...)``) have
+    the same size. Names of inputs and outputs that are invalid in a file are replaced;
+    the log and the report say so.
 
     Args:
-        model: A built Keras 3 model; a pruned one after `strip_pruning`.
-        folder: Where to. An earlier export is replaced once the new one is complete;
-            a folder that holds anything else is refused.
+        model: A built Keras 3 model. Call `strip_pruning` on a pruned one first.
+        folder: Folder to write to. An earlier export is replaced when the new one is
+            complete. A folder with other contents is rejected.
         data: ``x`` or ``(x, y)``: arrays or sparse tensors, or a list or dict of them,
-            or a `tf.data.Dataset` of batches; to compare on (256 rows), and labels for
-            the accuracy (on all rows). None: random inputs, 0 and 1 where they are
-            integers.
+            or a `tf.data.Dataset` of batches. Outputs are compared on 256 rows; the
+            accuracy is measured on all rows. None: random inputs, 0 and 1 for integers.
         formats: Any of ``"keras"`` (model.keras), ``"saved_model"`` (saved_model/) and
             ``"tflite"`` (model.tflite).
-        tflite_options: Any of ``"sparsity"`` (zeros are not stored, where that makes
-            the file smaller), and ``"float16"`` or ``"int8"`` (dynamic range).
-        tolerance: Largest difference from Keras's outputs. None: 1e-4, but 1e-2 where
-            a layer computes in float16 and 1e-1 where one computes in bfloat16.
-        batch_size: Number of rows that SavedModel and .tflite take, as 1 for GPU and
-            NNAPI delegates, which want tensors of fixed shape, and for recurrent layers
-            in .tflite. None: that of the model's inputs, or any.
+        tflite_options: Any of ``"sparsity"`` (zeros are not stored if that makes the
+            file smaller), and ``"float16"`` or ``"int8"`` (dynamic range).
+        tolerance: Largest difference, as a share of Keras's largest output. None: 1e-4,
+            but 1e-2 if a layer computes in float16, and 1e-1 if one computes in
+            bfloat16.
+        batch_size: Number of rows that the SavedModel and the .tflite file take. Use 1
+            for GPU and NNAPI delegates, which need fixed shapes, and for recurrent
+            layers in .tflite. None: that of the model's inputs, or any.
 
     Returns:
-        The report, also written to ``report.json``: by file bytes, differences and the
-        share of rows put into the same class (None without classes); zeros of each
-        kernel and what is left alone (`keras_invprune.graph.inventory`), accuracy (None
-        without class labels), names that had to be replaced, batch size, tolerance,
-        versions and checksums.
+        The report, also written to ``report.json``. For each file it has the size in
+        bytes, the differences, and the share of rows assigned to the same class (None
+        without classes). It also has the zeros of each kernel and the weights not
+        pruned (`keras_invprune.graph.inventory`), the accuracy (None without class
+        labels), replaced names, batch size, tolerance, versions and checksums.
 
     Example:
         >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
@@ -104,11 +104,11 @@ def export(
         True
 
     Raises:
-        ExportError: A file cannot be made or run, or differs. Nothing is written.
-        FileExistsError: The folder holds something else than an earlier export.
-        OSError: The disk is full, or the folder cannot be written.
-        TypeError: `model` is no Keras 3 model.
-        ValueError: The model is not built, or an argument does not fit.
+        ExportError: If a file cannot be made or run, or differs. Nothing is written.
+        FileExistsError: If the folder contains anything but an earlier export.
+        OSError: If the disk is full, or if the folder cannot be written.
+        TypeError: If `model` is not a Keras 3 model.
+        ValueError: If the model is not built, or if an argument is invalid.
     """
     _check(model, data, formats, tflite_options, tolerance, batch_size)
     _check_folder(folder)
@@ -140,13 +140,13 @@ def _check(model, data, formats, tflite_options, tolerance, batch_size):
         )
     if isinstance(model, PruningWrapper):
         raise ValueError(
-            "`model` still carries its pruning masks. Export the plain model: "
-            "`kip.export(kip.strip_pruning(model), folder)`."
+            "`model` must be a plain model. Received: a model with pruning masks. "
+            "Strip them first: `kip.export(kip.strip_pruning(model), folder)`."
         )
     if isinstance(data, tuple) and len(data) != 2:
         raise ValueError(
-            "`data` must be x or (x, y), x a list or dict where the model has several "
-            f"inputs. Received: a tuple of {len(data)}."
+            "`data` must be x or (x, y), where x is a list or dict if the model has "
+            f"several inputs. Received: a tuple of {len(data)} elements."
         )
     if not litert.are_names(formats, FORMATS) or not formats:
         raise ValueError(
@@ -161,7 +161,7 @@ def _check(model, data, formats, tflite_options, tolerance, batch_size):
     whole = isinstance(batch_size, (int, np.integer)) and batch_size >= 1
     if batch_size is not None and (isinstance(batch_size, bool) or not whole):
         raise ValueError(
-            "`batch_size` must be a whole number of rows, 1 or more, or None for any. "
+            "`batch_size` must be an integer of at least 1 row, or None for any. "
             f"Received: batch_size={batch_size!r}."
         )
 
@@ -170,15 +170,15 @@ def _check_folder(folder):
     folder = local(folder)
     if folder.suffix.lower() in MODEL_FILES and not folder.is_file():
         raise ValueError(
-            "`folder` must be a folder, in which the files get their names. Received: "
-            f"{str(folder)!r}, the name of a file. For a folder, "
-            f"`kip.export(model, {str(folder.with_suffix(''))!r})`; for a .keras file "
-            "alone, unverified, `model.save(...)`."
+            "`folder` must be a folder; the names of the files in it are fixed. "
+            f"Received: {str(folder)!r}, the name of a file. Use "
+            f"`kip.export(model, {str(folder.with_suffix(''))!r})`. For a .keras file "
+            "alone, which is not verified, use `model.save(...)`."
         )
 
 
 def _usual_tolerance(model) -> float:
-    """That of the coarsest number format in which a layer computes."""
+    """Return the tolerance for the coarsest number format of the model's layers."""
     dtypes = {
         layer.compute_dtype
         for _, layer in walk(model)
@@ -188,7 +188,7 @@ def _usual_tolerance(model) -> float:
 
 
 def _write(model, new, formats, options, same, tolerance) -> dict[str, dict]:
-    """Writes and runs the files; what was found of each, by name."""
+    """Write and run the files; return the figures of each by name."""
     found = {}
     if "keras" in formats:
         with _refusing("model.keras", "Keras", model):
@@ -197,7 +197,7 @@ def _write(model, new, formats, options, same, tolerance) -> dict[str, dict]:
             run = same.of_keras(loaded)
             found["model.keras"] = same(run, tolerance, same.batch)
     if {"saved_model", "tflite"} & set(formats):
-        # Where it is not asked for, it is only what the .tflite file is made from.
+        # If it is not requested, it is only an intermediate for the .tflite file.
         path = (new if "saved_model" in formats else new.parent) / "saved_model"
         with _refusing("saved_model", "TensorFlow", model):
             reset_states(model)
@@ -237,11 +237,11 @@ def _refusing(file, runtime, model):
     except (OSError, ImportError):
         raise
     except Exception as error:
-        if "No space left on device" in str(error):  # as TensorFlow says it
+        if "No space left on device" in str(error):  # TensorFlow's wording
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
         notes = "".join(f" {note}" for note in getattr(error, "__notes__", []))
         raise ExportError(
-            f"{file} is refused, and nothing was written. {runtime}: "
+            f"{file} was rejected, and nothing was written. {runtime}: "
             f"{reason(file, error)}. "
             f"{ways_out(file, error, model)}{notes}"
         ) from error

@@ -1,4 +1,4 @@
-"""Folders of results: complete or not there, and never at the cost of a stranger's."""
+"""Folders of results, which appear when complete and replace only our own files."""
 
 import contextlib
 import errno
@@ -14,25 +14,26 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 REPORT = "report.json"
-UNFINISHED = ".keras_invprune."  # folders of ours in which files are being made
-OURS = "keras_invprune/"  # schemas of our reports begin so
-# Two letters at least: "C:/" is a drive. One slash is what pathlib leaves of two.
+UNFINISHED = ".keras_invprune."  # prefix of our folders in which files are being made
+OURS = "keras_invprune/"  # prefix of the schemas of our reports
+# At least two letters, since "C:/" is a drive. pathlib leaves one slash of two.
 SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 
 
 def has_scheme(path: Any) -> bool:
-    """Whether a path names another file system, such as ``gs://bucket/logs``."""
+    """Return whether a path names another file system, such as ``gs://bucket/logs``."""
     return SCHEME.match(os.fspath(path)) is not None
 
 
 def local(folder: str | Path) -> Path:
-    """The path of a folder on this machine's disks.
+    """Return the path of a folder on this machine's disks.
 
-    Each place that takes a folder of results asks here. Such a folder is locked,
-    renamed and measured, which other file systems do not offer.
+    All functions that take a folder of results call this, since such a folder is
+    locked, renamed and measured, which remote file systems do not support.
 
     Raises:
-        ValueError: If the path has a scheme, such as ``gs://``.
+        TypeError: If `folder` is not a path.
+        ValueError: If it is empty or has a scheme, such as ``gs://``.
     """
     if not isinstance(folder, str | os.PathLike):
         raise TypeError(
@@ -41,14 +42,14 @@ def local(folder: str | Path) -> Path:
         )
     if has_scheme(folder):
         raise ValueError(
-            "Results are written to a local folder, and moved into place when they "
+            "Results are written to a local folder and moved into place when they "
             f"are complete. Received: {os.fspath(folder)!r}, a path with a scheme. "
-            "Give a local folder, and copy it when it is done, as by `gsutil cp -r` "
-            "or `tf.io.gfile.copy`."
+            "Pass a local folder, and copy it when it is done, with `gsutil cp -r` or "
+            "`tf.io.gfile.copy`."
         )
     if not os.fspath(folder):
         raise ValueError(
-            "The folder must have a name. Received: ''. Give '.' for the working "
+            "The folder must have a name. Received: ''. Use '.' for the working "
             "directory."
         )
     return Path(folder).expanduser()
@@ -56,24 +57,24 @@ def local(folder: str | Path) -> Path:
 
 @contextlib.contextmanager
 def replacing(folder: str | Path):
-    """Yields an empty folder; it takes the place of `folder` if nothing is raised.
+    """Yield an empty folder, which replaces `folder` unless an error is raised.
 
     Raises:
-        FileExistsError: `folder` holds what we did not write.
-        OSError: It is a file, the disk is full, or it cannot be written.
+        FileExistsError: If `folder` contains files that we did not write.
+        OSError: If it is a file, if the disk is full, or if it cannot be written.
         ValueError: If the path has a scheme, such as ``gs://``.
     """
     folder = local(folder).resolve()
     check_free(folder)
-    # Inside of a folder that is the root of a file system, else beside it.
+    # Inside the folder if it is the root of a file system, otherwise next to it.
     around = (folder, *folder.parents) if os.path.ismount(folder) else folder.parents
-    beside = next(path for path in around if path.exists())
+    near = next(path for path in around if path.exists())
     try:
-        with tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=beside) as own:
+        with tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=near) as own:
             new = Path(own, "new")
             new.mkdir()
             yield new
-            check_free(folder)  # Something may have been put there meanwhile.
+            check_free(folder)  # files may have been put there in the meantime
             folder.parent.mkdir(parents=True, exist_ok=True)
             if folder.exists():
                 _exchange(folder, new, Path(own, "old"))
@@ -83,13 +84,13 @@ def replacing(folder: str | Path):
         raise
     except OSError as error:
         reason = f"{error.strerror or error}. Make room, or choose another folder"
-        raise OSError(error.errno, f"{folder} is not written: {reason}") from error
+        raise OSError(error.errno, f"{folder} was not written: {reason}") from error
 
 
 def _exchange(folder, new, old):
-    """Puts what is in `new` into a folder, and what was there into `old`.
+    """Move the contents of a folder to `old`, and those of `new` to the folder.
 
-    The folder itself stays: somebody may work in it, or it is a file system of its own.
+    The folder itself is kept: it may be a process's working directory or a mount point.
     """
     old.mkdir()
     placed = []
@@ -97,7 +98,7 @@ def _exchange(folder, new, old):
         for path in list(folder.iterdir()):
             if not path.name.startswith(UNFINISHED):
                 os.replace(path, old / path.name)
-        # The report comes last: with it a folder counts as ours.
+        # The report comes last: it marks the folder as ours.
         for path in sorted(new.iterdir(), key=lambda path: path.name == REPORT):
             os.replace(path, folder / path.name)
             placed.append(path.name)
@@ -110,16 +111,18 @@ def _exchange(folder, new, old):
 
 
 def check_free(folder: str | Path):
-    """Raises unless `folder` is not there, is empty, or holds results of ours alone.
+    """Raise unless `folder` does not exist, is empty, or contains only our results.
 
     Raises:
-        FileExistsError: It holds files that we did not write, or that were changed.
-        NotADirectoryError: It is a file.
+        FileExistsError: If it contains files that we did not write or that changed.
+        NotADirectoryError: If it is a file.
         ValueError: If the path has a scheme, such as ``gs://``.
     """
     folder = local(folder)
     if folder.is_file():
-        raise NotADirectoryError(f"`folder` must be no file. Received: {folder}.")
+        raise NotADirectoryError(
+            f"`folder` must be a folder. Received: {folder}, which is a file."
+        )
     there = {
         name: digest
         for name, digest in _contents(folder).items()
@@ -133,16 +136,20 @@ def check_free(folder: str | Path):
     foreign = [name for name, digest in there.items() if ours.get(name, "") != digest]
     if foreign:
         raise FileExistsError(
-            f"{folder} holds what we did not write: {', '.join(foreign[:9])}. Move it "
-            "away, or choose another folder."
+            f"{folder} contains files that keras_invprune did not write: "
+            f"{', '.join(foreign[:9])}. Move them, or choose another folder."
         )
 
 
 def check_room(folder: str | Path, megabytes: float):
-    """Raises unless so much is free where `folder` is, or will be.
+    """Raise unless the disk of `folder` has enough free space.
+
+    Args:
+        folder: A folder, which need not exist yet.
+        megabytes: Space needed, in MB (10^6 bytes).
 
     Raises:
-        OSError: There is less room; says how much is needed.
+        OSError: If there is less free space.
     """
     folder = local(folder).resolve()
     there = next(path for path in (folder, *folder.parents) if path.exists())
@@ -150,17 +157,17 @@ def check_room(folder: str | Path, megabytes: float):
     if free < megabytes:
         raise OSError(
             errno.ENOSPC,
-            f"{folder} needs about {megabytes:,.1f} MB, and {free:,.1f} MB are free. "
-            "Make room, or choose another folder",
+            f"{folder} needs about {megabytes:,.1f} MB, but only {free:,.1f} MB are "
+            "free. Make room, or choose another folder",
         )
 
 
 @contextlib.contextmanager
 def claimed(folder: str | Path):
-    """Keeps other processes out of a folder in which work goes on.
+    """Lock a folder for this process inside the context.
 
     Raises:
-        BlockingIOError: Another process has claimed it.
+        BlockingIOError: If another process has locked it.
     """
     folder = local(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -177,7 +184,7 @@ def claimed(folder: str | Path):
 
 
 def write_report(folder: str | Path, schema: str, report: dict[str, Any]) -> dict:
-    """Writes ``report.json`` beside the files it is about, with their checksums.
+    """Write ``report.json`` next to the files that it describes, with their checksums.
 
     Returns:
         The report, with ``schema`` and ``sha256`` (by path; None for a folder).
@@ -189,7 +196,7 @@ def write_report(folder: str | Path, schema: str, report: dict[str, Any]) -> dic
 
 
 def _contents(folder) -> dict[str, str | None]:
-    """SHA-256 of each file by its path in the folder; None for a folder."""
+    """Return the SHA-256 of each file by its path in the folder; None for a folder."""
     return {
         path.relative_to(folder).as_posix(): (
             hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None

@@ -1,9 +1,9 @@
-"""TensorFlow Lite files: named inputs, conversion, and LiteRT to run them.
+"""Makes TensorFlow Lite files and runs them with LiteRT.
 
-Sparse weights need care. The converter stores a kernel sparsely from about 30 %
-zeros; next to float16 or int8, LiteRT may then return NaN or plainly wrong numbers
-without an error. No file is trusted before it has been run, with and without LiteRT's
-default delegate (XNNPACK).
+Sparse weights need care. The converter stores a kernel in sparse form if about 30 % of
+it is zero. Combined with float16 or int8, LiteRT may then return NaN or wrong numbers
+without an error. Therefore no file is trusted until it has been run, with and without
+LiteRT's default delegate (XNNPACK).
 """
 
 import contextlib
@@ -26,46 +26,49 @@ from keras_invprune.graph.weights import is_graph
 
 OPTIONS = ("sparsity", "float16", "int8")
 
-# What the number format alone may cost, relative to max(1, max |output|): float16
-# keeps 11 bits, and dynamic-range int8 keeps 8 of the weights and of the activations.
+# Largest error of the number format itself, relative to max(1, max |output|): float16
+# has 11 bits; dynamic-range int8 has 8 bits for weights and activations.
 ROUNDING = {"float16": 1e-2, "int8": 1e-1}
 
 
 def are_names(given: Iterable[str], known: Iterable[str]) -> bool:
-    """Whether it is a collection of some of the known names."""
+    """Return whether `given` is a collection of known names."""
     several = isinstance(given, tuple | list | set | frozenset)
     return several and all(name in known for name in given)
 
 
 def check_options(options: Iterable[str]):
-    """Raises unless `options` names options that go together."""
+    """Raise ValueError unless `options` are known and can be combined."""
     if not are_names(options, OPTIONS):
         raise ValueError(
-            f"`tflite_options` must be a tuple of names out of {OPTIONS}. "
+            f"`tflite_options` must be a tuple of names from {OPTIONS}. "
             f"Received: tflite_options={options!r}."
         )
     if {"float16", "int8"} <= set(options):
-        raise ValueError("`tflite_options` must not have both 'float16' and 'int8'.")
+        raise ValueError(
+            "`tflite_options` must not contain both 'float16' and 'int8'. "
+            f"Received: tflite_options={options!r}."
+        )
 
 
 def signature(model: keras.Model, batch_size: int | None = None):
-    """The inputs that the model's files take, with the names they have in Keras.
+    """Return the inputs of the model's files, with their names in Keras.
 
-    A batch has the size that the model was made for, else `batch_size`, else any. Of a
-    model that got its shape from the batch it was called with, that size means nothing.
-    Names are those of `keras.Input`; the inputs of a subclassed model are called
+    The batch size is the one that the model was made for, or else `batch_size`, or else
+    any. If the model got its shape from a call, the size of that batch is ignored.
+    Names are those of `keras.Input`. The inputs of a subclassed model are called
     "input", or "input_0" and "input_key" in a list or dict.
 
     Args:
         model: A Keras 3 model.
-        batch_size: Number of rows of a batch, or None.
+        batch_size: Number of rows in a batch, or None.
 
     Returns:
         A `keras.InputSpec` for each input, in the structure that the model takes.
 
     Raises:
-        ValueError: If the model is not built, its input shapes are not known, or it
-            was made for another batch size.
+        ValueError: If the model is not built, if its input shapes are unknown, or if
+            it was made for another batch size.
     """
     tensors = input_structure(model) if is_graph(model) else _called_with(model)
     sizes = {tensor.shape[0] for tensor in keras.tree.flatten(tensors)} - {None}
@@ -73,8 +76,8 @@ def signature(model: keras.Model, batch_size: int | None = None):
         sizes = set()
     if len(sizes | {batch_size} - {None}) > 1:
         raise ValueError(
-            f"The inputs of {model.name!r} have batches of {sorted(sizes)}, and all "
-            f"batches must have one size. Received: batch_size={batch_size}."
+            f"The inputs of {model.name!r} have batches of {sorted(sizes)} rows, and "
+            f"all batches must have the same size. Received: batch_size={batch_size}."
         )
     (size,) = sizes or {batch_size}
     specs = []
@@ -86,11 +89,12 @@ def signature(model: keras.Model, batch_size: int | None = None):
 
 
 def _sized_by_a_call(model) -> bool:
-    """Whether the batch size in the input shape may stem from a batch.
+    """Return whether the batch size in the input shape may come from a call.
 
-    A Sequential model without `keras.Input` has the shape of the first batch it saw,
-    32 rows of `fit` perhaps; it then looks as if it had an `Input` without a name. One
-    row is what files for a phone are made for, and states have a fixed size anyhow.
+    A Sequential model without `keras.Input` has the shape of the first batch that it
+    saw, perhaps 32 rows in `fit`. It then looks as if it had an unnamed `Input`. A size
+    of one row is trusted, since files for phones are made for it. States have a fixed
+    size in any case.
     """
     if stateful_layers(model):
         return False
@@ -101,7 +105,7 @@ def _sized_by_a_call(model) -> bool:
 
 
 def batch_of(structure: Nested) -> int | None:
-    """The number of rows that a batch must have by `signature`; None for any."""
+    """Return the number of rows that a batch must have; None for any number."""
     return keras.tree.flatten(structure)[0].shape[0]
 
 
@@ -110,7 +114,7 @@ def _called_with(model):
     if not model.built or shapes is None:
         raise ValueError(
             f"The model {model.name!r} has no input shape yet. Call it once, "
-            "`model(x)`, or begin it with `keras.Input(shape)`."
+            "`model(x)`, or start it with `keras.Input(shape)`."
         )
     dtype = model.input_dtype
     return keras.tree.map_shape_structure(
@@ -121,21 +125,21 @@ def _called_with(model):
 def inputs(
     structure: Nested, x: Nested = None, rows: int = 40
 ) -> dict[str, np.ndarray]:
-    """The arrays of `x` by name; random ones without `x`.
+    """Return the arrays of `x` by name, or random ones if `x` is None.
 
     Args:
-        structure: What `signature` returned.
-        x: An array, or a list or dict of arrays: in the structure that the model
-            takes, or by the names of its inputs. None: normal numbers, and 0 or 1 for
-            integers and booleans; always the same ones.
+        structure: The structure that `signature` returned.
+        x: An array, or a list or dict of arrays: in the structure that the model takes,
+            or by the names of its inputs. None: normally distributed numbers, or 0 and
+            1 for integers and booleans, with a fixed seed.
         rows: Number of random rows.
 
     Returns:
-        An array for each input, of its dtype, by name.
+        An array of the right dtype for each input, by name.
 
     Raises:
-        ValueError: Arrays are missing, are empty, differ in length or are not finite;
-            or there are no random inputs of this kind.
+        ValueError: If arrays are missing, empty, of different lengths, or not finite,
+            or if there are no random inputs of this shape or dtype.
     """
     specs = keras.tree.flatten(structure)
     if x is None:
@@ -152,8 +156,9 @@ def inputs(
 def _random(spec, rows, generator):
     if None in spec.shape[1:] or spec.dtype == "string":
         raise ValueError(
-            f"There are no random inputs of shape {spec.shape} and dtype {spec.dtype} "
-            f"for {spec.name!r}. Pass real ones: `data=x`."
+            "Random inputs need a known shape and a numeric dtype. Received: shape "
+            f"{spec.shape} and dtype {spec.dtype} of {spec.name!r}. Pass real inputs: "
+            "`data=x`."
         )
     normal = generator.normal(size=(rows, *spec.shape[1:]))
     return normal if tf.as_dtype(spec.dtype).is_floating else normal > 0
@@ -164,7 +169,7 @@ def _given(specs, keys, x):
     if isinstance(x, dict):
         if set(x) != set(keys or names):
             raise ValueError(
-                f"`data` must have the inputs {keys or names}. Received: {list(x)}."
+                f"`data` must have the keys {keys or names}. Received: {list(x)}."
             )
         arrays = keras.tree.flatten(x) if keys else [x[name] for name in names]
     else:
@@ -173,28 +178,31 @@ def _given(specs, keys, x):
     lengths = {array.shape[:1] for array in arrays}
     if len(arrays) != len(names) or len(lengths) > 1 or lengths & {(), (0,)}:
         raise ValueError(
-            f"`data` must hold an array for each of the inputs {names}, all of one "
-            f"number of rows. Received: {len(arrays)} with {sorted(lengths)} rows."
+            f"`data` must have an array for each of the inputs {names}, all with the "
+            f"same number of rows. Received: {len(arrays)} arrays with "
+            f"{sorted(lengths)} rows."
         )
     for name, array in zip(names, arrays, strict=True):
         if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise ValueError(f"`data` holds NaN or infinity in {name!r}.")
+            raise ValueError(
+                f"`data` must be finite. Received: NaN or infinity in {name!r}."
+            )
     return [of_rank(s.shape, a) for s, a in zip(specs, arrays, strict=True)]
 
 
 def convert(
     saved_model: Path, options: Iterable[str] = ("sparsity",)
 ) -> tuple[bytes, dict]:
-    """Converts a SavedModel; of the sparse and the dense file the smaller is kept.
+    """Convert a SavedModel and keep the smaller of the sparse and the dense file.
 
     Args:
         saved_model: Folder of a SavedModel.
-        options: Any of ``"sparsity"`` (zeros are not stored), ``"float16"`` (half
-            the bits per weight) and ``"int8"`` (dynamic-range quantization).
+        options: Any of ``"sparsity"`` (zeros are not stored), ``"float16"`` (half the
+            bits per weight) and ``"int8"`` (dynamic-range quantization).
 
     Returns:
-        The file's content, and ``{"sparse": bool, "dense_bytes": int}``: whether
-        zeros were left out, and the size of the same file with them.
+        The content of the file, and ``{"sparse": bool, "dense_bytes": int}``: whether
+        zeros were left out, and the size of the dense file in bytes.
     """
     formats = set(options) - {"sparsity"}
     with pages_in_a_log():
@@ -206,10 +214,10 @@ def convert(
 
 @contextlib.contextmanager
 def pages_in_a_log():
-    """Keeps the pages of C++ off the terminal; a note of the error says where."""
+    """Redirect the output of C++ to a log; a note of any error says where it is."""
     number, log = tempfile.mkstemp(prefix="keras_invprune_", suffix=".log")
     sys.stderr.flush()
-    terminal = os.dup(2)  # C++ does not know sys.stderr
+    terminal = os.dup(2)  # C++ does not use sys.stderr
     os.dup2(number, 2)
     os.close(number)
     try:
@@ -228,7 +236,7 @@ def pages_in_a_log():
 
 
 def _convert(saved_model, options) -> bytes:
-    # `from_keras_model` would export to a folder of its own, and print its path.
+    # `from_keras_model` would export to its own folder, and print the path.
     converter = tf.lite.TFLiteConverter.from_saved_model(str(saved_model))
     optimizations = []
     if "sparsity" in options:
@@ -242,13 +250,13 @@ def _convert(saved_model, options) -> bytes:
 
 
 class Runtime:
-    """A callable from arrays by the names of a file's inputs to arrays by name.
+    """A callable that runs a file: arrays by input name in, arrays by output name out.
 
     Args:
         signature: LiteRT's runner of the file.
 
     Attributes:
-        batch: The number of rows it takes; None for any.
+        batch: Number of rows that the file takes; None for any.
     """
 
     def __init__(self, signature: Any):
@@ -258,15 +266,15 @@ class Runtime:
         self.batch = next((size for size in sizes if size > 0), None)
 
     def __call__(self, inputs: dict[str, Any]) -> dict[str, Any]:
-        """Runs the file."""
+        """Run the file."""
         return self._signature(**inputs)
 
 
 def runtime(content: bytes, *, delegate: bool) -> Runtime:
-    """LiteRT for one file, on one thread.
+    """Return a runtime of LiteRT for one file, on one thread.
 
     Args:
-        content: The file's content.
+        content: The content of the file.
         delegate: Whether LiteRT may use its default delegate, as apps do.
     """
     from ai_edge_litert.interpreter import Interpreter, OpResolverType

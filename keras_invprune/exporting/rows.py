@@ -1,4 +1,4 @@
-"""The rows of what users hold data in: arrays, data sets, sparse tensors."""
+"""Reads rows from arrays, data sets and sparse tensors."""
 
 import keras
 import numpy as np
@@ -10,18 +10,19 @@ DATA_SETS = (tf.data.Dataset, keras.utils.PyDataset)
 
 
 def rows_of(data: Nested) -> tuple:
-    """Reads ``x`` or ``(x, y)`` into arrays.
+    """Read ``x`` or ``(x, y)`` into arrays.
 
     Args:
         data: ``x`` or a tuple ``(x, y)`` of arrays or sparse tensors, or lists or dicts
             of them; or a `tf.data.Dataset` or `keras.utils.PyDataset` of batches of
-            these, as `fit` takes it (sample weights are left out). None: no data.
+            these, as for `fit` (sample weights are ignored). None: no data.
 
     Returns:
-        ``(x, y)``; y None where there are no labels.
+        ``(x, y)``; y is None if there are no labels.
 
     Raises:
-        ValueError: If a data set is empty, has no end, or its batches differ in shape.
+        ValueError: If a data set is empty or infinite, if its batches differ in shape,
+            or if data is ragged or complex.
     """
     if isinstance(data, DATA_SETS):
         return _joined(_batches(data))
@@ -30,7 +31,7 @@ def rows_of(data: Nested) -> tuple:
 
 
 def dense(structure: Nested):
-    """Arrays in place of the sparse tensors, of TensorFlow's or SciPy's, in it."""
+    """Return the structure with sparse tensors (TensorFlow, SciPy) made dense."""
     if structure is None:
         return None
     return keras.tree.map_structure(_dense, structure)
@@ -41,13 +42,13 @@ def _dense(part):
         return tf.sparse.to_dense(tf.sparse.reorder(part)).numpy()
     if isinstance(part, tf.RaggedTensor):
         raise ValueError(
-            "`data` must hold rows of one length. Received: a RaggedTensor of shape "
-            f"{part.shape}. Fill the rows up: `data.to_tensor()`."
+            "`data` must have rows of the same length. Received: a RaggedTensor of "
+            f"shape {part.shape}. Pad the rows: `data.to_tensor()`."
         )
     if getattr(getattr(part, "dtype", None), "kind", "") == "c":
         raise ValueError(
-            "`data` must hold real numbers. Received: an array of dtype "
-            f"{part.dtype}. Give real and imaginary parts as two features."
+            "`data` must be real numbers. Received: an array of dtype "
+            f"{part.dtype}. Pass real and imaginary parts as two features."
         )
     return part.toarray() if hasattr(part, "toarray") else part
 
@@ -61,9 +62,9 @@ def _batches(data):
         batches = () if endless else (data[i] for i in range(data.num_batches))
     if endless:
         raise ValueError(
-            "`data` must come to an end. Received: a "
-            f"{type(data).__name__} without one. Give some of it, as `data.take(10)` "
-            "of a tf.data.Dataset."
+            "`data` must be finite. Received: an infinite "
+            f"{type(data).__name__}. Pass a part of it, such as `data.take(10)` of a "
+            "tf.data.Dataset."
         )
     return batches
 
@@ -71,7 +72,7 @@ def _batches(data):
 def _joined(batches) -> tuple:
     pairs = [keras.utils.unpack_x_y_sample_weight(batch)[:2] for batch in batches]
     if not pairs:
-        raise ValueError("`data` must hold rows. Received: an empty data set.")
+        raise ValueError("`data` must not be empty. Received: an empty data set.")
     structure = [pairs[0][0], *([] if pairs[0][1] is None else [pairs[0][1]])]
     columns = [
         [np.asarray(_dense(part)) for part in parts]
@@ -81,12 +82,13 @@ def _joined(batches) -> tuple:
         shapes = sorted({part.shape[1:] for part in parts})
         if len(shapes) > 1 or parts[0].ndim == 0:
             raise ValueError(
-                "`data` must hold batches of rows of one shape. Received: a data set "
-                f"with rows of shape {shapes}. Batch it, `data.batch(32)`, or pad it."
+                "`data` must have batches of rows of the same shape. Received: a data "
+                f"set with rows of shape {shapes}. Batch it, `data.batch(32)`, or pad "
+                "its rows."
             )
     joined = [np.concatenate(parts) for parts in columns]
     x, *y = keras.tree.pack_sequence_as(structure, joined)
-    # A tuple would be taken for (x, y).
+    # A tuple would be read as (x, y).
     return list(x) if isinstance(x, tuple) else x, y[0] if y else None
 
 

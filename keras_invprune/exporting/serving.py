@@ -1,4 +1,4 @@
-"""The SavedModel: traced in evaluation mode, with names that every runtime takes."""
+"""Writes SavedModels in evaluation mode, with names that every runtime accepts."""
 
 import contextlib
 import io
@@ -14,25 +14,25 @@ from keras_invprune.contracts import Nested
 from keras_invprune.exporting.batches import stateful_layers
 
 PYTHON_OPS = {"PyFunc", "PyFuncStateless", "EagerPyFunc"}
-# What a signature's arguments cannot be called: `f(**{name: array})` has it already.
+# Names that a signature's arguments cannot have, since `f(**{name: array})` uses them.
 TAKEN = {"self"}
 
 
 def safe_names(names: Iterable[str], prefix: str = "input") -> dict[str, str]:
-    """Names that a SavedModel and a .tflite file can have, by the given ones.
+    """Return names that are valid in a SavedModel and a .tflite file.
 
-    They begin with a letter, go on with letters of ASCII, digits and "_", differ in
-    more than case, and are no word of Python. Names that are so are kept.
+    They consist of ASCII letters, digits and "_", begin with a letter, differ in more
+    than case, and are not Python keywords. Valid names are kept.
 
     Args:
         names: Unique strings.
-        prefix: What is put before a name that begins otherwise.
+        prefix: Prefix for names that do not begin with a letter.
 
     Returns:
         ``{name: safe name}``, in the order of `names`.
     """
     found, taken = {}, set()
-    # First those that can stay: "a b" must not take the name of "a_b".
+    # Valid names first: "a b" must not become "a_b" if that is a name, too.
     for name in sorted(names, key=lambda name: _safe(name, prefix) != name):
         base = safe = _safe(name, prefix)
         number = 1
@@ -52,9 +52,10 @@ def _safe(name, prefix) -> str:
 
 
 def named_outputs(outputs: Nested) -> dict:
-    """The tensors of a structure, by the names that they have in the files.
+    """Return the tensors of a structure by their names in the files.
 
-    The keys of a dict of tensors; "output_0" and so on for all other structures.
+    The names are the keys of a dict of tensors, and "output_0" and so on for all other
+    structures.
     """
     names = output_names(outputs)
     if names:
@@ -64,7 +65,7 @@ def named_outputs(outputs: Nested) -> dict:
 
 
 def output_names(outputs: Nested) -> dict[str, str]:
-    """``{key: name in the files}`` of a dict of tensors; {} of other structures."""
+    """Return ``{key: name in the files}`` for a dict of tensors, {} for others."""
     flat = isinstance(outputs, dict) and not any(
         map(keras.tree.is_nested, outputs.values())
     )
@@ -74,16 +75,16 @@ def output_names(outputs: Nested) -> dict[str, str]:
 
 
 def write_saved_model(model: keras.Model, structure: Nested, path: str | Path):
-    """Writes a SavedModel whose endpoint "serve" runs the model in evaluation mode.
+    """Write a SavedModel whose endpoint "serve" runs the model in evaluation mode.
 
-    Keras's own `export` leaves it to each layer, and those that augment images are in
-    training mode unless they are told otherwise.
+    Keras's own `export` leaves the mode to each layer, and layers that augment images
+    are in training mode by default.
 
     Args:
         model: A Keras 3 model.
         structure: A `keras.InputSpec` for each input, in the structure that the model
             takes, with names from `safe_names`.
-        path: Where to.
+        path: Folder to write to.
     """
 
     def serve(inputs):
@@ -99,19 +100,19 @@ def write_saved_model(model: keras.Model, structure: Nested, path: str | Path):
     archive = keras.export.ExportArchive()
     archive.track(model)
     archive.add_endpoint("serve", serve, [structure])
-    with contextlib.redirect_stdout(io.StringIO()):  # Keras 3.8 prints all the same
+    with contextlib.redirect_stdout(io.StringIO()):  # Keras 3.8 prints nevertheless
         archive.write_out(path, verbose=False)
 
 
 def load_saved_model(path: str | Path, model: keras.Model):
-    """The endpoint of a SavedModel, which begins each call with the same states.
+    """Return the endpoint of a SavedModel, which starts every call in the same state.
 
     Args:
         path: Folder of the SavedModel.
-        model: What it was made of.
+        model: The model that it was made from.
 
     Raises:
-        ValueError: If it calls Python code, which the folder does not hold.
+        ValueError: If it calls Python code, which the folder does not contain.
     """
     loaded = tf.saved_model.load(str(path))
     (function,) = loaded.serve.concrete_functions
@@ -121,7 +122,7 @@ def load_saved_model(path: str | Path, model: keras.Model):
     if python:
         raise ValueError(
             f"The graph calls Python code ({', '.join(sorted(python))}), which a "
-            "SavedModel does not hold"
+            "SavedModel does not contain"
         )
     stateful = bool(stateful_layers(model))
     states = [(v, v.numpy()) for v in function.variables if stateful]
@@ -129,6 +130,6 @@ def load_saved_model(path: str | Path, model: keras.Model):
     def serve(inputs):
         for variable, value in states:
             variable.assign(value)
-        return loaded.serve(inputs)  # by name: it must keep `loaded` alive
+        return loaded.serve(inputs)  # the reference keeps `loaded` alive
 
     return serve

@@ -1,4 +1,4 @@
-"""Runs a file on the rows that Keras was run on, and compares the outputs."""
+"""Runs a file on the same rows as the Keras model, and compares the outputs."""
 
 import functools
 import logging
@@ -16,7 +16,7 @@ from keras_invprune.exporting.serving import named_outputs, output_names, safe_n
 from keras_invprune.exporting.ways_out import RANDOM
 from keras_invprune.graph.weights import is_graph
 
-LEAST = 1e-6  # allowed of outputs that are nothing but rounding
+LEAST = 1e-6  # allowed for outputs that are only rounding errors
 COMPARED_ROWS, COMPARED_BATCHES = 256, 32
 
 logger = logging.getLogger("keras_invprune")
@@ -42,7 +42,8 @@ class SameOutputs:
         for part in labels:
             if len(part) != rows:
                 raise ValueError(
-                    f"`data` has {rows} rows of x, but {len(part)} labels y."
+                    "`data` must have one label for each row. Received: "
+                    f"{rows} rows x and {len(part)} labels y."
                 )
         most = min(COMPARED_ROWS, COMPARED_BATCHES * (self.file_batch or COMPARED_ROWS))
         self.inputs = {name: array[:most] for name, array in inputs.items()}
@@ -50,23 +51,26 @@ class SameOutputs:
         outputs = _on_cpu(run, self.inputs if y is None else inputs, self.batch)
         self.outputs = {k: v[:most].astype(float) for k, v in outputs.items()}
         if not all(np.isfinite(array).all() for array in self.outputs.values()):
-            raise ValueError("The Keras model gives NaN or infinity on these inputs.")
+            raise ValueError(
+                "The outputs of the Keras model must be finite. Received: NaN or "
+                "infinity on these inputs."
+            )
         self.accuracy = None
         if len(labels) == len(outputs) == 1:
             self.accuracy = accuracy(*outputs.values(), *labels)
 
     def renamed(self) -> tuple[dict[str, str], dict[str, str]]:
-        """``{name: name in the files}`` of inputs and of outputs that are renamed."""
+        """Return ``{name: name in the files}`` of renamed inputs, and of outputs."""
         both = []
         for kind, names in (("input", self.names), ("output", self.output_names)):
             both.append({name: safe for name, safe in names.items() if name != safe})
             for name, safe in both[-1].items():
-                logger.warning("The %s %r is called %r in the files.", kind, name, safe)
+                logger.warning("The %s %r is named %r in the files.", kind, name, safe)
         inputs, outputs = both
         return inputs, outputs
 
     def named(self):
-        """The structure of inputs, with the names that they have in the files."""
+        """Return the structure of inputs, with their names in the files."""
         specs = [
             keras.InputSpec(dtype=s.dtype, shape=s.shape, name=self.names[s.name])
             for s in keras.tree.flatten(self.structure)
@@ -74,7 +78,7 @@ class SameOutputs:
         return keras.tree.pack_sequence_as(self.structure, specs)
 
     def of_keras(self, model: keras.Model):
-        """Runs a Keras model from its states at rest."""
+        """Return a function that runs a Keras model from its initial states."""
 
         def run(structure):
             reset_states(model)
@@ -85,7 +89,7 @@ class SameOutputs:
         return self.by_name(run)
 
     def by_name(self, call: Callable):
-        """Makes arrays by name of what `call` takes and returns in a structure."""
+        """Return `call` with arrays by name instead of structures, in and out."""
 
         def run(inputs):
             arrays = list(inputs.values())
@@ -96,7 +100,7 @@ class SameOutputs:
         return run
 
     def of_litert(self, content: bytes, delegate: bool):
-        """Runs a .tflite file; anew for each batch where there are states to reset."""
+        """Return a function that runs a .tflite file from its initial states."""
         runtime = functools.partial(litert.runtime, content, delegate=delegate)
         stateless = None if stateful_layers(self.model) else runtime()
 
@@ -107,10 +111,15 @@ class SameOutputs:
         return run
 
     def __call__(self, run: Callable, tolerance: float, batch: int) -> dict:
-        """What was found of a file: see `export`.
+        """Return the figures of a file, see `export`.
+
+        Args:
+            run: A function from arrays by name to arrays by name, which runs the file.
+            tolerance: Largest difference, as a share of the largest output.
+            batch: Exact number of rows in a batch, or None for any.
 
         Raises:
-            ValueError: Unless all outputs are within the tolerance.
+            ValueError: If an output differs by more than the tolerance.
         """
         worst, same_class, fault = self._difference(run, tolerance, batch)
         if not fault:
@@ -118,18 +127,18 @@ class SameOutputs:
         again = self.of_keras(self.model)
         if self._difference(again, tolerance, self.batch)[-1]:
             raise ValueError(
-                f"the Keras model {RANDOM}, so that no file can be like it"
+                f"the Keras model {RANDOM}, so no file can have the same outputs"
             )
         raise ValueError(fault)
 
     def _difference(self, run, tolerance, batch) -> tuple[float, float | None, str]:
-        """Max |difference|, share of rows of the same class, and what is too large."""
+        """Return max |difference|, share of rows of the same class, and any fault."""
         found = _on_cpu(run, self.inputs, batch)
         worst = 0.0
         for name, expected in self.outputs.items():
             error = float(np.abs(found[name].astype(float) - expected).max())
             limit = tolerance * np.abs(expected).max() + LEAST
-            if not error <= limit:  # NaN is within no limit.
+            if not error <= limit:  # also true for NaN
                 fault = f"output {name!r} is off by {error:.3g}, allowed {limit:.3g}"
                 return error, None, fault
             worst = max(worst, error)
@@ -137,7 +146,7 @@ class SameOutputs:
 
 
 def _same_class(found, expected) -> float | None:
-    """Share of the rows whose largest output is the same one; None without classes."""
+    """Return the share of rows with the same largest output; None without classes."""
     outputs = [*expected.values()]
     if len(outputs) != 1 or outputs[0].ndim != 2 or outputs[0].shape[1] < 2:
         return None
@@ -146,7 +155,7 @@ def _same_class(found, expected) -> float | None:
 
 
 def _labels(y) -> list:
-    """The labels of each output: of several in a dict, or in a list of arrays."""
+    """Return a list of the labels of each output, from a dict, a list or an array."""
     if y is None:
         return []
     several = isinstance(y, (list, tuple)) and all(hasattr(p, "shape") for p in y)
@@ -160,8 +169,8 @@ def _say_if_any_batch_will_do(model):
     if size is not None:
         logger.warning(
             "The files take batches of any size, although the input shape of %r has "
-            "%d rows: that may be the first batch it saw. `batch_size=%d` fixes it, "
-            "and so does a name, `keras.Input(batch_shape=..., name=...)`.",
+            "%d rows, since that may be the size of the first batch. To fix the size, "
+            "use `batch_size=%d`, or a named `keras.Input(batch_shape=..., name=...)`.",
             model.name,
             size,
             size,
@@ -169,6 +178,6 @@ def _say_if_any_batch_will_do(model):
 
 
 def _on_cpu(run, inputs, batch) -> dict[str, np.ndarray]:
-    # On the CPU, as LiteRT: a GPU may round float32 factors to 11 bits (TF32).
+    # On the CPU, like LiteRT: a GPU may round float32 factors to 11 bits (TF32).
     with tf.device("/CPU:0"):
         return in_batches(run, inputs, batch)

@@ -1,4 +1,4 @@
-"""Why a file is refused, in a line, and what may help against just that."""
+"""Says in one line why a file was rejected, and what may help."""
 
 import re
 
@@ -8,7 +8,7 @@ from keras_invprune.graph.weights import walk
 
 OTHER_FLOATS = ("float16", "bfloat16", "float64")
 NO_PYTHON = (
-    "`keras.ops` or TensorFlow operations in place of NumPy, `tf.py_function` and "
+    "`keras.ops` or TensorFlow operations instead of NumPy, `tf.py_function` and "
     "`tf.numpy_function`"
 )
 OTHERS = {
@@ -16,17 +16,17 @@ OTHERS = {
     "saved_model": '`formats=("keras",)`',
     "model.tflite": '`formats=("keras", "saved_model")`',
 }
-RANDOM = "gives other outputs when it is run again"  # of the Keras model itself
-DETERMINISTIC = (RANDOM, "layers without randomness where they get `training=False`")
-ROUNDED = ("is off by", "a larger `tolerance`, if that much does no harm")
-# By file: (what the error says, what helps); the first that is found counts.
+RANDOM = "gives different outputs when it is run again"  # said of the Keras model
+DETERMINISTIC = (RANDOM, "layers without randomness if they get `training=False`")
+ROUNDED = ("is off by", "a larger `tolerance`, if such an error does no harm")
+# By file: (pattern in the error, what may help). The first match counts.
 CAUSES = {
     "model.keras": [
         DETERMINISTIC,
         (
             "is off by",
-            "`get_config` that returns all that the layer was made with, and weights "
-            "for what it learned",
+            "a `get_config` that returns all arguments of the layer, and weights for "
+            "everything that it has learned",
         ),
         (
             "Could not locate|Unknown (?:layer|object|loss|metric|activation)",
@@ -36,11 +36,11 @@ CAUSES = {
         (
             "lambda",
             "a function or layer of your own, with "
-            "`@keras.saving.register_keras_serializable()`, in place of the lambda",
+            "`@keras.saving.register_keras_serializable()`, instead of the lambda",
         ),
         (
             "get_config|argument",
-            "`get_config` that returns the arguments of the layer's constructor",
+            "a `get_config` that returns the arguments of the layer's constructor",
         ),
     ],
     "saved_model": [
@@ -54,7 +54,7 @@ CAUSES = {
         (
             "TensorList",
             "`batch_size=1`, or recurrent layers with `unroll=True`, since TensorFlow "
-            "Lite has loops for batches of one size only",
+            "Lite has loops only for a fixed batch size",
         ),
         ("is off by", '`tflite_options=("sparsity",)` or `()`'),
     ],
@@ -62,28 +62,28 @@ CAUSES = {
 
 
 def reason(file: str, error: BaseException) -> str:
-    """What went wrong with a file, in a line."""
+    """Return in one line what went wrong with a file."""
     text = _innermost(error)
     named = re.search(r"'tf\.\w+' op [^\n]*", text)
-    # Elsewhere "tf.Tensor" and its like are Python's names.
+    # In the errors of other files, names like "tf.Tensor" are Python's.
     others = sorted(operations(error)) if file == "model.tflite" else ()
     if not named and others:
-        return f"there is no {', '.join(others)}"
+        return f"it does not support {', '.join(others)}"
     return (named[0] if named else text[:500]).rstrip(". ")
 
 
 def _innermost(error) -> str:
-    """What Keras found, without all that it was in."""
+    """Return the innermost message, without Keras's text around it."""
     return str(error).rsplit("Exception encountered:", 1)[-1].strip()
 
 
 def operations(error: BaseException) -> set[str]:
-    """The TensorFlow operations that the converter says it lacks."""
+    """Return the TensorFlow operations that the converter reports as missing."""
     return set(re.findall(r"\btf\.[A-Z]\w*", str(error)))
 
 
 def ways_out(file: str, error: BaseException, model: keras.Model) -> str:
-    """What may help: by the cause of the error, and to leave the file out."""
+    """Return what may help against the error; omitting the file always does."""
     text = f"{type(error).__name__}: {_innermost(error)}"
     found = [advice for cause, advice in CAUSES[file] if re.search(cause, text)][:1]
     if file == "model.tflite":
@@ -91,12 +91,12 @@ def ways_out(file: str, error: BaseException, model: keras.Model) -> str:
         found = [quantized] if (quantized := _not_quantized(model)) else found
         lacking = ", ".join(sorted(operations(error)))
         if not found and lacking:
-            found = [f"other operations in place of {lacking}"]
+            found = [f"other operations instead of {lacking}"]
     return "What may help: " + ", or ".join([*found, OTHERS[file]]) + "."
 
 
 def _not_quantized(model) -> str:
-    """The way out where Keras has quantized layers, which LiteRT does not read."""
+    """Return the advice for layers quantized by Keras, which LiteRT cannot read."""
     layers = [
         path
         for path, layer in walk(model)
@@ -105,13 +105,13 @@ def _not_quantized(model) -> str:
     if not layers:
         return ""
     return (
-        f'the model before `quantize`, with `tflite_options=("int8",)`: Keras has '
-        f"quantized {', '.join(layers[:3])} in its own way"
+        f'the model before `quantize`, with `tflite_options=("int8",)`, since LiteRT '
+        f"cannot read Keras's quantization of {', '.join(layers[:3])}"
     )
 
 
 def _float32_twin(model) -> str:
-    """The way out where layers compute in another float than LiteRT; else ""."""
+    """Return the advice for layers in another float format than LiteRT's, else ""."""
     policies = {
         layer.dtype_policy.name
         for _, layer in walk(model)
@@ -120,8 +120,8 @@ def _float32_twin(model) -> str:
     if not policies:
         return ""
     return (
-        f"a twin of dtype float32, since layers of the dtype policy "
-        f"{' and '.join(map(repr, sorted(policies)))} are not for LiteRT: build it "
-        "after `keras.config.set_dtype_policy('float32')`, layers without a dtype of "
-        "their own, call `twin.set_weights(model.get_weights())`, and export the twin"
+        f"a float32 twin of the model, since LiteRT does not support the dtype policy "
+        f"{' and '.join(map(repr, sorted(policies)))}: build the same model after "
+        "`keras.config.set_dtype_policy('float32')`, with no dtype given to its "
+        "layers, call `twin.set_weights(model.get_weights())`, and export the twin"
     )

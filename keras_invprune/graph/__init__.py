@@ -1,4 +1,4 @@
 """What a Keras model is: weights, inputs, layouts, copies, operations.
 
-Neither masks nor training are known here.
+Nothing here knows about masks or training.
 """

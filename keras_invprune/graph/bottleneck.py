@@ -1,16 +1,16 @@
-"""The bottleneck of a graph that makes a map: what the whole example goes through.
+"""Finds the bottleneck of a graph that makes a map, such as the code of an autoencoder.
 
-In an autoencoder each path from the inputs to the output goes through it. In a U-Net
-the skips go past it, so that the smallest map counts, which a pooled side branch may
-be as well. What tells them apart:
+In an autoencoder, every path from the inputs to the output passes through the
+bottleneck. In a U-Net the skip connections bypass it; there, it is the smallest map.
+But a pooled side branch may be small, too. These rules exclude side branches:
 
-- what is only multiplied or added to a larger map, without being scaled up, is a gate
-  or a condition (squeeze-and-excite, FiLM), and so is what a map is multiplied with
-  that was made of it (attention gates): no way through the network;
-- a map of one position that other paths go past was pooled over the whole example
-  (DeepLab): the next larger map counts, if each path goes through that one.
+- A gate or a condition is not a path through the network. It is multiplied with, or
+  added to, a larger map without being upsampled (squeeze-and-excite, FiLM), or a map
+  is multiplied with a gate that was made from the map itself (attention gates).
+- A map of one position that other paths bypass was pooled over the whole example
+  (DeepLab). The next larger map is the bottleneck if every path passes through it.
 
-Whatever is left is not clear, and the user is asked.
+In all other cases the bottleneck is unclear, and the user is asked.
 """
 
 from collections.abc import Iterable
@@ -26,7 +26,7 @@ class UnclearError(ValueError):
     """Several maps may be the bottleneck.
 
     Attributes:
-        operations: What makes the smallest maps, the smallest first.
+        operations: The operations that make the smallest maps, the smallest first.
     """
 
     def __init__(self, operations: Iterable[Any]):
@@ -35,18 +35,18 @@ class UnclearError(ValueError):
 
 
 def bottleneck(steps: Any, output: keras.KerasTensor):
-    """The tensor that is the bottleneck of a graph.
+    """Return the tensor that is the bottleneck of a graph.
 
     Args:
-        steps: The graph's calls, those inside inner models included
-            (`graph.trace.unfolded`), with shapes that are numbers.
+        steps: The graph's calls, including those inside inner models
+            (`graph.trace.unfolded`), with all shapes known.
         output: The graph's only output.
 
     Returns:
-        A tensor; None where the output is not a map or no larger than any on the way.
+        A tensor, or None if the output is not a map or if no map is smaller.
 
     Raises:
-        UnclearError: If it may be any of several.
+        UnclearError: If several tensors may be the bottleneck.
     """
     if len(output.shape) < 3:
         return None
@@ -55,7 +55,7 @@ def bottleneck(steps: Any, output: keras.KerasTensor):
     ways = _Ways(edges - _products(steps, edges), steps, output)
     levels = sizes.levels(ways)
     if not levels:
-        if sizes.levels(_Ways(edges, steps, output)):  # nothing but a gate is smaller
+        if sizes.levels(_Ways(edges, steps, output)):  # only gates are smaller
             raise UnclearError([])
         return None
     found = ways.last_on_all(levels[0])
@@ -68,7 +68,7 @@ def bottleneck(steps: Any, output: keras.KerasTensor):
 
 
 def _passed_by(found, ways, sizes, levels):
-    """The bottleneck where paths go past the smallest map; None if it is not clear."""
+    """Return the bottleneck if paths bypass the smallest map; None if it is unclear."""
     if found is None:
         return None
     if sizes.positions(found) > 1:
@@ -78,7 +78,7 @@ def _passed_by(found, ways, sizes, levels):
 
 
 def _have_rival(found, ways, sizes) -> bool:
-    """Whether a branch beside `found` is scaled down as well, as in pyramid pooling."""
+    """Return whether another branch is downsampled, too, as in pyramid pooling."""
     related = ways.after(found) | ways.before(found)
     for tensor in ways.tensors:
         if id(tensor) not in related and sizes.known(tensor):
@@ -90,11 +90,11 @@ def _have_rival(found, ways, sizes) -> bool:
 
 
 class _Sizes:
-    """How many positions the maps of a graph have."""
+    """The numbers of positions of a graph's maps."""
 
     def __init__(self, steps: Any, output: keras.KerasTensor):
         formats = {getattr(step.operation, "data_format", None) for step in steps}
-        formats -= {None}  # of layers that have none
+        formats -= {None}  # layers without a data format
         if len(formats) > 1:
             raise UnclearError([])
         first = formats == {"channels_first"}
@@ -103,7 +103,7 @@ class _Sizes:
         self.output = output
 
     def known(self, tensor: Tensor) -> bool:
-        """Whether it is a map, or a code without positions, of known size."""
+        """Return whether a tensor is a map or a vector, of known size."""
         rank = len(tensor.shape)
         is_kind = rank == 2 or rank >= len(self.output.shape)
         return is_kind and None not in tensor.shape[1:]
@@ -112,9 +112,9 @@ class _Sizes:
         return int(np.prod(tensor.shape[self.places])) if len(tensor.shape) > 2 else 1
 
     def levels(self, ways: Any) -> list[list]:
-        """The maps smaller than the output by positions, the fewest first.
+        """Return the maps with fewer positions than the output, grouped, fewest first.
 
-        Of those of one position, the ones of the fewest channels.
+        Of the maps with one position, only those with the fewest channels.
         """
         found = {}
         for tensor in filter(self.known, ways.tensors):
@@ -127,7 +127,7 @@ class _Sizes:
 
 
 class _Ways:
-    """The paths of a graph from what is no operation's to its output."""
+    """The paths of a graph from its inputs and constants to its output."""
 
     def __init__(self, edges: Any, steps: Any, output: keras.KerasTensor):
         self.forward, self.backward = {}, {}
@@ -149,11 +149,11 @@ class _Ways:
         return _reached({id(tensor)}, self.backward)
 
     def all_pass(self, tensor: Tensor) -> bool:
-        """Whether each path goes through `tensor`."""
+        """Return whether every path passes through `tensor`."""
         return self.output not in _reached(self.inputs, self.forward, id(tensor))
 
     def last_on_all(self, level: Any):
-        """The last of these that each path through any of them goes through."""
+        """Return the last tensor of a level that all paths through the level share."""
         for tensor in reversed(level):
             reached = _reached(self.inputs, self.forward, id(tensor))
             leading = _reached({self.output}, self.backward, id(tensor))
@@ -163,7 +163,7 @@ class _Ways:
 
 
 def _reached(starts, edges, without=None) -> set:
-    """What can be reached along edges, but not through `without`."""
+    """Return what can be reached along edges without passing through `without`."""
     found, waiting = set(), [start for start in starts if start != without]
     while waiting:
         one = waiting.pop()
@@ -178,7 +178,7 @@ def _edges(steps) -> set:
 
 
 def _broadcasts(steps, sizes) -> set:
-    """Edges from what is repeated over the positions of a larger map."""
+    """Return the edges from tensors that are repeated over a larger map's positions."""
     return {
         (id(read), id(made))
         for step in steps
@@ -197,7 +197,7 @@ def _is_repeated(small, large, sizes) -> bool:
 
 
 def _products(steps, edges) -> set:
-    """Edges to a product from what was made of the other factor."""
+    """Return the edges to products from factors that the other factor was made of."""
     backward = {}
     for one, other in edges:
         backward.setdefault(other, set()).add(one)

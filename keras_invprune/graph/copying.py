@@ -1,4 +1,4 @@
-"""A new model with the same architecture and weights."""
+"""Makes a new model with the same architecture and weights."""
 
 import types
 import warnings
@@ -14,23 +14,24 @@ from keras_invprune.graph.twins import (
 )
 from keras_invprune.graph.weights import is_graph, walk
 
-ADVICE = "or prune the model itself: copy=False (its weights will change)."
+ADVICE = "or prune the model itself with copy=False (its weights will change)."
 
 
 def copy_model(model: keras.Model):
-    """Returns a copy of a built Keras model that shares nothing with it.
+    """Return a copy of a built Keras model that shares nothing with it.
 
-    Graphs are made again layer by layer, each of its own class from its own config,
-    so that no class is looked up by a name that another may have. Weights and what
-    else a layer knows then go to the layer of the same place. It is not compiled.
+    Graphs are rebuilt layer by layer. Each layer is made by its own class from its own
+    config, so that no class is looked up by a name that another class may share. Then
+    weights and other state are copied to the layer at the same place. The copy is not
+    compiled.
 
     Raises:
-        ValueError: If the copy cannot be made or is not the same; says what to do.
+        ValueError: If the copy cannot be made or differs; the message says what to do.
     """
     named = f"{model.name!r} ({type(model).__name__})"
     try:
         with warnings.catch_warnings():
-            # The caller's own lambdas are no risk to the caller.
+            # The caller's own lambdas are safe.
             warnings.filterwarnings("ignore", ".*includes a `lambda`.*")
             copied = _Copies().of(model)
             _build_alike(model, copied)
@@ -38,7 +39,7 @@ def copy_model(model: keras.Model):
         check_outputs(model, copied)
     except DifferentError as error:
         raise ValueError(
-            f"The copy of model {named} is not the same. {error} Do so, {ADVICE}"
+            f"The copy of model {named} differs from it. {error} Do so, {ADVICE}"
         ) from error
     except Exception as error:
         raise ValueError(
@@ -50,7 +51,7 @@ def copy_model(model: keras.Model):
 
 
 class _Copies:
-    """Copies of layers, one of each: what is shared in a model is so in its copy."""
+    """Copies of layers, one of each, so that shared layers are shared in the copy."""
 
     def __init__(self):
         self._made = {}
@@ -63,7 +64,7 @@ class _Copies:
 
 
 def _is_plain(layer):
-    """Whether a model is its graph and no more: it is made as Keras makes its own."""
+    """Return whether a model is only its graph, with Keras's own constructor."""
     if not is_graph(layer):
         return False
     own = keras.Sequential if isinstance(layer, keras.Sequential) else _functional()
@@ -79,7 +80,7 @@ def _functional():
 
 
 def _same_graph(model, copy):
-    """A Sequential or Functional model of copies of its layers."""
+    """Return a Sequential or Functional model made of copies of its layers."""
     view = keras.Model(model.inputs, model.outputs)
     entries = {id(layer.output): layer for layer in view.layers if _is_input(layer)}
     inputs = [copy(entries[id(x)]).output for x in model.inputs]
@@ -103,7 +104,7 @@ def _packed(struct, flat):
 
 
 def _rebuilt(layer):
-    """A layer or operation of the same class, from its config; calls will build it."""
+    """Return a new layer or operation made from the config; its call will build it."""
     config = keras.saving.serialize_keras_object(layer)
     config.pop("compile_config", None)
     config.pop("build_config", None)
@@ -115,23 +116,23 @@ def _rebuilt(layer):
             made.dtype_policy = layer.dtype_policy
         for (_, old), (_, new) in zip(walk(layer), walk(made), strict=False):
             if type(old) is not type(new):
-                break  # made when built; if not, it is found out at the end
+                break  # it may be made on building; `pair` will check
             carry_functions(old, new)
     return made
 
 
 def _build_alike(model, copied):
-    """Builds a subclassed model, which no graph calls, as Keras does when it loads."""
+    """Build a subclassed model, which has no graph, as Keras does on loading."""
     config = model.get_build_config()
     if config and not copied.built:
         copied.build_from_config(config)
 
 
 def _custom_objects(layer):
-    """The author's classes and functions that a config of `layer` may name."""
+    """Return the custom classes and functions that the config of `layer` may name."""
     found = {}
     inside = walk(layer) if isinstance(layer, keras.layers.Layer) else [("", layer)]
-    # Inner ones first: of two of one name, the layer's own class must be found.
+    # Inner layers first: if two classes have one name, the layer's own must win.
     for _, each in reversed(list(inside)):
         for value in [*_values(list(vars(each).values())), type(each)]:
             kind = (
@@ -143,7 +144,7 @@ def _custom_objects(layer):
 
 
 def _values(value):
-    """Functions and objects with a config in an attribute, however deep in lists."""
+    """Yield the functions, and objects with a config, inside nested lists and dicts."""
     if isinstance(value, dict):
         value = list(value.values())
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""What a model takes, and what Keras makes of data before a model's call."""
+"""The inputs of a model, and how Keras converts data before a model's call."""
 
 import keras
 from keras import ops, tree
@@ -8,28 +8,29 @@ from keras_invprune.graph.weights import is_graph
 
 
 def input_structure(model: keras.Model):
-    """Symbolic inputs of a built model as its call takes them; () if unknown."""
+    """Return a built model's symbolic inputs, as `call` takes them; () if unknown."""
     if not is_graph(model):
         return symbolic_inputs(model)
     return model.inputs[0] if isinstance(model, keras.Sequential) else model.input
 
 
 def symbolic_inputs(model: keras.Model):
-    """Symbolic tensors like those a subclassed model was built with, () if unknown."""
+    """Return symbolic tensors of the shapes a model was built with; () if unknown."""
     shapes = (model.get_build_config() or {}).get("input_shape", ())
     return keras.tree.map_shape_structure(keras.KerasTensor, shapes)
 
 
 def input_tensors(model: keras.Model) -> list:
-    """Symbolic inputs of a built model, flat; none where Keras does not know them."""
+    """Return a list of a built model's symbolic inputs; empty if they are unknown."""
     return tree.flatten(input_structure(model))
 
 
 def takes_twice_the_rows(model: keras.Model) -> bool:
-    """Whether a model takes larger batches than its input shapes say.
+    """Return whether a model takes larger batches than its input shapes say.
 
-    They may say what a graph is made for, or the size of the first batch that a
-    Sequential or subclassed model saw. So it is asked, symbolically.
+    The number of rows in an input shape may be what the graph was made for, or the
+    size of the first batch that a Sequential or subclassed model saw. Therefore the
+    model is called symbolically, with twice as many rows.
     """
     structure = input_structure(model)
     rows = {spec.shape[0] for spec in tree.flatten(structure)} - {None}
@@ -38,7 +39,7 @@ def takes_twice_the_rows(model: keras.Model) -> bool:
     twice = 2 * rows.pop()
     try:
         outputs = model.compute_output_spec(_with_rows(structure, twice))
-    except Exception:  # whatever its layers say to so many rows
+    except Exception:  # layers may raise anything for so many rows
         return False
     return all(out.shape[0] in (None, twice) for out in tree.flatten(outputs))
 
@@ -50,12 +51,12 @@ def _with_rows(structure, rows):
 
 
 def standardized(structure: Nested, x: Nested):
-    """`x` as Keras passes it to the layers of a Sequential or Functional model.
+    """Return `x` as Keras passes it to the layers of a Sequential or Functional model.
 
-    Such a model takes more than its inputs say: images without the axis of their one
-    channel, numbers without any axis, integers for floats, a dictionary by the names
-    of its inputs where it takes a list. What does not fit stays as it is, for Keras to
-    refuse in its own words.
+    Such a model accepts more than its inputs describe: images without the axis of a
+    single channel, numbers without any axis, integers instead of floats, a dictionary
+    of named inputs instead of a list. Data that does not fit is left unchanged, so that
+    Keras reports it in its own words.
 
     Args:
         structure: The model's symbolic inputs (`input_structure`); () if unknown.
@@ -63,7 +64,7 @@ def standardized(structure: Nested, x: Nested):
 
     Returns:
         Tensors of the rank and dtype of the symbolic inputs, in their structure.
-        Floats that stand for integers are rounded.
+        Floats are rounded where the model takes integers.
     """
     given = _by_name(structure, x)
     specs, parts = tree.flatten(structure), tree.flatten(given)
@@ -75,7 +76,7 @@ def standardized(structure: Nested, x: Nested):
 
 
 def _by_name(structure, x):
-    """The parts of a dictionary that the model takes, in the model's order."""
+    """Return the parts of a dictionary that the model takes, in the model's order."""
     if not isinstance(x, dict):
         return x
     if not isinstance(structure, dict):
@@ -85,7 +86,7 @@ def _by_name(structure, x):
 
 
 def _like(spec, part):
-    """`part` with the rank and dtype of a symbolic input, if it is dense."""
+    """Return `part` with the rank and dtype of a symbolic input, if that is dense."""
     if not (hasattr(part, "shape") and hasattr(part, "dtype")) or spec.sparse:
         return part
     numeric = "string" not in (spec.dtype, keras.backend.standardize_dtype(part.dtype))
@@ -95,7 +96,7 @@ def _like(spec, part):
 
 
 def of_rank(shape: tuple[int, ...], part: Tensor):
-    """An array or tensor with or without a last axis of length 1, as `shape` has it."""
+    """Return `part` with a last axis of length 1 added or removed, to match `shape`."""
     more = len(shape) - len(part.shape)
     if more == 1 and shape[-1] == 1:
         return part[..., None]

@@ -1,4 +1,4 @@
-"""What a model holds: its kernels, their zeros, and what pruning leaves alone."""
+"""An inventory of a model: its kernels, their zeros, and the weights not pruned."""
 
 from collections.abc import Iterable
 
@@ -17,19 +17,19 @@ from keras_invprune.graph.weights import kernels
 HEAD = "the head stays dense unless selected"
 ON_REQUEST = "pruned only when selected"
 NOT_SELECTED = "prunable, but not selected"
-PRUNABLE = "prunable"  # of a network that is not pruned at all
+PRUNABLE = "prunable"  # if nothing in the network is pruned
 UNKNOWN = f"unknown: only weights named {', '.join(PRUNABLE_NAMES)} are pruned"
 
 
 def left_alone(model: keras.Model, keys: Iterable[str] | None = None) -> dict[str, str]:
-    """The weights that pruning leaves alone, each with the reason.
+    """Return the kernels that are not pruned, each with the reason.
 
     Args:
         model: A built Keras 3 model, not a `PrunedModel`.
         keys: Keys of the weights that are pruned; None for the default choice.
 
     Returns:
-        ``{key: reason}`` of all weights of two axes and more that are no bias.
+        ``{key: reason}`` of all other weights of rank >= 2 that are not biases.
     """
     if keys is None:
         keys = _default_keys(model)
@@ -43,14 +43,15 @@ def left_alone(model: keras.Model, keys: Iterable[str] | None = None) -> dict[st
 
 
 def inventory(model: keras.Model) -> dict:
-    """Counts the weights of two axes and more that are no bias, and their zeros.
+    """Count the weights of all kernels (rank >= 2, not biases), and their zeros.
 
     Args:
         model: A built Keras 3 model, e.g. after `strip_pruning`.
 
     Returns:
         ``{"total", "zeros", "sparsity", "by_key": {key: {"shape", "zeros"}},
-        "left_alone": {key: reason}}``; left alone are those without any zero.
+        "left_alone": {key: reason}}``. The sparsity is a share in [0, 1]; kernels
+        without any zero count as left alone.
     """
     by_key = {}
     for key, (_, variable) in kernels(model).items():

@@ -1,4 +1,4 @@
-"""A weight as a stack of matrices: which of its axes are positions, inputs, outputs."""
+"""A weight as a stack of matrices: its axes of positions, inputs and outputs."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -19,24 +19,24 @@ TRANSPOSED = (
 
 
 class Layout(NamedTuple):
-    """The axes of a weight; `positions` are those that are neither."""
+    """The axes of a weight. `positions` are neither inputs nor outputs."""
 
     positions: tuple[int, ...]
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
 
     def arrange(self, array: np.ndarray):
-        """The array with the axes (positions, inputs, outputs), the latter two flat."""
+        """Return the array as [*positions, inputs, outputs], the last two flattened."""
         shape = self.shape(array.shape)
         return array.transpose(self._order).reshape(shape)
 
     def restore(self, array: np.ndarray, shape: tuple[int, ...]):
-        """What `arrange` made, in the shape of the weight again."""
+        """Return an arranged array in the shape of the weight, undoing `arrange`."""
         moved = array.reshape([shape[axis] for axis in self._order])
         return moved.transpose([self._order.index(axis) for axis in range(len(shape))])
 
     def shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """The shape that `arrange` gives."""
+        """Return the shape of the array that `arrange` returns."""
         sizes = [math.prod(shape[axis] for axis in axes) for axes in self[1:]]
         return (*(shape[axis] for axis in self.positions), *sizes)
 
@@ -46,11 +46,11 @@ class Layout(NamedTuple):
 
 
 def layout_of(layer: keras.Layer, variable: keras.Variable) -> Layout | None:
-    """The layout of a layer's weight, None where nothing is summed over inputs.
+    """Return the layout of a weight, or None if the layer does not sum over inputs.
 
     Args:
         layer: The Keras layer that owns the weight.
-        variable: A weight of two axes or more.
+        variable: A weight of rank >= 2.
 
     Example:
         >>> layer = keras.layers.EinsumDense("abc,cde->abde", (None, 2, 4))
@@ -74,16 +74,16 @@ def _of_equation(equation) -> Layout | None:
     summed = [c for c in inputs if c in kernel and c not in outputs]
     kept = [c for c in outputs if c in kernel]
     if sorted(summed + kept) != sorted(kernel) or not (summed and kept):
-        return None  # letters that repeat, or nothing summed
+        return None  # a letter is repeated, or nothing is summed
     return Layout((), tuple(map(kernel.index, summed)), tuple(map(kernel.index, kept)))
 
 
 def layouts(model: keras.Model, keys: Iterable[str]) -> dict[str, Layout]:
-    """The layouts of those of a model's weights that have one.
+    """Return the layouts of a model's weights, by key, for those that have one.
 
     Args:
         model: A built Keras 3 model, not a `PrunedModel`.
-        keys: Keys of weights of two axes or more.
+        keys: Keys of weights of rank >= 2.
     """
     weights = weights_by_key(model)
     found = {key: layout_of(*weights[key]) for key in keys}
@@ -91,12 +91,13 @@ def layouts(model: keras.Model, keys: Iterable[str]) -> dict[str, Layout]:
 
 
 def unfit(model: keras.Model, keys: Iterable[str], pattern: Callable) -> dict[str, str]:
-    """The weights that a pattern does not fit, each with the reason.
+    """Return ``{key: reason}`` for the weights that a pattern does not fit.
 
     Args:
         model: A built Keras 3 model, not a `PrunedModel`.
-        keys: Keys of weights of two axes or more.
-        pattern: `keras_invprune.patterns`; without `unfit`, all weights fit.
+        keys: Keys of weights of rank >= 2.
+        pattern: A pattern (`keras_invprune.patterns`). If it has no `unfit`, all
+            weights fit.
     """
     reasons, known = {}, Pattern.of(pattern)
     weights, found = weights_by_key(model), layouts(model, keys)

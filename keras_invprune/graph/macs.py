@@ -1,4 +1,4 @@
-"""Multiplications by weights: how often a model uses each kernel for one input."""
+"""Counts how often a model uses each kernel for one input."""
 
 import math
 
@@ -13,20 +13,21 @@ CONVOLUTIONS = ("Conv1D", "Conv2D", "Conv3D", "Depthwise", "Separable")
 
 
 def kernel_uses(model: keras.Model, x: Nested) -> dict[str, int | None]:
-    """How many times one input multiplies each weight of a kernel.
+    """Return how many times each weight of a kernel is multiplied for one input.
 
-    1 for a Dense layer of vectors, the number of positions for a convolution, of
-    steps for a recurrent layer, of calls for a shared one; 0 where rows are looked
-    up. A kernel of n weights, z of them zero, takes n · uses multiply-accumulate
-    operations (MACs), and (n - z) · uses where zeros are skipped.
+    This is 1 for a Dense layer on vectors, the number of positions for a convolution,
+    of steps for a recurrent layer, and of calls for a shared layer. It is 0 for an
+    embedding, which looks rows up. A kernel of n weights, z of them zero, takes
+    n · uses multiply-accumulate operations (MACs), or (n - z) · uses if zeros are
+    skipped.
 
     Args:
         model: A built Keras 3 model.
         x: A batch of one input, in the structure that the model takes.
 
     Returns:
-        ``{key: uses}`` of the weights of two axes and more that are no bias; None
-        for layers whose arithmetic is not known.
+        ``{key: uses}`` of all kernels (rank >= 2, not biases). `uses` is None for
+        layers whose arithmetic is unknown.
     """
     found = kernels(model)
     recurrent = {id(r.cell): r for _, r in walk(model) if hasattr(r, "cell")}
@@ -41,14 +42,14 @@ def kernel_uses(model: keras.Model, x: Nested) -> dict[str, int | None]:
 
 
 def _output_shapes(model, x, layers) -> dict[int, list[tuple]]:
-    """Shapes that each layer puts out, call by call, by the layer's identity."""
+    """Return ``{id(layer): output shapes}``, with one shape for each call."""
     seen = {}
 
     def see(layer, output):
         seen.setdefault(id(layer), []).append(tuple(output.shape))
 
     unique = list({id(layer): layer for layer in layers}.values())
-    # Statistics and losses stay as they are.
+    # The scope keeps statistics and losses unchanged.
     with observed(unique, see), keras.StatelessScope():
         model(x, training=False)
     return seen
@@ -59,8 +60,8 @@ def _steps(cell, layer, shapes) -> int | None:
         return None
     states = len(keras.tree.flatten(cell.state_size))
     calls = len(shapes[id(layer)]) // (1 + states * layer.return_state)
-    # A cell also shows its states; where Keras loops, it calls the cell once more,
-    # for the shape of its output.
+    # A cell's outputs include its states. If Keras loops (not unrolled), it calls the
+    # cell once more, to get the shape of its output.
     return len(shapes[id(cell)]) // (1 + states) - calls * (not layer.unroll)
 
 
@@ -68,11 +69,11 @@ def _uses(layer, variable, shapes) -> int | None:
     kind = type(layer).__name__
     if kind == "Embedding":
         return 0
-    if shapes is None:  # called in a way of its own, as TimeDistributed does
+    if shapes is None:  # not called as usual, e.g. inside TimeDistributed
         return None
     if kind == "EinsumDense":
         return sum(_einsum_uses(layer.equation, variable.shape, s) for s in shapes)
-    if kind.endswith("Transpose"):  # each position of the input, not of the output
+    if kind.endswith("Transpose"):  # one use for each position of the input
         return sum(_transposed_from(layer, _axes(layer, shape)) for shape in shapes)
     if kind == "Dense" or kind.startswith(CONVOLUTIONS):
         return sum(math.prod(_axes(layer, shape)) for shape in shapes)
@@ -80,29 +81,29 @@ def _uses(layer, variable, shapes) -> int | None:
 
 
 def _axes(layer, shape) -> tuple:
-    """Lengths of the axes of positions: neither the batch nor the channels."""
+    """Return the lengths of all axes except the batch and the channels."""
     first = getattr(layer, "data_format", None) == "channels_first"
     return shape[2:] if first else shape[1:-1]
 
 
 def _transposed_from(layer, lengths) -> int:
-    """Positions of the input of a transposed convolution, from those of its output."""
+    """Return a transposed convolution's number of input positions, from its output."""
     positions = 1
     paddings = layer.output_padding or [None] * len(lengths)
     settings = (layer.kernel_size, layer.strides, layer.dilation_rate, paddings)
     for length, size, stride, dilation, padding in zip(lengths, *settings, strict=True):
         size += (size - 1) * (dilation - 1)
         same = layer.padding == "same"
-        if padding is None:  # length = positions · stride, and what sticks out
+        if padding is None:  # length = positions · stride + overhang
             positions *= (length - (0 if same else max(size - stride, 0))) // stride
-        else:  # length = (positions - 1) · stride + size + padding, but for a border
+        else:  # length = (positions - 1) · stride + size + padding - border
             border = 2 * (size // 2) * same
             positions *= (length + border - size - padding) // stride + 1
     return positions
 
 
 def _einsum_uses(equation, kernel_shape, output_shape) -> int:
-    """Output elements that share one weight: the axes that the kernel lacks."""
+    """Return how many output elements share a weight, along axes not in the kernel."""
     _, operands = equation.split(",")
     kernel, output = operands.replace(" ", "").split("->")
     shared = [n for axis, n in zip(kernel, kernel_shape, strict=True) if axis in output]

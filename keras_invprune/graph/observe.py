@@ -1,4 +1,4 @@
-"""Sees the outputs of inner layers while a model runs."""
+"""Observes the outputs of inner layers while a model runs."""
 
 import contextlib
 import threading
@@ -9,12 +9,12 @@ import keras
 
 @contextlib.contextmanager
 def observed(layers: Iterable[keras.Layer], see: Callable):
-    """Calls ``see(layer, output)`` for each output of these layers meanwhile.
+    """Call ``see(layer, output)`` for each output of these layers inside the context.
 
-    Layers report their outputs to their activity regularizers, which makes those the
-    one public place where inner outputs can be observed, in subclassed models too.
-    Only what this thread puts out is seen: replicas have a thread each, and take turns
-    in the middle of a call.
+    Layers pass their outputs to their activity regularizers. This is the only public
+    place where inner outputs can be observed, also in subclassed models. Only outputs
+    of the current thread are observed: each replica has a thread, and the threads take
+    turns in the middle of a call.
     """
     here = threading.get_ident(), see
     try:
@@ -33,7 +33,7 @@ def observed(layers: Iterable[keras.Layer], see: Callable):
 
 
 class _Observer:
-    """Stands in the place of a layer's regularizer while anybody listens."""
+    """Replaces a layer's activity regularizer as long as there are listeners."""
 
     def __init__(self, layer: keras.Layer):
         self.layer, self.regularizer = layer, layer.activity_regularizer

@@ -1,4 +1,4 @@
-"""Which weights may be pruned, and which layers are heads, whose kernels stay dense."""
+"""Which weights may be pruned, and which layers are heads, which stay dense."""
 
 from collections.abc import Callable, Iterable
 
@@ -11,36 +11,37 @@ from keras_invprune.graph.weights import is_graph, weights_by_key
 PRUNABLE_NAMES = ("kernel", "recurrent_kernel", "pointwise_kernel")
 ON_REQUEST_NAMES = ("depthwise_kernel", "embeddings")
 FROZEN = "frozen: not trainable"
-LISTED = 9  # weights that a message names
-# Keras names their kernel like any other, but no input is summed with another in it.
+LISTED = 9  # maximum number of weights that a message names
+# Keras calls their weight "kernel", too, but it does not sum over inputs.
 DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
 Select = Callable[[str, keras.layers.Layer], bool]
 
 
 def on_request(layer: keras.Layer, variable: keras.Variable) -> bool:
-    """Whether a weight is pruned only when it is selected."""
+    """Return whether a weight is pruned only when it is selected."""
     return variable.name in ON_REQUEST_NAMES or isinstance(layer, DEPTHWISE)
 
 
 def prunable_weights(
     model: keras.Model, select: Select | Iterable[str] | str | None = None
 ):
-    """The weights of `model` that `select` lets be pruned.
+    """Return the weights of `model` to prune.
 
     Args:
         model: A built Keras 3 model.
-        select: None for the default (every kernel of rank 2 and more whose name
-            is one of `PRUNABLE_NAMES`, except those of the head: the last Dense
-            layer before each output), a callable ``(key, layer) -> bool`` asked
-            for every kernel, depthwise kernel and embedding, or one or several
-            keys or layer paths (all that lies under them).
+        select: None for the default: every kernel of rank >= 2 whose name is one of
+            `PRUNABLE_NAMES`, except those of the heads, the last Dense layers before
+            the outputs. Or a callable ``(key, layer) -> bool``, called for every
+            kernel, depthwise kernel and embedding. Or one or several keys or layer
+            paths; a path selects all weights below it.
 
     Returns:
         ``{key: keras.Variable}``.
 
     Raises:
-        ValueError: If nothing is left to prune (says why kernels are not trained), or
-            a name in `select` fits nothing.
+        TypeError: If `select` is none of these.
+        ValueError: If there is nothing to prune, or if a name in `select` matches no
+            prunable weight. The message says why kernels are not trained.
     """
     named = weights_by_key(model)
     candidates = {
@@ -65,8 +66,8 @@ def prunable_weights(
         raise ValueError(
             "There is nothing to prune: no weight is both prunable and selected. "
             f"Prunable weights of this model: {sorted(candidates) or 'none'}.{reasons} "
-            "By default the classification head stays dense; "
-            "`select=[...]` names weights or layers to prune."
+            "By default, the classification head stays dense. Name weights or layers "
+            "to prune with `select=[...]`."
         )
     return {key: w.variable for key, w in candidates.items() if key in chosen}
 
@@ -91,7 +92,7 @@ def _can_be_masked(variable) -> bool:
 
 
 def why_fixed(layer: keras.Layer, variable: keras.Variable) -> str | None:
-    """Why a weight cannot be pruned because it is not trained; None if it is."""
+    """Return why a weight is not trained and cannot be pruned, or None if it can."""
     if not keras.backend.is_float_dtype(variable.dtype):
         return f"quantized to {variable.dtype}: prune before quantizing"
     if variable.trainable:
@@ -102,7 +103,7 @@ def why_fixed(layer: keras.Layer, variable: keras.Variable) -> str | None:
 
 
 def _reasons(weights) -> str:
-    """A sentence on the kernels that are not trained, with a space before it."""
+    """Return a sentence about kernels that are not trained, after a space, or ""."""
     names = PRUNABLE_NAMES + ON_REQUEST_NAMES
     fixed = {
         key: why_fixed(layer, variable)
@@ -124,20 +125,21 @@ def _under(names, candidates, named) -> set[str]:
         if not fitting:
             reasons = _reasons((key, named[key]) for key in fixed)
             raise ValueError(
-                f"`select` names {name!r}, which is not a prunable weight and holds "
-                f"none.{reasons} Prunable weights of this model: {sorted(candidates)}."
+                "`select` must name prunable weights or layers that have some. "
+                f"Received: {name!r}, which matches none.{reasons} Prunable weights of "
+                f"this model: {sorted(candidates)}."
             )
         chosen |= fitting
     return chosen
 
 
 def head_layers(model: keras.Model) -> list[keras.layers.Layer]:
-    """The layers that make the model's outputs: their kernels stay dense.
+    """Return the layers that make the model's outputs. Their kernels stay dense.
 
-    For one output, the last layer with a kernel, if it is a Dense layer; for
-    several, each Dense layer that an output comes from, directly or through layers
-    without weights (an activation, a reshape). A subclassed model is called once,
-    symbolically, to see which layers come last, as many as it has outputs.
+    For one output, this is the last layer with a kernel, if it is a Dense layer. For
+    several outputs, these are the Dense layers that make them, directly or through
+    layers without weights (an activation, a reshape). A subclassed model is called
+    once, symbolically; its last layers, as many as it has outputs, are taken.
     """
     if is_graph(model) and len(model.outputs) > 1:
         heads = [head for output in model.outputs for head in _behind(model, output)]
@@ -150,7 +152,7 @@ def head_layers(model: keras.Model) -> list[keras.layers.Layer]:
 
 
 def _last_called(model, layers):
-    """Those of `layers` that the call of a subclassed model reaches last."""
+    """Return the layers that a subclassed model calls last, one for each output."""
     inputs = symbolic_inputs(model)
     if inputs == ():
         return layers[-1:]
@@ -158,23 +160,23 @@ def _last_called(model, layers):
     try:
         with observed(layers, lambda layer, output: called.append(layer)):
             outputs = keras.tree.flatten(model.compute_output_spec(inputs))
-    except Exception:  # a call that needs values: the order of its attributes then
+    except Exception:  # the call needs values: fall back to the order of attributes
         return layers[-1:]
     return (called or layers)[-len(outputs) :]
 
 
 def _behind(model, output) -> list:
-    """The first layer with weights, going back from an output.
+    """Return the first layer with weights, going back from an output.
 
-    An inner model stands for all its heads.
+    An inner model is replaced by all of its heads.
     """
-    # In the order of calls, and those alone that lead to this output: before the last
-    # of a chain of operations of one input stands what made that input.
+    # Only the operations that lead to this output, in the order of their calls: in a
+    # chain of operations with one input each, every operation follows its input's.
     for operation in reversed(keras.Model(model.inputs, output).operations):
         if getattr(operation, "weights", None):
             return head_layers(operation) if is_graph(operation) else [operation]
         if isinstance(operation, keras.layers.InputLayer):
-            continue  # of the model, though this output does not depend on it
+            continue  # an input of the model that this output does not depend on
         if not isinstance(operation.input, keras.KerasTensor):  # several inputs
             return []
     return []

@@ -1,8 +1,8 @@
-"""The calls a Sequential or Functional model is made of, with the tensors of each.
+"""The calls of a Sequential or Functional model, with the tensors of each.
 
-`layer.input` and `layer.output` are those of a layer's first call, wherever that was:
-of an inner model its own, of a layer that two models share the other model's. So the
-model is called again, layer by layer, and each call is written down.
+`layer.input` and `layer.output` belong to a layer's first call, which may have been
+elsewhere: for an inner model, in its own graph; for a shared layer, in another model.
+Therefore the model is called again, layer by layer, and each call is recorded.
 """
 
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ class Step(NamedTuple):
 
 
 class Trace(NamedTuple):
-    """A model's calls, from new symbolic tensors to others, in their structures."""
+    """A model's calls, with its symbolic inputs and outputs in their structures."""
 
     inputs: Any
     outputs: Any
@@ -30,16 +30,16 @@ class Trace(NamedTuple):
 
 
 def traced(model: keras.Model, assumed: Any = None) -> Trace:
-    """Calls the layers of a graph model again, each on what it reads in the graph.
+    """Call the layers of a graph model again and return the calls.
 
     Args:
         model: A Sequential or Functional model.
-        assumed: None to call them on the model's own inputs. Or the length to give
-            to axes of any length, for shapes that are numbers.
+        assumed: None to use the model's own inputs. Or the length to assume for axes
+            of unknown length, so that all shapes are known.
     """
     if isinstance(model, keras.Sequential):
         view = keras.Model(model.inputs[0], model.outputs[0])
-    else:  # keeps dicts of inputs and outputs as they are
+    else:  # keeps dicts of inputs and outputs
         view = keras.Model(model.input, model.output)
     if assumed is None:
         return _called(view, view.input)
@@ -48,7 +48,7 @@ def traced(model: keras.Model, assumed: Any = None) -> Trace:
 
 
 def _sized(tensor, assumed=None, name=None):
-    """A new input like `tensor`, but for the length of its unknown axes."""
+    """Return a new input like `tensor`, with `assumed` for axes of unknown length."""
     batch, *lengths = tensor.shape
     shape = (batch, *(length or assumed for length in lengths))
     return keras.Input(batch_shape=shape, dtype=tensor.dtype, name=name)
@@ -74,13 +74,13 @@ def _tensors(structure) -> list:
 
 
 def unfolded(steps: Any) -> Iterator[Step]:
-    """Yields the steps, before each call of an inner model the calls inside it."""
+    """Yield the steps; the calls inside an inner model precede the model's own."""
     for step in steps:
         inner = _inside(step) if is_graph(step.operation) else None
         if inner is None:
             yield step
             continue
-        # What the inner model reads is what it is given, under another name.
+        # Replace the inner model's inputs by the tensors that it is called with.
         entries = zip(keras.tree.flatten(inner.inputs), step.reads, strict=True)
         given = {id(entry): tensor for entry, tensor in entries}
         for operation, reads, made in unfolded(inner.steps):
@@ -91,9 +91,9 @@ def unfolded(steps: Any) -> Iterator[Step]:
 
 
 def _inside(step):
-    """The calls inside an inner model, for what it is given; None where unknown."""
+    """Return the calls inside an inner model for its inputs here; None if unknown."""
     model = step.operation
-    if len(model.inputs) != len(step.reads):  # a mask beside the inputs
+    if len(model.inputs) != len(step.reads):  # a mask is passed as well
         return None
     view = keras.Model(model.inputs, model.outputs)
     return _called(view, [_sized(tensor) for tensor in step.reads])

@@ -1,7 +1,7 @@
-"""A model and its copy, held against one another place by place.
+"""Compares a model and its copy, place by place.
 
-Names do not tell layers apart: two classes, two layers of two models and two weights
-may have one name. What does is where they stand, so both models are walked in step.
+Names do not identify layers: two classes, two layers of two models and two weights may
+share a name. Places do, so both models are walked in step.
 """
 
 import contextlib
@@ -24,24 +24,25 @@ from keras_invprune.graph.weights import is_graph, walk
 
 logger = logging.getLogger("keras_invprune")
 
-DRAWN = {str: ["a", "b"], int: [0, 1]}  # for inputs that are no floats
-MANY = 64  # values that layers know
+DRAWN = {str: ["a", "b"], int: [0, 1]}  # values for inputs that are not floats
+MANY = 64  # maximum number of known values to draw from
 PLAIN = (bool, int, float, complex, str, bytes, type(None), np.ndarray, np.generic)
-# What every layer and model has of Keras itself is not the author's state.
+# Attributes that every Keras layer and model has are not the author's state.
 OF_KERAS = vars(keras.layers.Layer()).keys() | vars(keras.Model()).keys()
-TOLERANCES = {"float16": 1e-2, "bfloat16": 5e-2}  # of the largest output
-LENGTHS = (8, 32, 128)  # tried in turn for axes of unknown length
+TOLERANCES = {"float16": 1e-2, "bfloat16": 5e-2}  # shares of the largest output
+LENGTHS = (8, 32, 128)  # lengths to try for axes of unknown length
 
 
 class DifferentError(ValueError):
-    """A copy is not the same; says which layer and why."""
+    """A copy differs from its model. The message says which layer, and why."""
 
 
 def pair(model: keras.Model, copied: keras.Model) -> list[tuple]:
-    """The layers of both models as triples (path, layer, its twin), by place.
+    """Return triples (path, layer, its twin) of the layers at the same places.
 
     Raises:
-        DifferentError: If the layers differ in number or class, or one is in both.
+        DifferentError: If the layers differ in number or class, or if a layer is in
+            both models.
     """
     layers, twins = list(walk(model)), list(walk(copied))
     for (path, layer), (_, twin) in zip(layers, twins, strict=False):
@@ -59,9 +60,9 @@ def pair(model: keras.Model, copied: keras.Model) -> list[tuple]:
         count = min(len(layers), len(twins))
         path, layer = (layers + twins[count:])[count]
         raise DifferentError(
-            f"{described(path, layer)} is in one of both only ({len(layers)} layers, "
-            f"in the copy {len(twins)}). A layer that several layers hold, or that was "
-            "added after the model was made, is not in a config."
+            f"{described(path, layer)} is in only one of the two (the model has "
+            f"{len(layers)} layers, the copy {len(twins)}). A layer that several "
+            "layers hold, or that was added later, is not in a config."
         )
     return [
         (path, layer, twin)
@@ -70,7 +71,7 @@ def pair(model: keras.Model, copied: keras.Model) -> list[tuple]:
 
 
 def described(path: str, layer: keras.Layer) -> str:
-    """A layer as messages call it."""
+    """Return the description of a layer in messages."""
     return f"Layer {path!r} ({_full_name(layer)})" if path else _full_name(layer)
 
 
@@ -79,23 +80,23 @@ def _full_name(layer):
 
 
 def carry_state(pairs: Sequence[tuple]):
-    """Gives each twin what its layer is: name, weights, assets, attributes, freezing.
+    """Copy each layer's state to its twin: weights, assets, attributes, `trainable`.
 
     Raises:
         DifferentError: If weights differ in number, shape or dtype.
     """
-    for _, layer, twin in pairs:  # outer layers first: they freeze those inside
+    for _, layer, twin in pairs:  # outer layers first: `trainable` is passed on inside
         _carry_saved(layer, twin)
         _carry_attributes(layer, twin)
-        twin.name = layer.name  # made by Keras's count where no config holds it
+        twin.name = layer.name  # Keras numbers names that are not in a config
         if twin.trainable != layer.trainable:
             twin.trainable = layer.trainable
-    for path, layer, twin in reversed(pairs):  # inner layers first: they are to blame
+    for path, layer, twin in reversed(pairs):  # inner layers first, for the message
         _carry_variables(path, layer, twin)
 
 
 def _carry_saved(layer, twin):
-    """What the layer itself stores in files: vocabularies, adapted statistics."""
+    """Copy what the layer itself saves to files: vocabularies, adapted statistics."""
     store = {}
     if not is_graph(layer):
         layer.save_own_variables(store)
@@ -105,7 +106,7 @@ def _carry_saved(layer, twin):
             layer.save_assets(folder)
             if os.listdir(folder):
                 twin.load_assets(folder)
-    if hasattr(layer, "set_vocabulary"):  # one that was set later is in no config
+    if hasattr(layer, "set_vocabulary"):  # one set later is not in the config
         words = list(layer.get_vocabulary())
         if words != list(twin.get_vocabulary()):
             twin.set_vocabulary(words)
@@ -116,7 +117,7 @@ def _carry_variables(path, layer, twin):
         names = [[v.path for v in each.variables] for each in (layer, twin)]
         raise DifferentError(
             f"{described(path, layer)} has the weights {names[0]}, its copy "
-            f"{names[1]}. What is added after the layer was built is not in its config."
+            f"{names[1]}. Weights added after building are not in the layer's config."
         )
     for old, new in zip(layer.variables, twin.variables, strict=True):
         if (old.shape, old.dtype) != (new.shape, new.dtype):
@@ -136,7 +137,7 @@ def _carry_variables(path, layer, twin):
 
 
 def _configured_alike(one, other) -> bool:
-    """Whether two regularizers or constraints, or None, do the same."""
+    """Return whether two regularizers or constraints (or None) are equivalent."""
     if type(one) is not type(other):
         return False
     configs = [each and each.get_config() for each in (one, other)]
@@ -150,7 +151,7 @@ FORGOTTEN = (
 
 
 def carry_functions(layer: keras.Layer, twin: Any):
-    """Gives a twin the very functions of its layer: none can be saved as it is."""
+    """Give a twin the function objects of its layer, which no config can hold."""
     for name, value in vars(layer).items():
         other = vars(twin).get(name)
         both = isinstance(value, types.FunctionType) and callable(other)
@@ -159,7 +160,7 @@ def carry_functions(layer: keras.Layer, twin: Any):
 
 
 def _is_free(function):
-    """Whether a function holds nothing that must not be in two models."""
+    """Return whether two models may share a function: it holds no state."""
     held = [cell.cell_contents for cell in function.__closure__ or ()]
     held += [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
     free = (*PLAIN, types.ModuleType, type)
@@ -172,7 +173,7 @@ def _is_free(function):
 
 
 def _carry_attributes(layer, twin):
-    """What the author's class holds, as it is now, but for layers and their weights."""
+    """Copy the present values of a custom class's attributes, except layers."""
     for name, value in _own_attributes(layer):
         other = vars(twin).get(name)
         if isinstance(value, tf.Variable) and isinstance(other, tf.Variable):
@@ -188,9 +189,9 @@ def _carry_attributes(layer, twin):
 
 
 def _own_attributes(layer) -> list[tuple]:
-    """Pairs (name, value) of what the author's class holds beyond Keras's own."""
+    """Return (name, value) of the attributes that a custom class adds to Keras's."""
     if _is_of(layer, "keras"):
-        return []  # all that its configs and files hold
+        return []  # its configs and files hold everything
     return [
         (name, value)
         for name, value in vars(layer).items()
@@ -199,7 +200,7 @@ def _own_attributes(layer) -> list[tuple]:
 
 
 def _plain(value):
-    """A copy of data; TypeError for what holds layers, Keras's objects, functions."""
+    """Return a copy of plain data; raise TypeError for layers and other objects."""
     if isinstance(value, np.ndarray):
         return value.copy()
     if isinstance(value, PLAIN):
@@ -221,7 +222,7 @@ def _plain(value):
 
 
 def _plain_object(value):
-    """A copy of an object of somebody's own class that holds nothing but data."""
+    """Return a copy of an object of a custom class that holds only data."""
     of_others = _is_of(value, "keras", "tensorflow", "builtins", "functools")
     if of_others or isinstance(value, type) or not hasattr(value, "__dict__"):
         raise TypeError(type(value))
@@ -243,7 +244,7 @@ def _same(one, other):
     if isinstance(one, list | tuple):
         return len(one) == len(other) and all(map(_same, one, other))
     if isinstance(one, tf.Variable):
-        return False  # each needs its own
+        return False  # each model needs its own
     if isinstance(one, np.ndarray) or keras.ops.is_tensor(one):
         one, other = np.asarray(one), np.asarray(other)
         return one.dtype == other.dtype and np.array_equal(one, other)
@@ -253,21 +254,21 @@ def _same(one, other):
 
 
 def check_outputs(model: keras.Model, copied: keras.Model):
-    """Compares the outputs of both on drawn inputs, in evaluation mode.
+    """Compare the outputs of both models on random inputs, in evaluation mode.
 
-    A model that does not take drawn inputs (an index that must be in a table), or
-    that does not agree with itself, is not compared.
+    A model is not compared if it rejects random inputs (an index that must be in a
+    table), or if its outputs are not reproducible.
 
     Raises:
-        DifferentError: If they differ; names the first layer whose outputs do.
+        DifferentError: If they differ; the message names the first layer that does.
     """
     draws = [DRAWN, DRAWN | known] if (known := _known_values(model)) else [DRAWN]
     if not any([_runs_alike(model, copied, values) for values in draws]):
-        logger.info("%s runs on no drawn inputs: outputs not compared.", model.name)
+        logger.info("%s rejects random inputs: outputs not compared.", model.name)
 
 
 def _runs_alike(model, copied, values) -> bool:
-    """Whether both could be run; raises DifferentError if outputs differ."""
+    """Return whether the models could be run; raise if their outputs differ."""
     inputs, expected = _first_that_runs(model, values)
     if inputs is None:
         return False
@@ -275,19 +276,19 @@ def _runs_alike(model, copied, values) -> bool:
         found = _outputs(copied, inputs)
     except Exception as error:
         raise DifferentError(
-            f"the copy fails where the model runs, with {error}. {FORGOTTEN}"
+            f"The copy fails on inputs that the model takes, with {error}. {FORGOTTEN}"
         ) from error
     if _close(expected, found, model) or not _agrees(model, inputs, expected):
         return True
     path, layer = _first_that_differs(model, copied, inputs)
     raise DifferentError(
-        f"{described(path, layer)} has other outputs in the copy (by up to "
+        f"{described(path, layer)} has different outputs in the copy (by up to "
         f"{_distance(expected, found):.3g} at the model's outputs). {FORGOTTEN}"
     )
 
 
 def _known_values(model) -> dict:
-    """Strings and integers that layers know, in vocabularies and tables of theirs."""
+    """Return the strings and integers in the layers' vocabularies and tables."""
     held = []
     for _, layer in walk(model):
         held += [value for _, value in _own_attributes(layer)]
@@ -307,7 +308,7 @@ def _first_that_runs(model, values):
         inputs = _drawn(specs, length, values)
         try:
             return inputs, _outputs(model, inputs)
-        except Exception:  # whatever the authors' layers may raise on such inputs
+        except Exception:  # custom layers may raise anything on such inputs
             continue
     return None, None
 
@@ -330,7 +331,7 @@ def _drawn(specs, length, known):
 
 
 def _outputs(model, inputs):
-    # All changes of state, of seeds too, are kept from the model.
+    # No state of the model changes, not even its seeds.
     with keras.StatelessScope(), _attributes_kept(model):
         outputs = model(inputs, training=False)
     return [np.asarray(part) for part in keras.tree.flatten(outputs)]
@@ -338,7 +339,7 @@ def _outputs(model, inputs):
 
 @contextlib.contextmanager
 def _attributes_kept(model):
-    """Puts back what a call changes in numbers and variables of the author's own."""
+    """Restore the custom attributes and variables that a call changes."""
     before = [
         (layer, name, value, value.numpy() if isinstance(value, tf.Variable) else None)
         for _, layer in walk(model)

@@ -1,11 +1,10 @@
-"""Which weights a model has, and what each is called.
+"""Which weights a model has, and the key of each.
 
 A weight's *key* is its object path in the caller's model: layer names (attribute
-names inside custom layers and subclassed models) joined with "/", then the
-weight's own name, e.g. ``"encoder/dense/kernel"``. A weight without a name goes by
-the attribute that holds it. Unlike ``variable.path`` it
-is unique in nested models and the same before wrapping, after wrapping and
-after stripping.
+names inside custom layers and subclassed models) and the weight's own name, joined
+with "/", e.g. ``"encoder/dense/kernel"``. A weight without a name has the name of the
+attribute that holds it. Unlike ``variable.path``, the key is unique in nested models
+and stays the same through wrapping and stripping.
 """
 
 import re
@@ -16,12 +15,12 @@ import keras
 
 
 def known_layers(*names) -> tuple[type, ...]:
-    """The layers of Keras of these names, but for those that came after this Keras."""
+    """Return the Keras layers of these names that this version of Keras has."""
     found = (getattr(keras.layers, name, None) for name in names)
     return tuple(layer for layer in found if layer is not None)
 
 
-# Their weights have as many axes as the input axes that they tell apart.
+# Their weights are multiplied element by element, whatever their rank.
 ELEMENTWISE = known_layers(
     "PReLU",
     "BatchNormalization",
@@ -29,11 +28,11 @@ ELEMENTWISE = known_layers(
     "LayerNormalization",
     "Normalization",
     "RMSNormalization",
-    "SpectralNormalization",  # but for those of the layer inside
+    "SpectralNormalization",  # its own weights, not those of the layer inside it
 )
-# In these Keras lists again what other attributes hold, in "_self_..." TensorFlow does.
+# Here Keras lists what other attributes hold, too; TensorFlow does in "_self_...".
 LISTED_AGAIN = ("_layers", "_trainable_variables", "_non_trainable_variables")
-UNNAMED = re.compile(r"variable(_\d+)?")  # counted over all models of the process
+UNNAMED = re.compile(r"variable(_\d+)?")  # the number counts over the whole process
 
 
 class Weight(NamedTuple):
@@ -44,23 +43,23 @@ class Weight(NamedTuple):
 
 
 def is_graph(layer: keras.Layer) -> bool:
-    """Whether `layer` is a Sequential or Functional model that has symbolic tensors."""
-    # A Sequential has none before it is built, nor where a layer infers no shape.
+    """Return whether `layer` is a Sequential or Functional model with a graph."""
+    # A Sequential has no graph before it is built, or if a layer infers no shape.
     return isinstance(layer, keras.Model) and bool(getattr(layer, "inputs", None))
 
 
 def sublayers(layer: keras.Layer) -> Iterator[tuple[str, keras.layers.Layer]]:
-    """Yields (name, layer) of the layers directly inside `layer`."""
+    """Yield (name, layer) of the layers directly inside `layer`."""
     listed = is_graph(layer) or isinstance(layer, keras.Sequential)
-    if listed:  # names are part of the config, hence stable
+    if listed:  # names are part of the config and therefore stable
         yield from ((child.name, child) for child in layer.layers)
     yield from held(layer, keras.layers.Layer, public=listed)
 
 
 def held(layer: keras.Layer, kind: str, public: bool = False):
-    """Yields (name, object) of the objects of a kind in a layer's attributes.
+    """Yield (name, object) for the objects of a kind in a layer's attributes.
 
-    With `public`, in those alone whose names do not begin with an underscore.
+    With `public`, attributes whose names begin with an underscore are skipped.
     """
     for attribute, value in vars(layer).items():
         hidden = attribute in LISTED_AGAIN or attribute.startswith("_self_")
@@ -82,7 +81,7 @@ def _found_in(value, name, kind):
 def walk(
     layer: keras.Layer, path: str = "", seen: set[int] | None = None
 ) -> Iterator[tuple[str, keras.layers.Layer]]:
-    """Yields (path, layer) for `layer` and all layers inside it, each once."""
+    """Yield (path, layer) for `layer` and all layers inside it, each once."""
     seen = set() if seen is None else seen
     if id(layer) in seen:
         return
@@ -93,14 +92,14 @@ def walk(
 
 
 def set_trainable(layers: Iterable[keras.Layer], trainable: bool):
-    """Freezes layers with all inside them, or the reverse."""
+    """Set `trainable` of the layers and of all layers inside them."""
     for outer in layers:
-        for _, layer in walk(outer):  # a Sequential that was loaded does not pass it on
+        for _, layer in walk(outer):  # a loaded Sequential does not pass it on
             layer.trainable = trainable
 
 
 def own_metrics(model: keras.Model) -> list[keras.metrics.Metric]:
-    """What layers hold and update themselves, not what `model` is compiled with."""
+    """Return the metrics that the layers hold, without those of `compile`."""
     return [
         metric
         for _, layer in walk(model)
@@ -111,7 +110,7 @@ def own_metrics(model: keras.Model) -> list[keras.metrics.Metric]:
 
 
 def weights_by_key(model: keras.Model) -> dict[str, Weight]:
-    """All trainable and non-trainable weights of `model` by key.
+    """Return all trainable and non-trainable weights of `model` by key.
 
     Args:
         model: A built Keras 3 layer or model.
@@ -121,7 +120,7 @@ def weights_by_key(model: keras.Model) -> dict[str, Weight]:
     """
     found, seen = {}, set()
     for path, layer in walk(model):
-        # Some may be a tied layer's, which holds the variable of another one.
+        # A tied layer holds the variable of another layer.
         inner = {id(v) for _, child in sublayers(layer) for v in child.weights} | seen
         own = [variable for variable in layer.weights if id(variable) not in inner]
         for name, variable in zip(_names(layer, own), own, strict=True):
@@ -134,7 +133,7 @@ def weights_by_key(model: keras.Model) -> dict[str, Weight]:
 
 
 def _names(layer, variables) -> list[str]:
-    """The names of a layer's own weights; of those without, their attributes'."""
+    """Return the names of a layer's weights, or of the attributes that hold them."""
     if not any(UNNAMED.fullmatch(variable.name) for variable in variables):
         return [variable.name for variable in variables]
     attributes = {id(v): name for name, v in held(layer, keras.Variable)}
@@ -147,10 +146,10 @@ def _names(layer, variables) -> list[str]:
 
 
 def kernels(model: keras.Model) -> dict:
-    """The weights of two axes and more, by key.
+    """Return all kernels by key: the weights of rank >= 2 that are not biases.
 
-    But for the biases of attention and GRU layers, which have two axes as well, and
-    for what a layer multiplies number by number, such as the slopes of PReLU.
+    The biases of attention and GRU layers have rank 2, too, and are left out. So are
+    weights that a layer multiplies element by element, such as the slopes of PReLU.
     """
     return {
         key: weight

@@ -1,4 +1,4 @@
-"""From scores to masks: rounds of scores, the pattern that groups, the allocation."""
+"""Makes masks from scores, with the rounds, the pattern and the allocation."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -20,29 +20,31 @@ def make_masks(
     left: Arrays | None = None,
     rounds: int = 1,
 ) -> Arrays:
-    """Returns the masks for the weights given.
+    """Return the masks of the given weights.
 
     Args:
         weights: ``{key: array}``.
         ask: ``weights -> scores``.
         allocation: ``(scores, sparsity) -> masks``.
         groups: The pattern over these weights.
-        sparsity: Share to remove now, on the way to the target.
-        left: ``{key: bool array}``, what earlier masks have left: all other weights
-            are ranked last, whatever the score says. None: no masks yet.
-        rounds: Rounds in which to come down to the sparsity.
+        sparsity: Share of the weights to remove now, in [0, 1).
+        left: ``{key: bool array}``, True for the weights that earlier masks kept. All
+            others are pruned first, whatever their scores. None: no masks yet.
+        rounds: Number of rounds in which to reach the sparsity.
 
     Returns:
         ``{key: bool array}``, True where a weight is kept.
 
     Raises:
-        ValueError: If the score returns other keys or shapes, or NaN.
-        TypeError: If score, allocation or pattern return no dictionary.
+        ValueError: If scores or masks have other keys or shapes than the weights, if
+            scores are NaN, or if masks have values other than 0 and 1.
+        TypeError: If the score, the allocation or the pattern do not return a
+            dictionary.
     """
     for number in range(1, rounds):
-        # ρ^(-k/n): the density by the same factor each round
+        # density d of round k of n: d_k = (1 - sparsity)^(k/n)
         share = 1 - (1 - sparsity) ** (number / rounds)
-        # What a sanity check shuffles is the end of it all.
+        # A sanity check shuffles only the final masks.
         masks = _one_round(weights, ask, unshuffled(allocation), groups, share, left)
         weights = {key: weight * masks[key] for key, weight in weights.items()}
     return _one_round(weights, ask, allocation, groups, sparsity, left)
@@ -68,58 +70,59 @@ def _one_round(weights, ask, allocation, groups, sparsity, left):
 
 
 def unshuffled(allocation: Callable) -> Callable:
-    """What a sanity check such as `Shuffled` shuffles, or the allocation itself."""
+    """Return the allocation inside a sanity check such as `Shuffled`, or itself."""
     return Allocation.of(allocation).shuffles or allocation
 
 
 def check_allocation(allocation: Callable, groups: Grouped, sparsity: float):
-    """Lets an allocation that knows what it is for look at what is ranked.
+    """Raise if the allocation does not suit the weights and the pattern.
 
     Args:
         allocation: ``(scores, sparsity) -> masks``.
         groups: The pattern over the weights to prune.
-        sparsity: The target.
+        sparsity: The target sparsity, in [0, 1).
 
     Raises:
-        ValueError: If it does not suit them, or the pattern would ignore it.
+        ValueError: If the allocation does not suit the weights, or if the pattern
+            would ignore it.
     """
     known, ranked = Allocation.of(allocation), groups.zeros()
     if groups.allocates:
         ranked = groups.pool(ranked)
     elif not known.even(sparsity):
         raise ValueError(
-            f"{groups.pattern!r} keeps the same share everywhere: there is nothing to "
-            f"allocate or to shuffle. Received: allocation={allocation!r}. Leave it "
-            "out."
+            f"{groups.pattern!r} keeps the same share of every weight, so there is "
+            f"nothing to allocate or to shuffle. Received: allocation={allocation!r}. "
+            "Leave out `allocation`."
         )
     known.check({key: values.size for key, values in ranked.items()}, sparsity)
 
 
 def _check_rankable(found):
-    """Raises ValueError at NaN; logs where nothing but zeros would be ranked."""
+    """Raise ValueError if scores are NaN; log a warning if all are zero."""
     broken = [
         k for k, scores in found.items() if scores.size and np.isnan(scores.min())
     ]
     if broken:
         raise ValueError(
-            f"The scores of {broken} hold NaN, so that nothing can be pruned by them. "
-            "Most often the training has diverged: lower the learning rate, or prune "
+            f"The scores of {broken} contain NaN, so they cannot be ranked. The usual "
+            "cause is a training that diverged: lower the learning rate, or prune "
             "earlier."
         )
     some = [scores for scores in found.values() if scores.size]
     if some and not any(scores.any() for scores in some):
         logger.warning(
-            "All scores are zero: which weights are pruned is arbitrary. Look for an "
-            "output that does not depend on the weights, or gradients too small for "
-            "the dtype."
+            "All scores are zero, so the choice of weights to prune is arbitrary. "
+            "Check whether the output depends on the weights, and whether gradients "
+            "are too small for the dtype."
         )
 
 
 def _removed_last(found, left):
-    """The scores, those of weights that are not left below all others.
+    """Return the scores, with those of weights already removed below all others.
 
-    Zero where the others are above it, as a magnitude would be. Only a little lower
-    otherwise, since `lamp` squares what it is given.
+    They are zero if all others are positive, like a magnitude. Otherwise they are only
+    a little lower than the lowest, since `lamp` squares the scores.
     """
     kept = [scores[left[key]] for key, scores in found.items() if left[key].any()]
     if not kept or all(mask.all() for mask in left.values()):
@@ -131,7 +134,7 @@ def _removed_last(found, left):
 
 
 def _mapping(found, maker):
-    """`found`; raises TypeError unless it maps keys."""
+    """Return `found`; raise TypeError unless it is a mapping."""
     if not isinstance(found, Mapping):
         raise TypeError(
             f"{maker} must return {{key: array}}. Received: {type(found).__name__}."
@@ -140,7 +143,7 @@ def _mapping(found, maker):
 
 
 def _arrays(found, weights, maker) -> dict[str, np.ndarray]:
-    """`found` as NumPy arrays; raises unless there is one like each weight."""
+    """Return `found` as NumPy arrays; raise unless shapes and keys are the weights'."""
     found = {k: np.asarray(v) for k, v in _mapping(found, maker).items()}
     shapes = {key: values.shape for key, values in found.items()}
     wrong = shapes.items() ^ {(key, weight.shape) for key, weight in weights.items()}

@@ -1,4 +1,4 @@
-"""The weights of a model in the groups that a pattern keeps or removes as a whole."""
+"""The weights of a model in the groups that a pattern keeps or removes together."""
 
 import functools
 from collections.abc import Callable, Mapping
@@ -12,12 +12,13 @@ from keras_invprune.graph.layouts import layouts
 
 
 class Grouped:
-    """A pattern over certain weights, in the axes that it asks for.
+    """A pattern applied to certain weights, arranged as it needs them.
 
     Args:
         pattern: ``(scores, sparsity, allocation) -> masks``.
         shapes: ``{key: shape}`` of the weights.
-        network: The Keras model that holds them; None if they are as they are.
+        network: The Keras model that holds them, or None to leave their axes as they
+            are.
     """
 
     def __init__(
@@ -38,13 +39,13 @@ class Grouped:
 
     @functools.cached_property
     def allocates(self) -> bool:
-        """Whether an allocation has a say in the masks."""
+        """Whether the allocation influences the masks."""
         if isinstance(self.pattern, Pattern):
             return self.pattern.allocates
         return bool(self.pool(self.zeros()))
 
     def zeros(self) -> Arrays:
-        """Returns arrays of the weights' shapes that take no memory."""
+        """Return zeros of the weights' shapes, which take no memory."""
         zero = np.float32(0)
         return {key: np.broadcast_to(zero, s) for key, s in self.shapes.items()}
 
@@ -54,13 +55,13 @@ class Grouped:
         sparsity: float,
         allocation: Callable[[Arrays, float], Arrays],
     ) -> Arrays:
-        """Returns the masks by scores of single weights."""
+        """Return the masks for scores of single weights."""
         return self._restored(
             self.pattern(self._arranged(scores), sparsity, allocation)
         )
 
     def pool(self, values: Arrays) -> Arrays:
-        """Returns one value for each group; of a plain callable what it ranks."""
+        """Return one value for each group: what the pattern passes to an allocation."""
         arranged = self._arranged(values)
         if self._is_pure:
             return self.pattern.group(arranged)
@@ -75,7 +76,7 @@ class Grouped:
         return seen
 
     def spread(self, values: Arrays) -> Arrays:
-        """Returns for each weight the value of its group."""
+        """Return for each weight the value of its group."""
         like = self._arranged(self.zeros())
         if self._is_pure:
             shapes = {key: array.shape for key, array in like.items()}
@@ -84,7 +85,7 @@ class Grouped:
 
     @property
     def _is_pure(self) -> bool:
-        """Whether it groups by a method of its own, not in the midst of a call."""
+        """Whether the pattern has its own `group`, so that no call need be observed."""
         known = isinstance(self.pattern, Pattern)
         return known and type(self.pattern).group is not Pattern.group
 

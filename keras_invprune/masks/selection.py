@@ -1,4 +1,4 @@
-"""Which scores are the largest: exact counts, at the price of a few passes.
+"""Selects the largest scores, with exact counts, in a few passes.
 
 Everything here is NumPy on the host. `Scores` and `Masks` are dictionaries from a
 weight's key, such as "encoder/dense/kernel", to an array of that weight's shape.
@@ -14,23 +14,23 @@ Scores = dict[str, np.ndarray]
 Masks = dict[str, np.ndarray]  # True = kept
 
 _SAMPLE_SIZE = 1 << 16
-_PIECE_SIZE = 1 << 16  # as float32 256 KiB: a piece and its comparisons stay in cache
+_PIECE_SIZE = 1 << 16  # 256 KiB of float32: a piece and its comparisons fit in cache
 _GOLDEN_RATIO = (math.sqrt(5) - 1) / 2
 
 
 def keep_count(size: int, sparsity: float, dtype: Any = np.float32) -> int:
-    """How many of `size` weights stay at a given sparsity.
+    """Return how many of `size` weights to keep at a given sparsity.
 
-    max(1, round(size * (1 - sparsity))), halves to the even neighbor, never more
-    than `size`. In float32, the default, this is TF-MOT's count for a tensor, bit for
-    bit, rounding errors of tensors above 2**24 weights included (where TF-MOT would
-    ask for more weights than there are, all of them stay).
+    The count is max(1, round(size * (1 - sparsity))), at most `size`; halves are
+    rounded to even. In float32, the default, it equals TF-MOT's count for a tensor,
+    including TF-MOT's rounding errors for tensors of more than 2**24 weights. (If
+    TF-MOT would keep more weights than there are, all are kept.)
 
     Args:
         size: Number of weights.
         sparsity: Share of the weights to prune, in [0, 1).
-        dtype: Floating type to compute in. float32 counts exactly up to 2**24; pass
-            float64 for larger sizes where TF-MOT need not be matched.
+        dtype: Floating type to compute in. float32 counts exactly up to 2**24. Use
+            float64 for larger sizes if TF-MOT's counts need not be matched.
 
     Returns:
         The number of weights to keep, from 1 to `size` (0 if `size` is 0).
@@ -41,25 +41,26 @@ def keep_count(size: int, sparsity: float, dtype: Any = np.float32) -> int:
     if not 0 <= sparsity < 1:
         hint = f" Did you mean {sparsity / 100:g}?" if 1 < sparsity < 100 else ""
         raise ValueError(
-            f"`sparsity` must be in [0, 1). Received: sparsity={sparsity}.{hint}"
+            "`sparsity` is the share of weights to remove and must be in [0, 1). "
+            f"Received: sparsity={sparsity}.{hint}"
         )
     density = dtype(1.0 - float(sparsity))
     if float(density) != 1.0 - float(sparsity):
-        # Not the complement of a density of this type: TF-MOT rounds the sparsity.
+        # No density of this type has this complement: TF-MOT rounds the sparsity.
         density = dtype(1) - dtype(sparsity)
     kept = np.rint(dtype(size) * density)
     return min(size, max(1, int(kept)))
 
 
 def check_scores(scores: Scores) -> None:
-    """Refuses scores that have no order.
+    """Raise if scores cannot be ordered.
 
     Args:
         scores: Key to scores of any shape, real numbers.
 
     Raises:
         TypeError: If scores are not real numbers.
-        ValueError: If there are NaNs.
+        ValueError: If scores are NaN.
     """
     nans = {}
     for key, values in scores.items():
@@ -74,19 +75,19 @@ def check_scores(scores: Scores) -> None:
     if nans:
         raise ValueError(
             f"Scores must not be NaN. Received NaNs: {', '.join(nans.values())}. "
-            "Look for a loss or a gradient that overflows on the scoring data."
+            "Check whether a loss or a gradient overflows on the scoring data."
         )
 
 
 def keep_largest(scores: Scores, count: int) -> Masks:
-    """Keeps exactly `count` scores, the largest over all tensors together.
+    """Keep exactly `count` scores, the largest over all tensors together.
 
-    Of equal scores the earlier stays: first by the order of the keys, then by flat
-    index. Infinities are ordered as usual, and integers are ranked as floats.
+    Of equal scores, the earlier one is kept: first by the order of the keys, then by
+    flat index. Infinities are ordered as usual, and integers are ranked as floats.
 
     A sample brackets the threshold, so that only the few scores inside the bracket
-    need be put in order: that is 2 % of the scores' memory beside the masks. If the
-    sample misled, the result is exact all the same, at the price of two copies of the
+    need to be ordered. This takes 2 % of the scores' memory, in addition to the masks.
+    If the sample was misleading, the result is still exact but takes two copies of the
     scores. A tensor that is not contiguous is copied.
 
     Args:
@@ -98,7 +99,7 @@ def keep_largest(scores: Scores, count: int) -> Masks:
 
     Raises:
         TypeError: If scores are not real numbers.
-        ValueError: If there are NaNs, or fewer than `count` scores.
+        ValueError: If scores are NaN, or if there are fewer than `count`.
     """
     check_scores(scores)
     flats = [np.ravel(values) for values in scores.values()]
@@ -129,15 +130,15 @@ def _pieces(flat) -> list[np.ndarray]:
 
 
 def _bracket(flats, count):
-    """Two values that the `count`-th largest very probably lies between."""
+    """Return two values that very probably enclose the `count`-th largest."""
     starts = np.cumsum([0, *(flat.size for flat in flats)])
     total = starts[-1]
     dtype = _ranking_dtype(flats)
     everything = dtype.type(-np.inf), dtype.type(np.inf)
     if total <= 2 * _SAMPLE_SIZE:
         return everything
-    # One place in each stretch of equal length, and not the same in each: a fixed
-    # stride may miss most columns of a kernel, multiples of the golden ratio do not.
+    # One place in each stretch of equal length, at a varying offset: a fixed stride may
+    # miss most columns of a kernel, while multiples of the golden ratio do not.
     stretches = np.arange(_SAMPLE_SIZE)
     places = stretches + stretches * _GOLDEN_RATIO % 1.0
     positions = (places * (total / _SAMPLE_SIZE)).astype(np.int64)
@@ -145,7 +146,7 @@ def _bracket(flats, count):
     visits = zip(flats, starts, cuts, cuts[1:], strict=False)
     sample = [flat[positions[i:j] - start] for flat, start, i, j in visits]
     sample = np.sort(np.concatenate(sample, dtype=dtype))
-    # Five standard deviations of a binomial rank, and one place for small variances.
+    # Five standard deviations of a binomial rank, plus one place for small variances.
     share = count / total
     rank = _SAMPLE_SIZE * (1 - share)
     margin = 5 * math.sqrt(_SAMPLE_SIZE * share * (1 - share)) + 1
@@ -157,7 +158,7 @@ def _bracket(flats, count):
 
 
 def _threshold(pieces, count, bracket):
-    """The `count`-th largest value, and how many values are at least as large."""
+    """Return the `count`-th largest value and how many values are >= it."""
     low, high = bracket
     above, inside = _split(pieces, low, high)
     if count <= above:
@@ -176,7 +177,7 @@ def _threshold(pieces, count, bracket):
 
 
 def _split(pieces, low, high):
-    """Number of values >= high, and the values strictly between low and high."""
+    """Return the number of values >= high, and the values between low and high."""
     above, inside = 0, []
     for piece in pieces:
         is_above = piece >= high
@@ -190,7 +191,7 @@ def _count(compare, pieces, value) -> int:
 
 
 def _drop_last_ties(flats, masks, threshold, surplus) -> None:
-    """Clears the last `surplus` places that hold the threshold itself."""
+    """Set the masks of the last `surplus` places that equal the threshold to False."""
     for flat, mask in zip(reversed(flats), reversed(masks), strict=True):
         pieces = zip(_pieces(flat), _pieces(mask), strict=True)
         for piece, mask_piece in reversed(list(pieces)):

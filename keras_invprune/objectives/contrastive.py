@@ -5,7 +5,7 @@ from keras import ops
 from keras_invprune.contracts import Nested, Tensor
 
 EPSILON = 1e-12
-FAR = 1e9  # taken from a logit, leaves nothing of its exponential
+FAR = 1e9  # subtracted from a logit, makes its exponential 0
 
 
 def contrastive_loss(
@@ -14,27 +14,27 @@ def contrastive_loss(
     temperature: float = 1.0,
     sample_weight: Nested = None,
 ):
-    """L_NCE over two views of a batch.
+    """Compute L_NCE over two views of a batch.
 
     That is::
 
         L_NCE = mean_i w_i · -1/|P(i)| Σ_{p∈P(i)} [ z_i·z_p/τ - log Z_i ]
         Z_i = Σ_{a≠i} exp(z_i·z_a/τ)
 
-    with z the embeddings on the unit sphere. P(i) holds the other embeddings with
-    i's label (SupCon, "L_out"); without labels only i's other view, which makes
-    the same formula NT-Xent.
+    with weights w and embeddings z on the unit sphere. P(i) holds the other embeddings
+    with the label of i (SupCon, "L_out"). Without labels, it holds only the other view
+    of i, and the formula is NT-Xent.
 
     Args:
         embeddings: Floats, shape [2·batch, features]: all first views, then all
             second views, in the same order.
-        labels: None, or shape [batch] or [batch, ...]: equal rows are one class
+        labels: None, or shape [batch] or [batch, ...]. Equal rows are one class
             (class numbers, one-hot rows, 0/1 labels).
-        temperature: τ > 0.
-        sample_weight: None, or shape [batch].
+        temperature: The temperature τ > 0.
+        sample_weight: None, or the weights w, shape [batch].
 
     Returns:
-        A scalar of at least float32 precision.
+        A scalar in float32.
 
     Example:
         >>> z = [[1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [0.0, 1.0]]  # two rows, twice
@@ -62,12 +62,12 @@ def contrastive_loss(
     if sample_weight is not None:
         weights = ops.cast(ops.reshape(sample_weight, (count,)), "float32")
         per_anchor = per_anchor * ops.tile(weights, (2,))
-    # A replica may get no row of the last batch.
+    # A replica may get no rows of the last batch.
     return ops.sum(per_anchor) / ops.cast(ops.maximum(2 * count, 1), "float32")
 
 
 def same_label(labels: Tensor | None):
-    """1.0 where two rows of `labels` are equal; shape [batch, batch]."""
+    """Return 1.0 where two rows of `labels` are equal, else 0.0: [batch, batch]."""
     rows = ops.reshape(labels, (ops.shape(labels)[0], -1))
     equal = ops.equal(rows[:, None, :], rows[None, :, :])
     return ops.cast(ops.all(equal, axis=-1), "float32")

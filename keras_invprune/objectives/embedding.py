@@ -1,4 +1,4 @@
-"""Outputs and embedding of a model from one forward pass."""
+"""Gets the outputs and the embedding of a model from one forward pass."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,30 +13,30 @@ from keras_invprune.graph.trace import traced, unfolded
 from keras_invprune.graph.weights import is_graph, kernels, walk
 from keras_invprune.saving import did_you_mean, near_names
 
-PROPOSED = 3  # layers, in messages
-ASSUMED = 256  # pixels, or steps, of inputs of any size
+PROPOSED = 3  # number of layers that a message proposes
+ASSUMED = 256  # pixels or steps to assume for inputs of unknown size
 
 Embedder = Callable[..., tuple]
 
 
 def embedder(model: keras.Model, embedding: Any = None) -> Embedder:
-    """Makes the function that returns a model's outputs and its embedding.
+    """Make the function that returns a model's outputs and its embedding.
 
     Args:
         model: A built Keras 3 model.
-        embedding: None for Sequential and Functional models with one output: the
-            input of the last layer with a kernel, be it Dense or, as in MobileNet,
-            a convolution; where the output is a map that was scaled up, as in a
-            U-Net, the bottleneck (`keras_invprune.graph.bottleneck`). Or the path of a
-            layer, whose output is taken, e.g. ``"encoder/pool"``; or a callable
+        embedding: None, for Sequential and Functional models with one output: the
+            input of the last layer with a kernel (Dense, or a convolution as in
+            MobileNet), or the bottleneck if the output is an upsampled map, as in a
+            U-Net (`keras_invprune.graph.bottleneck`). Or the path of a layer whose
+            output is the embedding, e.g. ``"encoder/pool"``. Or a callable
             ``(model, inputs, training) -> (outputs, embedding)``.
 
     Returns:
-        ``embed(inputs, training) -> (outputs, embedding)``, the embedding
+        ``embed(inputs, training) -> (outputs, embedding)``, with the embedding
         flattened to shape [batch, features].
 
     Raises:
-        ValueError: If the embedding must be named, or no layer has that name. The
+        ValueError: If the embedding must be named, or if no layer has that name. The
             message proposes layers.
     """
     if callable(embedding):
@@ -47,7 +47,7 @@ def embedder(model: keras.Model, embedding: Any = None) -> Embedder:
 
 
 def _of_graph(model) -> Embedder:
-    """Outputs and embedding by a twin graph over the same layers."""
+    """Make an embedder from a second graph over the same layers."""
     if not is_graph(model) or len(model.outputs) != 1:
         raise ValueError(_must_be_named(model))
     trace = traced(model)
@@ -66,9 +66,9 @@ def _of_graph(model) -> Embedder:
 
 
 def _default(model, steps):
-    """The tensor that is the embedding, or a layer's path; None if it is not clear."""
+    """Return the embedding's tensor, or a layer's path; None if it is unclear."""
     heads = head_layers(model)
-    if heads:  # a head that is not called here is inside a nested model
+    if heads:  # a head that is not called here is inside an inner model
         read = [step.reads for step in steps if step.operation is heads[0]]
         return read[0][0] if len(read) == 1 else None
     large = traced(model, ASSUMED)
@@ -87,7 +87,7 @@ def _default(model, steps):
 
 
 def _path_of(tensor, steps, model):
-    """The path of the layer inside an inner model that makes a tensor."""
+    """Return the path of the layer inside an inner model that makes a tensor."""
     made_by = {id(made): step.operation for step in steps for made in step.made}
     maker = made_by[id(tensor)]
     calls = [step for step in steps if step.operation is maker]
@@ -96,9 +96,9 @@ def _path_of(tensor, steps, model):
 
 
 def _before_last_kernel(steps):
-    """The input of the layer that makes the output, not counting those without kernel.
+    """Return the input of the last layer with a kernel.
 
-    None where several tensors are joined behind it, or where it is a nested model.
+    None if several tensors are joined after it, or if it is in an inner model.
     """
     for operation, reads, _ in reversed(steps):
         if is_graph(operation) or len(reads) != 1:
@@ -113,9 +113,10 @@ def _after_layer(model, path) -> Embedder:
     if path not in layers or not path:
         known = [name for name in layers if name]
         hint = did_you_mean(near_names(path, known, n=PROPOSED))
-        hint = hint or f" The last ones are {_candidates(model)}."
+        hint = hint or f" Its last layers are {_candidates(model)}."
         raise ValueError(
-            f"`embedding` names no layer of this model. Received: {path!r}.{hint}"
+            "`embedding` must be the path of a layer of this model. "
+            f"Received: {path!r}.{hint}"
         )
     layer = _last_layer(layers[path], path)
 
@@ -124,14 +125,17 @@ def _after_layer(model, path) -> Embedder:
         with observed([layer], lambda _, output: seen.append(output)):
             result = model(inputs, training=training)
         if not seen:
-            raise ValueError(f"The model's call never reaches layer {path!r}.")
+            raise ValueError(
+                "`embedding` must be a layer that the model calls. Received: "
+                f"{path!r}, which it does not call."
+            )
         return result, _flat(seen[-1])
 
     return embed
 
 
 def _last_layer(layer, path):
-    """`layer`, or the one it ends in: Keras takes no regularizer of an inner model."""
+    """Return `layer`, or the last layer of a model, which cannot be observed itself."""
     while is_graph(layer) or isinstance(layer, keras.Sequential):
         if isinstance(layer, keras.Sequential):
             layer = layer.layers[-1]
@@ -140,9 +144,10 @@ def _last_layer(layer, path):
             layer = operations[layer.output_names[0]]
     if not isinstance(layer, keras.layers.Layer):
         raise ValueError(
-            f"`embedding` names a model that ends in an operation, {layer.name!r}, "
-            f"which is no layer. Received: {path!r}. Name a layer inside it or after "
-            "it, or give a callable (model, inputs, training) -> (outputs, embedding)."
+            "`embedding` must be a layer, or a model that ends in a layer. Received: "
+            f"{path!r}, which ends in the operation {layer.name!r}. Name a layer in it "
+            "or after it, or pass a callable (model, inputs, training) -> (outputs, "
+            "embedding)."
         )
     return layer
 
@@ -152,7 +157,7 @@ def _flat(features):
 
 
 def _candidates(model) -> list[str]:
-    """The last layers with weights, or that pool, before the heads."""
+    """Return the last layers before the heads with weights or pooling, by path."""
     heads = {id(layer) for layer in head_layers(model)}
     paths = [
         path
@@ -167,15 +172,14 @@ def _kind(layer) -> str:
 
 
 def _must_be_named(model, operations=()) -> str:
-    """The message; it proposes the layers among `operations` first."""
+    """Return the error message, which proposes the layers in `operations` first."""
     paths = {id(layer): path for path, layer in walk(model) if path}
     first = [paths[id(one)] for one in operations if id(one) in paths]
     proposed = list(dict.fromkeys([*first, *_candidates(model)]))[:PROPOSED]
     return (
-        "The invariance objective needs an embedding, and which one is not clear for "
-        "this model (several outputs, subclassed, several tensors joined at its end, "
-        "or several maps that may be its bottleneck). It must be named: `embedding=` "
-        "the path of the layer whose output is the embedding, or a callable (model, "
-        "inputs, training) -> (outputs, embedding). "
-        f"Candidates: {proposed}."
+        "The invariance objective needs an embedding, which is unclear for this model "
+        "(several outputs, a subclassed model, several tensors joined at its end, or "
+        "several maps that may be its bottleneck). Pass `embedding=`: the path of the "
+        "layer whose output is the embedding, or a callable (model, inputs, training) "
+        f"-> (outputs, embedding). Candidates: {proposed}."
     )

@@ -37,47 +37,45 @@ from keras_invprune.views.pairs import (
 
 logger = logging.getLogger("keras_invprune")
 
-# λ, by validation rows (docs/results/invariance_defaults.md).
+# λ, chosen on validation rows (docs/results/invariance_defaults.md).
 IMAGE_WEIGHT, ROW_WEIGHT = 0.3, 1.0
 SUPERVISED = ("auto", "first", "both", "original")
 CLASSIFICATION = ("crossentropy", "cross_entropy", "hinge", "focal")
-ROLE = "plan.objective"  # where messages say that a part is
+ROLE = "plan.objective"  # where a message says that a missing part belongs
 
 
 @keras.saving.register_keras_serializable(package="keras_invprune")
 class Invariance(Objective):
-    """L = L_SUP + λ·L_NCE on two views of each batch, in one forward pass.
+    """The loss L = L_SUP + λ·L_NCE on two views of each batch, in one forward pass.
 
-    Models that take batches of one size only need two passes.
-
-    L_SUP is the compiled loss on one view or on both, see `supervised`; L_NCE the
-    contrastive loss between the embeddings of both (`contrastive_loss`).
+    L_SUP is the compiled loss on one view or on both (see `supervised`). L_NCE is the
+    contrastive loss between the embeddings of both (`contrastive_loss`). Models with a
+    fixed batch size need two forward passes.
 
     Args:
-        views: A layer or callable drawn twice, or a pair of them (None: the input
-            itself). None pairs the input itself with a view chosen by its shape:
-            images are shifted, scaled and rotated a little, rows corrupted as in
-            SCARF.
-        weight: λ ≥ 0. None for 0.3 on images and 1 on other inputs, chosen by
-            validation rows: in few epochs λ = 1 costs a convolutional network more
-            than it gives.
-        temperature: τ > 0.
-        labels: True for supervised contrastive (rows of `y` that are equal are one
-            class), False for NT-Xent, which reads no label, "auto" for True when
-            the compiled loss is a single classification loss and `y` has one label
-            for each row (whole maps and sequences of labels are never equal). A
-            callable maps `y` to the labels to use, e.g. for models with several
-            outputs.
+        views: A layer or callable to draw twice, or a pair of them, where None means
+            the input itself. None instead of views pairs the input itself with a view
+            chosen by its shape: images are slightly shifted, scaled and rotated; rows
+            are corrupted as in SCARF.
+        weight: The weight λ ≥ 0. None means 0.3 for images and 1 for other inputs.
+            These values were chosen on validation rows: in few epochs, λ = 1 costs a
+            convolutional network more than it gains.
+        temperature: The temperature τ > 0.
+        labels: True for the supervised contrastive loss, where equal rows of `y` are
+            one class; False for NT-Xent, which reads no labels. "auto" means True if
+            the compiled loss is a single classification loss and `y` has one label per
+            row, since whole maps and sequences of labels are never equal. A callable
+            maps `y` to the labels, e.g. for models with several outputs.
         embedding: See `keras_invprune.objectives.embedding.embedder`.
-        projection: None, or the width of a two-layer projection head (SimCLR)
-            between embedding and L_NCE; a Keras layer serves as well. It is
-            dropped after the search.
-        supervised: Which view L_SUP sees: "first", as in the paper, "both" (their
-            mean), or "original", the input itself (if it is not one of `views`, it
-            takes the place of the first). "auto" is "both" for class labels, which
-            a view does not change, and "original" for all others: labels that have
-            a place in the image (segmentation, reconstruction) are not moved along
-            with it, nor are coordinates.
+        projection: None, or the width in units of a two-layer projection head (SimCLR)
+            between embedding and L_NCE, or a Keras layer. It is dropped after the
+            search.
+        supervised: The views that L_SUP sees: "first", as in the paper; "both" (the
+            mean of their losses); or "original", the input itself, which replaces the
+            first view if it is not one of them. "auto" means "both" for class labels,
+            which views do not change, and "original" for all others. Labels with
+            positions in the image (segmentation, reconstruction, coordinates) are not
+            moved with the image.
 
     Example:
         >>> from keras_invprune import views
@@ -86,15 +84,14 @@ class Invariance(Objective):
         ... )
 
     Raises:
-        ValueError: If λ < 0, τ ≤ 0, or `supervised` is unknown; on `bind`, if views
-            or embedding do not fit; in training, if labels that have a place would
-            be held against an image that a view of ours has moved.
+        ValueError: If λ < 0, if τ ≤ 0, or if `labels` or `supervised` is unknown. On
+            `bind`: if views or embedding do not fit. In training: if labels with
+            positions would be compared with an image that one of our views has moved.
 
     Source:
-        Xu, Sun, Wang: Unveiling Invariances via Neural Network Pruning
-        (2309.08171), the "invariance learning objective"; the authors' code has
-        λ = τ = 1, labels, no projection, and supervised="first" on two draws of one
-        view.
+        Xu, Sun, Wang: Unveiling Invariances via Neural Network Pruning (2309.08171),
+        the "invariance learning objective". The authors' code uses λ = τ = 1, labels,
+        no projection, and supervised="first" on two draws of one view.
     """
 
     terms = ("supervised_loss", "invariance_loss")
@@ -132,18 +129,21 @@ class Invariance(Objective):
         self.embedding = embedding
         self.projection = _projection(projection)
         self.supervised = supervised
-        self.embed: Any = None  # these three are bound to a model
+        self.embed: Any = None  # `bind` sets these three
         self.structure: Nested = None
         self.apart = False
         self._drawer: tuple = (None, None)
         self._told = False
 
     def bind(self, model: keras.Model):
-        """Returns the objective of this one model; `self` serves others as well.
+        """Return an objective for this model only; `self` stays unbound.
+
+        Args:
+            model: The plain Keras model.
 
         Raises:
-            ValueError: Views or embedding do not fit the plain Keras model `model`,
-                or it has stateful layers.
+            ValueError: If views or embedding do not fit the model, or if it has
+                stateful layers.
         """
         _check_stateless(model)
         bound, structure = copy.copy(self), input_structure(model)
@@ -169,20 +169,20 @@ class Invariance(Objective):
 
     @property
     def layers(self):
-        """Views and projection, as far as they are Keras layers."""
+        """The views and the projection that are Keras layers."""
         parts = [*tree.flatten(self.views), self.projection]
         return [part for part in parts if isinstance(part, keras.layers.Layer)]
 
     def __call__(
         self, model: keras.Model, x: Nested, y: Nested, sample_weight: Nested = None
     ):
-        """Returns the `Losses` of a batch."""
+        """Return the `Losses` of a batch."""
         x = standardized(self.structure, x)
         views, halves = self._supervision(model, y)
         pair = [standardized(self.structure, one) for one in self._pair(views, x)]
         outputs, z = self._run(model, pair)
         predictions = {i: outputs[i] for i in halves}
-        # L_SUP, the mean over the views it sees
+        # L_SUP, the mean over the views that it sees
         supervised = ops.mean(
             ops.stack(
                 [
@@ -195,7 +195,7 @@ class Invariance(Objective):
             z = as_in_training(self.projection, z)
         labels = self._labels(model, y)
         weights = _row_weights(sample_weight, y)
-        # L_NCE; each replica sees its own part of the batch
+        # L_NCE, for the replica's own part of the batch
         invariance = contrastive_loss(z, labels, self.temperature, weights)
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
         # L = L_SUP + λ·L_NCE
@@ -205,7 +205,7 @@ class Invariance(Objective):
         return Losses(total, predictions[halves[0]], terms)
 
     def _run(self, model, pair):
-        """The outputs on each of the two views, and the embeddings of both."""
+        """Return the outputs for each of the two views, and the embeddings of both."""
         options = {"training": True, "with_embedding": True}
         if self.apart:
             outputs, features = zip(*(model(x, **options) for x in pair), strict=True)
@@ -214,10 +214,12 @@ class Invariance(Objective):
         return [tree.map_structure(Half(i), outputs) for i in (0, 1)], z
 
     def _supervision(self, model, y):
-        """The pair of views to draw, and which of the two L_SUP sees, original first.
+        """Return the pair of views to draw, and the indices of those that L_SUP sees.
+
+        The index of the original comes first.
 
         Raises:
-            ValueError: If the labels of a moved image would not be moved.
+            ValueError: If L_SUP would see a moved image with labels that are not moved.
         """
         pair, kind = as_pair(self.views), self.supervised
         has_place = _have_place(model, y, self.structure)
@@ -231,24 +233,25 @@ class Invariance(Objective):
         halves = halves.get(kind, (0,))
         if has_place and any(moves(pair[half]) for half in halves):
             raise ValueError(
-                "The views move the image, and its labels have a place in it but are "
-                f"not moved along. Received: supervised={self.supervised!r}. Leave it "
-                "out, or give supervised='original'."
+                "The labels have positions in the image, and the views move the image "
+                "but not its labels. Received: "
+                f"supervised={self.supervised!r}. Leave `supervised` out, or use "
+                "supervised='original'."
             )
         return pair, halves
 
     def _tell(self, has_place):
-        """Logs once what becomes of labels that have a place."""
+        """Log once how labels with positions are used."""
         if has_place and not self._told:
             self._told = True
             logger.warning(
-                "The labels have a place in the example, and views do not move them: "
-                "the example itself is the first of the two views, and it alone is "
-                "supervised. If your views move nothing, give supervised='both'."
+                "The labels have positions in the example, and views do not move them. "
+                "Therefore the first of the two views is the example itself, and only "
+                "it is supervised. If your views move nothing, use supervised='both'."
             )
 
     def _pair(self, views, x):
-        """Two views of a batch."""
+        """Draw two views of a batch."""
         if self._drawer[0] != views:  # new, or replaced by the user
             self._drawer = views, drawer(views)
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
@@ -265,20 +268,20 @@ class Invariance(Objective):
         y = _only(y)
         if y is None:
             raise ValueError(
-                "`labels=True` needs one array of labels, and there is none, or there "
-                "are several. Pass labels=False, or a callable that picks the labels "
+                "`labels=True` needs exactly one array of labels. Received: none, or "
+                "several. Pass labels=False, or a callable that selects the labels "
                 "from y."
             )
         return y
 
     def _classes(self, model, y):
-        """The labels, if they are one class a row by one classification loss."""
+        """Return the labels if they are one class per row, else None."""
         y = _only(y)
         one = y is not None and is_classification(model) and len(y.shape) <= 2
         return y if one and not _have_place(model, y, self.structure) else None
 
     def get_config(self):
-        """Returns the constructor's arguments."""
+        """Return the constructor's arguments."""
         return {
             "views": save_object(self.views, f"{ROLE}.views"),
             "weight": self.weight,
@@ -291,18 +294,18 @@ class Invariance(Objective):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]):
-        """Restores the parts; those that are gone raise when they are used."""
+        """Return the objective; parts that cannot be found raise on use."""
         parts = ("views", "labels", "embedding", "projection")
         loaded = {name: load_object(config[name], f"{ROLE}.{name}") for name in parts}
-        before = {"supervised": "first"}  # of files older than the choice
+        before = {"supervised": "first"}  # for files older than this argument
         return cls(**{**before, **config, **loaded})
 
 
 def drawer(views: Any):
-    """Returns ``(x) -> (x1, x2)`` for `views`, compiled by XLA if they are ours.
+    """Return ``(x) -> (x1, x2)`` for `views`, compiled by XLA if they are our layers.
 
-    A view is many small operations on all pixels, which XLA joins: SimCLR's take a
-    fifth of the time, also within a training that is not compiled itself.
+    A view consists of many small operations on all pixels, which XLA fuses. SimCLR's
+    views then take a fifth of the time, even if the training itself is not compiled.
     """
 
     def draw(x):
@@ -312,7 +315,7 @@ def drawer(views: Any):
 
 
 class Half(keras.layers.Layer):
-    """The rows of one of two views, with the sequence mask that belongs to them."""
+    """The rows of one of the two views, with their sequence mask."""
 
     def __init__(self, number: int):
         super().__init__(autocast=False)
@@ -320,30 +323,30 @@ class Half(keras.layers.Layer):
         self.number = number
 
     def call(self, x: Nested):
-        """Returns the rows of the first half, number 0, or the second, 1."""
+        """Return the rows of the first half (number 0) or the second (number 1)."""
         count = ops.shape(x)[0] // 2
         return x[count:] if self.number else x[:count]
 
     def compute_mask(self, x: Nested, previous_mask: Tensor | None = None):
-        """Returns that half of the mask."""
+        """Return the same half of the mask."""
         return None if previous_mask is None else self.call(previous_mask)
 
 
 def _have_place(model, y, structure) -> bool:
-    """Whether labels have a place in the example: a map, a sequence, or boxes."""
+    """Return whether labels have positions in the example: maps, sequences, boxes."""
     parts = [part for part in tree.flatten(y) if part is not None]
     if any(len(part.shape) > 2 for part in parts):
         return True
     sizes = [part.shape[1] for part in parts if len(part.shape) == 2]
     name = _loss_name(model)
-    if "sparse" in name:  # class numbers in a row: one for each step of a sequence
+    if "sparse" in name:  # several class numbers per row: one per step of a sequence
         return any(size != 1 for size in sizes)
-    # One number for each pixel; of categories one would be a class for each pixel.
+    # One number per pixel. With a categorical loss, the numbers are one class instead.
     return "categorical" not in name and not _pixels(structure).isdisjoint(sizes)
 
 
 def _pixels(structure) -> set[int]:
-    """How many numbers a flat map of each image among the inputs has."""
+    """Return the possible sizes of a flattened map, for the images in the inputs."""
     images = [t.shape for t in tree.flatten(structure) if len(t.shape) == 4]
     images = [shape for shape in images if None not in shape[1:]]
     flat = {
@@ -354,13 +357,13 @@ def _pixels(structure) -> set[int]:
 
 
 def is_classification(model: keras.Model) -> bool:
-    """Whether the compiled loss is one classification loss, whatever it is called."""
+    """Return whether the compiled loss is a single classification loss, by its name."""
     name = _loss_name(model)
     return any(kind in name for kind in CLASSIFICATION)
 
 
 def _loss_name(model) -> str:
-    """All names of the compiled loss, if it is a single one."""
+    """Return all names of the compiled loss, joined, if it is a single loss."""
     loss = _only(getattr(model, "loss", None))
     loss = keras.losses.get(loss) if isinstance(loss, str) else loss
     names = [getattr(loss, "name", ""), getattr(loss, "__name__", "")]
@@ -375,7 +378,7 @@ def _projection(projection):
 
 
 def _own(projection):
-    """A projection of its own for each model; one that is built is meant as it is."""
+    """Return a new projection for a model, unless it is already built."""
     if projection is None or isinstance(projection, Missing) or projection.built:
         return projection
     return type(projection).from_config(projection.get_config())
@@ -385,14 +388,14 @@ def _check_stateless(model):
     for path, layer in walk(model):
         if getattr(layer, "stateful", False) is True:
             raise ValueError(
-                "The search puts two views of each batch through the model at once, "
-                f"which a stateful layer does not bear. Received: stateful {path!r}. "
+                "The search runs the model on two views of each batch at once, which a "
+                f"stateful layer cannot support. Received: stateful layer {path!r}. "
                 "Use stateful=False, or prune without this objective."
             )
 
 
 def _only(structure):
-    """The single element of a structure, or of a list or dict of one; else None."""
+    """Return the only element of a structure that is not None; None if several."""
     elements = [part for part in tree.flatten(structure) if part is not None]
     return elements[0] if len(elements) == 1 else None
 
@@ -402,7 +405,7 @@ def _stack(first, second):
 
 
 def _row_weights(sample_weight, y):
-    """Per-row weights for L_NCE; weights per output or per step do not apply."""
+    """Return per-row weights for L_NCE, or None for weights per output or per step."""
     weights = _only(sample_weight)
     if weights is None or len(tree.flatten(y)) > 1:
         return None

@@ -1,10 +1,10 @@
-"""What an objective returns."""
+"""The value that an objective returns."""
 
 from typing import Any, NamedTuple
 
 
 class Losses(NamedTuple):
-    """The loss of one batch, with what to show of it.
+    """The loss of one batch, with predictions and terms to log.
 
     Attributes:
         total: Scalar to minimize, scaled like `model.compute_loss`.

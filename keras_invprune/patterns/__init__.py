@@ -1,7 +1,7 @@
-"""Which weights are pruned together: one by one, in blocks, or n of every m.
+"""Patterns decide which weights are pruned together: blocks, units, n of every m.
 
-A pattern is any callable ``(scores, sparsity, allocation) -> masks``, with the optional
-members of `keras_invprune.contracts.Pattern`.
+A pattern is any callable ``(scores, sparsity, allocation) -> masks``. It may have the
+optional members of `keras_invprune.contracts.Pattern`.
 """
 
 from collections.abc import Callable
@@ -20,15 +20,15 @@ PATTERNS = {"unstructured": Unstructured(), "units": Units()}
 
 
 def get(identifier: Any) -> Callable:
-    """A pattern from its name or config, or the callable itself.
+    """Return the pattern of this name or config, or the callable itself.
 
     Args:
-        identifier: None, a name in `PATTERNS`, the config of a pattern, or a
-            callable.
+        identifier: None (unstructured), a name in `PATTERNS`, the config of a pattern,
+            or a callable.
 
     Raises:
-        ValueError: An unknown name.
-        TypeError: None of these, or a class in place of an object.
+        ValueError: If the name is unknown.
+        TypeError: If `identifier` is none of these, or is a class.
     """
     if isinstance(identifier, dict):
         identifier = keras.saving.deserialize_keras_object(identifier)

@@ -1,4 +1,4 @@
-"""What the patterns share."""
+"""The base class and the argument checks of the patterns."""
 
 import numpy as np
 
@@ -11,16 +11,16 @@ POOLINGS = {"mean": np.add, "max": np.maximum}
 
 
 class Pattern(Configured, contracts.Pattern):
-    """A config made of the fields, and the contract of a pattern."""
+    """The base class of our patterns: a pattern whose config is its fields."""
 
 
 def is_positive_integer(value: object) -> bool:
-    """Whether it is an `int` above zero."""
+    """Return whether `value` is an `int` above zero."""
     return isinstance(value, int) and value > 0
 
 
 def check_pooling(pooling: str):
-    """Raises ValueError unless it names one."""
+    """Raise ValueError unless `pooling` is the name of a pooling."""
     if pooling not in POOLINGS:
         raise ValueError(
             f"`pooling` must be one of {sorted(POOLINGS)}. "
@@ -29,11 +29,11 @@ def check_pooling(pooling: str):
 
 
 def check_axis(scores: Arrays, axis: int, rule: str):
-    """Raises ValueError where scores lack the axis, or are NaN."""
+    """Raise ValueError, which states `rule`, if scores lack the axis or are NaN."""
     for key, values in scores.items():
         if not -values.ndim <= axis < values.ndim:
             raise ValueError(
-                f"{rule} Received: '{key}' of shape {values.shape}. Leave this weight "
-                "out of the pruning, or choose another pattern."
+                f"{rule} Received: '{key}' of shape {values.shape}. Do not prune this "
+                "weight, or choose another pattern."
             )
     check_scores(scores)

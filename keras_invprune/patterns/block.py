@@ -19,20 +19,22 @@ from keras_invprune.patterns.base import (
 @keras.saving.register_keras_serializable(package="keras_invprune")
 @dataclasses.dataclass(frozen=True)
 class Block(Pattern):
-    """Blocks over the last two axes, (inputs, outputs), kept or pruned whole.
+    """Blocks over the last two axes, [inputs, outputs], which are kept or pruned whole.
 
-    A kernel may have any rank from 2: in one of shape (height, width, inputs,
-    outputs) each position has its own. The scores of a block are pooled; allocations
-    rank and count blocks. They begin at index 0, and the last of an axis is smaller
-    where the axis is no multiple: its mean is over what it has.
+    A kernel may have any rank >= 2. In a kernel of shape [height, width, inputs,
+    outputs], each position has its own blocks. The scores of a block are pooled;
+    allocations rank and count blocks. Blocks begin at index 0. If an axis is not a
+    multiple of the block size, its last block is smaller and is pooled over fewer
+    scores.
 
-    Where the axes are multiples, the masks for magnitude, "mean" and `uniform` are
-    TF-MOT's for "AVG". Elsewhere TF-MOT pads both ends when it pools but not when it
-    masks: it scores other weights than it masks. It fails where an axis has one block
-    only.
+    If both axes are multiples, the masks for magnitude, "mean" and `uniform` equal
+    TF-MOT's for "AVG". Otherwise TF-MOT pads both ends for pooling but not for masking,
+    so that it scores other weights than it masks. It fails if an axis has only one
+    block.
 
     Args:
-        shape: Size, (inputs, outputs). (4, 1) makes Dense layers fast in LiteRT.
+        shape: Block size in weights, (inputs, outputs). (4, 1) makes Dense layers fast
+            in LiteRT.
         pooling: "mean" or "max" of a block's scores.
 
     Example:
@@ -48,7 +50,7 @@ class Block(Pattern):
     pooling: str = "mean"
 
     def __post_init__(self):
-        """Validates the fields."""
+        """Validate the fields."""
         is_pair = isinstance(self.shape, tuple | list) and len(self.shape) == 2
         if not (is_pair and all(map(is_positive_integer, self.shape))):
             raise ValueError(
@@ -59,32 +61,32 @@ class Block(Pattern):
         object.__setattr__(self, "shape", tuple(self.shape))
 
     def unfit(self, shape: tuple[int, ...]):
-        """A weight fits if it has room for one whole block."""
+        """Return a reason if weights of this shape have no room for a whole block."""
         if all(size <= axis for size, axis in zip(self.shape, shape[-2:], strict=True)):
             return None
         return f"no block of {self.shape} fits in {tuple(shape[-2:])}"
 
     def group(self, scores: Arrays):
-        """Returns the pooled scores of the blocks.
+        """Return the pooled scores of the blocks.
 
         Raises:
-            ValueError: If scores have a rank below 2, or are NaN.
+            ValueError: If scores have a rank below 2 or are NaN.
         """
         check_axis(scores, -2, "`Block` needs an input and an output axis.")
         return {k: _pool(v, self.shape, self.pooling) for k, v in scores.items()}
 
     def expand(self, masks: Arrays, shapes: Mapping[str, tuple[int, ...]]):
-        """Returns the value of its block for each weight."""
+        """Return for each weight the value of its block."""
         return {k: _expand(masks[k], self.shape, s) for k, s in shapes.items()}
 
 
 def _pool(values, sizes, pooling):
-    """Pools blocks of the last two axes, those at the end as large as they are."""
+    """Pool blocks of the last two axes; the last block of an axis may be smaller."""
     pooled = values.astype(np.result_type(values, np.float32), copy=False)
     for axis, size in zip((-2, -1), sizes, strict=True):
         values = np.moveaxis(pooled, axis, 0)
         pooled = values[::size].copy(order="K")
-        # Strided slices need no padding, and add up in TF-MOT's order: equal bits.
+        # Strided slices need no padding, and add in TF-MOT's order: the bits are equal.
         for offset in range(1, size):
             others = values[offset::size]
             run = pooled[: len(others)]

@@ -14,17 +14,17 @@ from keras_invprune.patterns.base import Pattern, check_axis, is_positive_intege
 @keras.saving.register_keras_serializable(package="keras_invprune")
 @dataclasses.dataclass(frozen=True)
 class NByM(Pattern):
-    """At most n of every m consecutive weights along an axis are kept.
+    """N:M sparsity: at most n of every m consecutive weights along an axis are kept.
 
-    The n largest stay, of equal ones the earlier. Below the pattern's own sparsity,
-    1 - n/m, it follows the schedule: max(n, round(m * (1 - sparsity))) of every m
-    stay. A last group of r < m weights keeps min(r, that number). Allocations have
-    nothing to say; one with numbers for each weight, or `Shuffled`, is refused.
+    The n largest scores are kept; of equal scores, the earlier one. Before the schedule
+    reaches the pattern's own sparsity, 1 - n/m, max(n, round(m * (1 - sparsity))) of
+    every m are kept, and of a last group of r < m weights, at most r. The allocation
+    has no influence; `PerLayer` with different sparsities and `Shuffled` are rejected.
 
     Args:
-        n: Number of weights kept of each group.
-        m: Size of a group, above n.
-        axis: Axis of the groups: by default the inputs of a kernel.
+        n: Number of weights that each group keeps, from 1 to m - 1.
+        m: Number of weights in a group.
+        axis: Axis along which groups are formed, by default the inputs of a kernel.
 
     Example:
         >>> scores = {"kernel": np.array([[1.0], [4.0], [2.0], [3.0]])}
@@ -39,15 +39,15 @@ class NByM(Pattern):
     axis: int = -2
 
     def __post_init__(self):
-        """Validates the fields."""
+        """Validate the fields."""
         if not (all(map(is_positive_integer, (self.n, self.m))) and self.n < self.m):
             raise ValueError(
-                "`n` and `m` must be integers, 0 < n < m: n of every m weights are "
-                f"kept, as by NByM(2, 4). Received: n={self.n!r}, m={self.m!r}."
+                "n of every m weights are kept, so `n` and `m` must be integers with "
+                f"0 < n < m, as in NByM(2, 4). Received: n={self.n!r}, m={self.m!r}."
             )
 
     def unfit(self, shape: tuple[int, ...]):
-        """A weight fits if it has room for one whole group."""
+        """Return a reason if weights of this shape have no room for a whole group."""
         if not -len(shape) <= self.axis < len(shape):
             return f"no axis {self.axis} in {tuple(shape)}"
         if self.m <= shape[self.axis]:
@@ -56,24 +56,25 @@ class NByM(Pattern):
 
     @property
     def target_sparsity(self) -> float:  # type: ignore[override]
-        """The sparsity this pattern ends at: 1 - n/m."""
+        """The final sparsity of this pattern, 1 - n/m."""
         return 1 - self.n / self.m
 
     def __call__(self, scores: Scores, sparsity: float, allocation: Callable):
-        """Returns masks with as many kept in every group, whatever the allocation.
+        """Return masks that keep the same number of weights in every group.
 
         Raises:
-            ValueError: If scores lack the pattern's axis, or are NaN.
+            ValueError: If scores lack the pattern's axis or are NaN.
         """
-        del allocation  # Every group keeps as many: nothing is left to allocate.
+        del allocation  # every group keeps the same number: there is nothing to decide
         check_axis(scores, self.axis, f"`NByM` groups weights along axis {self.axis}.")
         count = max(self.n, keep_count(self.m, sparsity))
         return {k: _largest(v, count, self.m, self.axis) for k, v in scores.items()}
 
 
 def _largest(values, count, size, axis):
-    """Whether a value is among the `count` largest of its group of `size`."""
-    # For the small groups of hardware patterns, pairs are far cheaper than a sort.
+    """Return whether each value is among the `count` largest of its group of `size`."""
+    # For the small groups of hardware patterns, comparing pairs is far cheaper than
+    # sorting.
     ranks = np.zeros(values.shape, np.min_scalar_type(size))
     values, places = np.moveaxis(values, axis, 0), np.moveaxis(ranks, axis, 0)
     for first, second in itertools.combinations(range(size), 2):

@@ -1,4 +1,4 @@
-"""Whole units and filters."""
+"""Units of Dense layers and filters of convolutions."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -13,11 +13,12 @@ from keras_invprune.patterns.base import Pattern, check_axis, check_pooling
 @keras.saving.register_keras_serializable(package="keras_invprune")
 @dataclasses.dataclass(frozen=True)
 class Units(Pattern):
-    """All weights into a unit of a Dense layer, or a filter of a convolution.
+    """Units of Dense layers and filters of convolutions, kept or pruned whole.
 
-    A unit's score is pooled over its weights; allocations rank and count units, so the
-    share of the units that go is exact, that of the weights where all units have as
-    many. Biases and BatchNorm are not masked: a unit without weights gives a constant.
+    A unit's score is pooled over its weights. Allocations rank and count units, so the
+    share of pruned units is exact. The share of pruned weights is exact if all units
+    have the same number of weights. Biases and BatchNorm are not masked: the output of
+    a unit without weights is constant.
 
     Args:
         pooling: "mean" or "max" of a unit's scores.
@@ -31,27 +32,27 @@ class Units(Pattern):
 
     Source:
         Li et al. 2017, Pruning filters for efficient ConvNets (1608.08710), section
-        3.1: magnitudes, whose mean is the L1 norm over the number of weights.
+        3.1. The mean magnitude is the paper's L1 norm over the number of weights.
     """
 
     on_matrices = True
     pooling: str = "mean"
 
     def __post_init__(self):
-        """Validates the fields."""
+        """Validate the fields."""
         check_pooling(self.pooling)
 
     def group(self, scores: Arrays):
-        """Returns the pooled scores of the units.
+        """Return the pooled scores of the units.
 
         Raises:
-            ValueError: If scores have a rank below 2, or are NaN.
+            ValueError: If scores have a rank below 2 or are NaN.
         """
         check_axis(scores, -2, "`Units` needs an input and an output axis.")
         return {key: self._pool(values) for key, values in scores.items()}
 
     def expand(self, masks: Arrays, shapes: Mapping[str, tuple[int, ...]]):
-        """Returns the value of its unit for each weight."""
+        """Return for each weight the value of its unit."""
         return {key: np.broadcast_to(masks[key], s) for key, s in shapes.items()}
 
     def _pool(self, values):

@@ -12,13 +12,13 @@ from keras_invprune.patterns.base import Pattern
 @keras.saving.register_keras_serializable(package="keras_invprune")
 @dataclasses.dataclass(frozen=True)
 class Unstructured(Pattern):
-    """Every weight on its own: the masks are the allocation's."""
+    """Single weights: the masks are those of the allocation."""
 
     def group(self, scores: Arrays):
-        """Returns the scores."""
+        """Return the scores."""
         return scores
 
     def expand(self, masks: Arrays, shapes: Mapping[str, tuple[int, ...]]):
-        """Returns the masks."""
+        """Return the masks."""
         del shapes
         return masks

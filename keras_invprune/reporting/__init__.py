@@ -1,1 +1,1 @@
-"""What a model is, costs and ignores."""
+"""Reports what a model contains and costs, and to which changes it is invariant."""

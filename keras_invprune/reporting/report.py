@@ -1,23 +1,25 @@
-"""What a model is and costs, in one dictionary and one table.
+"""Describes a model and its costs in one dictionary and one table.
 
-The schema, ``keras_invprune/report/1``; None stands for what is not known:
+The schema is ``keras_invprune/report/1``. None means unknown.
 
-- ``name``; ``parameters``: number of all weights, biases and statistics too;
-- ``weights``: ``total``, ``zeros`` and ``sparsity`` of the kernels (weights of two axes
-  and more that are no bias), in a run also ``requested``, the sparsity asked for of the
-  prunable ones; ``macs``: ``dense`` and ``sparse``, multiply-accumulate
-  operations by kernels for one input, and those that are left if zeros are skipped;
-- ``layers``: for each kernel, by key, ``shape``, ``zeros``, ``macs``, ``sparse_macs``;
-- ``left_alone``: ``{key: why}`` of the kernels without a zero;
-- ``files``: for each file of an export ``bytes``, ``gzip_bytes``, ``max_abs_error`` and
-  ``same_class`` (the share of rows put into the class that Keras puts them into), or
-  ``error`` where it could not be made;
+- ``name``: the model's name.
+- ``parameters``: the number of all weights, including biases and statistics.
+- ``weights``: ``total``, ``zeros`` and ``sparsity`` of the kernels (weights of rank
+  >= 2 that are not biases). In a run also ``requested``, the sparsity that was
+  requested for the prunable kernels.
+- ``macs``: ``dense``, the multiply-accumulate operations by kernels for one input, and
+  ``sparse``, those that remain if zeros are skipped.
+- ``layers``: ``shape``, ``zeros``, ``macs`` and ``sparse_macs`` of each kernel, by key.
+- ``left_alone``: ``{key: reason}`` of the kernels without zeros.
+- ``files``: for each exported file ``bytes``, ``gzip_bytes``, ``max_abs_error`` and
+  ``same_class`` (the share of rows assigned to the same class as by Keras), or
+  ``error`` if it could not be made.
 - ``milliseconds``: ``median``, ``low`` and ``high`` (quartiles) for one input through
-  LiteRT on one thread;
-- ``accuracy``, ``balanced_accuracy`` (the mean over the classes of the share that is
-  recognized), and ``consistency`` by view, each a share in [0, 1];
-- ``data``: ``rows`` and ``digest``, 12 digits of the rows' SHA-256, to tell whether
-  reports were measured on the same rows. (Older reports lack it.)
+  LiteRT on one thread.
+- ``accuracy``, ``balanced_accuracy`` (the mean recall over the classes), and
+  ``consistency`` by view, each a share in [0, 1].
+- ``data``: ``rows``, and ``digest``, 12 digits of the rows' SHA-256, which show whether
+  reports were measured on the same rows. Older reports do not have it.
 """
 
 import hashlib
@@ -53,15 +55,15 @@ from keras_invprune.views.pairs import channels_come_first, channels_last
 
 SCHEMA = "keras_invprune/report/1"
 logger = logging.getLogger("keras_invprune")
-WARM_UP = 20
-KEY_WIDTH = 22  # of a key that is never broken over lines
+WARM_UP = 20  # runs that are not timed
+KEY_WIDTH = 22  # characters up to which a key is not wrapped
 
 
 class Report(dict):
-    """A report: a dictionary that can be written as JSON, and prints as a table."""
+    """A report: a dictionary that can be saved as JSON and prints as a table."""
 
     def __str__(self):
-        """The tables of `compare`, for this report alone."""
+        """Return the tables of `compare` for this report alone."""
         return compare({self["name"]: self})
 
 
@@ -73,22 +75,22 @@ def report(
     runs: int = 200,
     seed: int = 0,
 ) -> Report:
-    """Measures a model. Its files are made in a temporary folder.
+    """Measure a model, with files made in a temporary folder.
 
     Args:
-        model: A built Keras 3 model; a pruned one after `strip_pruning`.
-        data: ``x`` or ``(x, y)``, or a data set of them, as for `export`; None: random
+        model: A built Keras 3 model. Call `strip_pruning` on a pruned one first.
+        data: ``x`` or ``(x, y)``, or a data set of them, as for `export`. None: random
             inputs, and neither accuracy nor consistency.
-        views: ``{name: view}`` to measure consistency under. None: shift, scale and
-            rotation for a classifier of images, corrupted features for one of rows,
-            and none for others. (What is no classifier has no accuracy either, which
-            is logged.)
-        runs: Timed runs of one input.
-        seed: Seed of those views.
+        views: ``{name: view}`` for the consistency. None: shift, scale and rotation for
+            classifiers of images, corrupted features for classifiers of rows, and no
+            views for others. A model that is not a classifier has neither accuracy nor
+            consistency, which is logged.
+        runs: Number of timed runs of one input, at least 1.
+        seed: Seed of the default views.
 
     Returns:
-        `Report`, a dictionary; the API reference, and the top of the file
-        ``keras_invprune/reporting/report.py``, have its schema.
+        A `Report`, which is a dictionary. Its schema is in the API reference and at the
+        top of ``keras_invprune/reporting/report.py``.
 
     Example:
         >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
@@ -100,13 +102,13 @@ def report(
 
     Raises:
         TypeError: If `model` is not a Keras 3 model.
-        ValueError: If the model is not built or still under masks, or `data` does not
-            fit.
+        ValueError: If the model is not built or has pruning masks, or if `data` does
+            not fit.
     """
     if isinstance(model, PruningWrapper):
         raise ValueError(
-            "A report is about a plain model, and this one still carries its pruning "
-            "masks. Call kip.report(kip.strip_pruning(model), data)."
+            "`model` must be a plain model. Received: a model with pruning masks. Call "
+            "kip.report(kip.strip_pruning(model), data)."
         )
     if not isinstance(runs, int) or runs < 1:
         raise ValueError(f"`runs` must be at least 1. Received: runs={runs!r}.")
@@ -135,21 +137,21 @@ def report(
 
 
 def compare(reports: dict[str, dict], width: int | None = 100) -> str:
-    """Reports side by side, as text.
+    """Return reports side by side, as text.
 
     Args:
         reports: ``{heading: report}``.
-        width: Of the text, in characters.
+        width: Width of the text in characters. None: that of the terminal.
 
     Returns:
-        A table of the whole models, and one of the kernels of each; and a warning
-        where they were measured on different data.
+        A table of the whole models, and one of the kernels of each model. A warning
+        follows if they were measured on different data.
 
     Raises:
-        TypeError: If `reports` is no dictionary of reports.
+        TypeError: If `reports` is not a dictionary of reports.
     """
     _check_reports(reports)
-    # Headings and keys are as they are, [brackets] too.
+    # No markup, since headings and keys may contain [brackets].
     text = io.StringIO()
     console = Console(file=text, width=width, markup=False)
     whole = Table("", *(Column(str(heading), overflow="fold") for heading in reports))
@@ -159,7 +161,7 @@ def compare(reports: dict[str, dict], width: int | None = 100) -> str:
     data = {h: one["data"] for h, one in reports.items() if one.get("data")}
     if len({one["digest"] for one in data.values()}) > 1:
         console.print(
-            "Measured on different data, so accuracy and consistency do not compare: "
+            "Measured on different data, so do not compare accuracy and consistency: "
             + ", ".join(f"{h!r} on {_data(one)}" for h, one in data.items())
         )
     for heading, one in reports.items():
@@ -170,20 +172,21 @@ def compare(reports: dict[str, dict], width: int | None = 100) -> str:
 def _check_reports(reports):
     if not isinstance(reports, dict):
         raise TypeError(
-            "`reports` must be a dict of headings and reports, as "
-            '`kip.compare({"dense": kip.report(one), "pruned": kip.report(other)})`. '
-            f"Received: a {type(reports).__name__}."
+            "`reports` must be a dict {heading: report}. Received: a "
+            f"{type(reports).__name__}. Use "
+            '`kip.compare({"dense": kip.report(one), "pruned": kip.report(other)})`.'
         )
     for heading, one in reports.items():
         if not isinstance(one, dict) or "layers" not in one:
             raise TypeError(
-                f"`reports` must hold reports. Received: a {type(one).__name__} as "
-                f"{heading!r}. `kip.report(model, data)` makes the report of a model."
+                "`reports` must contain reports. Received: a "
+                f"{type(one).__name__} as {heading!r}. `kip.report(model, data)` "
+                "makes the report of a model."
             )
 
 
 def _fingerprint(x, y) -> dict | None:
-    """What tells whether two reports saw the same rows in the same order."""
+    """Return a fingerprint of the rows and their order."""
     if x is None:
         return None
     arrays = [np.asarray(array) for array in keras.tree.flatten(x)]
@@ -203,9 +206,19 @@ def _data(one) -> str:
 def milliseconds(
     tflite: str | Path, model: keras.Model, x: Nested = None, runs: int = 200
 ) -> dict[str, float]:
-    """Median and quartiles of one input's time through LiteRT, after a warm-up.
+    """Time one input through LiteRT, after a warm-up.
 
-    Of a file that takes batches of more rows, the time of a batch by its rows.
+    If the file takes batches of several rows, the time is that of a batch divided by
+    its rows.
+
+    Args:
+        tflite: Path of the .tflite file.
+        model: The Keras model that it was made from.
+        x: Inputs. None: random ones.
+        runs: Number of timed runs.
+
+    Returns:
+        ``{"median", "low", "high"}``: median and quartiles in milliseconds.
     """
     run = litert.runtime(Path(tflite).read_bytes(), delegate=True)
     inputs = litert.inputs(litert.signature(model), x)
@@ -245,7 +258,9 @@ def _consistency(model, x, views, y, seed) -> dict:
     if isinstance(y, dict | list):
         (only, *more) = keras.tree.flatten(y) if _is_structure(y) else [y]
         if more:
-            logger.warning("Accuracy and consistency are measured for one output only.")
+            logger.warning(
+                "Accuracy and consistency are only measured for models with one output."
+            )
             return {}
         y = only
     try:
@@ -261,17 +276,17 @@ def _consistency(model, x, views, y, seed) -> dict:
     except NoClassesError as error:
         if views is not None:
             raise
-        logger.warning("Neither accuracy nor consistency is known. %s", error)
+        logger.warning("Accuracy and consistency are unknown. %s", error)
         return {}
 
 
 def _is_structure(y) -> bool:
-    """Whether labels are those of several outputs, and not a list of numbers."""
+    """Return whether labels are a structure for several outputs, not a plain list."""
     return isinstance(y, dict) or any(np.ndim(part) for part in y)
 
 
 def _in_own_batches(model):
-    """The model; as a callable where rows must be counted, or made tensors, first."""
+    """Return the model, or a callable if it needs fixed batches or string tensors."""
     structure = litert.signature(model)
     size = litert.batch_of(structure)
     strings = any(spec.dtype == "string" for spec in keras.tree.flatten(structure))
@@ -294,7 +309,7 @@ def _in_own_batches(model):
 
 
 def _files(model, folder, data):
-    """What became of each format, and the inventory of the model."""
+    """Return the figures of each format's file, or its error, and the inventory."""
     try:  # all at once, which runs the model and traces it a single time
         made = export(model, folder / "all", data=data)
         return made["files"], made["weights"]
@@ -303,7 +318,7 @@ def _files(model, folder, data):
 
 
 def _files_by_format(model, folder, data):
-    """What became of each format by itself, where some are refused."""
+    """Return the figures of each file that is not refused, and the others' errors."""
     files = {}
     for format in FORMATS:
         try:
@@ -339,7 +354,7 @@ def _layers(model, x, by_key):
 
 
 def _rows(reports):
-    """(label, cells) of the table of whole models."""
+    """Yield (label, cells) of the table of whole models."""
     yield "parameters", [f"{one['parameters']:,}" for one in reports]
     zeros = "{zeros:,} of {total:,} ({sparsity:.1%})"
     yield "zeros in kernels", [zeros.format(**one["weights"]) for one in reports]

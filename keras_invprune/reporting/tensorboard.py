@@ -1,4 +1,4 @@
-"""What TensorBoard shows of a pruning: masks as pictures, histograms, text, HParams."""
+"""Shows pruning in TensorBoard: masks as pictures, histograms, text, HParams."""
 
 import logging
 import math
@@ -23,28 +23,31 @@ logger = logging.getLogger("keras_invprune")
 
 
 class PruningBoard(keras.callbacks.Callback):
-    """Writes, for TensorBoard, what numbers in the logs cannot show.
+    """Writes details of the pruning for TensorBoard.
 
-    Beside ``keras.callbacks.TensorBoard(log_dir)``, which shows ``sparsity`` and the
-    losses from the logs: the sparsity of each weight, the target, the share of the
-    mask that changed; masks as pictures whenever they have changed, those of the
-    first layer laid out as the image it looks at; histograms of surviving weights and
-    of scores; when pruning and rewinding happened; at the end the report, and the
-    HParams of the run.
+    Use it together with ``keras.callbacks.TensorBoard(log_dir)``, which shows
+    ``sparsity`` and the losses from the logs. This callback adds:
+
+    - the sparsity of each weight, the target, and the share of the mask that changed;
+    - the masks as pictures, whenever they have changed; the mask of the first layer is
+      laid out as the input image;
+    - histograms of the surviving weights and of the scores;
+    - the steps at which pruning and rewinding happened;
+    - at the end, the report and the HParams of the run.
 
     Args:
-        log_dir: Folder; the events go into ``log_dir/pruning``. A string with a scheme
-            that TensorFlow writes to will do, such as ``"gs://bucket/logs"``.
-        data: ``x`` or ``(x, y)`` or a data set for the report at the end, see `report`.
-        histogram_freq: Epochs between two histograms; 0 for none.
+        log_dir: Folder. Events are written to ``log_dir/pruning``. It may be a string
+            with a scheme that TensorFlow can write to, such as ``"gs://bucket/logs"``.
+        data: ``x`` or ``(x, y)`` or a data set for the final report, see `report`.
+        histogram_freq: Number of epochs between two histograms; 0 for none.
 
     Example:
         >>> boards = [keras.callbacks.TensorBoard("logs"), PruningBoard("logs")]
 
     Raises:
         NotADirectoryError: If `log_dir` is a file.
-        ValueError: If `histogram_freq` is negative, or `log_dir` is a `pathlib.Path`
-            of a path with a scheme, which loses a slash.
+        ValueError: If `histogram_freq` is negative, or if `log_dir` is a `pathlib.Path`
+            with a scheme, which has lost a slash.
     """
 
     def __init__(
@@ -53,13 +56,13 @@ class PruningBoard(keras.callbacks.Callback):
         super().__init__()
         if has_scheme(log_dir) and not isinstance(log_dir, str):
             raise ValueError(
-                "`log_dir` must be given as a string where it has a scheme, since "
-                f"pathlib makes one slash of two. Received: {log_dir!r}."
+                "`log_dir` with a scheme must be passed as a string, since pathlib "
+                f"removes one of its two slashes. Received: {log_dir!r}."
             )
         self.log_dir = os.fspath(log_dir)
         if tf.io.gfile.exists(self.log_dir) and not tf.io.gfile.isdir(self.log_dir):
             raise NotADirectoryError(
-                f"`log_dir` must be a folder. Received: {log_dir}, a file."
+                f"`log_dir` must be a folder. Received: {log_dir}, which is a file."
             )
         if not histogram_freq >= 0:
             raise ValueError(
@@ -69,22 +72,22 @@ class PruningBoard(keras.callbacks.Callback):
         self.histogram_freq = histogram_freq
 
     def set_model(self, model: keras.Model):
-        """Takes the model.
+        """Set the model.
 
         Raises:
-            ValueError: It is no `PrunedModel`.
+            ValueError: If `model` is not a `PrunedModel`.
         """
         if not isinstance(model, PrunedModel):
             raise ValueError(
-                "PruningBoard shows the masks of a model made by `prune` or "
-                f"`prune_for_invariance`. Received: {type(model).__name__}. Give it to "
-                "the `fit` of such a model; neural tangent transfer, which trains "
-                "another one, takes keras.callbacks.TensorBoard."
+                "PruningBoard needs a model made by `prune` or `prune_for_invariance`, "
+                f"whose masks it shows. Received: {type(model).__name__}. Pass it to "
+                "the `fit` of such a model. For neural tangent transfer, which trains "
+                "another model, use keras.callbacks.TensorBoard."
             )
         super().set_model(model)
 
     def on_train_begin(self, logs: dict[str, float] | None = None):
-        """Opens the file and shows the masks as they are."""
+        """Open the file and show the present masks."""
         self._writer = tf.summary.create_file_writer(
             os.path.join(self.log_dir, "pruning")
         )
@@ -93,7 +96,7 @@ class PruningBoard(keras.callbacks.Callback):
         self._pictures(self._before, 0)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None):
-        """Writes the numbers, and what has changed."""
+        """Write the numbers and the masks that have changed."""
         masks = self._masks()
         changed = {key: int((m != self._before[key]).sum()) for key, m in masks.items()}
         size = sum(mask.size for mask in masks.values())
@@ -110,7 +113,7 @@ class PruningBoard(keras.callbacks.Callback):
         self._before = masks
 
     def on_train_end(self, logs: dict[str, float] | None = None):
-        """Writes the report and the HParams, if pruning is finished."""
+        """Write the report and the HParams if pruning is finished."""
         if self.model.finished:
             with self._writer.as_default(step=self.params.get("epochs", 0)):
                 self._report()
@@ -119,11 +122,11 @@ class PruningBoard(keras.callbacks.Callback):
     def _report(self):
         try:
             found = report(strip_pruning(self.model), self.data)
-        except Exception as error:  # the training is done, and must not be lost
+        except Exception as error:  # a finished training must not be lost
             logger.warning("There is no report in TensorBoard: %s", error)
             return
         text = "\n".join(f"    {line}" for line in str(found).splitlines())
-        tf.summary.text("report", text)  # indented: Markdown leaves it alone
+        tf.summary.text("report", text)  # indented, so that Markdown does not format it
         self._hparams(found)
 
     def _masks(self):
@@ -140,17 +143,17 @@ class PruningBoard(keras.callbacks.Callback):
         for key, weight in weights.items():
             tf.summary.histogram(f"surviving/{key}", weight[masks[key]])
         score = self.model.plan.score
-        # Nothing is to be pruned any more, or there are no examples to look at.
+        # A finished model has dropped the examples that the score would read.
         wants = Score.of(score).examples is not None
         if isinstance(score, Missing) or (wants and self.model.finished):
             return
         try:
             found = score(weights, self.model)
-        except Exception as error:  # as when nothing comes through the network any more
+        except Exception as error:  # e.g. if no signal passes through the network
             logger.warning("There are no histograms of the scores: %s", error)
             return
         for key, values in found.items():
-            scores = np.asarray(values)  # of one's own they may be tensors
+            scores = np.asarray(values)  # a custom score may return tensors
             tf.summary.histogram(f"scores/{key}", scores[masks[key]])
 
     def _pictures(self, masks, step):
@@ -186,7 +189,7 @@ class PruningBoard(keras.callbacks.Callback):
 
 
 def image_shape(model: keras.Model):
-    """(height, width, channels) of the images that a graph model takes, or None."""
+    """Return (height, width, channels) of a graph model's input images, or None."""
     if not is_graph(model) or len(model.inputs) != 1:
         return None
     shape = tuple(model.inputs[0].shape[1:])
@@ -194,13 +197,13 @@ def image_shape(model: keras.Model):
 
 
 def picture(mask: np.ndarray, image: tuple[int, int, int] | None = None) -> np.ndarray:
-    """A mask as a picture: white where all is kept, black where nothing is.
+    """Return a mask as a picture: white where all is kept, black where all is pruned.
 
     Args:
         mask: Boolean array of the kernel's shape.
-        image: (height, width, channels) of the input, for the first layer: its
-            inputs are laid out as that image, each as bright as the share of its
-            connections that are kept; the most used one is white.
+        image: (height, width, channels) of the input, for the first layer. Its inputs
+            are laid out as this image. The brightness of each is proportional to the
+            share of its connections that are kept; the most used input is white.
 
     Returns:
         float32 in [0, 1], [height, width].
@@ -208,7 +211,7 @@ def picture(mask: np.ndarray, image: tuple[int, int, int] | None = None) -> np.n
     shares = mask.astype("float32")
     if image is not None and shares.shape[0] == math.prod(image):
         shares = shares.reshape(*image, -1).mean(axis=(2, 3))
-        shares = shares / max(shares.max(), 1e-9)  # else black at high sparsity
+        shares = shares / max(shares.max(), 1e-9)  # or it is black at high sparsity
     elif shares.ndim == 4:
         shares = _grid(shares)
     else:
@@ -217,7 +220,7 @@ def picture(mask: np.ndarray, image: tuple[int, int, int] | None = None) -> np.n
 
 
 def _grid(kernel):
-    """Filters [h, w, in, out] side by side, a dark line between them."""
+    """Return the filters of a kernel [h, w, in, out] in a grid with dark lines."""
     filters = np.pad(kernel.mean(axis=2), ((0, 1), (0, 1), (0, 0)))
     count = filters.shape[2]
     columns = math.ceil(math.sqrt(count))
@@ -229,7 +232,7 @@ def _grid(kernel):
 
 
 def _scaled(shares):
-    """Averaged down to at most 256 pixels, repeated up to at least 128."""
+    """Return a picture averaged to at most 256 pixels, or repeated to at least 128."""
     for axis in (0, 1):
         step = math.ceil(shares.shape[axis] / LARGEST)
         starts = np.arange(0, shares.shape[axis], step)

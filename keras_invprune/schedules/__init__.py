@@ -1,9 +1,9 @@
-"""When to prune, and how much. Every schedule is a TF-MOT `PruningSchedule`.
+"""Schedules decide when to prune, and how much. Each is a `PruningSchedule` of TF-MOT.
 
-The protocol is TF-MOT's: ``schedule(step) -> (should_prune, sparsity)``, asked for
-each training step before it is made; the first step is 1. What lets a
-schedule follow the training is optional (`keras_invprune.contracts.Schedule`); TF-MOT's
-own schedules need none of it.
+The protocol is TF-MOT's: ``schedule(step) -> (should_prune, sparsity)``, called before
+each training step. The first step is 1. Methods by which a schedule follows the
+training are optional (`keras_invprune.contracts.Schedule`); TF-MOT's own schedules have
+none of them.
 """
 
 from collections.abc import Callable
@@ -31,11 +31,15 @@ SCHEDULES = {
 
 
 def get(identifier: str | Callable, sparsity: float):
-    """Returns the schedule named, made for `sparsity`, or the one given.
+    """Return the schedule of this name for `sparsity`, or the schedule itself.
+
+    Args:
+        identifier: A name in `SCHEDULES`, or a schedule.
+        sparsity: Final sparsity, in [0, 1).
 
     Raises:
-        ValueError: Unknown name, or a schedule that ends at another sparsity.
-        TypeError: Neither a name nor a schedule.
+        ValueError: If the name is unknown, or if the schedule ends at another sparsity.
+        TypeError: If `identifier` is neither a name nor a schedule.
     """
     found = resolve(identifier, SCHEDULES, "schedule")
     if isinstance(identifier, str):
@@ -43,14 +47,15 @@ def get(identifier: str | Callable, sparsity: float):
     target = final_sparsity(found)
     if target is not None and abs(target - sparsity) > 1e-6:
         raise ValueError(
-            f"`sparsity` and `schedule` disagree: sparsity={sparsity}, and the "
-            f"schedule ends at {target}. Give both the same value."
+            "`sparsity` and `schedule` must agree on the final sparsity. Received: "
+            f"sparsity={sparsity}, and a schedule that ends at {target}. Give both the "
+            "same value."
         )
     return found
 
 
 def final_sparsity(schedule: Any) -> float | None:
-    """The sparsity a schedule ends at, if it says so."""
+    """Return the final sparsity of a schedule, or None if it is unknown."""
     if isinstance(schedule, HoldBack):
         return final_sparsity(schedule.schedule)
     for name in ("sparsity", "final_sparsity", "target_sparsity"):

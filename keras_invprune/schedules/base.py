@@ -1,4 +1,4 @@
-"""What all our schedules share: the sparsity, and shares of the training."""
+"""The base class of our schedules, and checks of their arguments."""
 
 from typing import Any
 
@@ -12,11 +12,11 @@ NEVER = np.iinfo(np.int64).max
 
 
 def check_sparsity(sparsity: Any, name: str = "sparsity") -> float:
-    """Returns `sparsity` as a float, or raises when it is not in [0, 1).
+    """Return `sparsity` as a float.
 
     Raises:
-        TypeError: Not a number.
-        ValueError: NaN or out of range; 90 is asked whether it means 0.9.
+        TypeError: If `sparsity` is not a number.
+        ValueError: If it is not in [0, 1). For 90, the message proposes 0.9.
     """
     if isinstance(sparsity, bool) or not isinstance(sparsity, int | float | np.number):
         raise TypeError(
@@ -33,49 +33,52 @@ def check_sparsity(sparsity: Any, name: str = "sparsity") -> float:
 
 
 def check_time(value: float, name: str):
-    """Returns `value`, a share of the training (float) or a number of steps (int).
+    """Return `value`, a share of the training (float) or a number of steps (int).
 
     Raises:
-        ValueError: Negative, not a number, or a share of 1 or more.
+        ValueError: If `value` is negative or not a number, or if a share is not below
+            1.
     """
     if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
         raise ValueError(
-            f"`{name}` is a share of the training in [0, 1) (float) or a number of "
-            f"steps (int). Received: {name}={value!r}."
+            f"`{name}` must be a share of the training in [0, 1) (float) or a number "
+            f"of steps (int). Received: {name}={value!r}."
         )
     if isinstance(value, float) and value >= 1.0:
         raise ValueError(
-            f"`{name}` as a share of the training must be below 1, so that steps for "
-            f"fine-tuning are left; a number of steps is an int. Received: {value}."
+            f"`{name}` as a share of the training must be below 1, to leave steps for "
+            f"fine-tuning. Received: {name}={value}. Pass a number of steps as an int."
         )
     return value
 
 
 class Learning:
-    """What a schedule has learned from the logs, so that it can be saved.
+    """A mixin that saves what a schedule has learned from the logs.
 
     Attributes:
-        learned: Names of its attributes that `observe` changes.
+        learned: Names of the attributes that `observe` changes.
     """
 
     learned: tuple[str, ...] = ()
 
     def state(self) -> dict:
-        """The numbers learned so far, by name."""
+        """Return the numbers learned so far, by name."""
         return {name: getattr(self, name) for name in self.learned}
 
     def restore(self, state: dict[str, float]):
-        """Takes up the numbers that `state` gave."""
+        """Restore the numbers that `state` returned."""
         for name in self.learned:
             kind = type(getattr(self, name))
             setattr(self, name, kind(state[name]))
 
 
 def check_monitor(schedule: Any, logs: dict[str, float]):
-    """Whether `schedule.monitor` is in the logs; False where validation did not run.
+    """Return whether `schedule.monitor` is in the logs.
+
+    It is not if it is a validation metric and this epoch ran no validation.
 
     Raises:
-        ValueError: It is not logged, and nothing says that it will be.
+        ValueError: If `schedule.monitor` is missing for any other reason.
     """
     if schedule.monitor in logs:
         return True
@@ -84,12 +87,12 @@ def check_monitor(schedule: Any, logs: dict[str, float]):
         return False  # `validation_freq` skips epochs
     raise ValueError(
         f"{type(schedule).__name__} watches {schedule.monitor!r}, which is not "
-        f"logged. Logged: {sorted(logs)}."
+        f"logged. Logged: {sorted(logs)}. Set `monitor` to one of these."
     )
 
 
 class Schedule(Configured, contracts.Schedule, PruningSchedule):
-    """Common to ours: shares of the training become steps when it begins."""
+    """The base class of our schedules. It converts shares of the training to steps."""
 
     def __init__(self, sparsity: float):
         self.sparsity = check_sparsity(sparsity)
@@ -97,15 +100,20 @@ class Schedule(Configured, contracts.Schedule, PruningSchedule):
         self.steps: int | None = None
 
     def start(self, step: int, steps: int | None):
-        """The training begins at `step` and lasts `steps` (None: unknown)."""
+        """Prepare for a training that begins after `step` and lasts `steps`.
+
+        Args:
+            step: Number of steps made so far.
+            steps: Number of steps to come, or None if unknown.
+        """
         self.origin = step
         self.steps = steps
 
     def step_at(self, time: float) -> int:
-        """The first step after `time`, a share of the training or a step count.
+        """Return the first step after `time`, a share of the training or a step count.
 
-        A share below 1 is always a step of the training, however short; `NEVER` as
-        long as the length of the training is unknown.
+        A share below 1 always yields a step of the training, however short it is. It
+        yields `NEVER` as long as the length of the training is unknown.
         """
         if isinstance(time, float) and time > 0:
             if self.steps is None:

@@ -8,14 +8,17 @@ from keras_invprune.schedules.base import NEVER, Schedule, check_time
 
 @keras.saving.register_keras_serializable(package="keras_invprune")
 class Gradual(Schedule):
-    """Cubic decay of the density: s_t = s - s (1 - (t - t_0) / (t_1 - t_0))^3.
+    """Gradual pruning along a cubic: s_t = s - s (1 - (t - t_0) / (t_1 - t_0))^3.
 
     Args:
         sparsity: Final sparsity s, in [0, 1).
         begin: t_0, a share of the training (float) or a number of steps (int).
-        end: t_1, likewise.
-        updates: Number of mask updates, evenly spaced, the last one at `end`; fewer
-            if there are not as many steps.
+        end: t_1, in either unit.
+        updates: Number of mask updates, evenly spaced, the last one at `end`. There are
+            fewer if there are fewer steps.
+
+    Raises:
+        ValueError: If an argument is out of range, or if `begin` is not before `end`.
 
     Example:
         >>> schedule = Gradual(0.8, begin=0, end=100, updates=4)
@@ -42,10 +45,10 @@ class Gradual(Schedule):
         self.updates = updates
 
     def start(self, step: int, steps: int | None):
-        """The training begins.
+        """Prepare for a training that begins after `step` and lasts `steps`.
 
         Raises:
-            ValueError: `begin`, in its unit, comes after `end`, in its own.
+            ValueError: If `begin` comes after `end` when both are counted in steps.
         """
         super().start(step, steps)
         if self.step_at(self.begin) > self.step_at(self.end) and steps is not None:
@@ -55,11 +58,11 @@ class Gradual(Schedule):
             )
 
     def __call__(self, step: int):
-        """Returns (step is one of the updates, s_t)."""
+        """Return (step is one of the updates, s_t)."""
         begin, end = self.step_at(self.begin), self.step_at(self.end)
         if end == NEVER or begin == NEVER:
             return step == NEVER, self.sparsity
         turns = np.unique(np.linspace(begin, end, self.updates + 1).round()[1:])
         progress = np.clip((step - begin) / max(1, end - begin), 0.0, 1.0)
-        progress = np.where(step >= end, 1.0, progress)  # also where they coincide
+        progress = np.where(step >= end, 1.0, progress)  # also if begin == end
         return np.isin(step, turns), self.sparsity * (1.0 - (1.0 - progress) ** 3)

@@ -1,4 +1,4 @@
-"""Holding a schedule back while a metric is down."""
+"""Delays a schedule while a metric is low."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,15 +14,15 @@ from keras_invprune.tfmot import PruningSchedule
 
 @keras.saving.register_keras_serializable(package="keras_invprune")
 class HoldBack(Learning, contracts.Schedule, PruningSchedule):
-    """Delays another schedule while a metric is down by more than a tolerance.
+    """Delays another schedule while a metric is worse than its best by a tolerance.
 
-    The schedule's time stands still while the metric is worse than its best
-    value so far by more than `tolerance`, and goes on when it has recovered.
+    The schedule's clock stops while the metric is worse than its best value so far by
+    more than `tolerance`. It resumes when the metric has recovered.
 
     Args:
         schedule: Any `PruningSchedule` with several steps.
-        monitor: The log to watch, e.g. ``"val_accuracy"``.
-        tolerance: Largest accepted loss, in the metric's own unit.
+        monitor: Name of the log to watch, e.g. ``"val_accuracy"``.
+        tolerance: Largest accepted deterioration, at least 0, in the metric's unit.
         mode: "max" if higher is better, else "min".
 
     Example:
@@ -30,8 +30,8 @@ class HoldBack(Learning, contracts.Schedule, PruningSchedule):
         >>> schedule = HoldBack(Gradual(0.8), "val_accuracy", tolerance=0.02)
 
     Raises:
-        ValueError: An unknown `mode` or a negative `tolerance`.
-        TypeError: `schedule` cannot be called.
+        ValueError: If `mode` is unknown or `tolerance` is negative.
+        TypeError: If `schedule` is not callable.
     """
 
     learned = ("best", "held", "holding", "last_step")
@@ -69,12 +69,12 @@ class HoldBack(Learning, contracts.Schedule, PruningSchedule):
         self.last_step = step
 
     def start(self, step: int, steps: int | None):
-        """The training begins: nothing has been seen yet."""
+        """Forget what was observed, and start the other schedule."""
         self._reset(step)
         self._held_back.start(step, steps)
 
     def observe(self, step: int, logs: dict[str, float]):
-        """Holds or releases the schedule by the epoch's metric."""
+        """Stop or resume the other schedule's clock, by the epoch's metric."""
         if self.holding:
             self.held += step - self.last_step
         self.last_step = step
@@ -85,12 +85,12 @@ class HoldBack(Learning, contracts.Schedule, PruningSchedule):
         self._held_back.observe(step - self.held, logs)
 
     def state(self):
-        """Its own numbers and those of the schedule it holds back."""
+        """Return its own numbers and those of the other schedule."""
         inner = self._held_back.state().items()
         return super().state() | {f"inner_{name}": value for name, value in inner}
 
     def restore(self, state: dict[str, float]):
-        """Takes up both."""
+        """Restore its own numbers and those of the other schedule."""
         super().restore(state)
         names = [name for name in state if name.startswith("inner_")]
         if names:
@@ -98,12 +98,12 @@ class HoldBack(Learning, contracts.Schedule, PruningSchedule):
             self._held_back.restore(inner)
 
     def __call__(self, step: int):
-        """Returns the other schedule's answer for the time not held back."""
+        """Return the other schedule's answer for its own clock."""
         should_prune, sparsity = self.schedule(step - self.held)
         return np.logical_and(should_prune, not self.holding), sparsity
 
     def get_config(self):
-        """Returns the schedule and the constructor's other arguments."""
+        """Return the constructor's arguments, with the config of the schedule."""
         return {
             "schedule": save_schedule(self.schedule),
             "monitor": self.monitor,
@@ -113,6 +113,6 @@ class HoldBack(Learning, contracts.Schedule, PruningSchedule):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]):
-        """Builds the wrapped schedule first."""
+        """Return the schedule, with the other schedule made from its config."""
         schedule = load_schedule(config["schedule"])
         return cls(**{**config, "schedule": schedule})

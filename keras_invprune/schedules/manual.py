@@ -7,13 +7,13 @@ from keras_invprune.schedules.base import NEVER, Schedule
 
 @keras.saving.register_keras_serializable(package="keras_invprune")
 class Manual(Schedule):
-    """Never prunes: you call ``model.prune_to(sparsity)``.
+    """Never prunes by itself: you call ``model.prune_to(sparsity)``.
 
-    So that one search serves several sparsities: train, save the weights, then for
-    each sparsity load them into a model made for it, prune and fine-tune.
+    One search can thus serve several sparsities: train and save the weights; then, for
+    each sparsity, load them into a model made for it, prune and fine-tune.
 
     Args:
-        sparsity: The target, in [0, 1), at which the survivors are rewound.
+        sparsity: Target sparsity, in [0, 1), at which the kept weights are rewound.
 
     Example:
         >>> should_prune, _ = Manual(0.9)(10)
@@ -24,5 +24,5 @@ class Manual(Schedule):
     by_hand = True
 
     def __call__(self, step: int):
-        """Returns (False, sparsity)."""
+        """Return (False, sparsity)."""
         return step == NEVER, self.sparsity

@@ -7,12 +7,12 @@ from keras_invprune.schedules.base import Schedule, check_time
 
 @keras.saving.register_keras_serializable(package="keras_invprune")
 class OneShot(Schedule):
-    """Prunes once, at `at`.
+    """Prunes once, at the time `at`.
 
     Args:
         sparsity: Share of the prunable weights to remove, in [0, 1).
-        at: When: a float is a share of the training (0.5: half the steps search,
-            half fine-tune), an int a number of steps.
+        at: When to prune. A float is a share of the training in [0, 1): with 0.5, half
+            the steps search and half fine-tune. An int is a number of steps.
 
     Example:
         >>> schedule = OneShot(0.9, at=0.5)
@@ -26,5 +26,5 @@ class OneShot(Schedule):
         self.at = check_time(at, "at")
 
     def __call__(self, step: int):
-        """Returns (step is the one, sparsity)."""
+        """Return (whether this step is the first after `at`, sparsity)."""
         return step == self.step_at(self.at), self.sparsity

@@ -1,4 +1,4 @@
-"""Renewing the masks at one sparsity: dynamic sparse training."""
+"""Dynamic sparse training: the masks are updated at a constant sparsity."""
 
 import math
 import numbers
@@ -10,20 +10,21 @@ from keras_invprune.schedules.base import NEVER, Schedule, check_time
 
 @keras.saving.register_keras_serializable(package="keras_invprune")
 class Rewire(Schedule):
-    """Prunes before the first step, then renews the masks at the same sparsity.
+    """Prunes before the first step, then updates the masks at the same sparsity.
 
-    For the scores that move connections, `RigL` and `SparseEvolution`, and for `SRSTE`.
+    Use it with scores that move connections, such as `RigL` and `SparseEvolution`, and
+    with `SRSTE`.
 
     Args:
         sparsity: Share of the prunable weights that are zero throughout, in [0, 1).
-        every: ΔT, steps between two renewals.
+        every: ΔT, number of steps between two updates, at least 1.
         until: T_end, a share of the training (float) or a number of steps (int), after
-            which the masks stay.
-        decays: Whether the share of the connections that move falls to nothing until
-            then, by a cosine, as RigL's does; SET's stays.
+            which the masks are fixed.
+        decays: Whether the share of connections that move falls to zero at T_end along
+            a cosine, as in RigL. In SET it is constant.
 
     Attributes:
-        rewires: Tells the callback to go on asking at the target sparsity.
+        rewires: Makes the callback update the masks at the target sparsity, too.
 
     Example:
         >>> schedule = Rewire(0.9, every=100, until=0.75)
@@ -47,20 +48,22 @@ class Rewire(Schedule):
         super().__init__(sparsity)
         whole = isinstance(every, numbers.Integral) and not isinstance(every, bool)
         if not (whole and every >= 1):
-            raise ValueError(f"`every` must be at least 1 step. Received: {every!r}.")
+            raise ValueError(
+                f"`every` must be an integer of at least 1 step. Received: {every!r}."
+            )
         self.every = int(every)
         self.until = check_time(until, "until")
         self.decays = bool(decays)
 
     def __call__(self, step: int):
-        """Returns (step is the first, or ΔT after the last, sparsity)."""
+        """Return (whether to update the masks before this step, sparsity)."""
         last = self.step_at(self.until)
         last = self.origin + 1 if last == NEVER else last
         due = (step - self.origin - 1) % self.every == 0
         return due & (step > self.origin) & (step <= last), self.sparsity
 
     def decay(self, step: int) -> float:
-        """½ (1 + cos(π t / T_end)), or 1: the share to move is multiplied by it."""
+        """Return the factor of the share to move: ½ (1 + cos(π t / T_end)), or 1."""
         if not self.decays:
             return 1.0
         last = max(1, self.step_at(self.until) - self.origin - 1)

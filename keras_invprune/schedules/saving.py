@@ -1,4 +1,4 @@
-"""Schedules in configs: ours, TF-MOT's and the user's own."""
+"""Saves schedules to configs and loads them: ours, TF-MOT's and the user's own."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ ROLE = "plan.schedule"
 
 
 def save_schedule(schedule: Any) -> dict:
-    """The config of any schedule."""
+    """Return the config of any schedule."""
     if tfmot.is_own(schedule):
         return {"tfmot": type(schedule).__name__, **schedule.get_config()["config"]}
     saved = save_object(schedule, ROLE)
@@ -19,7 +19,7 @@ def save_schedule(schedule: Any) -> dict:
 
 
 def _cannot_read_its_config(schedule) -> bool:
-    """Whether a config is nested as TF-MOT's are, whose `from_config` is not."""
+    """Return whether the config is nested like TF-MOT's, and `from_config` is not."""
     if not isinstance(schedule, tfmot.PruningSchedule):
         return False
     inherited = tfmot.PruningSchedule.from_config.__func__
@@ -28,7 +28,7 @@ def _cannot_read_its_config(schedule) -> bool:
 
 
 def load_schedule(config: dict[str, Any]):
-    """The schedule again; a `Missing` for one that cannot be found."""
+    """Return the schedule of a config, or a `Missing` if it cannot be found."""
     if "tfmot" in config:
         config = dict(config)
         return getattr(tfmot.sparsity, config.pop("tfmot"))(**config)

@@ -1,4 +1,4 @@
-"""Pruning when the search has converged."""
+"""Prunes when the search has converged."""
 
 import keras
 import numpy as np
@@ -18,10 +18,11 @@ class WhenConverged(Learning, Schedule):
 
     Args:
         sparsity: Share of the prunable weights to remove, in [0, 1).
-        monitor: The log that must fall, ``"invariance_loss"`` by default.
-        patience: Number of epochs without a new minimum that mean convergence.
-        min_delta: Least relative fall that counts as a new minimum.
-        at_latest: When to prune all the same: share of the training or steps.
+        monitor: Name of the log to watch, which should fall.
+        patience: Number of epochs without a new minimum after which to prune.
+        min_delta: Smallest relative decrease that counts as a new minimum, at least 0.
+        at_latest: Latest time to prune, a share of the training (float) or a number of
+            steps (int).
 
     Example:
         >>> schedule = WhenConverged(0.9, patience=1)
@@ -32,7 +33,7 @@ class WhenConverged(Learning, Schedule):
         [31]
 
     Raises:
-        ValueError: An argument out of range.
+        ValueError: If an argument is out of range.
     """
 
     learned = ("best", "waited", "converged_at")
@@ -59,12 +60,12 @@ class WhenConverged(Learning, Schedule):
         self.converged_at = NEVER
 
     def start(self, step: int, steps: int | None):
-        """The training begins: nothing has been seen yet."""
+        """Forget what was observed, and prepare for a training of `steps` steps."""
         super().start(step, steps)
         self.best, self.waited, self.converged_at = np.inf, 0, NEVER
 
     def observe(self, step: int, logs: dict[str, float]):
-        """Counts the epochs since the monitored value last fell."""
+        """Count the epochs since the monitored value last fell."""
         if not check_monitor(self, logs) or not np.isfinite(logs[self.monitor]):
             return
         value = float(logs[self.monitor])
@@ -78,6 +79,6 @@ class WhenConverged(Learning, Schedule):
             self.converged_at = step + 1
 
     def __call__(self, step: int):
-        """Returns (step is the first after convergence, sparsity)."""
+        """Return (whether this step is the first after convergence, sparsity)."""
         turn = min(self.converged_at, self.step_at(self.at_latest))
         return step == turn, self.sparsity

@@ -1,10 +1,10 @@
-"""Scores: how much each weight matters. One file each.
+"""Scores say how much each weight matters. Each has its own file.
 
-A score is any callable ``(weights, model) -> {key: array}``: `weights` maps keys to
-NumPy arrays of the stored weights, `model` is the `PrunedModel`. Low scores are pruned
-first. Ours are objects of the class `keras_invprune.contracts.Score`, which says what a
-score may need beyond that. A file in this folder that decorates its score by
-``known_as(name)`` is all that a new one takes.
+A score is any callable ``(weights, model) -> {key: array}``. `weights` maps keys to
+NumPy arrays of the stored weights; `model` is the `PrunedModel`. Low scores are pruned
+first. Our scores are objects of the class `keras_invprune.contracts.Score`, which
+defines what else a score may need. To add a score, add a file to this folder that
+decorates the score with ``known_as(name)``.
 """
 
 import importlib
@@ -32,14 +32,14 @@ __all__ += [kind.__name__ for kind in KNOWN.values()]
 if TYPE_CHECKING:
 
     def __getattr__(name: str) -> Any:
-        """Stands for the scores, which are found when this is run."""
+        """Declare the scores, which are found at run time."""
 
 
 def get(identifier: str | Callable) -> Callable:
-    """Returns the score of that name, or the callable given.
+    """Return the score of this name, or the callable itself.
 
     Raises:
-        ValueError: If the name is unknown; near matches are named.
-        TypeError: If it is neither a name nor a callable.
+        ValueError: If the name is unknown; the message lists similar names.
+        TypeError: If `identifier` is neither a name nor a callable.
     """
     return resolve(identifier, SCORES, "score")

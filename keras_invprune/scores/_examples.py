@@ -1,4 +1,4 @@
-"""Training examples for scores, drawn from what `fit` is given."""
+"""Draws training examples for scores from the arguments of `fit`."""
 
 import itertools
 from collections.abc import Callable
@@ -13,22 +13,24 @@ from keras_invprune.contracts import Score
 
 
 def examples_for(score: Callable, arguments: dict[str, Any]) -> tuple | None:
-    """Draws rows from the training data of a `fit`, without consuming them.
+    """Draw rows from the training data of `fit` without consuming them.
+
+    Rows of arrays are drawn at random, with a fixed seed, but not from the validation
+    split. Rows of a data set are its first rows, as long as they have the same shape;
+    shuffle data that is sorted by class.
 
     Args:
-        score: A score; its ``examples`` says how many, fewer where there are fewer.
+        score: A score. Its ``examples`` is the number of rows to draw at most.
         arguments: The arguments of `fit` by name.
 
     Returns:
-        ``(x, y, sample_weight)`` as NumPy arrays, None where there is none; the latter
-        times the ``class_weight`` of the label, if `fit` is given one. Rows of
-        arrays are drawn at random, by a fixed seed and not from the validation split;
-        those of a data set are its first, as far as they have one shape: shuffle what
-        is sorted by class. None if the score asks for no number.
+        ``(x, y, sample_weight)`` as NumPy arrays, or None for parts that are missing.
+        The weights are multiplied by the labels' ``class_weight``, if `fit` has one.
+        None if the score asks for no number of rows.
 
     Raises:
-        ValueError: The data can be read only once, so that rows cannot be taken before
-            training.
+        ValueError: If the data can be read only once, so that no rows can be taken
+            before the training, or if the data is empty.
     """
     count = Score.of(score).examples
     if not isinstance(count, int):
@@ -49,9 +51,10 @@ def _drawn(count, arguments) -> tuple:
         hasattr(leaf, "__getitem__") and hasattr(leaf, "shape") for leaf in leaves
     ):
         raise ValueError(
-            "This score looks at training examples, and a "
-            f"{type(leaves[0]).__name__} gives its rows only once. Give them to the "
-            "score, as by Snip(examples=(x, y)), or pass arrays or a tf.data.Dataset."
+            "This score reads training examples before the training, so they must be "
+            f"readable twice. Received: a {type(leaves[0]).__name__}, which gives its "
+            "rows only once. Pass rows to the score, as in Snip(examples=(x, y)), or "
+            "fit on arrays or a tf.data.Dataset."
         )
     size = int(leaves[0].shape[0] * (1 - (arguments.get("validation_split") or 0.0)))
     chosen = np.random.default_rng(0).permutation(size)[:count]
@@ -69,7 +72,7 @@ def _weighted(rows, class_weight) -> tuple:
 
 
 def _first(batches, count) -> tuple:
-    """The first rows of batches, joined; none after a batch padded otherwise."""
+    """Return the first rows of batches, joined; stop at a batch of other row shapes."""
     found, rows = [], 0
     for batch in batches:
         batch = keras.utils.unpack_x_y_sample_weight(batch)
@@ -80,7 +83,7 @@ def _first(batches, count) -> tuple:
         if rows >= count:
             break
     if not found:
-        raise ValueError("The training data are empty.")
+        raise ValueError("The training data must not be empty. Received: no batches.")
     columns = zip(*(tree.flatten(batch) for batch in found), strict=True)
     joined = [
         None if parts[0] is None else np.concatenate([*map(np.asarray, parts)])[:count]

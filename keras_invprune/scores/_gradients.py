@@ -1,4 +1,4 @@
-"""Outputs and gradients of a network at weights that it does not have yet."""
+"""Evaluates a network's outputs and gradients at candidate weights."""
 
 import contextlib
 from collections.abc import Callable, Iterable, Mapping
@@ -11,7 +11,7 @@ from keras_invprune.graph.prunable import head_layers
 
 
 def tensors(weights: Arrays) -> dict:
-    """``{key: tensor}`` from ``{key: array}``."""
+    """Convert ``{key: array}`` to ``{key: tensor}``."""
     return {key: tf.convert_to_tensor(weight) for key, weight in weights.items()}
 
 
@@ -21,13 +21,13 @@ def outputs_at(
     x: Nested,
     others: Iterable[tuple] = (),
 ):
-    """Outputs in evaluation mode; no state changes.
+    """Return the outputs in evaluation mode; no state changes.
 
     Args:
-        context: Of the network.
-        values: ``{key: tensor}`` in the place of the prunable weights.
+        context: The context of the network.
+        values: ``{key: tensor}`` to use instead of the prunable weights.
         x: Inputs.
-        others: Pairs (variable, tensor) in the place of further weights.
+        others: Pairs (variable, tensor) that replace other weights.
     """
     mapping = [(context.variables[key], value) for key, value in values.items()]
     with keras.StatelessScope([*mapping, *others]):
@@ -35,7 +35,7 @@ def outputs_at(
 
 
 def gradients(values: Mapping[str, Tensor], function: Callable) -> dict:
-    """``{key: ∂ function(values) / ∂ value}``, zero where nothing depends on one."""
+    """Return ``{key: ∂ function(values) / ∂ value}``, zero for unconnected values."""
     with tf.GradientTape() as tape:
         tape.watch(values)
         result = function(values)
@@ -48,7 +48,7 @@ def gradients(values: Mapping[str, Tensor], function: Callable) -> dict:
 def mean_gradients(
     values: Mapping[str, Tensor], function: Callable, batches: Iterable[tuple]
 ) -> dict:
-    """Gradients of ``function(values, batch)``, averaged over all rows of `batches`."""
+    """Return the gradients of ``function(values, batch)``, averaged over all rows."""
     total, rows = dict.fromkeys(values, 0.0), 0
     for batch in batches:
         count = len(keras.tree.flatten(batch[0])[0])
@@ -60,7 +60,7 @@ def mean_gradients(
 
 @contextlib.contextmanager
 def heads_through(network: keras.Model, function: Callable):
-    """The last Dense layers apply ``function(activation, logits)`` meanwhile."""
+    """Make the heads apply ``function(activation, logits)`` inside the context."""
     heads = head_layers(network)
     own = [head.activation for head in heads]
     try:
@@ -73,6 +73,6 @@ def heads_through(network: keras.Model, function: Callable):
 
 
 def logits_only(activation: Callable, logits: Tensor):
-    """For `heads_through`: no softmax, no sigmoid."""
+    """Return the logits, without softmax or sigmoid; for use in `heads_through`."""
     del activation
     return logits

@@ -1,4 +1,4 @@
-"""The scores by name, which each file of this room adds to."""
+"""The scores by name. Each file of this folder adds its own."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,11 +10,11 @@ KNOWN: dict[str, Any] = {}
 
 
 def known_as(name: str) -> Callable:
-    """Decorates a score: known by a name, and saved with models.
+    """Return a decorator that registers a score by a name and for saved models.
 
     Args:
-        name: What `prune(score=...)`, recipes and the command line call it. A class
-            can be made without arguments.
+        name: Its name in `prune(score=...)`, recipes and the command line. A class
+            that is decorated must need no arguments.
     """
 
     def add(score):

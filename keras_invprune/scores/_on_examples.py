@@ -1,4 +1,4 @@
-"""What scores share that look at training examples."""
+"""The base class of scores that read training examples."""
 
 import keras
 import tensorflow as tf
@@ -10,16 +10,18 @@ class OnExamples(Score):
     """A score that reads training examples, without training on them.
 
     Args:
-        examples: How many; `fit` draws them from its training data. Or the examples
-            themselves, ``(x, y)`` or ``(x, y, sample_weight)``, also for `prune_to`
-            outside of `fit`; ``(x,)`` for a score that reads no label.
-        batch_size: Rows that go through the network at once.
+        examples: Number of examples that `fit` draws from its training data, at least
+            1. Or the examples themselves, which `prune_to` outside of `fit` needs:
+            ``(x, y)``, ``(x, y, sample_weight)``, or ``(x,)`` for a score that reads
+            no labels.
+        batch_size: Number of rows in a batch.
 
     Raises:
-        ValueError: Neither, or rows of unlike number. On use: there are none.
+        ValueError: If `examples` is neither a positive integer nor a tuple of arrays
+            with the same number of rows. On use: if there are no examples.
 
     Attributes:
-        reads: What it reads of a row, for messages.
+        reads: What it reads of the examples, for messages.
     """
 
     reads = "(x, y)"
@@ -31,26 +33,27 @@ class OnExamples(Score):
             short = isinstance(examples, int | float | str)
             given = f"examples={examples!r}" if short else type(examples).__name__
             raise ValueError(
-                "`examples` is a number of rows, or the rows themselves in a tuple, "
-                f"{self.reads}. Received: {given}."
+                "`examples` must be a positive number of rows, or the rows themselves "
+                f"in a tuple {self.reads}. Received: {given}."
             )
         self.examples = examples
         self.batch_size = batch_size
 
     def batches(self, context: ScoreContext, only: int | None = None):
-        """Yields ``(x, y, sample_weight)`` in batches of tensors.
+        """Yield ``(x, y, sample_weight)`` in batches of tensors.
 
         Args:
-            context: Of the network.
-            only: An integer that picks one batch, whatever their number; None for all.
+            context: The context of the network.
+            only: An integer that selects one batch, modulo their number. None for all
+                batches.
         """
         own = self.examples
         rows = own if isinstance(own, tuple) else context.examples
         name = type(self).__name__
         if rows is None:
             raise ValueError(
-                f"{name} needs training examples. `fit` draws them from its data; "
-                f"outside of it, give them: {name}(examples={self.reads})."
+                f"{name} needs training examples, and only `fit` can draw them from "
+                f"its data. Elsewhere, pass them: {name}(examples={self.reads})."
             )
         rows = keras.utils.unpack_x_y_sample_weight(tuple(rows))
         count = len(keras.tree.flatten(rows[0])[0])
@@ -65,7 +68,7 @@ class OnExamples(Score):
             )
 
     def get_config(self):
-        """Returns the arguments; of examples that were given, only their number."""
+        """Return the arguments; examples are replaced by their number."""
         config = super().get_config()
         if isinstance(self.examples, tuple):
             config["examples"] = len(keras.tree.flatten(self.examples[0])[0])
@@ -73,18 +76,18 @@ class OnExamples(Score):
 
 
 def is_positive_integer(value: object) -> bool:
-    """Whether it is an `int` above zero, and no truth value."""
+    """Return whether `value` is an `int` above zero, but not a bool."""
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
 def _check_rows(examples):
-    """Raises ValueError unless these are as many x as y and weights, and some."""
+    """Raise ValueError unless all arrays have the same number of rows, at least 1."""
     leaves = [leaf for leaf in keras.tree.flatten(examples) if leaf is not None]
     if not all(len(getattr(leaf, "shape", ())) for leaf in leaves):
-        raise ValueError("`examples` must hold arrays, such as (x, y).")
+        raise ValueError("`examples` must be a tuple of arrays, such as (x, y).")
     counts = [int(leaf.shape[0]) for leaf in leaves]
     if not 1 <= len(examples) <= 3 or len(set(counts)) != 1 or not counts[0]:
         raise ValueError(
-            "`examples` must be (x,), (x, y) or (x, y, sample_weight) with as many "
-            f"rows in each. Received: {len(examples)} of {counts} rows."
+            "`examples` must be (x,), (x, y) or (x, y, sample_weight) with the same "
+            f"number of rows in each. Received: {len(examples)} parts of {counts} rows."
         )

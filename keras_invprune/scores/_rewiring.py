@@ -1,4 +1,4 @@
-"""Dynamic sparse training: some connections are dropped, as many grow elsewhere."""
+"""Dynamic sparse training: connections are dropped, and as many grow elsewhere."""
 
 import numpy as np
 
@@ -6,20 +6,22 @@ from keras_invprune.contracts import Arrays, ScoreContext
 
 
 def moved(weights: Arrays, growth: Arrays, share: float, context: ScoreContext) -> dict:
-    """Scores of the next masks: of single weights, or of what the pattern keeps whole.
+    """Return scores whose largest are the next masks.
 
-    Of a block, or a unit, the pooled magnitude is looked at, and the pooled growth.
-    Where n of every m stay, each group takes the place of what it drops itself.
+    If the pattern has blocks or units, whole groups are moved, by their pooled
+    magnitude and pooled growth. Under N:M sparsity, every group replaces the
+    connections that it drops by its own.
 
     Args:
         weights: ``{key: array}``.
-        growth: ``{key: array}``, how much each place asks to grow.
-        share: Share of each weight's connections to drop.
-        context: Of the network, with the present masks and the pattern's groups.
+        growth: ``{key: array}``, the tendency of each place to grow, at least 0.
+        share: Share of each weight's connections to drop, in [0, 1].
+        context: The context of the network, with present masks and the pattern's
+            groups.
 
     Returns:
-        ``{key: array}`` of the weights' shapes; see `rewired`. Where groups are ranked,
-        what neither stays nor grows has 0.
+        ``{key: array}`` of the weights' shapes, as by `rewired`. If groups are ranked,
+        those that neither stay nor grow have 0.
     """
     sizes = {key: np.abs(weight) for key, weight in weights.items()}
     masks = {key: mask.numpy() for key, mask in context.masks.items()}
@@ -34,17 +36,18 @@ def moved(weights: Arrays, growth: Arrays, share: float, context: ScoreContext) 
 def rewired(
     weight: np.ndarray, mask: np.ndarray, growth: np.ndarray, share: float
 ) -> np.ndarray:
-    """Scores whose `k` largest are the next mask, `k` as many as in this one.
+    """Return scores whose `k` largest are the next mask; `k` is the present count.
 
     Args:
         weight: A weight's values.
-        mask: Its present mask.
-        growth: How much each place asks to grow, at least 0; of the same shape.
-        share: Share of the connections to drop, those of the smallest magnitude.
+        mask: Its present mask, of the same shape.
+        growth: The tendency of each place to grow, at least 0, of the same shape.
+        share: Share of the connections to drop, in [0, 1]: those of the smallest
+            magnitude.
 
     Returns:
-        Array of the weight's shape: 2 for what stays, 1 for what grows, which may be
-        what was dropped; below 1 for the rest, in the order of its growth.
+        Array of the weight's shape: 2 for connections that stay, 1 for those that grow
+        (which may have been dropped), and below 1 for the rest, ordered by growth.
     """
     growth = np.ravel(growth).astype(np.float32)
     stays = np.ravel(_staying(weight, mask, share))
@@ -57,15 +60,18 @@ def rewired(
 
 
 def chances(weights: Arrays, *seed: int) -> Arrays:
-    """Returns ``{key: uniform numbers in [0, 1)}``, the same for the same seed."""
+    """Return ``{key: uniform numbers in [0, 1)}``, the same for the same seed."""
     generator = np.random.default_rng(seed)
     return {k: generator.random(w.shape, np.float32) for k, w in weights.items()}
 
 
 def survivors(weights: Arrays, share: float, context: ScoreContext) -> dict:
-    """Returns ``{key: bool array}`` of what stays once the weakest are dropped.
+    """Return ``{key: bool array}`` of the connections that `moved` keeps in place.
 
-    See `moved`, whose first half this is.
+    Args:
+        weights: ``{key: array}``.
+        share: Share of each weight's connections to drop, in [0, 1].
+        context: The context of the network.
     """
     sizes = {key: np.abs(weight) for key, weight in weights.items()}
     masks = {key: mask.numpy() for key, mask in context.masks.items()}
@@ -77,7 +83,7 @@ def survivors(weights: Arrays, share: float, context: ScoreContext) -> dict:
 
 
 def _staying(weight, mask, share) -> np.ndarray:
-    """Returns which connections are not among the `share` of smallest magnitude."""
+    """Return which connections are not among the `share` of smallest magnitude."""
     flat, active = np.ravel(np.abs(weight)), np.flatnonzero(mask)
     kept = active.size - int(share * active.size)
     stays = np.zeros(flat.shape, bool)
@@ -86,7 +92,7 @@ def _staying(weight, mask, share) -> np.ndarray:
 
 
 def check_fraction(fraction: float) -> float:
-    """Returns it; raises ValueError unless it is in (0, 1)."""
+    """Return `fraction` as a float; raise ValueError unless it is in (0, 1)."""
     if not 0 < fraction < 1:
         raise ValueError(
             "`fraction` is the share of the connections to move and must be in (0, 1). "

@@ -10,25 +10,26 @@ from keras_invprune.scores._rewiring import chances, check_fraction, moved, surv
 
 @known_as("cht")
 class CHT(Score):
-    """Drops connections of the smallest magnitude, grows by link prediction.
+    """Drops connections of the smallest magnitude and grows others by link prediction.
 
-    Each weight is a bipartite graph of its inputs and outputs. A missing link (u, v)
-    scores the more, the more the nodes on its paths of length three are linked to each
-    other, and the less to others (CH2-L3n). Only masks are read: neither data nor
-    gradients. With ``schedule=Rewire(...)`` and ``allocation="erk"``; the first masks
-    are random. What grows begins at zero. Each position of a convolution's kernel is a
-    graph of its own. Under a pattern blocks or units move.
+    Each weight is a bipartite graph of its inputs and outputs. The score of a missing
+    link (u, v) is high if the nodes on its paths of length three have many links with
+    one another and few with other nodes (CH2-L3n). It depends only on the masks, not on
+    data or gradients. Use it with ``schedule=Rewire(...)`` and ``allocation="erk"``.
+    The first masks are random; connections that grow start at zero. Each position of a
+    convolution kernel is a separate graph. Under a pattern, whole blocks or units move.
 
     Args:
-        fraction: ζ, the share of a weight's connections to move at each renewal.
-        sampled: True draws what grows with chances in proportion to the scores (the
-            soft rule, CHTs), False takes the highest scores (CHT).
-        seed: Integer, of the first masks and of the draws.
+        fraction: ζ, the share of a weight's connections to move at each update, in
+            (0, 1).
+        sampled: True draws the connections to grow with probabilities proportional to
+            the scores (the soft rule, CHTs). False takes the highest scores (CHT).
+        seed: Integer seed of the first masks and of the draws.
 
     Source:
         Zhang et al. 2025, Brain network science modelling of sparse neural networks
         (2501.19107), appendix C: the node-based link predictor CH2-L3n, with sampled
-        regrowth. Its sampled removal and its bipartite receptive fields are left out.
+        regrowth. Sampled removal and bipartite receptive fields are not implemented.
     """
 
     rewires = True
@@ -40,7 +41,7 @@ class CHT(Score):
         self.seed = seed
 
     def rank(self, weights: Arrays, context: ScoreContext):
-        """Returns ``{key: array}``; low scores are pruned first."""
+        """Return ``{key: array}``; low scores are pruned first."""
         chance = chances(weights, self.seed, context.step)
         if not context.moving:
             return chance
@@ -58,28 +59,28 @@ class CHT(Score):
 
 
 def link_scores(mask: Tensor) -> np.ndarray:
-    """Returns the CH2-L3n score of each missing link of bipartite graphs.
+    """Return the CH2-L3n score of each missing link of bipartite graphs.
 
     Args:
-        mask: Array [..., inputs, outputs], which links there are.
+        mask: Array [..., inputs, outputs], 1 where there is a link.
 
     Returns:
-        float32 of the same shape, 0 where there is no path of length three. Numbers at
-        places of links have no meaning.
+        float32 of the same shape, 0 where there is no path of length three. Values at
+        existing links have no meaning.
     """
     links = np.asarray(mask, np.float32)
     turned = np.swapaxes(links, -1, -2)
-    # Σ_b (1 + di_b) / (1 + de_b) over the outputs linked to u, then the inputs to v
+    # Σ_b (1 + di_b) / (1 + de_b) over the outputs linked to u, plus the inputs to v
     return links @ _community(turned @ links, turned.sum(-1)) + np.swapaxes(
         turned @ _community(links @ turned, links.sum(-1)), -1, -2
     )
 
 
 def _community(shared, degrees):
-    """Returns for nodes z and w of one side ``(1 + di_z) / (1 + de_z)``.
+    """Return for nodes z and w of one side ``(1 + di_z) / (1 + de_z)``.
 
-    z is linked to the one end of the missing link and w is the other end: di_z of its
-    links go to neighbors of w, one to the end itself, and the rest, de_z, elsewhere.
+    z is linked to one end of the missing link, and w is the other end. Of the links of
+    z, di_z go to neighbors of w, one goes to the end itself, and de_z go elsewhere.
     """
     outside = degrees[..., :, None] - shared
     known = (shared > 0) & (outside > 0)
@@ -87,6 +88,6 @@ def _community(shared, degrees):
 
 
 def _drawn(scores, chance):
-    """Returns keys whose largest k are k draws without replacement, by the scores."""
+    """Return sort keys whose largest k are k draws without replacement, by score."""
     weights = scores + 1e-6 * max(scores.max(initial=0), 1e-6)
     return weights / (weights - np.log(1 - chance))  # an exponential race

@@ -8,25 +8,25 @@ from keras_invprune.scores._on_examples import OnExamples
 
 @known_as("fisher")
 class Fisher(OnExamples):
-    """``½ w² · E[(∂L/∂w)²]``: Optimal Brain Damage with the empirical Fisher diagonal.
+    """Optimal Brain Damage with the empirical Fisher diagonal: ``½ w² · E[(∂L/∂w)²]``.
 
-    The mean is over single examples, each of which takes a backward pass of its own.
-    For a trained network; the network is in evaluation mode.
+    The mean is over single examples, each of which takes its own backward pass. Use it
+    for a trained network, which runs in evaluation mode.
 
     Args:
         examples: See `OnExamples`.
 
     Source:
-        LeCun, Denker and Solla 1990, Optimal brain damage, its saliency with the
-        Hessian's diagonal h_kk replaced by that of the Fisher information, as in Theis
-        et al. 2018, Faster gaze prediction (1801.05787).
+        LeCun, Denker and Solla 1990, Optimal brain damage. In its saliency, the
+        Hessian's diagonal h_kk is replaced by that of the Fisher information, as in
+        Theis et al. 2018, Faster gaze prediction (1801.05787).
     """
 
     def __init__(self, examples: int | tuple = 128):
         super().__init__(examples, batch_size=1)
 
     def rank(self, weights: Arrays, context: ScoreContext):
-        """Returns ``{key: array}``; low scores are pruned first."""
+        """Return ``{key: array}``; low scores are pruned first."""
         values, squares, count = tensors(weights), dict.fromkeys(weights, 0.0), 0
         for batch in self.batches(context):
             g = gradients(values, lambda v, batch=batch: context.loss(v, batch))

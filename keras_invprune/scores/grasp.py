@@ -16,22 +16,22 @@ from keras_invprune.scores._on_examples import OnExamples
 
 @known_as("grasp")
 class Grasp(OnExamples):
-    """``w · Hg``: how the norm of the gradient g grows with a weight.
+    """Ranks weights by ``w · Hg``: how much the gradient norm grows with the weight.
 
-    H is the Hessian of the loss. The weights whose removal would keep, or raise, the
-    norm of the gradient go first, so that what stays trains fast. Meant for
-    `schedule="at_init"`. The network is in evaluation mode.
+    g is the gradient and H the Hessian of the loss. Weights whose removal preserves or
+    raises the norm of the gradient are pruned first, so that the pruned network trains
+    fast. Use it with ``schedule="at_init"``. The network runs in evaluation mode.
 
     Args:
-        examples: See `OnExamples`; the paper takes ten of each class.
+        examples: See `OnExamples`. The paper uses ten of each class.
         batch_size: See `OnExamples`.
-        temperature: T > 0; the logits are divided by it, if the model ends in a Dense
-            layer.
+        temperature: The temperature T > 0. It divides the logits if the model ends in a
+            Dense layer.
 
     Source:
         Wang, Zhang and Grosse 2020, Picking winning tickets before training by
-        preserving gradient flow (2002.07376), with the sign turned, since high scores
-        stay.
+        preserving gradient flow (2002.07376), with the opposite sign, since we keep
+        high scores.
     """
 
     def __init__(
@@ -48,11 +48,11 @@ class Grasp(OnExamples):
         self.temperature = float(temperature)
 
     def rank(self, weights: Arrays, context: ScoreContext):
-        """Returns ``{key: array}``; low scores are pruned first."""
+        """Return ``{key: array}``; low scores are pruned first."""
         values, batches = tensors(weights), list(self.batches(context))
 
         def loss(values, batch):
-            # Times T, which ranks alike: float16 would lose the softened gradients.
+            # T keeps the ranking, and softened gradients from vanishing in float16.
             return self.temperature * context.loss(values, batch)
 
         def softened(activation, logits):
@@ -67,10 +67,10 @@ class Grasp(OnExamples):
 
             hg = mean_gradients(values, flow, batches)
         scores = {key: weight * hg[key].numpy() for key, weight in weights.items()}
-        # Relative to their sum, as the authors' code has it: the sign of the sum is
-        # lost, the order is not.
+        # Divide by the sum, as the authors' code does, but by its absolute value, which
+        # preserves the order.
         total = abs(sum(float(np.sum(s, dtype=np.float64)) for s in scores.values()))
         scores = {key: s / (total + 1e-10) for key, s in scores.items()}
-        # What is pruned already has a score of zero, and others less: it goes first.
+        # Weights already pruned score 0, but must be below the negative scores.
         lowest = np.nextafter(min(s.min() for s in scores.values()), np.float32("-inf"))
         return {k: np.where(weights[k] == 0, lowest, s) for k, s in scores.items()}

@@ -1,4 +1,4 @@
-"""Gumbel-softmax pruning: the odds of each connection are learned."""
+"""Gumbel-softmax pruning: the log-odds of each connection are learned."""
 
 from typing import Any
 
@@ -13,31 +13,33 @@ from keras_invprune.scores._learned import learned
 
 @known_as("gumbel")
 class GumbelSoftmax(Score):
-    """The log odds of each weight to stay, learned with the weights.
+    """Ranks weights by their log-odds a of being kept, which are learned.
 
-    In training, layers read ``w · σ((a + g₁ - g₂) / T)``: a relaxed draw, on or off,
-    with Gumbel noise, T falling on the way to the target sparsity; λ times the expected
-    number of weights that are on is added to the loss. The paper cuts at even odds;
-    here those of the largest odds stay, as many as the sparsity says. In evaluation,
-    until then, nothing is off. Weight decay draws the odds to even. With
+    During training, layers read ``w · σ((a + g₁ - g₂) / T)``: a relaxed draw of on or
+    off, with Gumbel noise g₁ and g₂. The temperature T falls until the target sparsity
+    is reached. A penalty, λ times the expected number of weights that are on, is added
+    to the loss. The paper prunes weights with odds below 1. Here the given sparsity
+    determines how many weights are kept: those of the largest odds. Before pruning, no
+    weight is off in evaluation. Weight decay pulls the log-odds towards 0. Use it with
     ``schedule="one_shot"``.
 
     Args:
-        penalty: λ ≥ 0.
-        odds: a of the first step.
-        rate: a is this times its trainable tensor, which learns with the optimizer of
-            the weights: faster by this under Adam, by its square under SGD.
-        temperatures: (T at first, T at the end).
-        seed: Integer, of the noise; None draws one.
+        penalty: The weight λ ≥ 0 of the penalty.
+        odds: Initial log-odds a.
+        rate: The log-odds are `rate` > 0 times a trainable tensor, which the weights'
+            optimizer updates. They learn faster by this factor under Adam, and by its
+            square under SGD.
+        temperatures: (initial T, final T), positive and not rising.
+        seed: Integer seed of the noise. None draws one.
 
-    On a CPU compile without XLA (``jit_compile=False``), which is slow at noise.
+    On a CPU, compile without XLA (``jit_compile=False``), which is slow for noise.
 
     Source:
         Zhang, Tao and Zhang 2023, Neural network pruning by gradient descent
         (2311.12526).
     """
 
-    updates = "one"  # the odds of what is masked would stand still
+    updates = "one"  # the log-odds of masked weights would not learn
     learns = True
     suits = {"schedule": "one_shot"}
 
@@ -52,29 +54,29 @@ class GumbelSoftmax(Score):
         first, last = temperatures
         if not (penalty >= 0 and rate > 0 and first >= last > 0):
             raise ValueError(
-                "`penalty` must be >= 0, `rate` > 0, and `temperatures` must fall and "
-                f"be > 0. Received: penalty={penalty}, rate={rate}, "
+                "`penalty` must be >= 0 and `rate` > 0, and `temperatures` must be > 0 "
+                f"and must not rise. Received: penalty={penalty}, rate={rate}, "
                 f"temperatures={temperatures}."
             )
         self.effective = GumbelWeight(penalty, odds, rate, (first, last), seed)
 
     def rank(self, weights: Arrays, context: ScoreContext):
-        """Returns ``{key: a}``; low scores are pruned first.
+        """Return ``{key: a}``; low scores are pruned first.
 
         Raises:
-            ValueError: Before the first step.
+            ValueError: If no training step has been made.
         """
         del weights
         return learned(context, "GumbelSoftmax")
 
     def get_config(self):
-        """Returns the arguments."""
+        """Return the arguments."""
         return self.effective.get_config()
 
 
 @keras.saving.register_keras_serializable(package="keras_invprune")
 class GumbelWeight(Configured, Effective):
-    """w' = w · m · σ((a + logistic noise) / T)."""
+    """The effective weight w' = w · m · σ((a + logistic noise) / T)."""
 
     def __init__(
         self,
@@ -88,7 +90,7 @@ class GumbelWeight(Configured, Effective):
         self.temperatures, self.seed = tuple(temperatures), seed
 
     def build(self, layer: keras.Layer, name: str, variable: keras.Variable):
-        """The odds a over the rate; T and the noise, one for all weights."""
+        """Create the tensor a / rate; T and the noise are shared by all weights."""
         if not hasattr(layer, "temperature"):
             layer.noise = keras.random.SeedGenerator(self.seed)
             layer.temperature = layer.add_weight(
@@ -115,7 +117,7 @@ class GumbelWeight(Configured, Effective):
         temperature: Tensor,
         noise: Any,
     ):
-        """A relaxed draw of the mask, times w."""
+        """Return w' for a relaxed draw of the mask."""
         u = keras.random.uniform(ops.shape(weight), 1e-6, 1 - 1e-6, "float32", noise)
         logistic = ops.cast(ops.log(u) - ops.log1p(-u), weight.dtype)  # g₁ - g₂
         draw = ops.sigmoid(
@@ -131,18 +133,18 @@ class GumbelWeight(Configured, Effective):
         temperature: Tensor,
         noise: Any,
     ):
-        """λ · E[number of weights that are on]."""
+        """Return λ · E[number of weights that are on]."""
         del weight, temperature, noise
         on = ops.cast(mask * ops.sigmoid(self.rate * odds), "float32")
         return self.weight_of_penalty * ops.sum(on)
 
     def anneal(self, layer: keras.Layer, progress: float):
-        """T falls by the same factor in each share of the way."""
+        """Lower T geometrically: T = T_first · (T_last / T_first)^progress."""
         first, last = self.temperatures
         layer.temperature.assign(first * (last / first) ** progress)
 
     def get_config(self):
-        """Returns the arguments."""
+        """Return the arguments."""
         return {
             "penalty": self.weight_of_penalty,
             "odds": self.odds,

@@ -1,4 +1,4 @@
-"""SNIP of the logits: sensitivity without labels."""
+"""SNIP on the logits, which needs no labels."""
 
 import keras
 import numpy as np
@@ -18,7 +18,9 @@ from keras_invprune.scores._on_examples import OnExamples
 
 @known_as("logit_snip")
 class LogitSnip(OnExamples):
-    """``|w · ∂(Σ f²)/∂w|``, f the outputs before the last activation. Reads no label.
+    """SNIP on the logits f: ``|w · ∂(Σ f²)/∂w|``. It reads no labels.
+
+    The logits are the outputs before the last activation.
 
     Args:
         examples: See `OnExamples`.
@@ -31,13 +33,13 @@ class LogitSnip(OnExamples):
 
     Source:
         Liu and Zenke 2020, Finding trainable sparse networks through neural tangent
-        transfer (2006.08228), the authors' code, where it makes the first mask.
+        transfer (2006.08228): the authors' code makes its first mask by this score.
     """
 
     reads = "(x,)"
 
     def rank(self, weights: Arrays, context: ScoreContext):
-        """Returns ``{key: array}``; low scores are pruned first."""
+        """Return ``{key: array}``; low scores are pruned first."""
 
         def squares(values, batch):
             outputs = keras.tree.flatten(outputs_at(context, values, batch[0]))

@@ -1,4 +1,4 @@
-"""Magnitude."""
+"""The magnitude of a weight."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ from keras_invprune.scores._known import known_as
 @known_as("magnitude")
 @tells(rewires=False)
 def magnitude(weights: Arrays, model: object):
-    """``|w|``, the score of IUNet, OMP and TF-MOT.
+    """Return ``|w|``, the score of IUNet, OMP and TF-MOT.
 
     Args:
         weights: ``{key: array}``, the stored weights.

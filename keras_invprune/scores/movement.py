@@ -11,12 +11,13 @@ from keras_invprune.scores._learned import learned
 
 @known_as("movement")
 class Movement(Score):
-    """``S = -α Σ w · ∂L/∂w'`` over the steps of training, w' the effective weight.
+    """Ranks weights by their movement away from zero, ``S = -α Σ w · ∂L/∂w'``.
 
-    S is a trainable tensor beside each weight, which the compiled optimizer moves;
-    plain SGD gives the sum above, and weight decay draws S to zero. What is masked
-    keeps its value and its S goes on, so that it may come back until the target
-    sparsity is reached. For pretrained networks, with ``schedule="gradual"``.
+    The sum is over the training steps, and w' is the effective weight. S is a trainable
+    tensor for each weight, updated by the compiled optimizer. Plain SGD with learning
+    rate α yields the sum above; weight decay pulls S towards 0. Masked weights keep
+    their values and their S still learns, so that they may return until the target
+    sparsity is reached. Use it for pretrained networks with ``schedule="gradual"``.
 
     Source:
         Sanh, Wolf and Rush 2020, Movement pruning (2005.07683), section 3.
@@ -29,10 +30,10 @@ class Movement(Score):
         self.effective = MovementWeight()
 
     def rank(self, weights: Arrays, context: ScoreContext):
-        """Returns ``{key: S}``; low scores are pruned first.
+        """Return ``{key: S}``; low scores are pruned first.
 
         Raises:
-            ValueError: Before the first step.
+            ValueError: If no training step has been made.
         """
         del weights
         return learned(context, "Movement")
@@ -40,10 +41,10 @@ class Movement(Score):
 
 @keras.saving.register_keras_serializable(package="keras_invprune")
 class MovementWeight(Configured, Effective):
-    """w' = w · m, where S stands in m's place for the gradient."""
+    """The effective weight w' = w · m, with S instead of m in the gradient."""
 
     def build(self, layer: keras.Layer, name: str, variable: keras.Variable):
-        """S, zero at first."""
+        """Create S, which starts at zero."""
         return (
             layer.add_weight(
                 name=f"{name}_movement",
@@ -55,6 +56,6 @@ class MovementWeight(Configured, Effective):
         )
 
     def __call__(self, weight: Tensor, mask: Tensor, scores: Tensor):
-        """The product; ∂w'/∂S = w, straight through the choice of the mask."""
-        surrogate = scores - ops.stop_gradient(scores)  # zero
+        """Return w', with ∂w'/∂S = w straight through the choice of the mask."""
+        surrogate = scores - ops.stop_gradient(scores)  # its value is zero
         return weight * mask + ops.stop_gradient(weight) * surrogate

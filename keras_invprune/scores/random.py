@@ -1,4 +1,4 @@
-"""Random scores, the control that every method must beat."""
+"""Random scores, the baseline that every method must beat."""
 
 import numpy as np
 
@@ -8,11 +8,11 @@ from keras_invprune.scores._known import known_as
 
 @known_as("random")
 class Random(Score):
-    """Uniform random scores; weights already pruned stay pruned.
+    """Uniform random scores. Weights already pruned stay pruned.
 
     Args:
-        seed: Integer. The same seed gives the same scores at every update, so
-            that masks along a schedule nest.
+        seed: Integer. The same seed gives the same scores at every update, so that the
+            masks of a schedule are nested.
 
     Example:
         >>> scores = Random(seed=0)({"kernel": np.array([[1.0, 0.0]])}, model=None)
@@ -24,7 +24,7 @@ class Random(Score):
         self.seed = seed
 
     def rank(self, weights: Arrays, context: ScoreContext):
-        """Returns ``{key: array}`` with values in (0, 1], zero where w is zero."""
+        """Return ``{key: array}`` with values in (0, 1], zero where w is zero."""
         del context
         generator = np.random.default_rng(self.seed)
         return {

@@ -14,20 +14,20 @@ from keras_invprune.scores._rewiring import check_fraction, moved
 
 @known_as("rigl")
 class RigL(OnExamples):
-    """Drops connections of the smallest magnitude, grows by the largest ``|∂L/∂w|``.
+    """Drops connections of the smallest magnitude, grows those of largest ``|∂L/∂w|``.
 
-    With ``schedule=Rewire(...)`` and ``allocation="erk"``; the first masks are random.
-    What grows begins at zero. Each renewal looks at one batch of the examples, the
-    network in evaluation mode. Under a pattern blocks or units move. A
-    unit that has neither weights nor a bias passes a ReLU no gradient: under "units"
-    hardly anything grows but what was dropped; there `SparseEvolution` is better.
+    Use it with ``schedule=Rewire(...)`` and ``allocation="erk"``. The first masks are
+    random; connections that grow start at zero. Each update reads one batch of the
+    examples, with the network in evaluation mode. Under a pattern, whole blocks or
+    units move. Under "units", prefer `SparseEvolution`: a unit without weights and bias
+    gets no gradient through its ReLU, so hardly anything grows except what was dropped.
 
     Args:
-        fraction: α, the share of a weight's connections to move at each renewal; it
-            decays as `Rewire` says.
-        seed: Integer, of the first masks.
+        fraction: α, the share of a weight's connections to move at each update, in
+            (0, 1). `Rewire` makes it decay.
+        seed: Integer seed of the first masks.
         examples: See `OnExamples`.
-        batch_size: Rows that a renewal looks at.
+        batch_size: Number of rows that an update reads.
 
     Source:
         Evci et al. 2020, Rigging the lottery (1911.11134), algorithm 1.
@@ -48,7 +48,7 @@ class RigL(OnExamples):
         self.seed = seed
 
     def rank(self, weights: Arrays, context: ScoreContext):
-        """Returns ``{key: array}``; low scores are pruned first."""
+        """Return ``{key: array}``; low scores are pruned first."""
         if not context.moving:
             generator = np.random.default_rng(self.seed)
             return {

@@ -1,4 +1,4 @@
-"""SNIP: which connections the loss is sensitive to, before any training."""
+"""SNIP: how sensitive the loss is to each connection, before any training."""
 
 import numpy as np
 
@@ -10,9 +10,9 @@ from keras_invprune.scores._on_examples import OnExamples
 
 @known_as("snip")
 class Snip(OnExamples):
-    """``|w · ∂L/∂w|``: the loss's derivative by a mask that is one.
+    """Ranks weights by ``|w · ∂L/∂w|``, the derivative of the loss by the mask at 1.
 
-    Meant for `schedule="at_init"`. The network is in evaluation mode.
+    Use it with ``schedule="at_init"``. The network runs in evaluation mode.
 
     Args:
         examples: See `OnExamples`.
@@ -23,11 +23,12 @@ class Snip(OnExamples):
 
     Source:
         Lee et al. 2019, SNIP: single-shot network pruning based on connection
-        sensitivity (1810.02340); not divided by the sum, which ranks alike.
+        sensitivity (1810.02340). The scores are not divided by their sum, which would
+        not change their order.
     """
 
     def rank(self, weights: Arrays, context: ScoreContext):
-        """Returns ``{key: array}``; low scores are pruned first."""
+        """Return ``{key: array}``; low scores are pruned first."""
         g = mean_gradients(
             tensors(weights),
             context.loss,

@@ -7,19 +7,21 @@ from keras_invprune.scores._rewiring import chances, check_fraction, moved
 
 @known_as("set")
 class SparseEvolution(Score):
-    """Drops the connections of the smallest magnitude, grows as many at random.
+    """Drops connections of the smallest magnitude and grows as many at random.
 
-    With ``schedule=Rewire(...)`` and ``allocation="erk"``; the first masks are random.
-    What grows begins at zero. Under a pattern blocks or units move.
+    Use it with ``schedule=Rewire(...)`` and ``allocation="erk"``. The first masks are
+    random; connections that grow start at zero. Under a pattern, whole blocks or units
+    move.
 
     Args:
-        fraction: ζ, the share of a weight's connections to move at each renewal.
-        seed: Integer, of all masks.
+        fraction: ζ, the share of a weight's connections to move at each update, in
+            (0, 1).
+        seed: Integer seed of all masks.
 
     Source:
         Mocanu et al. 2018, Scalable training of artificial neural networks with
-        adaptive sparse connectivity (1707.04780), algorithm 1; there ζ stays, which
-        ``Rewire(..., decays=False)`` has; by default it decays as RigL's.
+        adaptive sparse connectivity (1707.04780), algorithm 1. There ζ is constant, as
+        with ``Rewire(..., decays=False)``; by default it decays as in RigL.
     """
 
     rewires = True
@@ -30,7 +32,7 @@ class SparseEvolution(Score):
         self.seed = seed
 
     def rank(self, weights: Arrays, context: ScoreContext):
-        """Returns ``{key: array}``; low scores are pruned first."""
+        """Return ``{key: array}``; low scores are pruned first."""
         chance = chances(weights, self.seed, context.step)
         if not context.moving:
             return chance

@@ -1,4 +1,4 @@
-"""SR-STE: masked weights learn on, and are drawn to zero."""
+"""SR-STE: masked weights continue to learn and are pulled towards zero."""
 
 import keras
 from keras import ops
@@ -11,23 +11,24 @@ from keras_invprune.scores.magnitude import magnitude
 
 @known_as("sr_ste")
 class SRSTE(Score):
-    """``|w|``, where masked weights get the gradient of what they would contribute.
+    """Ranks weights by ``|w|``, while masked weights get the gradient of w' = m w.
 
-    ``w ← w - η (∂L/∂w' + λ_W (1 - m) w)``, w' = m w, under plain SGD; other optimizers
-    make their own step of this gradient (Adam scales the decay away). With
+    Under plain SGD, ``w ← w - η (∂L/∂w' + λ_W (1 - m) w)``. Other optimizers make their
+    own steps from this gradient; Adam's scaling cancels the decay. With
     ``schedule=Rewire(sparsity, every=1, until=...)`` the masks follow the weights, as
-    in the paper; with "gradual" until the target sparsity. For `NByM`, and any other
-    pattern.
+    in the paper. With "gradual" they do so until the target sparsity is reached. Use it
+    with `NByM` or any other pattern.
 
     Args:
-        decay: λ_W ≥ 0: large values keep the masks from changing to and fro.
+        decay: The weight decay λ_W ≥ 0 of masked weights. Large values keep the masks
+            from oscillating.
 
     Source:
         Zhou et al. 2021, Learning N:M fine-grained structured sparse neural networks
         from scratch (2102.04010), eq. 9.
     """
 
-    updates = "several"  # under one, nothing that was masked would learn
+    updates = "several"  # with one update, no masked weight would learn
 
     def __init__(self, decay: float = 2e-4):
         if not decay >= 0:
@@ -36,27 +37,27 @@ class SRSTE(Score):
         self.effective = StraightThrough(decay)
 
     def rank(self, weights: Arrays, context: ScoreContext):
-        """Returns ``{key: array}``; low scores are pruned first."""
+        """Return ``{key: array}``; low scores are pruned first."""
         return magnitude(weights, context)
 
 
 @keras.saving.register_keras_serializable(package="keras_invprune")
 class StraightThrough(Configured, Effective):
-    """w' = w · m, with the gradient of w; what is masked decays.
+    """The effective weight w' = w · m, with the gradient of w; masked weights decay.
 
     Args:
-        decay: λ_W.
+        decay: The weight decay λ_W ≥ 0 of masked weights.
     """
 
     def __init__(self, decay: float = 0.0):
         self.decay = decay
 
     def __call__(self, weight: Tensor, mask: Tensor):
-        """The product; ∂w'/∂w = 1."""
+        """Return w', with ∂w'/∂w = 1."""
         hidden = weight * (1.0 - mask)
         return weight * mask + hidden - ops.stop_gradient(hidden)
 
     def penalty(self, weight: Tensor, mask: Tensor):
-        """λ_W / 2 · Σ ((1 - m) w)², whose gradient is the decay."""
+        """Return λ_W / 2 · Σ ((1 - m) w)², whose gradient is the decay."""
         hidden = ops.cast(weight * (1.0 - mask), "float32")
         return 0.5 * self.decay * ops.sum(ops.square(hidden))

@@ -1,4 +1,4 @@
-"""SynFlow: pruning without data that leaves no layer empty."""
+"""SynFlow: pruning without data that does not empty a layer."""
 
 import keras
 import numpy as np
@@ -20,22 +20,23 @@ from keras_invprune.scores._known import known_as
 
 @known_as("synflow")
 class SynFlow(Score):
-    """``|θ| · ∂R/∂|θ|``, R the sum of the outputs for inputs of ones under ``|θ|``.
+    """Ranks weights by their synaptic flow ``|θ| · ∂R/∂|θ|``, without data.
 
-    Where nothing is added, as by the biases of a trained network, every layer's scores
-    have the same sum, the synaptic flow; removed in many small rounds, no layer loses
-    all its weights before the others do. All other floating
-    weights are replaced by their absolute values, too, and the last Dense layers'
-    activations are left out. Meant for `schedule="at_init"`; reads no data.
+    R is the sum of the outputs for inputs of ones, with ``|θ|`` instead of all floating
+    weights θ and without the activations of the last Dense layers. If nothing is added
+    to the flow, as by the biases of a trained network, the scores of every layer have
+    the same sum. When weights are removed in many small rounds, no layer therefore
+    loses all its weights before the others. Use it with ``schedule="at_init"``.
 
     Args:
-        rounds: In how many rounds the density comes down, by the same factor each.
+        rounds: Number of rounds, at least 1. Each divides the density by the same
+            factor.
 
     Example:
         >>> prune(model, 0.99, score="synflow", schedule="at_init")  # doctest: +SKIP
 
     Raises:
-        ValueError: On use: the flow is zero or not finite.
+        ValueError: If `rounds` is below 1. On use: if the flow is zero or not finite.
 
     Source:
         Tanaka et al. 2020, Pruning neural networks without any data by iteratively
@@ -48,7 +49,7 @@ class SynFlow(Score):
         self.rounds = rounds
 
     def rank(self, weights: Arrays, context: ScoreContext):
-        """Returns ``{key: array}``; low scores are pruned first."""
+        """Return ``{key: array}``; low scores are pruned first."""
         values = tensors({key: np.abs(weight) for key, weight in weights.items()})
         own = {id(v) for v in context.variables.values()}
         others = [
@@ -74,14 +75,14 @@ class SynFlow(Score):
 
 
 def _check(scores, total):
-    # Some layer's scores make up the flow, or much of it; what comes through a softmax,
-    # whose sum is 1 whatever the weights, is rounding errors: a 10,000th of it at most.
+    # Some layer's scores add up to most of the flow. Behind a softmax, whose sum is
+    # always 1, scores are rounding errors, at most a 10,000th of the flow.
     most = max(float(np.sum(np.abs(s), dtype=np.float64)) for s in scores.values())
     finite = np.isfinite(most) and np.isfinite(total)
     if not (finite and most > 1e-3 * abs(total)):
         raise ValueError(
-            f"The synaptic flow is {'zero' if finite else 'not finite'}: SynFlow "
-            "cannot rank. It is zero behind a softmax that is a layer of its own (let "
-            "the model end in logits), and overflows in very deep networks without "
+            f"The synaptic flow is {'zero' if finite else 'not finite'}, so SynFlow "
+            "cannot rank the weights. It is zero behind a separate softmax layer: let "
+            "the model end in logits. It overflows in very deep networks without "
             "normalization."
         )

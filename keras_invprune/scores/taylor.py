@@ -10,14 +10,14 @@ from keras_invprune.scores._on_examples import OnExamples
 
 @known_as("taylor")
 class Taylor(OnExamples):
-    """``E[(w · ∂L/∂w)²]``, the mean over batches.
+    """Ranks weights by ``E[(w · ∂L/∂w)²]``, the mean over batches.
 
-    For a trained network, and for units as well as single weights; the network is in
-    evaluation mode.
+    Use it for a trained network, for units as well as single weights. The network runs
+    in evaluation mode.
 
     Args:
         examples: See `OnExamples`.
-        batch_size: Rows whose gradients are averaged before they are squared.
+        batch_size: Number of rows over which gradients are averaged before squaring.
 
     Source:
         Molchanov et al. 2019, Importance estimation for neural network pruning
@@ -28,7 +28,7 @@ class Taylor(OnExamples):
         super().__init__(examples, batch_size)
 
     def rank(self, weights: Arrays, context: ScoreContext):
-        """Returns ``{key: array}``; low scores are pruned first."""
+        """Return ``{key: array}``; low scores are pruned first."""
         values, found = tensors(weights), []
         for batch in self.batches(context):
             g = gradients(values, lambda v, batch=batch: context.loss(v, batch))

@@ -1,4 +1,4 @@
-"""Views: random versions of the same example, for the invariance objective."""
+"""Views are random versions of the same example, for the invariance objective."""
 
 from keras_invprune.views.color import RandomColorJitter, RandomGrayscale
 from keras_invprune.views.crop import RandomResizedCrop

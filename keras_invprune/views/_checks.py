@@ -1,4 +1,4 @@
-"""What the arguments of the views must satisfy."""
+"""Checks of the arguments of the views."""
 
 import math
 import numbers
@@ -7,15 +7,15 @@ from typing import Any
 
 
 def number(name: str, value: Any, upper: float = 1):
-    """Returns `value` as a float, once it is known to lie in [0, upper].
+    """Return `value` as a float, if it lies in [0, upper].
 
     Args:
-        name: the argument's name, for the message.
-        value: the number received.
-        upper: the largest value allowed.
+        name: The argument's name, for the message.
+        value: The number received.
+        upper: The largest value allowed.
 
     Raises:
-        ValueError: if `value` is not a number in [0, upper].
+        ValueError: If `value` is not a number in [0, upper].
     """
     real = isinstance(value, numbers.Real)
     if real and 0 <= value <= upper and math.isfinite(value):
@@ -29,16 +29,16 @@ def number(name: str, value: Any, upper: float = 1):
 def interval(
     name: str, value: Any, lower: float = 0, upper: float = math.inf
 ) -> tuple[float, float]:
-    """Returns `value` as a pair of floats with `lower` < low <= high <= `upper`.
+    """Return `value` as a pair of floats with `lower` < low <= high <= `upper`.
 
     Args:
-        name: the argument's name, for the message.
-        value: the pair received.
-        lower: what both ends must exceed.
-        upper: the largest value that either end may take.
+        name: The argument's name, for the message.
+        value: The pair received.
+        lower: The bound that both ends must exceed.
+        upper: The largest value that either end may have.
 
     Raises:
-        ValueError: if `value` is not such a pair.
+        ValueError: If `value` is not such a pair.
     """
     if isinstance(value, (tuple, list)) and len(value) == 2:
         low, high = value
@@ -54,15 +54,15 @@ def interval(
 
 
 def choice(name: str, value: Any, allowed: Iterable[str]):
-    """Returns `value`, once it is known to be one of `allowed`.
+    """Return `value`, if it is one of `allowed`.
 
     Args:
-        name: the argument's name, for the message.
-        value: the value received.
-        allowed: the values that may be given.
+        name: The argument's name, for the message.
+        value: The value received.
+        allowed: The values that may be given.
 
     Raises:
-        ValueError: if `value` is none of them.
+        ValueError: If `value` is not one of them.
     """
     if value in allowed:
         return value

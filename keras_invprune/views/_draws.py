@@ -1,8 +1,8 @@
-"""Random numbers at a speed that a training step can afford.
+"""Random numbers that are fast enough for a training step.
 
-`keras.random` leaves the algorithm to TensorFlow, whose choice under XLA on CPUs
-takes about a microsecond for each number: 0.1 s for 128 rows of 784. With
-Philox, named here, it is a hundredth of that.
+`keras.random` leaves the choice of the algorithm to TensorFlow. Under XLA on CPUs, its
+choice takes about a microsecond per number: 0.1 s for 128 rows of 784. Philox, which is
+used here, takes a hundredth of that.
 """
 
 from collections.abc import Sequence
@@ -14,13 +14,13 @@ import tensorflow as tf
 def uniform(
     shape: Sequence, low: float, high: float, generator: keras.random.SeedGenerator
 ):
-    """Draws float32 numbers from U(low, high).
+    """Draw float32 numbers from U(low, high).
 
     Args:
-        shape: shape of the result; may hold tensors.
-        low: lower end of the interval.
-        high: upper end of the interval.
-        generator: a `keras.random.SeedGenerator`, which is moved on.
+        shape: Shape of the result; may hold tensors.
+        low: Lower end of the interval.
+        high: Upper end of the interval.
+        generator: A `keras.random.SeedGenerator`, which is advanced.
     """
     return tf.random.stateless_uniform(
         shape, _next_seed(generator), low, high, alg="philox"
@@ -30,13 +30,13 @@ def uniform(
 def integers(
     shape: Sequence, low: float, high: float, generator: keras.random.SeedGenerator
 ):
-    """Draws int32 numbers uniformly from low, ..., high - 1.
+    """Draw int32 numbers uniformly from low, ..., high - 1.
 
     Args:
-        shape: shape of the result; may hold tensors.
-        low: smallest number drawn.
-        high: one more than the largest number drawn.
-        generator: a `keras.random.SeedGenerator`, which is moved on.
+        shape: Shape of the result; may hold tensors.
+        low: Smallest number drawn.
+        high: One more than the largest number drawn.
+        generator: A `keras.random.SeedGenerator`, which is advanced.
     """
     return tf.random.stateless_uniform(
         shape, _next_seed(generator), low, high, dtype="int32", alg="philox"
@@ -44,10 +44,10 @@ def integers(
 
 
 def _next_seed(generator):
-    """The generator's next seed, made different on each replica.
+    """Return the generator's next seed, a different one on each replica.
 
-    Every replica of a MirroredStrategy reads the same state. Keras keeps 32 bits in
-    each of the two 64-bit words, so that the upper half is free to tell them apart.
+    All replicas of a MirroredStrategy read the same state. Keras stores 32 bits in each
+    of the two 64-bit words, so the upper half is free for the number of the replica.
     """
     replica = tf.distribute.get_replica_context()
     number = 0 if replica is None else replica.replica_id_in_sync_group

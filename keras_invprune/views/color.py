@@ -1,8 +1,8 @@
-"""Random colors: jitter and loss of color, linear in the pixels.
+"""Random changes of color, which are linear in the pixels.
 
-Being linear they need no value range, so they also work on standardized images,
-where the mean of the data takes the place of black. Without clipping the four steps
-of the jitter commute, so that one order stands for all.
+Since they are linear, they need no value range and also work on standardized images,
+where the mean of the data replaces black. Without clipping, the four steps of the
+jitter commute, so one order is enough.
 """
 
 import math
@@ -19,17 +19,17 @@ from keras_invprune.views.image_view import ImageView
 RGB_TO_YIQ = np.array(
     [[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]]
 )
-# Turns the color, I to Q, by a quarter of the circle and drops the brightness.
+# Rotates the color by a quarter turn, from I to Q, and removes the brightness.
 QUARTER_TURN = (
     np.linalg.inv(RGB_TO_YIQ) @ [[0, 0, 0], [0, 0, -1], [0, 1, 0]] @ RGB_TO_YIQ
 )
 
 
 def luminance(images: Tensor):
-    """Weighted mean of red, green and blue: Y = .299 R + .587 G + .114 B.
+    """Return the luminance Y = .299 R + .587 G + .114 B.
 
     Args:
-        images: shape [..., 3].
+        images: Shape [..., 3].
 
     Returns:
         Shape [..., 1].
@@ -41,7 +41,7 @@ def luminance(images: Tensor):
 def jitter(
     images: Tensor, brightness: float, contrast: float, saturation: float, hue: float
 ):
-    """Changes brightness, contrast, saturation and hue of each image.
+    """Change brightness, contrast, saturation and hue of each image.
 
     That is::
 
@@ -50,11 +50,11 @@ def jitter(
         y = brightness * (mean(Y) + contrast * (z - mean(Y)))
 
     Args:
-        images: shape [batch, height, width, 3].
-        brightness: factor on all values, broadcast to `images`; 1 keeps them.
-        contrast: factor on the difference from the image's mean luminance.
-        saturation: factor on the difference from the pixel's luminance.
-        hue: turn of the color circle, in shares of it; 0 keeps the hue.
+        images: Shape [batch, height, width, 3].
+        brightness: Factor of all values, broadcast to `images`; 1 keeps them.
+        contrast: Factor of the difference from the image's mean luminance.
+        saturation: Factor of the difference from the pixel's luminance.
+        hue: Rotation in full turns of the color circle; 0 keeps the hue.
 
     Returns:
         Images of the same shape.
@@ -73,9 +73,9 @@ class ColorView(ImageView):
     """A view of images with three channels, applied to some of them.
 
     Args:
-        probability: share of the images that are changed, in [0, 1].
-        seed: integer, or None for a stream that differs from run to run.
-        **kwargs: keywords of `keras.layers.Layer`.
+        probability: Share of the images that are changed, in [0, 1].
+        seed: Integer, or None for different draws in each run.
+        **kwargs: Keywords of `keras.layers.Layer`.
     """
 
     def __init__(self, probability: float, seed: int | None = None, **kwargs):
@@ -83,22 +83,22 @@ class ColorView(ImageView):
         self.probability = number("probability", probability)
 
     def transform(self, images: Tensor):
-        """Returns the images, some of them recolored.
+        """Return the images, some of them recolored.
 
         Raises:
-            ValueError: if the images do not have three channels.
+            ValueError: If the images do not have three channels.
         """
         if images.shape[-1] != 3:
             raise ValueError(
-                f"{type(self).__name__} takes images of 3 channels (red, green, "
-                f"blue). Received: shape={tuple(images.shape)}. Leave it out of the "
-                "views of images without color."
+                f"{type(self).__name__} needs images with 3 channels (red, green, "
+                f"blue). Received: shape={tuple(images.shape)}. Do not use it for "
+                "images without color."
             )
         changed = self.recolor(images)
         return ops.where(self.chosen(images, self.probability), changed, images)
 
     def recolor(self, images: Tensor):
-        """Returns every image recolored.
+        """Return all images recolored.
 
         Args:
             images: [batch, height, width, 3], of the compute dtype.
@@ -106,7 +106,7 @@ class ColorView(ImageView):
         raise NotImplementedError(f"{type(self).__name__} must implement `recolor`.")
 
     def get_config(self):
-        """Returns what `from_config` needs to build the layer again."""
+        """Return what `from_config` needs to rebuild the layer."""
         return {**super().get_config(), "probability": self.probability}
 
 
@@ -114,18 +114,18 @@ class ColorView(ImageView):
 class RandomColorJitter(ColorView):
     """Changes brightness, contrast, saturation and hue of some images.
 
-    Factors are drawn from U(max(0, 1 - s), 1 + s) with the strength s, the turn of
+    Factors are drawn from U(max(0, 1 - s), 1 + s) for a strength s, and the rotation of
     the hue from U(-hue, hue). See `jitter` for the formula.
 
     Args:
-        brightness: strength, at least 0.
-        contrast: strength, at least 0.
-        saturation: strength, at least 0.
-        hue: largest turn as a share of the color circle, in [0, 0.5].
-        probability: share of the images that are changed, in [0, 1].
-        value_range: None, or (low, high) that the result is clipped to.
-        seed: integer, or None for a stream that differs from run to run.
-        **kwargs: keywords of `keras.layers.Layer`.
+        brightness: Strength s of the brightness, at least 0.
+        contrast: Strength s of the contrast, at least 0.
+        saturation: Strength s of the saturation, at least 0.
+        hue: Largest rotation in full turns of the color circle, in [0, 0.5].
+        probability: Share of the images that are changed, in [0, 1].
+        value_range: None, or (low, high) to clip the result to.
+        seed: Integer, or None for different draws in each run.
+        **kwargs: Keywords of `keras.layers.Layer`.
 
     Example:
         >>> images = np.random.rand(4, 8, 8, 3)
@@ -133,12 +133,13 @@ class RandomColorJitter(ColorView):
         TensorShape([4, 8, 8, 3])
 
     Raises:
-        ValueError: if a strength, `hue`, `probability` or `value_range` is outside
+        ValueError: If a strength, `hue`, `probability` or `value_range` is outside
             its range.
 
-    Source: Chen et al., "A simple framework for contrastive learning of visual
-        representations", 2020, appendix A. There the hue turns in HSV and values
-        are clipped after each step.
+    Source:
+        Chen et al. 2020, A simple framework for contrastive learning of visual
+        representations, appendix A. There the hue is rotated in HSV, and values are
+        clipped after each step.
     """
 
     def __init__(
@@ -162,7 +163,7 @@ class RandomColorJitter(ColorView):
         self.value_range = value_range
 
     def recolor(self, images: Tensor):
-        """Returns every image jittered."""
+        """Return all images with jittered colors."""
         strengths = (self.brightness, self.contrast, self.saturation)
         bounds = [(max(0.0, 1 - s), 1 + s) for s in strengths]
         drawn = (
@@ -173,7 +174,7 @@ class RandomColorJitter(ColorView):
         return ops.clip(images, *self.value_range) if self.value_range else images
 
     def get_config(self):
-        """Returns what `from_config` needs to build the layer again."""
+        """Return what `from_config` needs to rebuild the layer."""
         return {
             **super().get_config(),
             "brightness": self.brightness,
@@ -189,9 +190,9 @@ class RandomGrayscale(ColorView):
     """Replaces the three channels of some images by their luminance.
 
     Args:
-        probability: share of the images that lose their color, in [0, 1].
-        seed: integer, or None for a stream that differs from run to run.
-        **kwargs: keywords of `keras.layers.Layer`.
+        probability: Share of the images that lose their color, in [0, 1].
+        seed: Integer, or None for different draws in each run.
+        **kwargs: Keywords of `keras.layers.Layer`.
 
     Example:
         >>> images = np.random.rand(4, 8, 8, 3)
@@ -199,12 +200,12 @@ class RandomGrayscale(ColorView):
         TensorShape([4, 8, 8, 3])
 
     Raises:
-        ValueError: if `probability` is outside [0, 1].
+        ValueError: If `probability` is outside [0, 1].
     """
 
     def __init__(self, probability: float = 0.2, seed: int | None = None, **kwargs):
         super().__init__(probability, seed=seed, **kwargs)
 
     def recolor(self, images: Tensor):
-        """Returns every image without its color."""
+        """Return all images without color."""
         return ops.broadcast_to(luminance(images), ops.shape(images))

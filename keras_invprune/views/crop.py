@@ -1,4 +1,4 @@
-"""The random resized crop, the strongest movement of an image."""
+"""The random resized crop, the strongest of the movements."""
 
 import math
 from typing import Any
@@ -16,20 +16,20 @@ ATTEMPTS = 10
 
 @keras.saving.register_keras_serializable(package="keras_invprune")
 class RandomResizedCrop(Resampling):
-    """Crops a random box out of each image and resizes it to the image's size.
+    """Crops a random box from each image and resizes it to the size of the image.
 
     The box has a share U(scale) of the area and a width-to-height ratio of
-    exp(U(log ratio)), both drawn again, up to ten times, until it fits into the
-    image; if none fits, it is the largest central box of an allowed ratio. Its
-    sides and its place are not rounded to whole pixels.
+    exp(U(log ratio)). Both are drawn up to ten times, until the box fits into the
+    image. If none fits, the box is the largest central one of an allowed ratio. Its
+    sides and its position are not rounded to whole pixels.
 
     Args:
-        scale: (low, high), share of the image's area.
-        ratio: (low, high), width over height of the box, in pixels.
-        fill_mode: "nearest" or "constant": what half a pixel outside the box sees
-            where the box touches the border.
-        seed: integer, or None for a stream that differs from run to run.
-        **kwargs: keywords of `keras.layers.Layer`.
+        scale: (low, high), shares of the image's area, in (0, 1].
+        ratio: (low, high), positive ratios of the box's width to its height.
+        fill_mode: "nearest" or "constant", used for the half pixel outside the box
+            where it touches the border.
+        seed: Integer, or None for different draws in each run.
+        **kwargs: Keywords of `keras.layers.Layer`.
 
     Example:
         >>> images = np.random.rand(4, 8, 8, 3)
@@ -37,10 +37,12 @@ class RandomResizedCrop(Resampling):
         TensorShape([4, 8, 8, 3])
 
     Raises:
-        ValueError: if `scale` or `ratio` is no such pair, or `fill_mode` unknown.
+        ValueError: If `scale` or `ratio` is not such a pair, or if `fill_mode` is
+            unknown.
 
-    Source: Szegedy et al., "Going deeper with convolutions", 2015, section 6; the
-        number of attempts and the central box as in torchvision.
+    Source:
+        Szegedy et al. 2015, Going deeper with convolutions, section 6. The number of
+        attempts and the central box are torchvision's.
     """
 
     def __init__(
@@ -56,7 +58,7 @@ class RandomResizedCrop(Resampling):
         self.ratio = interval("ratio", ratio)
 
     def transform(self, images: Tensor):
-        """Returns each image's box, resized to the size of the image."""
+        """Return each image's box, resized to the size of the image."""
         _, height, width, _ = ops.shape(images)
         low, high = self.scale
         shares = self.draw(images, low, high, shape=(ATTEMPTS,))
@@ -70,18 +72,18 @@ class RandomResizedCrop(Resampling):
         return resample_axes(images, rows, columns, self.fill_mode)
 
     def get_config(self):
-        """Returns what `from_config` needs to build the layer again."""
+        """Return what `from_config` needs to rebuild the layer."""
         return {**super().get_config(), "scale": self.scale, "ratio": self.ratio}
 
 
 def box_sides(shares: Any, ratios: Any, size: Any, allowed: Any):
-    """Height and width of each crop box: the first attempt that fits.
+    """Return the height and width of each crop box, from the first attempt that fits.
 
     Args:
-        shares: attempted shares of the image's area, [batch, attempts].
-        ratios: attempted ratios of width to height, [batch, attempts].
-        size: (height, width) of the image, in pixels.
-        allowed: (low, high), the ratios of the central box if none fits.
+        shares: Attempted shares of the image's area, [batch, attempts].
+        ratios: Attempted ratios of width to height, [batch, attempts].
+        size: (height, width) of the image in pixels.
+        allowed: (low, high), the ratios allowed for the central box if none fits.
 
     Returns:
         Heights and widths in pixels, and whether an attempt fits, [batch] each.
@@ -103,7 +105,7 @@ def box_sides(shares: Any, ratios: Any, size: Any, allowed: Any):
 
 
 def _window(size, sides, places):
-    """Source coordinates of `size` pixels spread over each box, [batch, size]."""
+    """Return the source coordinates of `size` pixels in each box: [batch, size]."""
     centers = ops.arange(size, dtype="float32") + 0.5
     size = ops.cast(size, "float32")
     starts = places * (size - sides)

@@ -18,10 +18,10 @@ class RandomShift(Resampling):
     Shifts are not rounded to whole pixels.
 
     Args:
-        fraction: largest shift, a share of the side in [0, 1].
+        fraction: Largest shift, a share of the side in [0, 1].
         fill_mode: "nearest" or "constant".
-        seed: integer, or None for a stream that differs from run to run.
-        **kwargs: keywords of `keras.layers.Layer`.
+        seed: Integer, or None for different draws in each run.
+        **kwargs: Keywords of `keras.layers.Layer`.
 
     Example:
         >>> images = np.random.rand(4, 8, 8, 3)
@@ -29,7 +29,7 @@ class RandomShift(Resampling):
         TensorShape([4, 8, 8, 3])
 
     Raises:
-        ValueError: if `fraction` is outside [0, 1], or `fill_mode` unknown.
+        ValueError: If `fraction` is outside [0, 1], or if `fill_mode` is unknown.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class RandomShift(Resampling):
         self.fraction = number("fraction", fraction)
 
     def transform(self, images: Tensor):
-        """Returns the shifted images."""
+        """Return the shifted images."""
         rows, columns = (
             ops.arange(size, dtype="float32")
             - self.draw(images, -self.fraction, self.fraction, shape=(1,))
@@ -53,7 +53,7 @@ class RandomShift(Resampling):
         return resample_axes(images, rows, columns, self.fill_mode)
 
     def get_config(self):
-        """Returns what `from_config` needs to build the layer again."""
+        """Return what `from_config` needs to rebuild the layer."""
         return {**super().get_config(), "fraction": self.fraction}
 
 
@@ -62,11 +62,11 @@ class RandomScale(Resampling):
     """Zooms each image around its center, by the same factor in both axes.
 
     Args:
-        factor: (low, high), ends of the uniform interval that factors are drawn
-            from; things grow where the factor is above 1.
+        factor: (low, high), positive ends of the uniform interval from which factors
+            are drawn. A factor above 1 enlarges objects.
         fill_mode: "nearest" or "constant".
-        seed: integer, or None for a stream that differs from run to run.
-        **kwargs: keywords of `keras.layers.Layer`.
+        seed: Integer, or None for different draws in each run.
+        **kwargs: Keywords of `keras.layers.Layer`.
 
     Example:
         >>> images = np.random.rand(4, 8, 8, 3)
@@ -74,7 +74,7 @@ class RandomScale(Resampling):
         TensorShape([4, 8, 8, 3])
 
     Raises:
-        ValueError: if `factor` is no such pair, or `fill_mode` unknown.
+        ValueError: If `factor` is not such a pair, or if `fill_mode` is unknown.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class RandomScale(Resampling):
         self.factor = interval("factor", factor)
 
     def transform(self, images: Tensor):
-        """Returns the zoomed images."""
+        """Return the zoomed images."""
         low, high = self.factor
         factors = self.draw(images, low, high, shape=(1,))
         rows, columns = (
@@ -97,19 +97,20 @@ class RandomScale(Resampling):
         return resample_axes(images, rows, columns, self.fill_mode)
 
     def get_config(self):
-        """Returns what `from_config` needs to build the layer again."""
+        """Return what `from_config` needs to rebuild the layer."""
         return {**super().get_config(), "factor": self.factor}
 
 
 @keras.saving.register_keras_serializable(package="keras_invprune")
 class RandomRotation(Resampling):
-    """Turns each image around its center by U(-degrees, degrees).
+    """Rotates each image around its center by U(-degrees, degrees).
 
     Args:
-        degrees: largest angle, in [0, 180]; positive angles turn counter-clockwise.
+        degrees: Largest angle in degrees, in [0, 180]. Positive angles are
+            counter-clockwise.
         fill_mode: "nearest" or "constant".
-        seed: integer, or None for a stream that differs from run to run.
-        **kwargs: keywords of `keras.layers.Layer`.
+        seed: Integer, or None for different draws in each run.
+        **kwargs: Keywords of `keras.layers.Layer`.
 
     Example:
         >>> images = np.random.rand(4, 8, 8, 3)
@@ -117,7 +118,7 @@ class RandomRotation(Resampling):
         TensorShape([4, 8, 8, 3])
 
     Raises:
-        ValueError: if `degrees` is outside [0, 180], or `fill_mode` unknown.
+        ValueError: If `degrees` is outside [0, 180], or if `fill_mode` is unknown.
     """
 
     def __init__(
@@ -131,24 +132,24 @@ class RandomRotation(Resampling):
         self.degrees = number("degrees", degrees, upper=180)
 
     def transform(self, images: Tensor):
-        """Returns the turned images."""
+        """Return the rotated images."""
         limit = math.radians(self.degrees)
         return rotate(images, self.draw(images, -limit, limit), self.fill_mode)
 
     def get_config(self):
-        """Returns what `from_config` needs to build the layer again."""
+        """Return what `from_config` needs to rebuild the layer."""
         return {**super().get_config(), "degrees": self.degrees}
 
 
 def rotate(images: Tensor, angles: Tensor, fill_mode: str = "nearest"):
-    """Turns each image counter-clockwise around its center.
+    """Rotate each image counter-clockwise around its center.
 
-    With y, x the output pixel's offset from the center (y downwards), its value is
-    read at row `x sin a + y cos a` and column `x cos a - y sin a` from the center.
+    Let (y, x) be an output pixel's offset from the center, with y downwards. Its value
+    is read at the offset `(x sin a + y cos a, x cos a - y sin a)`.
 
     Args:
-        images: shape [batch, height, width, channels].
-        angles: radians, shape [batch].
+        images: Shape [batch, height, width, channels].
+        angles: Angles a in radians, shape [batch].
         fill_mode: "nearest" or "constant".
 
     Returns:
@@ -163,12 +164,12 @@ def rotate(images: Tensor, angles: Tensor, fill_mode: str = "nearest"):
 
 
 def _centred(size):
-    """Offsets of `size` pixels from their common center."""
+    """Return the offsets of `size` pixels from their common center."""
     return ops.arange(size, dtype="float32") - _middle(size)
 
 
 def _middle(size):
-    """Coordinate of the center of `size` pixels."""
+    """Return the coordinate of the center of `size` pixels."""
     return (ops.cast(size, "float32") - 1) / 2
 
 
@@ -178,9 +179,9 @@ class RandomFlip(ImageView):
 
     Args:
         direction: "horizontal" swaps left and right, "vertical" top and bottom.
-        probability: share of the images that are mirrored, in [0, 1].
-        seed: integer, or None for a stream that differs from run to run.
-        **kwargs: keywords of `keras.layers.Layer`.
+        probability: Share of the images that are mirrored, in [0, 1].
+        seed: Integer, or None for different draws in each run.
+        **kwargs: Keywords of `keras.layers.Layer`.
 
     Example:
         >>> images = np.random.rand(4, 8, 8, 3)
@@ -188,7 +189,7 @@ class RandomFlip(ImageView):
         TensorShape([4, 8, 8, 3])
 
     Raises:
-        ValueError: if `direction` is unknown or `probability` outside [0, 1].
+        ValueError: If `direction` is unknown or `probability` is outside [0, 1].
     """
 
     moves = True
@@ -205,12 +206,12 @@ class RandomFlip(ImageView):
         self.probability = number("probability", probability)
 
     def transform(self, images: Tensor):
-        """Returns the images, some of them mirrored."""
+        """Return the images, some of them mirrored."""
         flipped = ops.flip(images, axis=2 if self.direction == "horizontal" else 1)
         return ops.where(self.chosen(images, self.probability), flipped, images)
 
     def get_config(self):
-        """Returns what `from_config` needs to build the layer again."""
+        """Return what `from_config` needs to rebuild the layer."""
         return {
             **super().get_config(),
             "direction": self.direction,

@@ -13,20 +13,20 @@ from keras_invprune.views.presets import images
 from keras_invprune.views.rows import ScarfCorruption
 
 REMEDY = (
-    "Pass `views=`: a callable or Keras layer that takes the model's input "
-    "structure and returns a random version of it, or a pair (f, g) of these."
+    "Pass `views=`: a callable or Keras layer that takes the model's inputs and "
+    "returns a random version of them in the same structure, or a pair (f, g) of these."
 )
 
 
 def positive_pair(views: Any, x: Nested):
-    """Returns two random versions of `x`.
+    """Return two random versions of `x`.
 
-    `(f(x), f(x))`, two draws, for a single view f; `(f(x), g(x))` for a pair.
+    For a single view f, they are two draws `(f(x), f(x))`; for a pair, `(f(x), g(x))`.
 
     Args:
-        views: a callable, or a pair (f, g) of callables where None stands for the
-            input itself.
-        x: a batch, in whatever structure the views take.
+        views: A callable, or a pair (f, g) of callables, where None means the input
+            itself.
+        x: A batch, in the structure that the views take.
 
     Returns:
         A pair (x1, x2).
@@ -35,7 +35,7 @@ def positive_pair(views: Any, x: Nested):
 
 
 def _view(view, x):
-    """One view; ours take the array itself where it is in a list or dict of one."""
+    """Return one view. Our layers are applied to the array inside a structure."""
     if view is None:
         return x
     if _rank(view) is None:
@@ -44,10 +44,10 @@ def _view(view, x):
 
 
 def _checked(view, x, made):
-    """What a view has made, if it can stand in the place of `x`.
+    """Return `made`, the output of a view, if it can replace `x`.
 
     Raises:
-        ValueError: If it is of another structure or shape, such as None.
+        ValueError: If `made` has another structure or shape, or is None.
     """
     parts, own = keras.tree.flatten(x), keras.tree.flatten(made)
     shapes = [getattr(part, "shape", None) for part in own]
@@ -56,13 +56,13 @@ def _checked(view, x, made):
         return made
     name = View.of(view).name or name_of(view)
     raise ValueError(
-        f"The view {name!r} must return a version of its input, {_shapes(parts)}, in "
-        f"the same structure and of the same shape. Received: {_shapes(own)}."
+        f"The view {name!r} must return a version of its input, {_shapes(parts)}, with "
+        f"the same structure and shape. Received: {_shapes(own)}."
     )
 
 
 def _same_shape(one, other) -> bool:
-    """Whether two shapes may be the same, where None stands for any length."""
+    """Return whether two shapes may be equal, where None means any length."""
     pairs = zip(one, other, strict=False)
     return len(one) == len(other) and all(a == b or None in (a, b) for a, b in pairs)
 
@@ -76,24 +76,25 @@ def _shapes(parts) -> str:
 
 
 def as_in_training(function: Any, x: Nested):
-    """Calls it; a Keras layer that is idle in evaluation, such as noise, is not."""
+    """Call `function` in training mode, so that noise layers stay active."""
     layer = isinstance(function, keras.layers.Layer)
     if layer and "training" in inspect.signature(function.call).parameters:
         return function(x, training=True)
     return function(x)
 
 
-CHANNELS = (1, 3, 4)  # of gray and color images, the latter also with transparency
+CHANNELS = (1, 3, 4)  # grayscale, color, and color with transparency
 
 
 def channels_come_first(shape: tuple[int, ...]) -> bool | None:
-    """Whether images have [channels, height, width]; None if that is not clear.
+    """Return whether images are [channels, height, width]; None if it is unclear.
 
-    As Keras is configured (`keras.config.image_data_format`), unless only the other
-    axis is as long as channels are many, and the image would not be square either.
+    The answer is Keras's setting (`keras.config.image_data_format`). It is unclear if,
+    by that setting, the image is not square and its number of channels is unusual,
+    while the opposite axis has a usual number.
 
     Args:
-        shape: of a batch of images.
+        shape: The shape of a batch of images.
     """
     first = keras.config.image_data_format() == "channels_first"
     outer, middle, channels = reversed(shape[1:]) if first else shape[1:]
@@ -102,29 +103,29 @@ def channels_come_first(shape: tuple[int, ...]) -> bool | None:
 
 
 def channels_last(view: Callable):
-    """A view of images [height, width, channels] for [channels, height, width]."""
+    """Return a view of [channels, height, width] from one of channels-last images."""
     back, forth = keras.layers.Permute((2, 3, 1)), keras.layers.Permute((3, 1, 2))
     return keras.layers.Pipeline([back, view, forth])
 
 
 def default_views(inputs: Nested):
-    """Returns the views that suit a model's inputs.
+    """Return the views that suit a model's inputs.
 
-    One input of rank 4 is taken for images, if its numbers are floats or of 8 bits:
-    they get `(None, images())`, which sees them as [height, width, channels] where
-    Keras is configured for channels first. One of floats and rank 2 is taken for rows,
-    which get `(None, ScarfCorruption())`.
+    A single input of rank 4 with floats or 8-bit integers is assumed to be images. Its
+    views are `(None, images())`; if Keras is configured for channels first, the axes
+    are moved for them. A single input of rank 2 with floats is assumed to be rows. Its
+    views are `(None, ScarfCorruption())`.
 
     Args:
-        inputs: the model's symbolic inputs: a list or another structure of
+        inputs: The model's symbolic inputs, a list or another structure of
             `keras.KerasTensor`.
 
     Returns:
-        A pair, as `positive_pair` takes it.
+        A pair for `positive_pair`.
 
     Raises:
-        ValueError: for anything else: several inputs, dicts, other ranks, integers;
-            if it is not clear which axis of images is that of the channels.
+        ValueError: If the input is anything else (several inputs, a dict, another rank
+            or dtype), or if it is unclear which axis of images is the channels.
     """
     tensor = _single(inputs)
     if tensor is not None:
@@ -134,9 +135,8 @@ def default_views(inputs: Nested):
         if rank == ScarfCorruption.rank and floats:
             return None, ScarfCorruption()
     raise ValueError(
-        "There are default views for one input of rank 4 (images) or one of floats and "
-        "rank 2 (rows) "
-        f"only. Received: {_describe(inputs)}. {REMEDY}"
+        "Default views exist only for a single input of rank 4 (images), or of rank 2 "
+        f"with floats (rows). Received: {_describe(inputs)}. {REMEDY}"
     )
 
 
@@ -144,24 +144,24 @@ def _of_images(inputs, shape):
     first = channels_come_first(shape)
     if first is None:
         raise ValueError(
-            "The default views take images as `keras.config.image_data_format()` says, "
-            f"{keras.config.image_data_format()!r}, and these look like the reverse. "
-            f"Received: {_describe(inputs)}. Set that format before the model is made "
-            f"(`keras.config.set_image_data_format`). Or: {REMEDY}"
+            "The default views follow `keras.config.image_data_format()`, which is "
+            f"{keras.config.image_data_format()!r}, but these images look like the "
+            f"opposite. Received: {_describe(inputs)}. Set the format before the model "
+            f"is made (`keras.config.set_image_data_format`). Or: {REMEDY}"
         )
     return channels_last(images()) if first else images()
 
 
 def check_views(views: Any, inputs: Nested):
-    """Raises unless `views` can be applied to a model's inputs.
+    """Raise unless `views` can be applied to a model's inputs.
 
     Args:
-        views: what was given as views.
-        inputs: the model's symbolic inputs, as for `default_views`.
+        views: A callable, or a pair of callables, of which one may be None.
+        inputs: The model's symbolic inputs, as for `default_views`.
 
     Raises:
-        TypeError: if `views` is neither a callable nor a pair of callables or None.
-        ValueError: if a view is made for another rank than that of the input.
+        TypeError: If `views` is neither a callable nor such a pair.
+        ValueError: If a view expects another rank than that of the input.
     """
     for view in as_pair(views):
         rank = _rank(view)
@@ -171,18 +171,18 @@ def check_views(views: Any, inputs: Nested):
         if tensor is None or len(tensor.shape) != rank:
             name = View.of(view).name or name_of(view)
             raise ValueError(
-                f"{name!r} makes views of one input of rank "
-                f"{rank}. Received: {_describe(inputs)}. {REMEDY}"
+                f"The view {name!r} needs a single input of rank {rank}. "
+                f"Received: {_describe(inputs)}. {REMEDY}"
             )
 
 
 def are_compilable(views: Any) -> bool:
-    """Whether all views are made of this package's layers, which XLA compiles."""
+    """Return whether XLA can compile all views: they consist of our own layers."""
     return all(view is None or _is_ours(view) for view in as_pair(views))
 
 
 def moves(view: Callable) -> bool:
-    """Whether a view is known to move what is in an image to another place."""
+    """Return whether a view is known to move objects to other positions in an image."""
     known = View.of(view)
     return known.moves or any(map(moves, known.layers))
 
@@ -192,20 +192,21 @@ def _is_ours(view):
     if inside:
         return all(map(_is_ours, inside))
     known = isinstance(view, ImageView | ScarfCorruption | keras.layers.Permute)
-    return known and view.supports_jit  # a subclass may say no
+    return known and view.supports_jit  # a subclass may not support it
 
 
 def as_pair(views: Any):
-    """The two views of what was given: one twice, or a pair, of which one may be None.
+    """Return a pair of views: a single view twice, or the pair itself.
 
     Raises:
-        TypeError: If it is neither, or a class.
+        TypeError: If `views` is neither a callable nor a pair of callables (one of
+            which may be None), or if a view is a class.
     """
     for view in views if isinstance(views, tuple | list) else [views]:
         if isinstance(view, type):
             raise TypeError(
-                f"A view must be an object, and {view.__name__} is a class. Make one: "
-                f"{view.__name__}()."
+                f"A view must be an object, not a class. Received: {view.__name__}. "
+                f"Write {view.__name__}()."
             )
     if callable(views):
         return views, views
@@ -220,14 +221,14 @@ def as_pair(views: Any):
 
 
 def _single(inputs):
-    """The only tensor of `inputs`, or None if there are several or a dict."""
+    """Return the only tensor of `inputs`, or None if there are several or a dict."""
     if isinstance(inputs, (tuple, list)) and len(inputs) == 1:
         inputs = inputs[0]
     return inputs if hasattr(inputs, "shape") else None
 
 
 def _describe(inputs):
-    """Names what was found, for messages."""
+    """Return a description of the inputs for messages."""
     tensors = keras.tree.flatten(inputs)
     kind = f" in a {type(inputs).__name__}" if len(tensors) > 1 else ""
     kind = " in a dict" if isinstance(inputs, dict) else kind
@@ -236,7 +237,7 @@ def _describe(inputs):
 
 
 def _rank(view):
-    """Rank that a view layer is made for; of a composite, that of its layers."""
+    """Return the rank that a view layer expects, or that of the layers inside it."""
     known = View.of(view)
     ranks = [known.rank, *map(_rank, known.layers)]
     return next((rank for rank in ranks if isinstance(rank, int)), None)

@@ -14,13 +14,13 @@ from keras_invprune.views.geometry import (
 
 
 def images(seed: int | None = None):
-    """Small movements: shift (a tenth), scale (a tenth), rotation (10 degrees).
+    """Return small movements: shift (a tenth), scale (a tenth), rotation (10 degrees).
 
-    They keep the meaning of digits, letters and symbols: nothing is cut off or
-    mirrored, and colors stay.
+    They preserve the meaning of digits, letters and symbols: nothing is cropped or
+    mirrored, and colors do not change.
 
     Args:
-        seed: integer, or None for streams that differ from run to run.
+        seed: Integer, or None for different draws in each run.
 
     Returns:
         A `keras.layers.Pipeline`: [batch, height, width, channels] in, same out.
@@ -40,12 +40,12 @@ def images(seed: int | None = None):
 
 
 def natural_images(seed: int | None = None):
-    """SimCLR's views of photographs: crop, mirror, color jitter, gray.
+    """Return SimCLR's views of photographs: crop, flip, color jitter, grayscale.
 
-    For images of three channels, 0 to 255, 0 to 1 or standardized.
+    Images need three channels, with values from 0 to 255, from 0 to 1, or standardized.
 
     Args:
-        seed: integer, or None for streams that differ from run to run.
+        seed: Integer, or None for different draws in each run.
 
     Returns:
         A `keras.layers.Pipeline`: [batch, height, width, 3] in, same out.
@@ -54,9 +54,10 @@ def natural_images(seed: int | None = None):
         >>> natural_images(seed=0)(np.random.rand(4, 32, 32, 3)).shape
         TensorShape([4, 32, 32, 3])
 
-    Source: Chen et al., "A simple framework for contrastive learning of visual
-        representations", 2020, with the strengths used in "Neural network pruning
-        for invariance learning" for CIFAR and SVHN.
+    Source:
+        Chen et al. 2020, A simple framework for contrastive learning of visual
+        representations, with the strengths used in "Neural network pruning for
+        invariance learning" for CIFAR and SVHN.
     """
     crop, flip, jitter, gray = _seeds(seed, 4)
     return keras.layers.Pipeline(
@@ -70,7 +71,7 @@ def natural_images(seed: int | None = None):
 
 
 def _seeds(seed, count):
-    """Independent seeds: layers of one seed would draw the same numbers."""
+    """Return different seeds, so that layers do not draw the same numbers."""
     if seed is None:
         return [None] * count
     return [int(word) for word in np.random.SeedSequence(seed).generate_state(count)]

@@ -1,13 +1,13 @@
 """Bilinear resampling of images in operations that XLA compiles.
 
-A coordinate counts pixels from the center of the first one, so that the center
-of pixel j has coordinate j.
+A coordinate counts pixels from the center of the first pixel, so that the center of
+pixel j has coordinate j.
 
-Two ways, because each is the faster one where it is used. Where rows and columns
-move apart from one another (crop, shift, scale), two small matrix products: XLA
-keeps their result, so that several in a row cost their sum. Where they mix
-(rotation), four gathered neighbors: three shears by matrix products would cost
-an order of magnitude more and blur three times.
+There are two methods, and each is used where it is faster. If rows and columns move
+independently (crop, shift, scale), two small matrix products are used. XLA keeps their
+results, so that the costs of several in a row add up. If rows and columns mix
+(rotation), the four neighbors are gathered: three shears by matrix products would cost
+an order of magnitude more and blur the image three times.
 """
 
 from keras import ops
@@ -18,15 +18,15 @@ FILL_MODES = ("nearest", "constant")
 
 
 def interpolation_matrix(coordinates: Tensor, size: int, fill_mode: str = "nearest"):
-    """Bilinear weights of the `size` source pixels for each wanted coordinate.
+    """Return the bilinear weights of `size` source pixels for each coordinate.
 
     `W[..., i, j] = max(0, 1 - |coordinates[..., i] - j|)`
 
     Args:
-        coordinates: source coordinates, in pixels, shape [..., n].
-        size: number of source pixels along the axis.
-        fill_mode: "nearest" moves outside coordinates to the border; "constant"
-            lets them see zeros.
+        coordinates: Source coordinates in pixels, shape [..., n].
+        size: Number of source pixels along the axis.
+        fill_mode: "nearest" moves coordinates outside the image to the border;
+            "constant" reads zeros there.
 
     Returns:
         Weights of shape [..., n, size].
@@ -40,22 +40,22 @@ def interpolation_matrix(coordinates: Tensor, size: int, fill_mode: str = "neare
 def resample_axes(
     images: Tensor, rows: Tensor, columns: Tensor, fill_mode: str = "nearest"
 ):
-    """Reads each image at the grid spanned by its `rows` and its `columns`.
+    """Read each image at the grid spanned by its `rows` and its `columns`.
 
     `y = W_rows x W_columns^T` in every channel.
 
     Args:
-        images: shape [batch, height, width, channels].
-        rows: source coordinates of the output's rows, shape [batch, height'].
-        columns: the same for its columns, shape [batch, width'].
+        images: Shape [batch, height, width, channels].
+        rows: Source coordinates of the output's rows, shape [batch, height'].
+        columns: Source coordinates of its columns, shape [batch, width'].
         fill_mode: "nearest" or "constant", see `interpolation_matrix`.
 
     Returns:
         Images of shape [batch, height', width', channels].
     """
     _, height, width, _ = ops.shape(images)
-    # Weights are formed in the coordinates' precision: half a float has too few
-    # digits for a coordinate, and enough for a weight.
+    # Compute the weights in the precision of the coordinates: 16 bits are too few for a
+    # coordinate, but enough for a weight.
     down = ops.cast(interpolation_matrix(rows, height, fill_mode), images.dtype)
     across = ops.cast(interpolation_matrix(columns, width, fill_mode), images.dtype)
     images = ops.einsum("bhi,biwc->bhwc", down, images)
@@ -65,12 +65,12 @@ def resample_axes(
 def resample_points(
     images: Tensor, rows: Tensor, columns: Tensor, fill_mode: str = "nearest"
 ):
-    """Reads each image at one source point per output pixel.
+    """Read each image at one source point per output pixel.
 
     Args:
-        images: shape [batch, height, width, channels].
-        rows: row coordinates, shape [batch, height', width'].
-        columns: column coordinates, of the same shape.
+        images: Shape [batch, height, width, channels].
+        rows: Row coordinates, shape [batch, height', width'].
+        columns: Column coordinates, of the same shape.
         fill_mode: "nearest" or "constant", see `interpolation_matrix`.
 
     Returns:
@@ -90,7 +90,7 @@ def resample_points(
 
 
 def _neighbors(coordinates, size, fill_mode):
-    """Yields the two pixels around each coordinate, each with its weight."""
+    """Yield the two pixels next to each coordinate, each with its weight."""
     last = ops.cast(size, coordinates.dtype) - 1
     if fill_mode == "nearest":
         coordinates = ops.clip(coordinates, 0, last)

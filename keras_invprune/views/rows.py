@@ -14,11 +14,12 @@ KEY_BITS = 31
 
 
 def distinct_keys(shape: Sequence, seed: keras.random.SeedGenerator):
-    """Random integers in [0, 2^31 - 1), all different within a row.
+    """Draw random integers in [0, 2^31 - 1), all different within a row.
 
     Args:
-        shape: (rows, columns); the columns are known, the rows may be a tensor.
-        seed: a `keras.random.SeedGenerator`.
+        shape: (rows, columns). The number of columns must be known; the number of rows
+            may be a tensor.
+        seed: A `keras.random.SeedGenerator`.
 
     Returns:
         int32 of that shape.
@@ -30,15 +31,15 @@ def distinct_keys(shape: Sequence, seed: keras.random.SeedGenerator):
 
 
 def smallest(keys: Tensor, count: int):
-    """Marks the `count` smallest keys of each row.
+    """Mark the `count` smallest keys of each row.
 
-    Finds, bit by bit, the largest threshold with no more than `count` keys below
-    it. XLA sorts slowly on CPUs: for 128 rows of 784 this takes a quarter of the
-    time of one sort, and a tenth for 3072.
+    It finds, bit by bit, the largest threshold with at most `count` keys below it. XLA
+    sorts slowly on CPUs: for 128 rows of 784, this takes a quarter of the time of one
+    sort, and for 3072 a tenth.
 
     Args:
         keys: int32 in [0, 2^31 - 1), all different within a row, [rows, columns].
-        count: how many to mark, in [0, columns].
+        count: Number of keys to mark in each row, in [0, columns].
 
     Returns:
         bool of shape [rows, columns], with exactly `count` True in each row.
@@ -49,7 +50,7 @@ def smallest(keys: Tensor, count: int):
         below = ops.sum(ops.cast(keys < higher, "int32"), axis=1, keepdims=True)
         return ops.where(below <= count, higher, threshold)
 
-    # A loop, because XLA takes ten times as long to compile the steps written out.
+    # A loop, because XLA takes ten times as long to compile the unrolled steps.
     threshold = ops.fori_loop(0, KEY_BITS, set_bit, ops.zeros_like(keys[:, :1]))
     return keys < threshold
 
@@ -58,18 +59,18 @@ def smallest(keys: Tensor, count: int):
 class ScarfCorruption(keras.layers.Layer):
     """Replaces random features of each row by those of one other random row.
 
-    In each of the rows, `int(rate * features)` features are chosen uniformly
-    without replacement. All take their value from one row, drawn uniformly for
-    each row: another one of the batch, or any of `reference`. Each feature so
-    keeps its marginal distribution. Active in training and in inference.
+    In each row, `int(rate * features)` features are chosen uniformly without
+    replacement. All take their values from one other row, which is drawn uniformly from
+    the batch, or from `reference`. Each feature thus keeps its marginal distribution.
+    The layer is active in both training and inference.
 
     Args:
-        rate: share of the features to replace, in [0, 1].
-        reference: None, or an array [rows, features] of data to draw from. It
-            becomes a non-trainable weight and is saved with the model.
-        seed: integer, or None for a stream that differs from run to run.
-        **kwargs: keywords of `keras.layers.Layer`. `dtype` is "float32" unless
-            given, under mixed precision as well.
+        rate: Share of the features to replace, in [0, 1].
+        reference: None, or an array [rows, features] of data to draw from. It becomes a
+            non-trainable weight and is saved with the model.
+        seed: Integer, or None for different draws in each run.
+        **kwargs: Keywords of `keras.layers.Layer`. `dtype` is "float32" by default,
+            also under mixed precision.
 
     Example:
         >>> rows = np.random.rand(16, 10)
@@ -78,12 +79,13 @@ class ScarfCorruption(keras.layers.Layer):
         3
 
     Raises:
-        ValueError: if `rate` is outside [0, 1] or `reference` not of rank 2.
+        ValueError: If `rate` is outside [0, 1], or if `reference` is empty or not of
+            rank 2.
 
-    Source: Bahri et al., "SCARF: self-supervised contrastive learning using random
-        feature corruption", 2022, algorithm 1, which draws a row for each feature;
-        one row for all of them as in "Neural network pruning for invariance
-        learning".
+    Source:
+        Bahri et al. 2022, SCARF: self-supervised contrastive learning using random
+        feature corruption, algorithm 1, which draws a row for each feature. Drawing one
+        row for all of them follows "Neural network pruning for invariance learning".
     """
 
     rank = 2
@@ -107,7 +109,7 @@ class ScarfCorruption(keras.layers.Layer):
         reference = ops.convert_to_numpy(reference)
         if reference.ndim != 2 or 0 in reference.shape:
             raise ValueError(
-                "`reference` must be an array of shape [rows, features], not empty. "
+                "`reference` must be a non-empty array of shape [rows, features]. "
                 f"Received: shape={reference.shape}."
             )
         weight = self.add_weight(
@@ -117,14 +119,14 @@ class ScarfCorruption(keras.layers.Layer):
         return weight
 
     def call(self, rows: Tensor):
-        """Returns a corrupted version of each row.
+        """Return a corrupted version of each row.
 
         Args:
             rows: [batch, features], of any float dtype.
 
         Raises:
-            ValueError: if `rows` is not of rank 2, or has another number of
-                features than `reference`.
+            ValueError: If `rows` is not of rank 2, or if its number of features is
+                unknown or differs from that of `reference`.
         """
         self._check(rows.shape)
         rows = ops.cast(rows, self.compute_dtype)
@@ -133,43 +135,43 @@ class ScarfCorruption(keras.layers.Layer):
         return ops.where(replaced, self._donors(rows), rows)
 
     def _donors(self, rows):
-        """Returns one row of the data for each row, other than itself."""
+        """Return another row of the data for each row."""
         batch, generator = ops.shape(rows)[0], self.seed_generator
         if self.reference is not None:
             count = self.reference.shape[0]
             chosen = integers((batch,), 0, count, generator)
             return ops.take(ops.cast(self.reference, rows.dtype), chosen, axis=0)
-        # A step of 1 to batch - 1 around the batch never ends where it began. The
-        # only row of a batch of one has no other: step 1 leads back to it.
+        # A step of 1 to batch - 1, modulo the batch, never leads back to the same row.
+        # In a batch of one row, there is no other, and step 1 leads back to it.
         step = integers((batch,), 1, ops.maximum(batch, 2), generator)
         return ops.take(rows, (ops.arange(batch) + step) % batch, axis=0)
 
     def _check(self, shape):
         if len(shape) != self.rank or shape[1] is None:
             raise ValueError(
-                "ScarfCorruption takes rows of shape [batch, features] with a known "
-                f"number of features. Received: shape={tuple(shape)}. For images use "
+                "ScarfCorruption needs rows of shape [batch, features] with a known "
+                f"number of features. Received: shape={tuple(shape)}. For images, use "
                 "`keras_invprune.views.images()`."
             )
         if self.reference is not None and self.reference.shape[1] != shape[1]:
             raise ValueError(
-                "`reference` must have as many features as the input. Received: "
-                f"reference of {self.reference.shape[1]} features, input of "
+                "`reference` must have as many features as the input. Received: a "
+                f"reference with {self.reference.shape[1]} features, an input with "
                 f"{shape[1]}."
             )
 
     def get_config(self):
-        """Returns what `from_config` needs; of `reference` the shape only."""
+        """Return what `from_config` needs, with only the shape of `reference`."""
         shape = None if self.reference is None else list(self.reference.shape)
         config = {"rate": self.rate, "reference_shape": shape, "seed": self.seed}
         return {**super().get_config(), **config}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]):
-        """Returns the layer; a reference holds zeros until its weights are loaded.
+        """Return the layer; `reference` is zero until its weights are loaded.
 
         Args:
-            config: what `get_config` returned.
+            config: The dictionary that `get_config` returned.
         """
         config = dict(config)
         shape = config.pop("reference_shape", None)

@@ -241,10 +241,10 @@ def small_model():
     ("sparsities", "message"),
     [
         ({"hidden/kernel": 0.5}, r"Missing: \['other/kernel'\]"),
-        ({"hiden": 0.5, "other": 0.5}, "'hiden' is pruned. Did you mean 'hidden'"),
+        ({"hiden": 0.5, "other": 0.5}, "Received: 'hiden'. Did you mean 'hidden'"),
         (
             {"hidden/kernel": 0.8, "other/kernel": 0.4, "othr/kernel": 0.4},
-            "No weight 'othr/kernel' is pruned. Did you mean 'other/kernel'",
+            "Received: 'othr/kernel'. Did you mean 'other/kernel'",
         ),
         ({"hidden/kernel": 0.5, "other/kernel": 0.1}, "remove 0.2 .*sparsity=0.2"),
         ({"hidden/kernel": 50, "other/kernel": 0.4}, r"\{'hidden/kernel': 50.0\}"),
@@ -284,7 +284,7 @@ def test_numbers_for_each_layer_are_those_of_units_where_units_go():
     pruned.prune_to(0.5)
     units = [int(mask.numpy().any(0).sum()) for mask in pruned.masks.values()]
     assert units == [2, 18]
-    with pytest.raises(ValueError, match="remove 0.5 of all together"):
+    with pytest.raises(ValueError, match="remove 0.5 of all weights"):
         kip.prune(small_model(), 0.6, allocation=sparsities, pattern="units")
 
 
@@ -390,7 +390,7 @@ def test_get_names_near_matches_and_all_names():
     every = ", ".join(map(repr, sorted(ALLOCATIONS)))
     with pytest.raises(ValueError, match=f"Did you mean 'uniform'.*{every}"):
         allocation.get("unifrom")
-    with pytest.raises(TypeError, match="^An allocation is a name.*3"):
+    with pytest.raises(TypeError, match="^An allocation must be a name.*3"):
         allocation.get(3)
 
 

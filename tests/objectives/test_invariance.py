@@ -122,7 +122,7 @@ def test_stateful_layers_are_refused():
             keras.layers.Dense(3),
         ]
     )
-    with pytest.raises(ValueError, match="stateful 'memory'.*stateful=False"):
+    with pytest.raises(ValueError, match="stateful layer 'memory'.*stateful=False"):
         kip.prune_for_invariance(model, 0.5, views=lambda x: x)
 
 
@@ -265,7 +265,7 @@ def test_labels_that_have_a_place_are_held_against_the_image_as_it_is(name, capl
     margin = np.abs(IMAGES - 0.5).min()  # of the pixel nearest to the threshold
     bound = np.log1p(np.exp(-1e3 * margin))
     assert segmentation_loss(MOVING[name]) <= bound + 1e-6
-    assert "have a place" in caplog.text
+    assert "have positions" in caplog.text
 
 
 def test_labels_of_an_autoencoder_are_not_moved_either(caplog):
@@ -305,7 +305,7 @@ def test_a_flat_map_of_images_with_channels_first_has_a_place(caplog):
         pruned.search_loss(x, keras.ops.mean(keras.ops.reshape(x, (6, 3, 16)), axis=1))
     finally:
         keras.config.set_image_data_format("channels_last")
-    assert "have a place" in caplog.text
+    assert "have positions" in caplog.text
 
 
 def test_as_many_classes_as_pixels_are_classes():
@@ -328,7 +328,7 @@ def test_as_many_classes_as_pixels_are_classes():
     ],
 )
 def test_moved_images_are_not_held_against_unmoved_labels(views, supervised):
-    with pytest.raises(ValueError, match="labels have a place.*'original'"):
+    with pytest.raises(ValueError, match="labels have positions.*'original'"):
         segmentation_loss(views, supervised)
 
 
@@ -414,7 +414,7 @@ def test_what_becomes_of_labels_with_a_place_is_said_once(caplog):
     pruned.compile("sgd", BY_PIXEL)
     for _ in range(3):
         pruned.search_loss(keras.ops.convert_to_tensor(IMAGES), MAPS)
-    assert caplog.text.count("have a place") == 1
+    assert caplog.text.count("have positions") == 1
 
 
 @pytest.mark.parametrize(("shape", "expected"), [((8, 8, 1), 0.3), ((8,), 1.0)])

@@ -137,7 +137,7 @@ def test_of_several_rounds_only_the_last_is_shuffled():
 def test_scores_of_a_diverged_training_are_refused():
     plan = Plan(0.5)
     weights = {"a": np.ones((2, 2)), "b": np.array([1.0, np.nan])}
-    with pytest.raises(ValueError, match=r"\['b'\] hold NaN.*learning rate"):
+    with pytest.raises(ValueError, match=r"\['b'\] contain NaN.*learning rate"):
         plan.masks(weights, None, 0.5)
     # What one's own score keeps or removes for certain is no fault.
     ends = {"a": np.array([np.inf, -np.inf, 1.0, 2.0])}

@@ -237,19 +237,27 @@ def with_nan(batch):
     ("arguments", "error", "message"),
     [
         ({"x": np.zeros((0, 2))}, ValueError, "at least one input"),
-        ({"x": np.full((2, 2), np.nan)}, ValueError, "`x` holds NaN"),
+        ({"x": np.full((2, 2), np.nan)}, ValueError, "`x` must not contain NaN"),
         ({"x": [[1.0, 2.0], [3.0, 4.0]]}, TypeError, "must be an array"),
         ({"x": [LOGITS, LOGITS[:2]]}, ValueError, r"\[4, 2\] rows"),
-        ({"y": [0, 1]}, ValueError, r"\[4, 2\] rows, the last of them `y`"),
+        ({"y": [0, 1]}, ValueError, r"\[4, 2\] rows, the last of which is `y`"),
         ({"y": [0.1, 0.2, 0.3, 0.4]}, ValueError, "class numbers"),
         ({"views": swap}, TypeError, "must be a dict"),
         ({"views": {"swap": 3}}, TypeError, "must be a callable or a pair"),
-        ({"views": {"accuracy": swap}, "y": [0, 1, 0, 1]}, ValueError, "is taken"),
+        (
+            {"views": {"accuracy": swap}, "y": [0, 1, 0, 1]},
+            ValueError,
+            "must not be named",
+        ),
         ({"batch_size": 0}, ValueError, "`batch_size` must be at least 1"),
         ({"model": lambda batch: [batch, batch]}, ValueError, "one output"),
         ({"model": lambda batch: batch[None]}, ValueError, r"shape=\(1, 4, 2\)"),
-        ({"model": with_nan}, ValueError, "view 'swap' hold NaN"),
-        ({"model": with_nan, "views": {}, "y": [0] * 4}, ValueError, "inputs hold NaN"),
+        ({"model": with_nan}, ValueError, "view 'swap' contain NaN"),
+        (
+            {"model": with_nan, "views": {}, "y": [0] * 4},
+            ValueError,
+            "inputs contain NaN",
+        ),
     ],
 )
 def test_what_does_not_fit_is_named(arguments, error, message):

@@ -176,7 +176,7 @@ def test_batches_that_are_padded_otherwise_are_not_looked_at():
 def test_empty_data_are_refused():
     empty = tf.data.Dataset.from_tensor_slices((X, Y)).batch(4).take(0)
     for data in (empty, Batches(4, count=0)):
-        with pytest.raises(ValueError, match="training data are empty"):
+        with pytest.raises(ValueError, match="must not be empty"):
             draw(5, data)
 
 
@@ -199,7 +199,7 @@ def generator(rows):
 def test_a_generator_is_refused_unread_with_the_way_out():
     model, rows = pruned(Snip(5)), iter(range(ROWS))
     with pytest.raises(
-        ValueError, match=r"generator gives its rows.*Snip\(examples=\("
+        ValueError, match=r"generator, which gives its rows.*Snip\(examples=\("
     ):
         model.fit(generator(rows), verbose=0)
     assert next(rows) == 0 and not model.finished

@@ -327,7 +327,7 @@ def test_schedules_under_which_nothing_is_learned(score, schedule, message):
 def test_nothing_is_learned_before_the_first_step(score):
     with pytest.raises(ValueError, match="prunes before the first step"):
         linear(score, schedule="at_init")
-    with pytest.raises(ValueError, match="no step has been made.*at=0.5"):
+    with pytest.raises(ValueError, match="no step made so far.*at=0.5"):
         linear(score, schedule="manual").prune_to(0.5)
     with pytest.raises(ValueError, match=r"kip.prune\(model, sparsity, score="):
         score({}, linear("magnitude"))

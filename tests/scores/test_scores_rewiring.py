@@ -95,7 +95,7 @@ def test_an_interrupted_training_moves_what_it_would_have_moved(name, tmp_path):
 
 def test_a_training_too_short_to_move_anything_warns():
     model = pruned(SparseEvolution(), every=100)
-    with pytest.warns(UserWarning, match="renews no masks after the first in 8 steps"):
+    with pytest.warns(UserWarning, match="updates the masks only once in 8 steps"):
         train(model)
 
 

@@ -132,7 +132,7 @@ def test_mixed_precision_leaves_views_in_float32(make):
 
 @for_every_layer
 def test_another_rank_is_refused(make):
-    with pytest.raises(ValueError, match=rf"{make.__name__} takes .* Received: shape"):
+    with pytest.raises(ValueError, match=rf"{make.__name__} needs .* Received: shape"):
         make()(np.zeros((2, 3, 4), "float32"))
 
 

@@ -108,7 +108,7 @@ def test_image_views_need_one_input_of_rank_4(given):
         [keras.Input((8, 8, 3)), keras.Input((8, 8, 3))],
         {"image": keras.Input((8, 8, 3))},
     ):
-        with pytest.raises(ValueError, match="one input of rank 4.*Pass `views=`"):
+        with pytest.raises(ValueError, match="single input of rank 4.*Pass `views=`"):
             views.check_views(given, inputs)
 
 
@@ -154,7 +154,7 @@ def test_images_of_8_bits_have_default_views():
 
 @pytest.mark.parametrize("given", [views.RandomShift, (None, views.RandomShift)])
 def test_a_class_is_no_view(given):
-    with pytest.raises(TypeError, match=r"RandomShift is a class. Make one: Random"):
+    with pytest.raises(TypeError, match=r"Received: RandomShift. Write Random"):
         views.check_views(given, [keras.Input((8, 8, 1))])
 
 

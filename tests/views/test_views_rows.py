@@ -134,10 +134,10 @@ def test_keys_are_distinct_within_a_row(columns):
         (lambda: ScarfCorruption(-0.1), r"`rate` must be in \[0, 1\]"),
         (lambda: ScarfCorruption("half"), "Received: rate='half'"),
         (lambda: ScarfCorruption(reference=np.ones(3)), r"shape=\(3,\)"),
-        (lambda: ScarfCorruption(reference=np.ones((0, 3))), "not empty"),
+        (lambda: ScarfCorruption(reference=np.ones((0, 3))), "non-empty"),
         (
             lambda: ScarfCorruption(reference=np.ones((5, 3)))(labeled(2, 4)),
-            "reference of 3 features, input of 4",
+            "reference with 3 features, an input with 4",
         ),
         (
             lambda: ScarfCorruption()(np.ones((2, 8, 8, 1), "float32")),

@@ -115,7 +115,7 @@ def test_a_folder_that_is_a_file_or_holds_something_else(tmp_path):
     options = ("run", "--dataset", "sklearn:wine", "--out")
     (tmp_path / "file").write_text("")
     done = command(*options, tmp_path / "file")
-    assert done.returncode == 2 and "must be no file" in done.stderr
+    assert done.returncode == 2 and "must be a folder" in done.stderr
     shutil.copy(SAVED, tmp_path / "mine.keras")
     done = command(*options, tmp_path)
     assert done.returncode == 2 and "mine.keras" in done.stderr

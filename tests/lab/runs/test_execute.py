@@ -58,7 +58,7 @@ def finished(tmp_path_factory):
     with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
         patch.setattr(boosting, "GRID", boosting.GRID[::6])
         # Nine steps are too few for the connections of RigL and SET to move.
-        warnings.filterwarnings("ignore", "Rewire renews no masks")
+        warnings.filterwarnings("ignore", "Rewire updates the masks only once")
         return {job.label: execute(job, root) for job in jobs_of(*ONCE)}, root
 
 
