@@ -104,7 +104,7 @@ class Groups(Protocol):
 class Ranked(Protocol):
     """A model whose weights are ranked: `PrunedModel`."""
 
-    inner: Any
+    masked: Any
 
     def score_context(self) -> ScoreContext:
         """What a score may ask."""

@@ -1,6 +1,6 @@
 """What a model holds: its kernels, their zeros, and what pruning leaves alone."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import keras
 import numpy as np
@@ -12,7 +12,7 @@ from keras_invprune.graph.prunable import (
     prunable_weights,
     why_fixed,
 )
-from keras_invprune.graph.weights import kernels
+from keras_invprune.graph.weights import Weight, kernels, weights_by_key
 
 HEAD = "the head stays dense unless selected"
 ON_REQUEST = "pruned only when selected"
@@ -21,23 +21,29 @@ PRUNABLE = "prunable"  # of a network that is not pruned at all
 UNKNOWN = f"unknown: only weights named {', '.join(PRUNABLE_NAMES)} are pruned"
 
 
-def left_alone(model: keras.Model, keys: Iterable[str] | None = None) -> dict[str, str]:
+def left_alone(
+    model: keras.Model,
+    keys: Iterable[str] | None = None,
+    weights: Mapping[str, Weight] | None = None,
+) -> dict[str, str]:
     """The weights that pruning leaves alone, each with the reason.
 
     Args:
         model: A built Keras 3 model, not a `PrunedModel`.
         keys: Keys of the weights that are pruned; None for the default choice.
+        weights: `weights_by_key(model)`, if it is at hand.
 
     Returns:
         ``{key: reason}`` of all weights of two axes and more that are no bias.
     """
+    weights = weights_by_key(model) if weights is None else weights
     if keys is None:
-        keys = _default_keys(model)
-    heads = {id(layer) for layer in head_layers(model)}
+        keys = _default_keys(model, weights)
+    heads = {id(layer) for layer in head_layers(model, weights)}
     prunable = NOT_SELECTED if keys else PRUNABLE
     return {
         key: _reason(layer, variable, heads, prunable)
-        for key, (layer, variable) in kernels(model).items()
+        for key, (layer, variable) in kernels(weights).items()
         if key not in keys
     }
 
@@ -52,8 +58,8 @@ def inventory(model: keras.Model) -> dict:
         ``{"total", "zeros", "sparsity", "by_key": {key: {"shape", "zeros"}},
         "left_alone": {key: reason}}``; left alone are those without any zero.
     """
-    by_key = {}
-    for key, (_, variable) in kernels(model).items():
+    weights, by_key = weights_by_key(model), {}
+    for key, (_, variable) in kernels(weights).items():
         array = keras.ops.convert_to_numpy(variable)
         zeros = array.size - int(np.count_nonzero(array))
         by_key[key] = {"shape": list(array.shape), "zeros": zeros}
@@ -65,13 +71,13 @@ def inventory(model: keras.Model) -> dict:
         "zeros": zeros,
         "sparsity": zeros / max(total, 1),
         "by_key": by_key,
-        "left_alone": left_alone(model, sparse),
+        "left_alone": left_alone(model, sparse, weights),
     }
 
 
-def _default_keys(model):
+def _default_keys(model, weights):
     try:
-        return prunable_weights(model).keys()
+        return prunable_weights(model, weights=weights).keys()
     except ValueError:  # nothing to prune
         return ()
 

@@ -9,7 +9,7 @@ after stripping.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 import keras
@@ -113,6 +113,9 @@ def own_metrics(model: keras.Model) -> list[keras.metrics.Metric]:
 def weights_by_key(model: keras.Model) -> dict[str, Weight]:
     """All trainable and non-trainable weights of `model` by key.
 
+    This is the census of a model. It walks through the whole of it, so whoever needs
+    it more than once takes it once and passes it on.
+
     Args:
         model: A built Keras 3 layer or model.
 
@@ -146,7 +149,7 @@ def _names(layer, variables) -> list[str]:
     ]
 
 
-def kernels(model: keras.Model) -> dict:
+def kernels(weights: Mapping[str, Weight]) -> dict[str, Weight]:
     """The weights of two axes and more, by key.
 
     But for the biases of attention and GRU layers, which have two axes as well, and
@@ -154,7 +157,7 @@ def kernels(model: keras.Model) -> dict:
     """
     return {
         key: weight
-        for key, weight in weights_by_key(model).items()
+        for key, weight in weights.items()
         if len(weight.variable.shape) > 1
         and weight.variable.name != "bias"
         and not isinstance(weight.layer, ELEMENTWISE)

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from keras_invprune.contracts import Schedule
-from keras_invprune.pruning.rewind import snapshot
+from keras_invprune.graph.weights import weights_by_key
 from keras_invprune.pruning.state import Remembered
 
 # No slash: HDF5 would make groups of the names.
@@ -62,7 +62,7 @@ def load_extra_state(model: keras.Model, state: dict[str, np.ndarray]):
         finished_step=int(state[FINISHED]) if FINISHED in state else None,
     )
     if f"{REWIND}0" in state and model.plan.rewind is not None:
-        keys = list(snapshot(model.inner))
+        keys = weights_by_key(model.inner)
         known.rewind_to = {
             key: state[f"{REWIND}{index}"] for index, key in enumerate(keys)
         }

@@ -1,7 +1,7 @@
 """What `prune` and `fit` check before any training."""
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -12,7 +12,7 @@ from keras import tree
 from keras_invprune import contracts, tfmot
 from keras_invprune.allocation import Shuffled
 from keras_invprune.contracts import Nested, Objective, PruningWrapper, Score
-from keras_invprune.graph.weights import walk, weights_by_key
+from keras_invprune.graph.weights import Weight, walk
 from keras_invprune.pruning.rewind import inner_optimizer
 from keras_invprune.saving import Missing, check_takes, name_of
 from keras_invprune.schedules import OneShot, WhenConverged
@@ -310,13 +310,12 @@ def check_model(model: keras.Model):
         )
 
 
-def check_rematerialization(model: keras.Model, keys: Iterable[str]):
+def check_rematerialization(model: keras.Model, weights: Mapping[str, Weight]):
     """Raises ValueError where a layer to prune is computed again for its gradients.
 
     Keras does so after the call, where the masks are no longer read.
     """
-    weights = weights_by_key(model)
-    masked = {id(weights[key].variable) for key in keys}
+    masked = {id(weight.variable) for weight in weights.values()}
     again = [
         path or layer.name
         for path, layer in walk(model)
@@ -338,7 +337,7 @@ def _is_rematerialized(layer) -> bool:
 
 
 def check_scope(model: keras.Model):
-    """Returns a model whose variables are the current strategy's; raises otherwise."""
+    """Raises ValueError if a model's variables are not the current strategy's."""
     strategy = tf.distribute.get_strategy()
     outside = [
         v.path
@@ -351,7 +350,6 @@ def check_scope(model: keras.Model):
             f"created outside the current strategy's scope: {outside[:3]}. Create the "
             "model inside `with strategy.scope():`, or use copy=True."
         )
-    return model
 
 
 def check_agreement(plan: Any, trained: bool = False):

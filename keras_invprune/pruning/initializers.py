@@ -1,11 +1,11 @@
 """Small initialization (proactive initialization scheme, PIs): θ_0 = κ·θ†."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import keras
 import numpy as np
 
-from keras_invprune.graph.weights import known_layers, walk, weights_by_key
+from keras_invprune.graph.weights import Weight, known_layers, walk
 
 # Pairs of (variable, initializer) attributes that start at zero in Keras layers.
 ZERO_STARTS = (
@@ -51,20 +51,22 @@ def default_scale(model: keras.Model, images: bool) -> float:
     return ROW_SCALE if normalizes else 1.0
 
 
-def masks_of_zeros(model: keras.Model, keys: Iterable[str]) -> dict[str, np.ndarray]:
+def masks_of_zeros(weights: Mapping[str, Weight], fresh: bool) -> dict[str, np.ndarray]:
     """Masks of the weights that hold zeros which an earlier pruning has left.
 
     In a network that has not been trained an initializer may have made zeros: one that
     does not draw, or one that draws them by chance. A weight that is all zero may have
     begun so, or, in such a network, have been set so by hand.
 
+    Args:
+        weights: Those to look at, by key.
+        fresh: Whether the network has not been trained: see `is_fresh`.
+
     Returns:
         ``{key: bool array}``, True where a weight is not zero.
     """
-    known, fresh = weights_by_key(model), is_fresh(model)
     found = {}
-    for key in keys:
-        layer, variable = known[key]
+    for key, (layer, variable) in weights.items():
         kept = variable.numpy() != 0
         signs = [kept.any(), not fresh, _is_drawn(layer, variable)]
         if not kept.all() and sum(signs) >= 2:
@@ -105,17 +107,16 @@ def check_scale(initial_scale: float | tuple[float, str]) -> tuple[float, bool]:
 
 
 def keys_to_scale(
-    model: keras.Model, prunable_keys: Iterable[str], everything: bool
+    weights: Mapping[str, Weight], prunable_keys: Iterable[str], everything: bool
 ) -> list[str]:
     """Keys of the weights that κ multiplies: the prunable ones, or all trained."""
     if not everything:
         return list(prunable_keys)
-    return [k for k, w in weights_by_key(model).items() if w.variable.trainable]
+    return [k for k, w in weights.items() if w.variable.trainable]
 
 
-def scale_weights(model: keras.Model, keys: Iterable[str], scale: float):
+def scale_weights(weights: Mapping[str, Weight], keys: Iterable[str], scale: float):
     """Multiplies the weights at `keys` by κ: θ_0 = κ·θ†."""
-    weights = weights_by_key(model)
     for key in keys:
         variable = weights[key].variable
         variable.assign(variable.value * keras.ops.cast(scale, variable.dtype))

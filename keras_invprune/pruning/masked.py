@@ -15,8 +15,9 @@ import numpy as np
 from keras import ops
 
 from keras_invprune.contracts import Effective, Nested, PruningWrapper, Tensor
+from keras_invprune.graph.layouts import layouts
 from keras_invprune.graph.prunable import prunable_weights
-from keras_invprune.graph.weights import weights_by_key
+from keras_invprune.graph.weights import Weight, weights_by_key
 
 
 def product(weight: Tensor, mask: Tensor, *own):
@@ -101,11 +102,14 @@ class Masked(PruningWrapper, keras.layers.Wrapper):
 
     Args:
         layer: Any Keras 3 layer or model.
-        keys: Keys of the weights to mask (`keras_invprune.graph.weights`); None for
-            all prunable weights of the layer.
+        keys: Keys of the weights to mask (`keras_invprune.graph.weights`), or
+            ``{key: Weight}`` where they have been found; None for all prunable weights
+            of the layer.
         effective: What is read in training; None for the product.
 
     Attributes:
+        prunable: ``{key: variable}`` of the weights that are masked.
+        layouts: ``{key: Layout}`` of those of them that have one.
         settled: Whether the product is read in training, too, from here on.
         own: ``{key: what effective.build made}``.
         learned: Those of them that are trained.
@@ -121,7 +125,7 @@ class Masked(PruningWrapper, keras.layers.Wrapper):
     def __init__(
         self,
         layer: keras.Layer,
-        keys: Iterable[str] | None = None,
+        keys: Iterable[str] | Mapping[str, Weight] | None = None,
         effective: Callable | None = None,
         **kwargs,
     ):
@@ -131,20 +135,24 @@ class Masked(PruningWrapper, keras.layers.Wrapper):
         super().__init__(layer, autocast=False, **kwargs)
         self.supports_masking = True
         self.keys = None if keys is None else list(keys)
+        self._given = MappingProxyType(keys if isinstance(keys, Mapping) else {})
         self.effective = product if effective is None else effective
         self.settled = False
         self.masks = {}
         self.own = MappingProxyType({})
         self.prunable = MappingProxyType({})
+        self.layouts = MappingProxyType({})
         if layer.built:
             self.build()
 
     def build(self, input_shape: Any = None):
         """Builds the layer if need be and adds one mask, all ones, per weight."""
         super().build(input_shape)
+        weights = self._given or self._find()
+        self.keys = list(weights)
         # A proxy, because Keras would claim the variables of a plain dict as ours.
-        self.prunable = MappingProxyType(self._find())
-        self.keys = list(self.prunable)
+        self.prunable = MappingProxyType({k: w.variable for k, w in weights.items()})
+        self.layouts = MappingProxyType(layouts(weights, weights))
         for key, variable in self.prunable.items():
             mask = self.masks[key] = self.add_weight(
                 name=f"{_name(key)}_mask",
@@ -164,13 +172,14 @@ class Masked(PruningWrapper, keras.layers.Wrapper):
         self.learned = tuple(v for v in own if getattr(v, "trainable", False))
         self.built = True
 
-    def _find(self):
+    def _find(self) -> dict[str, Weight]:
         known = weights_by_key(self.layer)
         if self.keys is not None and known.keys() >= set(self.keys):
-            # As they were chosen, though some may have been frozen since.
-            return {k: w.variable for k, w in known.items() if k in self.keys}
-        select = (lambda *_: True) if self.keys is None else self.keys
-        return prunable_weights(self.layer, select)
+            keys = set(self.keys)  # as they were chosen, though some may be frozen now
+        else:
+            select = (lambda *_: True) if self.keys is None else self.keys
+            keys = prunable_weights(self.layer, select, known).keys()
+        return {key: weight for key, weight in known.items() if key in keys}
 
     def release(self):
         """Gives the wrapped layer's weights their own regularizers back."""

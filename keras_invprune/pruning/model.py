@@ -2,7 +2,7 @@
 
 import functools
 import inspect
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from keras_invprune.contracts import (
     Tensor,
 )
 from keras_invprune.graph.inventory import left_alone
-from keras_invprune.graph.weights import own_metrics, set_trainable, walk
+from keras_invprune.graph.weights import Weight, own_metrics, set_trainable, walk
 from keras_invprune.masks.groups import Grouped
 from keras_invprune.objectives import Losses
 from keras_invprune.pruning.checkpoint import (
@@ -56,7 +56,7 @@ class PrunedModel(PruningWrapper, keras.Model):
     Args:
         model: The Keras model to train; masks are added around it.
         plan: What `prune` was told, resolved.
-        keys: Keys of the weights to prune.
+        keys: Keys of the weights to prune, or ``{key: Weight}``.
         name: Name of the model.
         owns_inner: Whether `model` is a copy of our own, not the caller's model.
 
@@ -72,7 +72,7 @@ class PrunedModel(PruningWrapper, keras.Model):
         self,
         model: keras.Model,
         plan: Plan,
-        keys: Iterable[str],
+        keys: Iterable[str] | Mapping[str, Weight],
         name: str | None = None,
         owns_inner: bool = True,
     ):
@@ -228,7 +228,7 @@ class PrunedModel(PruningWrapper, keras.Model):
             network=self.inner,
             variables=masked.prunable,
             masks=masked.masks,
-            groups=Grouped(self.plan.pattern, shapes, self.inner),
+            groups=Grouped(self.plan.pattern, shapes, masked.layouts),
             step=self.step,
             moving=self.finished,
             decay=schedule.decay(self.step),

@@ -79,12 +79,12 @@ class Plan:
     ):
         """The masks for the stored weights given: see `make_masks`."""
         shapes = {key: weight.shape for key, weight in weights.items()}
-        network = model.inner if isinstance(model, Ranked) else None
+        layouts = model.masked.layouts if isinstance(model, Ranked) else None
         return make_masks(
             weights,
             lambda weights: self.score(weights, model),
             self.allocation,
-            Grouped(self.pattern, shapes, network),
+            Grouped(self.pattern, shapes, layouts),
             sparsity,
             left,
             Score.of(self.score).rounds,

@@ -11,7 +11,7 @@ from keras_invprune import tfmot
 from keras_invprune.allocation import collapsed
 from keras_invprune.contracts import Pattern
 from keras_invprune.graph.copying import copy_model
-from keras_invprune.graph.layouts import unfit
+from keras_invprune.graph.layouts import layouts, unfit
 from keras_invprune.graph.prunable import prunable_weights
 from keras_invprune.graph.weights import kernels, weights_by_key
 from keras_invprune.masks.compute import check_allocation
@@ -24,6 +24,7 @@ from keras_invprune.pruning.checks import (
 )
 from keras_invprune.pruning.initializers import (
     check_scale,
+    is_fresh,
     keys_to_scale,
     masks_of_zeros,
     scale_weights,
@@ -129,25 +130,32 @@ def prune(
         sparsity, objective=objective, schedule=schedule, rewind=rewind, **choices
     )
     check_agreement(plan)
-    keys = _fitting(model, list(prunable_weights(model, select)), plan)
     weights = weights_by_key(model)
+    keys = _fitting(weights, list(prunable_weights(model, select, weights)), plan)
     shapes = {key: weights[key].variable.shape for key in keys}
-    check_allocation(plan.allocation, Grouped(plan.pattern, shapes, model), sparsity)
-    model = copy_model(model) if copy else check_scope(model)
-    check_rematerialization(model, keys)
+    groups = Grouped(plan.pattern, shapes, layouts(weights, keys))
+    check_allocation(plan.allocation, groups, sparsity)
+    if copy:
+        model = copy_model(model)
+        weights = weights_by_key(model)
+    else:
+        check_scope(model)
+    chosen = {key: weights[key] for key in keys}
+    check_rematerialization(model, chosen)
     if factor != 1.0:
         plan.initial_scale = factor
-        plan.scaled = tuple(keys_to_scale(model, keys, everything))
-        scale_weights(model, plan.scaled, factor)
-    pruned = PrunedModel(model, plan, keys, owns_inner=copy)
-    _keep_zeros(pruned)
-    _tell_other_zeros(pruned)
+        plan.scaled = tuple(keys_to_scale(weights, keys, everything))
+        scale_weights(weights, plan.scaled, factor)
+    pruned = PrunedModel(model, plan, chosen, owns_inner=copy)
+    fresh = is_fresh(model)
+    _keep_zeros(pruned, masks_of_zeros(chosen, fresh))
+    _tell_other_zeros(masks_of_zeros(_also_trained(weights, chosen), fresh))
     return pruned
 
 
-def _keep_zeros(pruned):
+def _keep_zeros(pruned, masks):
     """Starts with masks on what an earlier pruning has left at zero, and says so."""
-    plan, masks = pruned.plan, masks_of_zeros(pruned.inner, pruned.masked.keys)
+    plan = pruned.plan
     if not masks:
         return
     size = sum(int(np.prod(mask.shape)) for mask in pruned.masks.values())
@@ -163,14 +171,17 @@ def _keep_zeros(pruned):
         logger.info("%s, and stay so.", already)
 
 
-def _tell_other_zeros(pruned):
+def _also_trained(weights, chosen):
+    """The kernels that are trained and not chosen."""
+    return {
+        key: weight
+        for key, weight in kernels(weights).items()
+        if weight.variable.trainable and key not in chosen
+    }
+
+
+def _tell_other_zeros(masks):
     """Logs a warning where an earlier pruning has left zeros that are not selected."""
-    others = [
-        key
-        for key, (_, variable) in kernels(pruned.inner).items()
-        if variable.trainable and key not in pruned.masks
-    ]
-    masks = masks_of_zeros(pruned.inner, others)
     if masks:
         shares = [f"{key} ({1 - mask.mean():.3g})" for key, mask in masks.items()]
         logger.warning(
@@ -260,9 +271,9 @@ def _prune_tf_keras(model, plan, select):
     return tfmot.prune(model, masks, select, pattern.on_matrices)
 
 
-def _fitting(model, keys, plan):
+def _fitting(weights, keys, plan):
     """The keys of the weights that the pattern fits; the others are named."""
-    plan.left_out = unfit(model, keys, plan.pattern)
+    plan.left_out = unfit(weights, keys, plan.pattern)
     return _left(keys, plan.left_out, plan)
 
 
