@@ -40,7 +40,7 @@ from keras_invprune.pruning.checks import (
 from keras_invprune.pruning.loss import loss_at
 from keras_invprune.pruning.masked import Masked
 from keras_invprune.pruning.plan import Plan
-from keras_invprune.pruning.state import Clock, PruningState
+from keras_invprune.pruning.state import Clock, PruningState, counter
 from keras_invprune.scores._examples import examples_for
 
 
@@ -86,24 +86,13 @@ class PrunedModel(PruningWrapper, keras.Model):
         self.owns_inner = owns_inner
         self.masked = Masked(model, keys, plan.effective)
         self._strategy = tf.distribute.get_strategy()
-        clock = Clock(self._counter("clock", "int64"))
-        finished = self._counter("finished", "int32")
+        clock = Clock(counter(self, "clock", "int64"))
+        finished = counter(self, "finished", "int32")
         self.state = PruningState(self.masked, plan, clock, finished)
         self.examples, self.visited = None, False
         self._bind_objective(model)
         self.searching = plan.objective is not None
         self.built = True
-
-    def _counter(self, name, dtype):
-        return self.add_weight(
-            name=name,
-            shape=(),
-            dtype=dtype,
-            initializer="zeros",
-            trainable=False,
-            autocast=False,
-            aggregation="only_first_replica",
-        )
 
     def _bind_objective(self, model):
         bind = Objective.of(self.plan.objective).bind

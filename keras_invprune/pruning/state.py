@@ -2,7 +2,7 @@
 
 import dataclasses
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import keras
@@ -10,7 +10,8 @@ import numpy as np
 
 from keras_invprune import tfmot
 from keras_invprune.allocation import collapsed
-from keras_invprune.contracts import Arrays, Effective, Ranked, Score
+from keras_invprune.contracts import Arrays, Effective, Ranked, Schedule, Score
+from keras_invprune.graph.weights import weights_by_key
 from keras_invprune.pruning.masked import Masked
 from keras_invprune.pruning.plan import Plan
 from keras_invprune.pruning.rewind import (
@@ -26,9 +27,19 @@ logger = logging.getLogger("keras_invprune")
 FAR = 0.05  # between the share asked for and that of the weights, beside rounding
 
 
+SCHEDULE = "schedule_"  # before the names of what a schedule has learned
+
+
+def _saved(name: str) -> Any:
+    """A field that is saved by a name, unless it is None."""
+    return dataclasses.field(default=None, metadata={"saved": name})
+
+
 @dataclasses.dataclass
 class Remembered:
-    """What a training that goes on must know beyond variables.
+    """What a training must know beyond variables when it is resumed.
+
+    Each field says by what name it is saved: a new one is added here alone.
 
     Attributes:
         rewind_to: ``{key: array}`` to go back to, from the start to the rewinding,
@@ -36,15 +47,63 @@ class Remembered:
         rewind_step: See there.
         initial_rate: Learning rate to go back to, if it is constant; that of the
             optimizer whose `id` is `rated`.
-        rated: See there.
         finished_step: The number of steps made when the target was reached.
+        rated: See there. Another process has other ids: it is not saved.
     """
 
-    rewind_to: Arrays | None = None
-    rewind_step: int = 0
-    initial_rate: float | None = None
+    rewind_to: Arrays | None = _saved("rewind")
+    rewind_step: int | None = _saved("step")
+    initial_rate: float | None = _saved("rate")
+    finished_step: int | None = _saved("finished_step")
     rated: int | None = None
-    finished_step: int | None = None
+
+    def to_arrays(self) -> Arrays:
+        """Returns the fields that are not None, weights one by one in their order."""
+        arrays: Arrays = {}
+        for name, field in self._names():
+            value = getattr(self, field)
+            if isinstance(value, dict):
+                arrays |= {f"{name}_{i}": v for i, v in enumerate(value.values())}
+            elif value is not None:
+                arrays[name] = np.array(value)
+        return arrays
+
+    @classmethod
+    def from_arrays(cls, arrays: Arrays, keys: Iterable[str]) -> "Remembered":
+        """Returns what `to_arrays` was made of, `keys` being those of the weights."""
+        found: dict[str, Any] = {}
+        for name, field in cls._names():
+            if name in arrays:
+                found[field] = arrays[name].item()
+            elif f"{name}_0" in arrays:
+                weights = {key: arrays[f"{name}_{i}"] for i, key in enumerate(keys)}
+                found[field] = weights
+        return cls(**found)
+
+    @classmethod
+    def _names(cls) -> Iterator[tuple[str, str]]:
+        for field in dataclasses.fields(cls):
+            if "saved" in field.metadata:
+                yield field.metadata["saved"], field.name
+
+
+def counter(model: keras.Model, name: str, dtype: str) -> keras.Variable:
+    """Adds a number to a model that is counted once, however many replicas there are.
+
+    Args:
+        model: A model whose weights are being made.
+        name: Name of the weight.
+        dtype: Of the integer.
+    """
+    return model.add_weight(
+        name=name,
+        shape=(),
+        dtype=dtype,
+        initializer="zeros",
+        trainable=False,
+        autocast=False,
+        aggregation="only_first_replica",
+    )
 
 
 class Clock:
@@ -113,6 +172,32 @@ class PruningState:
     def collapsed(self) -> list[str]:
         """Keys of the weights of which pruning has left nothing."""
         return collapsed(self._present())
+
+    def to_arrays(self) -> Arrays:
+        """Returns what is saved next to the variables, by name."""
+        state = Schedule.of(self.plan.schedule).state()
+        learned = {f"{SCHEDULE}{name}": np.array(v) for name, v in state.items()}
+        return self.remembered.to_arrays() | learned
+
+    def from_arrays(self, arrays: Arrays, rated: int | None) -> None:
+        """Takes up what `to_arrays` gave; what is not among the arrays is forgotten.
+
+        Args:
+            arrays: Made under the same plan, but for `rewind`.
+            rated: `id` of the optimizer whose learning rate was saved.
+        """
+        keys = weights_by_key(self.masked.layer)
+        self.remembered = Remembered.from_arrays(arrays, keys)
+        self.remembered.rated = rated
+        if self.plan.rewind is None:
+            self.remembered.rewind_to = self.remembered.rewind_step = None
+        learned = {
+            name.removeprefix(SCHEDULE): array.item()
+            for name, array in arrays.items()
+            if name.startswith(SCHEDULE)
+        }
+        if learned:
+            Schedule.of(self.plan.schedule).restore(learned)
 
     def begin(self, optimizer: Any, variables: list[keras.Variable]) -> None:
         """Remembers what to rewind to, before the first step.
@@ -185,10 +270,10 @@ class PruningState:
         if known.rewind_to is not None:
             scale = plan.initial_scale if plan.rewind == "unscaled" else 1.0
             restore(self.masked.layer, known.rewind_to, scale, plan.scaled)
-            known.rewind_to = None
             what = f"rewound to the weights of step {known.rewind_step}"
             unscaled = ", before scaling" if plan.rewind == "unscaled" else ""
             self.events.append((self.clock.step, what + unscaled))
+            known.rewind_to = known.rewind_step = None
         if plan.rewind is not None and optimizer is not None:
             reset_optimizer(optimizer, variables, known.initial_rate)
         self.flag.assign(1)

@@ -5,7 +5,7 @@ import tensorflow as tf
 from keras import ops
 
 from keras_invprune.contracts import Nested
-from keras_invprune.pruning.state import Clock
+from keras_invprune.pruning.state import Clock, counter
 from keras_invprune.pruning.tangent.kernel import tangent_kernel
 from keras_invprune.scores._gradients import heads_through, logits_only
 
@@ -44,17 +44,7 @@ class Student(keras.Model):
             )
             for index, variable in enumerate(pruned.inner.trainable_variables)
         ]
-        self.clock = Clock(
-            self.add_weight(
-                name="clock",
-                shape=(),
-                dtype="int64",
-                initializer="zeros",
-                trainable=False,
-                autocast=False,
-                aggregation="only_first_replica",
-            )
-        )
+        self.clock = Clock(counter(self, "clock", "int64"))
         self._terms = [keras.metrics.Mean(name=name) for name in TERMS]
         self.built = True
 
