@@ -13,21 +13,21 @@ EXTRA, SEED = "extra_", "seed_"  # no slash: HDF5 would make groups of the names
 
 
 def seed_states(model: keras.Model) -> list:
-    """States of the random generators in a model; Keras does not save them."""
+    """Return the states of a model's random generators, which Keras does not save."""
     saved = [*model.weights, *model.metrics_variables]
     known = {id(variable) for variable in saved}
     return [v for v in model.variables if id(v) not in known and not v.trainable]
 
 
 def extra_state(model: keras.Model) -> Arrays:
-    """Returns the random generators' states, and those of `PruningState`, by name."""
+    """Return the states of random generators and of the pruning, by name."""
     seeds = {f"{SEED}{i}": v.numpy() for i, v in enumerate(seed_states(model))}
     state = seeds | model.state.to_arrays()
     return {f"{EXTRA}{name}": array for name, array in state.items()}
 
 
 def split(store: Any) -> tuple[dict, Arrays]:
-    """Returns (own variables, extra state) of what was saved."""
+    """Return (own variables, extra state) of what was saved."""
     arrays = {name: store[name] for name in store.keys()}
     extra = {name for name in arrays if name.startswith(EXTRA)}
     own = {name: array for name, array in arrays.items() if name not in extra}
@@ -35,7 +35,7 @@ def split(store: Any) -> tuple[dict, Arrays]:
 
 
 def load_extra_state(model: keras.Model, state: Arrays):
-    """Takes up what `extra_state` gave; seeds that were not saved stay as they are."""
+    """Load what `extra_state` returned; seeds that were not saved stay unchanged."""
     arrays = {name.removeprefix(EXTRA): array for name, array in state.items()}
     for index, variable in enumerate(seed_states(model)):
         if f"{SEED}{index}" in arrays:
@@ -45,7 +45,7 @@ def load_extra_state(model: keras.Model, state: Arrays):
 
 @contextlib.contextmanager
 def all_or_nothing(model: keras.Model, source: str | Path):
-    """Puts the state of `model` back when loading from `source` fails."""
+    """Restore the state of `model` if loading from `source` fails."""
     before = [variable.numpy() for variable in model.variables]
     arrays, rated = model.state.to_arrays(), model.state.remembered.rated
     try:

@@ -1,4 +1,4 @@
-"""prune and strip_pruning: a plain model under masks, and a plain model again."""
+"""prune and strip_pruning: from a plain model to a pruned one, and back."""
 
 import logging
 from collections.abc import Callable
@@ -52,15 +52,15 @@ def prune(
     select: Any = None,
     copy: bool = True,
 ):
-    """Returns a model that prunes itself while it is trained.
+    """Return a model that prunes itself while it is trained.
 
-    Five independent choices make a method; each is a name, an object of ours or
-    your own callable.
+    Five independent choices make a method. Each is a name, an object of this package
+    or your own callable.
 
     Args:
-        model: A built Keras 3 model (Sequential, Functional, nested, subclassed),
-            left untouched; or a tf_keras model, which gets TF-MOT's own wrappers
-            with masks made here and now from its weights.
+        model: A built Keras 3 model (Sequential, Functional, nested, subclassed), which
+            is not changed. Or a tf_keras model, which gets TF-MOT's own wrappers, with
+            masks made at once from its weights.
         sparsity: Target share of the prunable weights to remove, in [0, 1).
         objective: Loss of the search: None for the compiled loss, "invariance",
             `Invariance(...)`, or a callable (`keras_invprune.objectives`).
@@ -69,24 +69,24 @@ def prune(
         allocation: "global" (one ranking), "uniform" (the same share in each
             weight), "class_distributed", "erk", "lamp", ``{key: sparsity}``, or a
             callable (`keras_invprune.allocation`).
-        pattern: None (unstructured), "units" (whole units and filters, of which
-            `sparsity` is then the share: that of the weights may differ), `Block(...)`,
-            `NByM(...)`, or a callable (`keras_invprune.patterns`). What it does not fit
-            is left out and named in ``left_alone``.
-        schedule: "one_shot" (half of the training searches), "at_init" (before the
-            first step), "rewire" (likewise, and renewed), "gradual",
-            "when_converged", "manual" (you call `prune_to`), or any TF-MOT or own
-            `PruningSchedule`.
-        rewind: What survivors return to at the target sparsity, with a fresh
-            optimizer: None (they stay), "initial", "first_epoch", or "unscaled"
-            (the values before `initial_scale`).
-        initial_scale: κ, multiplies the prunable kernels once, now; a pair
-            ``(κ, "all")`` every trainable weight.
+        pattern: None (unstructured), "units" (whole units and filters; `sparsity` is
+            then their share, and that of the weights may differ), `Block(...)`,
+            `NByM(...)`, or a callable (`keras_invprune.patterns`). Weights that it does
+            not fit are not pruned and are named in ``left_alone``.
+        schedule: "one_shot" (after half of the training), "at_init" (before the first
+            step), "rewire" (before the first step, then renewed), "gradual",
+            "when_converged", "manual" (you call `prune_to`), a TF-MOT schedule or your
+            own `PruningSchedule`.
+        rewind: The values that surviving weights return to at the target sparsity,
+            with a fresh optimizer: None (they stay), "initial", "first_epoch", or
+            "unscaled" (the values before `initial_scale`).
+        initial_scale: κ, which multiplies the prunable kernels once, now; as a pair
+            ``(κ, "all")``, every trainable weight.
         select: Which weights may be pruned: see
-            `keras_invprune.graph.prunable.prunable_weights`. What an
-            earlier pruning has left at zero in them stays zero and counts as pruned.
-        copy: False masks around the model itself, whose weights then change: for
-            subclassed models that cannot be rebuilt from their config.
+            `keras_invprune.graph.prunable.prunable_weights`. Zeros that an earlier
+            pruning has left in them stay zero and count as pruned.
+        copy: Whether to prune a copy. False prunes the model itself and changes its
+            weights: for subclassed models that cannot be rebuilt from their config.
 
     Returns:
         `PrunedModel` (for tf_keras: a tf_keras model with TF-MOT's wrappers).
@@ -105,8 +105,9 @@ def prune(
         dict_keys(['dense/kernel'])
 
     Raises:
-        ValueError: An argument out of range, an unbuilt model, nothing to prune.
-        TypeError: Not a Keras model.
+        ValueError: If an argument is out of range, the model is not built, choices
+            contradict each other, or there is nothing to prune.
+        TypeError: If `model` is not a Keras model, or a callable takes other arguments.
     """
     check_sparsity(sparsity)
     choices: dict[str, Any] = {
@@ -119,7 +120,7 @@ def prune(
         if given != (None, "one_shot", None, 1.0, True):
             raise TypeError(
                 "The search is for Keras 3 models, and this is a tf_keras model: its "
-                "masks are made at once from the weights given, so `objective`, "
+                "masks are made at once from the given weights, so `objective`, "
                 "`schedule`, `rewind`, `initial_scale` and `copy` do not apply. Leave "
                 "them out, or build the model with Keras 3."
             )
@@ -154,7 +155,7 @@ def prune(
 
 
 def _keep_zeros(pruned, masks):
-    """Starts with masks on what an earlier pruning has left at zero, and says so."""
+    """Mask the zeros that an earlier pruning has left, and log it."""
     plan = pruned.plan
     if not masks:
         return
@@ -172,7 +173,7 @@ def _keep_zeros(pruned, masks):
 
 
 def _also_trained(weights, chosen):
-    """The kernels that are trained and not chosen."""
+    """Return the other kernels that are trained."""
     return {
         key: weight
         for key, weight in kernels(weights).items()
@@ -181,7 +182,7 @@ def _also_trained(weights, chosen):
 
 
 def _tell_other_zeros(masks):
-    """Logs a warning where an earlier pruning has left zeros that are not selected."""
+    """Log a warning of zeros that an earlier pruning has left outside the selection."""
     if masks:
         shares = [f"{key} ({1 - mask.mean():.3g})" for key, mask in masks.items()]
         logger.warning(
@@ -192,16 +193,16 @@ def _tell_other_zeros(masks):
 
 
 def strip_pruning(model: keras.Model, *, allow_unfinished: bool = False):
-    """Returns the plain Keras model with the masks applied: the same outputs.
+    """Return the plain Keras model with the masks applied: the same outputs.
 
     Args:
         model: A `PrunedModel`, or a tf_keras model with TF-MOT's wrappers.
-        allow_unfinished: Whether to accept a model whose target sparsity has not
-            been reached.
+        allow_unfinished: Whether to accept a model that has not reached its target
+            sparsity.
 
     Returns:
-        A new model of the caller's class, weights times masks, uncompiled, without
-        a trace of us; with ``prune(copy=False)`` the caller's own model.
+        A new, uncompiled model of the caller's class, with weights times masks and
+        nothing of this package; after ``prune(copy=False)`` the caller's own model.
 
     Example:
         >>> model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(16)])
@@ -214,7 +215,7 @@ def strip_pruning(model: keras.Model, *, allow_unfinished: bool = False):
         96
 
     Raises:
-        ValueError: Not a pruned model, or the target has not been reached.
+        ValueError: If `model` is not pruned, or has not reached its target sparsity.
     """
     if tfmot.is_tf_keras(model):
         return tfmot.strip(model)
@@ -224,7 +225,7 @@ def strip_pruning(model: keras.Model, *, allow_unfinished: bool = False):
             f"Received: {type(model).__name__} {getattr(model, 'name', '')!r}."
         )
     if not (model.finished or allow_unfinished):
-        # A loop of one's own counts steps, but only the callback asks the schedule.
+        # A custom loop counts steps, but only the callback asks the schedule.
         alone = model.step > 0 and not model.visited
         train = (
             "No PruningCallback has been called, which prunes: call the methods of a "
@@ -243,7 +244,7 @@ def strip_pruning(model: keras.Model, *, allow_unfinished: bool = False):
     else:
         stripped = model.inner
         model.masked.release()
-    # In a copy, if there is one: masked weights of the model may still come back.
+    # In the copy, if there is one: masked weights of the model may still return.
     for key, weight in weights_by_key(stripped).items():
         if key in model.masks:
             weight.variable.assign(product(weight.variable, model.masks[key]))
@@ -272,13 +273,13 @@ def _prune_tf_keras(model, plan, select):
 
 
 def _fitting(weights, keys, plan):
-    """The keys of the weights that the pattern fits; the others are named."""
+    """Return the keys of the weights that the pattern fits, and log the others."""
     plan.left_out = unfit(weights, keys, plan.pattern)
     return _left(keys, plan.left_out, plan)
 
 
 def _left(keys, reasons, plan):
-    """The keys without a reason against them, which is logged; ValueError if none."""
+    """Return the keys without a reason, and log the others; raise if none is left."""
     if len(reasons) == len(keys):
         raise ValueError(
             f"{plan.pattern!r} fits none of the weights to prune: {reasons}. Choose a "
