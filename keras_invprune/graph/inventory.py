@@ -31,7 +31,7 @@ def left_alone(
     Args:
         model: A built Keras 3 model, not a `PrunedModel`.
         keys: Keys of the weights that are pruned; None for the default choice.
-        weights: `weights_by_key(model)`, if it is at hand.
+        weights: The result of `weights_by_key(model)`; None to compute it.
 
     Returns:
         ``{key: reason}`` of all weights of two axes and more that are no bias.

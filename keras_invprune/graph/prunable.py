@@ -36,7 +36,7 @@ def prunable_weights(
             layer before each output), a callable ``(key, layer) -> bool`` asked
             for every kernel, depthwise kernel and embedding, or one or several
             keys or layer paths (all that lies under them).
-        weights: `weights_by_key(model)`, if it is at hand.
+        weights: The result of `weights_by_key(model)`; None to compute it.
 
     Returns:
         ``{key: keras.Variable}``.
@@ -146,7 +146,7 @@ def head_layers(
 
     Args:
         model: A built Keras 3 model.
-        weights: `weights_by_key(model)`, if it is at hand.
+        weights: The result of `weights_by_key(model)`; None to compute it.
     """
     if is_graph(model) and len(model.outputs) > 1:
         heads = [head for output in model.outputs for head in _behind(model, output)]

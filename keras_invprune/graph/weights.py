@@ -113,8 +113,7 @@ def own_metrics(model: keras.Model) -> list[keras.metrics.Metric]:
 def weights_by_key(model: keras.Model) -> dict[str, Weight]:
     """All trainable and non-trainable weights of `model` by key.
 
-    This is the census of a model. It walks through the whole of it, so whoever needs
-    it more than once takes it once and passes it on.
+    This census walks through the whole model: call it once and pass the result on.
 
     Args:
         model: A built Keras 3 layer or model.
