@@ -1,16 +1,31 @@
-"""Counts entries, rooms, lines, types and lookups by name in the source code.
+"""Counts entries, rooms, lines, types and lookups by name, and walks of one call.
 
     python benchmarks/house.py [FOLDER]
 
 FOLDER is a checkout, by default this one. Pass a worktree of an earlier commit for
-comparison. Arrows are imports from one entry of the package's root to another.
+comparison. Arrows are imports from one entry of the package's root to another. All
+figures are read from the source, except the walks, which are counted in a call of
+`prune`.
 """
 
 import argparse
 import ast
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+WALKS = """
+import sys
+import keras, keras_invprune
+layers = [keras.layers.Dense(8, name="body"), keras.layers.Dense(2, name="head")]
+model, names = keras.Sequential([keras.Input((4,)), *layers]), []
+sys.setprofile(lambda frame, event, _: names.append((event, frame.f_code.co_name)))
+keras_invprune.prune(model, 0.5)
+sys.setprofile(None)
+print(names.count(("call", "weights_by_key")))
+"""
 
 
 def trees(folder):
@@ -79,6 +94,20 @@ def handshakes(package) -> int:
     )
 
 
+def walks(root) -> int:
+    """Return how often one call of `prune` walks through the whole model."""
+    return int(
+        subprocess.run(
+            [sys.executable, "-c", WALKS],
+            cwd=root,
+            env=os.environ | {"PYTHONPATH": str(root)},
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        ).stdout
+    )
+
+
 def figures(root) -> dict:
     """Return all figures of a checkout."""
     package = root / "keras_invprune"
@@ -103,6 +132,7 @@ def figures(root) -> dict:
             len(parameters(function)) for function in functions
         ),
         "getattr and hasattr by a written name": handshakes(package),
+        "walks through the model in one `prune`": walks(root),
     }
 
 

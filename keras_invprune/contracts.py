@@ -104,7 +104,7 @@ class Groups(Protocol):
 class Ranked(Protocol):
     """A model whose weights can be ranked: `PrunedModel`."""
 
-    inner: Any
+    masked: Any
 
     def score_context(self) -> ScoreContext:
         """Return what a score may ask about the model."""

@@ -1,6 +1,6 @@
 """An inventory of a model: its kernels, their zeros, and the weights not pruned."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import keras
 import numpy as np
@@ -12,7 +12,7 @@ from keras_invprune.graph.prunable import (
     prunable_weights,
     why_fixed,
 )
-from keras_invprune.graph.weights import kernels
+from keras_invprune.graph.weights import Weight, kernels, weights_by_key
 
 HEAD = "the head stays dense unless selected"
 ON_REQUEST = "pruned only when selected"
@@ -21,23 +21,29 @@ PRUNABLE = "prunable"  # if nothing in the network is pruned
 UNKNOWN = f"unknown: only weights named {', '.join(PRUNABLE_NAMES)} are pruned"
 
 
-def left_alone(model: keras.Model, keys: Iterable[str] | None = None) -> dict[str, str]:
+def left_alone(
+    model: keras.Model,
+    keys: Iterable[str] | None = None,
+    weights: Mapping[str, Weight] | None = None,
+) -> dict[str, str]:
     """Return the kernels that are not pruned, each with the reason.
 
     Args:
         model: A built Keras 3 model, not a `PrunedModel`.
         keys: Keys of the weights that are pruned; None for the default choice.
+        weights: The result of `weights_by_key(model)`; None to compute it.
 
     Returns:
         ``{key: reason}`` of all other weights of rank >= 2 that are not biases.
     """
+    weights = weights_by_key(model) if weights is None else weights
     if keys is None:
-        keys = _default_keys(model)
-    heads = {id(layer) for layer in head_layers(model)}
+        keys = _default_keys(model, weights)
+    heads = {id(layer) for layer in head_layers(model, weights)}
     prunable = NOT_SELECTED if keys else PRUNABLE
     return {
         key: _reason(layer, variable, heads, prunable)
-        for key, (layer, variable) in kernels(model).items()
+        for key, (layer, variable) in kernels(weights).items()
         if key not in keys
     }
 
@@ -53,8 +59,8 @@ def inventory(model: keras.Model) -> dict:
         "left_alone": {key: reason}}``. The sparsity is a share in [0, 1]; kernels
         without any zero count as left alone.
     """
-    by_key = {}
-    for key, (_, variable) in kernels(model).items():
+    weights, by_key = weights_by_key(model), {}
+    for key, (_, variable) in kernels(weights).items():
         array = keras.ops.convert_to_numpy(variable)
         zeros = array.size - int(np.count_nonzero(array))
         by_key[key] = {"shape": list(array.shape), "zeros": zeros}
@@ -66,13 +72,13 @@ def inventory(model: keras.Model) -> dict:
         "zeros": zeros,
         "sparsity": zeros / max(total, 1),
         "by_key": by_key,
-        "left_alone": left_alone(model, sparse),
+        "left_alone": left_alone(model, sparse, weights),
     }
 
 
-def _default_keys(model):
+def _default_keys(model, weights):
     try:
-        return prunable_weights(model).keys()
+        return prunable_weights(model, weights=weights).keys()
     except ValueError:  # nothing to prune
         return ()
 

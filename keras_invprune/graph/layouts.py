@@ -1,7 +1,7 @@
 """A weight as a stack of matrices: its axes of positions, inputs and outputs."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 import keras
@@ -9,7 +9,7 @@ import numpy as np
 
 from keras_invprune.contracts import Pattern
 from keras_invprune.graph.prunable import on_request
-from keras_invprune.graph.weights import weights_by_key
+from keras_invprune.graph.weights import Weight
 
 TRANSPOSED = (
     keras.layers.Conv1DTranspose,
@@ -50,7 +50,7 @@ def layout_of(layer: keras.Layer, variable: keras.Variable) -> Layout | None:
 
     Args:
         layer: The Keras layer that owns the weight.
-        variable: A weight of rank >= 2.
+        variable: A weight of this layer.
 
     Example:
         >>> layer = keras.layers.EinsumDense("abc,cde->abde", (None, 2, 4))
@@ -58,7 +58,7 @@ def layout_of(layer: keras.Layer, variable: keras.Variable) -> Layout | None:
         >>> layout_of(layer, layer.kernel)  # 6 inputs, 2 * 4 outputs
         Layout(positions=(), inputs=(0,), outputs=(1, 2))
     """
-    if on_request(layer, variable):
+    if on_request(layer, variable) or len(variable.shape) < 2:
         return None
     if isinstance(layer, keras.layers.EinsumDense):
         return _of_equation(layer.equation.replace(" ", ""))
@@ -78,29 +78,30 @@ def _of_equation(equation) -> Layout | None:
     return Layout((), tuple(map(kernel.index, summed)), tuple(map(kernel.index, kept)))
 
 
-def layouts(model: keras.Model, keys: Iterable[str]) -> dict[str, Layout]:
+def layouts(weights: Mapping[str, Weight], keys: Iterable[str]) -> dict[str, Layout]:
     """Return the layouts of a model's weights, by key, for those that have one.
 
     Args:
-        model: A built Keras 3 model, not a `PrunedModel`.
+        weights: The result of `weights_by_key(model)`.
         keys: Keys of weights of rank >= 2.
     """
-    weights = weights_by_key(model)
     found = {key: layout_of(*weights[key]) for key in keys}
     return {key: layout for key, layout in found.items() if layout is not None}
 
 
-def unfit(model: keras.Model, keys: Iterable[str], pattern: Callable) -> dict[str, str]:
+def unfit(
+    weights: Mapping[str, Weight], keys: Iterable[str], pattern: Callable
+) -> dict[str, str]:
     """Return ``{key: reason}`` for the weights that a pattern does not fit.
 
     Args:
-        model: A built Keras 3 model, not a `PrunedModel`.
+        weights: The result of `weights_by_key(model)`.
         keys: Keys of weights of rank >= 2.
         pattern: A pattern (`keras_invprune.patterns`). If it has no `unfit`, all
             weights fit.
     """
     reasons, known = {}, Pattern.of(pattern)
-    weights, found = weights_by_key(model), layouts(model, keys)
+    found = layouts(weights, keys)
     for key in keys:
         shape = tuple(weights[key].variable.shape)
         if not known.on_matrices:

@@ -7,7 +7,7 @@ import numpy as np
 
 from keras_invprune.contracts import Nested
 from keras_invprune.graph.observe import observed
-from keras_invprune.graph.weights import kernels, walk
+from keras_invprune.graph.weights import kernels, walk, weights_by_key
 
 CONVOLUTIONS = ("Conv1D", "Conv2D", "Conv3D", "Depthwise", "Separable")
 
@@ -29,7 +29,7 @@ def kernel_uses(model: keras.Model, x: Nested) -> dict[str, int | None]:
         ``{key: uses}`` of all kernels (rank >= 2, not biases). `uses` is None for
         layers whose arithmetic is unknown.
     """
-    found = kernels(model)
+    found = kernels(weights_by_key(model))
     recurrent = {id(r.cell): r for _, r in walk(model) if hasattr(r, "cell")}
     owners = [layer for layer, _ in found.values()]
     shapes = _output_shapes(model, x, [*owners, *recurrent.values()])

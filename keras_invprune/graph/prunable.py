@@ -1,12 +1,12 @@
 """Which weights may be pruned, and which layers are heads, which stay dense."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import keras
 
 from keras_invprune.graph.inputs import symbolic_inputs
 from keras_invprune.graph.observe import observed
-from keras_invprune.graph.weights import is_graph, weights_by_key
+from keras_invprune.graph.weights import Weight, is_graph, weights_by_key
 
 PRUNABLE_NAMES = ("kernel", "recurrent_kernel", "pointwise_kernel")
 ON_REQUEST_NAMES = ("depthwise_kernel", "embeddings")
@@ -23,7 +23,9 @@ def on_request(layer: keras.Layer, variable: keras.Variable) -> bool:
 
 
 def prunable_weights(
-    model: keras.Model, select: Select | Iterable[str] | str | None = None
+    model: keras.Model,
+    select: Select | Iterable[str] | str | None = None,
+    weights: Mapping[str, Weight] | None = None,
 ):
     """Return the weights of `model` to prune.
 
@@ -34,6 +36,7 @@ def prunable_weights(
             the outputs. Or a callable ``(key, layer) -> bool``, called for every
             kernel, depthwise kernel and embedding. Or one or several keys or layer
             paths; a path selects all weights below it.
+        weights: The result of `weights_by_key(model)`; None to compute it.
 
     Returns:
         ``{key: keras.Variable}``.
@@ -43,12 +46,12 @@ def prunable_weights(
         ValueError: If there is nothing to prune, or if a name in `select` matches no
             prunable weight. The message says why kernels are not trained.
     """
-    named = weights_by_key(model)
+    named = weights_by_key(model) if weights is None else weights
     candidates = {
         key: weight for key, weight in named.items() if _can_be_masked(weight.variable)
     }
     if select is None:
-        heads = {id(layer) for layer in head_layers(model)}
+        heads = {id(layer) for layer in head_layers(model, named)}
         chosen = {
             key
             for key, (layer, variable) in candidates.items()
@@ -133,20 +136,26 @@ def _under(names, candidates, named) -> set[str]:
     return chosen
 
 
-def head_layers(model: keras.Model) -> list[keras.layers.Layer]:
+def head_layers(
+    model: keras.Model, weights: Mapping[str, Weight] | None = None
+) -> list[keras.layers.Layer]:
     """Return the layers that make the model's outputs. Their kernels stay dense.
 
     For one output, this is the last layer with a kernel, if it is a Dense layer. For
     several outputs, these are the Dense layers that make them, directly or through
     layers without weights (an activation, a reshape). A subclassed model is called
     once, symbolically; its last layers, as many as it has outputs, are taken.
+
+    Args:
+        model: A built Keras 3 model.
+        weights: The result of `weights_by_key(model)`; None to compute it.
     """
     if is_graph(model) and len(model.outputs) > 1:
         heads = [head for output in model.outputs for head in _behind(model, output)]
         found = list({id(head): head for head in heads}.values())
     else:
-        weights = weights_by_key(model).values()
-        found = [layer for layer, variable in weights if _can_be_masked(variable)]
+        weights = weights_by_key(model) if weights is None else weights
+        found = [layer for layer, v in weights.values() if _can_be_masked(v)]
         found = found[-1:] if is_graph(model) else _last_called(model, found)
     return [layer for layer in found if isinstance(layer, keras.layers.Dense)]
 

@@ -8,7 +8,7 @@ and stays the same through wrapping and stripping.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 import keras
@@ -112,6 +112,8 @@ def own_metrics(model: keras.Model) -> list[keras.metrics.Metric]:
 def weights_by_key(model: keras.Model) -> dict[str, Weight]:
     """Return all trainable and non-trainable weights of `model` by key.
 
+    This census walks through the whole model: call it once and pass the result on.
+
     Args:
         model: A built Keras 3 layer or model.
 
@@ -145,7 +147,7 @@ def _names(layer, variables) -> list[str]:
     ]
 
 
-def kernels(model: keras.Model) -> dict:
+def kernels(weights: Mapping[str, Weight]) -> dict[str, Weight]:
     """Return all kernels by key: the weights of rank >= 2 that are not biases.
 
     The biases of attention and GRU layers have rank 2, too, and are left out. So are
@@ -153,7 +155,7 @@ def kernels(model: keras.Model) -> dict:
     """
     return {
         key: weight
-        for key, weight in weights_by_key(model).items()
+        for key, weight in weights.items()
         if len(weight.variable.shape) > 1
         and weight.variable.name != "bias"
         and not isinstance(weight.layer, ELEMENTWISE)

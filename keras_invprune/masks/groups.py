@@ -4,11 +4,10 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import keras
 import numpy as np
 
 from keras_invprune.contracts import Arrays, Pattern
-from keras_invprune.graph.layouts import layouts
+from keras_invprune.graph.layouts import Layout
 
 
 class Grouped:
@@ -17,25 +16,20 @@ class Grouped:
     Args:
         pattern: ``(scores, sparsity, allocation) -> masks``.
         shapes: ``{key: shape}`` of the weights.
-        network: The Keras model that holds them, or None to leave their axes as they
-            are.
+        layouts: ``{key: Layout}``, used if the pattern needs matrices. A weight without
+            a layout keeps its shape.
     """
 
     def __init__(
         self,
         pattern: Any,
         shapes: Mapping[str, tuple[int, ...]],
-        network: keras.Model | None = None,
+        layouts: Mapping[str, Layout] | None = None,
     ):
         self.pattern = pattern
         self.shapes = {key: tuple(shape) for key, shape in shapes.items()}
-        self.network = network
-
-    @functools.cached_property
-    def _views(self):
-        if self.network is None or not Pattern.of(self.pattern).on_matrices:
-            return {}
-        return layouts(self.network, self.shapes)
+        known = layouts if layouts and Pattern.of(pattern).on_matrices else {}
+        self._views = {key: known[key] for key in shapes if key in known}
 
     @functools.cached_property
     def allocates(self) -> bool:

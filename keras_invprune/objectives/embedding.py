@@ -10,7 +10,7 @@ from keras_invprune.graph.bottleneck import UnclearError, bottleneck
 from keras_invprune.graph.observe import observed
 from keras_invprune.graph.prunable import head_layers
 from keras_invprune.graph.trace import traced, unfolded
-from keras_invprune.graph.weights import is_graph, kernels, walk
+from keras_invprune.graph.weights import is_graph, kernels, walk, weights_by_key
 from keras_invprune.saving import did_you_mean, near_names
 
 PROPOSED = 3  # number of layers that a message proposes
@@ -103,7 +103,8 @@ def _before_last_kernel(steps):
     for operation, reads, _ in reversed(steps):
         if is_graph(operation) or len(reads) != 1:
             return None
-        if isinstance(operation, keras.layers.Layer) and kernels(operation):
+        is_layer = isinstance(operation, keras.layers.Layer)
+        if is_layer and kernels(weights_by_key(operation)):
             return reads[0]
     return None
 

@@ -1,7 +1,7 @@
-"""What `prune` and `fit` check before any training."""
+"""Checks that `prune` and `fit` make before any training."""
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -12,14 +12,14 @@ from keras import tree
 from keras_invprune import contracts, tfmot
 from keras_invprune.allocation import Shuffled
 from keras_invprune.contracts import Nested, Objective, PruningWrapper, Score
-from keras_invprune.graph.weights import walk, weights_by_key
+from keras_invprune.graph.weights import Weight, walk
 from keras_invprune.pruning.rewind import inner_optimizer
 from keras_invprune.saving import Missing, check_takes, name_of
 from keras_invprune.schedules import OneShot, WhenConverged
 from keras_invprune.schedules.base import Schedule
 
 RATES = (keras.callbacks.LearningRateScheduler, keras.callbacks.ReduceLROnPlateau)
-ROUNDING = 1e-3  # of a mask that was averaged with its like
+ROUNDING = 1e-3  # of a mask that was averaged with equal ones
 OWN_STEPS = (
     "fit",
     "train_on_batch",
@@ -41,7 +41,7 @@ TAKES = {
 def check_fit(
     model: keras.Model, strategy: tf.distribute.Strategy, arguments: dict[str, Any]
 ):
-    """Checks the arguments of `fit`, made under `strategy`, before anything runs."""
+    """Check the arguments of `fit` for a model made under `strategy`."""
     check_strategy(strategy)
     check_compiled(model)
     check_averages(model)
@@ -58,16 +58,17 @@ def check_fit(
 
 
 def check_compiled(model: keras.Model):
-    """Raises ValueError before `compile`, which gives the loss and the optimizer."""
+    """Raise ValueError if a model has no loss and optimizer yet."""
     if not model.compiled:
         raise ValueError(
-            "Call `compile(optimizer, loss)` on the pruned model before it is trained: "
-            "it takes neither from the model given to `prune`."
+            "The pruned model is not compiled: it takes neither the optimizer nor the "
+            "loss from the model given to `prune`. Call `compile(optimizer, loss)` on "
+            "it before training."
         )
 
 
 def check_xla(strategy: tf.distribute.Strategy, jit_compile: bool | str):
-    """Raises ValueError where XLA would have to read another replica's variable."""
+    """Raise ValueError if XLA would have to read a variable of another replica."""
     if strategy.num_replicas_in_sync > 1 and jit_compile is True:
         raise ValueError(
             "XLA cannot read a variable of another replica, and this strategy has "
@@ -76,7 +77,7 @@ def check_xla(strategy: tf.distribute.Strategy, jit_compile: bool | str):
 
 
 def check_finite(data: Nested, name: str):
-    """Raises ValueError when arrays of floats hold NaN; data sets pass."""
+    """Raise ValueError if arrays of floats hold NaN; data sets are not read."""
     for part in tree.flatten(data):
         if not hasattr(part, "__array__"):
             continue
@@ -89,7 +90,7 @@ def check_finite(data: Nested, name: str):
 
 
 def check_complete(model: keras.Model):
-    """Raises RuntimeError when a callable of an unfinished plan was not found."""
+    """Raise RuntimeError if a callable of an unfinished plan was not found."""
     if not model.finished:
         parts = list(vars(model.plan).values())
         inside = [list(getattr(part, "__dict__", {}).values()) for part in parts]
@@ -99,7 +100,7 @@ def check_complete(model: keras.Model):
 
 
 def check_own_steps(inner: keras.Model):
-    """Raises ValueError when a model brings a training of its own, which is not run."""
+    """Raise ValueError if a model has training methods, which would not be called."""
     own = [
         name
         for name in OWN_STEPS
@@ -111,30 +112,30 @@ def check_own_steps(inner: keras.Model):
             return
         raise ValueError(
             f"{type(inner).__name__} prepares its data in its own {own[0]}, which is "
-            "not called. Make the task with preprocessor=None, prune it, and train on "
-            "data that `preprocessor(x, y)` has prepared."
+            "not called. Make the task with preprocessor=None, prune it, and train it "
+            "on data prepared by `preprocessor(x, y)`."
         )
     if own:
         raise ValueError(
             f"{type(inner).__name__} has its own {' and '.join(own)}, which would not "
             "be used: the pruned model around it trains with the compiled loss. Give "
-            "that loss to `compile`, add it in a layer by `add_loss`, or write a loop "
-            "of your own, as in examples/custom_loop.py."
+            "that loss to `compile`, add it in a layer by `add_loss`, or write a "
+            "custom loop, as in examples/custom_loop.py."
         )
 
 
 def _only_prepares(inner, name):
-    """Whether a method is that of KerasHub's tasks: prepare the data, call Keras's."""
+    """Return whether a method is KerasHub's: it prepares data, then calls Keras's."""
     owner = next(cls for cls in type(inner).__mro__ if name in vars(cls))
     of_hub = owner.__module__.partition(".")[0] == "keras_hub"
     return of_hub and name in ("fit", "train_on_batch") and name not in vars(inner)
 
 
 def check_labels(model: keras.Model, y: Nested):
-    """Raises ValueError when an array of labels does not fit the outputs and the loss.
+    """Raise ValueError if an array of labels does not fit the outputs and the loss.
 
-    Only for one output, one array and cross-entropy by one of Keras's names; Keras
-    finds the rest, in its own words.
+    This is checked for one output, one array and Keras's cross-entropies only. Keras
+    reports other mismatches itself.
     """
     outputs: Any = getattr(model.inner, "outputs", None) or ()
     parts = [part for part in tree.flatten(y) if isinstance(part, np.ndarray)]
@@ -150,7 +151,7 @@ def check_labels(model: keras.Model, y: Nested):
     loss = model.loss if isinstance(model.loss, str) else type(model.loss).__name__
     loss = loss.replace("_", "").lower()
     if not wanted or (len(wanted) > 1 and getattr(model.loss, "axis", None) != -1):
-        return  # the classes may be on another axis, which not every loss tells
+        return  # the classes may be on another axis, which only some losses know
     if loss == "categoricalcrossentropy" and not _fits(shape, wanted):
         raise ValueError(
             f"One-hot labels of shape {wanted} are needed for each row. Received: `y` "
@@ -179,13 +180,13 @@ def _check_class_numbers(y, outputs, ignored):
 
 
 def _fits(shape, wanted) -> bool:
-    """Whether a shape is the one wanted, where None stands for any length."""
+    """Return whether a shape is the one wanted, in which None is any length."""
     pairs = zip(shape, wanted, strict=False)
     return len(shape) == len(wanted) and all(w in (None, s) for s, w in pairs)
 
 
 def check_monitors(model: keras.Model, arguments: dict[str, Any]):
-    """Raises ValueError when a schedule waits for a log that will never come."""
+    """Raise ValueError if a schedule waits for a log that never comes."""
     validated = arguments.get("validation_data") is not None
     validated = validated or bool(arguments.get("validation_split"))
     terms = Objective.of(model.plan.objective).terms
@@ -195,7 +196,8 @@ def check_monitors(model: keras.Model, arguments: dict[str, Any]):
         monitor = known.monitor
         if str(monitor).startswith("val_") and not validated:
             raise ValueError(
-                f"{name} watches {monitor!r}, and `fit` was given no validation_data."
+                f"{name} watches {monitor!r}, and `fit` was given no validation_data. "
+                "Give it, or watch another log."
             )
         if monitor == "invariance_loss" and monitor not in terms:
             raise ValueError(
@@ -206,11 +208,11 @@ def check_monitors(model: keras.Model, arguments: dict[str, Any]):
 
 
 def check_callbacks(callbacks: Any, model: keras.Model):
-    """Refuses or warns of callbacks that would act on the search by accident.
+    """Raise or warn if callbacks would act on the search by accident.
 
     Raises:
-        ValueError: If a callback sets the learning rate, or may bring back the weights
-            of the search, and is not gated.
+        ValueError: If a callback sets the learning rate or may restore weights of the
+            search, and is not inside `AfterPruning`.
     """
     if model.finished:
         return
@@ -222,14 +224,14 @@ def check_callbacks(callbacks: Any, model: keras.Model):
                 f"A {name} sees the whole fit, so it would not start again when the "
                 "weights are rewound. Give the optimizer a keras.optimizers.schedules "
                 "object (it starts again by itself), or wrap the callback: "
-                f"AfterPruning({name}(...)) runs it on fine-tuning, epochs counted "
+                f"AfterPruning({name}(...)) runs it on fine-tuning and counts epochs "
                 "from pruning."
             )
         stops = isinstance(callback, keras.callbacks.EarlyStopping)
         restores = getattr(callback, "restore_best_weights", False)
         if stops and restores:
             raise ValueError(
-                "EarlyStopping(restore_best_weights=True) may bring back the unpruned "
+                "EarlyStopping(restore_best_weights=True) may restore the unpruned "
                 "network of the search. Wrap it, so that the best epoch is one of "
                 "fine-tuning: AfterPruning(EarlyStopping(...)). Its start_from_epoch "
                 "is counted from there."
@@ -246,7 +248,7 @@ def check_callbacks(callbacks: Any, model: keras.Model):
 
 
 def check_masks(path: str, value: Any):
-    """Returns a mask, or a flag, as 0 and 1; ValueError if it is an average."""
+    """Return a mask, or a flag, as 0 and 1; raise ValueError if it is an average."""
     value = np.asarray(value)
     whole = np.round(value)
     if np.abs(value - whole).max(initial=0) > ROUNDING:
@@ -260,24 +262,24 @@ def check_masks(path: str, value: Any):
 
 
 def check_averages(model: keras.Model):
-    """Raises ValueError where Keras could not write averaged weights back.
+    """Raise ValueError if Keras could not write averaged weights back.
 
-    At the end of `fit` it pairs averages and trained weights by their place, and
-    what is learned in the search alone is no longer among the weights then.
+    At the end of `fit`, Keras pairs averages and trained weights by position. Weights
+    that are trained in the search only are missing by then.
     """
     optimizer = inner_optimizer(model.optimizer)
     parts = getattr(optimizer, "optimizers", [optimizer])
     if model.search_only and any(getattr(part, "use_ema", False) for part in parts):
         raise ValueError(
-            "`use_ema=True` needs the same weights from beginning to end, and "
-            f"{len(model.search_only)} of them are trained in the search only (of the "
-            "projection or of the score). Leave `use_ema` out, or choose an objective "
-            "and a score without weights of their own."
+            "`use_ema=True` needs the same trained weights throughout, and "
+            f"{len(model.search_only)} of them are trained in the search only (those "
+            "of the projection or of the score). Leave `use_ema` out, or choose an "
+            "objective and a score without weights of their own."
         )
 
 
 def check_strategy(strategy: tf.distribute.Strategy):
-    """Raises ValueError inside the scope of another strategy than the model's own."""
+    """Raise ValueError if the current strategy is not the model's own."""
     if tf.distribute.has_strategy() and tf.distribute.get_strategy() is not strategy:
         raise ValueError(
             "This pruned model was made outside the current strategy's scope, so "
@@ -287,7 +289,7 @@ def check_strategy(strategy: tf.distribute.Strategy):
 
 
 def check_model(model: keras.Model):
-    """Raises unless `prune` can take the model: TypeError, ValueError, RuntimeError."""
+    """Raise TypeError, ValueError or RuntimeError if `prune` cannot take a model."""
     if keras.backend.backend() != "tensorflow":
         raise RuntimeError(
             "keras_invprune needs Keras's TensorFlow backend. Received: "
@@ -296,12 +298,12 @@ def check_model(model: keras.Model):
         )
     if isinstance(model, PruningWrapper):
         raise ValueError(
-            "This model is pruned already. Use strip_pruning(model) first."
+            "This model is already pruned. Call strip_pruning(model) first."
         )
     if not isinstance(model, keras.Model):
         raise TypeError(
             f"`model` must be a Keras model. Received: {model!r} of type "
-            f"{type(model).__name__}. A single layer goes into keras.Sequential."
+            f"{type(model).__name__}. Put a single layer into keras.Sequential."
         )
     if not model.built or not model.weights:
         raise ValueError(
@@ -310,13 +312,12 @@ def check_model(model: keras.Model):
         )
 
 
-def check_rematerialization(model: keras.Model, keys: Iterable[str]):
-    """Raises ValueError where a layer to prune is computed again for its gradients.
+def check_rematerialization(model: keras.Model, weights: Mapping[str, Weight]):
+    """Raise ValueError if a layer to prune is computed again for its gradients.
 
-    Keras does so after the call, where the masks are no longer read.
+    Keras does so after the call, when masks are no longer read.
     """
-    weights = weights_by_key(model)
-    masked = {id(weights[key].variable) for key in keys}
+    masked = {id(weight.variable) for weight in weights.values()}
     again = [
         path or layer.name
         for path, layer in walk(model)
@@ -338,7 +339,7 @@ def _is_rematerialized(layer) -> bool:
 
 
 def check_scope(model: keras.Model):
-    """Returns a model whose variables are the current strategy's; raises otherwise."""
+    """Raise ValueError if variables were created outside the current strategy."""
     strategy = tf.distribute.get_strategy()
     outside = [
         v.path
@@ -351,19 +352,18 @@ def check_scope(model: keras.Model):
             f"created outside the current strategy's scope: {outside[:3]}. Create the "
             "model inside `with strategy.scope():`, or use copy=True."
         )
-    return model
 
 
 def check_agreement(plan: Any, trained: bool = False):
-    """Refuses a plan whose masks could not move, or in vain, or would not be learned.
+    """Raise if the choices in `plan` are incompatible.
 
     Args:
         plan: `Plan`.
-        trained: Whether steps have been made already.
+        trained: Whether training steps have been made.
 
     Raises:
-        TypeError: A callable that takes other arguments than it will be given.
-        ValueError: Choices that do not go together.
+        TypeError: If a callable takes other arguments than it will be given.
+        ValueError: If two choices contradict each other.
     """
     for kind, takes in TAKES.items():
         if getattr(plan, kind) is not None:
@@ -374,7 +374,7 @@ def check_agreement(plan: Any, trained: bool = False):
 
 
 def _check_moves(plan):
-    """Raises ValueError where masks that are to move could not, or in vain."""
+    """Raise ValueError if score and schedule disagree on whether masks move."""
     schedule, score = contracts.Schedule.of(plan.schedule), Score.of(plan.score)
     moves, name = schedule.rewires, name_of(plan.score)
     if score.rewires:
@@ -398,7 +398,7 @@ def _check_moves(plan):
 
 
 def _check_beginning(plan, trained):
-    """Raises ValueError where a schedule prunes before what must come first."""
+    """Raise ValueError if a schedule prunes before the search or the learning."""
     if not (isinstance(plan.schedule, OneShot) and plan.schedule.at == 0):
         return
     score = Score.of(plan.score)
@@ -412,20 +412,20 @@ def _check_beginning(plan, trained):
     if plan.objective is not None:
         raise ValueError(
             "This schedule prunes before the first step, so that nothing is searched. "
-            f"Received: objective={plan.objective!r}. Leave it out, as by "
+            f"Received: objective={plan.objective!r}. Leave it out, as in "
             "kip.prune(model, sparsity, score=..., schedule='at_init'), or give "
             "schedule='one_shot'."
         )
 
 
 def _check_updates(plan):
-    """Raises ValueError where a score learns by masks that are renewed, or not."""
+    """Raise ValueError if a score or allocation needs another number of updates."""
     once = isinstance(plan.schedule, OneShot | WhenConverged)
     by_hand = contracts.Schedule.of(plan.schedule).by_hand
     if isinstance(plan.allocation, Shuffled) and not (once or by_hand):
         raise ValueError(
-            "Shuffled checks masks that are made at once: renewed, they would be "
-            "other ones each time. Received: "
+            "Shuffled checks masks that are made once: each renewal would shuffle "
+            "them anew. Received: "
             f"{type(plan.schedule).__name__}. Give schedule='one_shot' or 'at_init'."
         )
     wanted = Score.of(plan.score).updates
@@ -433,13 +433,13 @@ def _check_updates(plan):
     if wanted is None or by_hand or own or once == (wanted == "one"):
         return
     rule = {
-        "one": "one update of the masks: the odds of masked weights stand still. Give "
-        "schedule='one_shot', or 'manual'.",
+        "one": "one update of the masks: the odds of masked weights do not change. "
+        "Give schedule='one_shot', or 'manual'.",
         "several": "several updates of the masks: masked weights learn between them. "
         "Give schedule='gradual', or kip.schedules.Rewire(sparsity, every=1), "
         "or 'manual'.",
     }
     raise ValueError(
-        f"{type(plan.score).__name__} wants {rule[wanted]} Received: "
+        f"{type(plan.score).__name__} needs {rule[wanted]} Received: "
         f"{type(plan.schedule).__name__}."
     )

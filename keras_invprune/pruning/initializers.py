@@ -1,13 +1,13 @@
 """Small initialization (proactive initialization scheme, PIs): θ_0 = κ·θ†."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import keras
 import numpy as np
 
-from keras_invprune.graph.weights import known_layers, walk, weights_by_key
+from keras_invprune.graph.weights import Weight, known_layers, walk
 
-# Pairs of (variable, initializer) attributes that start at zero in Keras layers.
+# Pairs of attributes (variable, initializer): variables that Keras starts at zero.
 ZERO_STARTS = (
     ("bias", "bias_initializer"),
     ("beta", "beta_initializer"),
@@ -15,8 +15,8 @@ ZERO_STARTS = (
 )
 
 
-# κ: of the values in the paper's grid for images the one that also trains networks
-# without normalization in few steps; the paper's value for rows.
+# κ. For images: the value in the paper's grid that also trains networks without
+# normalization in few steps. For rows: the paper's value.
 IMAGE_SCALE, ROW_SCALE = 0.5, 0.25
 NORMALIZATIONS = known_layers(
     "BatchNormalization",
@@ -24,7 +24,7 @@ NORMALIZATIONS = known_layers(
     "LayerNormalization",
     "RMSNormalization",
 )
-CHANCE = 0.05  # of a drawn kernel; 0.8 % of those in bfloat16 are zeros
+CHANCE = 0.05  # largest share of zeros drawn by chance; in bfloat16 0.8 %
 NOT_DRAWN = (
     keras.initializers.Constant,
     keras.initializers.Identity,
@@ -34,16 +34,16 @@ NOT_DRAWN = (
 
 
 def default_scale(model: keras.Model, images: bool) -> float:
-    """κ for a fresh model, chosen by validation rows.
+    """Return κ for a fresh model, as chosen on validation rows.
 
-    Normalization takes κ out of a layer's outputs again. Without it a network of
-    several layers starts with outputs near zero, and on rows, where trainings have few
-    steps, it does not recover in time: κ = 1 then. The figures are those of
-    docs/results/invariance_defaults.md.
+    Normalization removes κ from a layer's outputs. Without it, a network of several
+    layers starts with outputs near zero. On rows, where training has few steps, it
+    does not recover in time, so κ is 1. docs/results/invariance_defaults.md has the
+    figures.
 
     Args:
         model: A built Keras model.
-        images: Whether its input is an image.
+        images: Whether its inputs are images.
     """
     if images:
         return IMAGE_SCALE
@@ -51,20 +51,22 @@ def default_scale(model: keras.Model, images: bool) -> float:
     return ROW_SCALE if normalizes else 1.0
 
 
-def masks_of_zeros(model: keras.Model, keys: Iterable[str]) -> dict[str, np.ndarray]:
-    """Masks of the weights that hold zeros which an earlier pruning has left.
+def masks_of_zeros(weights: Mapping[str, Weight], fresh: bool) -> dict[str, np.ndarray]:
+    """Return masks of the weights that an earlier pruning has set to zero in part.
 
-    In a network that has not been trained an initializer may have made zeros: one that
-    does not draw, or one that draws them by chance. A weight that is all zero may have
-    begun so, or, in such a network, have been set so by hand.
+    Zeros may have other causes. In an untrained network an initializer may have made
+    them: one that is constant, or one that draws zeros by chance. A weight that is all
+    zeros may have started so or have been set by hand.
+
+    Args:
+        weights: The weights to examine, by key.
+        fresh: Whether the network is untrained: see `is_fresh`.
 
     Returns:
         ``{key: bool array}``, True where a weight is not zero.
     """
-    known, fresh = weights_by_key(model), is_fresh(model)
     found = {}
-    for key in keys:
-        layer, variable = known[key]
+    for key, (layer, variable) in weights.items():
         kept = variable.numpy() != 0
         signs = [kept.any(), not fresh, _is_drawn(layer, variable)]
         if not kept.all() and sum(signs) >= 2:
@@ -75,8 +77,8 @@ def masks_of_zeros(model: keras.Model, keys: Iterable[str]) -> dict[str, np.ndar
 
 
 def _is_drawn(layer, variable) -> bool:
-    """Whether a weight's initializer is known and draws its values."""
-    # In Keras's names: kernel_initializer, recurrent_initializer, ...
+    """Return whether a weight's initializer is known and draws random values."""
+    # As Keras names them: kernel_initializer, recurrent_initializer, ...
     names = (variable.name, variable.name.removesuffix("_kernel"))
     initializers = [getattr(layer, f"{name}_initializer", None) for name in names]
     initializer = next(filter(None, initializers), None)
@@ -84,10 +86,10 @@ def _is_drawn(layer, variable) -> bool:
 
 
 def check_scale(initial_scale: float | tuple[float, str]) -> tuple[float, bool]:
-    """Returns (κ, whether it applies to every trainable weight).
+    """Return (κ, whether it applies to every trainable weight).
 
     Raises:
-        ValueError: Neither κ in (0, 1] nor a pair ``(κ, "kernels" or "all")``.
+        ValueError: If it is neither κ in (0, 1] nor ``(κ, "kernels" or "all")``.
     """
     scale, which = (
         initial_scale
@@ -105,27 +107,26 @@ def check_scale(initial_scale: float | tuple[float, str]) -> tuple[float, bool]:
 
 
 def keys_to_scale(
-    model: keras.Model, prunable_keys: Iterable[str], everything: bool
+    weights: Mapping[str, Weight], prunable_keys: Iterable[str], everything: bool
 ) -> list[str]:
-    """Keys of the weights that κ multiplies: the prunable ones, or all trained."""
+    """Return the keys of the weights to scale: the prunable or all trainable ones."""
     if not everything:
         return list(prunable_keys)
-    return [k for k, w in weights_by_key(model).items() if w.variable.trainable]
+    return [k for k, w in weights.items() if w.variable.trainable]
 
 
-def scale_weights(model: keras.Model, keys: Iterable[str], scale: float):
-    """Multiplies the weights at `keys` by κ: θ_0 = κ·θ†."""
-    weights = weights_by_key(model)
+def scale_weights(weights: Mapping[str, Weight], keys: Iterable[str], scale: float):
+    """Multiply the weights at `keys` by κ: θ_0 = κ·θ†."""
     for key in keys:
         variable = weights[key].variable
         variable.assign(variable.value * keras.ops.cast(scale, variable.dtype))
 
 
 def is_fresh(model: keras.Model) -> bool:
-    """Whether `model` looks untrained, so that κ would not wreck it.
+    """Return whether `model` looks untrained, so that κ would not destroy it.
 
-    It has been trained if its optimizer has made a step, or if a bias, a BatchNorm
-    shift or a moving mean that starts at zero is not zero any more.
+    It has been trained if its optimizer has made a step, or if a bias, BatchNorm shift
+    or moving mean that starts at zero is no longer zero.
     """
     optimizer = getattr(model, "optimizer", None)
     if optimizer is not None and int(optimizer.iterations.numpy()):
@@ -140,7 +141,7 @@ def _has_moved(layer) -> bool:
         if isinstance(variable, keras.Variable) and isinstance(
             starts, keras.initializers.Zeros
         ):
-            # LSTM's bias starts at one for its forget gate.
+            # LSTM's bias starts at one for the forget gate.
             if getattr(layer, "unit_forget_bias", False):
                 continue
             if np.any(variable.numpy()):

@@ -26,26 +26,27 @@ def prune_for_invariance(
     initial_scale: float | tuple[float, str] | None = None,
     **choices,
 ):
-    """Prunes for the invariances in the data (IUNet).
+    """Prune for the invariances in the data (IUNet).
 
-    Small initialization, then L_SUP + λ·L_NCE on two views of each batch, one-shot
-    global magnitude pruning, rewinding, and fine-tuning with L_SUP alone, in one
-    ``fit()``: half of its epochs search, half fine-tune (`schedule` changes it).
+    One ``fit()`` runs the whole method: small initialization, a search with
+    L_SUP + λ·L_NCE on two views of each batch, one-shot global magnitude pruning,
+    rewinding, and fine-tuning with L_SUP alone. Half of the epochs search and half
+    fine-tune, unless `schedule` says otherwise.
 
     Args:
-        model: A built Keras 3 model, left untouched.
+        model: A built Keras 3 model, which is not changed.
         sparsity: Share of the prunable weights to remove, in [0, 1).
-        views: Positive pairs; None chooses by the input: images or rows.
-        pretrained: True for a model whose weights are worth keeping: no small
-            initialization, gradual pruning, survivors rewound to the weights given.
-            None looks: a model that has been trained counts as pretrained.
-        rewind: "first_epoch", "initial", "unscaled" or None. For a pretrained
-            model "initial": the weights given. (Pruned before its end, "first_epoch"
-            is "initial".)
-        initial_scale: κ; None for 1 on a trained model and, on a fresh one, 0.5 for
-            images, and for other inputs 0.25, if the model normalizes, else 1.
-        **choices: Further arguments of `prune`, e.g. ``schedule``, ``select``,
-            ``objective=Invariance(...)`` (then without `views`).
+        views: Positive pairs; None for those that suit the input: images or rows.
+        pretrained: Whether the weights are worth keeping. If so, there is no small
+            initialization, pruning is gradual, and surviving weights are rewound to
+            the given ones. None: True if the model has been trained.
+        rewind: "first_epoch", "initial", "unscaled" or None. For a pretrained model
+            "first_epoch" means "initial": the given weights. If the first epoch has
+            not ended when the model is pruned, it means "initial" as well.
+        initial_scale: κ. None: 1 for a trained model; for a fresh one 0.5 if the
+            inputs are images, else 0.25 if the model has normalization, else 1.
+        **choices: Further arguments of `prune`, e.g. ``schedule``, ``select``, or
+            ``objective=Invariance(...)`` instead of `views`.
 
     Returns:
         `PrunedModel`.
@@ -67,12 +68,12 @@ def prune_for_invariance(
         [0.0, 0.0, 0.75, 0.75]
 
     Raises:
-        ValueError: See `prune`; also views that do not fit the input.
-        TypeError: Not a Keras 3 model.
+        ValueError: If `prune` raises it, or if the views do not fit the input.
+        TypeError: If `model` is not a Keras 3 model, or an argument is unknown.
 
     Source:
         Xu, Sun, Wang: Unveiling Invariances via Neural Network Pruning
-        (2309.08171), the five steps; the authors' code.
+        (2309.08171), the five steps, and the authors' code.
     """
     _check_known(choices)
     if tfmot.is_tf_keras(model):
@@ -103,7 +104,7 @@ def prune_for_invariance(
 
 
 def _check_known(choices):
-    """Raises TypeError for keywords that `prune_for_invariance` does not have."""
+    """Raise TypeError for arguments that `prune_for_invariance` does not have."""
     known = list(inspect.signature(prune_for_invariance).parameters)[:-1]
     known += inspect.signature(prune).parameters
     unknown = [name for name in choices if name not in known]

@@ -1,6 +1,6 @@
 """The layer wrapper: reads w * mask wherever the wrapped layer reads w.
 
-In training a method may read something else, its *effective weight*
+In training a method may read an *effective weight* of its own instead
 (`keras_invprune.contracts.Effective`).
 """
 
@@ -15,24 +15,25 @@ import numpy as np
 from keras import ops
 
 from keras_invprune.contracts import Effective, Nested, PruningWrapper, Tensor
+from keras_invprune.graph.layouts import layouts
 from keras_invprune.graph.prunable import prunable_weights
-from keras_invprune.graph.weights import weights_by_key
+from keras_invprune.graph.weights import Weight, weights_by_key
 
 
 def product(weight: Tensor, mask: Tensor, *own):
-    """The effective weight of plain pruning: w * m, zero gradient where m = 0."""
+    """Return w * m, the effective weight of plain pruning; no gradient where m = 0."""
     del own
     return ops.multiply(weight, mask)
 
 
 class Through(keras.regularizers.Regularizer):
-    """A weight's regularizer, which sees the weight through its mask.
+    """A weight's regularizer, applied to the weight times its mask.
 
-    But for weights that are learned under their masks and may come back.
+    Weights that are trained under their masks and may return are not multiplied.
 
     Args:
         wrapper: `Masked`.
-        regularizer: The weight's own, or one that saw it through another mask.
+        regularizer: The weight's own, or a `Through` of another mask.
         mask: Variable of 0 and 1.
     """
 
@@ -41,21 +42,21 @@ class Through(keras.regularizers.Regularizer):
         self.regularizer = getattr(regularizer, "regularizer", regularizer)
 
     def __call__(self, weight: Tensor):
-        """The penalty of w * m."""
+        """Return the penalty of w * m."""
         if self.wrapper.remembers:
             return self.regularizer(weight)
         return self.regularizer(ops.multiply(weight, self.mask))
 
 
 class _Scope(keras.StatelessScope):
-    """Some weights read as other tensors; all updates of state wait for the end.
+    """A scope in which some variables read as tensors, and updates are collected.
 
-    Whatever is assigned is heard of, be it a variable of the layer, of Keras (the seed
-    of its random numbers) or of an object that Keras does not know. What a scope
-    around this one holds, as in `stateless_call`, can be read in here.
+    Each assignment is recorded: of variables of the layer, of Keras (the seed of its
+    random numbers) and of objects that Keras does not know. Values of an outer scope,
+    as in `stateless_call`, are visible inside.
 
     Args:
-        values: Pairs (variable, tensor read in its place).
+        values: Pairs (variable, tensor to read in its place).
     """
 
     def __init__(self, values: Iterable[tuple]):
@@ -63,17 +64,17 @@ class _Scope(keras.StatelessScope):
         self._updated = {}
 
     def get_current_value(self, variable: keras.Variable):
-        """What is read in the place of a variable; None for its own value."""
+        """Return the tensor read in a variable's place; None for its own value."""
         value = super().get_current_value(variable)
         if value is None and self.original_scope is not None:
             value = self.original_scope.get_current_value(variable)
         return value
 
     def add_update(self, update: tuple):
-        """Keeps an assignment, and lets gradients go to the variable as they would.
+        """Record an assignment, and let gradients reach the variable as without it.
 
-        Without this scope what is assigned has no history: the gradient is that of the
-        new value. Keras's SpectralNormalization relies on it.
+        Outside a scope, an assigned value has no history: gradients are those of the
+        variable. Keras's SpectralNormalization relies on this.
         """
         variable, value = update
         if variable.trainable:
@@ -83,32 +84,35 @@ class _Scope(keras.StatelessScope):
         self._updated[id(variable)] = variable
 
     def updates(self) -> list[tuple]:
-        """Pairs (variable, value) of what was assigned."""
+        """Return the pairs (variable, value) that were assigned."""
         return [(v, self.get_current_value(v)) for v in self._updated.values()]
 
 
 def _name(key) -> str:
-    """A key as TensorFlow takes it for a name, of an optimizer's slots too."""
+    """Return a key as a valid TensorFlow name, also for an optimizer's slots."""
     return re.sub(r"[^A-Za-z0-9_.]", "_", key)
 
 
 @keras.saving.register_keras_serializable(package="keras_invprune")
 class Masked(PruningWrapper, keras.layers.Wrapper):
-    """Runs a layer, or a whole model, with some weights w replaced by w * mask.
+    """A wrapper that runs a layer, or a whole model, with w * mask instead of w.
 
-    The dense values stay in the layer's own variables; masks are non-trainable
-    weights of this wrapper. It knows masks only: never scores or schedules.
+    The dense values stay in the layer's own variables. The masks are non-trainable
+    weights of this wrapper, which knows neither scores nor schedules.
 
     Args:
         layer: Any Keras 3 layer or model.
-        keys: Keys of the weights to mask (`keras_invprune.graph.weights`); None for
-            all prunable weights of the layer.
-        effective: What is read in training; None for the product.
+        keys: Keys of the weights to mask (`keras_invprune.graph.weights`), or
+            ``{key: Weight}`` if they are known; None for all prunable weights.
+        effective: ``(weight, mask, *own) -> tensor``, what training reads; None for
+            the product.
 
     Attributes:
-        settled: Whether the product is read in training, too, from here on.
-        own: ``{key: what effective.build made}``.
-        learned: Those of them that are trained.
+        prunable: ``{key: variable}`` of the masked weights.
+        layouts: ``{key: Layout}`` of the masked weights that have one.
+        settled: Whether training reads the product as well.
+        own: ``{key: variables}`` that ``effective.build`` made.
+        learned: The trainable ones among them.
 
     Example:
         >>> layer = Masked(keras.layers.Dense(3, use_bias=False))
@@ -121,30 +125,34 @@ class Masked(PruningWrapper, keras.layers.Wrapper):
     def __init__(
         self,
         layer: keras.Layer,
-        keys: Iterable[str] | None = None,
+        keys: Iterable[str] | Mapping[str, Weight] | None = None,
         effective: Callable | None = None,
         **kwargs,
     ):
-        # Weights are multiplied as they are stored; each inner layer then casts
-        # to its own compute dtype, hence no autocast here.
+        # Weights are multiplied in the dtype they are stored in. Each inner layer then
+        # casts to its own compute dtype, so there is no autocast here.
         kwargs.setdefault("dtype", layer.dtype_policy)
         super().__init__(layer, autocast=False, **kwargs)
         self.supports_masking = True
         self.keys = None if keys is None else list(keys)
+        self._given = MappingProxyType(keys if isinstance(keys, Mapping) else {})
         self.effective = product if effective is None else effective
         self.settled = False
         self.masks = {}
         self.own = MappingProxyType({})
         self.prunable = MappingProxyType({})
+        self.layouts = MappingProxyType({})
         if layer.built:
             self.build()
 
     def build(self, input_shape: Any = None):
-        """Builds the layer if need be and adds one mask, all ones, per weight."""
+        """Build the layer if necessary, and add a mask of ones for each weight."""
         super().build(input_shape)
-        # A proxy, because Keras would claim the variables of a plain dict as ours.
-        self.prunable = MappingProxyType(self._find())
-        self.keys = list(self.prunable)
+        weights = self._given or self._find()
+        self.keys = list(weights)
+        # A proxy, because Keras would track the variables of a plain dict as ours.
+        self.prunable = MappingProxyType({k: w.variable for k, w in weights.items()})
+        self.layouts = MappingProxyType(layouts(weights, weights))
         for key, variable in self.prunable.items():
             mask = self.masks[key] = self.add_weight(
                 name=f"{_name(key)}_mask",
@@ -164,23 +172,24 @@ class Masked(PruningWrapper, keras.layers.Wrapper):
         self.learned = tuple(v for v in own if getattr(v, "trainable", False))
         self.built = True
 
-    def _find(self):
+    def _find(self) -> dict[str, Weight]:
         known = weights_by_key(self.layer)
         if self.keys is not None and known.keys() >= set(self.keys):
-            # As they were chosen, though some may have been frozen since.
-            return {k: w.variable for k, w in known.items() if k in self.keys}
-        select = (lambda *_: True) if self.keys is None else self.keys
-        return prunable_weights(self.layer, select)
+            keys = set(self.keys)  # as chosen, even if some have been frozen since
+        else:
+            select = (lambda *_: True) if self.keys is None else self.keys
+            keys = prunable_weights(self.layer, select, known).keys()
+        return {key: weight for key, weight in known.items() if key in keys}
 
     def release(self):
-        """Gives the wrapped layer's weights their own regularizers back."""
+        """Give the weights of the wrapped layer their own regularizers back."""
         for variable in self.prunable.values():
             if isinstance(variable.regularizer, Through):
                 variable.regularizer = variable.regularizer.regularizer
 
     @contextlib.contextmanager
     def released(self):
-        """The wrapped layer as its author made it, to be copied."""
+        """Yield the wrapped layer with its own regularizers, to be copied."""
         through = {key: v.regularizer for key, v in self.prunable.items()}
         self.release()
         try:
@@ -191,11 +200,11 @@ class Masked(PruningWrapper, keras.layers.Wrapper):
 
     @property
     def remembers(self) -> bool:
-        """Whether what the masks hide may come back: the stored weights keep it."""
+        """Whether stored weights keep the values that masks hide, which may return."""
         return self.effective is not product and not self.settled
 
     def settle(self, settled: bool = True):
-        """Reads the product in training, too; what a method learned stays as it is."""
+        """Make training read the product, and freeze the variables of the method."""
         self.settled = settled
         for variable in self.learned:
             variable.trainable = not settled
@@ -208,12 +217,11 @@ class Masked(PruningWrapper, keras.layers.Wrapper):
         function: Callable | None = None,
         **kwargs,
     ):
-        """Calls the wrapped layer; arguments and result are the layer's own.
+        """Call the wrapped layer, whose arguments and results are unchanged.
 
-        Every read of w in it gives w * mask, in training effective(w, mask). Updates
-        that the wrapped layers make to their own state in the meantime (BatchNorm
-        statistics, seeds, metrics) and losses that they add are kept. With
-        `function`, see `run`.
+        Every read of w in it returns w * mask, or effective(w, mask) in training.
+        Updates that wrapped layers make to their state (BatchNorm statistics, seeds,
+        metrics) and losses that they add are kept. For `function`, see `run`.
         """
         learning = bool(training) and not self.settled
         effective = self.effective if learning else product
@@ -243,31 +251,31 @@ class Masked(PruningWrapper, keras.layers.Wrapper):
         ]
 
     def run(self, function: Callable, inputs: Nested, training: bool | None = None):
-        """Calls `function` in the place of the wrapped layer.
+        """Call `function` instead of the wrapped layer, with masked weights.
 
         Args:
             function: ``(inputs, training) -> outputs``, which calls the wrapped
-                layers in its own way.
-            inputs: Tensors.
-            training: Passed to it.
+                layers.
+            inputs: Tensors, passed to `function`.
+            training: Passed to `function`.
 
         Returns:
-            What `function` returns.
+            The outputs of `function`.
         """
-        # As a layer's call, because Keras's automatic casts end at its border: the
-        # weights must be multiplied as they are stored.
+        # Inside a call of this layer, which has no autocast: the weights must be
+        # multiplied in the dtype they are stored in.
         return self(inputs, training=training, function=function)
 
     def set_masks(self, masks: Mapping[str, Tensor], zero: bool = True):
-        """Writes masks, and zeroes what they remove in the stored weights.
+        """Write masks, and set the stored weights that they remove to zero.
 
         Args:
-            masks: ``{key: array of 0/1 or bool}``; keys left out keep theirs.
-            zero: False lets the stored weights be, so that they can come back, as
-                they are where the wrapper `remembers`.
+            masks: ``{key: array of 0/1 or bool}``; other masks stay unchanged.
+            zero: Whether to set the stored weights to zero. If the wrapper
+                `remembers`, they keep their values in any case.
 
         Raises:
-            ValueError: A key is unknown or a shape differs.
+            ValueError: If a key is unknown or a shape differs.
         """
         for key, mask in masks.items():
             if key not in self.masks:
@@ -279,7 +287,7 @@ class Masked(PruningWrapper, keras.layers.Wrapper):
             self.apply_masks(masks)
 
     def apply_masks(self, keys: Iterable[str] | None = None):
-        """Stores w * mask in w, for all keys or those given: nothing comes back."""
+        """Store w * mask in w, for all keys or those given: old values are lost."""
         for key in self.masks if keys is None else keys:
             variable = self.prunable[key]
             variable.assign(product(variable.value, self.masks[key].value))
@@ -292,12 +300,12 @@ class Masked(PruningWrapper, keras.layers.Wrapper):
         return 1.0 - kept / sum(mask.size for mask in masks)
 
     def compute_mask(self, inputs: Nested, previous_mask: Tensor | None = None):
-        """The wrapped layer has set the masks of its outputs already."""
+        """Return None: the wrapped layer has set the masks of its outputs."""
         del inputs, previous_mask
         return None
 
     def get_config(self):
-        """The wrapped layer and the keys; masks are weights."""
+        """Return the wrapped layer and the keys; masks are saved as weights."""
         config = {**super().get_config(), "keys": self.keys}
         if self.effective is not product:
             config["effective"] = keras.saving.serialize_keras_object(self.effective)
@@ -307,7 +315,7 @@ class Masked(PruningWrapper, keras.layers.Wrapper):
     def from_config(
         cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None
     ):
-        """Builds the wrapper again; masks are loaded as weights."""
+        """Return the wrapper of a config; masks are loaded as weights."""
         effective = config.pop("effective", None)
         if effective is not None:
             effective = keras.saving.deserialize_keras_object(effective, custom_objects)

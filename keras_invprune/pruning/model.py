@@ -1,8 +1,8 @@
-"""The model that is trained: searches, is pruned, rewound and fine-tuned in one fit."""
+"""The trained model: one fit searches, prunes, rewinds and fine-tunes."""
 
 import functools
 import inspect
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from keras_invprune.contracts import (
     Tensor,
 )
 from keras_invprune.graph.inventory import left_alone
-from keras_invprune.graph.weights import own_metrics, set_trainable, walk
+from keras_invprune.graph.weights import Weight, own_metrics, set_trainable, walk
 from keras_invprune.masks.groups import Grouped
 from keras_invprune.objectives import Losses
 from keras_invprune.pruning.checkpoint import (
@@ -40,7 +40,7 @@ from keras_invprune.pruning.checks import (
 from keras_invprune.pruning.loss import loss_at
 from keras_invprune.pruning.masked import Masked
 from keras_invprune.pruning.plan import Plan
-from keras_invprune.pruning.state import Clock, PruningState
+from keras_invprune.pruning.state import Clock, PruningState, counter
 from keras_invprune.scores._examples import examples_for
 
 
@@ -48,23 +48,23 @@ from keras_invprune.scores._examples import examples_for
 class PrunedModel(PruningWrapper, keras.Model):
     """A Keras model under masks, with the plan to prune it. Made by `prune`.
 
-    Train it like any Keras model. While it is searching, each step minimizes the
-    plan's objective; when the schedule fires, the `PruningCallback` calls
-    `prune_to`, and at the target sparsity the survivors are rewound and training
-    goes on with the compiled loss alone, the masks fixed.
+    Train it like any Keras model. During the search, each step minimizes the plan's
+    objective. When the schedule fires, the `PruningCallback` calls `prune_to`. At the
+    target sparsity the surviving weights are rewound, and training continues with the
+    compiled loss alone and fixed masks.
 
     Args:
         model: The Keras model to train; masks are added around it.
-        plan: What `prune` was told, resolved.
-        keys: Keys of the weights to prune.
+        plan: The arguments of `prune`, resolved.
+        keys: Keys of the weights to prune, or ``{key: Weight}``.
         name: Name of the model.
-        owns_inner: Whether `model` is a copy of our own, not the caller's model.
+        owns_inner: Whether `model` is a copy, not the caller's own model.
 
     Attributes:
-        searching: Whether training steps minimize the plan's objective. A train
-            function traced before this changes must be traced again.
+        searching: Whether training steps minimize the plan's objective. When this
+            changes, a train function must be traced again.
         state: `PruningState`: how far the pruning has come.
-        visited: Whether a `PruningCallback` has begun its work.
+        visited: Whether a `PruningCallback` has started its work.
         examples: ``(x, y, sample_weight)`` that `fit` drew for the plan's score.
     """
 
@@ -72,7 +72,7 @@ class PrunedModel(PruningWrapper, keras.Model):
         self,
         model: keras.Model,
         plan: Plan,
-        keys: Iterable[str],
+        keys: Iterable[str] | Mapping[str, Weight],
         name: str | None = None,
         owns_inner: bool = True,
     ):
@@ -86,24 +86,13 @@ class PrunedModel(PruningWrapper, keras.Model):
         self.owns_inner = owns_inner
         self.masked = Masked(model, keys, plan.effective)
         self._strategy = tf.distribute.get_strategy()
-        clock = Clock(self._counter("clock", "int64"))
-        finished = self._counter("finished", "int32")
+        clock = Clock(counter(self, "clock", "int64"))
+        finished = counter(self, "finished", "int32")
         self.state = PruningState(self.masked, plan, clock, finished)
         self.examples, self.visited = None, False
         self._bind_objective(model)
         self.searching = plan.objective is not None
         self.built = True
-
-    def _counter(self, name, dtype):
-        return self.add_weight(
-            name=name,
-            shape=(),
-            dtype=dtype,
-            initializer="zeros",
-            trainable=False,
-            autocast=False,
-            aggregation="only_first_replica",
-        )
 
     def _bind_objective(self, model):
         bind = Objective.of(self.plan.objective).bind
@@ -111,7 +100,7 @@ class PrunedModel(PruningWrapper, keras.Model):
             self.plan.objective = bind(model)
         objective = Objective.of(self.plan.objective)
         self._objective_layers = list(objective.layers)
-        set_trainable(self._objective_layers, True)  # when saved, they may be frozen
+        set_trainable(self._objective_layers, True)  # they may have been saved frozen
         self._terms = [keras.metrics.Mean(name=name) for name in objective.terms]
 
     @property
@@ -126,17 +115,17 @@ class PrunedModel(PruningWrapper, keras.Model):
 
     @property
     def left_alone(self) -> dict[str, str]:
-        """Why each weight of two axes and more that is not pruned is not."""
+        """``{key: reason}`` of each weight of two or more axes that is not pruned."""
         return left_alone(self.inner, self.masked.keys) | self.plan.left_out
 
     @property
     def sparsity(self) -> float:
-        """Share of the prunable weights that are masked."""
+        """Share of the prunable weights that is masked."""
         return self.masked.sparsity
 
     @property
     def step(self) -> int:
-        """Training steps made; unlike `optimizer.iterations` never reset."""
+        """Number of training steps made; unlike `optimizer.iterations` never reset."""
         return self.state.clock.step
 
     @property
@@ -146,7 +135,7 @@ class PrunedModel(PruningWrapper, keras.Model):
 
     @property
     def finished_step(self) -> int | None:
-        """The number of steps made when the target was reached."""
+        """Number of training steps made when the target was reached, or None."""
         return self.state.remembered.finished_step
 
     @property
@@ -156,7 +145,7 @@ class PrunedModel(PruningWrapper, keras.Model):
 
     @property
     def collapsed(self) -> list[str]:
-        """Keys of the weights of which pruning has left nothing."""
+        """Keys of the weights that are masked entirely."""
         return self.state.collapsed
 
     @property
@@ -166,9 +155,10 @@ class PrunedModel(PruningWrapper, keras.Model):
 
     @property
     def metrics(self):
-        """Keras's metrics; those of the objective only while it is searching.
+        """Keras's metrics, with those of the objective during the search only.
 
-        Not what the model inside was compiled with, which nobody updates here.
+        The metrics that the inner model was compiled with are left out, since nothing
+        updates them here.
         """
         hidden = [] if self.searching else self._terms
         hidden = {id(metric) for metric in hidden + _compiled_metrics(self.inner)}
@@ -182,16 +172,16 @@ class PrunedModel(PruningWrapper, keras.Model):
         return [*found, *self.masked.learned]
 
     def set_weights(self, weights: list[np.ndarray]):
-        """As `keras.Model.set_weights`; the clock counts on and is never put back.
+        """Set the weights as `keras.Model.set_weights` does; the clock is not reset.
 
-        Masks and the phase are weights as well, and go along with the others.
+        Masks and the phase are weights as well and are set with the others.
 
         Raises:
-            ValueError: If the masks given are averages of several.
+            ValueError: If the masks given are averages of several masks.
         """
         flags = {id(v) for v in (*self.masks.values(), self.state.flag)}
         own = self.weights
-        if len(weights) == len(own):  # or Keras says so
+        if len(weights) == len(own):  # otherwise Keras raises
             weights = [
                 check_masks(v.path, value) if id(v) in flags else value
                 for v, value in zip(own, weights, strict=True)
@@ -202,25 +192,25 @@ class PrunedModel(PruningWrapper, keras.Model):
         self.set_phase()
 
     def summary(self, *args, **kwargs):
-        """Prints the summary of the model inside."""
+        """Print the summary of the inner model."""
         self.inner.summary(*args, **kwargs)
 
     def call(
         self, inputs: Nested, training: bool | None = None, with_embedding: bool = False
     ):
-        """Outputs of the masked model; with its embedding if asked for."""
+        """Return the outputs of the masked model, with its embedding on request."""
         if with_embedding:
             embed = self.plan.objective.embed
             return self.masked.run(embed, inputs, training=training)
         return self.masked(inputs, training=training)
 
     def compute_mask(self, inputs: Nested, previous_mask: Tensor | None = None):
-        """The inner model has set the masks of its outputs already."""
+        """Return None: the inner model has set the masks of its outputs."""
         del inputs, previous_mask
         return None
 
     def score_context(self) -> ScoreContext:
-        """Returns what a score may ask about this model now."""
+        """Return what a score may ask about this model now."""
         masked = self.masked
         shapes = {key: variable.shape for key, variable in masked.prunable.items()}
         schedule = contracts.Schedule.of(self.plan.schedule)
@@ -228,7 +218,7 @@ class PrunedModel(PruningWrapper, keras.Model):
             network=self.inner,
             variables=masked.prunable,
             masks=masked.masks,
-            groups=Grouped(self.plan.pattern, shapes, self.inner),
+            groups=Grouped(self.plan.pattern, shapes, masked.layouts),
             step=self.step,
             moving=self.finished,
             decay=schedule.decay(self.step),
@@ -237,14 +227,14 @@ class PrunedModel(PruningWrapper, keras.Model):
             loss=functools.partial(loss_at, self),
         )
 
-    # Pruning: what the `PruningCallback` calls, or a loop of one's own
+    # Pruning: called by the `PruningCallback` or by a custom loop
 
     def begin_training(self):
-        """Remembers what to rewind to, before the first step.
+        """Remember what to rewind to, before the first step.
 
         Raises:
-            ValueError: If the optimizer could not be built anew when rewinding, or the
-                model is not compiled.
+            ValueError: If the model is not compiled, or if the optimizer cannot be
+                rebuilt when rewinding.
         """
         self.visited = True
         check_compiled(self)
@@ -252,7 +242,7 @@ class PrunedModel(PruningWrapper, keras.Model):
         self.state.begin(self.optimizer, self.trainable_variables)
 
     def build_optimizer(self):
-        """Also for what is learned no more, so that saved states fit in any phase."""
+        """Build the optimizer for all phases, so that saved states fit in each."""
         if self.optimizer is not None and any(self.masked.own.values()):
             settled = self.masked.settled
             self.masked.settle(False)
@@ -261,28 +251,28 @@ class PrunedModel(PruningWrapper, keras.Model):
             self.masked.settle(settled)
 
     def anneal(self, progress: float):
-        """Tells the method how far it is on the way to the target, from 0 to 1."""
+        """Tell the method its progress to the target, from 0 to 1."""
         self.state.anneal(progress)
 
     def end_epoch(self):
-        """Remembers the weights after the first epoch; stores the masked weights."""
+        """Remember the weights after the first epoch; store masked weights as 0."""
         self.state.end_epoch()
 
     def end_training(self):
-        """Stores the masked weights: averages of an optimizer may hold others."""
+        """Store masked weights as 0, which averages of an optimizer may not be."""
         self.state.store()
 
     def prune_to(self, sparsity: float):
-        """Renews the masks; at the target sparsity rewinds and ends the search.
+        """Renew the masks; at the target sparsity, rewind and end the search.
 
-        Logs a warning where a weight loses all its entries.
+        A warning is logged if a weight loses all its entries.
 
         Args:
             sparsity: Share of the prunable weights to remove, in [0, 1).
 
         Raises:
-            ValueError: If the weights are not finite (the search has diverged), or
-                fewer would be removed than are.
+            ValueError: If the weights are not finite (training has diverged), or if
+                fewer weights would be removed than already are.
         """
         if self.state.prune_to(sparsity, self):
             optimizer = self.optimizer if self.compiled else None
@@ -292,33 +282,33 @@ class PrunedModel(PruningWrapper, keras.Model):
 
     @property
     def may_return(self) -> bool:
-        """Whether masked weights may come back, moved or remembered."""
+        """Whether masked weights may return, by moving masks or by stored values."""
         return self.state.may_return
 
     def has_removed(self, sparsity: float) -> bool:
-        """Whether more is gone than is to be removed on the way to the target."""
+        """Return whether more is gone for good than `sparsity` asks to remove."""
         return self.state.has_removed(sparsity)
 
     def warn_of_collapse(self, masks: Arrays):
-        """Logs what masks that are to be set leave nothing of, and did not before."""
+        """Log the weights that new masks remove entirely, unlike present ones."""
         self.state.warn_of_collapse(masks)
 
     # Training
 
     @property
     def phase(self) -> tuple[bool, bool]:
-        """(searching, reads w·m): a step traced for one phase is no good for another.
+        """(searching, training reads w·m): each phase needs a train step of its own.
 
-        For custom loops, whose step takes it as an argument.
+        The step of a custom loop takes it as an argument, so that it is traced again.
         """
         return self.searching, self.masked.settled
 
     def fit(self, *args, **kwargs):
-        """As `keras.Model.fit`; adds the `PruningCallback` if it is not given.
+        """Train as `keras.Model.fit` does, with a `PruningCallback` if none is given.
 
         Raises:
-            ValueError: NaN in the data, a callback that cannot be rewound, no rows
-                for the score, or a strategy's scope the model was not made in.
+            ValueError: If the data hold NaN, a callback cannot be rewound, there are
+                no rows for the score, or the model was made under another strategy.
         """
         arguments = inspect.signature(super().fit).bind(*args, **kwargs).arguments
         arguments["callbacks"] = with_pruning_first(arguments.get("callbacks"))
@@ -330,12 +320,12 @@ class PrunedModel(PruningWrapper, keras.Model):
         return super().fit(**arguments)
 
     def make_train_function(self, force: bool = False):
-        """Traces the search or the fine-tuning step, whichever is due."""
+        """Trace the step of the present phase: search or fine-tuning."""
         self.set_phase()
         super().make_train_function(force=force)
 
     def set_phase(self):
-        """Searches or fine-tunes from here on, as pruning is finished or not."""
+        """Switch to fine-tuning if pruning is finished, or else to the search."""
         searching = self.plan.objective is not None and not self.finished
         settled = self.finished and not self.plan.rewires
         changed = (searching, settled) != self.phase
@@ -347,12 +337,12 @@ class PrunedModel(PruningWrapper, keras.Model):
             super().make_train_function(force=True)
 
     def count_step(self):
-        """Counts a training step; for custom loops, `train_step` does it itself."""
+        """Count a training step in a custom loop; `train_step` counts its own."""
         self.state.clock.count()
 
     def train_step(self, data: Nested):
-        """One step of the search or of the fine-tuning."""
-        # After the data have come: a step that finds none left is not one.
+        """Make one step of the search or of the fine-tuning."""
+        # After the data have arrived: a step that finds none is not counted.
         parts = tf.nest.flatten(data, expand_composites=True)  # also of sparse tensors
         with tf.control_dependencies([part for part in parts if part is not None]):
             self.count_step()
@@ -370,10 +360,10 @@ class PrunedModel(PruningWrapper, keras.Model):
     def search_loss(
         self, x: Nested, y: Nested = None, sample_weight: Nested = None
     ) -> Losses:
-        """The plan's objective on one batch, for custom training loops too.
+        """Return the plan's objective on one batch, also for custom loops.
 
         Raises:
-            TypeError: The objective returns something else.
+            TypeError: If the objective returns neither `Losses` nor a pair.
         """
         losses = self.plan.objective(self, x, y, sample_weight)
         if isinstance(losses, Losses):
@@ -395,10 +385,10 @@ class PrunedModel(PruningWrapper, keras.Model):
             metric.update_state(losses.terms[metric.name], sample_weight=count)
 
     def test_step(self, data: Nested):
-        """As Keras's; the objective's terms are for training only.
+        """Evaluate one batch as Keras does, without the terms of the objective.
 
         Raises:
-            ValueError: The model inside has a `test_step` or loss of its own.
+            ValueError: If the inner model has a `test_step` or loss of its own.
         """
         check_own_steps(self.inner)
         hidden = {metric.name for metric in self._terms}
@@ -406,29 +396,29 @@ class PrunedModel(PruningWrapper, keras.Model):
         return {name: value for name, value in logs.items() if name not in hidden}
 
     def load_weights(self, filepath: str | Path, *args, **kwargs):
-        """As `keras.Model.load_weights`; all or nothing.
+        """Load all weights as `keras.Model.load_weights` does, or none.
 
         Raises:
-            ValueError: If the file is of another model; no weight has changed.
+            ValueError: If the file is of another model; then no weight has changed.
         """
         with all_or_nothing(self, filepath):
             super().load_weights(filepath, *args, **kwargs)
 
     def save_own_variables(self, store: Any):
-        """Saves, with its own weights, what an interrupted training needs."""
+        """Save its own weights, and what resuming an interrupted training needs."""
         super().save_own_variables(store)
         for name, value in extra_state(self).items():
             store[name] = value
 
     def load_own_variables(self, store: Any):
-        """Loads its own weights, and what an interrupted training needs."""
+        """Load its own weights, and what resuming an interrupted training needs."""
         own, extra = split(store)
         super().load_own_variables(own)
         load_extra_state(self, extra)
         self.set_phase()
 
     def get_config(self):
-        """The inner model, the plan and the pruned keys; masks are weights."""
+        """Return the inner model, the plan and the keys; masks are saved as weights."""
         return {
             "model": keras.saving.serialize_keras_object(self.inner),
             "plan": self.plan.save(),
@@ -440,15 +430,15 @@ class PrunedModel(PruningWrapper, keras.Model):
     def from_config(
         cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None
     ):
-        """Builds the model again; missing callables are named when they are used."""
+        """Return the model of a config; missing callables raise when they are used."""
         model = keras.saving.deserialize_keras_object(config["model"], custom_objects)
         made = cls(model, Plan.load(config["plan"]), config["keys"], config["name"])
-        made.visited = True  # as far as is known
+        made.visited = True  # it is not saved: assume so
         return made
 
 
 def _compiled_metrics(model) -> list:
-    """What `model` and those inside it were compiled with, of all their metrics."""
+    """Return the metrics that `model` and models inside it were compiled with."""
     kept = {id(metric) for metric in own_metrics(model)}
     inside = [layer for _, layer in walk(model) if isinstance(layer, keras.Model)]
     reported = [metric for each in inside if each.compiled for metric in each.metrics]

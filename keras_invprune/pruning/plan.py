@@ -22,15 +22,15 @@ class Plan:
 
     Attributes:
         sparsity: Target share of zero weights, in [0, 1).
-        objective: Loss of the search, or None for the compiled loss alone.
+        objective: Loss of the search, or None for the compiled loss only.
         score: ``(weights, model) -> {key: array}``.
         allocation: ``(scores, sparsity) -> masks``.
         pattern: ``(scores, sparsity, allocation) -> masks``.
         schedule: ``(step) -> (should_prune, sparsity)``.
-        rewind: None, or the point that survivors return to.
-        initial_scale: κ by which `scaled` weights have been multiplied.
+        rewind: The point that surviving weights return to, or None.
+        initial_scale: κ, which the weights in `scaled` have been multiplied by.
         scaled: Keys of those weights.
-        left_out: Why selected weights are not pruned: the pattern does not fit.
+        left_out: ``{key: reason}`` of selected weights that the pattern does not fit.
     """
 
     sparsity: float
@@ -45,7 +45,7 @@ class Plan:
     left_out: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self):
-        """Resolves names; raises where choices are unknown or disagree."""
+        """Resolve names, and raise if choices are unknown or disagree."""
         self.sparsity = schedules.check_sparsity(self.sparsity)
         self.objective = objectives.get(self.objective)
         self.score = scores.get(self.score)
@@ -56,18 +56,18 @@ class Plan:
         fixed = Pattern.of(self.pattern).target_sparsity
         if fixed is not None and abs(fixed - self.sparsity) > 1e-6:
             raise ValueError(
-                f"{self.pattern!r} removes a share of {fixed:.4g} and no other. "
+                f"{self.pattern!r} can only remove a share of {fixed:.4g}. "
                 f"Received: sparsity={self.sparsity}. Give sparsity={fixed:.8g}."
             )
 
     @property
     def effective(self):
-        """What is read in training in the place of w * mask, None for just that."""
+        """What training reads instead of w * mask, or None."""
         return Score.of(self.score).effective
 
     @property
     def rewires(self) -> bool:
-        """Whether masks are renewed at the target sparsity, too."""
+        """Whether masks are still renewed at the target sparsity."""
         return Schedule.of(self.schedule).rewires
 
     def masks(
@@ -77,21 +77,21 @@ class Plan:
         sparsity: float,
         left: Arrays | None = None,
     ):
-        """The masks for the stored weights given: see `make_masks`."""
+        """Return the masks for stored weights: see `make_masks`."""
         shapes = {key: weight.shape for key, weight in weights.items()}
-        network = model.inner if isinstance(model, Ranked) else None
+        layouts = model.masked.layouts if isinstance(model, Ranked) else None
         return make_masks(
             weights,
             lambda weights: self.score(weights, model),
             self.allocation,
-            Grouped(self.pattern, shapes, network),
+            Grouped(self.pattern, shapes, layouts),
             sparsity,
             left,
             Score.of(self.score).rounds,
         )
 
     def save(self) -> dict:
-        """The config; objects that cannot be saved leave their name."""
+        """Return the config; objects that cannot be saved are saved by name."""
         return {
             "sparsity": self.sparsity,
             "rewind": self.rewind,
@@ -107,13 +107,13 @@ class Plan:
 
     @classmethod
     def load(cls, config: dict[str, Any]):
-        """The plan again; what is gone is a `Missing` that says so when used."""
+        """Return the saved plan; objects that are not found raise when used."""
         loaded = {name: load_object(config[name], f"plan.{name}") for name in PARTS}
         schedule = schedules.load_schedule(config["schedule"])
         config = dict(config)
         effective = config.pop("effective", None)
         if effective and isinstance(loaded["score"], Missing):
-            # Its weights are in the file, which must be read all the same.
+            # The file has its weights and must load all the same.
             missing: Any = loaded["score"]
             missing.effective = load_object(effective, "plan.score")
         return cls(**{**config, **loaded, "schedule": schedule})

@@ -1,4 +1,4 @@
-"""prune and strip_pruning: a plain model under masks, and a plain model again."""
+"""prune and strip_pruning: from a plain model to a pruned one, and back."""
 
 import logging
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from keras_invprune import tfmot
 from keras_invprune.allocation import collapsed
 from keras_invprune.contracts import Pattern
 from keras_invprune.graph.copying import copy_model
-from keras_invprune.graph.layouts import unfit
+from keras_invprune.graph.layouts import layouts, unfit
 from keras_invprune.graph.prunable import prunable_weights
 from keras_invprune.graph.weights import kernels, weights_by_key
 from keras_invprune.masks.compute import check_allocation
@@ -24,6 +24,7 @@ from keras_invprune.pruning.checks import (
 )
 from keras_invprune.pruning.initializers import (
     check_scale,
+    is_fresh,
     keys_to_scale,
     masks_of_zeros,
     scale_weights,
@@ -51,15 +52,15 @@ def prune(
     select: Any = None,
     copy: bool = True,
 ):
-    """Returns a model that prunes itself while it is trained.
+    """Return a model that prunes itself while it is trained.
 
-    Five independent choices make a method; each is a name, an object of ours or
-    your own callable.
+    Five independent choices make a method. Each is a name, an object of this package
+    or your own callable.
 
     Args:
-        model: A built Keras 3 model (Sequential, Functional, nested, subclassed),
-            left untouched; or a tf_keras model, which gets TF-MOT's own wrappers
-            with masks made here and now from its weights.
+        model: A built Keras 3 model (Sequential, Functional, nested, subclassed), which
+            is not changed. Or a tf_keras model, which gets TF-MOT's own wrappers, with
+            masks made at once from its weights.
         sparsity: Target share of the prunable weights to remove, in [0, 1).
         objective: Loss of the search: None for the compiled loss, "invariance",
             `Invariance(...)`, or a callable (`keras_invprune.objectives`).
@@ -68,24 +69,24 @@ def prune(
         allocation: "global" (one ranking), "uniform" (the same share in each
             weight), "class_distributed", "erk", "lamp", ``{key: sparsity}``, or a
             callable (`keras_invprune.allocation`).
-        pattern: None (unstructured), "units" (whole units and filters, of which
-            `sparsity` is then the share: that of the weights may differ), `Block(...)`,
-            `NByM(...)`, or a callable (`keras_invprune.patterns`). What it does not fit
-            is left out and named in ``left_alone``.
-        schedule: "one_shot" (half of the training searches), "at_init" (before the
-            first step), "rewire" (likewise, and renewed), "gradual",
-            "when_converged", "manual" (you call `prune_to`), or any TF-MOT or own
-            `PruningSchedule`.
-        rewind: What survivors return to at the target sparsity, with a fresh
-            optimizer: None (they stay), "initial", "first_epoch", or "unscaled"
-            (the values before `initial_scale`).
-        initial_scale: κ, multiplies the prunable kernels once, now; a pair
-            ``(κ, "all")`` every trainable weight.
+        pattern: None (unstructured), "units" (whole units and filters; `sparsity` is
+            then their share, and that of the weights may differ), `Block(...)`,
+            `NByM(...)`, or a callable (`keras_invprune.patterns`). Weights that it does
+            not fit are not pruned and are named in ``left_alone``.
+        schedule: "one_shot" (after half of the training), "at_init" (before the first
+            step), "rewire" (before the first step, then renewed), "gradual",
+            "when_converged", "manual" (you call `prune_to`), a TF-MOT schedule or your
+            own `PruningSchedule`.
+        rewind: The values that surviving weights return to at the target sparsity,
+            with a fresh optimizer: None (they stay), "initial", "first_epoch", or
+            "unscaled" (the values before `initial_scale`).
+        initial_scale: κ, which multiplies the prunable kernels once, now; as a pair
+            ``(κ, "all")``, every trainable weight.
         select: Which weights may be pruned: see
-            `keras_invprune.graph.prunable.prunable_weights`. What an
-            earlier pruning has left at zero in them stays zero and counts as pruned.
-        copy: False masks around the model itself, whose weights then change: for
-            subclassed models that cannot be rebuilt from their config.
+            `keras_invprune.graph.prunable.prunable_weights`. Zeros that an earlier
+            pruning has left in them stay zero and count as pruned.
+        copy: Whether to prune a copy. False prunes the model itself and changes its
+            weights: for subclassed models that cannot be rebuilt from their config.
 
     Returns:
         `PrunedModel` (for tf_keras: a tf_keras model with TF-MOT's wrappers).
@@ -104,8 +105,9 @@ def prune(
         dict_keys(['dense/kernel'])
 
     Raises:
-        ValueError: An argument out of range, an unbuilt model, nothing to prune.
-        TypeError: Not a Keras model.
+        ValueError: If an argument is out of range, the model is not built, choices
+            contradict each other, or there is nothing to prune.
+        TypeError: If `model` is not a Keras model, or a callable takes other arguments.
     """
     check_sparsity(sparsity)
     choices: dict[str, Any] = {
@@ -118,7 +120,7 @@ def prune(
         if given != (None, "one_shot", None, 1.0, True):
             raise TypeError(
                 "The search is for Keras 3 models, and this is a tf_keras model: its "
-                "masks are made at once from the weights given, so `objective`, "
+                "masks are made at once from the given weights, so `objective`, "
                 "`schedule`, `rewind`, `initial_scale` and `copy` do not apply. Leave "
                 "them out, or build the model with Keras 3."
             )
@@ -129,25 +131,32 @@ def prune(
         sparsity, objective=objective, schedule=schedule, rewind=rewind, **choices
     )
     check_agreement(plan)
-    keys = _fitting(model, list(prunable_weights(model, select)), plan)
     weights = weights_by_key(model)
+    keys = _fitting(weights, list(prunable_weights(model, select, weights)), plan)
     shapes = {key: weights[key].variable.shape for key in keys}
-    check_allocation(plan.allocation, Grouped(plan.pattern, shapes, model), sparsity)
-    model = copy_model(model) if copy else check_scope(model)
-    check_rematerialization(model, keys)
+    groups = Grouped(plan.pattern, shapes, layouts(weights, keys))
+    check_allocation(plan.allocation, groups, sparsity)
+    if copy:
+        model = copy_model(model)
+        weights = weights_by_key(model)
+    else:
+        check_scope(model)
+    chosen = {key: weights[key] for key in keys}
+    check_rematerialization(model, chosen)
     if factor != 1.0:
         plan.initial_scale = factor
-        plan.scaled = tuple(keys_to_scale(model, keys, everything))
-        scale_weights(model, plan.scaled, factor)
-    pruned = PrunedModel(model, plan, keys, owns_inner=copy)
-    _keep_zeros(pruned)
-    _tell_other_zeros(pruned)
+        plan.scaled = tuple(keys_to_scale(weights, keys, everything))
+        scale_weights(weights, plan.scaled, factor)
+    pruned = PrunedModel(model, plan, chosen, owns_inner=copy)
+    fresh = is_fresh(model)
+    _keep_zeros(pruned, masks_of_zeros(chosen, fresh))
+    _tell_other_zeros(masks_of_zeros(_also_trained(weights, chosen), fresh))
     return pruned
 
 
-def _keep_zeros(pruned):
-    """Starts with masks on what an earlier pruning has left at zero, and says so."""
-    plan, masks = pruned.plan, masks_of_zeros(pruned.inner, pruned.masked.keys)
+def _keep_zeros(pruned, masks):
+    """Mask the zeros that an earlier pruning has left, and log it."""
+    plan = pruned.plan
     if not masks:
         return
     size = sum(int(np.prod(mask.shape)) for mask in pruned.masks.values())
@@ -163,14 +172,17 @@ def _keep_zeros(pruned):
         logger.info("%s, and stay so.", already)
 
 
-def _tell_other_zeros(pruned):
-    """Logs a warning where an earlier pruning has left zeros that are not selected."""
-    others = [
-        key
-        for key, (_, variable) in kernels(pruned.inner).items()
-        if variable.trainable and key not in pruned.masks
-    ]
-    masks = masks_of_zeros(pruned.inner, others)
+def _also_trained(weights, chosen):
+    """Return the other kernels that are trained."""
+    return {
+        key: weight
+        for key, weight in kernels(weights).items()
+        if weight.variable.trainable and key not in chosen
+    }
+
+
+def _tell_other_zeros(masks):
+    """Log a warning of zeros that an earlier pruning has left outside the selection."""
     if masks:
         shares = [f"{key} ({1 - mask.mean():.3g})" for key, mask in masks.items()]
         logger.warning(
@@ -181,16 +193,16 @@ def _tell_other_zeros(pruned):
 
 
 def strip_pruning(model: keras.Model, *, allow_unfinished: bool = False):
-    """Returns the plain Keras model with the masks applied: the same outputs.
+    """Return the plain Keras model with the masks applied: the same outputs.
 
     Args:
         model: A `PrunedModel`, or a tf_keras model with TF-MOT's wrappers.
-        allow_unfinished: Whether to accept a model whose target sparsity has not
-            been reached.
+        allow_unfinished: Whether to accept a model that has not reached its target
+            sparsity.
 
     Returns:
-        A new model of the caller's class, weights times masks, uncompiled, without
-        a trace of us; with ``prune(copy=False)`` the caller's own model.
+        A new, uncompiled model of the caller's class, with weights times masks and
+        nothing of this package; after ``prune(copy=False)`` the caller's own model.
 
     Example:
         >>> model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(16)])
@@ -203,7 +215,7 @@ def strip_pruning(model: keras.Model, *, allow_unfinished: bool = False):
         96
 
     Raises:
-        ValueError: Not a pruned model, or the target has not been reached.
+        ValueError: If `model` is not pruned, or has not reached its target sparsity.
     """
     if tfmot.is_tf_keras(model):
         return tfmot.strip(model)
@@ -213,7 +225,7 @@ def strip_pruning(model: keras.Model, *, allow_unfinished: bool = False):
             f"Received: {type(model).__name__} {getattr(model, 'name', '')!r}."
         )
     if not (model.finished or allow_unfinished):
-        # A loop of one's own counts steps, but only the callback asks the schedule.
+        # A custom loop counts steps, but only the callback asks the schedule.
         alone = model.step > 0 and not model.visited
         train = (
             "No PruningCallback has been called, which prunes: call the methods of a "
@@ -232,7 +244,7 @@ def strip_pruning(model: keras.Model, *, allow_unfinished: bool = False):
     else:
         stripped = model.inner
         model.masked.release()
-    # In a copy, if there is one: masked weights of the model may still come back.
+    # In the copy, if there is one: masked weights of the model may still return.
     for key, weight in weights_by_key(stripped).items():
         if key in model.masks:
             weight.variable.assign(product(weight.variable, model.masks[key]))
@@ -260,14 +272,14 @@ def _prune_tf_keras(model, plan, select):
     return tfmot.prune(model, masks, select, pattern.on_matrices)
 
 
-def _fitting(model, keys, plan):
-    """The keys of the weights that the pattern fits; the others are named."""
-    plan.left_out = unfit(model, keys, plan.pattern)
+def _fitting(weights, keys, plan):
+    """Return the keys of the weights that the pattern fits, and log the others."""
+    plan.left_out = unfit(weights, keys, plan.pattern)
     return _left(keys, plan.left_out, plan)
 
 
 def _left(keys, reasons, plan):
-    """The keys without a reason against them, which is logged; ValueError if none."""
+    """Return the keys without a reason, and log the others; raise if none is left."""
     if len(reasons) == len(keys):
         raise ValueError(
             f"{plan.pattern!r} fits none of the weights to prune: {reasons}. Choose a "

@@ -1,4 +1,4 @@
-"""Going back: values to rewind to, and an optimizer as if freshly built."""
+"""Rewinding: values to return to, and an optimizer as if freshly built."""
 
 from collections.abc import Iterable, Mapping
 
@@ -12,10 +12,10 @@ POINTS = ("initial", "first_epoch", "unscaled")
 
 
 def check_rewind(rewind: str | None):
-    """Returns `rewind`, None or one of `POINTS`, or raises ValueError."""
+    """Return `rewind` if it is None or one of `POINTS`; else raise ValueError."""
     if rewind is not None and rewind not in POINTS:
         raise ValueError(
-            f"`rewind` must be None or one of {POINTS}: to the values at the start of "
+            f"`rewind` must be None or one of {POINTS}: the values at the start of "
             "training, after its first epoch, or before the small initialization. "
             f"Received: rewind={rewind!r}."
         )
@@ -23,7 +23,7 @@ def check_rewind(rewind: str | None):
 
 
 def snapshot(model: keras.Model) -> dict[str, np.ndarray]:
-    """Copies all weights of a plain Keras model, BatchNorm statistics included."""
+    """Return copies of all weights of a plain Keras model, BatchNorm's included."""
     return {
         key: weight.variable.numpy() for key, weight in weights_by_key(model).items()
     }
@@ -35,13 +35,13 @@ def restore(
     scale: float = 1.0,
     scaled: Iterable[str] = (),
 ):
-    """Writes a snapshot back.
+    """Write a snapshot back.
 
     Args:
-        model: The plain Keras model the snapshot was taken of.
+        model: The plain Keras model that the snapshot was taken from.
         values: ``{key: array}``.
-        scale: κ of the small initialization, undone for the keys in `scaled`.
-        scaled: Keys of weights that were scaled by κ.
+        scale: κ of the small initialization, which is divided out of `scaled`.
+        scaled: Keys of the weights that were scaled by κ.
     """
     for key, weight in weights_by_key(model).items():
         value = values[key]
@@ -51,11 +51,11 @@ def restore(
 def check_optimizer(
     optimizer: keras.optimizers.Optimizer, variables: list[keras.Variable]
 ) -> float | None:
-    """Returns the constant learning rate, None for a schedule.
+    """Return the constant learning rate, or None for a schedule.
 
     Raises:
-        ValueError: The optimizer, or its learning-rate schedule, cannot be built
-            again from its config, which rewinding needs; or it was built for other
+        ValueError: If the optimizer or its learning-rate schedule cannot be rebuilt
+            from its config, which rewinding needs, or if it was built for other
             weights than `variables`.
     """
     optimizer = inner_optimizer(optimizer)
@@ -74,15 +74,15 @@ def check_optimizer(
         shapes = [[v.shape for v in one.variables] for one in (optimizer, fresh)]
         if shapes[0] != shapes[1]:
             raise ValueError(
-                "The optimizer was built for other weights than are trained now: was a "
-                "layer frozen since? Compile the model again."
+                "The optimizer was built for other weights than those that are trained "
+                "now. Was a layer frozen since? Compile the model again."
             )
     rate = config.get("learning_rate")
     return rate if isinstance(rate, float) else None
 
 
 def inner_optimizer(optimizer: keras.optimizers.Optimizer):
-    """The optimizer inside a LossScaleOptimizer; else itself."""
+    """Return the optimizer inside a LossScaleOptimizer, or the optimizer itself."""
     return getattr(optimizer, "inner_optimizer", optimizer)
 
 
@@ -91,16 +91,16 @@ def reset_optimizer(
     variables: list[keras.Variable],
     rate: float | None = None,
 ):
-    """Gives an optimizer the state it has when freshly built.
+    """Reset an optimizer to the state of a freshly built one.
 
-    Slots get their built values (not zero for every optimizer), the step and with
-    it a learning-rate schedule start again; a mixed-precision loss scale is kept,
-    because zeroing or raising it makes the next gradients overflow.
+    Slots get the values they are built with, which are not zero for every optimizer.
+    The step, and with it a learning-rate schedule, starts again. A mixed-precision
+    loss scale is kept: resetting it makes the next gradients overflow.
 
     Args:
-        optimizer: A built Keras optimizer; an unbuilt one is left alone.
-        variables: What it was built with.
-        rate: Constant learning rate to return to; None leaves it.
+        optimizer: A Keras optimizer; an unbuilt one is left unchanged.
+        variables: The variables that it was built with.
+        rate: Constant learning rate to return to; None keeps the present one.
     """
     if not optimizer.built:
         return

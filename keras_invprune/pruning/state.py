@@ -1,8 +1,8 @@
-"""How far the pruning of a model has come: clock, point to return to, transitions."""
+"""How far the pruning of a model has come: clock, rewind point, transitions."""
 
 import dataclasses
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import keras
@@ -10,7 +10,8 @@ import numpy as np
 
 from keras_invprune import tfmot
 from keras_invprune.allocation import collapsed
-from keras_invprune.contracts import Arrays, Effective, Ranked, Score
+from keras_invprune.contracts import Arrays, Effective, Ranked, Schedule, Score
+from keras_invprune.graph.weights import weights_by_key
 from keras_invprune.pruning.masked import Masked
 from keras_invprune.pruning.plan import Plan
 from keras_invprune.pruning.rewind import (
@@ -23,35 +24,93 @@ from keras_invprune.schedules import check_sparsity
 
 logger = logging.getLogger("keras_invprune")
 
-FAR = 0.05  # between the share asked for and that of the weights, beside rounding
+FAR = 0.05  # from the sparsity asked for: a warning is logged beyond it
+
+
+SCHEDULE = "schedule_"  # prefix of the state of a schedule
+
+
+def _saved(name: str) -> Any:
+    """Return a field that is saved under a name, unless it is None."""
+    return dataclasses.field(default=None, metadata={"saved": name})
 
 
 @dataclasses.dataclass
 class Remembered:
-    """What a training that goes on must know beyond variables.
+    """What a resumed training needs beyond its variables.
+
+    Each field declares the name that it is saved under: add new ones here only.
 
     Attributes:
-        rewind_to: ``{key: array}`` to go back to, from the start to the rewinding,
-            as they were after `rewind_step` steps.
-        rewind_step: See there.
-        initial_rate: Learning rate to go back to, if it is constant; that of the
-            optimizer whose `id` is `rated`.
-        rated: See there.
-        finished_step: The number of steps made when the target was reached.
+        rewind_to: ``{key: array}`` to rewind to; None before training begins and after
+            rewinding.
+        rewind_step: Number of training steps after which `rewind_to` was taken.
+        initial_rate: Learning rate to return to; None for a schedule.
+        finished_step: Number of training steps made when the target was reached.
+        rated: `id` of the optimizer that `initial_rate` was read from. It is not
+            saved, since ids differ between processes.
     """
 
-    rewind_to: Arrays | None = None
-    rewind_step: int = 0
-    initial_rate: float | None = None
+    rewind_to: Arrays | None = _saved("rewind")
+    rewind_step: int | None = _saved("step")
+    initial_rate: float | None = _saved("rate")
+    finished_step: int | None = _saved("finished_step")
     rated: int | None = None
-    finished_step: int | None = None
+
+    def to_arrays(self) -> Arrays:
+        """Return the fields that are not None by name, one array for each weight."""
+        arrays: Arrays = {}
+        for name, field in self._names():
+            value = getattr(self, field)
+            if isinstance(value, dict):
+                arrays |= {f"{name}_{i}": v for i, v in enumerate(value.values())}
+            elif value is not None:
+                arrays[name] = np.array(value)
+        return arrays
+
+    @classmethod
+    def from_arrays(cls, arrays: Arrays, keys: Iterable[str]) -> "Remembered":
+        """Return the object that `to_arrays` saved; `keys` are those of the weights."""
+        found: dict[str, Any] = {}
+        for name, field in cls._names():
+            if name in arrays:
+                found[field] = arrays[name].item()
+            elif f"{name}_0" in arrays:
+                weights = {key: arrays[f"{name}_{i}"] for i, key in enumerate(keys)}
+                found[field] = weights
+        return cls(**found)
+
+    @classmethod
+    def _names(cls) -> Iterator[tuple[str, str]]:
+        for field in dataclasses.fields(cls):
+            if "saved" in field.metadata:
+                yield field.metadata["saved"], field.name
+
+
+def counter(model: keras.Model, name: str, dtype: str) -> keras.Variable:
+    """Add an integer variable to a model, updated by the first replica only.
+
+    Args:
+        model: A model whose weights are being created.
+        name: Name of the variable.
+        dtype: Its integer dtype.
+    """
+    return model.add_weight(
+        name=name,
+        shape=(),
+        dtype=dtype,
+        initializer="zeros",
+        trainable=False,
+        autocast=False,
+        aggregation="only_first_replica",
+    )
 
 
 class Clock:
-    """Counts training steps in one variable, which is saved and never put back.
+    """A counter of training steps, which is saved and never reset.
 
     Args:
-        variable: An integer of no axes.
+        variable: A scalar integer.
     """
 
     def __init__(self, variable: keras.Variable):
@@ -59,26 +118,26 @@ class Clock:
 
     @property
     def step(self) -> int:
-        """Steps made."""
+        """Number of training steps made."""
         return int(self.variable.numpy())
 
     def count(self) -> None:
-        """Counts one step, also from within a traced one."""
+        """Count one step; works inside traced functions."""
         self.variable.assign_add(1)
 
     def catch_up(self, step: int) -> None:
-        """Goes to `step` unless it is later already."""
+        """Advance to `step` unless the clock is later already."""
         self.variable.assign(max(step, self.step))
 
 
 class PruningState:
-    """The transitions of a pruning, from the first step to the target sparsity.
+    """How far a pruning has come, and its transitions up to the target sparsity.
 
     Args:
-        masked: The network under its masks.
+        masked: The masked network.
         plan: The choices that make the method.
-        clock: Of the training steps.
-        finished: Variable, 1 once the target sparsity has been reached.
+        clock: Counter of the training steps.
+        finished: Variable that is 1 once the target sparsity has been reached.
 
     Attributes:
         flag: The variable `finished`.
@@ -101,24 +160,50 @@ class PruningState:
 
     @property
     def moves(self) -> bool:
-        """Whether masked weights may come back because the masks move."""
+        """Whether masked weights may return because the masks move."""
         return self.plan.rewires or bool(Score.of(self.plan.score).rewires)
 
     @property
     def may_return(self) -> bool:
-        """Whether masked weights may come back, moved or remembered."""
+        """Whether masked weights may return, by moving masks or by stored values."""
         return self.moves or self.masked.remembers
 
     @property
     def collapsed(self) -> list[str]:
-        """Keys of the weights of which pruning has left nothing."""
+        """Keys of the weights that are masked entirely."""
         return collapsed(self._present())
 
+    def to_arrays(self) -> Arrays:
+        """Return what is saved next to the variables, by name."""
+        state = Schedule.of(self.plan.schedule).state()
+        learned = {f"{SCHEDULE}{name}": np.array(v) for name, v in state.items()}
+        return self.remembered.to_arrays() | learned
+
+    def from_arrays(self, arrays: Arrays, rated: int | None) -> None:
+        """Load what `to_arrays` returned; fields without an array become None.
+
+        Args:
+            arrays: Arrays of a model with the same plan, except for `rewind`.
+            rated: `id` of the optimizer that the saved learning rate belongs to.
+        """
+        keys = weights_by_key(self.masked.layer)
+        self.remembered = Remembered.from_arrays(arrays, keys)
+        self.remembered.rated = rated
+        if self.plan.rewind is None:
+            self.remembered.rewind_to = self.remembered.rewind_step = None
+        learned = {
+            name.removeprefix(SCHEDULE): array.item()
+            for name, array in arrays.items()
+            if name.startswith(SCHEDULE)
+        }
+        if learned:
+            Schedule.of(self.plan.schedule).restore(learned)
+
     def begin(self, optimizer: Any, variables: list[keras.Variable]) -> None:
-        """Remembers what to rewind to, before the first step.
+        """Remember what to rewind to, before the first step.
 
         Raises:
-            ValueError: If the optimizer could not be built anew when rewinding.
+            ValueError: If the optimizer cannot be rebuilt when rewinding.
         """
         if self.finished or self.plan.rewind is None:
             return
@@ -131,12 +216,12 @@ class PruningState:
             known.rewind_to, known.rewind_step = snapshot(self.masked.layer), 0
 
     def anneal(self, progress: float) -> None:
-        """Tells the method how far it is on the way to the target, from 0 to 1."""
+        """Tell the method its progress to the target, from 0 to 1."""
         progress = min(1.0, max(0.0, float(progress)))
         Effective.of(self.masked.effective).anneal(self.masked, progress)
 
     def end_epoch(self) -> None:
-        """Remembers the weights after the first epoch; stores the masked weights."""
+        """Remember the weights after the first epoch; store masked weights as 0."""
         known = self.remembered
         first = known.rewind_to is not None and known.rewind_step == 0
         if first and self.plan.rewind == "first_epoch":
@@ -145,30 +230,30 @@ class PruningState:
         self.store()
 
     def store(self) -> None:
-        """Stores the masked weights: averages of an optimizer may hold others."""
+        """Store masked weights as 0, which averages of an optimizer may not be."""
         if not self.masked.remembers:
             self.masked.apply_masks()
 
     def prune_to(self, sparsity: float, model: Ranked) -> bool:
-        """Renews the masks; returns whether the target sparsity is now reached.
+        """Renew the masks, and return whether the target sparsity is now reached.
 
         Args:
             sparsity: Share of the prunable weights to remove, in [0, 1).
-            model: Passed to the score.
+            model: The pruned model, which the score may ask.
 
         Raises:
-            ValueError: If the weights are not finite (the search has diverged), or
-                fewer would be removed than are.
+            ValueError: If the weights are not finite (training has diverged), or if
+                fewer weights would be removed than already are.
         """
         check_sparsity(sparsity)
         as_tfmot = tfmot.is_own(self.plan.schedule) and not self.moves
         if not as_tfmot:
-            self.store()  # what grows begins at zero, nothing comes back
+            self.store()  # weights that grow start at zero; no old value returns
         weights = self._finite_weights()
         left = None if as_tfmot or self.may_return else self._present()
         masks = self.plan.masks(weights, model, sparsity, left)
         self._check_no_return(masks, sparsity)
-        if left is not None:  # an allocation by layers, a pattern may ask for others
+        if left is not None:  # allocations and patterns may pick removed weights
             masks = {k: np.logical_and(mask, left[k]) for k, mask in masks.items()}
         self.warn_of_collapse(masks)
         self.masked.set_masks(masks)
@@ -180,28 +265,28 @@ class PruningState:
         return True
 
     def finish(self, optimizer: Any, variables: list[keras.Variable]) -> None:
-        """Rewinds the survivors, at the target sparsity."""
+        """Rewind the surviving weights, at the target sparsity."""
         known, plan = self.remembered, self.plan
         if known.rewind_to is not None:
             scale = plan.initial_scale if plan.rewind == "unscaled" else 1.0
             restore(self.masked.layer, known.rewind_to, scale, plan.scaled)
-            known.rewind_to = None
             what = f"rewound to the weights of step {known.rewind_step}"
             unscaled = ", before scaling" if plan.rewind == "unscaled" else ""
             self.events.append((self.clock.step, what + unscaled))
+            known.rewind_to = known.rewind_step = None
         if plan.rewind is not None and optimizer is not None:
             reset_optimizer(optimizer, variables, known.initial_rate)
         self.flag.assign(1)
         known.finished_step = self.clock.step
 
     def has_removed(self, sparsity: float) -> bool:
-        """Whether more is gone than is to be removed on the way to the target."""
+        """Return whether more is gone for good than `sparsity` asks to remove."""
         on_the_way = sparsity < self.plan.sparsity - 1e-6
         less = sparsity < self.masked.sparsity - 1e-6
         return on_the_way and less and not self.may_return
 
     def warn_of_collapse(self, masks: Arrays) -> None:
-        """Logs what masks that are to be set leave nothing of, and did not before."""
+        """Log the weights that new masks remove entirely, unlike present ones."""
         before = self.collapsed
         lost = [key for key in collapsed(masks) if key not in before]
         if lost:
@@ -222,17 +307,17 @@ class PruningState:
         return weights
 
     def _check_no_return(self, masks, sparsity):
-        """Raises ValueError where more weights would count than are left."""
+        """Raise ValueError if masks would keep more weights than are left."""
         if self.may_return:
             return
         left = sum(int(np.count_nonzero(mask)) for mask in self._present().values())
         wanted = sum(int(np.count_nonzero(mask)) for mask in masks.values())
         if wanted > left:
             raise ValueError(
-                f"{self.masked.sparsity:.4g} of the weights are removed, and what is "
-                "removed is gone: it cannot come back. Received: "
+                f"{self.masked.sparsity:.4g} of the weights are removed, and removed "
+                "weights cannot come back. Received: "
                 f"sparsity={sparsity:.4g}. Prune to increasing sparsities; for a "
-                "smaller one begin again with the unpruned model."
+                "smaller one, start again from the unpruned model."
             )
 
     def _warn_if_far(self, sparsity):
@@ -240,9 +325,9 @@ class PruningState:
         if abs(self.masked.sparsity - sparsity) > FAR + 1 / size:
             logger.warning(
                 "Asked to remove %.4g, and %.4g of the weights are masked: the pattern "
-                "(%r) counts groups, the allocation removes another share, or zeros "
-                "that were there before lie elsewhere. Give another sparsity if that "
-                "is not meant.",
+                "(%r) counts groups, the allocation removes another share, or earlier "
+                "zeros are in other places. Give another sparsity if this is not "
+                "intended.",
                 sparsity,
                 self.masked.sparsity,
                 self.plan.pattern,
@@ -250,12 +335,12 @@ class PruningState:
 
 
 def log_collapse(lost: Iterable[str], when: str = "") -> None:
-    """Logs a warning if weights have lost all their entries."""
+    """Log a warning if weights have lost all their entries."""
     if lost:
         logger.warning(
-            "Layer collapse: nothing is left of %s%s, so nothing comes through them. "
+            "Layer collapse: nothing is left of %s%s, so no signal passes. "
             "Give an allocation that keeps some of each ('erk', 'uniform'), "
-            "score='synflow', or less sparsity.",
+            "score='synflow', or a lower sparsity.",
             ", ".join(lost),
             when,
         )

@@ -8,6 +8,7 @@ import pytest
 
 import keras_invprune as kip
 from keras_invprune.graph.layouts import Layout, layout_of, layouts, unfit
+from keras_invprune.graph.weights import weights_by_key
 from keras_invprune.patterns import Block, NByM, Units
 
 
@@ -87,6 +88,11 @@ def test_without_a_sum_or_with_repeats_there_is_none(equation, inputs, output):
     assert layout_of(layer, layer.kernel) is None
 
 
+def test_a_bias_has_no_layout():
+    layer = built(keras.layers.Dense(3), (4,))
+    assert layout_of(layer, layer.bias) is None
+
+
 def attention():
     inputs = keras.Input((3, 8))
     x = keras.layers.MultiHeadAttention(2, 4, name="attention")(inputs, inputs)
@@ -110,7 +116,7 @@ def test_groups_run_along_the_inputs_whatever_the_layer(pattern, caplog):
     assert type(pattern).__name__ in model.left_alone["narrow/kernel"]
     model.prune_to(0.5)
     assert model.sparsity == 0.5 and len(model.masks) == 5
-    found = layouts(model.inner, model.masks)
+    found = layouts(weights_by_key(model.inner), model.masks)
     for key, mask in model.masks.items():
         for group in groups_along_the_inputs(mask.numpy(), found[key], 4):
             if isinstance(pattern, Block):
@@ -126,7 +132,7 @@ def test_whole_units_go(pooling):
     model = kip.prune(attention(), 0.5, schedule="manual", **choices)
     model.prune_to(0.5)
     kept, units = 0, 0
-    for key, layout in layouts(model.inner, model.masks).items():
+    for key, layout in layouts(weights_by_key(model.inner), model.masks).items():
         mask = layout.arrange(model.masks[key].numpy()).astype(bool)
         mask = mask.reshape(-1, mask.shape[-1])
         assert np.all(mask.any(axis=0) == mask.all(axis=0))
@@ -162,9 +168,9 @@ def test_lookups_are_named():
             keras.layers.Dense(4),
         ]
     )
-    reasons = unfit(model, ["words/embeddings"], Units())
+    reasons = unfit(weights_by_key(model), ["words/embeddings"], Units())
     assert "no matrix of inputs and outputs" in reasons["words/embeddings"]
-    assert unfit(model, ["words/embeddings"], None) == {}
+    assert unfit(weights_by_key(model), ["words/embeddings"], None) == {}
 
 
 class Rows:

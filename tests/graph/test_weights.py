@@ -174,7 +174,7 @@ def test_a_sequential_without_shapes_is_no_graph():
 def test_what_multiplies_number_by_number_is_no_kernel(layer):
     model = keras.Sequential([keras.Input((5, 3)), layer, layers.Dense(2, name="top")])
     assert layer.weights[0].shape[-2:] == (5, 3)
-    assert list(kernels(model)) == ["top/kernel"]
+    assert list(kernels(weights_by_key(model))) == ["top/kernel"]
 
 
 # Selecting

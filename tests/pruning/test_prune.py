@@ -1,6 +1,7 @@
 """prune, prune_for_invariance, strip_pruning: the defaults, and bad input."""
 
 import functools
+import sys
 
 import keras
 import numpy as np
@@ -8,7 +9,8 @@ import pytest
 import tensorflow as tf
 
 import keras_invprune as kip
-from keras_invprune.graph.weights import known_layers
+from keras_invprune.graph.inventory import inventory
+from keras_invprune.graph.weights import known_layers, weights_by_key
 from keras_invprune.schedules import Gradual, OneShot
 
 LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -28,6 +30,51 @@ def image_model():
 def rows():
     x = np.random.default_rng(0).normal(size=(24, 4)).astype("float32")
     return x, (x[:, 0] > 0).astype("int64")
+
+
+# One census of each model
+
+
+def counted(call, *args, **kwargs):
+    """What a call returns, and the models of which it takes a census, in order."""
+    models, before = [], sys.getprofile()
+
+    def look(frame, event, _):
+        if event == "call" and frame.f_code is weights_by_key.__code__:
+            models.append(frame.f_locals["model"])
+
+    sys.setprofile(look)
+    try:
+        return call(*args, **kwargs), models
+    finally:
+        sys.setprofile(before)
+
+
+@pytest.mark.parametrize(
+    "choices",
+    [
+        {},
+        {"pattern": "units", "allocation": "uniform"},
+        {"initial_scale": (0.5, "all"), "rewind": "unscaled"},
+        {"select": ["body"]},
+    ],
+)
+def test_prune_takes_one_census_of_the_model_and_one_of_its_copy(choices):
+    layers = [keras.layers.Dense(8, name="body"), keras.layers.Dense(3, name="head")]
+    model = keras.Sequential([keras.Input((4,)), *layers])
+    pruned, models = counted(kip.prune, model, 0.5, **choices)
+    assert models == [model, pruned.inner]
+    pruned, models = counted(kip.prune, model, 0.5, copy=False, **choices)
+    assert models == [model]
+
+
+def test_later_calls_take_one_census_at_most():
+    pruned = kip.prune(rows_model(), 0.5, pattern="units", schedule="manual")
+    assert counted(pruned.prune_to, 0.5)[1] == []
+    stripped, models = counted(kip.strip_pruning, pruned)
+    assert models == [stripped]
+    assert counted(inventory, stripped)[1] == [stripped]
+    assert counted(lambda: pruned.left_alone)[1] == [pruned.inner]
 
 
 # Defaults

@@ -1,10 +1,14 @@
-"""What pruning does to a model beside the training: collapse is noticed."""
+"""What pruning does to a model next to the training, and what is saved of it."""
+
+import dataclasses
 
 import keras
 import numpy as np
 import pytest
 
 import keras_invprune as kip
+from keras_invprune.graph.weights import weights_by_key
+from keras_invprune.pruning.state import Remembered
 
 
 def network():
@@ -114,3 +118,51 @@ def test_a_share_is_a_number():
     model = kip.prune(network(), 0.5, schedule="manual")
     with pytest.raises(TypeError, match="`sparsity` must be a number.*'0.5'"):
         model.prune_to("0.5")
+
+
+KNOWN = {
+    "rewind_to": {"b": np.array([[0.5, 2.0]], "float32"), "a": np.array(3)},
+    "rewind_step": 4,
+    "initial_rate": 0.1,
+    "finished_step": 0,
+}
+
+
+def test_all_that_is_remembered_is_saved_but_for_the_id_of_an_object():
+    fields = {field.name for field in dataclasses.fields(Remembered)}
+    assert fields - KNOWN.keys() == {"rated"}
+    known = Remembered(**KNOWN, rated=7)
+    arrays = known.to_arrays()
+    assert arrays.keys() == {"rewind_0", "rewind_1", "step", "rate", "finished_step"}
+    again = Remembered.from_arrays(arrays, ["b", "a"])
+    assert again == dataclasses.replace(known, rated=None)
+    assert again.rewind_to["b"].dtype == "float32"
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_what_is_not_known_is_not_saved(name):
+    known = Remembered(**(KNOWN | {name: None}))
+    again = Remembered.from_arrays(known.to_arrays(), ["b", "a"])
+    assert again == known and getattr(again, name) is None
+
+
+def test_the_state_is_the_schedules_too_and_obeys_the_plan():
+    def model(rewind):
+        schedule = kip.schedules.WhenConverged(0.5, monitor="loss", patience=1)
+        return kip.prune(network(), 0.5, schedule=schedule, rewind=rewind)
+
+    saved, rewinds, stays = model("initial"), model("initial"), model(None)
+    saved.compile("sgd", "mse")
+    saved.begin_training()
+    saved.plan.schedule.converged_at = 7
+    for other in (rewinds, stays):
+        other.state.from_arrays(saved.state.to_arrays(), rated=3)
+        assert other.plan.schedule.state() == saved.plan.schedule.state()
+        assert other.state.remembered.rated == 3
+    assert stays.state.remembered.rewind_to is None
+    kept = rewinds.state.remembered
+    assert kept.rewind_step == 0 and kept.initial_rate == pytest.approx(0.01)
+    values = saved.state.remembered.rewind_to.values()
+    for value, own in zip(values, kept.rewind_to.values(), strict=True):
+        np.testing.assert_array_equal(own, value)
+    assert list(kept.rewind_to) == list(weights_by_key(rewinds.inner))

@@ -160,7 +160,7 @@ def test_without_labels_only_what_reads_none_can_score(kind):
     if kind is LogitSnip:
         model.prune_to(0.5)
     else:
-        with pytest.raises(ValueError, match="reads labels, and was given none"):
+        with pytest.raises(ValueError, match="needs labels and was given none"):
             model.prune_to(0.5)
     assert model.finished == (kind is LogitSnip)
 

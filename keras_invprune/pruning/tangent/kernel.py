@@ -12,35 +12,35 @@ from keras_invprune.pruning.tangent.taps import tapped
 
 
 def tangent_kernel(model: keras.Model, x: Nested, function: Callable | None = None):
-    """Outputs f, and Θ(x1, x2) = J(x1) J(x2)ᵀ between the halves of a batch.
+    """Return the outputs f, and Θ(x1, x2) = J(x1) J(x2)ᵀ of the halves of a batch.
 
-    J is the Jacobian of the outputs with respect to all trainable weights. Dense,
-    Conv1D, Conv2D and BatchNorm layers contribute by their inputs and by the
-    derivatives with respect to their outputs, the rest (embeddings, recurrent layers,
-    convolutions in groups, ...) by products with vectors: no Jacobian of the whole
-    network is ever made. There is a product for each row of the second half and output,
-    all at once, which take as many times the memory of the outputs of all layers: give
-    fewer rows.
+    J is the Jacobian of the outputs with respect to all trainable weights. The
+    Jacobian of the whole network is never computed. Dense, Conv1D, Conv2D and
+    BatchNorm layers contribute by their inputs and the derivatives with respect to
+    their outputs. All other layers (embeddings, recurrent layers, convolutions in
+    groups, ...) contribute by products with vectors, one for each row of the second
+    half and output. They are computed at once and each takes the memory of the outputs
+    of all layers: give fewer rows if memory is short.
 
     Args:
         model: A built Keras model with one output of shape [batch, outputs], whose rows
             do not influence each other.
-        x: Inputs; an odd last row is left out.
-        function: ``(x) -> outputs``, calls the model; the model itself in evaluation
-            mode by default.
+        x: Inputs; the last row of an odd number is left out.
+        function: ``(x) -> outputs``, which calls the model. None: the model itself in
+            evaluation mode.
 
     Returns:
         f, [batch, C], and Θ, [batch / 2, batch / 2, C, C] with the rows of the first
         half first.
 
     Raises:
-        ValueError: A recurrent layer is not unrolled, the outputs are no rows, or a
-            layer gets other rows than the batch's.
+        ValueError: If a recurrent layer is not unrolled, the outputs are not of shape
+            [batch, outputs], or a layer receives another number of rows than the batch.
 
     Example:
         >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
         >>> outputs, kernel = tangent_kernel(model, np.ones((4, 3), "float32"))
-        >>> kernel[0, 0].numpy()  # ⟨x1, x2⟩ and 1 for the bias; none between outputs
+        >>> kernel[0, 0].numpy()  # ⟨x1, x2⟩ and 1 for the bias; 0 between outputs
         array([[4., 0.],
                [0., 4.]], dtype=float32)
 
@@ -54,7 +54,7 @@ def tangent_kernel(model: keras.Model, x: Nested, function: Callable | None = No
         f = ops.cast(function(x), "float32")
         if len(f.shape) != 2:
             raise ValueError(
-                "The tangent kernel is that of outputs [batch, classes]. Received: "
+                "The tangent kernel needs outputs of shape [batch, classes]. Received: "
                 f"{f.shape}. Flatten or pool them."
             )
         _check_rows(taps, f)
@@ -73,16 +73,16 @@ def tangent_kernel(model: keras.Model, x: Nested, function: Callable | None = No
             kernel += ops.einsum("cbo,dao->bacd", *summed)
     rest = _untapped(model, taps)
     if rest:
-        # TensorFlow vectorizes a convolution in groups wrongly.
+        # TensorFlow vectorizes convolutions in groups incorrectly.
         each = tf.map_fn if in_groups(model) else tf.vectorized_map
         kernel += _by_vectors(function, x, rest, each)
     return f, kernel
 
 
 def check_rows(model: keras.Model, x: Nested):
-    """Raises ValueError where a layer gets other rows than those of the batch `x`.
+    """Raise ValueError if a layer receives another number of rows than the batch `x`.
 
-    `tangent_kernel` finds it out by itself where the size of the batch is known.
+    `tangent_kernel` checks this itself if the size of the batch is known.
     """
     few = keras.tree.map_structure(lambda leaf: leaf[:2], x)
     with tf.GradientTape() as tape, tapped(model, tape) as taps:
@@ -102,12 +102,12 @@ def _check_rows(taps, f):
 
 
 def in_groups(model: keras.Model) -> bool:
-    """Whether a layer convolves in groups."""
+    """Return whether a layer convolves in groups."""
     return any(getattr(layer, "groups", 1) > 1 for _, layer in walk(model))
 
 
 def _by_layer(taps, gradients):
-    """Yields (tap, A, G) over all calls of a layer: [B, P, in] and [C, B, P, out]."""
+    """Yield (tap, A, G) of all calls of a layer: [B, P, in] and [C, B, P, out]."""
     calls = {}
     for tap, g in zip(taps, gradients, strict=True):
         classes, features = g.shape[0], g.shape[-1]
@@ -124,15 +124,15 @@ def _halves(tensor, axis):
     if size is None or size % 2:
         index = [slice(None)] * axis
         tensor = tensor[(*index, slice(0, 2 * (ops.shape(tensor)[axis] // 2)))]
-    return tf.split(tensor, 2, axis)  # unlike slices, its gradient writes no zeros
+    return tf.split(tensor, 2, axis)  # its gradient adds no zeros, unlike a slice's
 
 
 def _product(a1, a2, g1, g2):
-    """Σ over positions p, q of ⟨A1_p, A2_q⟩ ⟨G1_p, G2_q⟩, [B/2, B/2, C, C].
+    """Return Σ over positions p, q of ⟨A1_p, A2_q⟩ ⟨G1_p, G2_q⟩, [B/2, B/2, C, C].
 
-    Through the inner products of positions, or through the Jacobian of this one layer:
-    whichever multiplies less, where one of the former, in many small products, counts
-    for four.
+    This goes through inner products of positions or through the Jacobian of this one
+    layer, whichever takes fewer multiplications. One of the former, in many small
+    products, counts as four.
     """
     positions, inputs = a1.shape[1], a1.shape[2]
     classes, outputs = g1.shape[0], g1.shape[3]
@@ -149,7 +149,7 @@ def _product(a1, a2, g1, g2):
 
 
 def _of_scales(a1, a2, g1, g2):
-    """The same where each feature has a weight of its own: J = Σ_p A_p ⊙ G_p."""
+    """Return the same if each feature has its own weight: J = Σ_p A_p ⊙ G_p."""
     j1, j2 = (ops.einsum("bpf,cbpf->cbf", a, g) for a, g in ((a1, g1), (a2, g2)))
     return ops.einsum("cbf,daf->bacd", j1, j2)
 
@@ -168,10 +168,10 @@ def _through_jacobian(a1, a2, g1, g2):
 
 
 def _jacobian(a, g):
-    """J of one layer, [B/2 · C, out · in]: one large product for each row."""
+    """Return J of one layer, [B/2 · C, out · in]: one large product for each row."""
     positions, inputs = a.shape[1], a.shape[2]
     classes, outputs = g.shape[0], g.shape[3]
-    g = ops.transpose(g, (1, 0, 3, 2))  # small beside J, which is never transposed
+    g = ops.transpose(g, (1, 0, 3, 2))  # small next to J, which is never transposed
     g = ops.reshape(g, (-1, classes * outputs, positions))
     return ops.reshape(tf.matmul(g, a), (-1, outputs * inputs))
 
@@ -187,13 +187,13 @@ def _check_loops(model):
 
 
 def _untapped(model, taps) -> list:
-    """The trainable weights that no tap accounts for."""
+    """Return the trainable weights that no tap accounts for."""
     seen = {id(weight) for tap in taps for weight in tap.weights}
     return [v for v in model.trainable_variables if id(v) not in seen]
 
 
 def _by_vectors(function, x, variables, each):
-    """The part of `variables` in Θ: its columns J(x1) (J(x2)ᵀ δ), for each unit δ."""
+    """Return the part of Θ of `variables`: columns J(x1) (J(x2)ᵀ δ) of unit δ."""
     halves = [_halves(leaf, 0) for leaf in keras.tree.flatten(x)]
     x1, x2 = (
         keras.tree.pack_sequence_as(x, side) for side in zip(*halves, strict=True)
@@ -209,7 +209,7 @@ def _by_vectors(function, x, variables, each):
         u = tf.zeros_like(f1)
         outer.watch(u)
         back = inner.gradient(f1, values, u, unconnected_gradients="zero")  # J(x1)ᵀ u
-        back = [*map(tf.convert_to_tensor, back)]  # of an embedding: rows and numbers
+        back = [*map(tf.convert_to_tensor, back)]  # embeddings have sparse ones
 
     def column(delta):
         v = tape.gradient(f2, values, delta, unconnected_gradients="zero")

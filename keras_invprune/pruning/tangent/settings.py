@@ -1,4 +1,4 @@
-"""How a student is trained in neural tangent transfer."""
+"""The settings of neural tangent transfer."""
 
 import dataclasses
 from collections.abc import Callable
@@ -12,17 +12,20 @@ class TransferSettings:
 
     Args:
         kernel_weight: λ_K ≥ 0.
-        penalty: λ_2 ≥ 0, of the masked weights' squares; divided by the density. The
-            authors have 0.00001 for convolutional networks.
-        kernel_rows: Rows of a batch that the kernel is made of; None for all. It takes
-            most of the time, and the more so the more rows: convolutions want fewer.
-        mask_every: Steps between two renewals of the masks; none in the last ones,
-            where the length of the data is known.
+        penalty: λ_2 ≥ 0, the weight of the sum of squares of the masked weights, which
+            is divided by the density. The authors use 0.00001 for convolutional
+            networks.
+        kernel_rows: Number of rows of a batch that the kernel is computed on; None for
+            all. The kernel takes most of the time, which grows with the rows: give
+            convolutions fewer.
+        mask_every: Number of steps between two renewals of the masks. If the length
+            of the data is known, the last steps renew none.
         first_score: Score of the first masks, e.g. "magnitude" or "logit_snip", which
-            looks at the first batch of the data.
-        optimizer: A Keras optimizer; None for Adam at 0.0005.
-        batch_size: Rows of a batch of arrays; the kernel is that between its halves.
-        jit_compile: See `keras.Model.compile`; "auto" leaves XLA out where a layer
+            reads the first batch of the data.
+        optimizer: A Keras optimizer; None for Adam with learning rate 0.0005.
+        batch_size: Number of rows of a batch of arrays; the kernel is computed between
+            its halves.
+        jit_compile: See `keras.Model.compile`; "auto" turns XLA off if a layer
             convolves in groups.
 
     Raises:
@@ -43,7 +46,7 @@ class TransferSettings:
     jit_compile: bool | str = "auto"
 
     def __post_init__(self):
-        """Checks the ranges."""
+        """Check the ranges."""
         if not (self.kernel_weight >= 0 and self.penalty >= 0):
             raise ValueError(
                 "`kernel_weight` (λ_K) and `penalty` (λ_2) must be >= 0. Received: "

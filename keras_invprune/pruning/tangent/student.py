@@ -1,11 +1,11 @@
-"""The student: its loss, and a step of its training."""
+"""The student: its loss and its training step."""
 
 import keras
 import tensorflow as tf
 from keras import ops
 
 from keras_invprune.contracts import Nested
-from keras_invprune.pruning.state import Clock
+from keras_invprune.pruning.state import Clock, counter
 from keras_invprune.pruning.tangent.kernel import tangent_kernel
 from keras_invprune.scores._gradients import heads_through, logits_only
 
@@ -13,13 +13,14 @@ TERMS = ("loss", "target_distance", "kernel_distance", "penalty")
 
 
 class Student(keras.Model):
-    """Trains a `PrunedModel` towards the network it was at the start.
+    """A model that trains a `PrunedModel` to follow the network it was at first.
 
     Args:
         pruned: `PrunedModel`; trained in place, through its masks.
         kernel_weight: λ_K.
         penalty: λ_2.
-        kernel_rows: Rows of a batch that the kernel is made of; None for all.
+        kernel_rows: Number of rows of a batch that the kernel is computed on; None
+            for all.
     """
 
     def __init__(
@@ -44,27 +45,19 @@ class Student(keras.Model):
             )
             for index, variable in enumerate(pruned.inner.trainable_variables)
         ]
-        self.clock = Clock(
-            self.add_weight(
-                name="clock",
-                shape=(),
-                dtype="int64",
-                initializer="zeros",
-                trainable=False,
-                autocast=False,
-                aggregation="only_first_replica",
-            )
-        )
+        # Counts the transfer. The clock of `pruned` counts its later training, and
+        # callbacks count epochs from it.
+        self.clock = Clock(counter(self, "clock", "int64"))
         self._terms = [keras.metrics.Mean(name=name) for name in TERMS]
         self.built = True
 
     @property
     def metrics(self):
-        """Means of the loss and of its terms over an epoch."""
+        """Means of the loss and its terms over an epoch."""
         return self._terms
 
     def terms(self, x: Nested):
-        """The distances of outputs and kernels, and the penalty, on one batch."""
+        """Return the distances of outputs and kernels, and the penalty, of a batch."""
         inner, masked = self.pruned.inner, self.pruned.masked
         teacher = zip(inner.trainable_variables, self.teacher, strict=True)
         with heads_through(self.pruned.inner, logits_only):
@@ -96,14 +89,14 @@ class Student(keras.Model):
         )[1]
 
     def train_step(self, data: Nested):
-        """One step: L = target + λ_K · kernel + λ_2 / density · Σ ‖m ⊙ W‖²."""
+        """Make a step on L = target + λ_K · kernel + λ_2 / density · Σ ‖m ⊙ W‖²."""
         self.clock.count()
         x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
         variables = self.pruned.inner.trainable_variables
         with tf.GradientTape() as tape:
             target, kernel, squares = self.terms(x)
             loss = target + self.kernel_weight * kernel + self.penalty * squares
-            # The optimizer adds up the gradients of all replicas.
+            # The optimizer sums the gradients of all replicas.
             replicas = tf.distribute.get_strategy().num_replicas_in_sync
             scaled = self.optimizer.scale_loss(loss / replicas)
         self.optimizer.apply(tape.gradient(scaled, variables), variables)

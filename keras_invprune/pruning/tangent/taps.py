@@ -1,4 +1,4 @@
-"""What goes into each layer, and what its outputs do to those of the network."""
+"""Inputs of layers, and derivatives with respect to their outputs."""
 
 import contextlib
 import math
@@ -19,10 +19,10 @@ class Tap:
 
     Attributes:
         layer: The layer.
-        inputs: A, [batch, positions, features]: what the layer's first weight is
-            multiplied by. A position of a convolution is a patch of its input; of
-            BatchNorm they are the normalized inputs.
-        shift: Zeros, which are added to the layer's outputs before the activation; the
+        inputs: A, [batch, positions, features]: the factor of the layer's first weight.
+            A position of a convolution is a patch of its input; BatchNorm's features
+            are its normalized inputs.
+        shift: Zeros that are added to the layer's outputs before the activation. The
             derivative with respect to them is that with respect to the outputs.
     """
 
@@ -32,19 +32,19 @@ class Tap:
 
     @property
     def scales(self) -> bool:
-        """Whether each feature is multiplied by a number of its own."""
+        """Whether each feature has a factor of its own."""
         return isinstance(self.layer, keras.layers.BatchNormalization)
 
     @property
     def weights(self) -> tuple:
-        """What multiplies and what is added, each a variable or None."""
+        """The pair (factor, addend), each a variable or None."""
         if self.scales:
             return self.layer.gamma, self.layer.beta
         return self.layer.kernel, self.layer.bias if self.layer.use_bias else None
 
 
 def tappable(layer: keras.Layer) -> bool:
-    """Whether a layer's outputs are products of its weight with positions."""
+    """Return whether a layer's outputs are products of its weight and positions."""
     if getattr(layer, "lora_enabled", False):
         return False  # its kernel is a sum
     if type(layer) in CONVOLUTIONS:  # a subclass may do something else
@@ -56,11 +56,11 @@ def tappable(layer: keras.Layer) -> bool:
 
 @contextlib.contextmanager
 def tapped(model: keras.Model, tape: tf.GradientTape):
-    """Yields a list that gets a `Tap` for each call of a tappable layer meanwhile.
+    """Yield a list that receives a `Tap` for each call of a tappable layer.
 
     Args:
         model: A Keras model.
-        tape: `tf.GradientTape` that shall watch the shifts.
+        tape: `tf.GradientTape` that watches the shifts.
     """
     found, layers = [], [layer for _, layer in walk(model) if tappable(layer)]
     own = [getattr(layer, "activation", None) for layer in layers]
@@ -116,7 +116,7 @@ def _patches(layer, inputs):
         if padding == "causal":
             left = dilation[0] * (size[0] - 1)
             inputs, padding = ops.pad(inputs, [[0, 0], [left, 0], [0, 0]]), "valid"
-        # A row of pixels.
+        # As a convolution of one row of pixels.
         inputs, size = ops.expand_dims(inputs, 1), (1, *size)
         strides, dilation = (1, *strides), (1, *dilation)
     return tf.image.extract_patches(

@@ -1,4 +1,4 @@
-"""The transfer: a masked student follows the dense network it was at the start."""
+"""The transfer: a masked student follows the dense network that it was at first."""
 
 import dataclasses
 import warnings
@@ -34,47 +34,48 @@ def neural_tangent_transfer(
     verbose: int | str = "auto",
     **choices: Any,
 ):
-    """Finds a sparse network that will train like the dense one. Reads no labels.
+    """Find a sparse network that trains like the dense one, without labels.
 
-    The teacher is the model with the weights it has, which are never trained: give a
-    freshly initialized one. The student, masked, learns to have the same outputs and
-    the same neural tangent kernel, while its masks follow the magnitude of its weights.
-    What is masked keeps its value and may come back. Afterwards the masks are fixed:
-    compile the result and `fit` it with labels.
+    The teacher is the model with its present weights, which are never trained: give a
+    freshly initialized one. The masked student learns the same outputs and the same
+    neural tangent kernel, while its masks follow the magnitude of its weights. Masked
+    weights keep their values and may return. Afterwards the masks are fixed: compile
+    the result and `fit` it with labels.
 
     As in the authors' code, the student's kernel is taken with respect to the weights
-    it computes with, the zeros of the mask included.
+    that it computes with, including the zeros of the mask.
 
-    BatchNorm is in evaluation mode throughout, with the statistics that the model has;
-    a new one's are zero and one. Dropout is off.
+    BatchNorm is in evaluation mode throughout, with the statistics of the model; those
+    of a new model are zero and one. Dropout is off.
 
     Args:
-        model: A built Keras 3 model with one output, [batch, classes], left untouched.
-            A last activation that is a Dense layer's own is left out; one that is a
-            layer of its own is part of the outputs.
+        model: A built Keras 3 model with one output, [batch, classes], which is not
+            changed. The activation of a last Dense layer is left out; an activation
+            layer is part of the outputs.
         x: Inputs: arrays, or a batched `tf.data.Dataset`, whose labels are dropped.
-            Under several replicas, a batch too short for all of them is left out.
+            With several replicas, batches with fewer rows than needed for each are
+            left out.
         sparsity: Share of the prunable weights to remove, in [0, 1).
         settings: The loss, the masks and the optimizer; None for
             `TransferSettings()`.
         epochs: Passes over `x`.
         callbacks: One or several Keras callbacks for the transfer. Its logs are
             "target_distance", "kernel_distance", "penalty", their weighted sum "loss",
-            and "sparsity". With `keras.callbacks.BackupAndRestore` one that was
-            interrupted resumes with its next epoch. `PruningBoard` is for the `fit`
+            and "sparsity". With `keras.callbacks.BackupAndRestore` an interrupted
+            transfer resumes with the next epoch. `PruningBoard` is for the `fit`
             afterwards.
         verbose: See `keras.Model.fit`.
         **choices: ``allocation`` ("uniform" by default), ``pattern``, ``select`` and
-            ``copy`` of `prune`. As there, the head stays dense unless it is selected;
-            the authors prune it too: ``select=lambda key, layer: True``.
+            ``copy`` of `prune`. The head stays dense unless it is selected; the
+            authors prune it as well: ``select=lambda key, layer: True``.
 
     Returns:
-        `PrunedModel`, its masks fixed and its weights those of the student.
+        `PrunedModel` with fixed masks and the weights of the student.
 
     Raises:
-        ValueError: Bad arguments, a model with several outputs, or one that the
-            `tangent_kernel` is not for.
-        TypeError: Not a Keras 3 model.
+        ValueError: If an argument is out of range, or if the model has several outputs
+            or is not suited to `tangent_kernel`.
+        TypeError: If `model` is not a Keras 3 model, or an argument is unknown.
 
     Example:
         >>> model = keras.Sequential(
@@ -91,8 +92,8 @@ def neural_tangent_transfer(
 
     Source:
         Liu and Zenke 2020, Finding trainable sparse networks through neural tangent
-        transfer (2006.08228), as in the authors' code, whose settings for MNIST and
-        fully connected networks are the defaults.
+        transfer (2006.08228), as in the authors' code. Its settings for MNIST and fully
+        connected networks are the defaults.
     """
     settings = _settings(settings, choices)
     strategy = tf.distribute.get_strategy()
@@ -111,17 +112,17 @@ def neural_tangent_transfer(
     )
     jit_compile = settings.jit_compile
     if jit_compile == "auto" and in_groups(model):
-        jit_compile = False  # what they need instead is a loop
+        jit_compile = False  # such convolutions need a loop
     optimizer = settings.optimizer or keras.optimizers.Adam(5e-4)
     student.compile(optimizer, jit_compile=jit_compile)
     student.fit(
         batches,
         epochs=epochs,
         callbacks=[renewal, *keras.tree.flatten(callbacks or ())],
-        shuffle=False,  # the batches are
+        shuffle=False,  # the batches are shuffled
         verbose=verbose,
     )
-    # The last masks stay: `prune_to` sets to zero what they leave out.
+    # The last masks stay: `prune_to` sets the weights that they remove to zero.
     plan = pruned.plan
     plan.allocation = unshuffled(plan.allocation)
     pruned.prune_to(sparsity)
@@ -129,11 +130,11 @@ def neural_tangent_transfer(
 
 
 class MaskRenewal(keras.callbacks.Callback):
-    """Gives the masks to the largest weights, every so many steps of a transfer.
+    """A callback that renews the masks during a transfer, by the plan's score.
 
     Args:
         pruned: `PrunedModel`, whose plan says how the sparsity is allocated.
-        every: Steps between two renewals.
+        every: Number of steps between two renewals.
     """
 
     def __init__(self, pruned: keras.Model, every: int):
@@ -141,12 +142,12 @@ class MaskRenewal(keras.callbacks.Callback):
         self.pruned, self.every = pruned, every
 
     def begin(self, score: Callable, x: Nested):
-        """Sets the first masks by another score, which may look at inputs `x`."""
+        """Set the first masks by another score, which may read the inputs `x`."""
         plan, own = self.pruned.plan, self.pruned.plan.score
         if Score.of(score).effective is not None:
             raise ValueError(
-                f"`first_score` must not have to learn first. Received: {score!r}. Use "
-                "'magnitude', 'random', 'logit_snip' or 'synflow'."
+                f"`first_score` must not be a score that learns. Received: {score!r}. "
+                "Use 'magnitude', 'random', 'logit_snip' or 'synflow'."
             )
         self.pruned.examples = (x, None, None)
         plan.score = score
@@ -163,7 +164,7 @@ class MaskRenewal(keras.callbacks.Callback):
             plan.score, self.pruned.examples = own, None
 
     def renew(self):
-        """Sets the masks; what they remove keeps its value."""
+        """Renew the masks; weights that they remove keep their values."""
         masked, plan = self.pruned.masked, self.pruned.plan
         weights = {key: variable.numpy() for key, variable in masked.prunable.items()}
         masks = plan.masks(weights, self.pruned, plan.sparsity)
@@ -171,20 +172,20 @@ class MaskRenewal(keras.callbacks.Callback):
         masked.set_masks(masks, zero=False)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None):
-        """Renews the masks; none so late that the weights could not follow."""
+        """Renew the masks, except in the last steps, when weights could not adapt."""
         step, steps = self.model.clock.step, self.params.get("steps")
         total = steps * self.params["epochs"] if steps else float("inf")
         if step % self.every == 0 and step < total - self.every:
             self.renew()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None):
-        """Publishes the sparsity."""
+        """Add the sparsity to the logs."""
         if logs is not None:
             logs["sparsity"] = self.pruned.sparsity
 
 
 def _check_teacher(model):
-    """Raises unless it is a Keras 3 model of one output: TypeError, ValueError."""
+    """Raise TypeError or ValueError unless it is a Keras 3 model of one output."""
     if tfmot.is_tf_keras(model):
         raise TypeError(
             "Neural tangent transfer is for Keras 3 models, and this is a tf_keras "
@@ -193,13 +194,13 @@ def _check_teacher(model):
     check_model(model)
     if len(getattr(model, "outputs", None) or [model]) != 1:
         raise ValueError(
-            "The tangent kernel is that of one output. Received: a model with "
-            f"{len(model.outputs)}. Make a model of the one that matters."
+            "The tangent kernel is defined for one output. Received: a model with "
+            f"{len(model.outputs)}. Make a model of the output that matters."
         )
 
 
 def _settings(settings, choices) -> TransferSettings:
-    """The settings; those given among the choices, as until 0.2, are taken out of them.
+    """Return the settings, moving those given as choices (before 0.2) out of them.
 
     Raises:
         TypeError: If a choice is unknown, or a setting is given twice.
@@ -215,12 +216,13 @@ def _settings(settings, choices) -> TransferSettings:
         return settings or TransferSettings()
     if settings is not None:
         raise TypeError(
-            f"Give {', '.join(old)} in `settings` alone: TransferSettings(...)."
+            f"{', '.join(old)} must be given only once. Received: `settings` and "
+            "arguments. Give TransferSettings(...) alone."
         )
     given = ", ".join(f"{name}=..." for name in old)
     warnings.warn(
-        f"{', '.join(old)} as arguments of their own are deprecated. Give "
-        f"settings=kip.TransferSettings({given}).",
+        f"{', '.join(old)} as separate arguments are deprecated and will be removed. "
+        f"Give settings=kip.TransferSettings({given}).",
         DeprecationWarning,
         stacklevel=3,
     )
@@ -228,7 +230,7 @@ def _settings(settings, choices) -> TransferSettings:
 
 
 def _batches(x, size, replicas):
-    """A data set of batches ``(x,)``, each with rows for every replica."""
+    """Return a data set of batches ``(x,)``, each with rows for every replica."""
     if isinstance(x, tf.data.Dataset):
         x = x.map(lambda *row: (keras.utils.unpack_x_y_sample_weight(row)[0],))
         return _for_all(x, replicas) if replicas > 1 else x
@@ -236,22 +238,22 @@ def _batches(x, size, replicas):
     if not all(hasattr(leaf, "shape") for leaf in leaves):
         raise TypeError(
             "`x` must be arrays or a tf.data.Dataset of batches. Received: "
-            f"{type(x).__name__}. Of a list of numbers np.asarray makes an array, of a "
-            "generator tf.data.Dataset.from_generator a data set."
+            f"{type(x).__name__}. Use np.asarray for a list of numbers, and "
+            "tf.data.Dataset.from_generator for a generator."
         )
-    x = tuple(x) if isinstance(x, list) else x  # of which TensorFlow makes one tensor
+    x = tuple(x) if isinstance(x, list) else x  # TensorFlow stacks the items of lists
     rows = len(leaves[0])
     if rows < 2:
-        raise ValueError(f"`x` must have two rows or more. Received: {rows}.")
+        raise ValueError(f"`x` must have at least two rows. Received: {rows}.")
     batches = tf.data.Dataset.from_tensor_slices((x,)).shuffle(rows)
     batches = batches.batch(min(size, rows), drop_remainder=True).prefetch(1)
     return _for_all(batches, replicas) if replicas > 1 else batches
 
 
 def _for_all(batches, replicas):
-    """The batches with rows for all replicas, and their number if it is known."""
+    """Return the batches with rows for all replicas, counted if possible."""
 
-    def enough(x):  # the last gets what the others, a fair share each, leave
+    def enough(x):  # each replica takes a fair share, the last one what is left
         rows = tf.shape(keras.tree.flatten(x)[0])[0]
         return rows > (replicas - 1) * ((rows + replicas - 1) // replicas)
 
@@ -266,5 +268,5 @@ def _first(batches):
     for batch in batches:
         return batch
     raise ValueError(
-        "`x` gives no batch, or none with rows for every replica. Give larger batches."
+        "`x` has no batch, or none with rows for every replica. Give larger batches."
     )

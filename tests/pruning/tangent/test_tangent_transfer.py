@@ -38,7 +38,7 @@ def test_settings_as_arguments_of_their_own_are_deprecated():
         kip.neural_tangent_transfer(
             network(), X, 0.5, epochs=1, verbose=0, mask_every=3
         )
-    with pytest.raises(TypeError, match="in `settings` alone"):
+    with pytest.raises(TypeError, match="must be given only once"):
         kip.neural_tangent_transfer(
             network(), X, 0.5, kip.TransferSettings(), mask_every=3
         )
@@ -306,7 +306,7 @@ def test_what_is_no_keras_3_model_is_refused():
         ({"x": X[:1]}, "two rows"),
         ({"first_score": "snipp"}, "Did you mean 'snip'"),
         ({"first_score": "snip"}, "must read no labels"),
-        ({"first_score": "movement"}, "must not have to learn first"),
+        ({"first_score": "movement"}, "must not be a score that learns"),
         ({"batch_size": 0}, "`batch_size` must be at least 1"),
     ],
 )
