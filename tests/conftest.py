@@ -13,6 +13,7 @@ import hypothesis
 import keras
 import pytest
 import tensorflow as tf
+from tensorflow.python.framework import ops
 
 # Two replicas for MirroredStrategy on any machine. TensorFlow fixes its devices when
 # they are first used, so that a fixture would come too late.
@@ -34,6 +35,20 @@ def clean_keras():
     yield
     # Without the garbage collection, which takes a quarter of a second each time.
     keras.backend.clear_session(free_memory=False)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def graphs_are_forgotten():
+    """Forget the graphs of a file's tests, some 30 MB for each training.
+
+    TensorFlow registers the gradient of an optimizer's all-reduce anew for each traced
+    training step, and the registry keeps the whole graph.
+    """
+    yield
+    registry = ops.gradient_registry._registry
+    for name in [name for name in registry if name.startswith("CustomGradient")]:
+        del registry[name]
+    gc.collect()
 
 
 @pytest.fixture(scope="session")
