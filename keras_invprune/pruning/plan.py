@@ -56,7 +56,7 @@ class Plan:
         fixed = Pattern.of(self.pattern).target_sparsity
         if fixed is not None and abs(fixed - self.sparsity) > 1e-6:
             raise ValueError(
-                f"{self.pattern!r} can only remove a share of {fixed:.4g}. "
+                f"{self.pattern!r} removes a share of {fixed:.4g} and no other. "
                 f"Received: sparsity={self.sparsity}. Give sparsity={fixed:.8g}."
             )
 
