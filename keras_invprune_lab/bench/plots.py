@@ -8,8 +8,8 @@ import numpy as np
 from keras_invprune_lab.bench.results import grid, main_rows
 from keras_invprune_lab.bench.statistics import rank
 from keras_invprune_lab.methods.base import METHODS
-from keras_invprune_lab.runs.evaluate import SHOWN
-from keras_invprune_lab.runs.execute import FILTERS
+from keras_invprune_lab.methods.network import FILTERS
+from keras_invprune_lab.training.evaluate import SHOWN
 
 UNPRUNED = {"linewidth": 1, "color": "gray"}
 MANY = 4  # data sets, of whose epochs nobody looks at a plot each

@@ -23,7 +23,7 @@ def setting(recipe, table, reports) -> str:
         f"{recipe.finetune_epochs} after (the sum for methods without a search), "
         f"batches of {recipe.batch_size}, {_optimizer(recipe.optimizer, recipe)}"
         f"{_second(recipe)}; {small}{_search(recipe)}augmentation: {recipe.augment}"
-        f"{_limits(recipe)}{_early(recipe)}. "
+        f"{_limits(recipe)}{_apart(recipe)}. "
         "The best epoch (and κ, and λ of β-LASSO, where there are "
         f"several) by {recipe.select.replace('_', ' ')} on {recipe.validation:.0%} "
         "of the training part held out; the test part is used once per run. "
@@ -62,14 +62,12 @@ def _limits(recipe) -> str:
     return f"; at most {steps} batches an epoch" if steps else ""
 
 
-def _early(recipe) -> str:
-    """What only recipes of pruning before training have."""
-    learners = {METHODS[method].learner for method in recipe.methods}
+def _apart(recipe) -> str:
+    """How compressions count, and what single methods say of their setup."""
+    own = dict.fromkeys(METHODS[method].about(recipe) for method in recipe.methods)
     counted = recipe.counted == "kernels"
     text = "; compression counts the kernels alone" if counted else ""
-    if "tangent" in learners:
-        text += f"; NTT before that {recipe.transfer_epochs} epochs without labels"
-    return text
+    return text + "".join(f"; {clause}" for clause in own if clause)
 
 
 def _machine(environment) -> str:

@@ -32,7 +32,7 @@ def bench_progress(jobs):
     with Progress(
         *columns, console=console, speed_estimate_period=600, expand=True
     ) as bars:
-        costs = {job.name: _cost(job) for job in jobs}
+        costs = {job.name: job.cost for job in jobs}
         everything = sum(costs.values())
         whole = bars.add_task("all runs", total=everything, epochs="")
         tasks, begun, shares = {}, {}, {}
@@ -54,12 +54,6 @@ def bench_progress(jobs):
                 bars.remove_task(tasks.pop(name))
 
         yield show
-
-
-def _cost(job) -> int:
-    """Epochs; two views take as long as two."""
-    searching = job.method == "search" and job.objective == "invariance"
-    return job.epochs * (2 if searching else 1)
 
 
 def print_recipes():

@@ -1,127 +1,111 @@
-"""The methods that are compared, and what sets one apart from another.
+"""What a method is asked: what it varies over, what it needs, how it trains."""
 
-Every method gets the same number of epochs, but "unpruned", which is the search of
-IUNet and no more, as in the paper, and "ntt", which transfers without labels first. One
-that searches trains for `search_epochs`, is pruned, mostly rewound, and trains for
-`finetune_epochs`; the others for the sum. Every score is a method. To add another: a
-line in `METHODS`, and what no field of `Method` says in `build.py`.
-"""
+import abc
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, NamedTuple
 
-from typing import NamedTuple
+from keras_invprune_lab.data import Data
 
-from keras_invprune.contracts import Score
-from keras_invprune.saving import name_of
-from keras_invprune.scores import SCORES
+METHODS: dict[str, "Method"] = {}
+"""``{name: method}``, to which each file of this folder adds its own."""
+
+# The keys of a recipe that say which rows there are, and what is chosen by.
+DATA = {"vary_split", "validation", "encoding", "select"}
 
 
-class Method(NamedTuple):
-    """What a method does.
+class Work(NamedTuple):
+    """What a method trains with.
+
+    Attributes:
+        job: `Job`.
+        data: `Data` with validation rows.
+        root: Folder of all runs; what the job needs is finished there.
+        part: Folder of this unfinished run.
+        show: ``show(done, total)``, called after each epoch.
+    """
+
+    job: Any
+    data: Data
+    root: Path
+    part: Path
+    show: Callable
+
+    @property
+    def needed(self) -> Path:
+        """Folder of the run that this one needs."""
+        return self.root / self.job.needs.name
+
+
+class Trained(NamedTuple):
+    """What came out of a run.
+
+    Attributes:
+        found: What the report says of it.
+        history: The logs of each epoch.
+    """
+
+    found: dict
+    history: list[dict]
+
+
+@dataclass(frozen=True)
+class Method(abc.ABC):
+    """What is compared, one file each. A file that adds to `METHODS` is all it takes.
 
     Attributes:
         title: What tables call it.
-        search: Objective before pruning: "supervised", "invariance"; None: no search.
-        small: Whether weights start at κ times their initial values.
-        mask: Which weights stay: "magnitude", "shuffled" (the same numbers in each
-            layer, anywhere), "random" (likewise, for a network that never searched)
-            or None for all.
-        learner: "network", "beta_lasso", "xgboost" or "tangent" (neural tangent
-            transfer makes masks and weights).
-        schedule: When masks are made in the training that is measured: "rewire" (before
-            it, and renewed in it), "each_step" (likewise, at every step of all but the
-            last hundredth), "gradual", "one_shot"; None: not in it.
-        score: What the masks are made by.
-        examples: Training examples that the score looks at; None for its own number.
-        allocation: Where the sparsity goes.
-        redrawn: Whether the weights are drawn anew once the masks are made.
-        control_of: The method whose masks it changes: it has the κ chosen for that,
-            and without a search of its own it starts from that method's run.
+        control_of: The method that it is a control of: it varies over the same grid,
+            gets the point chosen for that method, and may need its run.
+        pruned: Whether it is asked for a compression.
+        search: Objective of the search that it starts from; None without one.
+        settings: The keys that it adds to recipes, a `Part`; None for none.
+        keeps: Files of the unfinished run that stay with its report.
+        state: The one of them that other runs start from; None for none.
     """
 
     title: str
-    search: str | None = None
-    small: bool = False
-    mask: str | None = "magnitude"
-    learner: str = "network"
-    schedule: str | None = None
-    score: str = "magnitude"
-    examples: int | None = None
-    allocation: str = "global"
-    redrawn: bool = False
-    control_of: str | None = None
+    control_of: str | None = field(default=None, kw_only=True)
 
-    @property
-    def pruned(self) -> bool:
-        """Whether a compression is asked for."""
-        return self.mask is not None
+    pruned = True
+    search = None
+    settings = None
+    keeps = ()
+    state = None
 
+    @abc.abstractmethod
+    def train(self, work: Work) -> Trained:
+        """Train from the last saved state, choose by validation rows, test once."""
 
-METHODS = {
-    "dense": Method("dense", mask=None),
-    "omp": Method("OMP", "supervised"),
-    "omp-before": Method("OMP before training"),
-    "beta-lasso": Method("β-LASSO", mask=None, learner="beta_lasso"),
-    "iunet": Method("IUNet", "invariance", small=True),
-    "no-pi": Method("IUNet without small initialization", "invariance"),
-    "no-ilo": Method("IUNet without invariance objective", "supervised", small=True),
-    "unpruned": Method("IUNet, search only", "invariance", small=True, mask=None),
-    "shuffled": Method(
-        "IUNet, masks shuffled", "invariance", True, "shuffled", control_of="iunet"
-    ),
-    "random": Method(
-        "random masks of IUNet's densities", mask="random", control_of="iunet"
-    ),
-    "xgboost": Method("XGBoost", mask=None, learner="xgboost"),
-}
+    def uses(self, job) -> set[str]:
+        """Return the keys of a recipe that the result of a job depends on."""
+        del job
+        return DATA
 
-# Before training, or while it goes on, without a search: what the masks are made by.
-EARLY = {
-    "random-before": Method(
-        "random, before training", score="random", allocation="uniform"
-    ),
-    "snip": Method("SNIP", score="snip"),
-    "snip-5000": Method("SNIP of 5,000 examples", score="snip", examples=5000),
-    "logit-snip": Method("SNIP of logits", score="logit_snip"),
-    "grasp": Method("GraSP", score="grasp"),
-    "synflow": Method("SynFlow", score="synflow"),
-    "fisher": Method("Fisher", score="fisher"),
-    "taylor": Method("Taylor", score="taylor"),
-    "set": Method("SET", schedule="rewire", score="set", allocation="erk"),
-    "rigl": Method("RigL", schedule="rewire", score="rigl", allocation="erk"),
-    "sr-ste": Method(  # N:M, which its paper has, is as dense in every layer
-        "SR-STE, unstructured",
-        schedule="each_step",
-        score="sr_ste",
-        allocation="uniform",
-    ),
-    "movement": Method("movement", schedule="gradual", score="movement"),
-    "gumbel": Method("Gumbel-softmax", schedule="one_shot", score="gumbel"),
-    "ntt": Method("NTT", learner="tangent", allocation="uniform"),
-}
-METHODS |= EARLY
-# A score that is named by no line above is compared under the choices that suit it.
-_named = {method.score for method in METHODS.values()}
-for name, score in SCORES.items():
-    if name not in _named:
-        suits = Score.of(score).suits
-        METHODS[name.replace("_", "-")] = Method(
-            name_of(score),
-            schedule=suits.get("schedule"),
-            score=name,
-            allocation=suits.get("allocation", "global"),
-        )
-# Sanity checks of 2009.08576: does it matter which weights of a layer stay, and which
-# values they have?
-for name in ("snip", "grasp", "synflow", "ntt"):
-    method = METHODS[name]
-    if name != "ntt":  # shuffled, its masks are those of "random-before"
-        METHODS[f"{name}-shuffled"] = method._replace(
-            title=f"{method.title}, masks shuffled", mask="shuffled"
-        )
-    METHODS[f"{name}-redrawn"] = method._replace(
-        title=f"{method.title}, weights redrawn",
-        redrawn=True,
-        control_of="ntt" if name == "ntt" else None,  # the others' masks cost nothing
-    )
+    def grid(self, recipe) -> list[dict]:
+        """Return the points to choose from, each some attributes of `Job`."""
+        return METHODS[self.control_of].grid(recipe) if self.control_of else [{}]
 
-# What several methods go on from is trained under masks of its own.
-SEARCH = Method("search", "supervised", mask=None)
+    def needs(self, job):
+        """Return the `Job` that must be finished first, or None."""
+        name = self.control_of
+        return name and replace(job, method=name, objective=METHODS[name].search)
+
+    def epochs(self, recipe) -> int:
+        """Return the epochs that it trains for."""
+        return recipe.search_epochs + recipe.finetune_epochs
+
+    def epochs_before(self, recipe) -> int:
+        """Return the epochs of the search that it starts from."""
+        return recipe.search_epochs if self.search else 0
+
+    def passes(self, job) -> int:
+        """Return how many batches go through the network at a step."""
+        del job
+        return 1
+
+    def about(self, recipe) -> str:
+        """Return what a page should say of its setup beyond the recipe's."""
+        del recipe
+        return ""

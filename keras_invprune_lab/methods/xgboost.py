@@ -1,9 +1,11 @@
 """XGBoost, the baseline of tables."""
 
 import json
+from dataclasses import dataclass
 
 import numpy as np
 
+from keras_invprune_lab.methods.base import METHODS, Method, Trained, Work
 from keras_invprune_lab.training.metrics import scores
 from keras_invprune_lab.training.resuming import write_json
 
@@ -19,10 +21,26 @@ TREES = 100_000  # at most, of which each round makes one for each class
 TRIED, BEST = "settings.json", "best.ubj"
 
 
-def boost(job, part, data, show):
-    """The best of a small grid of XGBoost classifiers, by validation rows.
+@dataclass(frozen=True)
+class XGBoost(Method):
+    """Boosts trees; chooses among the settings of `GRID`."""
 
-    Interrupted, it goes on with its next setting.
+    pruned = False
+
+    def train(self, work: Work) -> Trained:
+        """Try the settings, report the best."""
+        validation, test, chosen = boost(work.job, work.part, work.data, work.show)
+        found = {"chosen": chosen, "validation": validation, "test": test}
+        return Trained(found, [])
+
+
+METHODS["xgboost"] = XGBoost("XGBoost")
+
+
+def boost(job, part, data, show):
+    """Return the best of a small grid of XGBoost classifiers, by validation rows.
+
+    If it is interrupted, it resumes with its next setting.
 
     Args:
         job: `Job`.
@@ -34,7 +52,7 @@ def boost(job, part, data, show):
         (validation figures, test figures, the setting chosen).
 
     Raises:
-        ImportError: XGBoost is missing; names the extra.
+        ImportError: If XGBoost is missing; names the extra.
     """
     try:
         import xgboost

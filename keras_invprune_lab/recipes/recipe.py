@@ -2,12 +2,10 @@
 
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
     field_validator,
 )
@@ -15,12 +13,16 @@ from pydantic import (
 from keras_invprune.saving import did_you_mean, named, near_names
 from keras_invprune_lab.data import check_name, own_name
 from keras_invprune_lab.methods.base import METHODS
+from keras_invprune_lab.methods.settings import (
+    Count,
+    Part,
+    Positive,
+    Several,
+    Share,
+    Short,
+)
 from keras_invprune_lab.models import MODELS, has_width
 from keras_invprune_lab.recipes.from_yaml import parse_as
-
-Positive = Annotated[float, Field(gt=0)]
-Count = Annotated[int, Field(ge=1)]
-Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 def _one_of(known, kind):
@@ -31,45 +33,14 @@ def _one_of(known, kind):
     return AfterValidator(check)
 
 
-def _no_twins(values):
-    if len(set(values)) < len(values):
-        raise ValueError(f"names one twice: {values}")
-    return values
-
-
-def _six_digits(value):
-    if float(f"{value:g}") != value:
-        raise ValueError(
-            "May have six digits, since folders are named by it. "
-            f"Received: {value}. Write {value:g}"
-        )
-    return value
-
-
-T = TypeVar("T")
-Several = Annotated[list[T], Field(min_length=1), AfterValidator(_no_twins)]
-Short = AfterValidator(_six_digits)
 Compression = Annotated[float, Field(gt=1), Short]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _no_truth_values(cls, value, info):
-        """Python would count by them."""
-        inside = value if isinstance(value, list) else [value]
-        wanted = cls.model_fields[info.field_name].annotation
-        if wanted is not bool and any(isinstance(one, bool) for one in inside):
-            raise ValueError(
-                "Must be no truth value, as yes, no, on and off are in YAML. "
-                f"Received: {value}"
-            )
-        return value
+# The keys that single methods add.
+OWN = dict.fromkeys(one.settings for one in METHODS.values() if one.settings)
 
 
-class Optimizer(_Part):
+class Optimizer(Part):
     """How weights are moved.
 
     Attributes:
@@ -89,7 +60,7 @@ class Optimizer(_Part):
     period: Count = 15
 
 
-class Search(_Part):
+class Search(Part):
     """The invariance objective.
 
     Attributes:
@@ -119,8 +90,8 @@ class Search(_Part):
     supervised: Literal["first", "both", "original"] = "first"
 
 
-class Recipe(_Part):
-    """Everything the runs of one table need.
+class Recipe(*OWN, Part):
+    """Everything the runs of one table need; what one method reads is in its file.
 
     Attributes:
         title: Heading of the table.
@@ -155,11 +126,6 @@ class Recipe(_Part):
             from the weights that the search has found.
         augment: Of supervised training: "none", or "crop_flip" (zeros of 4 pixels
             around, random crop; random mirror).
-        transfer_epochs: Epochs of neural tangent transfer, which reads no label; beside
-            those of training.
-        transfer_penalty: Its λ_2.
-        kernel_rows: Rows of a batch that its kernel is made of; None for all.
-        lasso: λ of β-LASSO; of several the best on validation rows.
         select: What the best epoch is chosen by, on validation rows.
         reach: A share of it: the table says how many epochs each method needs for it.
         published: ``{data set: {any name: percent}}``, printed beside ours.
@@ -191,10 +157,6 @@ class Recipe(_Part):
     kappa_scope: Literal["kernels", "all"] = "kernels"
     rewind: Literal["first_epoch", "initial", "unscaled", "none"] = "first_epoch"
     augment: Literal["none", "crop_flip"] = "none"
-    transfer_epochs: Count = 20
-    transfer_penalty: Annotated[float, Field(ge=0)] = 1e-4
-    kernel_rows: Annotated[int, Field(ge=2)] | None = None
-    lasso: Several[Annotated[Positive, Short]] = [1e-6, 2e-6, 5e-6, 1e-5, 2e-5]
     select: Literal["accuracy", "balanced_accuracy"] = "accuracy"
     reach: Share | None = None
     published: dict[str, dict[str, float]] = {}

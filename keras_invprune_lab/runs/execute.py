@@ -5,28 +5,15 @@ import shutil
 from pathlib import Path
 
 import keras
-import numpy as np
 from pydantic import BaseModel
 
 from keras_invprune_lab import data as datasets
-from keras_invprune_lab.methods.xgboost import boost
-from keras_invprune_lab.methods.at_init import TRANSFER, prune_now, transferred
-from keras_invprune_lab.runs.evaluate import figures, first_filters
-from keras_invprune_lab.methods.base import METHODS
-from keras_invprune_lab.methods.build import make_network, masked
+from keras_invprune_lab.methods.base import Work
 from keras_invprune_lab.recipes.recipe import Recipe
-from keras_invprune_lab.training.loop import (
-    Selecting,
-    compile_model,
-    restarts_of,
-    train,
-)
 from keras_invprune_lab.runs.environment import environment
 from keras_invprune_lab.training.resuming import (
     CONFIG,
-    STATE,
     check_same,
-    state_size,
     timed,
     write_history,
     write_json,
@@ -34,13 +21,11 @@ from keras_invprune_lab.training.resuming import (
 from keras_invprune.exporting.folders import (
     REPORT,
     check_free,
-    check_room,
     replacing,
     write_report,
 )
 
 SCHEMA = "keras_invprune/bench-run/1"
-FILTERS = "filters.npz"
 SPLIT_SEED = 1  # of the paper's fixed split
 
 
@@ -73,23 +58,23 @@ def execute(job, root, show=lambda *_: None) -> dict:
     part.mkdir(parents=True, exist_ok=True)
     write_json(part / CONFIG, job.config)
     show, seconds = timed(part, show)
-    found, history = _train(job, root, part, data, show)
+    method = job.kind
+    found, history = method.train(Work(job, data, Path(root), part, show))
     found = {
         "config": job.config,
         "environment": environment(),
         "seconds": round(seconds(), 1),
         **found,
     }
-    if (out / REPORT).exists():  # a search, of which only the state was missing
-        shutil.move(part / STATE, out / STATE)
+    if (out / REPORT).exists():  # only the state that others start from was missing
+        shutil.move(part / method.state, out / method.state)
         shutil.rmtree(part)
         return json.loads((out / REPORT).read_text())
     with replacing(out) as new:
         write_json(new / CONFIG, job.config)
         write_history(history, new / "history.csv")
-        for name in (STATE, FILTERS, TRANSFER):
-            if (part / name).exists():
-                shutil.move(part / name, new / name)
+        for name in method.keeps:
+            shutil.move(part / name, new / name)
         found = write_report(new, SCHEMA, found)
     shutil.rmtree(part)
     return found
@@ -107,11 +92,9 @@ def check_config(job, root):
 
 
 def is_done(job, root) -> bool:
-    """Whether a run is finished; a search also has the state others go on from."""
-    out = Path(root) / job.name
-    return (out / REPORT).exists() and (
-        job.method != "search" or (out / STATE).exists()
-    )
+    """Return whether a run is finished, with the state that others start from."""
+    out, state = Path(root) / job.name, job.kind.state
+    return (out / REPORT).exists() and (state is None or (out / state).exists())
 
 
 def write_failure(job, root, text):
@@ -126,55 +109,3 @@ def load_data(job) -> datasets.Data:
     recipe = job.recipe
     seed = job.seed if recipe.vary_split else SPLIT_SEED
     return datasets.load(job.dataset, seed, recipe.validation, recipe.encoding)
-
-
-def _train(job, root, part, data, show):
-    """Figures of a run, and the logs of its epochs."""
-    if job.method in METHODS and METHODS[job.method].learner == "xgboost":
-        validation, test, chosen = boost(job, part, data, show)
-        return {"chosen": chosen, "validation": validation, "test": test}, []
-    if job.method == "unpruned":
-        search = json.loads((Path(root) / job.needs.name / REPORT).read_text())
-        show(1, 1)
-        left_out = ("schema", "config", "environment", "seconds", "sha256")
-        return {k: v for k, v in search.items() if k not in left_out}, []
-    return _train_network(job, root, part, data, show)
-
-
-def _train_network(job, root, part, data, show):
-    recipe = job.recipe
-    method = METHODS.get(job.method)
-    model = make_network(job, data)
-    if method and method.learner == "tangent":
-        model = transferred(job, root, model, data, part, show)
-    else:
-        model = masked(job, root, model, data)
-    check_room(part, 6 * state_size(model))
-    epochs, final = job.epochs, recipe.finetune_optimizer or recipe.optimizer
-    goes_on = bool(job.needs) and job.needs.method == "search"
-    searches = goes_on or job.method == "search"
-    settings = recipe.optimizer if searches else final
-    compile_model(model, recipe, settings, data, epochs, job.penalty)
-    if goes_on:
-        model.optimizer.build(model.trainable_variables)
-        model.load_weights(Path(root) / job.needs.name / STATE)
-        model.prune_to(model.plan.sparsity)
-        settings = final
-        compile_model(model, recipe, settings, data, epochs)
-    elif job.compression and not model.finished:
-        prune_now(job, model, data)
-    selecting = Selecting(
-        part,
-        data.x_valid,
-        data.y_valid,
-        recipe.select,
-        restarts_of(settings, epochs),
-        waits=bool(method and method.schedule),
-    )
-    searching = job.method == "search" and job.objective == "invariance"
-    train(model, job, data, epochs, selecting, show, search=searching)
-    if job.method == "search":
-        model.save_weights(part / STATE)
-    found = figures(job, model, selecting, data)
-    np.savez_compressed(part / FILTERS, filters=first_filters(model, data))
-    return found, selecting.history

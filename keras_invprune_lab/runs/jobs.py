@@ -2,24 +2,9 @@
 
 from dataclasses import dataclass
 
-from keras_invprune_lab.methods.base import METHODS, SEARCH
+from keras_invprune_lab.methods.base import METHODS, Method
+from keras_invprune_lab.methods.search import SEARCH, SEARCHED
 from keras_invprune_lab.recipes.recipe import Recipe
-
-# What is no part of a run: lists of which each run has one, and words.
-LISTS = {
-    "title",
-    "datasets",
-    "methods",
-    "compressions",
-    "extra_compressions",
-    "seeds",
-    "kappas",
-    "lasso",
-    "reach",
-    "published",
-}
-
-FOR_DATA = {"vary_split", "validation", "encoding", "select"}
 
 
 @dataclass(frozen=True)
@@ -29,7 +14,7 @@ class Job:
     Attributes:
         recipe: The `Recipe`.
         dataset: Name of the data set.
-        method: A name in `METHODS`, or "search": what several methods go on from.
+        method: A name in `METHODS`, or "search": what several methods start from.
         seed: Of initialization, order and views.
         objective: Of the search, "supervised" or "invariance"; None without one.
         kappa: κ that the initial weights are multiplied by.
@@ -47,12 +32,18 @@ class Job:
     penalty: float | None = None
 
     @property
+    def kind(self) -> Method:
+        """The method itself."""
+        return SEARCH if self.method == SEARCHED else METHODS[self.method]
+
+    @property
     def label(self) -> str:
         """What it is among the runs of a data set, without the seed."""
+        searched = self.method == SEARCHED
         parts = [self.method]
-        if self.method == "search":
+        if searched:
             parts.append(self.objective)
-        if self.kappa != 1 or self.method == "search":
+        if self.kappa != 1 or searched:
             parts.append(f"k{self.kappa:g}")
         if self.compression:
             parts.append(f"c{self.compression:g}")
@@ -68,9 +59,6 @@ class Job:
     @property
     def config(self) -> dict:
         """All that its result depends on, as JSON has it."""
-        unused = {"search"} if self.objective != "invariance" else set()
-        if METHODS.get(self.method, SEARCH).learner == "xgboost":
-            unused = set(Recipe.model_fields) - FOR_DATA
         own = {
             "dataset": self.dataset,
             "method": self.method,
@@ -80,39 +68,32 @@ class Job:
             "compression": self.compression,
             "penalty": self.penalty,
         }
-        return own | self.recipe.model_dump(mode="json", exclude=LISTS | unused)
+        used = self.kind.uses(self)
+        return own | self.recipe.model_dump(mode="json", include=used)
 
     @property
     def epochs(self) -> int:
         """Epochs that it trains for."""
-        before, after = self.recipe.search_epochs, self.recipe.finetune_epochs
-        if self.method == "search":
-            return before
-        if self.method == "unpruned":
-            return 0
-        return after if METHODS[self.method].search else before + after
+        return self.kind.epochs(self.recipe)
 
     @property
     def epochs_before(self) -> int:
-        """Epochs of the search that it goes on from."""
-        searched = self.needs and METHODS[self.method].search
-        return self.recipe.search_epochs if searched else 0
+        """Epochs of the search that it starts from."""
+        return self.kind.epochs_before(self.recipe)
+
+    @property
+    def cost(self) -> int:
+        """Epochs, each as often as batches go through the network at a step."""
+        return self.epochs * self.kind.passes(self)
 
     @property
     def needs(self) -> "Job | None":
         """The run that must be finished first."""
-        if self.method == "search":
-            return None
-        method = METHODS[self.method]
-        if not method.search:
-            return method.control_of and _pruned(self, method.control_of)
-        return Job(
-            self.recipe, self.dataset, "search", self.seed, method.search, self.kappa
-        )
+        return self.kind.needs(self)
 
 
 def expand(recipe) -> list[Job]:
-    """The runs of a recipe, each after what it needs; no run twice.
+    """Return the runs of a recipe, each after what it needs; no run twice.
 
     Extra compressions come last, so that a table fills from its most telling part.
     """
@@ -135,31 +116,14 @@ def _add(found, job):
 
 def _of_method(recipe, dataset, seed, name, compressions):
     method = METHODS[name]
-    small = METHODS[method.control_of or name].small
-    kappas = recipe.kappas if small else [1.0]
-    penalties = recipe.lasso if method.learner == "beta_lasso" else [None]
-    for kappa in kappas:
+    for point in method.grid(recipe):
         for compression in compressions if method.pruned else [None]:
-            for penalty in penalties:
-                yield Job(
-                    recipe,
-                    dataset,
-                    name,
-                    seed,
-                    method.search,
-                    kappa,
-                    compression,
-                    penalty,
-                )
-
-
-def _pruned(job, method) -> Job:
-    return Job(
-        job.recipe,
-        job.dataset,
-        method,
-        job.seed,
-        METHODS[method].search,
-        job.kappa,
-        job.compression,
-    )
+            yield Job(
+                recipe,
+                dataset,
+                name,
+                seed,
+                method.search,
+                compression=compression,
+                **point,
+            )

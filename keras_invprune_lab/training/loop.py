@@ -9,7 +9,6 @@ from keras_invprune.contracts import Schedule
 from keras_invprune.pruning.model import PrunedModel
 from keras_invprune.scores import GumbelSoftmax
 from keras_invprune_lab.training.augment import AUGMENTATIONS
-from keras_invprune_lab.training.beta_lasso import with_penalty
 from keras_invprune_lab.training.metrics import scores
 from keras_invprune_lab.training.resuming import Progress, batches, execution
 
@@ -164,10 +163,18 @@ def restarts_of(settings, epochs) -> list[int]:
     return [end for end in ends if end < epochs]
 
 
-def compile_model(model, recipe, settings, data, epochs, penalty=None):
-    """Compiles for a phase of `epochs`, by β-LASSO where a `penalty` (λ) is given.
+def compile_model(model, recipe, settings, data, epochs, changed=lambda same: same):
+    """Compile for a phase.
 
     Several steps at once are faster, but masks are renewed between two calls only.
+
+    Args:
+        model: Keras model.
+        recipe: `Recipe`.
+        settings: `recipe.Optimizer`.
+        data: `Data`.
+        epochs: Of the phase.
+        changed: ``optimizer -> optimizer``, what a method makes of it.
     """
     steps = steps_of(recipe, data)
     at_once = execution(steps)
@@ -175,9 +182,7 @@ def compile_model(model, recipe, settings, data, epochs, penalty=None):
         schedule = Schedule.of(model.plan.schedule)
         if not schedule.by_hand:
             at_once = math.gcd(at_once, schedule.every)
-    optimizer = make_optimizer(settings, steps, epochs)
-    if penalty:
-        optimizer = with_penalty(optimizer, penalty)
+    optimizer = changed(make_optimizer(settings, steps, epochs))
     if recipe.decayed == "kernels":
         optimizer.exclude_from_weight_decay(var_names=NO_KERNELS)
     model.compile(
@@ -199,7 +204,7 @@ def _xla(model, steps):
     return True if steps >= LONG and not noisy else "auto"
 
 
-def train(model, job, data, epochs, selecting, show, *, search=False):
+def train(model, job, data, epochs, selecting, show, *, augmented=True):
     """Trains a compiled model from its last saved state on.
 
     Args:
@@ -209,7 +214,7 @@ def train(model, job, data, epochs, selecting, show, *, search=False):
         epochs: Of the phase.
         selecting: `Selecting`.
         show: ``show(done, total)`` after each epoch.
-        search: Whether views are drawn from the rows, which then are not augmented.
+        augmented: Whether the rows are augmented as the recipe says.
     """
     recipe, first = job.recipe, selecting.restore(model)
     # A second phase must not see the rows in the first one's order again.
@@ -227,7 +232,7 @@ def train(model, job, data, epochs, selecting, show, *, search=False):
         before + first,
         before + epochs,
         steps=steps,
-        augment=None if search else AUGMENTATIONS[recipe.augment],
+        augment=AUGMENTATIONS[recipe.augment] if augmented else None,
     )
     shown = keras.callbacks.LambdaCallback(
         on_epoch_end=lambda epoch, logs: show(epoch + 1, epochs)

@@ -7,23 +7,20 @@ import keras
 import numpy as np
 import pytest
 
+from keras_invprune_lab.data import Data
+from keras_invprune_lab.methods import network as networks
+from keras_invprune_lab.methods import search as searches
+from keras_invprune_lab.methods import tangent
 from keras_invprune_lab.methods import xgboost as boosting
-
-from keras_invprune_lab.methods import at_init as early
+from keras_invprune_lab.methods.base import METHODS, Work
+from keras_invprune_lab.methods.build import make_network, sparsity_for
+from keras_invprune_lab.models import mlp, mlp_tab
+from keras_invprune_lab.recipes.recipe import Recipe
 from keras_invprune_lab.runs import execute as runs
 from keras_invprune_lab.runs.execute import execute, is_done
-from keras_invprune_lab.runs.evaluate import first_filters
 from keras_invprune_lab.runs.jobs import expand
-from keras_invprune_lab.methods.base import METHODS
-from keras_invprune_lab.methods.build import (
-    make_network,
-    masked,
-    sparsity_for,
-)
-from keras_invprune_lab.recipes.recipe import Recipe
-from keras_invprune_lab.data import Data
-from keras_invprune_lab.models import mlp, mlp_tab
-from keras_invprune_lab.training.resuming import ELAPSED
+from keras_invprune_lab.training.evaluate import first_filters
+from keras_invprune_lab.training.resuming import ELAPSED, STATE
 
 pytestmark = pytest.mark.timeout(1800)  # many small runs
 # Of the sanity checks those of one method; the transfer's own are below, as is SNIP's
@@ -49,6 +46,11 @@ QUICK = {
 
 def jobs_of(*methods, **changes):
     return expand(Recipe(**{**QUICK, "methods": methods, **changes}))
+
+
+def work_of(job, root):
+    """What the method of a job trains with."""
+    return Work(job, runs.load_data(job), root, root, lambda *_: None)
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +116,7 @@ def test_a_finished_run_is_not_repeated(finished, monkeypatch):
 def test_a_search_whose_state_is_gone_is_made_again_only_if_needed(finished):
     _, root = finished
     search = jobs_of("omp")[0]
-    state = root / search.name / runs.STATE
+    state = root / search.name / STATE
     state.rename(state.with_suffix(".kept"))
     assert not is_done(search, root)
     state.with_suffix(".kept").rename(state)
@@ -149,13 +151,14 @@ def test_interrupted_it_goes_on_to_the_same_report(tmp_path):
 
 @pytest.mark.slow
 def test_the_second_optimizer_trains_all_that_is_reported(tmp_path, monkeypatch):
-    rates, compile_model = {}, runs.compile_model
+    rates, compile_model = {}, networks.compile_model
 
     def compiled(model, recipe, settings, *rest):
         rates[job.method] = settings.rate  # the last one
         compile_model(model, recipe, settings, *rest)
 
-    monkeypatch.setattr(runs, "compile_model", compiled)
+    for module in (networks, searches):
+        monkeypatch.setattr(module, "compile_model", compiled)
     for job in jobs_of("dense", "omp", finetune_optimizer={"rate": 0.01}):
         execute(job, tmp_path)
     assert rates == {"dense": 0.01, "search": 0.05, "omp": 0.01}
@@ -168,19 +171,18 @@ def test_without_rewinding_training_goes_on_from_the_search(
 ):
     search, job = jobs_of("omp", rewind=rewind)
     execute(search, tmp_path)
-    found, train = [], runs.train
+    found, train = [], networks.train
 
     def trained(model, *rest, **options):
         found.append({k: v.numpy() for k, v in model.masked.prunable.items()})
         return train(model, *rest, **options)
 
-    monkeypatch.setattr(runs, "train", trained)
-    model = masked(search, tmp_path, make_network(search, runs.load_data(search)), None)
-    runs.compile_model(
-        model, job.recipe, job.recipe.optimizer, runs.load_data(job), job.epochs
-    )
+    monkeypatch.setattr(networks, "train", trained)
+    work = work_of(search, tmp_path)
+    model = search.kind.build(work)
+    search.kind.start(model, work)
     model.optimizer.build(model.trainable_variables)
-    model.load_weights(tmp_path / search.name / runs.STATE)
+    model.load_weights(tmp_path / search.name / STATE)
     after = {key: v.numpy() for key, v in model.masked.prunable.items()}
     execute(job, tmp_path)
     kept = {key: values != 0 for key, values in found[0].items()}
@@ -193,10 +195,10 @@ def test_a_transfer_is_made_once(tmp_path, monkeypatch):
     (job,) = jobs_of("ntt")
     with monkeypatch.context() as patch:
         patch.setattr("keras_invprune_lab.training.loop.PAUSE", 0.0)
-        patch.setattr(runs, "figures", None)  # fails after the training
+        patch.setattr(networks, "figures", None)  # fails after the training
         with pytest.raises(TypeError):
             execute(job, tmp_path)
-    monkeypatch.setattr(early, "neural_tangent_transfer", None)
+    monkeypatch.setattr(tangent, "neural_tangent_transfer", None)
     assert execute(job, tmp_path)["weights"]["nonzero"] > 0
 
 
@@ -221,12 +223,11 @@ def test_an_interrupted_transfer_goes_on(tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_weights_are_redrawn_under_the_same_masks(tmp_path):
     (job,) = jobs_of("snip-redrawn")
-    data = runs.load_data(job)
+    work = work_of(job, tmp_path)
     keras.utils.set_random_seed(job.seed)
-    model = masked(job, tmp_path, make_network(job, data), data)
-    runs.compile_model(model, job.recipe, job.recipe.optimizer, data, 2)
+    model = job.kind.build(work)
     before = {key: v.numpy() for key, v in model.masked.prunable.items()}
-    early.prune_now(job, model, data)
+    job.kind.start(model, work)
     for key, variable in model.masked.prunable.items():
         mask, after = model.masks[key].numpy() == 1, variable.numpy()
         assert np.all(after[mask] != before[key][mask]) and np.all(after[~mask] == 0)
@@ -235,11 +236,10 @@ def test_weights_are_redrawn_under_the_same_masks(tmp_path):
 @pytest.mark.parametrize(("method", "rows"), [("snip", 128), ("snip-5000", 5000)])
 def test_a_method_says_how_many_examples_its_score_looks_at(tmp_path, method, rows):
     (job,) = jobs_of(method)
-    data = runs.load_data(job)
-    model = masked(job, tmp_path, make_network(job, data), data)
-    runs.compile_model(model, job.recipe, job.recipe.optimizer, data, 2)
-    early.prune_now(job, model, data)
-    assert len(model.examples[0]) == min(rows, len(data.x_train))
+    work = work_of(job, tmp_path)
+    model = job.kind.build(work)
+    job.kind.start(model, work)
+    assert len(model.examples[0]) == min(rows, len(work.data.x_train))
     assert 0.7 < model.sparsity < 0.8  # of the kernels, for a quarter of all weights
 
 
@@ -265,11 +265,11 @@ def test_other_weights_under_the_masks_of_a_transfer_that_was_made(
     first, redrawn = jobs_of("ntt-redrawn")
     assert first.method == "ntt" and redrawn.needs == first
     reports = [execute(first, tmp_path)]
-    monkeypatch.setattr(early, "neural_tangent_transfer", None)
+    monkeypatch.setattr(tangent, "neural_tangent_transfer", None)
     reports.append(execute(redrawn, tmp_path))
     assert reports[0]["densities"] == reports[1]["densities"]
     files = [
-        tmp_path / job.name / early.TRANSFER / early.STATE for job in (first, redrawn)
+        tmp_path / job.name / tangent.TRANSFER / STATE for job in (first, redrawn)
     ]
     assert files[0].read_bytes() == files[1].read_bytes()
     histories = [(tmp_path / j.name / "history.csv") for j in (first, redrawn)]

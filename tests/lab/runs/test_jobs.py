@@ -66,3 +66,22 @@ def test_a_configuration_is_json_and_tells_what_a_run_depends_on():
     assert one == other == json.loads(json.dumps(one))
     changed = expand(recipe(methods=["omp"], batch_size=64))[0].config
     assert {k for k in one if one[k] != changed[k]} == {"batch_size"}
+
+
+def test_settings_of_one_method_are_in_its_configuration_alone():
+    def configs(**changes):
+        return {job.name: job.config for job in expand(recipe(lasso=[1e-4], **changes))}
+
+    before, after = configs(), configs(transfer_epochs=3, kernel_rows=4)
+    changed = {name for name in before if before[name] != after[name]}
+    assert {name.split("/")[1] for name in changed} == {"ntt-c8", "ntt-redrawn-c8"}
+    dense = before["sklearn-digits/dense/seed0"]
+    assert not dense.keys() & {"transfer_epochs", "lasso", "search", "prune_head"}
+
+
+def test_a_search_does_not_depend_on_what_comes_after_it():
+    searches = [
+        [j.config for j in expand(recipe(finetune_epochs=n)) if j.method == "search"]
+        for n in (4, 5)
+    ]
+    assert searches[0] == searches[1]

@@ -3,10 +3,10 @@
 import numpy as np
 
 from keras_invprune import views
-from keras_invprune.reporting.consistency import consistency
-from keras_invprune_lab.training.metrics import scores
 from keras_invprune.graph.prunable import prunable_weights
 from keras_invprune.graph.weights import weights_by_key
+from keras_invprune.reporting.consistency import consistency
+from keras_invprune_lab.training.metrics import scores
 
 SHOWN = 64  # filters kept for a picture
 

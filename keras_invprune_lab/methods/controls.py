@@ -1,0 +1,43 @@
+"""Sanity checks of IUNet's masks: their densities, in other places."""
+
+import json
+from dataclasses import dataclass
+
+from keras_invprune.allocation import PerLayer
+from keras_invprune.exporting.folders import REPORT
+from keras_invprune.scores import Random
+from keras_invprune_lab.methods.base import METHODS, Work
+from keras_invprune_lab.methods.pruned import Pruned, prune_now
+from keras_invprune_lab.methods.search import AfterSearch
+
+
+@dataclass(frozen=True)
+class RandomMasks(Pruned):
+    """Trains random masks of another run's densities, without a search."""
+
+    def choices(self, work: Work, model, sparsity) -> dict:
+        """Draw the masks with the densities of the needed run."""
+        report = json.loads((work.needed / REPORT).read_text())
+        densities = report["densities"].items()
+        choices = super().choices(work, model, sparsity)
+        return choices | {
+            "score": Random(work.job.seed),
+            "allocation": PerLayer({key: 1 - share for key, share in densities}),
+        }
+
+    def start(self, model, work):
+        """Compile, then prune."""
+        super().start(model, work)
+        prune_now(model, work)
+
+
+METHODS |= {
+    "shuffled": AfterSearch(
+        "IUNet, masks shuffled",
+        "invariance",
+        small=True,
+        shuffled=True,
+        control_of="iunet",
+    ),
+    "random": RandomMasks("random masks of IUNet's densities", control_of="iunet"),
+}

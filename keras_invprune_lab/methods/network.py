@@ -1,0 +1,91 @@
+"""What all methods have in common that train a network."""
+
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+
+from keras_invprune.exporting.folders import check_room
+from keras_invprune_lab.methods.base import DATA, Method, Trained, Work
+from keras_invprune_lab.methods.build import make_network
+from keras_invprune_lab.training.evaluate import figures, first_filters
+from keras_invprune_lab.training.loop import (
+    Selecting,
+    compile_model,
+    restarts_of,
+    train,
+)
+from keras_invprune_lab.training.resuming import state_size
+
+FILTERS = "filters.npz"
+NETWORK = DATA | {
+    "model",
+    "width",
+    "initializer",
+    "search_epochs",
+    "finetune_epochs",
+    "epoch_steps",
+    "batch_size",
+    "optimizer",
+    "finetune_optimizer",
+    "decayed",
+    "augment",
+}
+
+
+@dataclass(frozen=True)
+class Network(Method):
+    """A method that trains a network; each step may be another one's.
+
+    Attributes:
+        waits: Whether the network is pruned while it trains, so that the epochs before
+            the target sparsity are not chosen.
+    """
+
+    keeps = (FILTERS,)
+    waits = False
+
+    def uses(self, job) -> set[str]:
+        """Return the keys of networks, optimizers and budgets."""
+        return super().uses(job) | NETWORK
+
+    def train(self, work: Work) -> Trained:
+        """Build, start, train, choose the best epoch, report it."""
+        job, data = work.job, work.data
+        model = self.build(work)
+        check_room(work.part, 6 * state_size(model))
+        self.start(model, work)
+        chosen = self._selecting(work)
+        augmented = self.passes(job) == 1  # views move the rows themselves
+        train(model, job, data, job.epochs, chosen, work.show, augmented=augmented)
+        self.end(model, work)
+        found = figures(job, model, chosen, data)
+        np.savez_compressed(work.part / FILTERS, filters=first_filters(model, data))
+        return Trained(found, chosen.history)
+
+    def build(self, work) -> keras.Model:
+        """Return the network, not compiled."""
+        return make_network(work.job, work.data)
+
+    def start(self, model, work):
+        """Compile the network, and bring it to where its training starts."""
+        self.compile(model, work)
+
+    def compile(self, model, work):
+        """Compile the network for its training."""
+        recipe = work.job.recipe
+        optimizer = self.optimizer(recipe)
+        compile_model(model, recipe, optimizer, work.data, work.job.epochs)
+
+    def end(self, model, work):
+        """Keep what other runs need of the trained network."""
+
+    def optimizer(self, recipe):
+        """Return the settings of the optimizer."""
+        return recipe.finetune_optimizer or recipe.optimizer
+
+    def _selecting(self, work):
+        recipe, data, epochs = work.job.recipe, work.data, work.job.epochs
+        restarts = restarts_of(self.optimizer(recipe), epochs)
+        rows = data.x_valid, data.y_valid
+        return Selecting(work.part, *rows, recipe.select, restarts, waits=self.waits)

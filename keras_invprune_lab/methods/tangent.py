@@ -1,0 +1,119 @@
+"""Neural tangent transfer, which makes masks and weights before any label is read."""
+
+import os
+import shutil
+from dataclasses import dataclass, field
+from typing import Annotated
+
+import keras
+import tensorflow as tf
+from pydantic import Field
+
+from keras_invprune.pruning.prune import prune
+from keras_invprune.pruning.tangent import TransferSettings, neural_tangent_transfer
+from keras_invprune_lab.methods.base import METHODS, Work
+from keras_invprune_lab.methods.build import make_network, pruned_keys
+from keras_invprune_lab.methods.network import FILTERS
+from keras_invprune_lab.methods.pruned import Pruned, redraw
+from keras_invprune_lab.methods.settings import Count, Part
+from keras_invprune_lab.training.loop import steps_of
+from keras_invprune_lab.training.resuming import STATE
+
+TRANSFER = "transfer"
+
+
+class TransferKeys(Part):
+    """What a recipe may say of "ntt".
+
+    Attributes:
+        transfer_epochs: Epochs of the transfer, which come on top of those of training.
+        transfer_penalty: λ_2.
+        kernel_rows: Rows of a batch that the kernel is made of; None for all.
+    """
+
+    transfer_epochs: Count = 20
+    transfer_penalty: Annotated[float, Field(ge=0)] = 1e-4
+    kernel_rows: Annotated[int, Field(ge=2)] | None = None
+
+
+@dataclass(frozen=True)
+class Tangent(Pruned):
+    """Transfers, then trains under the masks of the transfer, which is made once.
+
+    Attributes:
+        redrawn: Whether the weights are drawn anew after the transfer, a control.
+    """
+
+    redrawn: bool = field(default=False, kw_only=True)
+    settings = TransferKeys
+    keeps = (FILTERS, TRANSFER)
+
+    def uses(self, job) -> set[str]:
+        """Add the keys of the transfer."""
+        return super().uses(job) | TransferKeys.model_fields.keys()
+
+    def about(self, recipe) -> str:
+        """Say how long the transfer is."""
+        return f"NTT before that {recipe.transfer_epochs} epochs without labels"
+
+    def build(self, work: Work) -> keras.Model:
+        """Return the network after the transfer."""
+        model = make_network(work.job, work.data)
+        keys, sparsity = pruned_keys(work.job, model)
+        choices = {"allocation": self.allocation, "select": keys}
+        file = _found_before(work)
+        if file.exists():
+            model = prune(model, sparsity, schedule="manual", **choices)
+            model.load_weights(file)
+        else:
+            model = _transfer(work, model, sparsity, choices)
+            new = file.with_name(f"new-{STATE}")
+            model.save_weights(new)
+            os.replace(new, file)
+        if self.redrawn:
+            redraw(model, work)
+        return model
+
+
+def _found_before(work):
+    """The file of the transfer's result, which may be that of the run it needs."""
+    file = work.part / TRANSFER / STATE
+    file.parent.mkdir(exist_ok=True)
+    if work.job.needs and not file.exists():
+        kept = work.needed / TRANSFER / STATE
+        if kept.exists():
+            shutil.copy(kept, file)
+    return file
+
+
+def _transfer(work, model, sparsity, choices):
+    job, data = work.job, work.data
+    recipe, epochs = job.recipe, job.recipe.transfer_epochs
+    shown = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs=None: work.show(epoch + 1, epochs + job.epochs)
+    )
+    rows = tf.data.Dataset.from_tensor_slices((data.x_train,))
+    rows = rows.shuffle(len(data.x_train), job.seed)
+    rows = rows.batch(min(recipe.batch_size, len(data.x_train)), drop_remainder=True)
+    folder = work.part / "transfer-backup"
+    backup = keras.callbacks.BackupAndRestore(folder, double_checkpoint=True)
+    return neural_tangent_transfer(
+        model,
+        rows.take(steps_of(recipe, data)).prefetch(1),
+        sparsity,
+        epochs=epochs,
+        settings=TransferSettings(
+            penalty=recipe.transfer_penalty, kernel_rows=recipe.kernel_rows
+        ),
+        callbacks=[backup, shown],
+        verbose=0,
+        **choices,
+    )
+
+
+METHODS |= {
+    "ntt": Tangent("NTT", allocation="uniform"),
+    "ntt-redrawn": Tangent(
+        "NTT, weights redrawn", allocation="uniform", redrawn=True, control_of="ntt"
+    ),
+}
