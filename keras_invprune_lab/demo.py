@@ -1,5 +1,7 @@
 """The demo: a dense network and its pruned twin on scikit-learn's digits."""
 
+from functools import partial
+
 import keras
 
 from keras_invprune import views
@@ -13,8 +15,9 @@ from keras_invprune.reporting.tensorboard import PruningBoard
 from keras_invprune.schedules import check_sparsity
 from keras_invprune_lab.data import digits
 from keras_invprune_lab.models import mlp
+from keras_invprune_lab.training.checkpoint import state_size
+from keras_invprune_lab.training.loop import telling
 from keras_invprune_lab.training.optimizers import optimizer_for
-from keras_invprune_lab.training.resuming import state_size
 
 SCHEMA = "keras_invprune/demo/1"
 UNITS = (256, 128)
@@ -22,20 +25,8 @@ EPOCHS = 60
 BATCH = 32
 
 
-class _Progress(keras.callbacks.Callback):
-    """Reports each finished epoch."""
-
-    def __init__(self, show, task):
-        super().__init__()
-        self.show = show
-        self.task = task
-
-    def on_epoch_end(self, epoch, logs=None):
-        self.show(self.task, epoch + 1, self.params["epochs"])
-
-
 def run_demo(out, *, sparsity=0.9, seed=0, epochs=EPOCHS, show=lambda *_: None) -> dict:
-    """Trains both networks for the same number of epochs, exports and compares them.
+    """Train both networks for the same number of epochs, export and compare them.
 
     Args:
         out: Folder for ``dense/``, ``pruned/``, ``tensorboard/`` and ``report.json``.
@@ -48,8 +39,8 @@ def run_demo(out, *, sparsity=0.9, seed=0, epochs=EPOCHS, show=lambda *_: None) 
         The report, also written to ``report.json``.
 
     Raises:
-        ValueError: `sparsity` is not in [0, 1).
-        OSError: `out` is a file, holds something else, or cannot be written.
+        ValueError: If `sparsity` is not in [0, 1).
+        OSError: If `out` is a file, holds something else, or cannot be written.
     """
     check_sparsity(sparsity)
     data = digits(seed)
@@ -62,9 +53,10 @@ def run_demo(out, *, sparsity=0.9, seed=0, epochs=EPOCHS, show=lambda *_: None) 
             keras.callbacks.TensorBoard(new / "tensorboard", write_graph=False),
             PruningBoard(new / "tensorboard", (data.x_test, data.y_test)),
         ]
-        _train(dense, data, epochs, epochs, [_Progress(show, "dense network")])
-        progress = _Progress(show, "search, prune, fine-tune")
-        _train(pruned, data, epochs, -(-epochs // 2), [progress, *boards])
+        told = telling(partial(show, "dense network"), epochs)
+        _train(dense, data, epochs, epochs, [told])
+        told = telling(partial(show, "search, prune, fine-tune"), epochs)
+        _train(pruned, data, epochs, -(-epochs // 2), [told, *boards])
         report = {"seed": seed, "epochs": epochs, "files": {}}
         for name, model in (("dense", dense), ("pruned", strip_pruning(pruned))):
             files = export(model, new / name, data=(data.x_test, data.y_test))

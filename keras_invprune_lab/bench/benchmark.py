@@ -10,10 +10,11 @@ from keras_invprune_lab.bench.results import cells, tabulate
 from keras_invprune_lab.bench.tensorboard import write_boards
 from keras_invprune_lab.recipes.recipe import load
 from keras_invprune_lab.runs.execute import check_config, is_done
-from keras_invprune_lab.runs.executors.local import run_all, unfinished
+from keras_invprune_lab.runs.executors.base import unfinished
+from keras_invprune_lab.runs.executors.local import run_all
 from keras_invprune_lab.runs.jobs import expand
 from keras_invprune_lab.runs.ledger import RUNS, collect, unpack
-from keras_invprune_lab.training.resuming import write_json
+from keras_invprune_lab.training.files import write_json
 
 FAILURES = "failures.json"
 
@@ -28,8 +29,8 @@ class Benchmark:
             (`csv_files`), plots and ``plots.md``, ``tensorboard/``.
 
     Raises:
-        ValueError: No such recipe, or a fault in it or in ``runs.jsonl``.
-        FileExistsError: Runs in `out` are of another recipe; says what differs.
+        ValueError: If there is no such recipe, or a fault in it or in ``runs.jsonl``.
+        FileExistsError: If runs in `out` are of another recipe; says what differs.
     """
 
     def __init__(self, recipe, out):
@@ -41,11 +42,11 @@ class Benchmark:
             check_config(job, self.out / RUNS)
 
     def missing(self) -> list:
-        """The `Job`s that have not been finished."""
+        """Return the `Job`s that are not finished."""
         return unfinished(self.jobs, self.out / RUNS)
 
     def run(self, workers=1, show=lambda *_: None) -> dict[str, str]:
-        """Executes what is missing; then, also if interrupted, writes what is there.
+        """Execute what is missing; then, even if interrupted, write what is there.
 
         Args:
             workers: Processes at once.
@@ -55,7 +56,7 @@ class Benchmark:
             ``{name: message}`` of the runs that failed.
 
         Raises:
-            BlockingIOError: Another process is at work in the same folder.
+            BlockingIOError: If another process is at work in the same folder.
         """
         failures, file = {}, self.out / RUNS / FAILURES
 
@@ -71,7 +72,7 @@ class Benchmark:
         return failures
 
     def failures(self) -> dict[str, str]:
-        """``{name: message}`` of the runs that failed last time."""
+        """Return ``{name: message}`` of the runs that failed last time."""
         root = self.out / RUNS
         file = root / FAILURES
         found = json.loads(file.read_text()) if file.exists() else {}
@@ -79,7 +80,7 @@ class Benchmark:
         return {name: text for name, text in found.items() if name in undone}
 
     def write(self) -> list[dict]:
-        """Writes ledger, tables, plots and TensorBoard from what is finished.
+        """Write ledger, tables, plots and TensorBoard from what is finished.
 
         Returns:
             The reports.

@@ -1,4 +1,4 @@
-"""A benchmark's runs, means and comparisons as CSV files, for whoever goes on."""
+"""A benchmark's runs, means and comparisons as CSV files."""
 
 import csv
 
@@ -14,7 +14,7 @@ FIGURES = ("accuracy", "balanced_accuracy", "macro_precision")
 
 
 def write_all(recipe, table, reports, out):
-    """Writes the files, all figures in percent, differences in points.
+    """Write the files, all figures in percent, differences in points.
 
     - ``runs.csv``: a line for each run: what it is, and all its figures.
     - ``table.csv``: a line for each mean: its spread (standard deviation, n - 1), and

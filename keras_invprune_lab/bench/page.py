@@ -16,7 +16,7 @@ from keras_invprune_lab.methods.base import METHODS
 
 
 def markdown(recipe, table, reports, failures, command) -> str:
-    """The page of a benchmark.
+    """Return the page of a benchmark.
 
     Args:
         recipe: `Recipe`.
@@ -44,7 +44,7 @@ def markdown(recipe, table, reports, failures, command) -> str:
 
 
 def by_message(failures) -> list[tuple[str, str]]:
-    """Pairs (runs, message): runs that failed for one reason stand together."""
+    """Return pairs (runs, message): runs that failed for one reason stand together."""
     groups = defaultdict(list)
     for name, message in failures.items():
         groups[message].append(name)
@@ -100,7 +100,7 @@ def _accuracies(recipe, table) -> str:
 
 
 def _about_ranks(count, datasets, p) -> str:
-    """What ranks are by, or why there are none, and likewise of the tests."""
+    """Say what ranks and tests are over, or why there are none."""
     if datasets == 1:
         return "No ranks and no test: those are over data sets, and this is one."
     if count < 2:
@@ -114,7 +114,7 @@ def _about_ranks(count, datasets, p) -> str:
 
 
 def _chosen(recipe, table) -> str:
-    """κ and λ, where there were several to choose from."""
+    """Return κ and λ, where there were several to choose from."""
     lines = []
     for (row, method), cell in table.cells.items():
         kappa = f"{cell.kappa:g}" if len(recipe.kappas) > 1 and cell.kappa < 1 else ""
@@ -154,7 +154,7 @@ def _comparisons(recipe, table) -> str:
 
 
 def _outcomes(found):
-    """Columns of comparisons, and what they need said: of one data set its seeds."""
+    """Return columns of comparisons and a note; of one data set those of its seeds."""
     if any(one.seeds for one in found):
         return (
             ["by seed"],

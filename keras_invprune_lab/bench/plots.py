@@ -13,12 +13,12 @@ from keras_invprune_lab.training.evaluate import SHOWN
 
 UNPRUNED = {"linewidth": 1, "color": "gray"}
 MANY = 4  # data sets, of whose epochs nobody looks at a plot each
-CROWD = 12  # methods, whose legend stands beside the plot
+CROWD = 12  # methods, whose legend stands next to the plot
 STYLES = ("-", "--", ":")  # of ten colors each
 
 
 def draw(recipe, table, reports, jobs, out) -> list[Path]:
-    """Writes the plots as PNG.
+    """Write the plots as PNG.
 
     Args:
         recipe: `Recipe`.
@@ -31,7 +31,7 @@ def draw(recipe, table, reports, jobs, out) -> list[Path]:
         The files.
 
     Raises:
-        ImportError: matplotlib is missing; names the extra.
+        ImportError: If matplotlib is missing; names the extra.
     """
     out = Path(out)
     made = [
@@ -91,7 +91,7 @@ def _by_compression(recipe, table, out):
 
 
 def _limits(table, rows, figure) -> tuple[float, float]:
-    """Of a crowded plot: without what is so far below that the rest is one line."""
+    """Return limits without what is so far below that the rest would be one line."""
     floors, best = [], 0.0
     for row in rows:
         cells = [cell for (place, _), cell in table.cells.items() if place == row]
@@ -103,7 +103,7 @@ def _limits(table, rows, figure) -> tuple[float, float]:
 
 
 def _legend(axes, **style):
-    """In the plot; of a crowd beside it."""
+    """Draw the legend in the plot; if it is long, next to it."""
     if len(axes.get_legend_handles_labels()[1]) <= CROWD:
         axes.legend(**style)
         return
@@ -133,7 +133,7 @@ def _curve(axes, table, rows, method, figure):
 
 
 def _by_epoch(recipe, table, out):
-    """Accuracy on validation rows while the final network is trained."""
+    """Draw the accuracy on validation rows while the final network is trained."""
     for row in main_rows(table, recipe.compressions[0]):
         file = out / f"epochs-{_name(row[0])}.png"
         curves = {
@@ -193,7 +193,7 @@ def _by_kappa(recipe, reports, out):
 
 
 def critical_difference(methods, rows, level=0.05) -> float:
-    """Least difference of mean ranks that is significant (Nemenyi).
+    """Return the least difference of mean ranks that is significant (Nemenyi).
 
     q·sqrt(k (k + 1) / (6 N)), q from the studentized range divided by sqrt(2).
 
@@ -238,7 +238,7 @@ def _critical_difference(recipe, table, out):
 
 
 def cliques(ranks, distance) -> list[tuple[float, float]]:
-    """Ends of the longest stretches of ranks that are not significantly apart."""
+    """Return the ends of the longest stretches of ranks that do not differ."""
     values = sorted(ranks.values())
     spans = []
     for low in values:
@@ -249,7 +249,7 @@ def cliques(ranks, distance) -> list[tuple[float, float]]:
 
 
 def _filters(recipe, jobs, out):
-    """First-layer filters of the first seed's networks of images, side by side."""
+    """Draw the first-layer filters of the first seed's networks of images."""
     for job in jobs:
         file = out / "runs" / job.name / FILTERS
         target = out / f"filters-{_name(job.dataset)}-{job.label}.png"
@@ -270,7 +270,7 @@ def _filters(recipe, jobs, out):
 
 
 def mosaic(filters, gap=1) -> np.ndarray:
-    """Filters in a square, each scaled to [0, 1] around 0.5 for zero.
+    """Return filters in a square, each scaled to [0, 1] around 0.5 for zero.
 
     Args:
         filters: [units, height, width, channels of 1 or 3].

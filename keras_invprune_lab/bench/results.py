@@ -30,21 +30,21 @@ class Cell(NamedTuple):
     reports: dict[int, dict]
 
     def values(self, figure, part="test") -> dict[int, float]:
-        """``{seed: value}`` of a figure, in percent."""
+        """Return ``{seed: value}`` of a figure, in percent."""
         return {s: 100 * r[part][figure] for s, r in self.reports.items()}
 
     def mean(self, figure, part="test", seeds=None) -> float:
-        """Over the seeds, or those named, in percent."""
+        """Return the mean over the seeds, or those named, in percent."""
         values = self.values(figure, part)
         return float(np.mean([values[seed] for seed in seeds or values]))
 
     def spread(self, figure) -> float | None:
-        """Standard deviation over the seeds (n - 1), in points; None for one seed."""
+        """Return the standard deviation (n - 1) in points; None for one seed."""
         values = list(self.values(figure).values())
         return float(np.std(values, ddof=1)) if len(values) > 1 else None
 
     def curve(self, figure) -> np.ndarray:
-        """Mean over the seeds on validation rows, in percent, after each epoch."""
+        """Return the mean on validation rows after each epoch, in percent."""
         curves = [
             r.get("history", {}).get(f"val_{figure}", ()) for r in self.reports.values()
         ]
@@ -52,7 +52,7 @@ class Cell(NamedTuple):
         return 100 * np.mean([curve[:length] for curve in curves], axis=0)
 
     def reached(self, figure, share) -> dict[int, int | None]:
-        """``{seed: first epoch}`` with a share on validation rows; None for never.
+        """Return ``{seed: first epoch}`` with a share on validation rows, or None.
 
         Epochs before the target sparsity do not count.
         """
@@ -67,7 +67,7 @@ class Cell(NamedTuple):
 
 
 def cells(reports, methods, select) -> list[Cell]:
-    """Groups reports; of a grid, the point that is best on validation rows.
+    """Group reports; of a grid, take the point that is best on validation rows.
 
     A method's control has that method's point of the grid.
 
@@ -97,7 +97,7 @@ def cells(reports, methods, select) -> list[Cell]:
 
 
 def _best(place, points, select) -> Cell:
-    """The best point on validation rows, of those with the most seeds."""
+    """Return the best point on validation rows, of those with the most seeds."""
     most = max(map(len, points.values()))
     full = [
         Cell(*place, *point, seeds)
@@ -108,7 +108,7 @@ def _best(place, points, select) -> Cell:
 
 
 def grid(found, dataset, method, compression) -> list[Cell]:
-    """All κ of a method on a data set, from the reports."""
+    """Return all κ of a method on a data set, from the reports."""
     points = defaultdict(dict)
     for report in found:
         c = report["config"]
@@ -136,7 +136,7 @@ class Table(NamedTuple):
 
 
 def tabulate(found, methods) -> Table:
-    """One row per data set and compression; the unpruned stand in each of them."""
+    """Return a row per data set and compression; the unpruned stand in each of them."""
     compressions = defaultdict(list)
     for cell in found:
         known = compressions[cell.dataset]
@@ -160,5 +160,5 @@ def tabulate(found, methods) -> Table:
 
 
 def main_rows(table, compression) -> list:
-    """One row for each data set: that of `compression`, or the unpruned."""
+    """Return one row for each data set: that of `compression`, or the unpruned."""
     return [row for row in table.rows if row[1] in (None, compression)]

@@ -4,7 +4,7 @@ from keras_invprune_lab.methods.base import METHODS
 
 
 def setting(recipe, table, reports) -> str:
-    """One paragraph: network, epochs, optimizers, selection, hours, machine.
+    """Return one paragraph: network, epochs, optimizers, selection, hours, machine.
 
     Args:
         recipe: `Recipe`.
@@ -45,7 +45,7 @@ def _optimizer(own, recipe) -> str:
 
 
 def _search(recipe) -> str:
-    """What only recipes with a search have."""
+    """Say what only recipes with a search have."""
     kinds = {METHODS[method].search for method in recipe.methods}
     search, text = recipe.search, ""
     if "invariance" in kinds:
@@ -63,7 +63,7 @@ def _limits(recipe) -> str:
 
 
 def _apart(recipe) -> str:
-    """How compressions count, and what single methods say of their setup."""
+    """Say how compressions count, and what single methods add to the setup."""
     own = dict.fromkeys(METHODS[method].about(recipe) for method in recipe.methods)
     counted = recipe.counted == "kernels"
     text = "; compression counts the kernels alone" if counted else ""

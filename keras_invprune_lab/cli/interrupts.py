@@ -1,4 +1,4 @@
-"""Ctrl-C, or a scheduler's SIGTERM, that is heard whatever it strikes."""
+"""Ctrl-C, or a scheduler's SIGTERM, that is heard wherever it arrives."""
 
 import contextlib
 import signal
@@ -14,7 +14,7 @@ TOGETHER = 1.0  # second: signals as close are one wish to end
 
 @contextlib.contextmanager
 def interruptible():
-    """Ends the command on Ctrl-C with 130, on SIGTERM with 143; says that it goes on.
+    """End the command on Ctrl-C with 130, on SIGTERM with 143; say that it resumes.
 
     Python drops an interrupt that comes while a library looks away: in a destructor,
     or in a callback from C. One that was dropped is raised again by `heard`.
@@ -43,7 +43,7 @@ def interruptible():
     try:
         yield heard
     except KeyboardInterrupt:
-        print("Interrupted; the same command goes on.", file=sys.stderr)
+        print("Interrupted; the same command resumes.", file=sys.stderr)
         raise typer.Exit(128 + (asked or SIGNALS)[0]) from None
     finally:
         for number, handler in before.items():

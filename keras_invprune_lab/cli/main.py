@@ -38,8 +38,9 @@ def demo(
     sparsity: Annotated[float, typer.Option(help="Share of weights to remove.")] = 0.9,
     seed: Annotated[int, typer.Option(help="Seed of data split, weights, views.")] = 0,
 ):
-    """A dense network and its pruned twin on handwritten digits, side by side."""
-    from keras_invprune_lab.cli.tables import print_demo, progress
+    """Compare a dense network with its pruned twin on handwritten digits."""
+    from keras_invprune_lab.cli.progress import progress
+    from keras_invprune_lab.cli.tables import print_demo
     from keras_invprune_lab.demo import run_demo
 
     with progress() as show:
@@ -111,9 +112,10 @@ def run(
         str, typer.Option(help="one_shot, gradual or when_converged.")
     ] = "one_shot",
 ):
-    """Train, prune, export and report. Run again after Ctrl-C, it goes on."""
+    """Train, prune, export and report. Run again after Ctrl-C, it resumes."""
     from keras_invprune_lab.cli.interrupts import interruptible
-    from keras_invprune_lab.cli.tables import print_run, progress
+    from keras_invprune_lab.cli.progress import progress
+    from keras_invprune_lab.cli.tables import print_run
     from keras_invprune_lab.runs.run import Run, execute
 
     if sparsity is None:
@@ -140,7 +142,7 @@ def bench(
         bool, typer.Option("--tables", help="Train nothing; tables of what is there.")
     ] = False,
 ):
-    """Carry out a recipe: many runs, one table. Run again, it goes on.
+    """Carry out a recipe: many runs, one table. Run again, it resumes.
 
     Without a name it lists the recipes; "digits" is one for the first minutes. One of
     your own is a .yaml file: docs/guides/compare.md.
@@ -152,12 +154,9 @@ def bench(
             f"{error.name} is missing: pip install '.[bench]' brings what benchmarks "
             "need."
         ) from error
-    from keras_invprune_lab.cli.benches import (
-        bench_progress,
-        print_bench,
-        print_recipes,
-    )
+    from keras_invprune_lab.cli.benches import print_bench, print_recipes
     from keras_invprune_lab.cli.interrupts import interruptible
+    from keras_invprune_lab.cli.progress import progress
 
     if name is None:
         print_recipes()
@@ -168,7 +167,8 @@ def bench(
         if not benchmark.write():
             raise ValueError(f"No run of {name} is finished in {benchmark.out}.")
     else:
-        with interruptible() as heard, bench_progress(benchmark.missing()) as show:
+        costs = {job.name: job.cost for job in benchmark.missing()}
+        with interruptible() as heard, progress(costs) as show:
             failures = benchmark.run(jobs, heard(show))
     print_bench(benchmark)
     if failures:
@@ -228,7 +228,7 @@ def env():
 
 
 def main():
-    """Runs the command; errors are one line and exit code 2."""
+    """Run the command; errors are one line and exit code 2."""
     try:
         app()
     except (ValueError, TypeError, OSError, ImportError, RuntimeError) as error:

@@ -1,40 +1,16 @@
 """What the commands print."""
 
-import contextlib
 import json
 import zipfile
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 console = Console()
 
 
-@contextlib.contextmanager
-def progress():
-    """Yields ``show(task, done, total)``, which draws one bar per task."""
-    columns = (
-        TextColumn("{task.description:<28}"),
-        BarColumn(),
-        TextColumn("{task.completed}/{task.total} epochs"),
-        TimeRemainingColumn(),
-    )
-    with contextlib.ExitStack() as stack:
-        bars, tasks = Progress(*columns, console=console), {}
-
-        def show(task, done, total):
-            if not tasks:  # where nothing is begun, nothing is drawn
-                stack.enter_context(bars)
-            if task not in tasks:
-                tasks[task] = bars.add_task(task, total=total)
-            bars.update(tasks[task], completed=done)
-
-        yield show
-
-
 def print_demo(report, out):
-    """Prints the dense network beside the pruned one, and what to do next."""
+    """Print the dense network next to the pruned one, and what to do next."""
     dense, pruned = report["dense"], report["pruned"]
     table = Table(title="Handwritten digits (scikit-learn), LiteRT on one thread")
     table.add_column("")
@@ -58,12 +34,12 @@ def print_demo(report, out):
     console.print(f"Masks, histograms, losses: tensorboard --logdir {out}/tensorboard")
     console.print(
         "Next: examples/quickstart.py has the five lines for your own model; "
-        "README.md goes on from there.",
+        "README.md continues from there.",
     )
 
 
 def print_run(found, out):
-    """Prints the report of a run that has just ended."""
+    """Print the report of a run that has just ended."""
     print_reports({str(out): found["report"]})
     config = found["config"]
     console.print(
@@ -74,14 +50,14 @@ def print_run(found, out):
 
 
 def print_reports(reports):
-    """Prints reports, `{heading: report}`, side by side."""
+    """Print reports, `{heading: report}`, side by side."""
     from keras_invprune.reporting.report import compare
 
     print(compare(reports, width=console.width), end="")
 
 
 def print_files(found, out):
-    """Prints what an export wrote."""
+    """Print what an export wrote."""
     table = Table("file", "bytes", "gzip", "greatest difference from Keras")
     for name, file in found["files"].items():
         sizes = f"{file['bytes']:,}", f"{file['gzip_bytes']:,}"
@@ -91,7 +67,7 @@ def print_files(found, out):
 
 
 def print_environment():
-    """Prints what an issue should say of the machine, as plain text to be copied."""
+    """Print what an issue should say of the machine, as plain text to be copied."""
     import platform
 
     from keras_invprune_lab.runs.environment import devices, environment, installed
@@ -107,7 +83,7 @@ def print_environment():
 
 
 def reports_of(paths) -> dict:
-    """``{heading: report}``: read from the folders of runs, made of .keras files.
+    """Return ``{heading: report}``: read from folders of runs, made of .keras files.
 
     Raises:
         ValueError: It is neither.
@@ -141,7 +117,7 @@ def reports_of(paths) -> dict:
 
 
 def load_model(file):
-    """The Keras model in a file, without its masks if it is a pruned one.
+    """Return the Keras model in a file, without its masks if it is a pruned one.
 
     Raises:
         ValueError: It is no model of Keras 3.
@@ -162,7 +138,7 @@ def load_model(file):
 
 
 def _ignored(used) -> str:
-    """The share of connections left to each pixel, as a picture of characters."""
+    """Draw the share of connections left to each pixel with characters."""
     highest = max(max(row) for row in used) or 1.0
     shades = " ░▒▓█"
     lines = ["Which pixels the pruned network still looks at (blank: ignored):"]

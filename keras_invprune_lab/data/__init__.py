@@ -16,7 +16,7 @@ SOURCES = ("sklearn", "tfds", "openml")
 
 
 def load(name, seed=0, validation=0.0, encoding="one_hot") -> Data:
-    """The data set of that name, split.
+    """Load the data set of that name, split.
 
     Args:
         name: ``"sklearn:digits"`` (or iris, wine, breast_cancer), ``"tfds:mnist"``
@@ -27,10 +27,10 @@ def load(name, seed=0, validation=0.0, encoding="one_hot") -> Data:
         encoding: Of tables, see `prepare`.
 
     Raises:
-        ImportError: The loader's library is missing; names the extra.
-        DataUnavailable: Not there, and no network; names the variable that would
-            serve. A RuntimeError.
-        ValueError: An unknown name; near matches are named.
+        ImportError: If the loader's library is missing; names the extra.
+        DataUnavailable: If it is not there and there is no network; names the
+            variable to set. A RuntimeError.
+        ValueError: If the name is unknown; near matches are named.
     """
     source, _, rest = check_name(name).partition(":")
     tables = {"validation": validation, "encoding": encoding}
@@ -44,7 +44,7 @@ def load(name, seed=0, validation=0.0, encoding="one_hot") -> Data:
 
 
 def check_name(name) -> str:
-    """Returns the name of a data set, if a loader may know it.
+    """Return the name of a data set, if a loader may know it.
 
     Raises:
         ValueError: It names no loader; near matches are named.
@@ -63,7 +63,7 @@ def check_name(name) -> str:
 
 
 def own_name(name) -> str:
-    """One name for all that name the same data set, as far as we know."""
+    """Return one name for all that name the same data set, as far as we know."""
     source, _, rest = name.partition(":")
     task = find_task(rest) if source == "openml" else None
     return f"openml:{task.data}" if task else name

@@ -37,14 +37,14 @@ class Data(NamedTuple):
 
 
 def check_validation(share) -> float:
-    """Returns the share of the training part to validate by, or raises ValueError."""
+    """Return the share of the training part to validate by, or raise ValueError."""
     if not 0 <= share < 1:
         raise ValueError(f"`validation` must be a share in [0, 1). Received: {share}.")
     return float(share)
 
 
 def hold_out(y, share, seed) -> tuple[np.ndarray, np.ndarray]:
-    """Row numbers of a training part and of a validation part, stratified.
+    """Return row numbers of a training and of a validation part, stratified.
 
     The only row of a class goes to the training part.
 
@@ -54,7 +54,7 @@ def hold_out(y, share, seed) -> tuple[np.ndarray, np.ndarray]:
         seed: Of the split.
 
     Raises:
-        ValueError: A part could not hold each class.
+        ValueError: If a part could not hold each class.
     """
     from sklearn.model_selection import train_test_split
 
@@ -74,7 +74,7 @@ def hold_out(y, share, seed) -> tuple[np.ndarray, np.ndarray]:
 
 
 def with_validation(data: Data, share, seed) -> Data:
-    """`data` with a share of its training rows held out, where nothing was learned."""
+    """Hold out a share of the training rows, where nothing was learned from them."""
     if not check_validation(share):
         return data
     train, valid = hold_out(data.y_train, share, seed)

@@ -89,7 +89,7 @@ class Reading(NamedTuple):
 
 
 def read(frame, rows):
-    """Numbers and text from a table of any types.
+    """Return numbers and text from a table of any types.
 
     Args:
         frame: pandas.DataFrame, [n, columns].
@@ -117,7 +117,7 @@ def read(frame, rows):
 
 
 def _unwrapped(column):
-    """Without what pandas wraps values in: sparsity, periods, categories of dates."""
+    """Remove what pandas wraps values in: sparsity, periods, categories of dates."""
     import pandas as pd
 
     dtype = column.dtype
@@ -152,7 +152,7 @@ def _floats(column):
 
 
 def _parts(column, origin):
-    """Days since `origin`, month, day of the week and hour of dates."""
+    """Return days since `origin`, month, day of the week and hour of dates."""
     times = column.dt
     hour = times.hour + times.minute / 60 + times.second / 3600
     parts = (column - origin) / ONE_DAY, times.month, times.day_of_week, hour
@@ -160,7 +160,7 @@ def _parts(column, origin):
 
 
 def _words(column):
-    """Text for all values, so that types do not mix; None for the missing."""
+    """Return text for all values, so that types do not mix; None for the missing."""
     return column.astype(object).map(str).where(column.notna(), None)
 
 
@@ -203,7 +203,7 @@ def _tell_distinct(name, different, total):
 
 
 def _reading_by(reader, origin, words) -> Reading:
-    """How text is read once it is known what it is: by `reader`.
+    """Return how text is read once it is known what it is: by `reader`.
 
     Args:
         reader: Series of text to Series of numbers or dates.
@@ -228,7 +228,7 @@ def _reading_by(reader, origin, words) -> Reading:
 
 
 def _spelled(column):
-    """The values as text: which one in each row, -1 if missing, and the texts."""
+    """Return the values as text: which one in each row (-1: missing), and the texts."""
     import pandas as pd
 
     texts = column.astype(object).map(_text).where(column.notna(), "").map(str.strip)
@@ -246,7 +246,7 @@ def _has_codes(texts) -> bool:
 
 
 def _readers(texts, counts, dates_only):
-    """Pairs (what it is, Series of text to Series of values, missing if not read)."""
+    """Yield pairs (what it is, Series of text to Series of values or missing)."""
     if not dates_only:
         for way, marks in NUMBERS.items():
             yield f"numbers such as {way}", partial(_numbers_of, marks=marks)
@@ -261,7 +261,7 @@ def _readers(texts, counts, dates_only):
 
 
 def _quantities(texts, counts):
-    """The unit or currency of most values, and what reads numbers that have it."""
+    """Return the unit or currency of most values, and what reads such numbers."""
     parts = texts.str.extract(f"^{QUANTITY}$").astype(object)
     signs = (parts["before"] + "#" + parts["after"]).mask(lambda s: s == "#")
     shares = signs.groupby(signs).apply(lambda group: counts[group.index].sum())
@@ -318,7 +318,7 @@ def _dates_of(texts, pattern):
 
 
 def _hours(found):
-    """The hour of 24, two digits: 12 AM is 00, 12 PM is 12."""
+    """Return the hour of 24, two digits: 12 AM is 00, 12 PM is 12."""
     hours, half = found["hour"].fillna("0").astype(int), found["half"].str.casefold()
     hours = hours.where(half.isna(), hours % 12 + 12 * (half == "p"))
     return hours.astype(str).str.zfill(2).astype(object)

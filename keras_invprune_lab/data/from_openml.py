@@ -22,7 +22,7 @@ WAY_OUT = (
 
 
 def openml_table(identifier, seed=0, **choices) -> Data:
-    """A classification table of OpenML; a fifth is the test set.
+    """Return a classification table of OpenML; a fifth is the test set.
 
     Args:
         identifier: Data id such as "31", name such as "credit-g", or task id of one
@@ -31,10 +31,10 @@ def openml_table(identifier, seed=0, **choices) -> Data:
         **choices: ``validation`` and ``encoding`` of `prepare`.
 
     Raises:
-        ImportError: The client is missing; names the extra.
-        DataUnavailable: It is not in the cache and cannot be downloaded.
-        ValueError: No such name, no classification table, or a file in the cache that
-            cannot be read.
+        ImportError: If the client is missing; names the extra.
+        DataUnavailable: If it is not in the cache and cannot be downloaded.
+        ValueError: If there is no such name, it is not a classification table, or a
+            file in the cache cannot be read.
     """
     openml = _client()
     known, is_id = find_task(identifier), identifier.isascii() and identifier.isdigit()
@@ -62,7 +62,7 @@ def _client():
 
 
 def _dataset(openml, number):
-    """The client's data set of that number, with its files in the cache."""
+    """Return the client's data set of that number, with its files in the cache."""
     import requests
 
     folder = Path(openml.config.get_cache_directory()) / "datasets" / str(number)
@@ -92,14 +92,14 @@ def _dataset(openml, number):
 
 
 def _is_cached(folder) -> bool:
-    """Whether the client needs no network for the data set in that folder."""
+    """Return whether the client needs no network for the data set in that folder."""
     data = [folder / "dataset.arff", *folder.glob("dataset*.pq")]
     descriptions = [folder / name for name in DESCRIPTIONS]
     return all(map(Path.is_file, descriptions)) and any(map(Path.is_file, data))
 
 
 def _check_descriptions(folder):
-    """Raises for a faulty file; the client would delete the folder, data included."""
+    """Raise for a faulty file; the client would delete the folder, data included."""
     for name in DESCRIPTIONS:
         try:
             ElementTree.parse(folder / name)
@@ -108,7 +108,7 @@ def _check_descriptions(folder):
 
 
 def _frame(dataset):
-    """The table of a data set whose files are in the cache, target included."""
+    """Return the table of a data set whose files are in the cache, target included."""
     file = dataset.data_pickle_file or dataset.parquet_file or dataset.data_file
     try:
         if dataset.format.lower() == "sparse_arff" and not dataset.parquet_file:
@@ -130,7 +130,7 @@ def _unreadable(file, reason) -> ValueError:
 
 
 def cached_names(openml) -> dict[str, list[int]]:
-    """``{name: data ids}`` of the active data sets in the cache."""
+    """Return ``{name: data ids}`` of the active data sets in the cache."""
     folder = Path(openml.config.get_cache_directory()) / "datasets"
     found = {}
     for file in folder.glob("*/description.xml"):
@@ -173,7 +173,7 @@ def _number(openml, name) -> int:
 
 @contextlib.contextmanager
 def _impatient(openml, folder=None):
-    """OpenML's client tries for minutes; whoever waits wants to know sooner.
+    """Let OpenML's client give up soon: it would try for minutes.
 
     Args:
         openml: The client.

@@ -17,10 +17,10 @@ def _sklearn(extras="'.[data]'"):
 
 
 def digits(seed=0) -> Data:
-    """The 1,797 8x8 digits inside scikit-learn; a quarter is the test set.
+    """Return the 1,797 8x8 digits of scikit-learn; a quarter is the test set.
 
     Raises:
-        ImportError: scikit-learn is missing; names the extra.
+        ImportError: If scikit-learn is missing; names the extra.
     """
     datasets, model_selection = _sklearn("'.[data]' or '.[demo]'")
     bunch = datasets.load_digits()
@@ -32,7 +32,7 @@ def digits(seed=0) -> Data:
 
 
 def sklearn_table(name, seed=0, **choices) -> Data:
-    """One of the tables inside scikit-learn; a fifth is the test set.
+    """Return one of the tables of scikit-learn; a fifth is the test set.
 
     Args:
         name: One of `TABLES`.
@@ -40,7 +40,7 @@ def sklearn_table(name, seed=0, **choices) -> Data:
         **choices: ``validation`` and ``encoding`` of `prepare`.
 
     Raises:
-        ImportError: scikit-learn is missing; names the extra.
+        ImportError: If scikit-learn is missing; names the extra.
     """
     datasets, _ = _sklearn()
     bunch = getattr(datasets, f"load_{name}")(as_frame=True)

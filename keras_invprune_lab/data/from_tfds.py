@@ -19,7 +19,7 @@ TESTED = 0.2  # of the rows of a set that comes without a test part
 
 
 def tfds_images(name="mnist", data_dir=None, seed=0) -> Data:
-    """An image set of TensorFlow Datasets, with its own test part if it has one.
+    """Return an image set of TensorFlow Datasets, with its own test part if it has one.
 
     Args:
         name: Name of the data set.
@@ -27,9 +27,9 @@ def tfds_images(name="mnist", data_dir=None, seed=0) -> Data:
         seed: Of the split, where it has no part "test": a fifth of the rows, by class.
 
     Raises:
-        ImportError: tensorflow-datasets is missing; names the extra.
-        DataUnavailable: It is not prepared and cannot be downloaded.
-        ValueError: There is no such set, it is not one of labeled images, or its
+        ImportError: If tensorflow-datasets is missing; names the extra.
+        DataUnavailable: If it is not prepared and cannot be downloaded.
+        ValueError: If there is no such set, it is not one of labeled images, or its
             files cannot be read.
     """
     try:
@@ -67,10 +67,10 @@ def _builder(tfds, name, data_dir):
 
 
 def _download(builder):
-    """Downloads and prepares a data set.
+    """Download and prepare a data set.
 
     Raises:
-        DataUnavailable: It cannot be had; says why.
+        DataUnavailable: If it is unavailable; says why.
     """
     import requests
 
@@ -90,7 +90,7 @@ def _download(builder):
 
 
 def _not_downloaded(builder) -> list[str]:
-    """Addresses of its files that the notes in the folder of downloads do not name."""
+    """Return addresses of its files that are not among the notes of downloads."""
     notes = (Path(builder.data_dir_root) / "downloads").rglob("*.INFO")
     there = "".join(note.read_text(encoding="utf-8") for note in notes)
     urls = [url for url in builder.url_infos or () if url.startswith("http")]
@@ -98,7 +98,7 @@ def _not_downloaded(builder) -> list[str]:
 
 
 def _part(tfds, builder, split):
-    """Images in [0, 1] and classes: all rows of a part."""
+    """Return images in [0, 1] and classes: all rows of a part."""
     import tensorflow as tf
 
     try:
@@ -120,7 +120,7 @@ def _unreadable(name, folder, error) -> ValueError:
 
 
 def _class_names(info) -> tuple[str, ...]:
-    """The names of the classes; asked before a download, which may be a long one."""
+    """Return the names of the classes; asked before a download, which may be long."""
     keys = info.supervised_keys or ()
     if len(keys) == 2 and all(isinstance(key, str) for key in keys):
         image, label = (info.features[key] for key in keys)

@@ -72,7 +72,7 @@ TASKS = tuple(_task(line) for line in _TABLE.split("\n") if line)
 
 
 def find_task(identifier) -> Task | None:
-    """The task of that name, task id or data id; None if it is none of the 40."""
+    """Return the task of that name, task id or data id; None if there is none."""
     wanted = str(identifier).casefold()
     for task in TASKS:
         if wanted in (str(task.task), str(task.data), task.name.casefold()):

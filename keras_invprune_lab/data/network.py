@@ -8,7 +8,7 @@ SECONDS = 4  # with TensorFlow to be imported before, less than ten in all
 
 
 def unreachable(url) -> str | None:
-    """Why the server of `url` does not answer; None if it does.
+    """Return why the server of `url` does not answer; None if it does.
 
     Clients of data sets try again and again, and without a network the name of a
     server alone may be looked up for minutes. A look-up has no time limit, so it is
@@ -27,7 +27,7 @@ def unreachable(url) -> str | None:
 
 
 def _ask(root, answers):
-    """Puts None once the server has answered, whatever it says; or what went wrong."""
+    """Put None once the server has answered, or else what went wrong."""
     import requests
 
     try:

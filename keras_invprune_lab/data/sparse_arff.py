@@ -4,7 +4,7 @@ import numpy as np
 
 
 def read_sparse_arff(file):
-    """A table from a sparse ARFF file.
+    """Return a table from a sparse ARFF file.
 
     What a row leaves out is 0, or the first value of a nominal attribute.
 

@@ -16,7 +16,7 @@ MAX_CATEGORIES = 64
 
 
 def prepare(frame, labels, seed=0, validation=0.0, encoding="one_hot") -> Data:
-    """Splits a table (stratified, 20 % test) and makes numbers of it.
+    """Split a table (stratified, 20 % test) and make numbers of it.
 
     What a column says, numbers (dates among them) or categories, is found out as in
     `keras_invprune_lab.data.columns`. What is constant in training is dropped.
@@ -42,9 +42,9 @@ def prepare(frame, labels, seed=0, validation=0.0, encoding="one_hot") -> Data:
         value.
 
     Raises:
-        ValueError: Too few rows or members of a class to split, a target that is no
-            class or is missing, a number that is infinite or beyond 1e30, no
-            column that varies.
+        ValueError: If there are too few rows or members of a class to split, a target
+            is not a class or is missing, a number is infinite or beyond 1e30, or no
+            column varies.
     """
     from sklearn.model_selection import train_test_split
 
@@ -75,7 +75,7 @@ def prepare(frame, labels, seed=0, validation=0.0, encoding="one_hot") -> Data:
 
 
 def _classes(labels):
-    """Names and numbers of the classes; raises for what cannot be split by class."""
+    """Return names and numbers of the classes; raise if they cannot be split."""
     if labels.dtype == "category":
         labels = labels.astype(labels.cat.categories.dtype)
     if labels.dtype.kind not in "iufbmM":
@@ -112,7 +112,7 @@ def _are_whole(numbers) -> bool:
 
 
 def _as_numbers(texts, kind) -> tuple[str, bool]:
-    """The kind of the numbers that all texts are, and whether they are whole."""
+    """Return the kind of the numbers that all texts are, and whether they are whole."""
     import pandas as pd
 
     numbers = pd.to_numeric(texts, errors="coerce").astype("float64")
@@ -154,7 +154,7 @@ def _check_finite(frame, sources):
 
 
 def _columns(train, sources, transformers):
-    """A ColumnTransformer for the columns that vary in `train`."""
+    """Return a ColumnTransformer for the columns that vary in `train`."""
     from sklearn.compose import ColumnTransformer
 
     varying = [c for c in train.columns if train[c].nunique(dropna=False) > 1]
@@ -226,15 +226,15 @@ def _is_number(column) -> bool:
 
 
 def _with_missing(frame):
-    """A missing value is a category of its own."""
+    """Make a missing value a category of its own."""
     return frame.astype(object).map(str).where(frame.notna(), "(missing)")
 
 
 def _with_nan(frame):
-    """What the encoder takes for missing."""
+    """Put what the encoder takes for missing."""
     return frame.where(frame.notna(), np.nan)
 
 
 def _from_one(codes):
-    """Codes from 1; 0 stays for what was not seen."""
+    """Count codes from 1; 0 stays for what was not seen."""
     return codes + 1

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from keras_invprune_lab.methods.base import METHODS
 from keras_invprune_lab.methods.network import Network
+from keras_invprune_lab.methods.one_fit import ONE_FIT
 
 
 @dataclass(frozen=True)
@@ -14,3 +15,4 @@ class Dense(Network):
 
 
 METHODS["dense"] = Dense("dense")
+ONE_FIT["dense"] = lambda model, run: model

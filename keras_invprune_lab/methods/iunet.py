@@ -1,11 +1,16 @@
-"""IUNet: searches for invariances from small weights; each part of it left out."""
+"""IUNet: searches for invariances from small weights; parts left out; a control."""
 
 import json
 from dataclasses import dataclass
 
+from keras_invprune.allocation import Shuffled
 from keras_invprune.exporting.folders import REPORT
+from keras_invprune.objectives import Invariance
+from keras_invprune.pruning.invariance import prune_for_invariance
 from keras_invprune_lab.methods.base import METHODS, Trained, Work
+from keras_invprune_lab.methods.one_fit import ONE_FIT, schedule_of
 from keras_invprune_lab.methods.search import AfterSearch
+from keras_invprune_lab.methods.view_names import VIEWS
 
 
 @dataclass(frozen=True)
@@ -27,9 +32,33 @@ class SearchOnly(AfterSearch):
         return Trained({k: v for k, v in search.items() if k not in own}, [])
 
 
+def _in_one_fit(model, run, **choices):
+    views = VIEWS[run.views](run.seed) if run.views else None
+    return prune_for_invariance(
+        model,
+        run.sparsity,
+        objective=Invariance(views, weight=run.weight),
+        schedule=schedule_of(run, "invariance_loss"),
+        initial_scale=run.kappa,
+        **choices,
+    )
+
+
+def _shuffled(model, run):
+    return _in_one_fit(model, run, allocation=Shuffled("global", seed=run.seed))
+
+
 METHODS |= {
     "iunet": AfterSearch("IUNet", "invariance", small=True),
     "no-pi": AfterSearch("IUNet without small initialization", "invariance"),
     "no-ilo": AfterSearch("IUNet without invariance objective", small=True),
     "unpruned": SearchOnly("IUNet, search only", "invariance", small=True),
+    "shuffled": AfterSearch(
+        "IUNet, masks shuffled",
+        "invariance",
+        small=True,
+        shuffled=True,
+        control_of="iunet",
+    ),
 }
+ONE_FIT |= {"iunet": _in_one_fit, "shuffled": _shuffled}

@@ -8,6 +8,7 @@ import numpy as np
 from keras_invprune.exporting.folders import check_room
 from keras_invprune_lab.methods.base import DATA, Method, Trained, Work
 from keras_invprune_lab.methods.build import make_network
+from keras_invprune_lab.training.checkpoint import state_size
 from keras_invprune_lab.training.evaluate import figures, first_filters
 from keras_invprune_lab.training.loop import (
     Selecting,
@@ -15,7 +16,6 @@ from keras_invprune_lab.training.loop import (
     restarts_of,
     train,
 )
-from keras_invprune_lab.training.resuming import state_size
 
 FILTERS = "filters.npz"
 NETWORK = DATA | {

@@ -3,7 +3,13 @@
 from keras_invprune.contracts import Score
 from keras_invprune.saving import name_of
 from keras_invprune.scores import SCORES
-from keras_invprune_lab.methods import at_init, controls, dynamic, iunet, omp, tangent
+from keras_invprune_lab.methods import (
+    at_init,
+    dynamic,
+    iunet,
+    omp,
+    tangent,
+)
 from keras_invprune_lab.methods.base import METHODS
 from keras_invprune_lab.methods.pruned import Pruned
 
@@ -17,7 +23,7 @@ def _of_score(name) -> Pruned:
     return at_init.BeforeTraining(name_of(score), **choices)
 
 
-_files = (at_init, controls, dynamic, iunet, omp, tangent)  # which come first
+_files = (at_init, dynamic, iunet, omp, tangent)  # which come first
 _named = {one.score for one in METHODS.values() if isinstance(one, Pruned)}
 for _name in SCORES:
     if _name not in _named:

@@ -54,7 +54,7 @@ class Pruned(Network):
         }
 
     def _score(self, seed, data):
-        """The score, with the seed of the run if it draws lots."""
+        """Return the score, with the seed of the run if it draws lots."""
         score = scores.get(self.score)
         if not isinstance(score, Score):
             return score

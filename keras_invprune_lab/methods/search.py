@@ -10,8 +10,8 @@ from keras_invprune_lab.methods.network import FILTERS, Network
 from keras_invprune_lab.methods.pruned import Pruned
 from keras_invprune_lab.methods.view_names import VIEWS
 from keras_invprune_lab.models import embedding_layer
+from keras_invprune_lab.training.checkpoint import STATE
 from keras_invprune_lab.training.loop import compile_model
-from keras_invprune_lab.training.resuming import STATE
 
 SEARCHED = "search"  # the method of its jobs, which recipes cannot name
 
@@ -114,7 +114,7 @@ def _invariance(own, work, model) -> Invariance:
 
 
 def _views(name, data, seed):
-    """The views of that name, or those that suit the data."""
+    """Return the views of that name, or those that suit the data."""
     if name:
         return VIEWS[name](seed)
     if data.x_train.ndim != 4:

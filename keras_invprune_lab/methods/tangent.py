@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import Annotated
 
 import keras
-import tensorflow as tf
 from pydantic import Field
 
 from keras_invprune.pruning.prune import prune
@@ -16,10 +15,11 @@ from keras_invprune_lab.methods.build import make_network, pruned_keys
 from keras_invprune_lab.methods.network import FILTERS
 from keras_invprune_lab.methods.pruned import Pruned, redraw
 from keras_invprune_lab.methods.settings import Count, Part
-from keras_invprune_lab.training.loop import steps_of
-from keras_invprune_lab.training.resuming import STATE
+from keras_invprune_lab.training.checkpoint import STATE, Checkpoint
+from keras_invprune_lab.training.loop import steps_of, telling
+from keras_invprune_lab.training.order import Reordered
 
-TRANSFER = "transfer"
+TRANSFER, UNFINISHED = "transfer", "transfer-state"
 
 
 class TransferKeys(Part):
@@ -70,13 +70,14 @@ class Tangent(Pruned):
             new = file.with_name(f"new-{STATE}")
             model.save_weights(new)
             os.replace(new, file)
+            shutil.rmtree(work.part / UNFINISHED)
         if self.redrawn:
             redraw(model, work)
         return model
 
 
 def _found_before(work):
-    """The file of the transfer's result, which may be that of the run it needs."""
+    """Return the file of the transfer's result, copied if the needed run has it."""
     file = work.part / TRANSFER / STATE
     file.parent.mkdir(exist_ok=True)
     if work.job.needs and not file.exists():
@@ -86,26 +87,31 @@ def _found_before(work):
     return file
 
 
+class _OfStudent(Checkpoint):
+    """The state of a network that exists only inside of the transfer."""
+
+    def on_train_begin(self, logs=None):
+        """Load the last state, if there is one."""
+        self.restore(self.model)
+
+
 def _transfer(work, model, sparsity, choices):
-    job, data = work.job, work.data
-    recipe, epochs = job.recipe, job.recipe.transfer_epochs
-    shown = keras.callbacks.LambdaCallback(
-        on_epoch_end=lambda epoch, logs=None: work.show(epoch + 1, epochs + job.epochs)
-    )
-    rows = tf.data.Dataset.from_tensor_slices((data.x_train,))
-    rows = rows.shuffle(len(data.x_train), job.seed)
-    rows = rows.batch(min(recipe.batch_size, len(data.x_train)), drop_remainder=True)
-    folder = work.part / "transfer-backup"
-    backup = keras.callbacks.BackupAndRestore(folder, double_checkpoint=True)
+    job, recipe, rows = work.job, work.job.recipe, work.data.x_train
+    state = _OfStudent(work.part / UNFINISHED)
+    state.folder.mkdir(exist_ok=True)
+    size, steps = min(recipe.batch_size, len(rows)), steps_of(recipe, work.data)
+    order = Reordered(rows, size, job.seed, steps)
+    shown = telling(work.show, recipe.transfer_epochs + job.epochs)
     return neural_tangent_transfer(
         model,
-        rows.take(steps_of(recipe, data)).prefetch(1),
+        order.rows,
         sparsity,
-        epochs=epochs,
+        epochs=recipe.transfer_epochs,
+        initial_epoch=len(state.on_disk()),
         settings=TransferSettings(
             penalty=recipe.transfer_penalty, kernel_rows=recipe.kernel_rows
         ),
-        callbacks=[backup, shown],
+        callbacks=[order, state, shown],
         verbose=0,
         **choices,
     )

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from keras_invprune_lab.methods.base import METHODS, Method, Trained, Work
+from keras_invprune_lab.training.files import write_json
 from keras_invprune_lab.training.metrics import scores
-from keras_invprune_lab.training.resuming import write_json
 
 # A small grid around the library's defaults; each stops early on validation rows.
 GRID = [
@@ -89,7 +89,7 @@ def boost(job, part, data, show):
 
 
 def _best(tried, job) -> dict:
-    """The first of the highest."""
+    """Return the first of the highest."""
     return max(tried, key=lambda one: one["validation"][job.recipe.select])
 
 

@@ -44,7 +44,7 @@ FOR_IMAGES = {cnn, conv4, small_convnet, lenet5, resnet18}
 
 
 def get_model(name, data, width=None):
-    """The network of that name for the data; None for one that suits them.
+    """Make the network of that name for the data; None for one that suits them.
 
     Args:
         name: One of `MODELS`, or None.
@@ -52,8 +52,8 @@ def get_model(name, data, width=None):
         width: Its width, where it has one; None for the paper's.
 
     Raises:
-        ValueError: An unknown name (near matches are named), a network for images on
-            rows, or a width for a network of fixed size.
+        ValueError: If the name is unknown (near matches are named), or a network for
+            images is asked for rows, or a width for a network of one size.
     """
     shape = data.x_train.shape[1:]
     name = name or _suitable(shape)
@@ -68,7 +68,7 @@ def get_model(name, data, width=None):
 
 
 def has_width(name) -> bool:
-    """Whether the network of that name comes in several widths."""
+    """Return whether the network of that name comes in several widths."""
     return "width" in inspect.signature(MODELS[name]).parameters
 
 
@@ -81,7 +81,7 @@ def _suitable(shape) -> str:
 
 
 def standardized(model, images) -> keras.Model:
-    """`model` behind a layer that gives each channel mean 0 and variance 1.
+    """Put `model` behind a layer that gives each channel mean 0 and variance 1.
 
     So that views, and whoever uses the model, work on plain images.
 
@@ -102,7 +102,7 @@ def standardized(model, images) -> keras.Model:
 
 
 def embedding_layer(model: keras.Model) -> str | None:
-    """Path of the encoder's last layer; None for the default, the head's input."""
+    """Return the path of the encoder's last layer; None for the head's input."""
     paths = [path for path, _ in walk(model)]
     return next((p for p in paths if p.split("/")[-1] == EMBEDDING), None)
 

@@ -7,19 +7,19 @@ EMBEDDING = "embedding"  # the layer whose output is the encoder's
 
 
 def _initializer():
-    """U(-1/sqrt(fan_in), 1/sqrt(fan_in)): Kaiming's uniform with a = sqrt(5)."""
+    """Return U(-1/sqrt(fan_in), 1/sqrt(fan_in)): Kaiming's uniform with a = sqrt(5)."""
     return keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
 
 
 def dense(units, use_bias=False):
-    """``(name) -> Dense``. Without a bias where BatchNorm takes it away again."""
+    """Return ``(name) -> Dense``, without a bias if BatchNorm removes it again."""
     return lambda name: layers.Dense(
         units, use_bias=use_bias, kernel_initializer=_initializer(), name=name
     )
 
 
 def conv(filters, size, stride=1, initializer=None):
-    """``(name) -> Conv2D`` without a bias, with zeros around the image."""
+    """Return ``(name) -> Conv2D`` without a bias, with zeros around the image."""
     return lambda name: layers.Conv2D(
         filters,
         size,
@@ -32,12 +32,12 @@ def conv(filters, size, stride=1, initializer=None):
 
 
 def norm(name):
-    """BatchNorm with PyTorch's momentum and ε."""
+    """Return BatchNorm with PyTorch's momentum and ε."""
     return layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=name)
 
 
 def block(linear, name, output=None) -> list:
-    """A linear layer, BatchNorm, ReLU; `output` names the last."""
+    """Add a linear layer, BatchNorm, ReLU; `output` names the last."""
     return [
         linear(name),
         norm(f"{name}_norm"),

@@ -7,7 +7,7 @@ from keras_invprune_lab.models.blocks import EMBEDDING, block, conv, dense
 
 
 def small_convnet(input_shape, classes, filters=(16, 32), name="small_convnet"):
-    """Two 3x3 convolutions with pooling, a hidden layer of 64, logits.
+    """Make two 3x3 convolutions with pooling, a hidden layer of 64, logits.
 
     Args:
         input_shape: (height, width, channels).
@@ -43,7 +43,7 @@ CNN_FILTERS = ((1, 1), (2, 2), (2, 1), (4, 2), (4, 1), (8, 2), (8, 1), (16, 2))
 
 
 def cnn(input_shape, classes, width=8, name="cnn"):
-    """The convolutional network that `mlp_vis` is the fully connected twin of.
+    """Make the convolutional network that `mlp_vis` is the fully connected twin of.
 
     Eight 3x3 convolutions with BatchNorm and ReLU, every other one of stride 2.
 
@@ -75,7 +75,7 @@ def cnn(input_shape, classes, width=8, name="cnn"):
 
 
 def lenet5(input_shape, classes, name="lenet_5"):
-    """LeNet-5 as in Caffe: 20 and 50 filters of 5x5 with pooling, 500 units.
+    """Make LeNet-5 as in Caffe: 20 and 50 filters of 5x5 with pooling, 500 units.
 
     Args:
         input_shape: (height, width, channels), at least 16 pixels a side.
@@ -105,7 +105,7 @@ def lenet5(input_shape, classes, name="lenet_5"):
 
 
 def conv4(input_shape, classes, name="conv_4"):
-    """Conv-4: twice two 3x3 convolutions (64, then 128) with pooling; 256, 256.
+    """Make Conv-4: twice two 3x3 convolutions (64, then 128) with pooling; 256, 256.
 
     Args:
         input_shape: (height, width, channels).

@@ -7,7 +7,7 @@ from keras_invprune_lab.models.blocks import EMBEDDING, block, dense
 
 
 def mlp(input_shape, classes, units=(300, 100), name="mlp"):
-    """A fully connected ReLU network; (300, 100) is LeNet-300-100.
+    """Make a fully connected ReLU network; (300, 100) is LeNet-300-100.
 
     Args:
         input_shape: Shape of one input; flattened.
@@ -43,7 +43,7 @@ VIS_UNITS = (1024, 512, 512, 256, 256, 128, 128, 64)
 
 
 def mlp_vis(input_shape, classes, width=8, name="mlp_vis"):
-    """MLP_VIS: a convolutional network (`cnn`) whose layers are fully connected.
+    """Make MLP_VIS: a convolutional network (`cnn`) with fully connected layers.
 
     Each layer has as many outputs as the convolution it replaces, and nothing else
     of its structure; BatchNorm and ReLU after each. The output of the encoder is the
@@ -69,7 +69,7 @@ def mlp_vis(input_shape, classes, width=8, name="mlp_vis"):
 
 
 def mlp_tab(input_shape, classes, width=512, name="mlp_tab"):
-    """MLP_TAB: eight layers with BatchNorm and ReLU, and a head with one more.
+    """Make MLP_TAB: eight layers with BatchNorm and ReLU, and a head with one more.
 
     Args:
         input_shape: (features,).

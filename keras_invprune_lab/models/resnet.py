@@ -8,7 +8,7 @@ from keras_invprune_lab.models.blocks import EMBEDDING, dense, norm
 
 
 def resnet18(input_shape, classes, width=64, name="resnet_18"):
-    """ResNet-18 with its ImageNet stem: a 7x7 convolution and pooling, both stride 2.
+    """Make ResNet-18 with its ImageNet stem: a 7x7 convolution, pooling, stride 2.
 
     Args:
         input_shape: (height, width, channels).
@@ -36,13 +36,13 @@ def resnet18(input_shape, classes, width=64, name="resnet_18"):
 
 
 def conv(filters, size, stride=1):
-    """A convolution that starts as torchvision's do: N(0, 2 / fan_out)."""
+    """Return a convolution that starts as torchvision's do: N(0, 2 / fan_out)."""
     normal = keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal")
     return blocks.conv(filters, size, stride, normal)
 
 
 def _residual(x, filters, stride, name):
-    """Basic block: relu(x + norm(conv(relu(norm(conv(x))))))."""
+    """Add a basic block: relu(x + norm(conv(relu(norm(conv(x))))))."""
     y = norm(f"{name}_norm_1")(conv(filters, 3, stride)(f"{name}_conv_1")(x))
     y = layers.ReLU(name=f"{name}_relu_1")(y)
     y = norm(f"{name}_norm_2")(conv(filters, 3)(f"{name}_conv_2")(y))

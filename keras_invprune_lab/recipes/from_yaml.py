@@ -1,4 +1,7 @@
-"""From a YAML text to a checked object; all that is wrong, each with its line."""
+"""From a YAML text to a checked object; all faults at once, each with its line.
+
+ruamel.yaml has line numbers too, but raises at the first key that is given twice.
+"""
 
 import re
 from typing import get_args
@@ -17,7 +20,7 @@ WORDS = {
 
 
 def parse_as(model, text, file, kind):
-    """An object of a class from YAML.
+    """Return an object of a class from YAML.
 
     Args:
         model: Subclass of `pydantic.BaseModel`.
@@ -26,7 +29,7 @@ def parse_as(model, text, file, kind):
         kind: What the text should be, for messages.
 
     Raises:
-        ValueError: The text is none; says in which lines and why.
+        ValueError: If the text is not one; says in which lines and why.
     """
     try:
         root, content = yaml.compose(text), yaml.safe_load(text)
@@ -50,7 +53,7 @@ def parse_as(model, text, file, kind):
 
 
 def _wrong_keys(node) -> list[str]:
-    """Keys that are no words to YAML, or of which it would forget all but the last."""
+    """Return faults: keys that are no words to YAML, or that are given twice."""
     found = []
     if isinstance(node, yaml.MappingNode):
         first = {}
@@ -69,7 +72,7 @@ def _wrong_keys(node) -> list[str]:
 
 
 def _line(node, path) -> int:
-    """The line of the value, or of the key, that `path` leads to."""
+    """Return the line of the value, or of the key, that `path` leads to."""
     line = node.start_mark.line
     for step in path:
         if isinstance(node, yaml.MappingNode):
@@ -87,7 +90,7 @@ def _line(node, path) -> int:
 
 
 def _what(model, fault) -> str:
-    """The fault in words: where, what, and a near name where one is misspelt."""
+    """Return the fault in words: where, what, and a near name if one is misspelled."""
     where = ".".join(map(str, fault["loc"]))
     kind, given = fault["type"], fault["input"]
     if kind == "extra_forbidden":
@@ -107,7 +110,7 @@ def _what(model, fault) -> str:
 
 
 def _keys_of(model, path):
-    """The keys that may stand where the last one of `path` does."""
+    """Return the keys that may stand where the last one of `path` does."""
     for step in path[:-1]:
         annotation = model.model_fields[step].annotation
         kinds = [annotation, *get_args(annotation)]  # X, or X | None

@@ -122,13 +122,13 @@ class Recipe(*OWN, Part):
         kappas: κ of small initialization; of several the best on validation rows.
         prune_head: Whether the last layer is pruned too.
         kappa_scope: "kernels" (that are pruned) or "all" trained weights.
-        rewind: "first_epoch", "initial", "unscaled", or "none": what stays goes on
-            from the weights that the search has found.
+        rewind: "first_epoch", "initial", "unscaled", or "none": what stays keeps
+            the weights that the search has found.
         augment: Of supervised training: "none", or "crop_flip" (zeros of 4 pixels
             around, random crop; random mirror).
         select: What the best epoch is chosen by, on validation rows.
         reach: A share of it: the table says how many epochs each method needs for it.
-        published: ``{data set: {any name: percent}}``, printed beside ours.
+        published: ``{data set: {any name: percent}}``, printed next to ours.
     """
 
     title: str
@@ -189,21 +189,21 @@ class Recipe(*OWN, Part):
 
 
 def names() -> list[str]:
-    """Recipes that come with the package."""
+    """Return the recipes that come with the package."""
     files = [file.name for file in resources.files(__package__).iterdir()]
     return sorted(n.removesuffix(".yaml") for n in files if n.endswith(".yaml"))
 
 
 def load(name) -> Recipe:
-    """The recipe of that name, or in that file.
+    """Return the recipe of that name, or in that file.
 
     Args:
         name: One of `names`, or a path that ends in .yaml.
 
     Raises:
-        ValueError: No such recipe (near matches are named), or a file that is not
-            one; says in which lines.
-        FileNotFoundError: There is no such file.
+        ValueError: If there is no such recipe (near matches are named), or the file
+            is not one; says in which lines.
+        FileNotFoundError: If there is no such file.
     """
     if str(name).endswith((".yaml", ".yml")):
         return parse(_read(Path(name)), str(name))
@@ -225,9 +225,9 @@ def _read(file) -> str:
 
 
 def parse(text, file="recipe") -> Recipe:
-    """A recipe from YAML.
+    """Return a recipe from YAML.
 
     Raises:
-        ValueError: The text is no recipe; says in which lines and why.
+        ValueError: If the text is not a recipe; says in which lines and why.
     """
     return parse_as(Recipe, text, file, "recipe")

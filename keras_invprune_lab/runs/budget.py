@@ -6,7 +6,7 @@ MIN_STEPS = 1500  # of a phase, for a table
 
 
 def budget(rows, table, epochs=None, batch_size=None) -> tuple[int, int]:
-    """Epochs and batch size of a run, as far as they are not given.
+    """Return epochs and batch size of a run, as far as they are not given.
 
     Args:
         rows: Number of rows or images to train on.
@@ -27,5 +27,5 @@ def budget(rows, table, epochs=None, batch_size=None) -> tuple[int, int]:
 
 
 def steps_of(rows, batch_size) -> int:
-    """Steps of an epoch; the last batch may be smaller."""
+    """Return the steps of an epoch; the last batch may be smaller."""
     return -(-rows // batch_size)

@@ -11,7 +11,7 @@ IF_THERE = ("scikit-learn", "xgboost-cpu", "xgboost")
 
 
 def environment() -> dict:
-    """Versions and machine."""
+    """Return versions and machine."""
     found = {name: version(name) for name in LIBRARIES}
     for name in IF_THERE:
         try:
@@ -28,7 +28,7 @@ def environment() -> dict:
 
 
 def installed() -> dict[str, dict[str, str]]:
-    """``{part: {library: version, or "missing"}}`` of the package and its extras."""
+    """Return ``{part: {library: version, or "missing"}}`` of the package and extras."""
     parts = {"keras-invprune": {"keras-invprune": _version("keras-invprune")}}
     for requirement in requires("keras-invprune") or ():
         name = re.match(r"[\w.-]+", requirement)[0]
@@ -43,7 +43,7 @@ def installed() -> dict[str, dict[str, str]]:
 
 
 def devices() -> list[str]:
-    """What TensorFlow sees, such as "CPU" or "GPU NVIDIA H200"."""
+    """Return what TensorFlow sees, such as "CPU" or "GPU NVIDIA H200"."""
     import tensorflow as tf
 
     found = []
@@ -61,7 +61,7 @@ def _version(name) -> str:
 
 
 def _processor() -> str:
-    """The processor's name, where the system tells it."""
+    """Return the processor's name, where the system tells it."""
     file = Path("/proc/cpuinfo")
     lines = file.read_text().splitlines() if file.exists() else []
     names = [line.split(":")[1] for line in lines if line.startswith("model name")]

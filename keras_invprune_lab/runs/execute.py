@@ -1,6 +1,5 @@
-"""One run of a benchmark: trains, chooses by validation rows, tests once."""
+"""A run of a benchmark: trains, chooses by validation rows, tests once."""
 
-import json
 import shutil
 from pathlib import Path
 
@@ -8,29 +7,16 @@ import keras
 from pydantic import BaseModel
 
 from keras_invprune_lab import data as datasets
-from keras_invprune_lab.methods.base import Work
+from keras_invprune_lab.methods.base import Trained, Work
 from keras_invprune_lab.recipes.recipe import Recipe
-from keras_invprune_lab.runs.environment import environment
-from keras_invprune_lab.training.resuming import (
-    CONFIG,
-    check_same,
-    timed,
-    write_history,
-    write_json,
-)
-from keras_invprune.exporting.folders import (
-    REPORT,
-    check_free,
-    replacing,
-    write_report,
-)
+from keras_invprune_lab.runs import runner
+from keras_invprune_lab.runs.runner import Task
 
-SCHEMA = "keras_invprune/bench-run/1"
 SPLIT_SEED = 1  # of the paper's fixed split
 
 
 def execute(job, root, show=lambda *_: None) -> dict:
-    """Trains, or goes on training, and reports; not twice.
+    """Train, or resume, and report; if that is done, return the report.
 
     Args:
         job: `Job`; what it needs must have been executed in the same `root`.
@@ -43,69 +29,65 @@ def execute(job, root, show=lambda *_: None) -> dict:
         ``weights`` and ``densities``.
 
     Raises:
-        OSError: The folder holds something else, or another configuration.
-        ValueError: Unknown data set or model, or data that do not fit.
+        OSError: If the folder holds something else, or another configuration.
+        ValueError: If the data set or model is unknown, or the data do not fit.
     """
-    out = Path(root) / job.name
-    part = out.with_name(f"{out.name}.part")
-    check_config(job, root)
-    if is_done(job, root):
-        return json.loads((out / REPORT).read_text())
-    if out.exists() and not (out / CONFIG).exists():
-        check_free(out)
-    data = load_data(job)
-    keras.utils.set_random_seed(job.seed)
-    part.mkdir(parents=True, exist_ok=True)
-    write_json(part / CONFIG, job.config)
-    show, seconds = timed(part, show)
-    method = job.kind
-    found, history = method.train(Work(job, data, Path(root), part, show))
-    found = {
-        "config": job.config,
-        "environment": environment(),
-        "seconds": round(seconds(), 1),
-        **found,
-    }
-    if (out / REPORT).exists():  # only the state that others start from was missing
-        shutil.move(part / method.state, out / method.state)
-        shutil.rmtree(part)
-        return json.loads((out / REPORT).read_text())
-    with replacing(out) as new:
-        write_json(new / CONFIG, job.config)
-        write_history(history, new / "history.csv")
-        for name in method.keeps:
-            shutil.move(part / name, new / name)
-        found = write_report(new, SCHEMA, found)
-    shutil.rmtree(part)
-    return found
+    return runner.carry_out(JobTask(job, root), Path(root) / job.name, show)
 
 
-def check_config(job, root):
-    """Raises FileExistsError where the run's folder is of another configuration."""
-    folder = Path(root) / job.name
-    known = {
+class JobTask(Task):
+    """Carries out a `Job`, as its method says.
+
+    Args:
+        job: `Job`.
+        root: Folder of all runs.
+    """
+
+    schema = "keras_invprune/bench-run/1"
+    defaults = {
         name: f.default.model_dump() if isinstance(f.default, BaseModel) else f.default
         for name, f in Recipe.model_fields.items()
     }
-    for one in (folder, folder.with_name(f"{folder.name}.part")):
-        check_same(job.config, one, known)
+
+    def __init__(self, job, root):
+        self.job, self.root = job, Path(root)
+        self.config, self.state = job.config, job.kind.state
+
+    def prepare(self, part):
+        """Load the data; the method makes the network."""
+        self.data = load_data(self.job)
+        keras.utils.set_random_seed(self.job.seed)
+
+    def train(self, part, show) -> Trained:
+        """Train by the method."""
+        return self.job.kind.train(Work(self.job, self.data, self.root, part, show))
+
+    def write(self, trained, part, new) -> dict:
+        """Keep the files that the method keeps."""
+        for name in self.job.kind.keeps:
+            shutil.move(part / name, new / name)
+        return trained.found
+
+
+def check_config(job, root):
+    """Raise FileExistsError if the run's folder is of another configuration."""
+    runner.check_config(JobTask(job, root), Path(root) / job.name)
 
 
 def is_done(job, root) -> bool:
     """Return whether a run is finished, with the state that others start from."""
-    out, state = Path(root) / job.name, job.kind.state
-    return (out / REPORT).exists() and (state is None or (out / state).exists())
+    return runner.is_done(Path(root) / job.name, job.kind.state)
 
 
 def write_failure(job, root, text):
-    """Leaves what went wrong beside the state of an unfinished run, if it has any."""
-    part = Path(root) / f"{job.name}.part"
+    """Leave what went wrong next to the state of an unfinished run, if it has any."""
+    part = runner.part_of(Path(root) / job.name)
     if part.is_dir():
         (part / "error.txt").write_text(text)
 
 
 def load_data(job) -> datasets.Data:
-    """The data of a run, with validation rows."""
+    """Return the data of a run, with validation rows."""
     recipe = job.recipe
     seed = job.seed if recipe.vary_split else SPLIT_SEED
     return datasets.load(job.dataset, seed, recipe.validation, recipe.encoding)

@@ -5,18 +5,19 @@ import json
 import os
 from pathlib import Path
 
-from keras_invprune_lab.training.resuming import CONFIG, write_history, write_json
 from keras_invprune.exporting.folders import REPORT
+from keras_invprune_lab.runs.configuration import CONFIG
+from keras_invprune_lab.training.files import write_history, write_json
 
 RUNS, LEDGER = "runs", "runs.jsonl"
 DIGITS = 5
 
 
 def unpack(out):
-    """Makes the folders of runs that the ledger in `out` has and ``runs/`` has not.
+    """Make the folders of runs that the ledger in `out` has and ``runs/`` lacks.
 
     Raises:
-        ValueError: A line is no report.
+        ValueError: If a line is not a report.
     """
     out = Path(out)
     for number, line in enumerate(_lines(out / LEDGER), start=1):
@@ -37,7 +38,7 @@ def unpack(out):
 
 
 def collect(jobs, out) -> list[tuple]:
-    """The finished ones among `jobs`, with their reports; renews the ledger in `out`.
+    """Return the finished `jobs` with their reports; renew the ledger in `out`.
 
     Returns:
         Pairs (`Job`, report), in the order of `jobs`; "history" of a report has the
@@ -65,7 +66,7 @@ def _lines(file) -> list[str]:
 
 
 def _history(report) -> dict[str, list]:
-    """The logs by name, a number an epoch, None where an epoch has none."""
+    """Return the logs by name, a number per epoch, None where one is missing."""
     file = report.with_name("history.csv")
     with open(file, newline="") as stream:
         rows = list(csv.DictReader(stream))
@@ -77,7 +78,7 @@ def _history(report) -> dict[str, list]:
 
 
 def _epochs(history) -> list[dict]:
-    """The logs of each epoch, from those by name."""
+    """Return the logs of each epoch, from those by name."""
     rows = zip(*history.values(), strict=True)
     return [
         {name: v for name, v in zip(history, row, strict=True) if v is not None}

@@ -1,97 +1,33 @@
-"""One run: a data set, a network, a method, a seed; resumable; reported."""
+"""The run of the command `run`: one network trained in one `fit`, then exported."""
 
-import json
 import logging
 import shutil
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 
 import keras
 
-from keras_invprune.allocation import Shuffled
-from keras_invprune.reporting.tensorboard import PruningBoard
-from keras_invprune_lab import data as datasets
-from keras_invprune_lab.runs.budget import MIN_STEPS, budget, steps_of
-from keras_invprune_lab.runs.environment import environment
-from keras_invprune_lab.models import get_model
-from keras_invprune_lab.training.optimizers import optimizer_for
-from keras_invprune_lab.training.resuming import (
-    CONFIG,
-    Progress,
-    batches,
-    check_same,
-    execution,
-    state_size,
-    timed,
-    write_history,
-    write_json,
-)
-from keras_invprune_lab.methods.view_names import VIEWS
 from keras_invprune.exporting.export import export
-from keras_invprune.exporting.folders import (
-    REPORT,
-    check_free,
-    check_room,
-    claimed,
-    local,
-    replacing,
-    write_report,
-)
-from keras_invprune.saving import named
-from keras_invprune.objectives import Invariance
-from keras_invprune.pruning.invariance import prune_for_invariance
-from keras_invprune.pruning.prune import prune, strip_pruning
+from keras_invprune.exporting.folders import check_free, check_room, local
+from keras_invprune.pruning.prune import strip_pruning
 from keras_invprune.reporting.report import report
-from keras_invprune.schedules import Gradual, OneShot, WhenConverged, check_sparsity
+from keras_invprune.reporting.tensorboard import PruningBoard
+from keras_invprune.saving import named
+from keras_invprune.schedules import check_sparsity
+from keras_invprune_lab import data as datasets
+from keras_invprune_lab.methods.base import Trained
+from keras_invprune_lab.methods.one_fit import ONE_FIT, SCHEDULES
+from keras_invprune_lab.methods.view_names import VIEWS
+from keras_invprune_lab.models import get_model
+from keras_invprune_lab.runs.budget import MIN_STEPS, budget, steps_of
+from keras_invprune_lab.runs.runner import Task, carry_out
+from keras_invprune_lab.training.checkpoint import Checkpoint, state_size
+from keras_invprune_lab.training.loop import execution, fit
+from keras_invprune_lab.training.optimizers import optimizer_for
+from keras_invprune_lab.training.order import batches
 
-SCHEMA = "keras_invprune/run/1"
 logger = logging.getLogger("keras_invprune")
 
-
-def _dense(model, config):
-    return model
-
-
-def _omp(model, config):
-    return prune(
-        model,
-        config.sparsity,
-        schedule=_schedule(config),
-        rewind="first_epoch",
-        initial_scale=1.0 if config.kappa is None else config.kappa,
-    )
-
-
-def _iunet(model, config, **choices):
-    views = VIEWS[config.views](config.seed) if config.views else None
-    return prune_for_invariance(
-        model,
-        config.sparsity,
-        objective=Invariance(views, weight=config.weight),
-        schedule=_schedule(config),
-        initial_scale=config.kappa,
-        **choices,
-    )
-
-
-def _shuffled(model, config):
-    return _iunet(model, config, allocation=Shuffled("global", seed=config.seed))
-
-
-def _schedule(config):
-    """Reaches the sparsity between two epochs, where the host looks in any case."""
-    return SCHEDULES[config.schedule](config, (config.epochs // 2) / config.epochs)
-
-
-METHODS = {"dense": _dense, "omp": _omp, "iunet": _iunet, "shuffled": _shuffled}
-SCHEDULES = {
-    "one_shot": lambda config, half: OneShot(config.sparsity, at=half),
-    "gradual": lambda config, half: Gradual(config.sparsity, end=half),
-    "when_converged": lambda config, half: WhenConverged(
-        config.sparsity,
-        monitor="loss" if config.method == "omp" else "invariance_loss",
-        at_latest=half,
-    ),
-}
 # What the configurations of older runs lack.
 DEFAULTS = {"kappa": None, "views": None, "width": None, "schedule": "one_shot"}
 
@@ -109,7 +45,7 @@ class Run:
         seed: Of split, weights, order and views.
         epochs: Of the whole training; pruning methods search for half of them. None
             for a number that follows from the rows, see `budget`.
-        batch_size: Rows in a batch; None likewise.
+        batch_size: Rows in a batch; None for one that follows too.
         rate: First learning rate, see `optimizer_for`.
         weight: λ of the invariance objective; None for the one that suits the data.
         kappa: κ of small initialization; None for the method's own.
@@ -135,12 +71,12 @@ class Run:
     schedule: str = "one_shot"
 
     def __post_init__(self):
-        """Checks all values.
+        """Check all values.
 
         Raises:
-            ValueError: One is out of range, or two contradict each other.
+            ValueError: If one is out of range, or two contradict each other.
         """
-        named(self.method, METHODS, "method")
+        named(self.method, ONE_FIT, "method")
         check_sparsity(self.sparsity)
         if self.method == "dense" and self.sparsity:
             raise ValueError(
@@ -173,7 +109,7 @@ class Run:
 
 
 def execute(run, out, *, show=lambda *_: None) -> dict:
-    """Trains, or goes on training; exports, measures and reports; not twice.
+    """Train, or resume; export, measure and report; if that is done, return the report.
 
     Args:
         run: `Run`.
@@ -187,53 +123,56 @@ def execute(run, out, *, show=lambda *_: None) -> dict:
         `keras_invprune.reporting.report`.
 
     Raises:
-        OSError: `out` holds something else, another configuration, or is a file; or
-            another process makes it.
-        ValueError: Unknown data set or model.
+        OSError: If `out` holds something else, another configuration, or is a file; or
+            if another process makes it.
+        ValueError: If the data set or model is unknown.
     """
     out = local(out)
     out = out if out.name else out.resolve()  # "." has no name
-    part = out.with_name(f"{out.name}.part")
-    check_free(out)
+    check_free(out)  # before data are fetched
     data = datasets.load(run.dataset, run.seed)
-    run = _with_budget(run, data)
-    config = asdict(run)
-    for folder in (out, part):
-        check_same(config, folder, DEFAULTS)
-    if (out / REPORT).exists():
-        if not (out / CONFIG).exists():
-            raise FileExistsError(f"{out} holds results, but not those of a run.")
-        return json.loads((out / REPORT).read_text())
-    keras.utils.set_random_seed(run.seed)
-    model = get_model(run.model, data, run.width)
-    model = METHODS[run.method](model, run)
-    check_room(part, 4 * state_size(model))  # two states, three files, the logs
-    with claimed(part):
-        write_json(part / CONFIG, config)
-        show, seconds = timed(part, show)
-        progress = train(model, run, data, part, show)
-        final = model if run.method == "dense" else strip_pruning(model)
-        with replacing(out) as new:
-            test = (data.x_test, data.y_test)
-            export(final, new / "model", data=test)
-            write_history(progress.history, new / "history.csv")
-            write_json(new / CONFIG, config)
-            shutil.copytree(part / "tensorboard", new / "tensorboard")
-            measured = report(final, test, seed=run.seed)
-            measured["weights"]["requested"] = run.sparsity
-            found = {
-                "config": config,
-                "environment": environment(),
-                "seconds": round(seconds(), 1),
-                "report": measured,
-            }
-            found = write_report(new, SCHEMA, found)
-        shutil.rmtree(part)
-    return found
+    return carry_out(RunTask(_with_budget(run, data), data), out, show)
+
+
+class RunTask(Task):
+    """Trains one network in one `fit`, as users of the package do; exports it.
+
+    Args:
+        run: `Run`, with its budget.
+        data: `Data`.
+    """
+
+    schema = "keras_invprune/run/1"
+    defaults = DEFAULTS
+
+    def __init__(self, run, data):
+        self.run, self.data, self.config = run, data, asdict(run)
+
+    def prepare(self, part):
+        """Make the network."""
+        run = self.run
+        keras.utils.set_random_seed(run.seed)
+        plain = get_model(run.model, self.data, run.width)
+        self.model = ONE_FIT[run.method](plain, run)
+        check_room(part, 4 * state_size(self.model))  # two states, three files, logs
+
+    def train(self, part, show) -> Trained:
+        """Train for all epochs; the last one counts."""
+        return Trained({}, train(self.model, self.run, self.data, part, show).history)
+
+    def write(self, trained, part, new) -> dict:
+        """Export the plain network; measure it."""
+        run, test = self.run, (self.data.x_test, self.data.y_test)
+        final = self.model if run.method == "dense" else strip_pruning(self.model)
+        export(final, new / "model", data=test)
+        shutil.copytree(part / "tensorboard", new / "tensorboard")
+        measured = report(final, test, seed=run.seed)
+        measured["weights"]["requested"] = run.sparsity
+        return {"report": measured}
 
 
 def _with_budget(run, data) -> Run:
-    """The run with its epochs and batch size; says if a table is trained too little."""
+    """Return the run with its budget; warn if a table is trained too little."""
     rows, table = len(data.x_train), data.x_train.ndim == 2
     epochs, batch_size = budget(rows, table, run.epochs, run.batch_size)
     steps = epochs // 2 * steps_of(rows, batch_size)
@@ -250,8 +189,8 @@ def _with_budget(run, data) -> Run:
     return replace(run, epochs=epochs, batch_size=batch_size)
 
 
-def train(model, run, data, part, show) -> Progress:
-    """Trains from the state in `part` on; the model is trained in place."""
+def train(model, run, data, part, show) -> Checkpoint:
+    """Train from the state in `part` on; the model is trained in place."""
     steps = steps_of(len(data.x_train), run.batch_size)
     phase = run.epochs if run.method == "dense" else -(-run.epochs // 2)
     model.compile(
@@ -260,28 +199,21 @@ def train(model, run, data, part, show) -> Progress:
         metrics=["accuracy"],
         steps_per_execution=execution(steps),
     )
-    progress = Progress(part)
-    first = progress.restore(model)
-    task = f"{run.method} on {run.dataset}"
-    show(task, first, run.epochs)
-    if first < run.epochs:
-        rows = batches(
-            data.x_train, data.y_train, run.batch_size, run.seed, first, run.epochs
-        )
-        shown = keras.callbacks.LambdaCallback(
-            on_epoch_end=lambda epoch, logs: show(task, epoch + 1, run.epochs)
-        )
-        board = part / "tensorboard"
-        boards = [keras.callbacks.TensorBoard(board, write_graph=False)]
-        if run.method != "dense":
-            boards.append(PruningBoard(board, (data.x_test, data.y_test)))
-        model.fit(
-            rows,
-            steps_per_epoch=steps,
-            initial_epoch=first,
-            epochs=run.epochs,
-            callbacks=[*boards, progress, shown],
-            shuffle=False,
-            verbose=0,
-        )
-    return progress
+    state = Checkpoint(part)
+    first = state.restore(model)
+    rows = batches(
+        data.x_train, data.y_train, run.batch_size, run.seed, first, run.epochs
+    )
+    shown = partial(show, f"{run.method} on {run.dataset}")
+    callbacks = [*_boards(run, data, part), state]
+    fit(model, rows, steps, first, run.epochs, callbacks, shown)
+    return state
+
+
+def _boards(run, data, part) -> list:
+    """Return what writes to TensorBoard."""
+    board = part / "tensorboard"
+    boards = [keras.callbacks.TensorBoard(board, write_graph=False)]
+    if run.method != "dense":
+        boards.append(PruningBoard(board, (data.x_test, data.y_test)))
+    return boards

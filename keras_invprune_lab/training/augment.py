@@ -6,7 +6,7 @@ PADDING = 4
 
 
 def crop_flip(images, key):
-    """Zeros around each image, a random crop of its size; half of them mirrored.
+    """Pad each image with zeros, crop it to its size at random, mirror half of them.
 
     Args:
         images: [batch, height, width, channels].

@@ -17,7 +17,7 @@ class _Lasso:
         self.penalty, self.beta = penalty, beta
 
     def update_step(self, gradient, variable, learning_rate):
-        """One step on one variable."""
+        """Make one step on one variable."""
         # ∇L + λ·sign(θ)
         penalized = ops.cast(gradient, variable.dtype) + self.penalty * ops.sign(
             variable
@@ -28,7 +28,7 @@ class _Lasso:
         variable.assign(ops.where(kept, variable, ops.zeros_like(variable)))
 
     def get_config(self):
-        """Returns what `from_config` needs to build it again."""
+        """Return what `from_config` needs to build it again."""
         own = {"penalty": self.penalty, "beta": self.beta}
         return {**super().get_config(), **own}
 
@@ -41,7 +41,7 @@ class BetaLasso(_Lasso, keras.optimizers.SGD):
         penalty: λ > 0.
         beta: β.
         *args: Arguments of `keras.optimizers.SGD`.
-        **kwargs: Likewise.
+        **kwargs: The same, by name.
 
     Example:
         >>> variable = keras.Variable([0.5, 1e-4])
@@ -50,7 +50,7 @@ class BetaLasso(_Lasso, keras.optimizers.SGD):
         [0.4999 0.    ]
 
     Raises:
-        ValueError: λ or β is not above 0.
+        ValueError: If λ or β is not above 0.
 
     Source:
         Neyshabur 2020, Towards learning convolutions from scratch (2007.13657),
@@ -64,7 +64,7 @@ class BetaLassoAdamW(_Lasso, keras.optimizers.AdamW):
 
 
 def with_penalty(optimizer, penalty):
-    """The same optimizer, SGD or AdamW, with the penalty λ and the threshold."""
+    """Return the same optimizer, SGD or AdamW, with the penalty λ and the threshold."""
     adam = isinstance(optimizer, keras.optimizers.AdamW)
     kind = BetaLassoAdamW if adam else BetaLasso
     config = {**optimizer.get_config(), "name": "beta_lasso", "penalty": penalty}

@@ -12,7 +12,7 @@ SHOWN = 64  # filters kept for a picture
 
 
 def figures(job, model, selecting, data) -> dict:
-    """What is reported of the best epoch's network.
+    """Return what is reported of the best epoch's network.
 
     Where nothing is left of a layer, signals cannot pass and gradients may overflow;
     the report names such layers, and has no consistency of outputs that are NaN.
@@ -44,7 +44,7 @@ def figures(job, model, selecting, data) -> dict:
 
 
 def _counts(model) -> tuple[dict, dict]:
-    """Nonzero and all values of each trained weight, by key."""
+    """Count nonzero and all values of each trained weight, by key."""
     weights = weights_by_key(getattr(model, "inner", model))
     masks = getattr(model, "masks", {})
     nonzero, size = {}, {}
@@ -58,7 +58,7 @@ def _counts(model) -> tuple[dict, dict]:
 
 
 def first_filters(model, data) -> np.ndarray:
-    """The first layer's units of largest norm, each in the shape of its input.
+    """Return the first layer's units of largest norm, each in the shape of its input.
 
     Returns:
         float16: [units, height, width, channels] for images, [units, features].
@@ -74,7 +74,7 @@ def first_filters(model, data) -> np.ndarray:
 
 
 def _kinds(data, seed) -> dict:
-    """The transforms that consistency is measured under, one at a time."""
+    """Return the transforms that consistency is measured under, one at a time."""
     if data.x_train.ndim != 4:
         return {"scarf": (None, views.ScarfCorruption(seed=seed))}
     if data.x_train.shape[-1] == 3:

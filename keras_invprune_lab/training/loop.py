@@ -1,4 +1,4 @@
-"""Training that is validated after each epoch, and goes on where it stopped."""
+"""Training that is validated after each epoch, and resumes where it stopped."""
 
 import math
 
@@ -9,8 +9,9 @@ from keras_invprune.contracts import Schedule
 from keras_invprune.pruning.model import PrunedModel
 from keras_invprune.scores import GumbelSoftmax
 from keras_invprune_lab.training.augment import AUGMENTATIONS
+from keras_invprune_lab.training.checkpoint import Checkpoint
 from keras_invprune_lab.training.metrics import scores
-from keras_invprune_lab.training.resuming import Progress, batches, execution
+from keras_invprune_lab.training.order import batches
 
 CHUNK = 4096  # rows predicted at once
 PAUSE = 30.0  # seconds of training that an interruption may cost
@@ -18,7 +19,7 @@ LONG = 10_000  # steps of a training that is worth compiling
 NO_KERNELS = ["bias", "beta", "gamma"]  # in Keras's names of weights
 
 
-class Selecting(Progress):
+class Selecting(Checkpoint):
     """Validates after each epoch; keeps the best epoch, and snapshots.
 
     Of a network that is pruned while it trains, epochs before the target sparsity are
@@ -31,7 +32,7 @@ class Selecting(Progress):
         y: Their classes.
         select: Name of the figure that the best epoch has most of.
         restarts: Epochs (numbers of them made) whose weights join the ensemble.
-        pause: See `Progress`; None for `PAUSE`.
+        pause: See `Checkpoint`; None for `PAUSE`.
         waits: Whether the network is pruned while it trains.
 
     Attributes:
@@ -51,7 +52,7 @@ class Selecting(Progress):
         return 1 + int(np.argmax([self._worth(logs) for logs in self.history]))
 
     def _worth(self, logs) -> float:
-        """The figure to choose by; dense epochs are below all pruned ones."""
+        """Return the figure to choose by; dense epochs are below all pruned ones."""
         return logs[self.select] - (0.0 if logs.get("pruned", True) else 2.0)
 
     @property
@@ -60,7 +61,7 @@ class Selecting(Progress):
         return [w for epoch, w in self._snapshots.items() if epoch < self.best]
 
     def restore(self, model) -> int:
-        """Loads the last state, with the best weights and snapshots until then."""
+        """Load the last state, with the best weights and snapshots until then."""
         epochs = super().restore(model)
         for file in [*self.folder.glob("best-*"), *self.folder.glob("snapshot-*")]:
             if int(file.stem.split("-")[1]) > epochs:
@@ -76,7 +77,7 @@ class Selecting(Progress):
         return epochs
 
     def on_epoch_end(self, epoch, logs=None):
-        """Adds the validation figures to the logs; keeps the weights if they are it."""
+        """Add the validation figures to the logs; keep the weights if they are best."""
         now = logits(self.model, self.x)
         found = scores(np.mean([*self._logits, now], axis=0), self.y)
         logs.update({f"val_{name}": value for name, value in found.items()})
@@ -91,7 +92,7 @@ class Selecting(Progress):
         super().on_epoch_end(epoch, logs)
 
     def save(self, epochs):
-        """Writes best weights and snapshots, then the state that names them."""
+        """Write best weights and snapshots, then the state that names them."""
         best = self.folder / f"best-{self.best}.npz"
         old = set(self.folder.glob("best-*.npz")) - {best}
         if not best.exists():
@@ -105,7 +106,7 @@ class Selecting(Progress):
             file.unlink()
 
     def outputs(self, x) -> np.ndarray:
-        """Logits of the best epoch's classifier; leaves its weights in the model."""
+        """Return logits of the best epoch's classifier; the model keeps its weights."""
         each = []
         for weights in [*self.snapshots, self.best_weights]:
             self.model.set_weights(weights)
@@ -125,19 +126,27 @@ def _load(file) -> list[np.ndarray]:
 
 
 def logits(model, x) -> np.ndarray:
-    """Outputs of a model for all rows, [rows, classes]."""
+    """Return outputs of a model for all rows, [rows, classes]."""
     chunks = [x[i : i + CHUNK] for i in range(0, len(x), CHUNK)]
     return np.concatenate([model.predict_on_batch(chunk) for chunk in chunks])
 
 
 def steps_of(recipe, data) -> int:
-    """Whole batches in an epoch; at least one."""
+    """Return the whole batches in an epoch; at least one."""
     steps = max(1, len(data.x_train) // recipe.batch_size)
     return min(steps, recipe.epoch_steps or steps)
 
 
+def execution(steps) -> int:
+    """Return ``steps_per_execution``: more are faster, but an epoch must be whole.
+
+    Keras takes that many batches each time, beyond the end of an epoch, too.
+    """
+    return max(count for count in range(1, 101) if steps % count == 0)
+
+
 def make_optimizer(settings, steps, epochs):
-    """A Keras optimizer for a phase, from `recipe.Optimizer`."""
+    """Return a Keras optimizer for a phase, from `recipe.Optimizer`."""
     schedules, rate = keras.optimizers.schedules, settings.rate
     if settings.schedule == "cosine":
         rate = schedules.CosineDecay(rate, steps * epochs)
@@ -153,7 +162,7 @@ def make_optimizer(settings, steps, epochs):
 
 
 def restarts_of(settings, epochs) -> list[int]:
-    """Epochs after which a cosine with restarts begins again."""
+    """Return the epochs after which a cosine with restarts begins again."""
     if settings.schedule != "restarts":
         return []
     ends, length = [settings.period], settings.period
@@ -194,7 +203,7 @@ def compile_model(model, recipe, settings, data, epochs, changed=lambda same: sa
 
 
 def _xla(model, steps):
-    """XLA compiles for ten seconds, and then takes up to two fifths off a step.
+    """Return whether XLA is worth its ten seconds: it makes a step up to 2/5 faster.
 
     Of Gumbel-softmax it makes the noise, a number for each weight, and thus a step of
     LeNet-300-100 on a CPU takes ten times as long.
@@ -205,7 +214,7 @@ def _xla(model, steps):
 
 
 def train(model, job, data, epochs, selecting, show, *, augmented=True):
-    """Trains a compiled model from its last saved state on.
+    """Train a compiled model from its last saved state on.
 
     Args:
         model: A compiled Keras model.
@@ -220,9 +229,6 @@ def train(model, job, data, epochs, selecting, show, *, augmented=True):
     # A second phase must not see the rows in the first one's order again.
     before = job.epochs_before
     selecting.set_model(model)
-    show(first, epochs)
-    if first == epochs:
-        return
     steps = steps_of(recipe, data)
     rows = batches(
         data.x_train,
@@ -234,15 +240,36 @@ def train(model, job, data, epochs, selecting, show, *, augmented=True):
         steps=steps,
         augment=AUGMENTATIONS[recipe.augment] if augmented else None,
     )
-    shown = keras.callbacks.LambdaCallback(
-        on_epoch_end=lambda epoch, logs: show(epoch + 1, epochs)
-    )
-    model.fit(
-        rows,
-        steps_per_epoch=steps,
-        initial_epoch=first,
-        epochs=epochs,
-        callbacks=[selecting, shown],
-        shuffle=False,
-        verbose=0,
+    fit(model, rows, steps, first, epochs, [selecting], show)
+
+
+def fit(model, rows, steps, first, epochs, callbacks, show):
+    """Train a compiled model for what is left of its epochs.
+
+    Args:
+        model: Keras model.
+        rows: From `batches`, from the first epoch on.
+        steps: Batches of an epoch.
+        first: The first epoch, from 0.
+        epochs: The number of epochs.
+        callbacks: Keras callbacks.
+        show: ``show(done, total)``, called before the first epoch and after each.
+    """
+    show(first, epochs)
+    if first < epochs:
+        model.fit(
+            rows,
+            steps_per_epoch=steps,
+            initial_epoch=first,
+            epochs=epochs,
+            callbacks=[*callbacks, telling(show, epochs)],
+            shuffle=False,
+            verbose=0,
+        )
+
+
+def telling(show, total) -> keras.callbacks.Callback:
+    """Return a callback that calls ``show(done, total)`` after each epoch."""
+    return keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs=None: show(epoch + 1, total)
     )

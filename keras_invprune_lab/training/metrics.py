@@ -1,10 +1,14 @@
-"""Figures of a classifier, in [0, 1]."""
+"""Figures of a classifier, in [0, 1].
+
+They equal scikit-learn's, which `run` does not need and which warn where a class is
+never predicted.
+"""
 
 import numpy as np
 
 
 def scores(logits, y) -> dict[str, float]:
-    """Accuracy and balanced accuracy.
+    """Return accuracy and balanced accuracy.
 
     Balanced accuracy is the mean over the classes of the share that is recognized
     (recall). ``macro_precision`` is what the authors' code of 2309.08171 calls so: it
@@ -28,7 +32,7 @@ def scores(logits, y) -> dict[str, float]:
 
 
 def _mean_by(groups, right) -> float:
-    """The mean over the groups of the share that is right."""
+    """Return the mean over the groups of the share that is right."""
     return float(
         np.mean([right[groups == group].mean() for group in np.unique(groups)])
     )

@@ -6,7 +6,7 @@ IMAGE_RATE, ROW_RATE = 0.1, 2e-3
 
 
 def optimizer_for(shape, steps, rate=None):
-    """SGD for images, AdamW for rows, as in the paper.
+    """Return SGD for images, AdamW for rows, as in the paper.
 
     Why not Adam for images: it moves a weight as far under a tiny gradient as under
     a large one, so that weights on inputs which hardly vary grow like the others,

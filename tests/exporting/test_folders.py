@@ -15,7 +15,7 @@ from keras_invprune_lab.bench.benchmark import Benchmark
 from keras_invprune_lab.cli.main import app
 from keras_invprune_lab.demo import run_demo
 from keras_invprune_lab.runs.run import Run, execute
-from keras_invprune_lab.training.resuming import Progress
+from keras_invprune_lab.training.checkpoint import Checkpoint
 
 X = np.random.default_rng(0).normal(size=(16, 4)).astype("float32")
 
@@ -49,7 +49,7 @@ def in_claimed(folder):
         lambda out: execute(Run("sklearn:digits", epochs=2), out),
         lambda out: run_demo(out, epochs=2),
         lambda out: Benchmark("digits", out),
-        Progress,
+        Checkpoint,
         in_replacing,
         in_claimed,
         folders.check_free,

@@ -30,6 +30,7 @@ def neural_tangent_transfer(
     settings: TransferSettings | None = None,
     *,
     epochs: int = 20,
+    initial_epoch: int = 0,
     callbacks: Any = (),
     verbose: int | str = "auto",
     **choices: Any,
@@ -59,6 +60,8 @@ def neural_tangent_transfer(
         settings: The loss, the masks and the optimizer; None for
             `TransferSettings()`.
         epochs: Passes over `x`.
+        initial_epoch: The first of them, from 0, for a callback that loads the state
+            of an interrupted transfer when the training begins.
         callbacks: One or several Keras callbacks for the transfer. Its logs are
             "target_distance", "kernel_distance", "penalty", their weighted sum "loss",
             and "sparsity". With `keras.callbacks.BackupAndRestore` an interrupted
@@ -117,6 +120,7 @@ def neural_tangent_transfer(
     student.compile(optimizer, jit_compile=jit_compile)
     student.fit(
         batches,
+        initial_epoch=initial_epoch,
         epochs=epochs,
         callbacks=[renewal, *keras.tree.flatten(callbacks or ())],
         shuffle=False,  # the batches are shuffled

@@ -267,7 +267,7 @@ def test_an_interrupt_of_the_parent_ends_several_processes(tmp_path):
         parent.send_signal(signal.SIGINT)
         _, said = parent.communicate(timeout=60)
     assert parent.returncode == 130
-    assert b"Interrupted; the same command goes on." in said
+    assert b"Interrupted; the same command resumes." in said
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ def test_at_once(number, capsys):
         signal.raise_signal(number)
         pytest.fail("went on")
     assert ended.value.exit_code == 128 + number
-    assert "the same command goes on" in capsys.readouterr().err
+    assert "the same command resumes" in capsys.readouterr().err
     assert signal.getsignal(number) is before
 
 

@@ -62,7 +62,7 @@ def test_ctrl_c_and_the_same_command_again(tmp_path):
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=120)
-    assert process.returncode == 130 and "the same command goes on" in errors
+    assert process.returncode == 130 and "the same command resumes" in errors
     assert not (tmp_path / "out").exists()
     done = len(json.loads(progress.read_text()))
     assert 0 < done < 200

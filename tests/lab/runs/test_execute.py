@@ -3,6 +3,7 @@
 import json
 import warnings
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -17,10 +18,13 @@ from keras_invprune_lab.methods.build import make_network, sparsity_for
 from keras_invprune_lab.models import mlp, mlp_tab
 from keras_invprune_lab.recipes.recipe import Recipe
 from keras_invprune_lab.runs import execute as runs
+from keras_invprune_lab.runs.configuration import CONFIG
 from keras_invprune_lab.runs.execute import execute, is_done
 from keras_invprune_lab.runs.jobs import expand
+from keras_invprune_lab.runs.stopwatch import ELAPSED
+from keras_invprune_lab.training import evaluate
+from keras_invprune_lab.training.checkpoint import STATE
 from keras_invprune_lab.training.evaluate import first_filters
-from keras_invprune_lab.training.resuming import ELAPSED, STATE
 
 pytestmark = pytest.mark.timeout(1800)  # many small runs
 # Of the sanity checks those of one method; the transfer's own are below, as is SNIP's
@@ -59,6 +63,7 @@ def finished(tmp_path_factory):
     root = tmp_path_factory.mktemp("runs")
     with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
         patch.setattr(boosting, "GRID", boosting.GRID[::6])
+        patch.setattr(evaluate, "consistency", lambda *_, **__: {})  # tested below
         # Nine steps are too few for the connections of RigL and SET to move.
         warnings.filterwarnings("ignore", "Rewire updates the masks only once")
         return {job.label: execute(job, root) for job in jobs_of(*ONCE)}, root
@@ -147,6 +152,7 @@ def test_interrupted_it_goes_on_to_the_same_report(tmp_path):
     assert 1000 < again["seconds"] < 2000  # what was before is counted once
     for name in ("validation", "test", "consistency", "best_epoch", "densities"):
         assert again[name] == whole[name], name
+    assert again["consistency"].keys() == {"shift", "scale", "rotation"}
 
 
 @pytest.mark.slow
@@ -203,8 +209,8 @@ def test_a_transfer_is_made_once(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_an_interrupted_transfer_goes_on(tmp_path, monkeypatch):
-    (job,) = jobs_of("ntt", transfer_epochs=3)
+def test_an_interrupted_transfer_resumes_to_the_same_masks_and_weights(tmp_path):
+    (job,) = jobs_of("ntt", transfer_epochs=3, kernel_rows=4, finetune_epochs=1)
     seen = []
 
     def interrupt(done, total):
@@ -212,12 +218,30 @@ def test_an_interrupted_transfer_goes_on(tmp_path, monkeypatch):
         if done == 2:
             raise KeyboardInterrupt
 
+    whole = execute(job, tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
-        execute(job, tmp_path, interrupt)
+        execute(job, tmp_path / "parts", interrupt)
     first = len(seen)
-    execute(job, tmp_path, lambda done, total: seen.append(done))
+    found = execute(job, tmp_path / "parts", lambda done, total: seen.append(done))
     assert seen[:first] == [1, 2] and seen[first] == 3
-    assert not list((tmp_path / job.name).glob("*backup*"))
+    states = [
+        tangent_state(tmp_path / name / job.name / tangent.TRANSFER / STATE)
+        for name in ("whole", "parts")
+    ]
+    for one, other in zip(*states, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert found["test"] == whole["test"]
+    assert not list((tmp_path / "parts" / job.name).glob("*transfer-state*"))
+
+
+def tangent_state(file):
+    """The arrays of a saved state, weights and masks among them."""
+    arrays = []
+    with h5py.File(file) as state:
+        state.visititems(
+            lambda _, one: arrays.append(one[()]) if hasattr(one, "shape") else None
+        )
+    return arrays
 
 
 @pytest.mark.slow
@@ -268,9 +292,7 @@ def test_other_weights_under_the_masks_of_a_transfer_that_was_made(
     monkeypatch.setattr(tangent, "neural_tangent_transfer", None)
     reports.append(execute(redrawn, tmp_path))
     assert reports[0]["densities"] == reports[1]["densities"]
-    files = [
-        tmp_path / job.name / tangent.TRANSFER / STATE for job in (first, redrawn)
-    ]
+    files = [tmp_path / job.name / tangent.TRANSFER / STATE for job in (first, redrawn)]
     assert files[0].read_bytes() == files[1].read_bytes()
     histories = [(tmp_path / j.name / "history.csv") for j in (first, redrawn)]
     assert histories[0].read_text() != histories[1].read_text()
@@ -281,7 +303,7 @@ def test_another_configuration_is_refused(tmp_path):
     folder = tmp_path / job.name
     folder.mkdir(parents=True)
     config = json.dumps(job.config | {"batch_size": 5})
-    (folder / runs.CONFIG).write_text(config)
+    (folder / CONFIG).write_text(config)
     with pytest.raises(FileExistsError, match="batch_size: 5 there, 128 asked"):
         execute(job, tmp_path)
 

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from keras_invprune_lab.runs.jobs import expand
 from keras_invprune_lab.methods.base import METHODS
 from keras_invprune_lab.recipes.recipe import Recipe, load, names
+from keras_invprune_lab.runs.jobs import expand
 
 
 def recipe(**changes):

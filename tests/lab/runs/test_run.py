@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from keras_invprune.allocation import Shuffled
-from keras_invprune_lab.runs import run as runs
-from keras_invprune_lab.training.resuming import ELAPSED
-from keras_invprune_lab.runs.run import Run, execute
 from keras_invprune.exporting.folders import claimed
 from keras_invprune.schedules import Gradual, WhenConverged
+from keras_invprune_lab.runs import run as runs
+from keras_invprune_lab.runs.run import Run, execute
+from keras_invprune_lab.runs.stopwatch import ELAPSED
 
 QUICK = {"dataset": "sklearn:digits", "epochs": 2, "sparsity": 0.8}
 
@@ -37,7 +37,12 @@ def test_a_run_of_each_method(tmp_path, method):
 
 
 @pytest.mark.slow
-def test_interrupted_it_goes_on_to_the_same_weights(tmp_path):
+def test_interrupted_it_resumes_to_the_same_weights(tmp_path, monkeypatch):
+    def save(model, folder, data):
+        folder.mkdir()
+        model.save(folder / "model.keras")
+
+    monkeypatch.setattr(runs, "export", save)  # the files are tested above
     run = Run(**{**QUICK, "epochs": 4})
     whole = execute(run, tmp_path / "whole")
 

@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_invprune_lab.training.augment import PADDING, crop_flip
-from keras_invprune_lab.training.resuming import batches
+from keras_invprune_lab.training.order import batches
 
 HEIGHT, WIDTH = 6, 5
 IMAGE = np.arange(1, 1 + HEIGHT * WIDTH * 2, dtype="float32").reshape(HEIGHT, WIDTH, 2)

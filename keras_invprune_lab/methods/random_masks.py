@@ -1,4 +1,4 @@
-"""Sanity checks of IUNet's masks: their densities, in other places."""
+"""Random masks of IUNet's densities, a control without a search."""
 
 import json
 from dataclasses import dataclass
@@ -8,7 +8,6 @@ from keras_invprune.exporting.folders import REPORT
 from keras_invprune.scores import Random
 from keras_invprune_lab.methods.base import METHODS, Work
 from keras_invprune_lab.methods.pruned import Pruned, prune_now
-from keras_invprune_lab.methods.search import AfterSearch
 
 
 @dataclass(frozen=True)
@@ -31,13 +30,4 @@ class RandomMasks(Pruned):
         prune_now(model, work)
 
 
-METHODS |= {
-    "shuffled": AfterSearch(
-        "IUNet, masks shuffled",
-        "invariance",
-        small=True,
-        shuffled=True,
-        control_of="iunet",
-    ),
-    "random": RandomMasks("random masks of IUNet's densities", control_of="iunet"),
-}
+METHODS["random"] = RandomMasks("random masks of IUNet's densities", control_of="iunet")
