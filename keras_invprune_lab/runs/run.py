@@ -15,7 +15,7 @@ from keras_invprune.reporting.tensorboard import PruningBoard
 from keras_invprune.saving import named
 from keras_invprune.schedules import check_sparsity
 from keras_invprune_lab import data as datasets
-from keras_invprune_lab.methods.base import Trained
+from keras_invprune_lab.methods.base import METHODS, Method, Trained
 from keras_invprune_lab.methods.one_fit import ONE_FIT, SCHEDULES
 from keras_invprune_lab.methods.view_names import VIEWS
 from keras_invprune_lab.models import get_model
@@ -78,26 +78,31 @@ class Run:
         """
         named(self.method, ONE_FIT, "method")
         check_sparsity(self.sparsity)
-        if self.method == "dense" and self.sparsity:
+        if self.sparsity and not self.kind.pruned:
             raise ValueError(
-                f"The method 'dense' prunes nothing. Received: sparsity={self.sparsity}"
-                ". Give --sparsity 0, or --method omp or iunet."
+                f"The method {self.method!r} prunes nothing. Received: sparsity="
+                f"{self.sparsity}. Give --sparsity 0, or --method omp or iunet."
             )
         named(self.schedule, SCHEDULES, "schedule")
         if self.views is not None:
             named(self.views, VIEWS, "views")
-        self._check_use("views", self.method in ("iunet", "shuffled"))
+        self._check_use("views", self.kind.search == "invariance")
         for name in ("kappa", "schedule"):
-            self._check_use(name, self.method != "dense")
+            self._check_use(name, self.kind.pruned)
         for name in ("epochs", "batch_size", "rate", "kappa", "width"):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"`{name}` must be above 0. Received: {value}.")
-        if self.method != "dense" and self.epochs is not None and self.epochs < 2:
+        if self.kind.pruned and self.epochs is not None and self.epochs < 2:
             raise ValueError(
                 "Pruning needs an epoch to search and one to fine-tune. Received: "
                 f"epochs={self.epochs}."
             )
+
+    @property
+    def kind(self) -> Method:
+        """The method itself."""
+        return METHODS[self.method]
 
     def _check_use(self, name, used):
         value = getattr(self, name)
@@ -163,7 +168,7 @@ class RunTask(Task):
     def write(self, trained, part, new) -> dict:
         """Export the plain network; measure it."""
         run, test = self.run, (self.data.x_test, self.data.y_test)
-        final = self.model if run.method == "dense" else strip_pruning(self.model)
+        final = strip_pruning(self.model) if run.kind.pruned else self.model
         export(final, new / "model", data=test)
         shutil.copytree(part / "tensorboard", new / "tensorboard")
         measured = report(final, test, seed=run.seed)
@@ -192,7 +197,7 @@ def _with_budget(run, data) -> Run:
 def train(model, run, data, part, show) -> Checkpoint:
     """Train from the state in `part` on; the model is trained in place."""
     steps = steps_of(len(data.x_train), run.batch_size)
-    phase = run.epochs if run.method == "dense" else -(-run.epochs // 2)
+    phase = -(-run.epochs // 2) if run.kind.pruned else run.epochs
     model.compile(
         optimizer_for(data.x_train.shape[1:], phase * steps, run.rate),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
@@ -214,6 +219,6 @@ def _boards(run, data, part) -> list:
     """Return what writes to TensorBoard."""
     board = part / "tensorboard"
     boards = [keras.callbacks.TensorBoard(board, write_graph=False)]
-    if run.method != "dense":
+    if run.kind.pruned:
         boards.append(PruningBoard(board, (data.x_test, data.y_test)))
     return boards
