@@ -162,13 +162,14 @@ def raised(docstring):
 def test_every_error_is_documented_by_its_condition():
     entries = [
         (file.relative_to(ROOT).as_posix(), entry)
-        for file in (ROOT / "keras_invprune").rglob("*.py")
+        for package in ("keras_invprune", "keras_invprune_lab")
+        for file in (ROOT / package).rglob("*.py")
         for node in ast.walk(ast.parse(file.read_text()))
         if isinstance(node, ast.FunctionDef | ast.ClassDef)
         for entry in raised(ast.get_docstring(node))
     ]
     assert len(entries) > 50
-    assert [e for e in entries if not re.match(r"\w+: (On use: if|If) ", e[1])] == []
+    assert [e for e in entries if not re.match(r"[\w.]+: (On use: if|If) ", e[1])] == []
 
 
 def test_the_main_names_have_an_example():

@@ -54,9 +54,7 @@ def print_bench(benchmark):
     """Print the page of a benchmark, what failed, and where the rest is."""
     page, failures = benchmark.out / "table.md", benchmark.failures()
     if page.exists():
-        text = page.read_text()
-        for part in ("\n## Failed", "\n## Plots"):
-            text = text.split(part)[0]
+        text, _, _ = page.read_text().partition("\n## Failed")
         console.print(Markdown(narrowed(text, console.width)))
     for names, message in by_message(failures):
         console.print(f"failed: {names}: {message}", style="red", markup=False)

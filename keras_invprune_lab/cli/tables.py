@@ -86,7 +86,7 @@ def reports_of(paths) -> dict:
     """Return ``{heading: report}``: read from folders of runs, made of .keras files.
 
     Raises:
-        ValueError: It is neither.
+        ValueError: If it is neither.
     """
     from keras_invprune.reporting.report import report
 
@@ -120,7 +120,7 @@ def load_model(file):
     """Return the Keras model in a file, without its masks if it is a pruned one.
 
     Raises:
-        ValueError: It is no model of Keras 3.
+        ValueError: If it is not a model of Keras 3.
     """
     import keras
 

@@ -47,7 +47,7 @@ def check_name(name) -> str:
     """Return the name of a data set, if a loader may know it.
 
     Raises:
-        ValueError: It names no loader; near matches are named.
+        ValueError: If it names no loader; near matches are named.
     """
     source, _, rest = name.partition(":")
     if source in SOURCES and rest:

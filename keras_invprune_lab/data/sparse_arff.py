@@ -15,8 +15,8 @@ def read_sparse_arff(file):
         A dense pandas.DataFrame, nominal attributes as categories.
 
     Raises:
-        ValueError: It has an attribute of text, which a row cannot leave out.
-        arff.ArffException: It is no ARFF file; says in which line.
+        ValueError: If it has an attribute of text, which a row cannot leave out.
+        arff.ArffException: If it is not an ARFF file; says in which line.
     """
     import arff
     import pandas as pd
