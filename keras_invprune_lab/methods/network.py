@@ -10,12 +10,8 @@ from keras_invprune_lab.methods.base import DATA, Method, Trained, Work
 from keras_invprune_lab.methods.build import make_network
 from keras_invprune_lab.training.checkpoint import state_size
 from keras_invprune_lab.training.evaluate import figures, first_filters
-from keras_invprune_lab.training.loop import (
-    Selecting,
-    compile_model,
-    restarts_of,
-    train,
-)
+from keras_invprune_lab.training.loop import compile_model, restarts_of, train
+from keras_invprune_lab.training.selecting import Selecting
 
 FILTERS = "filters.npz"
 NETWORK = DATA | {

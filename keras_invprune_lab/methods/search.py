@@ -6,7 +6,7 @@ import keras
 
 from keras_invprune.objectives import Invariance
 from keras_invprune_lab.methods.base import Work
-from keras_invprune_lab.methods.network import FILTERS, Network
+from keras_invprune_lab.methods.network import FILTERS
 from keras_invprune_lab.methods.pruned import Pruned
 from keras_invprune_lab.methods.view_names import VIEWS
 from keras_invprune_lab.models import embedding_layer
@@ -99,7 +99,7 @@ class AfterSearch(Searched):
         model.optimizer.build(model.trainable_variables)
         model.load_weights(work.needed / STATE)
         model.prune_to(model.plan.sparsity)
-        Network.start(self, model, work)
+        super().start(model, work)
 
 
 def _invariance(own, work, model) -> Invariance:

@@ -129,7 +129,7 @@ def test_a_search_whose_state_is_gone_is_made_again_only_if_needed(finished):
 
 
 @pytest.mark.slow
-def test_interrupted_it_goes_on_to_the_same_report(tmp_path):
+def test_interrupted_it_resumes_to_the_same_report(tmp_path):
     *_, job = jobs_of("iunet", search_epochs=2, finetune_epochs=3)
     for root in (tmp_path / "a", tmp_path / "b"):
         execute(job.needs, root)
@@ -144,7 +144,7 @@ def test_interrupted_it_goes_on_to_the_same_report(tmp_path):
 
     # Every epoch is saved, where else seconds have to pass.
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("keras_invprune_lab.training.loop.PAUSE", 0.0)
+        patch.setattr("keras_invprune_lab.training.selecting.PAUSE", 0.0)
         with pytest.raises(KeyboardInterrupt):
             execute(job, tmp_path / "b", interrupt)
     elapsed.write_text("1000.0")
@@ -200,7 +200,7 @@ def test_without_rewinding_training_goes_on_from_the_search(
 def test_a_transfer_is_made_once(tmp_path, monkeypatch):
     (job,) = jobs_of("ntt")
     with monkeypatch.context() as patch:
-        patch.setattr("keras_invprune_lab.training.loop.PAUSE", 0.0)
+        patch.setattr("keras_invprune_lab.training.selecting.PAUSE", 0.0)
         patch.setattr(networks, "figures", None)  # fails after the training
         with pytest.raises(TypeError):
             execute(job, tmp_path)
@@ -340,7 +340,7 @@ def test_a_seed_splits_the_rows_where_it_shall():
     assert not np.array_equal(*other)
 
 
-def test_boosting_goes_on_to_the_same_trees(tmp_path, monkeypatch):
+def test_boosting_resumes_to_the_same_trees(tmp_path, monkeypatch):
     xgboost = pytest.importorskip("xgboost")
     monkeypatch.setattr(boosting, "GRID", boosting.GRID[::3])
     (job,) = jobs_of("xgboost", datasets=["sklearn:wine"])
