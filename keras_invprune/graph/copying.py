@@ -1,19 +1,18 @@
 """Makes a new model with the same architecture and weights."""
 
+import contextlib
 import types
 import warnings
 
 import keras
 
-from keras_invprune.graph.twins import (
-    DifferentError,
-    carry_functions,
-    carry_state,
-    check_outputs,
-    pair,
-)
+from keras_invprune.graph.attributes import carry_functions
+from keras_invprune.graph.carrying import carry_state
+from keras_invprune.graph.outputs import check_outputs
+from keras_invprune.graph.twins import DifferentError, check_functions, pair
 from keras_invprune.graph.weights import is_graph, walk
 
+LONG = 600  # maximum number of characters of Keras's message
 ADVICE = "or prune the model itself with copy=False (its weights will change)."
 
 
@@ -30,12 +29,13 @@ def copy_model(model: keras.Model):
     """
     named = f"{model.name!r} ({type(model).__name__})"
     try:
+        check_functions(model)
         with warnings.catch_warnings():
             # The caller's own lambdas are safe.
             warnings.filterwarnings("ignore", ".*includes a `lambda`.*")
             copied = _Copies().of(model)
             _build_alike(model, copied)
-        carry_state(pair(model, copied))
+            carry_state(pair(model, copied))
         check_outputs(model, copied)
     except DifferentError as error:
         raise ValueError(
@@ -45,9 +45,15 @@ def copy_model(model: keras.Model):
         raise ValueError(
             f"Model {named} cannot be rebuilt from its config. Give its custom classes "
             f"a `get_config` that returns all arguments of the constructor, {ADVICE} "
-            f"Keras reports: {error}"
+            f"Keras reports: {_brief(error)}"
         ) from error
     return copied
+
+
+def _brief(error):
+    """Return the beginning and the end of Keras's message, without the configs."""
+    text = " ".join(str(error).split())
+    return text if len(text) < LONG else f"{text[: LONG // 2]} ... {text[-LONG // 2 :]}"
 
 
 class _Copies:
@@ -105,11 +111,12 @@ def _packed(struct, flat):
 
 def _rebuilt(layer):
     """Return a new layer or operation made from the config; its call will build it."""
-    config = keras.saving.serialize_keras_object(layer)
-    config.pop("compile_config", None)
-    config.pop("build_config", None)
-    with keras.saving.custom_object_scope(_custom_objects(layer)):
-        made = keras.saving.deserialize_keras_object(config, safe_mode=False)
+    with _lambdas_named(layer):
+        config = keras.saving.serialize_keras_object(layer)
+        config.pop("compile_config", None)
+        config.pop("build_config", None)
+        with keras.saving.custom_object_scope(_custom_objects(layer)):
+            made = keras.saving.deserialize_keras_object(config, safe_mode=False)
     made.name = layer.name  # a constructor may drop it
     if isinstance(layer, keras.layers.Layer):
         if made.dtype_policy != layer.dtype_policy:
@@ -131,9 +138,8 @@ def _build_alike(model, copied):
 def _custom_objects(layer):
     """Return the custom classes and functions that the config of `layer` may name."""
     found = {}
-    inside = walk(layer) if isinstance(layer, keras.layers.Layer) else [("", layer)]
     # Inner layers first: if two classes have one name, the layer's own must win.
-    for _, each in reversed(list(inside)):
+    for _, each in reversed(_inside(layer)):
         for value in [*_values(list(vars(each).values())), type(each)]:
             kind = (
                 value if isinstance(value, type | types.FunctionType) else type(value)
@@ -141,6 +147,28 @@ def _custom_objects(layer):
             if (kind.__module__ or "").partition(".")[0] not in ("keras", "builtins"):
                 found[keras.saving.get_registered_name(kind)] = kind
     return found
+
+
+def _inside(layer):
+    """Return pairs (path, layer) of a layer and those inside it, or of an operation."""
+    return list(walk(layer)) if isinstance(layer, keras.Layer) else [("", layer)]
+
+
+@contextlib.contextmanager
+def _lambdas_named(layer):
+    """Give each lambda a name of its own, by which a config can tell it apart.
+
+    Keras would write its bytecode instead, and lose what the lambda remembers.
+    """
+    held = [value for _, each in _inside(layer) for value in _values(vars(each))]
+    lambdas = {id(f): f for f in held if getattr(f, "__name__", "") == "<lambda>"}
+    try:
+        for index, function in enumerate(lambdas.values()):
+            function.__name__ = f"lambda_{index}"
+        yield
+    finally:
+        for function in lambdas.values():
+            function.__name__ = "<lambda>"
 
 
 def _values(value):

@@ -1,0 +1,280 @@
+"""Compares the outputs of a model and its copy on drawn inputs.
+
+Outputs are compared in evaluation mode; with layers of the author's own, in training
+mode as well. Losses that layers add count as outputs.
+"""
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_invprune.graph.attributes import PLAIN, is_of, own_attributes
+from keras_invprune.graph.inputs import input_structure
+from keras_invprune.graph.observe import observed
+from keras_invprune.graph.twins import FORGOTTEN, DifferentError, described
+from keras_invprune.graph.weights import walk
+
+logger = logging.getLogger("keras_invprune")
+
+MANY = 64  # maximum number of known values to draw from
+TOLERANCES = {"float16": 1e-2, "bfloat16": 5e-2}  # shares of an output's size
+LEAST = 1e-3  # the size of an output is at least this share of the largest in its row
+LENGTHS = (8, 32, 128)  # lengths to try for axes of unknown length
+SCALES = (1, 30, 1000)  # of the rows of drawn inputs
+RUNS = 4  # of a random model, to know its own spread
+SPREADS = 10  # the copy of a random model may be this many spreads away
+
+
+class _Draw(NamedTuple):
+    """How inputs are drawn: functions (random, shape) -> array."""
+
+    floats: Callable
+    integers: Callable
+    strings: Callable
+
+
+def _chosen(values):
+    return lambda random, shape: random.choice(values, shape)
+
+
+def _scaled(random, shape):
+    return random.normal(size=shape) * _scales(shape)
+
+
+def _scaled_integers(random, shape):
+    return np.floor(random.uniform(size=shape) * (_scales(shape) + 1))
+
+
+def _scales(shape):
+    rows = np.resize(SCALES, shape[0])
+    return rows.reshape(-1, *[1] * (len(shape) - 1))
+
+
+def _uniform(high):
+    return lambda random, shape: random.uniform(0, high, shape)
+
+
+WORDS, DIGITS = _chosen(["a", "b"]), _chosen(["1", "2", "30"])
+# Until a model takes one of these: some want pixels, indices or numbers in text.
+FURTHER = [
+    _Draw(_uniform(1), _chosen([0, 1]), WORDS),
+    _Draw(_uniform(1), _chosen([0, 1]), DIGITS),
+    _Draw(_uniform(255), _chosen([1, 2]), DIGITS),
+    _Draw(_chosen([0.0, 1.0]), _chosen([0]), DIGITS),
+    _Draw(_chosen([1.0, 2.0]), _chosen([1]), WORDS),
+]
+
+
+def check_outputs(model: keras.Model, copied: keras.Model):
+    """Compare the outputs of both models on drawn inputs.
+
+    A model that rejects all drawn inputs is not compared. Of a model that is random in
+    evaluation, only what exceeds its own spread is seen. Both are logged.
+
+    Raises:
+        DifferentError: If they differ; the message names the first layer that does.
+    """
+    own = any(not is_of(layer, "keras") for _, layer in walk(model))
+    modes = (False, True) if own else (False,)  # configs say all of Keras's own layers
+    ran = False
+    for draw, needed in _draws(model):
+        if needed or not ran:
+            ran |= any([_runs_alike(model, copied, draw, mode) for mode in modes])
+    if not ran:
+        logger.warning(
+            "Model %r rejects all drawn inputs, so the outputs of its copy were not "
+            "compared. Compare them on your own inputs, or use copy=False.",
+            model.name,
+        )
+
+
+def _draws(model) -> Iterator[tuple[_Draw, bool]]:
+    """Yield (draw, whether it is needed even if the model takes an earlier one)."""
+    sizes = {
+        layer.input_dim
+        for _, layer in walk(model)
+        if isinstance(layer, keras.layers.Embedding)
+    }
+    integers = [_chosen(size) for size in sorted(sizes, reverse=True)]
+    for index, drawn in enumerate(integers or [_scaled_integers]):
+        yield _Draw(_scaled, drawn, WORDS), index == 0
+    if known := _known_values(model):
+        words, numbers = known.get(str), known.get(int)
+        yield (
+            _Draw(
+                _scaled,
+                _chosen(numbers) if numbers else _chosen([0, 1]),
+                _chosen(words) if words else WORDS,
+            ),
+            True,
+        )
+    yield from ((draw, False) for draw in FURTHER)
+
+
+def _runs_alike(model, copied, draw, training) -> bool:
+    """Return whether the model could be run; raise if the outputs differ."""
+    for inputs in _tried(model, draw):
+        try:
+            expected = _outputs(model, inputs, training)
+        except Exception:  # custom layers may raise anything on such inputs
+            continue
+        _compare(model, copied, inputs, training, expected)
+        return True
+    return False
+
+
+def _compare(model, copied, inputs, training, expected):
+    try:
+        found = _outputs(copied, inputs, training)
+    except Exception as error:
+        raise DifferentError(
+            f"The copy fails on inputs that the model takes, with {error}. {FORGOTTEN}"
+        ) from error
+    if _close(expected, found, model):
+        return
+    again = [_outputs(model, inputs, training) for _ in range(RUNS)]
+    if not all(_close(expected, each, model) for each in again):
+        if _is_within_spread(expected, found, again):
+            return
+    path, layer = _first_that_differs(model, copied, inputs, training)
+    raise DifferentError(
+        f"{described(path, layer)} has different outputs in the copy (by up to "
+        f"{_distance(expected, found):.3g} at the model's outputs"
+        f"{', in training mode' if training else ''}). {FORGOTTEN}"
+    )
+
+
+def _is_within_spread(expected, found, again):
+    spread = max(_distance(expected, each) for each in again)
+    logger.warning(
+        "The model's outputs are random, so those of its copy were compared only "
+        "within %d times their spread.",
+        SPREADS,
+    )
+    return _distance(expected, found) <= SPREADS * spread
+
+
+def _known_values(model) -> dict:
+    """Return the strings and integers in the layers' vocabularies and tables."""
+    held = []
+    for _, layer in walk(model):
+        held += own_attributes(layer).values()
+        if hasattr(layer, "get_vocabulary"):
+            held.append(layer.get_vocabulary())
+    lists = [list(v) for v in held if isinstance(v, dict | list | tuple | set) and v]
+    found = {
+        kind: [item for items in lists for item in items if type(item) is kind]
+        for kind in (str, int)
+    }
+    return {kind: items[:MANY] for kind, items in found.items() if items}
+
+
+def _tried(model, draw) -> Iterator:
+    """Yield inputs of the lengths to try."""
+    specs = input_structure(model)
+    for length in LENGTHS if keras.tree.flatten(specs) else ():
+        yield _drawn(specs, length, draw)
+
+
+def _drawn(specs, length, draw):
+    random = np.random.default_rng(0)
+
+    def values(spec):
+        shape = [len(SCALES) if spec.shape[0] is None else spec.shape[0]]
+        shape += [length if size is None else size for size in spec.shape[1:]]
+        if spec.dtype == "string":
+            return keras.ops.convert_to_tensor(draw.strings(random, shape))
+        is_float = keras.backend.is_float_dtype(spec.dtype)
+        drawn = (draw.floats if is_float else draw.integers)(random, shape)
+        return keras.ops.cast(drawn, spec.dtype)
+
+    return keras.tree.map_structure(values, specs)
+
+
+def _outputs(model, inputs, training):
+    """Return the outputs and the losses of a call that changes no state."""
+    scope = keras.StatelessScope(collect_losses=True)
+    with scope, _attributes_kept(model):
+        outputs = model(inputs, training=training)
+    return [np.asarray(part) for part in [*keras.tree.flatten(outputs), *scope.losses]]
+
+
+@contextlib.contextmanager
+def _attributes_kept(model):
+    """Restore the custom attributes and variables that a call changes."""
+    before = [
+        (layer, name, value, value.numpy() if isinstance(value, tf.Variable) else None)
+        for _, layer in walk(model)
+        for name, value in own_attributes(layer).items()
+        if isinstance(value, (*PLAIN, tf.Variable))
+    ]
+    try:
+        yield
+    finally:
+        for layer, name, value, content in before:
+            if isinstance(value, tf.Variable):
+                value.assign(content)
+            elif vars(layer).get(name) is not value:
+                setattr(layer, name, value)
+
+
+def _close(expected, found, model):
+    if [part.shape for part in expected] != [part.shape for part in found]:
+        return False
+    return all(
+        _near(one, other, TOLERANCES.get(model.compute_dtype, 1e-4))
+        for one, other in zip(expected, found, strict=True)
+    )
+
+
+def _near(one, other, tolerance):
+    if not np.issubdtype(one.dtype, np.number):
+        return np.array_equal(one, other)
+    one, other = (np.asarray(part, "float64") for part in (one, other))
+    return np.all(
+        (one == other)
+        | (np.isnan(one) & np.isnan(other))
+        | (np.abs(one - other) <= tolerance * _sizes(one))
+    )
+
+
+def _sizes(output):
+    """Return the size of each row and channel of an output: its largest value."""
+    finite = np.where(np.isfinite(output), np.abs(output), 0.0)
+    if output.ndim == 0:
+        return finite
+    row = np.max(finite, tuple(range(1, output.ndim)), initial=0.0, keepdims=True)
+    between = tuple(range(1, output.ndim - 1))
+    channel = np.max(finite, between, initial=0.0, keepdims=True)
+    return np.maximum(channel, LEAST * row)
+
+
+def _distance(expected, found):
+    return max(
+        float(np.nanmax(np.abs(np.subtract(one, other, dtype="float64")), initial=0.0))
+        if one.shape == other.shape and np.issubdtype(one.dtype, np.number)
+        else np.inf
+        for one, other in zip(expected, found, strict=True)
+    )
+
+
+def _first_that_differs(model, copied, inputs, training):
+    paths = {id(layer): path for path, layer in walk(model)}
+    inner = [_inner_outputs(each, inputs, training) for each in (model, copied)]
+    for (layer, one), (_, other) in zip(*inner, strict=False):
+        parts = [[np.asarray(p) for p in keras.tree.flatten(x)] for x in (one, other)]
+        if not _close(*parts, model):
+            return paths[id(layer)], layer
+    return "", model
+
+
+def _inner_outputs(model, inputs, training):
+    layers, seen = [layer for path, layer in walk(model) if path], []
+    with observed(layers, lambda layer, output: seen.append((layer, output))):
+        _outputs(model, inputs, training)
+    return seen
