@@ -30,8 +30,12 @@ def carry_state(pairs: Sequence[tuple]):
         DifferentError: If weights differ in number, shape or dtype, or if other state
             differs and cannot be copied.
     """
-    for _, layer, twin in pairs:  # outer layers first: `trainable` is passed on inside
-        _carry_saved(layer, twin)
+    for path, layer, twin in pairs:  # outer layers first: `trainable` is passed on
+        try:
+            _carry_saved(layer, twin)
+        except ValueError:  # Keras names a shape, not its cause
+            _check_config(path, layer, twin)
+            raise
         twin.name = layer.name  # Keras numbers names that are not in a config
         if twin.trainable != layer.trainable:
             twin.trainable = layer.trainable
