@@ -26,6 +26,7 @@ CONFIGURED = (
     keras.initializers.Initializer,
     keras.constraints.Constraint,
 )
+OF_ONE = (tf.Variable, types.FunctionType)  # two of them are never the same
 # Objects that belong to one model, to a thread or to a library.
 OF_OTHERS = ("keras", "tensorflow", "builtins", "functools", "logging", "threading")
 ABSENT: Any = object()
@@ -191,7 +192,11 @@ class _Counterparts:
             return _known(other)
         if id(value) not in self._made:
             alike = type(value) is type(other)
-            made = self._made[id(value)] = copy.copy(other if alike else value)
+            try:
+                made = copy.copy(other if alike else value)
+            except Exception:  # some objects cannot be copied
+                return _known(other)
+            self._made[id(value)] = made
             others = _parts(other) if alike else {}
             for name, part in parts.items():
                 found = self.of(part, others.get(name, ABSENT))
@@ -214,20 +219,30 @@ def _variable(value, other):
 
 def _table(value, other):
     """Return a lookup table of the same words; one that never changes is shared."""
+    if type(other) is type(value) and _words(value) == _words(other):
+        return other
     if not hasattr(value, "insert"):
         return value
-    keys, values = value.export()
     table = _known(other)
     table.remove(table.export()[0])
-    table.insert(keys, values)
+    table.insert(*value.export())
     return table
+
+
+def _words(table) -> list:
+    keys, values = (part.numpy().tolist() for part in table.export())
+    return sorted(zip(keys, values, strict=True))
 
 
 def _parts(value) -> dict:
     """Return an object's attributes, in its dictionary or its slots."""
     slots = [vars(kind).get("__slots__", ()) for kind in type(value).__mro__]
     names = [n for part in slots for n in ([part] if isinstance(part, str) else part)]
-    held = {n: getattr(value, n) for n in names if hasattr(value, n)}
+    held = {
+        name: getattr(value, name)
+        for name in names
+        if hasattr(value, name) and not name.startswith("__")
+    }
     return {**held, **getattr(value, "__dict__", {})}
 
 
@@ -240,21 +255,30 @@ def configured_alike(one: Any, other: Any) -> bool:
     return same(one.get_config(), other.get_config())
 
 
-def same(one: Any, other: Any) -> bool:
+def same(one: Any, other: Any, compared: set | None = None) -> bool:
     """Return whether two values are equal, with all that they hold."""
-    if one is other:
+    compared = set() if compared is None else compared
+    pair = id(one), id(other)
+    if one is other or pair in compared:  # objects may hold each other
         return True
     if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(same(one[k], other[k]) for k in one)
-    if type(one) is not type(other):
+        compared.add(pair)
+        return _same_items(one, other, compared)
+    if type(one) is not type(other) or isinstance(one, OF_ONE):
         return False
     if isinstance(one, list | tuple):
-        return len(one) == len(other) and all(map(same, one, other))
-    if isinstance(one, tf.Variable | types.FunctionType):
-        return False  # each model needs its own
+        compared.add(pair)
+        return _same_items(dict(enumerate(one)), dict(enumerate(other)), compared)
     if isinstance(one, np.ndarray) or keras.ops.is_tensor(one):
         one, other = np.asarray(one), np.asarray(other)
         return one.dtype == other.dtype and np.array_equal(one, other)
     if not isinstance(one, (*PLAIN, *FIXED, set)) and (parts := _parts(one)):
-        return same(parts, _parts(other))
+        compared.add(pair)
+        return _same_items(parts, _parts(other), compared)
     return bool(one == other or (one != one and other != other))
+
+
+def _same_items(one, other, compared):
+    return one.keys() == other.keys() and all(
+        same(one[key], other[key], compared) for key in one
+    )

@@ -1,6 +1,8 @@
 """A copy holds what the layers' attributes hold, and shares nothing that changes."""
 
 import functools
+import threading
+import weakref
 
 import keras
 import numpy as np
@@ -219,3 +221,52 @@ def test_losses_that_a_layer_adds_are_carried():
 
     twin, *_ = both(Penalty(3.0))
     assert float(sum(twin.losses)) == pytest.approx(3.0 * X.sum())
+
+
+def test_objects_may_hold_each_other():
+    class Node:
+        def __init__(self):
+            self.me, self.cap, self.known = self, 1.0, {"me": self}
+
+    class Holds(Applies):
+        made = staticmethod(lambda value: Node())
+        applied = property(lambda self: lambda x: ops.minimum(x, self.held.me.cap))
+
+    layer = Holds()
+    layer.held.cap = 255.0
+    twin, expected, found = both(layer)
+    np.testing.assert_array_equal(expected, np.minimum(X, 255.0))
+    np.testing.assert_array_equal(found, expected)
+    assert twin.held.me is twin.held is not layer.held
+
+
+def test_what_belongs_to_one_model_or_process_does_not_matter():
+    class Holds(Applies):
+        def made(self, value):
+            return [threading.Lock(), weakref.ref(self), self.same, iter([1]), value]
+
+        def same(self, x):
+            return x
+
+        applied = property(lambda self: self.held[2])
+
+    twin, expected, found = both(Holds(3.0))
+    np.testing.assert_array_equal(found, expected)
+    assert twin.held[1]() is twin and twin.held[4] == 3.0
+
+
+def test_a_function_may_read_a_table_of_the_same_words():
+    class Reads(Static):
+        def made(self, words):
+            table = super().made(words)
+            self.read = lambda x: (self, table.lookup(x))[1]
+            return None
+
+        def call(self, x):
+            return self.read(x)
+
+    inputs = keras.Input((2,), dtype="string")
+    model = keras.Model(inputs, Reads()(inputs))
+    assert looked_up(copy_model(model), ["x", "y"]) == [[1, 0]]
+    with pytest.raises(ValueError, match="'read'.*remembers"):
+        copy_model(keras.Model(inputs, Reads(["cat"])(inputs)))
