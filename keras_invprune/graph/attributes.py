@@ -77,10 +77,11 @@ def carry_configured(layer: keras.Layer, twin: keras.Layer):
     """Give a twin the regularizers, constraints and initializers of its layer."""
     for name, value in vars(layer).items():
         other = vars(twin).get(name)
-        given = value is None or isinstance(value, CONFIGURED)
-        if given and isinstance(other or value, CONFIGURED):
-            if not configured_alike(value, other):
-                setattr(twin, name, value)
+        kinds = {
+            isinstance(each, CONFIGURED) for each in (value, other) if each is not None
+        }
+        if kinds == {True} and not configured_alike(value, other):
+            setattr(twin, name, value)
 
 
 def carry_functions(layer: keras.Layer, twin: Any):
@@ -188,7 +189,7 @@ class _Counterparts:
     def _object(self, value, other):
         """Return a copy of an object of a custom class, with the twin's layers."""
         parts = _parts(value)
-        if is_of(value, *OF_OTHERS) or not parts:
+        if is_of(value, *OF_OTHERS) or _is_kept_by_keras(value) or not parts:
             return _known(other)
         if id(value) not in self._made:
             alike = type(value) is type(other)
@@ -202,6 +203,12 @@ class _Counterparts:
                 found = self.of(part, others.get(name, ABSENT))
                 object.__setattr__(made, name, found)
         return self._made[id(value)]
+
+
+def _is_kept_by_keras(value):
+    """Return whether a class is derived from one of Keras, such as a metric."""
+    kinds = type(value).__mro__
+    return any(kind.__module__.partition(".")[0] == "keras" for kind in kinds)
 
 
 def _known(other):

@@ -270,3 +270,23 @@ def test_a_function_may_read_a_table_of_the_same_words():
     assert looked_up(copy_model(model), ["x", "y"]) == [[1, 0]]
     with pytest.raises(ValueError, match="'read'.*remembers"):
         copy_model(keras.Model(inputs, Reads(["cat"])(inputs)))
+
+
+def test_metrics_of_the_authors_own_stay_those_of_the_twin():
+    class Most(keras.metrics.Mean):
+        limit = 3.0
+
+    class Measures(layers.Layer):
+        def __init__(self, **options):
+            super().__init__(**options)
+            self.most = Most()
+
+        def call(self, x):
+            self.most.update_state(x)
+            return x
+
+    layer = Measures()
+    twin, expected, found = both(layer)
+    np.testing.assert_array_equal(found, expected)
+    assert type(twin.most) is Most and twin.most is not layer.most
+    assert len(twin.variables) == len(layer.variables)
