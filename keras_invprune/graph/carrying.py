@@ -18,9 +18,16 @@ from keras_invprune.graph.attributes import (
 from keras_invprune.graph.twins import FORGOTTEN, DifferentError, described
 from keras_invprune.graph.weights import is_graph
 
-# Names and `trainable` are carried. Without a seed, each layer draws its own, and the
-# states of its generator are carried.
-NOT_COMPARED = ("name", "trainable", "seed", "registered_name", "build_config")
+# Names, words and `trainable` are carried. Layers without a seed draw their own; the
+# states of their generators are carried.
+NOT_COMPARED = (
+    "name",
+    "trainable",
+    "vocabulary",
+    "seed",
+    "registered_name",
+    "build_config",
+)
 
 
 def carry_state(pairs: Sequence[tuple]):

@@ -75,6 +75,20 @@ def test_forgotten_regularizers_are_carried():
     assert float(sum(copied.losses)) == pytest.approx(float(expected), rel=1e-5)
 
 
+def test_forgotten_words_are_carried():
+    class Looks(Forgets):
+        make = staticmethod(lambda words=("z",): layers.StringLookup(vocabulary=words))
+
+        def compute_output_spec(self, x):
+            return keras.KerasTensor(x.shape, "int64")
+
+    make = Looks.make
+    inputs = keras.Input((2,), dtype="string")
+    model = keras.Model(inputs, Looks(lambda: make(["cat", "dog"]))(inputs))
+    x = keras.ops.convert_to_tensor([["dog", "cat"], ["z", "dog"]])
+    np.testing.assert_array_equal(copy_model(model)(x), [[2, 1], [0, 2]])
+
+
 def test_inner_layers_that_draw_their_own_seeds_are_copied():
     class Augment(layers.Layer):
         def __init__(self, **options):
