@@ -39,12 +39,21 @@ def clean_keras():
 
 @pytest.fixture(scope="module", autouse=True)
 def graphs_are_forgotten():
-    """Forget the graphs of a file's tests, some 30 MB for each training.
-
-    TensorFlow registers the gradient of an optimizer's all-reduce anew for each traced
-    training step, and the registry keeps the whole graph.
-    """
+    """Forget the graphs of a file's tests, some 30 MB for each training."""
     yield
+    _forget_graphs()
+
+
+@pytest.fixture
+def graphs_are_forgotten_at_once():
+    """Forget the graphs of one test of large networks."""
+    yield
+    _forget_graphs()
+
+
+def _forget_graphs():
+    # TensorFlow registers the gradient of an optimizer's all-reduce anew for each traced
+    # training step, and the registry keeps the whole graph.
     registry = ops.gradient_registry._registry
     for name in [name for name in registry if name.startswith("CustomGradient")]:
         del registry[name]
