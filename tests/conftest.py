@@ -52,8 +52,8 @@ def graphs_are_forgotten_at_once():
 
 
 def _forget_graphs():
-    # TensorFlow registers the gradient of an optimizer's all-reduce anew for each traced
-    # training step, and the registry keeps the whole graph.
+    # TensorFlow registers the gradient of an optimizer's all-reduce anew for each
+    # training step that is traced, and the registry keeps the whole graph.
     registry = ops.gradient_registry._registry
     for name in [name for name in registry if name.startswith("CustomGradient")]:
         del registry[name]
