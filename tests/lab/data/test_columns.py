@@ -169,7 +169,7 @@ def test_numbers_that_are_not_all_dates_are_numbers(caplog):
 
 
 @pytest.mark.parametrize(
-    "form", ["%d. Dezember %Y", "%Y, %d %B", "%Y-W%W-%w", "%a %b %d %H:%M:%S %Y"]
+    "form", ["%d. enero %Y", "%Y, %d %B", "%Y-W%W-%w", "%a %b %d %H:%M:%S %Y"]
 )
 def test_dates_that_are_not_read_are_said(form, caplog):
     texts = [day.strftime(form) for day in DAYS] * 20
