@@ -19,7 +19,6 @@ from keras_invprune.masks.groups import Grouped
 from keras_invprune.pruning.checks import (
     check_agreement,
     check_model,
-    check_rematerialization,
     check_scope,
 )
 from keras_invprune.pruning.initializers import (
@@ -142,7 +141,6 @@ def prune(
     else:
         check_scope(model)
     chosen = {key: weights[key] for key in keys}
-    check_rematerialization(model, chosen)
     if factor != 1.0:
         plan.initial_scale = factor
         plan.scaled = tuple(keys_to_scale(weights, keys, everything))
