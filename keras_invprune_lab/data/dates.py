@@ -79,7 +79,7 @@ LIKE_A_DATE = "|".join(
 
 
 def _pattern(way) -> str:
-    """The regular expression of a way of `WAYS`."""
+    """Return the regular expression of a way of `WAYS`."""
     pattern = re.sub("YYYY|YY|MM|DD|Mon|Qn|[ ,.]", lambda m: PARTS[m[0]], way)
     if "YYYY" in way or "/" in way or "Mon" in way:
         return pattern
@@ -90,7 +90,7 @@ DATES = {"YYYYMMDD": DIGITS} | {way: _pattern(way) for way in WAYS}
 
 
 def dates_of(texts, pattern):
-    """Returns the dates that texts say, in UTC; missing where they say none.
+    """Return the dates that texts say, in UTC; missing where they say none.
 
     Args:
         texts: pandas.Series of text.
@@ -135,12 +135,12 @@ def _clock(found):
 
 
 def _hours(found):
-    """The hour of 24, two digits: 12 AM is 00, 12 PM is 12."""
+    """Return the hour of 24, two digits: 12 AM is 00, 12 PM is 12."""
     hours, half = found["hour"].fillna("0").astype(int), found["half"].str.casefold()
     hours = hours.where(half.isna(), hours % 12 + 12 * (half == "p"))
     return hours.astype(str).str.zfill(2).astype(object)
 
 
 def look_like_dates(texts) -> bool:
-    """Whether most of the texts look like dates, in whatever way they are written."""
+    """Return whether most of the texts look like dates, in whatever way they are written."""
     return bool(len(texts)) and texts.str.contains(LIKE_A_DATE).mean() > 1 / 2
