@@ -142,5 +142,5 @@ def _hours(found):
 
 
 def look_like_dates(texts) -> bool:
-    """Return whether most of the texts look like dates, in whatever way they are written."""
+    """Return whether most of the texts look like dates, read or not."""
     return bool(len(texts)) and texts.str.contains(LIKE_A_DATE).mean() > 1 / 2
