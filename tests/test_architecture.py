@@ -35,6 +35,7 @@ ROOMS = [
 LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
 # The same inside of `pruning`, where each file is a room.
 PRUNING = [
+    {"recomputed"},
     {"rewind", "initializers", "masked", "loss"},
     {"checks", "plan"},
     {"state"},

@@ -1,10 +1,13 @@
 """Reads rows from arrays, data sets and sparse tensors."""
 
+from collections.abc import Iterator
+
 import keras
 import numpy as np
 import tensorflow as tf
 
 from keras_invprune.contracts import Nested
+from keras_invprune.graph import inputs
 
 DATA_SETS = (tf.data.Dataset, keras.utils.PyDataset)
 
@@ -22,7 +25,7 @@ def rows_of(data: Nested) -> tuple:
 
     Raises:
         ValueError: If a data set is empty or infinite, if its batches differ in shape,
-            or if data is ragged or complex.
+            or if data is a generator, ragged or complex.
     """
     if isinstance(data, DATA_SETS):
         return _joined(_batches(data))
@@ -39,7 +42,13 @@ def dense(structure: Nested):
 
 def _dense(part):
     if isinstance(part, tf.SparseTensor):
-        return tf.sparse.to_dense(tf.sparse.reorder(part)).numpy()
+        return inputs.dense(part).numpy()
+    if isinstance(part, Iterator):
+        raise ValueError(
+            "`data` must be arrays or a data set, which can be read again. Received: a "
+            f"{type(part).__name__}. Collect its rows in arrays, or make a data set: "
+            "tf.data.Dataset.from_generator(...)."
+        )
     if isinstance(part, tf.RaggedTensor):
         raise ValueError(
             "`data` must have rows of the same length. Received: a RaggedTensor of "
@@ -50,7 +59,7 @@ def _dense(part):
             "`data` must be real numbers. Received: an array of dtype "
             f"{part.dtype}. Pass real and imaginary parts as two features."
         )
-    return part.toarray() if hasattr(part, "toarray") else part
+    return inputs.dense(part)
 
 
 def _batches(data):

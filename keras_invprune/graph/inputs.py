@@ -1,6 +1,7 @@
 """The inputs of a model, and how Keras converts data before a model's call."""
 
 import keras
+import tensorflow as tf
 from keras import ops, tree
 
 from keras_invprune.contracts import Nested, Tensor
@@ -50,6 +51,17 @@ def _with_rows(structure, rows):
     )
 
 
+def dense(structure: Nested):
+    """Return the structure with sparse tensors (TensorFlow, SciPy) made dense."""
+    return tree.map_structure(_dense, structure)
+
+
+def _dense(part):
+    if isinstance(part, tf.SparseTensor):
+        return tf.ensure_shape(tf.sparse.to_dense(tf.sparse.reorder(part)), part.shape)
+    return part.toarray() if hasattr(part, "toarray") else part
+
+
 def standardized(structure: Nested, x: Nested):
     """Return `x` as Keras passes it to the layers of a Sequential or Functional model.
 
@@ -86,13 +98,16 @@ def _by_name(structure, x):
 
 
 def _like(spec, part):
-    """Return `part` with the rank and dtype of a symbolic input, if that is dense."""
-    if not (hasattr(part, "shape") and hasattr(part, "dtype")) or spec.sparse:
+    """Return `part` with the rank and dtype of a symbolic input, if it is dense."""
+    is_array = hasattr(part, "shape") and hasattr(part, "dtype")
+    if not is_array or isinstance(part, tf.SparseTensor):
         return part
     numeric = "string" not in (spec.dtype, keras.backend.standardize_dtype(part.dtype))
     if numeric:
         part = _cast(part, spec.dtype)
-    return of_rank(spec.shape, part)
+    part = of_rank(spec.shape, part)
+    unknown = None in part.shape[1:] and len(part.shape) == len(spec.shape)
+    return tf.ensure_shape(part, (None, *spec.shape[1:])) if unknown else part
 
 
 def of_rank(shape: tuple[int, ...], part: Tensor):

@@ -106,14 +106,27 @@ def why_fixed(layer: keras.Layer, variable: keras.Variable) -> str | None:
 
 
 def _reasons(weights) -> str:
-    """Return a sentence about kernels that are not trained, after a space, or ""."""
+    """Return why weights cannot be pruned, in sentences after a space, or ""."""
+    weights = sorted(weights, key=lambda item: item[0])
     names = PRUNABLE_NAMES + ON_REQUEST_NAMES
     fixed = {
         key: why_fixed(layer, variable)
-        for key, (layer, variable) in sorted(weights, key=lambda item: item[0])
+        for key, (layer, variable) in weights
         if variable.name in names and len(variable.shape) >= 2
     }
     parts = [f"{key!r} is {why}" for key, why in fixed.items() if why]
+    others = [
+        key
+        for key, (_, variable) in weights
+        if variable.trainable
+        and len(variable.shape) >= 2
+        and variable.name not in names
+    ]
+    if others and not parts:
+        return (
+            f" Only weights named {', '.join(names)} are pruned, and {others[:LISTED]} "
+            'are not. In your own layer, use `add_weight(name="kernel", ...)`.'
+        )
     more = f" and {len(parts) - LISTED} more" if len(parts) > LISTED else ""
     return f" {'; '.join(parts[:LISTED])}{more}." if parts else ""
 

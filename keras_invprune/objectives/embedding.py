@@ -1,5 +1,6 @@
 """Gets the outputs and the embedding of a model from one forward pass."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -27,7 +28,8 @@ def embedder(model: keras.Model, embedding: Any = None) -> Embedder:
         embedding: None, for Sequential and Functional models with one output: the
             input of the last layer with a kernel (Dense, or a convolution as in
             MobileNet), or the bottleneck if the output is an upsampled map, as in a
-            U-Net (`keras_invprune.graph.bottleneck`). Or the path of a layer whose
+            U-Net (`keras_invprune.graph.bottleneck`), or the narrowest vector of an
+            autoencoder of Dense layers. Or the path of a layer whose
             output is the embedding, e.g. ``"encoder/pool"``. Or a callable
             ``(model, inputs, training) -> (outputs, embedding)``.
 
@@ -70,7 +72,8 @@ def _default(model, steps):
     heads = head_layers(model)
     if heads:  # a head that is not called here is inside an inner model
         read = [step.reads for step in steps if step.operation is heads[0]]
-        return read[0][0] if len(read) == 1 else None
+        code = _code(model, steps)
+        return code if code is not None or len(read) != 1 else read[0][0]
     large = traced(model, ASSUMED)
     inside = list(unfolded(large.steps))
     try:
@@ -84,6 +87,24 @@ def _default(model, steps):
             if tensor is found:
                 return own
     return _path_of(found, inside, model)
+
+
+def _code(model, steps):
+    """Return the code of an autoencoder of Dense layers; None if it is not one.
+
+    It is a chain of calls whose output is as large as its input. The code is the last
+    of the narrowest vectors, and narrower than both.
+    """
+    sizes = [t.shape[1:] for t in (*model.inputs, *model.outputs)]
+    chain = len(sizes) == 2 and all(len(step.reads) == 1 for step in steps)
+    if not chain or None in (*sizes[0], *sizes[1]):
+        return None
+    width, output = map(math.prod, sizes)
+    if width != output:
+        return None
+    vectors = [step.made[0] for step in steps if len(step.made[0].shape) == 2]
+    narrow = [t for t in vectors if t.shape[1] is not None and t.shape[1] < width]
+    return min(reversed(narrow), key=lambda t: t.shape[1], default=None)
 
 
 def _path_of(tensor, steps, model):

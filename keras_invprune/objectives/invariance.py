@@ -12,6 +12,7 @@ from keras import ops, tree
 
 from keras_invprune.contracts import Nested, Objective, Tensor
 from keras_invprune.graph.inputs import (
+    dense,
     input_structure,
     standardized,
     takes_twice_the_rows,
@@ -177,7 +178,7 @@ class Invariance(Objective):
         self, model: keras.Model, x: Nested, y: Nested, sample_weight: Nested = None
     ):
         """Return the `Losses` of a batch."""
-        x = standardized(self.structure, x)
+        x = standardized(self.structure, dense(x))
         views, halves = self._supervision(model, y)
         pair = [standardized(self.structure, one) for one in self._pair(views, x)]
         outputs, z = self._run(model, pair)

@@ -1,7 +1,6 @@
 """Checks that `prune` and `fit` make before any training."""
 
 import warnings
-from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -12,7 +11,6 @@ from keras import tree
 from keras_invprune import contracts, tfmot
 from keras_invprune.allocation import Shuffled
 from keras_invprune.contracts import Nested, Objective, PruningWrapper, Score
-from keras_invprune.graph.weights import Weight, walk
 from keras_invprune.pruning.rewind import inner_optimizer
 from keras_invprune.saving import Missing, check_takes, name_of
 from keras_invprune.schedules import OneShot, WhenConverged
@@ -310,32 +308,6 @@ def check_model(model: keras.Model):
             f"Model {model.name!r} has not been built: its weights do not exist yet. "
             "Give it an Input, call model.build(input_shape), or call it once on data."
         )
-
-
-def check_rematerialization(model: keras.Model, weights: Mapping[str, Weight]):
-    """Raise ValueError if a layer to prune is computed again for its gradients.
-
-    Keras does so after the call, when masks are no longer read.
-    """
-    masked = {id(weight.variable) for weight in weights.values()}
-    again = [
-        path or layer.name
-        for path, layer in walk(model)
-        if _is_rematerialized(layer) and any(id(v) in masked for v in layer.weights)
-    ]
-    if again:
-        raise ValueError(
-            f"Layers made inside keras.RematScope cannot be masked: {again[:3]}. Make "
-            "the model outside of the scope, or call `prune(copy=True)` outside of it: "
-            "the copy keeps its activations."
-        )
-
-
-def _is_rematerialized(layer) -> bool:
-    scope = getattr(layer, "_remat_mode", None)  # Keras has no public name for it
-    if scope is None or scope.mode in (None, "activations"):
-        return False
-    return scope.mode != "list_of_layers" or layer.name in scope.layer_names
 
 
 def check_scope(model: keras.Model):

@@ -18,6 +18,7 @@ from keras_invprune.contracts import Effective, Nested, PruningWrapper, Tensor
 from keras_invprune.graph.layouts import layouts
 from keras_invprune.graph.prunable import prunable_weights
 from keras_invprune.graph.weights import Weight, weights_by_key
+from keras_invprune.pruning.recomputed import check_scopes
 
 
 def product(weight: Tensor, mask: Tensor, *own):
@@ -153,6 +154,7 @@ class Masked(PruningWrapper, keras.layers.Wrapper):
         # A proxy, because Keras would track the variables of a plain dict as ours.
         self.prunable = MappingProxyType({k: w.variable for k, w in weights.items()})
         self.layouts = MappingProxyType(layouts(weights, weights))
+        check_scopes(self, self.prunable.values())
         for key, variable in self.prunable.items():
             mask = self.masks[key] = self.add_weight(
                 name=f"{_name(key)}_mask",

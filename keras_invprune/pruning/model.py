@@ -40,6 +40,7 @@ from keras_invprune.pruning.checks import (
 from keras_invprune.pruning.loss import loss_at
 from keras_invprune.pruning.masked import Masked
 from keras_invprune.pruning.plan import Plan
+from keras_invprune.pruning.recomputed import check_gradients
 from keras_invprune.pruning.state import Clock, PruningState, counter
 from keras_invprune.scores._examples import examples_for
 
@@ -233,11 +234,12 @@ class PrunedModel(PruningWrapper, keras.Model):
         """Remember what to rewind to, before the first step.
 
         Raises:
-            ValueError: If the model is not compiled, or if the optimizer cannot be
-                rebuilt when rewinding.
+            ValueError: If the model is not compiled, if the optimizer cannot be
+                rebuilt when rewinding, or if masks would stop the gradients.
         """
         self.visited = True
         check_compiled(self)
+        check_gradients(self, self.inner, self.masked.prunable)
         self.build_optimizer()
         self.state.begin(self.optimizer, self.trainable_variables)
 

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_invprune import tfmot
+from keras_invprune import contracts, tfmot
 from keras_invprune.allocation import collapsed
 from keras_invprune.contracts import Pattern
 from keras_invprune.graph.copying import copy_model
@@ -19,7 +19,6 @@ from keras_invprune.masks.groups import Grouped
 from keras_invprune.pruning.checks import (
     check_agreement,
     check_model,
-    check_rematerialization,
     check_scope,
 )
 from keras_invprune.pruning.initializers import (
@@ -142,7 +141,6 @@ def prune(
     else:
         check_scope(model)
     chosen = {key: weights[key] for key in keys}
-    check_rematerialization(model, chosen)
     if factor != 1.0:
         plan.initial_scale = factor
         plan.scaled = tuple(keys_to_scale(weights, keys, everything))
@@ -225,17 +223,9 @@ def strip_pruning(model: keras.Model, *, allow_unfinished: bool = False):
             f"Received: {type(model).__name__} {getattr(model, 'name', '')!r}."
         )
     if not (model.finished or allow_unfinished):
-        # A custom loop counts steps, but only the callback asks the schedule.
-        alone = model.step > 0 and not model.visited
-        train = (
-            "No PruningCallback has been called, which prunes: call the methods of a "
-            "kip.callbacks.PruningCallback in your loop (examples/custom_loop.py)"
-            if alone
-            else "Train until the schedule has pruned"
-        )
         raise ValueError(
             f"Pruning is not finished: sparsity is {model.sparsity:.4g}, the target "
-            f"{model.plan.sparsity:.4g}. {train}, or call "
+            f"{model.plan.sparsity:.4g}. {_what_is_missing(model)}, or call "
             "strip_pruning(model, allow_unfinished=True)."
         )
     if model.owns_inner:
@@ -249,6 +239,18 @@ def strip_pruning(model: keras.Model, *, allow_unfinished: bool = False):
         if key in model.masks:
             weight.variable.assign(product(weight.variable, model.masks[key]))
     return stripped
+
+
+def _what_is_missing(model) -> str:
+    if contracts.Schedule.of(model.plan.schedule).by_hand:
+        return f"This schedule leaves it to you: call prune_to({model.plan.sparsity})"
+    # A custom loop counts steps, but only the callback asks the schedule.
+    if model.step > 0 and not model.visited:
+        return (
+            "No PruningCallback has been called, which prunes: call the methods of a "
+            "kip.callbacks.PruningCallback in your loop (examples/custom_loop.py)"
+        )
+    return "Train until the schedule has pruned"
 
 
 def _prune_tf_keras(model, plan, select):

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from keras_invprune.contracts import Nested, View
 from keras_invprune.saving import name_of
@@ -39,8 +40,24 @@ def _view(view, x):
     if view is None:
         return x
     if _rank(view) is None:
-        return _checked(view, x, as_in_training(view, x))
+        return _checked(view, x, _made(view, x))
     return keras.tree.map_structure(lambda part: as_in_training(view, part), x)
+
+
+def _made(view, x):
+    """Return what a view of the user's own returns.
+
+    Raises:
+        ValueError: If the view fails, with its name.
+    """
+    try:
+        return as_in_training(view, x)
+    except Exception as error:  # a view may raise anything
+        raise ValueError(
+            f"The view {View.of(view).name or name_of(view)!r} failed: it is called "
+            "with one batch of symbolic tensors, so it must take one argument and use "
+            f"keras.ops or TensorFlow instead of NumPy. {type(error).__name__}: {error}"
+        ) from error
 
 
 def _checked(view, x, made):
@@ -52,12 +69,17 @@ def _checked(view, x, made):
     parts, own = keras.tree.flatten(x), keras.tree.flatten(made)
     shapes = [getattr(part, "shape", None) for part in own]
     fits = len(own) == len(parts) and None not in shapes
-    if fits and all(map(_same_shape, shapes, [part.shape for part in parts])):
-        return made
+    fits = fits and isinstance(made, dict) == isinstance(x, dict)
     name = View.of(view).name or name_of(view)
+    if fits and all(map(_same_shape, shapes, [part.shape for part in parts])):
+        message = f"The view {name!r} must keep the number of rows of its input."
+        for part, one in zip(parts, own, strict=True):  # unknown before a batch comes
+            tf.debugging.assert_equal(tf.shape(one)[0], tf.shape(part)[0], message)
+        return made
+    in_dict = " in a dict" if isinstance(made, dict) else ""
     raise ValueError(
         f"The view {name!r} must return a version of its input, {_shapes(parts)}, with "
-        f"the same structure and shape. Received: {_shapes(own)}."
+        f"the same structure and shape. Received: {_shapes(own)}{in_dict}."
     )
 
 

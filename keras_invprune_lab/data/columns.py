@@ -19,12 +19,15 @@ mean that the value is missing. A column writes its numbers in one way, with a d
 point or comma and with or without groups of three digits: the way that reads most
 values, in case of a tie the first of `NUMBERS`. Digits that begin with 0, such as
 "007" or "01234", are codes, so a column that has them is one of categories. A number
-may have a unit or a currency, the same in the whole column. Dates are written in one of
-the ways of `DATES`, with or without a time. What is guessed from text is logged, and so
-is a column of text that is different in nearly every row.
+may have a unit or a currency, the same in the whole column.
+
+A column writes its dates in one of the ways of `keras_invprune_lab.data.dates`: the way
+that reads most values. Where no value tells day, month and year apart, the first of
+these ways is taken, and the others are named. Numbers that are all dates in the years
+1900 to 2099, such as 20200226, are dates. What is guessed is logged. So is a column of
+text that is different in nearly every row, or that looks like dates and is not read.
 """
 
-import calendar
 import logging
 from collections.abc import Callable
 from datetime import timedelta
@@ -32,6 +35,8 @@ from functools import partial
 from typing import NamedTuple
 
 import numpy as np
+
+from keras_invprune_lab.data.dates import DATES, dates_of, look_like_dates
 
 LARGEST = 1e30  # with room for what float32 still tells apart once standardized
 MOSTLY = 0.5
@@ -47,25 +52,6 @@ NUMBERS = {
     "1 234,5": (" ", ","),
     "1.234,5": (".", ","),
 }
-YEAR, MONTH, DAY = r"(?P<year>\d{4})", r"(?P<month>\d\d?)", r"(?P<day>\d\d?)"
-NAME = r"(?P<name>[A-Za-z]{3,9})"
-DATES = {
-    "YYYY-MM-DD": f"{YEAR}-{MONTH}(?:-{DAY})?",
-    "YYYY/MM/DD": f"{YEAR}/{MONTH}/{DAY}",
-    "DD.MM.YYYY": rf"{DAY}\.{MONTH}\.{YEAR}",
-    "DD-MM-YYYY": f"{DAY}-{MONTH}-{YEAR}",
-    "DD Mon YYYY": f"{DAY}[ -]{NAME}[ -]{YEAR}",
-    "Mon DD, YYYY": f"{NAME} {DAY},? {YEAR}",
-    "MM/DD/YYYY": f"{MONTH}/{DAY}/{YEAR}",
-    "DD/MM/YYYY": f"{DAY}/{MONTH}/{YEAR}",
-    "YYYYMMDDThhmmss": r"(?P<year>\d{4})(?P<month>\d\d)(?P<day>\d\d)T(?P<clock>\d{6})",
-}
-TIME = (
-    r"(?:[T ](?P<hour>\d\d?):(?P<minute>\d\d)(?::(?P<second>\d\d(?:\.\d+)?))?"
-    r"(?: ?(?P<half>[AaPp])[Mm])?)?(?P<offset> ?(?:Z|[+-]\d\d:?\d\d))?"
-)
-MONTHS = {name.casefold(): f"{n:02d}" for n, name in enumerate(calendar.month_name)}
-MONTHS |= {name.casefold(): f"{n:02d}" for n, name in enumerate(calendar.month_abbr)}
 DURATION = r"(?:[+-]?\d+ days?,? )?\d\d?:\d\d(?::\d\d(?:\.\d+)?)?|[+-]?\d+ days?"
 CURRENCY = "[$€£¥]"
 QUANTITY = (
@@ -137,7 +123,9 @@ def _unwrapped(column):
 def _reading(column, name) -> Reading:
     kind = column.dtype.kind
     if kind in "iuf":
-        return Reading(numbers=_floats)
+        return (
+            _reading_of_text(column, name) if _are_dates(column) else Reading(_floats)
+        )
     if kind == "m":
         return Reading(numbers=lambda column: _floats(column / ONE_DAY))
     if kind == "M":
@@ -164,24 +152,28 @@ def _words(column):
     return column.astype(object).map(str).where(column.notna(), None)
 
 
+def _are_dates(column) -> bool:
+    """Whether numbers are all dates such as 20200226, or 20200226060000."""
+    if not column.dropna().between(19000101, 20991231235959).all():
+        return False  # soon, since most numbers are none
+    _, texts = _spelled(column)
+    return bool(len(texts)) and dates_of(texts, DATES["YYYYMMDD"]).notna().all()
+
+
 def _reading_of_text(column, name) -> Reading:
     import pandas as pd
 
     declared = isinstance(column.dtype, pd.CategoricalDtype)
     codes, texts = _spelled(column)
     counts = np.bincount(codes[codes >= 0], minlength=len(texts))
-    total, most = counts.sum(), 0
-    for name_of_way, candidate in _readers(texts, counts, dates_only=declared):
-        readable = counts[candidate(texts).notna()].sum()
-        if readable > most:
-            most, way, reader = readable, name_of_way, candidate
+    total = counts.sum()
+    most, way, reader = _best_reader(texts, counts, dates_only=declared)
     if not most or most < total * (1.0 if declared else MOSTLY) or _has_codes(texts):
-        if not declared and len(texts) > max(FEW, MOSTLY * total):
-            _tell_distinct(name, len(texts), total)
+        _tell_unread(name, texts, total, declared)
         return Reading(words=_words)
     logger.warning(
-        "The column %r holds text or mixed values. %d of the %d in training are read "
-        "as %s; what cannot be read is %s.",
+        "The column %r is guessed: %d of its %d values in training are read as %s; "
+        "what cannot be read is %s.",
         name,
         most,
         total,
@@ -191,15 +183,40 @@ def _reading_of_text(column, name) -> Reading:
     return _reading_by(reader, reader(texts).min(), words=most < total)
 
 
-def _tell_distinct(name, different, total):
-    logger.warning(
-        "The column %r holds %d different texts in %d rows of training. Each becomes a "
-        "category, and other texts carry no information. Drop the column, or convert "
-        "it to numbers.",
-        name,
-        different,
-        total,
-    )
+def _best_reader(texts, counts, dates_only):
+    """How many values the best reader reads, what it takes them for, and the reader."""
+    found = [
+        (counts[reader(texts).notna()].sum(), way, reader)
+        for way, reader in _readers(texts, counts, dates_only)
+    ]
+    most, way, best = max(found, key=lambda each: each[0])
+    taken = best(texts)
+    if taken.dtype.kind != "M":
+        return most, way, best
+    tied = [(other, reader(texts)) for n, other, reader in found if n == most]
+    others = [o for o, v in tied if v.dtype == taken.dtype and not v.equals(taken)]
+    doubt = f" (no value tells them from {' or '.join(others)})" if others else ""
+    return most, way + doubt, best
+
+
+def _tell_unread(name, texts, total, declared):
+    if len(texts) > FEW and look_like_dates(texts):
+        logger.warning(
+            "The column %r looks like dates, such as %r, but they are not all written "
+            "in one known way. Each becomes a category, and other dates carry no "
+            "information. Convert the column by pandas.to_datetime.",
+            name,
+            texts.iloc[0],
+        )
+    elif not declared and len(texts) > max(FEW, MOSTLY * total):
+        logger.warning(
+            "The column %r holds %d different texts in %d rows of training. Each "
+            "becomes a category, and other texts carry no information. Drop the "
+            "column, or convert it to numbers.",
+            name,
+            len(texts),
+            total,
+        )
 
 
 def _reading_by(reader, origin, words) -> Reading:
@@ -238,7 +255,8 @@ def _spelled(column):
 
 def _text(value) -> str:
     days = isinstance(value, timedelta) and value == value  # NaT is not
-    return str(value / timedelta(days=1) if days else value)
+    whole = isinstance(value, float) and value.is_integer()  # next to missing values
+    return str(value / timedelta(days=1) if days else int(value) if whole else value)
 
 
 def _has_codes(texts) -> bool:
@@ -247,12 +265,11 @@ def _has_codes(texts) -> bool:
 
 def _readers(texts, counts, dates_only):
     """Yield pairs (what it is, Series of text to Series of values or missing)."""
+    for way, pattern in DATES.items():
+        yield f"dates such as {way}", partial(dates_of, pattern=pattern)
     if not dates_only:
         for way, marks in NUMBERS.items():
             yield f"numbers such as {way}", partial(_numbers_of, marks=marks)
-    for way, pattern in DATES.items():
-        yield f"dates such as {way}", partial(_dates_of, pattern=pattern)
-    if not dates_only:
         yield "durations such as 1 days 02:30:00, in days", _durations_of
         for sign, of_unit in _quantities(texts, counts):
             for way, marks in NUMBERS.items():
@@ -298,27 +315,3 @@ def _numbers_of(texts, marks):
     plain = plain.str.replace(marks[1], ".", regex=False)
     values = plain.astype("float64")
     return values.where(values.abs() <= LARGEST)
-
-
-def _dates_of(texts, pattern):
-    import pandas as pd
-
-    found = texts.str.extract(f"^{pattern}{TIME}$").astype(object)
-    if "clock" in found:
-        for place, name in enumerate(("hour", "minute", "second")):
-            found[name] = found["clock"].str.slice(2 * place, 2 * place + 2)
-    if "name" in found:
-        found["month"] = found["name"].str.casefold().map(MONTHS).astype(object)
-    month = found["month"].str.zfill(2)
-    iso = found["year"] + "-" + month + "-" + found["day"].fillna("01").str.zfill(2)
-    iso += "T" + _hours(found) + ":" + found["minute"].fillna("00")
-    iso += ":" + found["second"].fillna("00")
-    iso += found["offset"].fillna("").str.strip()
-    return pd.to_datetime(iso, format="ISO8601", utc=True, errors="coerce")
-
-
-def _hours(found):
-    """Return the hour of 24, two digits: 12 AM is 00, 12 PM is 12."""
-    hours, half = found["hour"].fillna("0").astype(int), found["half"].str.casefold()
-    hours = hours.where(half.isna(), hours % 12 + 12 * (half == "p"))
-    return hours.astype(str).str.zfill(2).astype(object)

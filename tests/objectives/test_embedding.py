@@ -299,3 +299,24 @@ def test_each_replica_sees_its_own_embedding(strategy):
     first, second = (f.numpy() for f in strategy.experimental_local_results(features))
     assert not np.allclose(first, second)
     assert model.get_layer("named").activity_regularizer is own
+
+
+@pytest.mark.parametrize("image", [False, True])
+def test_the_embedding_of_a_dense_autoencoder_is_its_code(image):
+    dense = keras.layers.Dense
+    body = [dense(8, "relu"), dense(2, name="z"), dense(8, "relu"), dense(16)]
+    if image:
+        body = [keras.layers.Flatten(), *body, keras.layers.Reshape((4, 4, 1))]
+    shape = (4, 4, 1) if image else (16,)
+    model = keras.Sequential([keras.Input(shape), *body])
+    x = np.random.default_rng(0).normal(size=(3, *shape)).astype("float32")
+    encoder = keras.Model(model.inputs[0], model.get_layer("z").output)
+    np.testing.assert_allclose(embedder(model)(x)[1], encoder(x), rtol=1e-5)
+
+
+def test_a_classifier_with_as_many_classes_as_features_has_no_code():
+    dense = keras.layers.Dense
+    model = keras.Sequential([keras.Input((4,)), dense(8, name="e"), dense(4)])
+    x = np.ones((3, 4), "float32")
+    encoder = keras.Model(model.inputs[0], model.get_layer("e").output)
+    np.testing.assert_allclose(embedder(model)(x)[1], encoder(x), rtol=1e-5)

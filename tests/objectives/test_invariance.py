@@ -3,6 +3,8 @@
 import keras
 import numpy as np
 import pytest
+import scipy.sparse
+import tensorflow as tf
 
 import keras_invprune as kip
 
@@ -22,7 +24,7 @@ def network(name="out"):
     )
 
 
-def searched(make, loss=SPARSE, y=Y, x=X, **objective):
+def searched(make, loss=SPARSE, y=Y, x=X, batch_size=16, **objective):
     """The history of two epochs, one of which searches."""
     keras.utils.set_random_seed(0)
     views = objective.pop("views", (None, kip.views.ScarfCorruption(seed=1)))
@@ -30,8 +32,29 @@ def searched(make, loss=SPARSE, y=Y, x=X, **objective):
         make(), 0.5, objective=kip.Invariance(views, **objective)
     )
     pruned.compile("sgd", loss, jit_compile=False)
-    history = pruned.fit(x, y, epochs=2, batch_size=16, shuffle=False, verbose=0)
+    options = {"batch_size": batch_size, "shuffle": False, "verbose": 0}
+    history = pruned.fit(x, y, epochs=2, **options)
     return history.history["invariance_loss"][0]
+
+
+def sparse_network():
+    plain = network()
+    return keras.Sequential([keras.Input((8,), sparse=True), *plain.layers])
+
+
+@pytest.mark.parametrize("make", [network, sparse_network])
+@pytest.mark.parametrize("convert", [tf.sparse.from_dense, scipy.sparse.csr_matrix])
+def test_sparse_rows_are_searched_like_dense_ones(convert, make):
+    x = np.where(X > 0, X, 0)
+    rows = convert(x)
+    assert searched(make, x=rows) == pytest.approx(searched(network, x=x), rel=1e-6)
+
+
+def test_sparse_rows_of_a_data_set_are_searched():
+    x = np.where(X > 0, X, 0)
+    rows = tf.data.Dataset.from_tensor_slices((tf.sparse.from_dense(x), Y))
+    found = searched(network, x=rows.batch(16), y=None, batch_size=None)
+    assert found == pytest.approx(searched(network, x=x), rel=1e-6)
 
 
 @pytest.mark.parametrize("projection", [None, 4])

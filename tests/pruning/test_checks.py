@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import keras_invprune as kip
 
@@ -175,8 +176,69 @@ def rematerialized(mode, **options):
     [("full", {}), ("larger_than", {}), ("list_of_layers", {"layer_names": ["body"]})],
 )
 def test_layers_computed_again_for_their_gradients_are_refused(mode, options):
-    with pytest.raises(ValueError, match=r"RematScope cannot be masked: .*'body'"):
+    with pytest.raises(ValueError, match=r"RematScope cannot be masked: .*body'"):
         kip.prune(rematerialized(mode, **options), 0.5, copy=False)
+
+
+def test_pruned_models_made_or_loaded_inside_a_scope_are_refused(tmp_path):
+    plain = rematerialized(None)
+    kip.prune(plain, 0.5).save(tmp_path / "pruned.keras")
+    for make in (
+        lambda: keras.saving.load_model(tmp_path / "pruned.keras"),
+        lambda: kip.prune(plain, 0.5, copy=False),
+    ):
+        with (
+            keras.RematScope(mode="full"),
+            pytest.raises(ValueError, match="or load the model outside of the scope"),
+        ):
+            make()
+
+
+class Repeated(keras.layers.Layer):
+    """Calls a layer inside it by way of a function."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+        self.dense = keras.layers.Dense(8)
+
+    def build(self, shape):
+        self.dense.build(shape)
+
+    def call(self, x):
+        return self.function(self.dense)(x)
+
+
+@pytest.mark.parametrize("eager", [True, False])
+@pytest.mark.parametrize("function", [keras.remat, tf.recompute_grad, lambda f: f])
+def test_weights_whose_gradients_the_masks_stop_are_refused(function, eager):
+    plain = keras.Sequential(
+        [keras.Input((4,)), Repeated(function), keras.layers.Dense(3, "softmax")]
+    )
+    model = kip.prune(plain, 0.5, copy=False, schedule="manual")
+    model.compile("sgd", SPARSE, run_eagerly=eager, jit_compile=False)
+    (kernel,) = model.masked.prunable.values()
+    before = kernel.numpy()
+    if function in (keras.remat, tf.recompute_grad):
+        with pytest.raises(ValueError, match="no gradient: .*repeated.*dense/kernel"):
+            model.fit(X, Y, verbose=0)
+    else:
+        model.fit(X, Y, verbose=0)
+        assert (kernel.numpy() != before).all()
+
+
+def test_a_layer_of_ones_own_that_is_not_used_is_not_refused():
+    class Unused(Repeated):
+        def call(self, x):
+            return x
+
+    plain = keras.Sequential(
+        [keras.Input((4,)), Unused(None), keras.layers.Dense(3, "softmax")]
+    )
+    model = kip.prune(plain, 0.5, copy=False, schedule="manual")
+    model.compile("sgd", SPARSE)
+    with pytest.warns(UserWarning, match="Gradients do not exist"):
+        model.fit(X, Y, verbose=0)
 
 
 @pytest.mark.parametrize(

@@ -593,3 +593,30 @@ def test_zeros_that_are_drawn_by_chance_are_trained(dtype):
     model = keras.Sequential([keras.Input((256,), dtype=dtype), *body])
     assert np.any(model.layers[0].kernel.numpy() == 0)
     assert kip.prune(model, 0.9).sparsity == 0.0
+
+
+def test_a_schedule_by_hand_asks_for_prune_to():
+    plain = keras.Sequential([keras.Input((4,)), keras.layers.Dense(8, name="body")])
+    model = kip.prune(plain, 0.5, select=["body"], schedule="manual")
+    with pytest.raises(ValueError, match=r"call prune_to\(0.5\), or call strip"):
+        kip.strip_pruning(model)
+
+
+class Tutorial(keras.layers.Layer):
+    """A layer whose weights have names of its author's own."""
+
+    def build(self, shape):
+        self.w = self.add_weight(shape=(shape[-1], 8), name="w")
+        self.b = self.add_weight(shape=(8,), name="b")
+
+    def call(self, x):
+        return x @ self.w + self.b
+
+
+@pytest.mark.parametrize("select", [None, ["lin"], ["lin/w"]])
+def test_weights_of_other_names_are_said_not_to_be_pruned(select):
+    body = Tutorial(name="lin")
+    plain = keras.Sequential([keras.Input((4,)), body, keras.layers.Dense(2)])
+    words = r"Only weights named kernel, .*\['lin/w'\] are not.*name=\"kernel\""
+    with pytest.raises(ValueError, match=words):
+        kip.prune(plain, 0.5, select=select)

@@ -7,6 +7,7 @@ from keras_invprune.exporting.accuracy import (
     balanced_accuracy,
     predicted_classes,
 )
+from keras_invprune.exporting.rows import rows_of
 from keras_invprune.reporting.consistency import consistency
 from keras_invprune.views.geometry import RandomFlip
 from keras_invprune.views.rows import ScarfCorruption
@@ -276,3 +277,10 @@ def test_views_see_what_the_layers_of_a_model_see():
     )
     expected = np.mean(plain.argmax(-1) == mirrored.argmax(-1))
     assert consistency(model, images, flip) == {"flip": expected}
+
+
+def test_generators_are_named():
+    with pytest.raises(ValueError, match="Received: a generator.*from_generator"):
+        consistency(lambda x: x, (x for x in range(2)), {"same": lambda x: x})
+    with pytest.raises(ValueError, match="Received: a generator.*from_generator"):
+        rows_of((x, 0) for x in range(2))

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from keras_invprune import views
 from keras_invprune.views.pairs import channels_come_first, moves
@@ -245,3 +246,32 @@ def test_images_that_look_like_the_reverse_are_refused():
     match = r"'channels_last'.*\(None, 3, 16, 16\).*set_image_data_format.*Pass `views="
     with pytest.raises(ValueError, match=match):
         views.default_views([keras.Input((3, 16, 16))])
+
+
+@pytest.mark.parametrize(
+    ("view", "cause"),
+    [
+        (lambda x, y: x, "TypeError"),
+        (lambda x: 1 / 0, "ZeroDivisionError"),
+        (lambda x: np.asarray(x) + 1, "NumPy"),
+    ],
+)
+def test_a_view_that_fails_is_named(view, cause):
+    @tf.function
+    def draw(x):
+        return views.positive_pair((None, view), x)
+
+    with pytest.raises(ValueError, match=f"(?s)The view '.*lambda.*' failed.*{cause}"):
+        draw(tf.ones((2, 3)))
+
+
+def test_a_view_of_fewer_rows_or_in_a_dictionary_is_named():
+    with pytest.raises(ValueError, match="The view '.*lambda.*' must return"):
+        views.positive_pair(lambda x: {"x": x}, tf.ones((4, 2)))
+
+    @tf.function(input_signature=[tf.TensorSpec((None, 2))])
+    def draw(x):
+        return views.positive_pair(lambda x: x[:3], x)[0] + x[:3]
+
+    with pytest.raises(tf.errors.InvalidArgumentError, match="view.*number of rows"):
+        draw(tf.ones((4, 2)))

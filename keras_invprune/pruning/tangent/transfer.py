@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from keras_invprune import tfmot
 from keras_invprune.contracts import Nested, Score
+from keras_invprune.graph.inputs import dense
 from keras_invprune.masks.compute import unshuffled
 from keras_invprune.pruning.checks import check_model, check_xla
 from keras_invprune.pruning.prune import prune
@@ -236,8 +237,9 @@ def _settings(settings, choices) -> TransferSettings:
 def _batches(x, size, replicas):
     """Return a data set of batches ``(x,)``, each with rows for every replica."""
     if isinstance(x, tf.data.Dataset):
-        x = x.map(lambda *row: (keras.utils.unpack_x_y_sample_weight(row)[0],))
+        x = x.map(lambda *row: (dense(keras.utils.unpack_x_y_sample_weight(row)[0]),))
         return _for_all(x, replicas) if replicas > 1 else x
+    x = dense(x)
     leaves = keras.tree.flatten(x)
     if not all(hasattr(leaf, "shape") for leaf in leaves):
         raise TypeError(

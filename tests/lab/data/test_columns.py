@@ -60,6 +60,12 @@ DATES = {
     "AM and PM": [f"{day:%m/%d/%Y %I:%M %p}" for day in DAYS],
     "one digit of hours": [f"{day:%m/%d/%Y} {day.hour}:{day:%M}" for day in DAYS],
     "no marks": [f"{day:%Y%m%dT%H%M%S}" for day in DAYS],
+    "UTC": [f"{day:%Y-%m-%d %H:%M} UTC" for day in DAYS],
+    "Postgres": [f"{day}+00" for day in DAYS],
+    "RFC 2822": [f"{day:%a, %d %b %Y %H:%M:%S +0000}" for day in DAYS],
+    "day of the week": [f"{day:%A, %B %d, %Y, %I:%M %p}" for day in DAYS],
+    "Apache": [f"{day:%d/%b/%Y:%H:%M:%S +0000}" for day in DAYS],
+    "digits": [int(f"{day:%Y%m%d%H%M%S}") for day in DAYS],
     "Arrow": pd.Series(DAYS).astype("timestamp[us][pyarrow]"),
 }
 
@@ -76,6 +82,107 @@ def test_dates_without_a_time():
         np.testing.assert_array_equal(found[:, 3], 0)  # constant: `prepare` drops it
     months = numbers([f"2020-{1 + i % 12:02d}" for i in range(ROWS)])
     np.testing.assert_array_equal(months[:, 1], np.arange(ROWS) % 12 + 1)
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "%d.%m.%y",
+        "%m/%d/%y",
+        "%d/%m/%y",
+        "%d-%m-%y",
+        "%m-%d-%y",
+        "%m-%d-%Y",
+        "%Y.%m.%d",
+        "%A, %B %d, %Y",
+        "%a %d-%b-%y",
+        "%dth %B %Y",
+        "%Y-%b-%d",
+        "%Y%m%d",
+    ],
+)
+def test_dates_are_read_in_the_ways_that_people_write_them(form):
+    found = numbers([day.strftime(form) for day in DAYS])
+    np.testing.assert_array_equal(found[:, :3], np.array(PARTS)[:, :3])
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        "{1} {0}",
+        "{1}-{0}",
+        "{1}. {0}",
+        "{0}/{2:02d}",
+        "{2}/{0}",
+        "{0} {1}",
+    ],
+)
+def test_months_are_dates_by_their_first_day(write):
+    names = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
+    months = [(2019 + i // 12, i % 12) for i in range(ROWS)]
+    found = numbers([write.format(year, names[m], m + 1) for year, m in months])
+    days = [
+        (datetime.date(y, m + 1, 1) - datetime.date(2019, 1, 1)).days for y, m in months
+    ]
+    np.testing.assert_array_equal(found[:, 0], days)
+    np.testing.assert_array_equal(found[:, 1], [m + 1 for _, m in months])
+
+
+@pytest.mark.parametrize("write", ["{}Q{}", "{}-Q{}", "Q{1} {0}"])
+def test_quarters_are_dates_by_their_first_day(write):
+    found = numbers([write.format(2000 + i // 4, i % 4 + 1) for i in range(8)])
+    days = [0, 91, 182, 274, 366, 456, 547, 639]  # 2000 has a 29th of February
+    np.testing.assert_array_equal(found[:, 0], days)
+    np.testing.assert_array_equal(found[:, 1], [1, 4, 7, 10] * 2)
+
+
+def test_years_of_two_digits_are_from_1969_to_2068():
+    found = numbers(["31.12.69", "31.12.68", "30.12.99", "31.12.00"])
+    years = [datetime.date(y, 12, 31).toordinal() for y in (1969, 2068, 1999, 2000)]
+    np.testing.assert_array_equal(
+        found[:, 0], np.array(years) - [years[0], years[0], years[0] + 1, years[0]]
+    )
+
+
+def test_the_order_of_days_and_months_is_decided_by_a_value_or_said(caplog):
+    found = numbers(["02/03/45", "04/03/45", "13/03/45"])
+    np.testing.assert_array_equal(found[:, 0], [0, 2, 11])
+    assert "DD/MM/YY;" in caplog.text
+    caplog.clear()
+    found = numbers(["02/03/45", "04/03/45"])
+    np.testing.assert_array_equal(found[:, 1], [2, 4])
+    assert "MM/DD/YY (no value tells them from dates such as DD/MM/YY" in caplog.text
+
+
+@pytest.mark.parametrize("dtype", ["float64", "Int64", "object"])
+def test_numbers_that_are_all_dates_are_dates(dtype, caplog):
+    days = [int(f"{day:%Y%m%d}") for day in DAYS]
+    found = numbers(pd.Series([*days, None], dtype=dtype))
+    np.testing.assert_array_equal(found[:-1, :3], np.array(PARTS)[:, :3])
+    assert np.isnan(found[-1]).all() and "dates such as YYYYMMDD;" in caplog.text
+
+
+def test_numbers_that_are_not_all_dates_are_numbers(caplog):
+    values = [20200226, 20200230, 20201340, 20200101]
+    np.testing.assert_array_equal(numbers(values)[:, 0], values)
+    assert not caplog.text
+
+
+@pytest.mark.parametrize(
+    "form", ["%d. enero %Y", "%Y, %d %B", "%Y-W%W-%w", "%a %b %d %H:%M:%S %Y"]
+)
+def test_dates_that_are_not_read_are_said(form, caplog):
+    texts = [day.strftime(form) for day in DAYS] * 20
+    for values in (texts, pd.Categorical(texts)):
+        assert is_category(values)
+        assert "'column' looks like dates" in caplog.text
+        caplog.clear()
+
+
+@pytest.mark.parametrize("write", ["1.{}.10", "10.0.{}.1", "model {}", "{}-40", "a{}"])
+def test_what_does_not_look_like_a_date(write, caplog):
+    assert is_category([write.format(i) for i in range(1, 10)] * 10)
+    assert not caplog.text
 
 
 @pytest.mark.parametrize("encoding", ["one_hot", "codes"])

@@ -5,6 +5,7 @@ import dataclasses
 import keras
 import numpy as np
 import pytest
+import scipy.sparse
 import tensorflow as tf
 from keras import layers
 
@@ -44,6 +45,27 @@ def test_settings_as_arguments_of_their_own_are_deprecated():
         )
     with pytest.raises(TypeError, match="no argument 'alocation'.*'allocation'"):
         kip.neural_tangent_transfer(network(), X, 0.5, alocation="global")
+
+
+@pytest.mark.parametrize(
+    "convert",
+    [
+        tf.sparse.from_dense,
+        scipy.sparse.csr_matrix,
+        lambda x: tf.data.Dataset.from_tensor_slices(tf.sparse.from_dense(x)).batch(12),
+    ],
+)
+def test_sparse_rows_are_taken_like_dense_ones(convert):
+    keras.utils.set_random_seed(0)
+    model, x = network(), np.where(X > 0, X, 0)
+    found, rows = [], convert(x)
+    if isinstance(rows, tf.data.Dataset):
+        x = tf.data.Dataset.from_tensor_slices(x).batch(12)
+    for each in (x, rows):
+        keras.utils.set_random_seed(0)
+        found.append(transfer(model, each, epochs=1).inner.get_weights())
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
 
 
 def test_the_terms_are_those_of_the_paper():

@@ -1,0 +1,105 @@
+"""Refuses layers whose calls are computed again for the gradients.
+
+Rematerialization repeats a call after it has ended, when masks are no longer read. The
+masked weights would get no gradient and stay untrained, without an error.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+
+import keras
+import tensorflow as tf
+from keras import ops, tree
+
+from keras_invprune.graph.inputs import input_structure
+from keras_invprune.graph.weights import walk
+
+
+def check_scopes(wrapper: keras.Layer, masked: Iterable[keras.Variable]):
+    """Raise if a layer that reads masked weights was made inside `keras.RematScope`.
+
+    Args:
+        wrapper: The layer that sets the masks.
+        masked: The masked weights inside it.
+
+    Raises:
+        ValueError: If there is such a layer.
+    """
+    own = {id(variable) for variable in masked}
+    again = [
+        path or layer.name
+        for path, layer in walk(wrapper)
+        if _is_recomputed(layer) and any(id(v) in own for v in layer.weights)
+    ]
+    if again:
+        raise ValueError(
+            f"Layers made inside keras.RematScope cannot be masked: {again[-3:]}. Make "
+            "or load the model outside of the scope, or call `prune(copy=True)` "
+            "outside of it: the copy keeps its activations."
+        )
+
+
+def _is_recomputed(layer) -> bool:
+    scope = getattr(layer, "_remat_mode", None)  # Keras has no public name for it
+    if scope is None or scope.mode in (None, "activations"):
+        return False
+    return scope.mode != "list_of_layers" or layer.name in scope.layer_names
+
+
+def check_gradients(
+    pruned: Callable, inner: keras.Model, masked: Mapping[str, keras.Variable]
+):
+    """Raise if a weight has a gradient in the plain model, but none under its mask.
+
+    Only layers that are not Keras's own are suspected: `keras.remat` and
+    `tf.recompute_grad` are called in their code.
+
+    Args:
+        pruned: The model under masks.
+        inner: The plain model.
+        masked: ``{key: variable}``.
+
+    Raises:
+        ValueError: If there is such a weight.
+    """
+    if not any(_is_foreign(layer) for _, layer in walk(inner)):
+        return
+    without = _without_gradient(pruned, inner, masked)
+    if without:
+        without -= _without_gradient(inner, inner, masked)
+    if without:
+        raise ValueError(
+            "Masked weights would not be trained, since they get no gradient: "
+            f"{sorted(without)[:3]}. Their layers are probably computed again for the "
+            "gradients, by keras.remat or tf.recompute_grad. Call these layers "
+            "directly, or leave their weights out of `select`."
+        )
+
+
+def _is_foreign(layer) -> bool:
+    """Return whether the code of a layer's call is not Keras's own."""
+    of_keras = type(layer).__module__.partition(".")[0] == "keras"
+    return bool(layer.weights) and (not of_keras or "call" in vars(layer))
+
+
+def _without_gradient(call, inner, masked) -> set[str]:
+    """Return the keys of weights that the outputs of a call do not depend on.
+
+    Nothing is computed: the call is only traced. The result is empty where that fails.
+    """
+    inputs, found = input_structure(inner), []
+
+    def trace(x):
+        with tf.GradientTape() as tape:
+            outputs = tree.flatten(call(x, training=True))
+            total = sum(ops.sum(ops.cast(output, "float32")) for output in outputs)
+        variables = [variable.value for variable in masked.values()]
+        found.extend(tape.gradient(total, variables))
+
+    specs = tree.map_structure(lambda t: tf.TensorSpec(t.shape, t.dtype), inputs)
+    try:
+        tf.function(trace).get_concrete_function(specs)
+    except Exception:  # the call may need data, and its own error comes in training
+        return set()
+    return {
+        key for key, gradient in zip(masked, found, strict=True) if gradient is None
+    }
