@@ -3,7 +3,7 @@
     python benchmarks/suite.py [FOLDER] [ARGUMENTS OF PYTEST]
 
 FOLDER is a checkout, by default this one; give a worktree of an earlier commit to
-compare. The tests run as `make test` runs them, in as many processes as there are cores,
+compare. The tests run as `make test` runs them, in a process for each core,
 four at most. Do nothing else on the machine.
 """
 

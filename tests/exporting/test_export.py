@@ -586,7 +586,7 @@ def test_names_that_files_cannot_have_are_replaced(folder, caplog, names, expect
     pairs = zip(names, expected, strict=True)
     assert report["renamed"] == {name: safe for name, safe in pairs if name != safe}
     for name, safe in report["renamed"].items():
-        assert f"{name!r} is called {safe!r}" in caplog.text
+        assert f"{name!r} is named {safe!r}" in caplog.text
     inputs = dict(zip(expected, x, strict=True))
     found = run_tflite(folder / "model.tflite", **inputs)["output_0"]
     np.testing.assert_allclose(found, x[0] - x[1], atol=1e-5)
@@ -622,7 +622,7 @@ def test_names_of_outputs(folder, caplog, outputs, names):
     renamed = {name: safe for name, safe in expected.items() if name != safe}
     assert report["outputs_renamed"] == renamed
     for name, safe in renamed.items():
-        assert f"The output {name!r} is called {safe!r}" in caplog.text
+        assert f"The output {name!r} is named {safe!r}" in caplog.text
     found = run_tflite(folder / "model.tflite", x=x)
     for name, factor in zip(names, (2, 3), strict=True):
         np.testing.assert_allclose(found[name], factor * x, atol=1e-5)
