@@ -1,15 +1,14 @@
 """Do the tests notice when the code that makes masks is wrong? A mutation score.
 
     pip install cosmic-ray
-    python benchmarks/mutation.py [--tests COMMIT] [--sample 12]
+    python benchmarks/mutation.py [--commit COMMIT] [--sample 12]
 
 cosmic-ray changes one operator, number or condition of a module; the tests run until
-the first one fails; a change that no test notices has survived. Each module gives the
-same random sample of its changes whatever the tests are, so that two versions of the
-tests are compared on equal terms: `--tests` takes the tests of an earlier commit. Each
-finished change is a line of ``docs/results/mutation.csv``; run again, the command
-resumes. It works on a copy in ``build/mutation``. Changes of type hints are left out
-(``int | None``).
+the first one fails; a change that no test notices has survived. The changes of a module
+are drawn by a hash of their operator and place, so that two commits with the same code
+give the same sample, whatever their tests are. Each finished change is a line of
+``docs/results/mutation.csv``; run again, the command resumes. It works on a copy in
+``build/mutation``. Changes of type hints are left out (``int | None``).
 """
 
 import argparse
@@ -77,9 +76,9 @@ class Mutant:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of a mutant under the tests of a commit."""
+    """What became of a mutant of a commit under its tests."""
 
-    tests: str
+    commit: str
     module: str
     operator: str
     occurrence: int
@@ -101,11 +100,11 @@ def operators() -> dict:
     }
 
 
-def mutants(module, count) -> list[Mutant]:
+def mutants(folder, module, count) -> list[Mutant]:
     """Return a sample of the changes of a module, at most one at each place."""
     from cosmic_ray.ast import ast_nodes, get_ast_from_path
 
-    tree, places = get_ast_from_path(ROOT / "keras_invprune" / module), {}
+    tree, places = get_ast_from_path(folder / "keras_invprune" / module), {}
     for name, operator in operators().items():
         starts = [s for n in ast_nodes(tree) for s, _ in operator.mutation_positions(n)]
         for occurrence, start in enumerate(starts):
@@ -122,20 +121,11 @@ def git(*command) -> bytes:
     ).stdout
 
 
-def checkout(tests, folder):
-    """Copy the code as it is, and the tests of a commit, into a new folder."""
+def checkout(commit, folder):
+    """Copy the files of a commit into a new folder."""
     shutil.rmtree(folder, ignore_errors=True)
-    for commit, names in (("HEAD", []), (tests, ["tests"])):
-        if commit == tests and commit != "HEAD":
-            shutil.rmtree(folder / "tests")
-        archive = subprocess.run(
-            ["git", "archive", commit, *names],
-            cwd=ROOT,
-            check=True,
-            capture_output=True,
-        )
-        with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as files:
-            files.extractall(folder, filter="data")
+    with tarfile.open(fileobj=io.BytesIO(git("archive", commit))) as files:
+        files.extractall(folder, filter="data")
 
 
 def run_tests(folder, tests, log):
@@ -151,10 +141,10 @@ def run_tests(folder, tests, log):
     os._exit(int(code))  # threads of TensorFlow may outlive the tests
 
 
-def outcome(context, folder, module) -> str:
-    """Return what the tests of a module say: "survived", "killed" or "timeout"."""
-    tests = list(dict.fromkeys(f"{MODULES[module]} {EVERYWHERE}".split()))
-    tests = [name for name in tests if (folder / name).exists()]
+def outcome(context, folder, modules) -> str:
+    """Return what the tests of modules say: "survived", "killed" or "timeout"."""
+    names = " ".join(MODULES[module] for module in modules).split()
+    tests = list(dict.fromkeys([*names, *EVERYWHERE.split()]))
     log = folder / "pytest.log"
     process = context.Process(target=run_tests, args=(folder, tests, log))
     process.start()
@@ -174,7 +164,7 @@ def judge(context, folder, mutant) -> str:
     changed = mutate_code(code, operators()[mutant.operator], mutant.occurrence)
     try:
         file.write_text(changed)
-        return outcome(context, folder, mutant.module)
+        return outcome(context, folder, [mutant.module])
     finally:
         file.write_text(code)
 
@@ -200,15 +190,15 @@ def note(verdict):
 
 
 def show(found):
-    """Print the share of noticed changes by room, under each version of the tests."""
+    """Print the share of noticed changes by room and commit."""
     counts = defaultdict(lambda: [0, 0])
     for verdict in found:
         for room in (verdict.module.split("/")[0], "all"):
-            counts[verdict.tests, room][0] += verdict.outcome != "survived"
-            counts[verdict.tests, room][1] += 1
-    print("| tests of | room | changes | noticed |\n|---|---|---:|---:|")
-    for (tests, room), (killed, total) in sorted(counts.items()):
-        print(f"| {tests} | {room} | {total} | {100 * killed / total:.0f} % |")
+            counts[verdict.commit, room][0] += verdict.outcome != "survived"
+            counts[verdict.commit, room][1] += 1
+    print("| commit | room | changes | noticed |\n|---|---|---:|---:|")
+    for (commit, room), (killed, total) in sorted(counts.items()):
+        print(f"| {commit} | {room} | {total} | {100 * killed / total:.0f} % |")
     print("\nSurvivors:")
     for verdict in found:
         if verdict.outcome == "survived":
@@ -221,42 +211,35 @@ def show(found):
 def main():
     """Judge what has not been judged yet, then print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--tests", default="HEAD", help="commit whose tests are run")
-    parser.add_argument("--label", help="what the table calls it; default: its hash")
+    parser.add_argument("--commit", default="HEAD", help="whose code and tests it is")
     parser.add_argument("--sample", type=int, default=12, help="changes of a module")
     parser.add_argument("--modules", nargs="*", choices=MODULES, default=[*MODULES])
     parser.add_argument("--tables", action="store_true", help="only print the table")
     given = parser.parse_args()
     if not given.tables:
-        short = ["git", "rev-parse", "--short", given.tests]
-        found = subprocess.run(
-            short, cwd=ROOT, check=True, capture_output=True, text=True
-        )
-        campaign(given, given.label or found.stdout.strip())
+        campaign(given)
     show(verdicts())
 
 
-def campaign(given, label):
-    """Judge the sample of each module under one version of the tests."""
-    folder = ROOT / "build/mutation" / label
-    checkout(given.tests, folder)
+def campaign(given):
+    """Judge the sample of each module of a commit."""
+    commit = git("rev-parse", "--short", given.commit).decode().strip()
+    folder = ROOT / "build/mutation" / commit
+    checkout(commit, folder)
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(LOADED)
     os.environ["PYTHONPATH"] = str(folder)
-    known = {(v.tests, v.module, v.operator, v.occurrence) for v in verdicts()}
-    for module in given.modules:
-        todo = [
-            mutant
-            for mutant in mutants(module, given.sample)
-            if (label, module, mutant.operator, mutant.occurrence) not in known
-        ]
-        if todo and outcome(context, folder, module) != "survived":
-            sys.exit(f"{module}: its tests fail as it is. See {folder}/pytest.log.")
-        for mutant in track(todo, f"{label} {module}"):
-            began = time.monotonic()
-            found = judge(context, folder, mutant)
-            seconds = round(time.monotonic() - began, 1)
-            note(Verdict(label, *astuple(mutant), found, seconds))
+    if outcome(context, folder, given.modules) != "survived":
+        sys.exit(f"The tests fail as they are. See {folder}/pytest.log.")
+    known = {(v.commit, v.module, v.operator, v.occurrence) for v in verdicts()}
+    drawn = [m for name in given.modules for m in mutants(folder, name, given.sample)]
+    for mutant in track(drawn, commit):
+        if (commit, mutant.module, mutant.operator, mutant.occurrence) in known:
+            continue
+        began = time.monotonic()
+        found = judge(context, folder, mutant)
+        seconds = round(time.monotonic() - began, 1)
+        note(Verdict(commit, *astuple(mutant), found, seconds))
 
 
 if __name__ == "__main__":
