@@ -148,7 +148,7 @@ def compare(reports: dict[str, dict], width: int | None = 100) -> str:
         follows if they were measured on different data.
 
     Raises:
-        TypeError: If `reports` is not a dictionary of reports.
+        TypeError: If `reports` is not a dictionary of one report or more.
     """
     _check_reports(reports)
     # No markup, since headings and keys may contain [brackets].
@@ -170,10 +170,10 @@ def compare(reports: dict[str, dict], width: int | None = 100) -> str:
 
 
 def _check_reports(reports):
-    if not isinstance(reports, dict):
+    if not (isinstance(reports, dict) and reports):
+        given = {} if reports == {} else f"a {type(reports).__name__}"
         raise TypeError(
-            "`reports` must be a dict {heading: report}. Received: a "
-            f"{type(reports).__name__}. Use "
+            f"`reports` must be a dict {{heading: report}}. Received: {given}. Use "
             '`kip.compare({"dense": kip.report(one), "pruned": kip.report(other)})`.'
         )
     for heading, one in reports.items():

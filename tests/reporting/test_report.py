@@ -229,6 +229,7 @@ def test_reports_on_different_data_are_told_apart(found, model, data):
 @pytest.mark.parametrize(
     ("reports", "message"),
     [
+        (lambda found, model: {}, r"Received: \{\}"),
         (lambda found, model: [found], "must be a dict {heading.*Received: a list"),
         (lambda found, model: found, "Received: a str as 'schema'"),
         (lambda found, model: {"a": model}, r"a Sequential as 'a'. `kip.report\(model"),
