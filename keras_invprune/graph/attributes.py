@@ -271,11 +271,12 @@ def same(one: Any, other: Any, compared: set | None = None) -> bool:
     if isinstance(one, dict) and isinstance(other, dict):
         compared.add(pair)
         return _same_items(one, other, compared)
+    for kind in (list, tuple):  # Keras has its own kind of list, which tracks
+        if isinstance(one, kind) and isinstance(other, kind):
+            compared.add(pair)
+            return _same_items(dict(enumerate(one)), dict(enumerate(other)), compared)
     if type(one) is not type(other) or isinstance(one, OF_ONE):
         return False
-    if isinstance(one, list | tuple):
-        compared.add(pair)
-        return _same_items(dict(enumerate(one)), dict(enumerate(other)), compared)
     if isinstance(one, np.ndarray) or keras.ops.is_tensor(one):
         one, other = np.asarray(one), np.asarray(other)
         return one.dtype == other.dtype and np.array_equal(one, other)

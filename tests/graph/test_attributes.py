@@ -290,3 +290,15 @@ def test_metrics_of_the_authors_own_stay_those_of_the_twin():
     np.testing.assert_array_equal(found, expected)
     assert type(twin.most) is Most and twin.most is not layer.most
     assert len(twin.variables) == len(layer.variables)
+
+
+def test_states_of_recurrent_layers_stay_their_own():
+    inputs = keras.Input((5, 4), batch_size=2)
+    model = keras.Model(inputs, layers.GRU(3, stateful=True)(inputs))
+    model(np.ones((2, 5, 4)))
+    copied = copy_model(model)
+    states = [each.layers[1].states[0] for each in (model, copied)]
+    assert states[0] is not states[1]
+    np.testing.assert_array_equal(*states)
+    copied(np.ones((2, 5, 4)))
+    assert not np.array_equal(*states)
