@@ -125,8 +125,10 @@ class _Counterparts:
 
     def of(self, value, other):
         """Return the counterpart of `value`, where the twin now holds `other`."""
-        if value is other or isinstance(value, (keras.Layer, keras.Variable)):
+        if value is other or isinstance(value, keras.Layer):
             return _known(other)
+        if isinstance(value, keras.Variable):
+            return _state(value, other)
         if isinstance(value, np.ndarray):
             return value.copy()
         if isinstance(value, (*PLAIN, *FIXED)):
@@ -215,6 +217,14 @@ def _known(other):
     if other is ABSENT:
         raise _UnknownError
     return other
+
+
+def _state(value, other):
+    """Return the twin's variable, with this value; some are not among its weights."""
+    found = _known(other)
+    if isinstance(found, keras.Variable) and found.shape == value.shape:
+        found.assign(value)
+    return found
 
 
 def _variable(value, other):
