@@ -10,8 +10,9 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 # Tests trace graphs most of the time, which keeps one core busy. A file stays in one
-# process, since its tests share fixtures. Four at most: each takes some gigabytes.
-WORKERS ?= --numprocesses=auto --maxprocesses=4 --dist=loadfile
+# process, since its tests share fixtures. Four at most: each takes some gigabytes. The
+# files come in order, since those of the most tests are not the longest.
+WORKERS ?= --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:

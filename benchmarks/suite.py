@@ -22,6 +22,7 @@ def main():
     """Run the tests, and print the table."""
     folder, *arguments = sys.argv[1:] or [ROOT]
     workers = ["--numprocesses=auto", "--maxprocesses=4", "--dist=loadfile"]
+    workers.append("--no-loadscope-reorder")
     command = [sys.executable, "-m", "pytest", "-q", *workers, *arguments]
     environment = {**os.environ, "PYTHONPATH": str(Path(folder).resolve())}
     began = time.monotonic()
