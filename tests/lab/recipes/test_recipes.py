@@ -33,16 +33,15 @@ def fake(name, *settings):
 NARROW = {"mlp-vis": 1, "cnn": 2, "resnet-18": 8}
 # Networks, methods and data of the same shapes as another recipe has.
 TWINS = ("at-init-svhn", "cifar10-kappa", "cifar10-movements", "cifar100", "svhn")
-OTHERS = [
-    pytest.param(name, marks=pytest.mark.heavy if name in TWINS else ())
-    for name in names()
-    if name != "cifar10"  # that one is below
-]
+OTHERS = [name for name in names() if name != "cifar10"]  # that one is below
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("graphs_are_forgotten_at_once")
-@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=[pytest.mark.heavy] * (n in TWINS)) for n in OTHERS],
+)
 def test_each_recipe_of_the_package_makes_two_steps(tmp_path, monkeypatch, name):
     monkeypatch.setattr(runs.datasets, "load", fake)
     monkeypatch.setattr(boosting, "GRID", boosting.GRID[::6])
