@@ -125,16 +125,9 @@ class GumbelWeight(Configured, Effective):
         )
         return weight * mask * draw
 
-    def penalty(
-        self,
-        weight: Tensor,
-        mask: Tensor,
-        odds: Tensor,
-        temperature: Tensor,
-        noise: Any,
-    ):
+    def penalty(self, weight: Tensor, mask: Tensor, odds: Tensor, *_: Any):
         """Return λ · E[number of weights that are on]."""
-        del weight, temperature, noise
+        del weight
         on = ops.cast(mask * ops.sigmoid(self.rate * odds), "float32")
         return self.weight_of_penalty * ops.sum(on)
 
