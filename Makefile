@@ -42,7 +42,7 @@ test: .venv/dev  ## lint, the tests, and the wheel check: what CI runs
 	$(BIN)/python -m pytest $(WORKERS)
 	@$(MAKE) --no-print-directory wheel
 
-test-all: .venv/dev  ## every test, including the one that takes eight gigabytes
+test-all: .venv/dev  ## every test, including those that take gigabytes or minutes
 	$(BIN)/python -m pytest --numprocesses=1 -m "heavy or not heavy"
 
 # What the oldest libraries have to do in CI: the machine and the files.
@@ -72,7 +72,7 @@ wheel: .venv/dev  ## build the wheel into dist/ and try it outside the source tr
 	$(BIN)/python .ci/check_wheel.py
 
 clean:  ## remove everything that the other targets made
-	rm -rf .venv .venv-oldest build dist *.egg-info .pytest_cache .ruff_cache .hypothesis keras-invprune-demo
+	rm -rf .venv .venv-oldest build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis keras-invprune-demo
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/bin/python:

@@ -125,7 +125,7 @@ def figures(root) -> dict:
         "rooms": sum(path.is_dir() for path in entries),
         "arrows between entries": len(arrows(package)),
         "lines of the package": lines(package),
-        "lines beside it (experiments, commands)": sum(map(lines, others)),
+        "lines next to it (experiments, commands)": sum(map(lines, others)),
         "lines of tests": lines(root / "tests"),
         "public parameters typed, %": round(100 * typed / max(1, len(taken)), 1),
         "most parameters of a public function": max(

@@ -202,10 +202,8 @@ def show(found):
     print("\nSurvivors:")
     for verdict in found:
         if verdict.outcome == "survived":
-            place = f"{verdict.module}:{verdict.line}"
-            print(
-                f"  {verdict.tests}  {place}  {verdict.operator.removeprefix('core/')}"
-            )
+            change = verdict.operator.removeprefix("core/")
+            print(f"  {verdict.commit}  {verdict.module}:{verdict.line}  {change}")
 
 
 def main():

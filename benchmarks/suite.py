@@ -1,12 +1,12 @@
 """What the tests weigh: how many there are, their minutes, and the largest process.
 
-    python benchmarks/suite.py [FOLDER] [ARGUMENTS OF PYTEST]
+    python benchmarks/suite.py [--folder CHECKOUT] [ARGUMENTS OF PYTEST]
 
-FOLDER is a checkout, by default this one; give a worktree of an earlier commit to
-compare. The tests run as `make test` runs them, in a process for each core,
-four at most. Do nothing else on the machine.
+The checkout is this one by default; give a worktree of an earlier commit to compare.
+The tests run as `make test` runs them. Do nothing else on the machine.
 """
 
+import argparse
 import os
 import re
 import resource
@@ -18,13 +18,20 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 
 
+def workers() -> list[str]:
+    """Return the options that the Makefile gives to pytest."""
+    text = (ROOT / "Makefile").read_text()
+    return re.search(r"^WORKERS \?= (.*)$", text, re.M)[1].split()
+
+
 def main():
     """Run the tests, and print the table."""
-    folder, *arguments = sys.argv[1:] or [ROOT]
-    workers = ["--numprocesses=auto", "--maxprocesses=4", "--dist=loadfile"]
-    workers.append("--no-loadscope-reorder")
-    command = [sys.executable, "-m", "pytest", "-q", *workers, *arguments]
-    environment = {**os.environ, "PYTHONPATH": str(Path(folder).resolve())}
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--folder", type=Path, default=ROOT)
+    given, arguments = parser.parse_known_args()
+    folder = given.folder.resolve()
+    command = [sys.executable, "-m", "pytest", "-q", *workers(), *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(folder)}
     began = time.monotonic()
     done = subprocess.run(
         command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True

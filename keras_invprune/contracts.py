@@ -64,6 +64,8 @@ class ScoreContext:
         variables: ``{key: variable}`` of the weights to prune.
         masks: ``{key: variable of 0 and 1}``, the present masks.
         groups: The groups of weights that the pattern keeps or removes together.
+        layouts: ``{key: Layout}``, which axes of a weight are inputs and outputs
+            (`keras_invprune.graph.layouts`); without those that have none.
         step: Number of training steps so far.
         moving: Whether the target sparsity is reached, so that the masks only move.
         decay: Factor in [0, 1] by which to multiply the share of connections to move.
@@ -78,6 +80,7 @@ class ScoreContext:
     variables: Mapping[str, Any]
     masks: Mapping[str, Any]
     groups: Groups
+    layouts: Mapping[str, Any]
     step: int
     moving: bool
     decay: float

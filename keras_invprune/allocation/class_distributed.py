@@ -19,8 +19,8 @@ def class_distributed(scores: Scores, sparsity: float) -> Masks:
         sparsity: Share of all weights to prune, in [0, 1).
 
     Returns:
-        Key to a boolean mask of the scores' shape. A tensor does not keep more weights
-        because all its scores are large.
+        Key to a boolean mask of the scores' shape. Scaling all scores of a tensor does
+        not change how many weights it keeps.
 
     Example:
         >>> scores = {"a": np.array([1, 2]), "b": np.array([30, 40])}

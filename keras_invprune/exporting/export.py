@@ -215,8 +215,6 @@ def _write(model, new, formats, options, same, tolerance) -> dict[str, dict]:
 
 def _write_tflite(model, new, saved_model, options, same, tolerance) -> dict:
     tolerance = max(tolerance, *(litert.ROUNDING.get(o, 0.0) for o in options), 0.0)
-    if set(options) == {"sparsity"} and not inventory(model)["zeros"]:
-        options = ()  # no zeros to leave out, and no rounding that would make some
     with _refusing("model.tflite", "TensorFlow's converter", model):
         content, found = litert.convert(saved_model, options)
     (new / "model.tflite").write_bytes(content)

@@ -25,38 +25,46 @@ def rows_of(data: Nested) -> tuple:
 
     Raises:
         ValueError: If a data set is empty or infinite, if its batches differ in shape,
-            or if data is a generator, ragged or complex.
+            or if `data` is a generator, ragged or complex.
     """
     if isinstance(data, DATA_SETS):
         return _joined(_batches(data))
     x, y = data if isinstance(data, tuple) and len(data) == 2 else (data, None)
-    return dense(x), dense(y)
+    return readable(x), readable(y)
 
 
-def dense(structure: Nested):
-    """Return the structure with sparse tensors (TensorFlow, SciPy) made dense."""
+def readable(structure: Nested, name: str = "data"):
+    """Return the structure with sparse tensors (TensorFlow, SciPy) made dense.
+
+    Args:
+        structure: Arrays or tensors, or lists or dicts of them; None stays None.
+        name: What messages call it.
+
+    Raises:
+        ValueError: If it holds generators, ragged tensors or complex numbers.
+    """
     if structure is None:
         return None
-    return keras.tree.map_structure(_dense, structure)
+    return keras.tree.map_structure(lambda part: _readable(part, name), structure)
 
 
-def _dense(part):
+def _readable(part, name):
     if isinstance(part, tf.SparseTensor):
         return inputs.dense(part).numpy()
     if isinstance(part, Iterator):
         raise ValueError(
-            "`data` must be arrays or a data set, which can be read again. Received: a "
-            f"{type(part).__name__}. Collect its rows in arrays, or make a data set: "
-            "tf.data.Dataset.from_generator(...)."
+            f"`{name}` must be arrays or a data set, which can be read again. "
+            f"Received: a {type(part).__name__}. Collect its rows in arrays, or make a "
+            "data set: tf.data.Dataset.from_generator(...)."
         )
     if isinstance(part, tf.RaggedTensor):
         raise ValueError(
-            "`data` must have rows of the same length. Received: a RaggedTensor of "
-            f"shape {part.shape}. Pad the rows: `data.to_tensor()`."
+            f"`{name}` must have rows of the same length. Received: a RaggedTensor of "
+            f"shape {part.shape}. Pad the rows: `{name}.to_tensor()`."
         )
     if getattr(getattr(part, "dtype", None), "kind", "") == "c":
         raise ValueError(
-            "`data` must be real numbers. Received: an array of dtype "
+            f"`{name}` must be real numbers. Received: an array of dtype "
             f"{part.dtype}. Pass real and imaginary parts as two features."
         )
     return inputs.dense(part)
@@ -84,7 +92,7 @@ def _joined(batches) -> tuple:
         raise ValueError("`data` must not be empty. Received: an empty data set.")
     structure = [pairs[0][0], *([] if pairs[0][1] is None else [pairs[0][1]])]
     columns = [
-        [np.asarray(_dense(part)) for part in parts]
+        [np.asarray(_readable(part, "data")) for part in parts]
         for parts in zip(*map(_parts, pairs), strict=True)
     ]
     for parts in columns:

@@ -13,7 +13,8 @@ But a pooled side branch may be small, too. These rules exclude side branches:
 In all other cases the bottleneck is unclear, and the user is asked.
 """
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import keras
@@ -65,6 +66,29 @@ def bottleneck(steps: Any, output: keras.KerasTensor):
         last = [ways.maker[id(level[-1])] for level in levels]
         raise UnclearError(last)
     return found
+
+
+def code(steps: Any, inputs: Sequence[Tensor], outputs: Sequence[Tensor]):
+    """Return the code of an autoencoder of Dense layers; None if it is not one.
+
+    It is a chain of calls whose output is as large as its input. The code is the last
+    of the narrowest vectors, and narrower than both.
+
+    Args:
+        steps: The graph's own calls (`graph.trace.traced`).
+        inputs: The graph's inputs.
+        outputs: The graph's outputs.
+    """
+    sizes = [tensor.shape[1:] for tensor in (*inputs, *outputs)]
+    chain = len(sizes) == 2 and all(len(step.reads) == 1 for step in steps)
+    if not chain or None in (*sizes[0], *sizes[1]):
+        return None
+    width, output = map(math.prod, sizes)
+    if width != output:
+        return None
+    vectors = [step.made[0] for step in steps if len(step.made[0].shape) == 2]
+    narrow = [t for t in vectors if t.shape[1] is not None and t.shape[1] < width]
+    return min(reversed(narrow), key=lambda t: t.shape[1], default=None)
 
 
 def _passed_by(found, ways, sizes, levels):

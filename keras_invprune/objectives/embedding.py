@@ -1,13 +1,13 @@
 """Gets the outputs and the embedding of a model from one forward pass."""
 
-import math
+import logging
 from collections.abc import Callable
 from typing import Any
 
 import keras
 from keras import ops
 
-from keras_invprune.graph.bottleneck import UnclearError, bottleneck
+from keras_invprune.graph.bottleneck import UnclearError, bottleneck, code
 from keras_invprune.graph.observe import observed
 from keras_invprune.graph.prunable import head_layers
 from keras_invprune.graph.trace import traced, unfolded
@@ -18,6 +18,7 @@ PROPOSED = 3  # number of layers that a message proposes
 ASSUMED = 256  # pixels or steps to assume for inputs of unknown size
 
 Embedder = Callable[..., tuple]
+logger = logging.getLogger("keras_invprune")
 
 
 def embedder(model: keras.Model, embedding: Any = None) -> Embedder:
@@ -28,9 +29,9 @@ def embedder(model: keras.Model, embedding: Any = None) -> Embedder:
         embedding: None, for Sequential and Functional models with one output: the
             input of the last layer with a kernel (Dense, or a convolution as in
             MobileNet), or the bottleneck if the output is an upsampled map, as in a
-            U-Net (`keras_invprune.graph.bottleneck`), or the narrowest vector of an
-            autoencoder of Dense layers. Or the path of a layer whose
-            output is the embedding, e.g. ``"encoder/pool"``. Or a callable
+            U-Net, or the code of an autoencoder of Dense layers
+            (`keras_invprune.graph.bottleneck`). Or the path of a layer whose output is
+            the embedding, e.g. ``"encoder/pool"``. Or a callable
             ``(model, inputs, training) -> (outputs, embedding)``.
 
     Returns:
@@ -72,8 +73,12 @@ def _default(model, steps):
     heads = head_layers(model)
     if heads:  # a head that is not called here is inside an inner model
         read = [step.reads for step in steps if step.operation is heads[0]]
-        code = _code(model, steps)
-        return code if code is not None or len(read) != 1 else read[0][0]
+        if heads[0].activation is not keras.activations.softmax:
+            found = code(steps, model.inputs, model.outputs)
+            if found is not None:
+                logger.info("The embedding is the code, of shape %s.", found.shape)
+                return found
+        return read[0][0] if len(read) == 1 else None
     large = traced(model, ASSUMED)
     inside = list(unfolded(large.steps))
     try:
@@ -87,24 +92,6 @@ def _default(model, steps):
             if tensor is found:
                 return own
     return _path_of(found, inside, model)
-
-
-def _code(model, steps):
-    """Return the code of an autoencoder of Dense layers; None if it is not one.
-
-    It is a chain of calls whose output is as large as its input. The code is the last
-    of the narrowest vectors, and narrower than both.
-    """
-    sizes = [t.shape[1:] for t in (*model.inputs, *model.outputs)]
-    chain = len(sizes) == 2 and all(len(step.reads) == 1 for step in steps)
-    if not chain or None in (*sizes[0], *sizes[1]):
-        return None
-    width, output = map(math.prod, sizes)
-    if width != output:
-        return None
-    vectors = [step.made[0] for step in steps if len(step.made[0].shape) == 2]
-    narrow = [t for t in vectors if t.shape[1] is not None and t.shape[1] < width]
-    return min(reversed(narrow), key=lambda t: t.shape[1], default=None)
 
 
 def _path_of(tensor, steps, model):

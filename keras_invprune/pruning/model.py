@@ -220,6 +220,7 @@ class PrunedModel(PruningWrapper, keras.Model):
             variables=masked.prunable,
             masks=masked.masks,
             groups=Grouped(self.plan.pattern, shapes, masked.layouts),
+            layouts=masked.layouts,
             step=self.step,
             moving=self.finished,
             decay=schedule.decay(self.step),
@@ -315,8 +316,8 @@ class PrunedModel(PruningWrapper, keras.Model):
         arguments = inspect.signature(super().fit).bind(*args, **kwargs).arguments
         arguments["callbacks"] = with_pruning_first(arguments.get("callbacks"))
         check_fit(self, self._strategy, arguments)
-        goes_on = bool(arguments.get("initial_epoch"))
-        if not self.finished or (self.plan.rewires and goes_on):
+        resumed = bool(arguments.get("initial_epoch"))
+        if not self.finished or (self.plan.rewires and resumed):
             vars(self)["examples"] = examples_for(self.plan.score, arguments)
         self.build_optimizer()
         return super().fit(**arguments)

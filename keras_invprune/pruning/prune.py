@@ -141,11 +141,11 @@ def prune(
     else:
         check_scope(model)
     chosen = {key: weights[key] for key in keys}
-    if factor != 1.0:
+    pruned = PrunedModel(model, plan, chosen, owns_inner=copy)
+    if factor != 1.0:  # once nothing is refused any more
         plan.initial_scale = factor
         plan.scaled = tuple(keys_to_scale(weights, keys, everything))
         scale_weights(weights, plan.scaled, factor)
-    pruned = PrunedModel(model, plan, chosen, owns_inner=copy)
     fresh = is_fresh(model)
     _keep_zeros(pruned, masks_of_zeros(chosen, fresh))
     _tell_other_zeros(masks_of_zeros(_also_trained(weights, chosen), fresh))

@@ -26,10 +26,11 @@ def check_scopes(wrapper: keras.Layer, masked: Iterable[keras.Variable]):
     """
     own = {id(variable) for variable in masked}
     again = [
-        path or layer.name
+        path.removeprefix("layer/")  # the wrapped layer, which users know as the model
         for path, layer in walk(wrapper)
         if _is_recomputed(layer) and any(id(v) in own for v in layer.weights)
     ]
+    again = [path for path in again if path not in ("", "layer")] or again
     if again:
         raise ValueError(
             f"Layers made inside keras.RematScope cannot be masked: {again[-3:]}. Make "

@@ -24,7 +24,7 @@ from keras_invprune.schedules import check_sparsity
 
 logger = logging.getLogger("keras_invprune")
 
-FAR = 0.05  # from the sparsity asked for: a warning is logged beyond it
+FAR = 0.05  # a warning is logged if the masked share is further from the sparsity
 
 
 SCHEDULE = "schedule_"  # prefix of the state of a schedule

@@ -7,7 +7,7 @@ import numpy as np
 
 from keras_invprune.contracts import Nested
 from keras_invprune.exporting.accuracy import accuracy, predicted_classes
-from keras_invprune.exporting.rows import DATA_SETS, dense, rows_of
+from keras_invprune.exporting.rows import DATA_SETS, readable, rows_of
 from keras_invprune.graph.inputs import input_structure, standardized
 from keras_invprune.views.pairs import positive_pair
 
@@ -77,7 +77,7 @@ def consistency(
         if y is not None:
             raise ValueError("`y` must be None if `x` is a data set, which contains y.")
         x, y = rows_of(x)
-    x = keras.tree.map_structure(np.asarray, dense(x))
+    x = keras.tree.map_structure(np.asarray, readable(x, "x"))
     _check(x, views, y, batch_size)
     order = np.random.default_rng(seed).permutation(len(keras.tree.flatten(x)[0]))
     chunks = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]

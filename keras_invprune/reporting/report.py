@@ -171,7 +171,7 @@ def compare(reports: dict[str, dict], width: int | None = 100) -> str:
 
 def _check_reports(reports):
     if not (isinstance(reports, dict) and reports):
-        given = {} if reports == {} else f"a {type(reports).__name__}"
+        given = "{}" if isinstance(reports, dict) else f"a {type(reports).__name__}"
         raise TypeError(
             f"`reports` must be a dict {{heading: report}}. Received: {given}. Use "
             '`kip.compare({"dense": kip.report(one), "pruned": kip.report(other)})`.'

@@ -143,7 +143,7 @@ class PruningBoard(keras.callbacks.Callback):
         for key, weight in weights.items():
             tf.summary.histogram(f"surviving/{key}", weight[masks[key]])
         score = self.model.plan.score
-        # A finished model has dropped the examples that the score would read.
+        # Nothing more is pruned, so a score that reads examples is not asked again.
         wants = Score.of(score).examples is not None
         if isinstance(score, Missing) or (wants and self.model.finished):
             return

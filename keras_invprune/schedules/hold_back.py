@@ -14,7 +14,7 @@ from keras_invprune.tfmot import PruningSchedule
 
 @keras.saving.register_keras_serializable(package="keras_invprune")
 class HoldBack(Learning, contracts.Schedule, PruningSchedule):
-    """Delays another schedule while a metric is worse than its best by a tolerance.
+    """Delays another schedule while a metric is clearly worse than its best.
 
     The schedule's clock stops while the metric is worse than its best value so far by
     more than `tolerance`. It resumes when the metric has recovered.

@@ -3,8 +3,6 @@
 import numpy as np
 
 from keras_invprune.contracts import Arrays, Score, ScoreContext, Tensor
-from keras_invprune.graph.layouts import layouts
-from keras_invprune.graph.weights import weights_by_key
 from keras_invprune.scores._known import known_as
 from keras_invprune.scores._rewiring import chances, check_fraction, moved, survivors
 
@@ -48,7 +46,7 @@ class CHT(Score):
             return chance
         share = self.fraction * context.decay
         left = survivors(weights, share, context)
-        views = layouts(weights_by_key(context.network), left)
+        views = context.layouts
         growth = {}
         for key, mask in left.items():
             scores = views[key].arrange(mask) if key in views else mask

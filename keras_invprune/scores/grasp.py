@@ -52,7 +52,8 @@ class Grasp(OnExamples):
         values, batches = tensors(weights), list(self.batches(context))
 
         def loss(values, batch):
-            # T keeps the ranking, and softened gradients from vanishing in float16.
+            # Multiplying by T does not change the ranking, and keeps softened gradients
+            # from vanishing in float16.
             return self.temperature * context.loss(values, batch)
 
         def softened(activation, logits):

@@ -9,7 +9,7 @@ from keras_invprune.scores._gradients import (
 )
 from keras_invprune.scores._known import known_as
 from keras_invprune.scores._on_examples import OnExamples
-from keras_invprune.scores._rewiring import check_fraction, moved
+from keras_invprune.scores._rewiring import chances, check_fraction, moved
 
 
 @known_as("rigl")
@@ -50,10 +50,7 @@ class RigL(OnExamples):
     def rank(self, weights: Arrays, context: ScoreContext):
         """Return ``{key: array}``; low scores are pruned first."""
         if not context.moving:
-            generator = np.random.default_rng(self.seed)
-            return {
-                k: generator.random(w.shape, np.float32) for k, w in weights.items()
-            }
+            return chances(weights, self.seed)
         turn = int(np.random.default_rng([self.seed, context.step]).integers(2**31))
         g = mean_gradients(
             tensors(weights),

@@ -25,7 +25,7 @@ class SynFlow(Score):
     R is the sum of the outputs for inputs of ones, with ``|θ|`` instead of all floating
     weights θ and without the activations of the last Dense layers. If nothing is added
     to the flow, as by the biases of a trained network, the scores of every layer have
-    the same sum. When weights are removed in many small rounds, no layer therefore
+    the same sum. Therefore, when weights are removed in many small rounds, no layer
     loses all its weights before the others. Use it with ``schedule="at_init"``.
 
     Args:

@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from keras_invprune.contracts import Nested, View
-from keras_invprune.saving import name_of
+from keras_invprune.saving import Missing, name_of
 from keras_invprune.views.image_view import ImageView
 from keras_invprune.views.presets import images
 from keras_invprune.views.rows import ScarfCorruption
@@ -50,14 +50,25 @@ def _made(view, x):
     Raises:
         ValueError: If the view fails, with its name.
     """
+    if isinstance(view, Missing):
+        return view(x)  # which says what to do
     try:
         return as_in_training(view, x)
     except Exception as error:  # a view may raise anything
+        parts = keras.tree.flatten(x)
+        symbolic = all(map(tf.is_symbolic_tensor, parts))
+        advice = (
+            " It is called with one batch of symbolic tensors, so it must take one "
+            "argument and use keras.ops or TensorFlow instead of NumPy."
+        )
         raise ValueError(
-            f"The view {View.of(view).name or name_of(view)!r} failed: it is called "
-            "with one batch of symbolic tensors, so it must take one argument and use "
-            f"keras.ops or TensorFlow instead of NumPy. {type(error).__name__}: {error}"
+            f"The view {_name(view)!r} failed with {type(error).__name__}: {error}"
+            f"{advice if symbolic else ''}"
         ) from error
+
+
+def _name(view):
+    return View.of(view).name or name_of(view)
 
 
 def _checked(view, x, made):
@@ -70,7 +81,7 @@ def _checked(view, x, made):
     shapes = [getattr(part, "shape", None) for part in own]
     fits = len(own) == len(parts) and None not in shapes
     fits = fits and isinstance(made, dict) == isinstance(x, dict)
-    name = View.of(view).name or name_of(view)
+    name = _name(view)
     if fits and all(map(_same_shape, shapes, [part.shape for part in parts])):
         message = f"The view {name!r} must keep the number of rows of its input."
         for part, one in zip(parts, own, strict=True):  # unknown before a batch comes
@@ -191,9 +202,8 @@ def check_views(views: Any, inputs: Nested):
             continue
         tensor = _single(inputs)
         if tensor is None or len(tensor.shape) != rank:
-            name = View.of(view).name or name_of(view)
             raise ValueError(
-                f"The view {name!r} needs a single input of rank {rank}. "
+                f"The view {_name(view)!r} needs a single input of rank {rank}. "
                 f"Received: {_describe(inputs)}. {REMEDY}"
             )
 

@@ -238,7 +238,7 @@ def _critical_difference(recipe, table, out):
 
 
 def cliques(ranks, distance) -> list[tuple[float, float]]:
-    """Return the ends of the longest stretches of ranks that do not differ."""
+    """Return the ends of the longest spans without a significant difference."""
     values = sorted(ranks.values())
     spans = []
     for low in values:

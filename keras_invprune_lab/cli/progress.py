@@ -44,7 +44,7 @@ def progress(costs=None):
 
 
 def _bars() -> Progress:
-    """Return columns whose narrow ones stay whole; a long name takes several lines."""
+    """Return a display whose narrow columns stay whole; long names are folded."""
     whole = {"justify": "right", "table_column": Column(no_wrap=True)}
     return Progress(
         TextColumn("{task.description}", table_column=Column(ratio=1, overflow="fold")),

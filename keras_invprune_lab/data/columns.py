@@ -153,9 +153,9 @@ def _words(column):
 
 
 def _are_dates(column) -> bool:
-    """Whether numbers are all dates such as 20200226, or 20200226060000."""
+    """Return whether numbers are all dates such as 20200226, or 20200226060000."""
     if not column.dropna().between(19000101, 20991231235959).all():
-        return False  # soon, since most numbers are none
+        return False  # most columns of numbers end here
     _, texts = _spelled(column)
     return bool(len(texts)) and dates_of(texts, DATES["YYYYMMDD"]).notna().all()
 
@@ -184,7 +184,7 @@ def _reading_of_text(column, name) -> Reading:
 
 
 def _best_reader(texts, counts, dates_only):
-    """How many values the best reader reads, what it takes them for, and the reader."""
+    """Return how many values the best reader reads, what they are, and the reader."""
     found = [
         (counts[reader(texts).notna()].sum(), way, reader)
         for way, reader in _readers(texts, counts, dates_only)

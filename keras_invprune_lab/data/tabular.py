@@ -231,7 +231,7 @@ def _with_missing(frame):
 
 
 def _with_nan(frame):
-    """Put what the encoder takes for missing."""
+    """Replace what is missing by NaN, as the encoder expects."""
     return frame.where(frame.notna(), np.nan)
 
 

@@ -10,5 +10,8 @@ and trains for `finetune_epochs`; the others train for the sum.
 import importlib
 import pkgutil
 
+from keras_invprune_lab.methods.other_scores import add_other_scores
+
 for _module in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_module.name}")
+add_other_scores()

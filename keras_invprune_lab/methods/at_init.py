@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass, field
 
+from keras_invprune.scores._examples import examples_for
 from keras_invprune_lab.methods.base import METHODS, Work
-from keras_invprune_lab.methods.pruned import Pruned, prune_now, redraw
+from keras_invprune_lab.methods.pruned import Pruned, redraw
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,9 @@ class BeforeTraining(Pruned):
     def start(self, model, work: Work):
         """Compile, then prune: some scores need the loss."""
         super().start(model, work)
-        prune_now(model, work)
+        rows = {"x": work.data.x_train, "y": work.data.y_train}
+        model.examples = examples_for(model.plan.score, rows)
+        model.prune_to(model.plan.sparsity)
         if self.redrawn:
             redraw(model, work)
 

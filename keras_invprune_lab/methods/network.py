@@ -52,7 +52,7 @@ class Network(Method):
         check_room(work.part, 6 * state_size(model))
         self.start(model, work)
         chosen = self._selecting(work)
-        augmented = self.passes(job) == 1  # views move the rows themselves
+        augmented = self.augments(job)
         train(model, job, data, job.epochs, chosen, work.show, augmented=augmented)
         self.end(model, work)
         found = figures(job, model, chosen, data)
@@ -72,6 +72,11 @@ class Network(Method):
         recipe = work.job.recipe
         optimizer = self.optimizer(recipe)
         compile_model(model, recipe, optimizer, work.data, work.job.epochs)
+
+    def augments(self, job) -> bool:
+        """Return whether the recipe's augmentation applies to its rows."""
+        del job
+        return True
 
     def end(self, model, work):
         """Keep what other runs need of the trained network."""

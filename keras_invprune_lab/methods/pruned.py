@@ -75,12 +75,3 @@ def redraw(model, work):
     for weight, value in zip(model.inner.weights, fresh.weights, strict=True):
         weight.assign(value)
     model.masked.apply_masks()
-
-
-def prune_now(model, work):
-    """Give a compiled `PrunedModel` its masks, by its own score."""
-    if model.finished:
-        return
-    rows = {"x": work.data.x_train, "y": work.data.y_train}
-    model.examples = examples_for(model.plan.score, rows)
-    model.prune_to(model.plan.sparsity)

@@ -6,13 +6,17 @@ from dataclasses import dataclass
 from keras_invprune.allocation import PerLayer
 from keras_invprune.exporting.folders import REPORT
 from keras_invprune.scores import Random
+from keras_invprune_lab.methods.at_init import BeforeTraining
 from keras_invprune_lab.methods.base import METHODS, Work
-from keras_invprune_lab.methods.pruned import Pruned, prune_now
 
 
 @dataclass(frozen=True)
-class RandomMasks(Pruned):
+class RandomMasks(BeforeTraining):
     """Trains random masks of another run's densities, without a search."""
+
+    def uses(self, job) -> set[str]:
+        """Add what the densities of the needed run depend on."""
+        return super().uses(job) | {"kappa_scope", "rewind"}
 
     def choices(self, work: Work, model, sparsity) -> dict:
         """Draw the masks with the densities of the needed run."""
@@ -23,11 +27,6 @@ class RandomMasks(Pruned):
             "score": Random(work.job.seed),
             "allocation": PerLayer({key: 1 - share for key, share in densities}),
         }
-
-    def start(self, model, work):
-        """Compile, then prune."""
-        super().start(model, work)
-        prune_now(model, work)
 
 
 METHODS["random"] = RandomMasks("random masks of IUNet's densities", control_of="iunet")

@@ -59,6 +59,10 @@ class Search(Searched):
         """Return 2 where two views are drawn of each batch."""
         return 2 if job.objective == "invariance" else 1
 
+    def augments(self, job) -> bool:
+        """Return False where views move the rows themselves."""
+        return job.objective != "invariance"
+
     def optimizer(self, recipe):
         """Return the settings of the first phase."""
         return recipe.optimizer

@@ -36,7 +36,7 @@ class Part(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _no_truth_values(cls, value, info):
-        """Raise for yes and no, by which Python would count."""
+        """Raise for truth values, which Python would take for 1 and 0."""
         inside = value if isinstance(value, list) else [value]
         wanted = cls.model_fields[info.field_name].annotation
         if wanted is not bool and any(isinstance(one, bool) for one in inside):

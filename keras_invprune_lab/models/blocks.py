@@ -37,7 +37,7 @@ def norm(name):
 
 
 def block(linear, name, output=None) -> list:
-    """Add a linear layer, BatchNorm, ReLU; `output` names the last."""
+    """Return a linear layer, BatchNorm, ReLU; `output` names the last."""
     return [
         linear(name),
         norm(f"{name}_norm"),

@@ -43,7 +43,7 @@ VIS_UNITS = (1024, 512, 512, 256, 256, 128, 128, 64)
 
 
 def mlp_vis(input_shape, classes, width=8, name="mlp_vis"):
-    """Make MLP_VIS: a convolutional network (`cnn`) with fully connected layers.
+    """Make MLP_VIS: `cnn` with a fully connected layer for each convolution.
 
     Each layer has as many outputs as the convolution it replaces, and nothing else
     of its structure; BatchNorm and ReLU after each. The output of the encoder is the

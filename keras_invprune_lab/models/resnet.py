@@ -8,7 +8,7 @@ from keras_invprune_lab.models.blocks import EMBEDDING, dense, norm
 
 
 def resnet18(input_shape, classes, width=64, name="resnet_18"):
-    """Make ResNet-18 with its ImageNet stem: a 7x7 convolution, pooling, stride 2.
+    """Make ResNet-18 with its stem for ImageNet: 7x7 convolution and pooling.
 
     Args:
         input_shape: (height, width, channels).

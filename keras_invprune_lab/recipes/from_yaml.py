@@ -29,7 +29,7 @@ def parse_as(model, text, file, kind):
         kind: What the text should be, for messages.
 
     Raises:
-        ValueError: If the text is not one; says in which lines and why.
+        ValueError: If the text is not of that kind; says in which lines and why.
     """
     try:
         root, content = yaml.compose(text), yaml.safe_load(text)

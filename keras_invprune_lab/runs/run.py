@@ -45,7 +45,7 @@ class Run:
         seed: Of split, weights, order and views.
         epochs: Of the whole training; pruning methods search for half of them. None
             for a number that follows from the rows, see `budget`.
-        batch_size: Rows in a batch; None for one that follows too.
+        batch_size: Rows in a batch; None for one that follows from the rows as well.
         rate: First learning rate, see `optimizer_for`.
         weight: λ of the invariance objective; None for the one that suits the data.
         kappa: κ of small initialization; None for the method's own.

@@ -87,6 +87,9 @@ def carry_out(task, out, show) -> dict:
         check_free(out)
     task.prepare(part)
     with claimed(part):
+        if is_done(out, task.state):  # by another process, in the meantime
+            shutil.rmtree(part)
+            return _reported(out)
         write_json(part / CONFIG, task.config)
         show, seconds = timed(part, show)
         trained = task.train(part, show)

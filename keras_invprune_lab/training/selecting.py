@@ -96,7 +96,7 @@ class Selecting(Checkpoint):
             file.unlink()
 
     def outputs(self, x) -> np.ndarray:
-        """Return logits of the best epoch's classifier; the model keeps its weights."""
+        """Return logits of the best epoch's weights, which the model then keeps."""
         each = []
         for weights in [*self.snapshots, self.best_weights]:
             self.model.set_weights(weights)

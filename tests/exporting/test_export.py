@@ -46,6 +46,23 @@ def dense_model(sparsity=0.9, block=1, width=256):
     return model
 
 
+@keras.saving.register_keras_serializable("test_export")
+class OwnMask(keras.layers.Dense):
+    """Multiplies its kernel, which has no zero, by a constant that has many."""
+
+    def call(self, x):
+        kept = np.random.default_rng(2).random(self.kernel.shape) >= 0.95
+        return x @ (self.kernel * kept.astype("float32"))
+
+
+def test_zeros_that_only_the_converter_sees_are_not_stored(folder):
+    model = keras.Sequential([keras.Input((256,)), OwnMask(256, use_bias=False)])
+    found = export(model, folder, formats=("tflite",))
+    entry = found["files"]["model.tflite"]
+    assert found["weights"]["zeros"] == 0 and entry["sparse"]
+    assert entry["bytes"] < entry["dense_bytes"] / 4
+
+
 def tiny_model():
     return keras.Sequential([keras.Input((3,), name="x"), keras.layers.Dense(2)])
 

@@ -207,12 +207,15 @@ def test_a_function_that_uses_a_variable_is_refused_with_its_name():
         both(layers.Lambda(lambda x: x * factor, name="scaled"))
 
 
+@pytest.mark.skipif(
+    not functions_regularize(), reason="Keras 3.8 cannot read a layer as an activation"
+)
 def test_a_layer_that_two_layers_hold_is_named():
     shared = layers.PReLU(name="slopes")
     inputs = x = keras.Input((4,))
     for _ in range(2):
         x = layers.Dense(4, activation=shared)(x)
-    with pytest.raises(ValueError, match="PReLU.* is shared: several|rebuilt"):
+    with pytest.raises(ValueError, match="PReLU.* is shared: several"):
         copy_model(keras.Model(inputs, x))
 
 

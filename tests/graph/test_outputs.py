@@ -38,9 +38,8 @@ def rows(*body, shape=(4,)):
     return keras.Sequential([keras.Input(shape), *body, layers.Dense(3)])
 
 
-def refused(model, training=False):
-    mode = "in training mode" if training else ""
-    with pytest.raises(ValueError, match=f"Hides.*different outputs.*{mode}"):
+def refused(model, mode=""):
+    with pytest.raises(ValueError, match=f"different outputs.*{mode}"):
         copy_model(model)
 
 
@@ -145,8 +144,7 @@ def test_training_mode_is_compared_too():
             return self.hidden(x) if training else x
 
     copy_model(rows(Trained(times)))
-    with pytest.raises(ValueError, match="Trained.*different.*in training mode"):
-        copy_model(rows(Trained(times, 2.0)))
+    refused(rows(Trained(times, 2.0)), "in training mode")
 
 
 def test_added_losses_are_compared():
@@ -156,8 +154,7 @@ def test_added_losses_are_compared():
             return x
 
     copy_model(rows(Penalty(times)))
-    with pytest.raises(ValueError, match="different outputs"):
-        copy_model(rows(Penalty(times, 2.0)))
+    refused(rows(Penalty(times, 2.0)))
 
 
 def test_a_fixed_batch_of_one_is_compared_at_all_scales():

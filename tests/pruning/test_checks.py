@@ -187,6 +187,16 @@ def test_layers_computed_again_for_their_gradients_are_refused(mode, options):
 
 
 @needs_scope
+def test_a_model_that_is_refused_is_not_scaled():
+    model = rematerialized("full")
+    before = model.get_weights()
+    with pytest.raises(ValueError, match=r"cannot be masked: \['body'"):
+        kip.prune(model, 0.5, copy=False, initial_scale=0.25)
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(new, old)
+
+
+@needs_scope
 def test_pruned_models_made_or_loaded_inside_a_scope_are_refused(tmp_path):
     plain = rematerialized(None)
     kip.prune(plain, 0.5).save(tmp_path / "pruned.keras")

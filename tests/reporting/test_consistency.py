@@ -280,7 +280,7 @@ def test_views_see_what_the_layers_of_a_model_see():
 
 
 def test_generators_are_named():
-    with pytest.raises(ValueError, match="Received: a generator.*from_generator"):
+    with pytest.raises(ValueError, match="`x` must.*Received: a generator.*from_gen"):
         consistency(lambda x: x, (x for x in range(2)), {"same": lambda x: x})
     with pytest.raises(ValueError, match="Received: a generator.*from_generator"):
         rows_of((x, 0) for x in range(2))

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from keras_invprune import views
+from keras_invprune.saving import Missing
 from keras_invprune.views.pairs import channels_come_first, moves
 
 IMAGES = np.random.default_rng(0).random((4, 8, 8, 1), dtype="float32")
@@ -263,6 +264,17 @@ def test_a_view_that_fails_is_named(view, cause):
 
     with pytest.raises(ValueError, match=f"(?s)The view '.*lambda.*' failed.*{cause}"):
         draw(tf.ones((2, 3)))
+
+
+def test_a_view_that_fails_on_arrays_gets_no_advice_on_symbolic_tensors():
+    with pytest.raises(ValueError, match="failed with ZeroDivisionError") as caught:
+        views.positive_pair((None, lambda x: 1 / 0), tf.ones((2, 3)))
+    assert "symbolic" not in str(caught.value)
+
+
+def test_a_view_that_is_missing_says_what_to_do():
+    with pytest.raises(RuntimeError, match="saved with plan.objective.views=mine"):
+        views.positive_pair(Missing("mine", "plan.objective.views"), tf.ones((2, 3)))
 
 
 def test_a_view_of_fewer_rows_or_in_a_dictionary_is_named():

@@ -19,7 +19,7 @@ class TransferSettings:
             all. The kernel takes most of the time, which grows with the rows: give
             convolutions fewer.
         mask_every: Number of steps between two renewals of the masks. If the length
-            of the data is known, the last steps renew none.
+            of the data is known, the masks are not renewed in the last steps.
         first_score: Score of the first masks, e.g. "magnitude" or "logit_snip", which
             reads the first batch of the data.
         optimizer: A Keras optimizer; None for Adam with learning rate 0.0005.

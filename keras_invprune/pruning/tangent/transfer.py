@@ -14,6 +14,7 @@ from keras_invprune.graph.inputs import dense
 from keras_invprune.masks.compute import unshuffled
 from keras_invprune.pruning.checks import check_model, check_xla
 from keras_invprune.pruning.prune import prune
+from keras_invprune.pruning.recomputed import check_gradients
 from keras_invprune.pruning.tangent.kernel import check_rows, in_groups
 from keras_invprune.pruning.tangent.settings import TransferSettings
 from keras_invprune.pruning.tangent.student import Student
@@ -61,8 +62,8 @@ def neural_tangent_transfer(
         settings: The loss, the masks and the optimizer; None for
             `TransferSettings()`.
         epochs: Passes over `x`.
-        initial_epoch: The first of them, from 0, for a callback that loads the state
-            of an interrupted transfer when the training begins.
+        initial_epoch: Number of the first epoch, from 0, for a callback that loads the
+            state of an interrupted transfer when the training begins.
         callbacks: One or several Keras callbacks for the transfer. Its logs are
             "target_distance", "kernel_distance", "penalty", their weighted sum "loss",
             and "sparsity". With `keras.callbacks.BackupAndRestore` an interrupted
@@ -106,6 +107,7 @@ def neural_tangent_transfer(
     pruned = prune(
         model, sparsity, schedule="manual", **{"allocation": "uniform"} | choices
     )
+    check_gradients(pruned, pruned.inner, pruned.masked.prunable)
     batches = _batches(x, settings.batch_size, strategy.num_replicas_in_sync)
     first = _first(batches)
     check_rows(pruned.inner, *first)

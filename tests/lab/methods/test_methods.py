@@ -35,8 +35,22 @@ def test_a_method_uses_keys_of_recipes(name):
     *_, job = expand(recipe(name))
     assert job.kind is METHODS[name]
     assert job.kind.uses(job) <= Recipe.model_fields.keys()
-    own = job.kind.settings
-    assert own is None or own.model_fields.keys() <= Recipe.model_fields.keys()
+
+
+def test_each_key_of_a_recipe_is_in_the_configuration_of_a_run():
+    varied = {"datasets", "methods", "compressions", "seeds", "kappas", "lasso"}
+    shown = {"title", "extra_compressions", "reach", "published"}
+    jobs = [job for name in METHODS for job in expand(recipe(name))]
+    used = set().union(*(job.kind.uses(job) for job in jobs))
+    assert used | varied | shown == Recipe.model_fields.keys()
+
+
+def test_a_control_depends_on_what_its_densities_depend_on():
+    (one,), (other,) = (
+        [j.config for j in expand(recipe("random", rewind=r)) if j.method == "random"]
+        for r in ("initial", "none")
+    )
+    assert one != other
 
 
 def test_titles_are_of_one_method_each():

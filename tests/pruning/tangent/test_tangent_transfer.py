@@ -123,6 +123,22 @@ def test_masks_are_final_and_training_goes_on_with_labels():
         np.testing.assert_array_equal(old, new)
 
 
+def test_layers_computed_again_for_their_gradients_are_refused():
+    class Repeated(layers.Layer):
+        def __init__(self, **options):
+            super().__init__(**options)
+            self.dense = layers.Dense(8)
+
+        def build(self, shape):
+            self.dense.build(shape)
+
+        def call(self, x):
+            return tf.recompute_grad(self.dense)(x)
+
+    with pytest.raises(ValueError, match="no gradient: .*dense/kernel"):
+        transfer(network(Repeated(name="repeated")))
+
+
 def test_what_is_masked_keeps_its_value_and_may_come_back():
     pruned = prune(network(), 0.5, schedule="manual")
     kernel = pruned.inner.get_layer("hidden").kernel
