@@ -92,6 +92,15 @@ def test_the_first_page_of_results_has_every_question():
     assert len(links) == len(asked) > 20
 
 
+def sources(folder):
+    """Return the hash that each plot keeps of its values."""
+    images, found = pytest.importorskip("PIL.Image"), {}
+    for file in folder.glob("*.png"):
+        with images.open(file) as image:
+            found[file.stem] = image.info["Source"]
+    return found
+
+
 @pytest.mark.slow
 def test_the_plots_are_those_that_pages_show(tmp_path):
     pytest.importorskip("matplotlib")
@@ -104,6 +113,8 @@ def test_the_plots_are_those_that_pages_show(tmp_path):
         page.stem for page in QUESTIONS if f"]({page.stem}.png)" in page.read_text()
     }
     assert drawn == kept == shown
+    new, old = sources(tmp_path), sources(ROOT / "docs/questions")
+    assert [stem for stem in drawn if new[stem] != old[stem]] == [], "run `make docs`"
 
 
 def test_the_migration_page_has_every_name_of_tf_mots():
