@@ -232,6 +232,7 @@ IMAGES = {  # tasks of benchmarks/invariance_defaults.py
     "digits-10": "digits, 10 + 10",
     "digits-30": "digits, 30 + 30",
     "cifar10-10": "CIFAR-10, MLP_VIS, 10 + 10",
+    "cifar10-41": "CIFAR-10, MLP_VIS, 41 + 41",
     "cifar10-dense-5": "CIFAR-10, LeNet-300-100, 5 + 5",
     "cifar10-convnet-5": "CIFAR-10, ConvNet, 5 + 5",
 }
