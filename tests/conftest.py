@@ -60,6 +60,19 @@ def _forget_graphs():
     gc.collect()
 
 
+@pytest.fixture(scope="module")
+def views_are_not_compiled():
+    """Spare each search of a file the seconds in which XLA compiles its views.
+
+    They are compiled in tests/views and tests/objectives, in test_zoo_search.py, in
+    two recipes, in the examples and in processes of their own.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        compilable = "keras_invprune.objectives.invariance.are_compilable"
+        patch.setattr(compilable, lambda views: False)
+        yield
+
+
 @pytest.fixture(scope="session")
 def strategy():
     """Two replicas on this machine, for all trainings of all tests.
