@@ -9,29 +9,56 @@ import sys
 import time
 from importlib import metadata
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from typer.testing import CliRunner
 
 from disks import small_disk
-from keras_invprune_lab.cli.main import app
+from keras_invprune_lab.cli.main import app, main
 from keras_invprune_lab.runs import environment
 
 ROOT = Path(__file__).resolve().parents[3]
 SAVED = ROOT / "saved_models" / "digits" / "model.keras"
 
 
-def command(*arguments):
-    line = [sys.executable, "-m", "keras_invprune_lab.cli", *map(str, arguments)]
+LINE = [sys.executable, "-m", "keras_invprune_lab.cli"]
+
+
+class Done(NamedTuple):
+    """What is left of a command, named as by `subprocess`."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def command_alone(*arguments):
+    """Runs the command in a new process, where nothing has been set up for it."""
+    line = [*LINE, *map(str, arguments)]
     return subprocess.run(line, capture_output=True, text=True, cwd=ROOT, timeout=280)
 
 
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """Runs the command in this process, which has imported TensorFlow already."""
+
+    def command(*arguments):
+        monkeypatch.setattr(sys, "argv", ["keras-invprune", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return Done(ended.value.code, *capsys.readouterr())
+
+    return command
+
+
 @pytest.mark.slow
-def test_runs_are_reported_compared_and_not_repeated(tmp_path):
+def test_runs_are_reported_compared_and_not_repeated(tmp_path, command):
     options = ("--dataset", "sklearn:wine", "--epochs", "2", "--batch-size", "16")
-    for method in ("omp", "dense"):
+    for method, runs in (("omp", command_alone), ("dense", command)):
         out = ("--out", tmp_path / method)
-        done = command("run", *options, "--method", method, *out)
+        done = runs("run", *options, "--method", method, *out)
         assert done.returncode == 0, done.stderr
         assert "accuracy" in done.stdout
     report = (tmp_path / "omp" / "report.json").read_text()
@@ -52,10 +79,12 @@ def test_runs_are_reported_compared_and_not_repeated(tmp_path):
 
 
 @pytest.mark.slow
-def test_ctrl_c_and_the_same_command_again(tmp_path):
-    line = [sys.executable, "-m", "keras_invprune_lab.cli", "run", "--dataset"]
-    line += ["sklearn:wine", "--epochs", "200", "--out", str(tmp_path / "out")]
-    process = subprocess.Popen(line, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+def test_ctrl_c_and_the_same_command_again(tmp_path, command):
+    line = ["run", "--dataset", "sklearn:wine", "--epochs", "200"]
+    line += ["--out", str(tmp_path / "out")]
+    process = subprocess.Popen(
+        [*LINE, *line], stderr=subprocess.PIPE, text=True, cwd=ROOT
+    )
     progress = tmp_path / "out.part" / "progress.json"
     deadline = time.monotonic() + 120
     while not progress.exists() and time.monotonic() < deadline:
@@ -66,7 +95,7 @@ def test_ctrl_c_and_the_same_command_again(tmp_path):
     assert not (tmp_path / "out").exists()
     done = len(json.loads(progress.read_text()))
     assert 0 < done < 200
-    again = subprocess.run(line, capture_output=True, text=True, cwd=ROOT, timeout=280)
+    again = command(*line)
     assert again.returncode == 0, again.stderr
     history = (tmp_path / "out" / "history.csv").read_text().splitlines()
     assert [int(row.split(",")[0]) for row in history[1:]] == list(range(1, 201))
@@ -74,7 +103,7 @@ def test_ctrl_c_and_the_same_command_again(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_keras_file_is_exported_and_reported(tmp_path):
+def test_a_keras_file_is_exported_and_reported(tmp_path, command):
     done = command("export", SAVED, "--out", tmp_path / "out", "--tflite", "float16")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "out" / "model.tflite").exists()
@@ -94,10 +123,14 @@ def test_a_keras_file_is_exported_and_reported(tmp_path):
             "prunes nothing",
         ),
         (("export", "no-such.keras"), "There is no file no-such.keras"),
+        (("demo", "--sparsity", "90"), "mean 0.9"),
     ],
 )
-def test_bad_input_is_one_line_and_writes_nothing(tmp_path, arguments, message):
-    done = command(*arguments, "--out", tmp_path / "out")
+def test_bad_input_is_one_line_and_writes_nothing(
+    tmp_path, command, arguments, message
+):
+    run = command_alone if arguments[0] == "demo" else command
+    done = run(*arguments, "--out", tmp_path / "out")
     assert done.returncode == 2
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith("keras-invprune: ") and message in last
@@ -107,11 +140,11 @@ def test_bad_input_is_one_line_and_writes_nothing(tmp_path, arguments, message):
 
 def test_tracebacks_are_shown_when_asked_for(tmp_path):
     arguments = ("run", "--dataset", "sklearn:digit", "--out", tmp_path / "out")
-    done = command("--debug", *arguments)
+    done = command_alone("--debug", *arguments)
     assert "Traceback" in done.stderr and "Did you mean 'digits'" in done.stderr
 
 
-def test_a_folder_that_is_a_file_or_holds_something_else(tmp_path):
+def test_a_folder_that_is_a_file_or_holds_something_else(tmp_path, command):
     options = ("run", "--dataset", "sklearn:wine", "--out")
     (tmp_path / "file").write_text("")
     done = command(*options, tmp_path / "file")
@@ -122,7 +155,7 @@ def test_a_folder_that_is_a_file_or_holds_something_else(tmp_path):
 
 
 @pytest.mark.parametrize("arguments", [("run", "--dataset", "sklearn:wine"), ("demo",)])
-def test_a_disk_without_room_is_one_line_before_training(tmp_path, arguments):
+def test_a_disk_without_room_is_one_line_before_training(tmp_path, command, arguments):
     with small_disk(tmp_path / "disk", 500) as disk:
         done = command(*arguments, "--out", disk / "out")
         assert done.returncode == 2
@@ -131,7 +164,7 @@ def test_a_disk_without_room_is_one_line_before_training(tmp_path, arguments):
         assert list(disk.iterdir()) == []
 
 
-def test_what_is_no_run_cannot_be_reported(tmp_path):
+def test_what_is_no_run_cannot_be_reported(tmp_path, command):
     done = command("report", tmp_path)
     assert done.returncode == 2 and "neither a .keras file nor" in done.stderr
 
