@@ -288,19 +288,19 @@ class AtPruning(keras.callbacks.Callback):
 
 
 WAYS = {
-    "graph": {},
-    "xla": {"jit_compile": True},
-    "eager": {"run_eagerly": True},
-    "steps_per_execution": {"steps_per_execution": 4},
+    "graph": (zoo.dense, {}),
+    "xla": (images, {"jit_compile": True}),
+    "eager": (images, {"run_eagerly": True}),
+    "steps_per_execution": (images, {"steps_per_execution": 4}),
 }
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("make", [zoo.dense, images])
-def test_search_prune_rewind_and_fine_tune_in_every_way_to_run(make, way):
+def test_search_prune_rewind_and_fine_tune_in_every_way_to_run(way):
+    make, options = WAYS[way]
     case = make()
-    compiled = {"optimizer": "adam", **WAYS[way]}
+    compiled = {"optimizer": "adam", **options}
     pruned = searching(case.model, case.loss, at=4, compiled=compiled, views=Noise())
     start = weights(pruned.inner)
     at_pruning = AtPruning()
