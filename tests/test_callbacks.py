@@ -20,7 +20,8 @@ def pruned(schedule="one_shot", **options):
         [keras.Input((4,)), keras.layers.Dense(8), keras.layers.Dense(2)]
     )
     model = kip.prune(network, 0.5, schedule=schedule, **options)
-    model.compile("adam", LOSS, metrics=["accuracy"], jit_compile=False)
+    # Sixteen steps take half the time of tracing a step of each phase.
+    model.compile("sgd", LOSS, metrics=["accuracy"], run_eagerly=True)
     return model
 
 
@@ -50,7 +51,9 @@ class Spy(keras.callbacks.Callback):
 
 
 def test_half_of_the_epochs_search_by_default():
-    history = fit(pruned()).history["sparsity"]
+    model = pruned()
+    model.compile("adam", LOSS, metrics=["accuracy"], jit_compile=False)
+    history = fit(model).history["sparsity"]
     assert history == [0.0, 0.0, 0.5, 0.5]
 
 
