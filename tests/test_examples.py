@@ -85,10 +85,12 @@ def test_own_parts(run):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("dataset", ["openml:credit-g", "sklearn:wine"])
-def test_tabular(run, dataset, request):
-    if dataset.startswith("openml"):
+def test_tabular(run, request):
+    try:
         request.getfixturevalue("openml")
+        dataset = "openml:credit-g"  # has categories
+    except pytest.skip.Exception:
+        dataset = "sklearn:wine"
     printed = run("examples/tabular.py", "--dataset", dataset, "--epochs", "4")
     assert "dense" in printed and "(89." in printed.split("zeros in kernels")[1]
 
@@ -158,16 +160,3 @@ def test_demo_refuses_before_training(tmp_path):
         run_demo(tmp_path)
     with pytest.raises(ValueError, match="Did you mean 0.9"):
         run_demo(tmp_path / "new", sparsity=90)
-
-
-def test_command_line_errors_are_one_line(tmp_path):
-    command = [sys.executable, "-m", "keras_invprune_lab.cli", "demo"]
-    done = subprocess.run(
-        [*command, "--sparsity", "90", "--out", tmp_path / "out"],
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 2 and not (tmp_path / "out").exists()
-    last = done.stderr.strip().splitlines()[-1]
-    assert last.startswith("keras-invprune: ") and "0.9" in last
-    assert "Traceback" not in done.stderr
