@@ -80,7 +80,7 @@ def test_runs_are_reported_compared_and_not_repeated(tmp_path, command):
 
 @pytest.mark.slow
 def test_ctrl_c_and_the_same_command_again(tmp_path, command):
-    line = ["run", "--dataset", "sklearn:wine", "--epochs", "200"]
+    line = ["run", "--dataset", "sklearn:wine", "--epochs", "100"]
     line += ["--out", str(tmp_path / "out")]
     process = subprocess.Popen(
         [*LINE, *line], stderr=subprocess.PIPE, text=True, cwd=ROOT
@@ -94,11 +94,11 @@ def test_ctrl_c_and_the_same_command_again(tmp_path, command):
     assert process.returncode == 130 and "the same command resumes" in errors
     assert not (tmp_path / "out").exists()
     done = len(json.loads(progress.read_text()))
-    assert 0 < done < 200
+    assert 0 < done < 100
     again = command(*line)
     assert again.returncode == 0, again.stderr
     history = (tmp_path / "out" / "history.csv").read_text().splitlines()
-    assert [int(row.split(",")[0]) for row in history[1:]] == list(range(1, 201))
+    assert [int(row.split(",")[0]) for row in history[1:]] == list(range(1, 101))
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
