@@ -5,12 +5,14 @@ __version__ = "0.2.0"
 from keras_invprune import (
     allocation,
     callbacks,
+    compaction,
     objectives,
     patterns,
     schedules,
     scores,
     views,
 )
+from keras_invprune.compaction import compact
 from keras_invprune.exporting.export import ExportError, export
 from keras_invprune.objectives import Invariance
 from keras_invprune.pruning.invariance import prune_for_invariance
@@ -36,6 +38,8 @@ __all__ = [
     "TransferSettings",
     "allocation",
     "callbacks",
+    "compact",
+    "compaction",
     "compare",
     "consistency",
     "export",

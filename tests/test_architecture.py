@@ -22,7 +22,7 @@ ROOMS = [
     {"contracts"},
     {"tfmot"},
     {"graph"},
-    {"masks"},
+    {"compaction", "masks"},
     {"views", "allocation", "patterns", "schedules", "scores"},
     {"callbacks"},
     {"objectives"},

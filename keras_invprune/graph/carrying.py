@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,29 +30,41 @@ NOT_COMPARED = (
 )
 
 
-def carry_state(pairs: Sequence[tuple]):
+def carry_state(pairs: Sequence[tuple], changed: Collection[int] = ()):
     """Copy each layer's state to its twin: weights, assets, attributes, `trainable`.
+
+    Args:
+        pairs: Triples (path, layer, its twin).
+        changed: The ids of layers whose twins are meant to differ. They get names,
+            `trainable`, regularizers and constraints only.
 
     Raises:
         DifferentError: If weights differ in number, shape or dtype, or if other state
             differs and cannot be copied.
     """
     for path, layer, twin in pairs:  # outer layers first: `trainable` is passed on
-        try:
-            _carry_saved(layer, twin)
-        except ValueError:  # Keras names a shape, not its cause
-            _check_config(path, layer, twin)
-            raise
+        if id(layer) not in changed:
+            _carry_files(path, layer, twin)
         twin.name = layer.name  # Keras numbers names that are not in a config
         if twin.trainable != layer.trainable:
             twin.trainable = layer.trainable
     for path, layer, twin in reversed(pairs):  # inner layers first, for the message
         carry_configured(layer, twin)
+        if id(layer) in changed:
+            continue
         if is_of(layer, "keras"):  # what its config says is not to be set by hand
             _check_config(path, layer, twin)
         _carry_attributes(path, layer, twin)
         _check_config(path, layer, twin)
         _carry_variables(path, layer, twin)
+
+
+def _carry_files(path, layer, twin):
+    try:
+        _carry_saved(layer, twin)
+    except ValueError:  # Keras names a shape, not its cause
+        _check_config(path, layer, twin)
+        raise
 
 
 def _carry_attributes(path, layer, twin):

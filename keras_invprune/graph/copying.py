@@ -3,12 +3,15 @@
 import contextlib
 import types
 import warnings
+from collections.abc import Mapping
+from typing import Any
 
 import keras
 
 from keras_invprune.graph.attributes import carry_functions
 from keras_invprune.graph.carrying import carry_state
 from keras_invprune.graph.outputs import check_outputs
+from keras_invprune.graph.trace import entry_layers
 from keras_invprune.graph.twins import DifferentError, check_functions, pair
 from keras_invprune.graph.weights import is_graph, walk
 
@@ -56,16 +59,62 @@ def _brief(error):
     return text if len(text) < LONG else f"{text[: LONG // 2]} ... {text[-LONG // 2 :]}"
 
 
-class _Copies:
-    """Copies of layers, one of each, so that shared layers are shared in the copy."""
+def changed_copy(
+    model: keras.Model, changes: Mapping[int, Mapping[str, Any]]
+) -> tuple[keras.Model, list[tuple]]:
+    """Return a copy of a graph model in which the configs of some layers differ.
 
-    def __init__(self):
-        self._made = {}
+    The changed layers have fresh weights, all others those of the model.
+
+    Args:
+        model: A built Sequential or Functional model.
+        changes: ``{id(layer): {dotted path in its config: new value}}``.
+
+    Returns:
+        The copy, and triples (path, layer, its twin).
+
+    Raises:
+        DifferentError: If another layer differs in the copy.
+    """
+    check_functions(model)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*includes a `lambda`.*")
+        copied = _Copies(changes).of(model)
+    pairs = pair(model, copied)
+    carry_state(pairs, _touched(model, changes))
+    return copied, pairs
+
+
+def _touched(model, changes) -> set[int]:
+    """Return the ids of changed layers, of those inside them and of models around."""
+    found = set()
+    for _, layer in walk(model):
+        inside = {id(each) for _, each in walk(layer)}
+        if id(layer) in changes:
+            found |= inside
+        elif is_graph(layer) and inside & changes.keys():
+            found.add(id(layer))
+    return found
+
+
+class _Copies:
+    """Copies of layers, one of each, so that shared layers are shared in the copy.
+
+    Args:
+        changes: What differs in the configs of some layers (`changed_copy`).
+    """
+
+    def __init__(self, changes: Mapping[int, Mapping[str, Any]] | None = None):
+        self._made, self._changes = {}, changes or {}
 
     def of(self, layer: keras.Layer):
         if id(layer) not in self._made:
-            made = _same_graph(layer, self.of) if _is_plain(layer) else _rebuilt(layer)
-            self._made[id(layer)] = made
+            changes = self._changes.get(id(layer), {})
+            self._made[id(layer)] = (
+                _same_graph(layer, self.of)
+                if _is_plain(layer)
+                else _rebuilt(layer, changes)
+            )
         return self._made[id(layer)]
 
 
@@ -88,8 +137,7 @@ def _functional():
 def _same_graph(model, copy):
     """Return a Sequential or Functional model made of copies of its layers."""
     view = keras.Model(model.inputs, model.outputs)
-    entries = {id(layer.output): layer for layer in view.layers if _is_input(layer)}
-    inputs = [copy(entries[id(x)]).output for x in model.inputs]
+    inputs = [copy(layer).output for layer in entry_layers(model)]
     options = {"name": model.name, "trainable": model.trainable}
     if isinstance(model, keras.Sequential):
         made = type(model)([*inputs, *map(copy, model.layers)], **options)
@@ -101,20 +149,18 @@ def _same_graph(model, copy):
     return made
 
 
-def _is_input(layer):
-    return isinstance(layer, keras.layers.InputLayer)
-
-
 def _packed(struct, flat):
     return keras.tree.pack_sequence_as(struct, flat)
 
 
-def _rebuilt(layer):
+def _rebuilt(layer, changes):
     """Return a new layer or operation made from the config; its call will build it."""
     with _lambdas_named(layer):
         config = keras.saving.serialize_keras_object(layer)
         config.pop("compile_config", None)
         config.pop("build_config", None)
+        for path, value in changes.items():
+            _change(config["config"], path.split("."), value)
         with keras.saving.custom_object_scope(_custom_objects(layer)):
             made = keras.saving.deserialize_keras_object(config, safe_mode=False)
     made.name = layer.name  # a constructor may drop it
@@ -126,6 +172,14 @@ def _rebuilt(layer):
                 break  # it may be made on building; `pair` will check
             carry_functions(old, new)
     return made
+
+
+def _change(config, path, value):
+    """Change an entry of a config, and let the calls build the layers around it."""
+    for name in path[:-1]:
+        config = config[name]
+        config.pop("build_config", None)
+    config[path[-1]] = value
 
 
 def _build_alike(model, copied):

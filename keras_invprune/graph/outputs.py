@@ -7,7 +7,7 @@ mode as well. Losses that layers add count as outputs.
 import contextlib
 import logging
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -98,6 +98,35 @@ def check_outputs(model: keras.Model, copied: keras.Model):
         )
 
 
+def answered(model: keras.Model) -> Iterator[tuple[Any, list]]:
+    """Yield drawn inputs that a model takes, each with its outputs in evaluation.
+
+    Args:
+        model: A built Keras model.
+
+    Returns:
+        Pairs (inputs in the structure that the model takes, flat list of outputs).
+    """
+    ran = False
+    for draw, needed in _draws(model):
+        if needed or not ran:
+            for inputs in _tried(model, draw, len(SCALES)):
+                with contextlib.suppress(Exception):  # as layers on such inputs may
+                    outputs, ran = outputs_of(model, inputs), True
+                    break
+            else:
+                continue
+            yield inputs, outputs
+
+
+def outputs_of(model: keras.Model, inputs: Any, training: bool = False) -> list:
+    """Return the outputs and the losses of a call that changes no state."""
+    scope = keras.StatelessScope(collect_losses=True)
+    with scope, _attributes_kept(model):
+        outputs = model(inputs, training=training)
+    return [np.asarray(part) for part in [*keras.tree.flatten(outputs), *scope.losses]]
+
+
 def _has_own(model):
     """Return whether a layer's class is not one of Keras."""
     return any(not is_of(layer, "keras") for _, layer in walk(model))
@@ -127,7 +156,7 @@ def _runs_alike(model, copied, draw, training) -> bool:
     """Return whether the model could be run; raise if the outputs differ."""
     for inputs in _tried(model, draw):
         try:
-            expected = _outputs(model, inputs, training)
+            expected = outputs_of(model, inputs, training)
         except Exception:  # custom layers may raise anything on such inputs
             continue
         _compare(model, copied, inputs, training, expected)
@@ -137,14 +166,14 @@ def _runs_alike(model, copied, draw, training) -> bool:
 
 def _compare(model, copied, inputs, training, expected):
     try:
-        found = _outputs(copied, inputs, training)
+        found = outputs_of(copied, inputs, training)
     except Exception as error:
         raise DifferentError(
             f"The copy fails on inputs that the model takes, with {error}. {FORGOTTEN}"
         ) from error
     if _close(expected, found, model):
         return
-    again = [_outputs(model, inputs, training) for _ in range(RUNS)]
+    again = [outputs_of(model, inputs, training) for _ in range(RUNS)]
     if not all(_close(expected, each, model) for each in again):
         if training or _is_within_spread(expected, found, again):
             return
@@ -181,10 +210,10 @@ def _known_values(model) -> dict:
     return {kind: items[:MANY] for kind, items in found.items() if items}
 
 
-def _tried(model, draw) -> Iterator:
+def _tried(model, draw, rows=None) -> Iterator:
     """Yield inputs of the lengths to try."""
     specs = input_structure(model)
-    rows = len(SCALES) if _has_own(model) else FEW
+    rows = rows or (len(SCALES) if _has_own(model) else FEW)
     for length in LENGTHS if keras.tree.flatten(specs) else ():
         yield _drawn(specs, rows, length, draw)
 
@@ -202,14 +231,6 @@ def _drawn(specs, rows, length, draw):
         return keras.ops.cast(drawn, spec.dtype)
 
     return keras.tree.map_structure(values, specs)
-
-
-def _outputs(model, inputs, training):
-    """Return the outputs and the losses of a call that changes no state."""
-    scope = keras.StatelessScope(collect_losses=True)
-    with scope, _attributes_kept(model):
-        outputs = model(inputs, training=training)
-    return [np.asarray(part) for part in [*keras.tree.flatten(outputs), *scope.losses]]
 
 
 @contextlib.contextmanager
@@ -290,5 +311,5 @@ def _inner_outputs(model, inputs, training):
         seen.append((layer, *map(np.asarray, keras.tree.flatten(output))))
 
     with observed(layers, see):
-        _outputs(model, inputs, training)
+        outputs_of(model, inputs, training)
     return seen

@@ -1,0 +1,68 @@
+"""Checks of what is to be compacted, before anything is done."""
+
+from typing import Any
+
+import keras
+
+from keras_invprune.contracts import PruningWrapper
+from keras_invprune.graph.trace import calls_its_graph
+from keras_invprune.graph.weights import is_graph, walk, weights_by_key
+
+LISTED = 3  # the maximum number of names in a message
+
+
+def check_model(model: Any):
+    """Raise unless a model is plain, built, a graph, and has finite weights.
+
+    Raises:
+        TypeError: If it is not a model of Keras 3.
+        ValueError: If it carries masks, is not built or subclassed, or if a weight is
+            not finite.
+    """
+    if not isinstance(model, keras.Model):
+        raise TypeError(
+            "`model` must be a Keras 3 model. Received: "
+            f"{model!r:.80} of type {type(model).__name__}."
+        )
+    _check_plain(model)
+    _check_graph(model)
+    _check_finite(model)
+
+
+def _check_plain(model):
+    masked = [path for path, x in walk(model) if isinstance(x, PruningWrapper)]
+    if masked:
+        where = masked[0] or model.name
+        raise ValueError(
+            "`compact` takes plain models, without masks. Received: a model with masks "
+            f"in {where!r}. Call `kip.strip_pruning(model)` first."
+        )
+
+
+def _check_graph(model):
+    if isinstance(model, keras.Sequential) and not is_graph(model):
+        raise ValueError(
+            "`compact` needs a built model. Received: a Sequential model without an "
+            "input. Add `keras.Input(shape)` as its first layer, or call it on data."
+        )
+    if not is_graph(model) or not calls_its_graph(model):
+        raise ValueError(
+            "`compact` needs the graph of a Sequential or Functional model. Received: "
+            f"{type(model).__name__}, whose `call` may do anything. Rebuild it as a "
+            "Functional model: `x = keras.Input(shape); keras.Model(x, ...)`, with the "
+            "same layers."
+        )
+
+
+def _check_finite(model):
+    wrong = [
+        key
+        for key, (_, variable) in weights_by_key(model).items()
+        if keras.backend.is_float_dtype(variable.dtype)
+        and not bool(keras.ops.all(keras.ops.isfinite(variable)))
+    ]
+    if wrong:
+        raise ValueError(
+            f"Weights must be finite. Received: NaN or infinity in {wrong[:LISTED]}. "
+            "Train again with a smaller learning rate, or load an earlier checkpoint."
+        )

@@ -1,0 +1,94 @@
+"""Which channels are constant, and which are needed.
+
+Two passes over the calls: values go forward, needs go backward. Each is exact for what
+the rules know, and on the safe side for walls.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from keras_invprune.compaction.network import Network, Node
+
+
+@dataclass(frozen=True)
+class Liveness:
+    """What is known of each channel of each tensor.
+
+    Attributes:
+        constants: For each tensor, its value by channel; NaN where it varies.
+        needed: For each tensor, whether something that leads to an output reads it.
+        agreed: For each call, the constants on which all calls of its layer agree.
+    """
+
+    constants: list[np.ndarray]
+    needed: list[np.ndarray]
+    agreed: list[list[np.ndarray]]
+
+
+def liveness(network: Network) -> Liveness:
+    """Return what each channel of a network does."""
+    constants = _constants(network)
+    agreed = _agreed(network, constants)
+    return Liveness(constants, _needed(network, agreed), agreed)
+
+
+def _constants(network) -> list[np.ndarray]:
+    found = [np.full(signal.size, np.nan) for signal in network.signals()]
+    for node in network.nodes:
+        reads = [found[signal.number] for signal in node.call.reads]
+        varies = node.rule.varies(node.call, node.channels, reads)
+        if all(each.all() for each in varies):
+            continue
+        for signal, moves, made in zip(
+            node.makes, varies, _values(node, reads), strict=True
+        ):
+            found[signal.number] = np.where(moves, np.nan, _uniform(made, signal))
+    return found
+
+
+def _values(node: Node, reads) -> list[np.ndarray]:
+    """Return the outputs of a call for the constants, and zeros where they vary."""
+    given = {}
+    for signal, values in zip(node.call.reads, reads, strict=True):
+        shape = [1] * len(signal.shape)
+        shape[signal.position] = signal.size
+        batch = (signal.shape[0] or 1, *signal.shape[1:])
+        filled = np.broadcast_to(np.nan_to_num(values).reshape(shape), batch)
+        given[signal.number] = filled.astype(signal.dtype)
+    return node.call.run(given)
+
+
+def _uniform(made: np.ndarray, signal) -> np.ndarray:
+    """Return the value of each channel; NaN where it is not the same everywhere."""
+    rows = np.moveaxis(made, signal.position, 0).reshape(signal.size, -1)
+    same = np.isfinite(rows).all(1) & (rows == rows[:, :1]).all(1)
+    return np.where(same, rows[:, 0], np.nan)
+
+
+def _agreed(network, constants) -> list[list[np.ndarray]]:
+    """Return the constants of each call's inputs, NaN where calls of a layer differ."""
+    found: dict[int, list[np.ndarray]] = {}
+    for node in network.nodes:
+        reads = [constants[signal.number] for signal in node.call.reads]
+        others = found.get(node.key, reads)
+        found[node.key] = [
+            np.where(one == other, one, np.nan)
+            for one, other in zip(reads, others, strict=True)
+        ]
+    return [found[node.key] for node in network.nodes]
+
+
+def _needed(network, agreed) -> list[np.ndarray]:
+    found = [np.zeros(signal.size, bool) for signal in network.signals()]
+    for signal in network.outputs:
+        found[signal.number][:] = True
+    for node, constants in reversed([*zip(network.nodes, agreed, strict=True)]):
+        for port, signal in zip(node.channels.outputs, node.makes, strict=True):
+            if port is None or port.axis in node.channels.pinned:
+                found[signal.number][:] = True
+        needed = [found[signal.number] for signal in node.makes]
+        reads = node.rule.needs(node.call, node.channels, needed, constants)
+        for signal, wanted in zip(node.call.reads, reads, strict=True):
+            found[signal.number] |= wanted
+    return found

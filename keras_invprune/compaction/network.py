@@ -1,0 +1,207 @@
+"""A model as calls whose channels correspond: what all readers walk through."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import keras
+
+from keras_invprune.compaction import rules
+from keras_invprune.compaction.channels import Channels, Port, Signal
+from keras_invprune.compaction.rule import (
+    Call,
+    OpaqueError,
+    Rule,
+    Wall,
+    find_rules,
+    rule_of,
+)
+from keras_invprune.graph.trace import Step, Trace, entered, traced
+from keras_invprune.graph.weights import walk
+
+find_rules(rules)
+
+WALL = Wall()
+LENGTHS = (8, 32, 128)  # lengths to try for axes of unknown length
+UNKNOWN = "no rule says how its channels correspond"
+
+
+class Node(NamedTuple):
+    """A call with what its rule says.
+
+    Attributes:
+        call: The call.
+        rule: The rule of its layer.
+        channels: How its channels correspond.
+        makes: The tensors that it makes.
+    """
+
+    call: Call
+    rule: Rule
+    channels: Channels
+    makes: tuple[Signal, ...]
+
+    @property
+    def key(self) -> Any:
+        """The owner of the axes: the layer, or this call alone."""
+        owner = self.call.operation if self.channels.is_of_layer else self.makes
+        return id(owner)
+
+    def connections(self) -> list[tuple[Port, Signal]]:
+        """Return pairs (port, tensor) of the inputs and outputs that have a port."""
+        both = (*self.channels.inputs, *self.channels.outputs)
+        pairs = zip(both, (*self.call.reads, *self.makes), strict=True)
+        return [(port, signal) for port, signal in pairs if port is not None]
+
+    def whole(self) -> list[Signal]:
+        """Return the tensors that have no port, and are kept whole."""
+        both = (*self.channels.inputs, *self.channels.outputs)
+        pairs = zip(both, (*self.call.reads, *self.makes), strict=True)
+        return [signal for port, signal in pairs if port is None]
+
+
+@dataclass(frozen=True)
+class Network:
+    """The calls of a model, in their order.
+
+    Attributes:
+        nodes: The calls.
+        inputs: The model's inputs.
+        outputs: Its outputs.
+        count: The number of tensors.
+        walls: Pairs (operation, reason) of what cannot be seen through.
+    """
+
+    nodes: tuple[Node, ...]
+    inputs: tuple[Signal, ...]
+    outputs: tuple[Signal, ...]
+    count: int
+    walls: tuple[tuple[Any, str], ...]
+
+    def signals(self) -> list[Signal]:
+        """Return all tensors in the order of their numbers."""
+        return [*self.inputs, *(made for node in self.nodes for made in node.makes)]
+
+
+def network(model: keras.Model) -> Network:
+    """Return the calls of a Sequential or Functional model, inner models opened."""
+    trace = _traced(model)
+    steps = list(entered(trace.steps))
+    return _Reading(trace, steps, _closed(steps)).network()
+
+
+def _traced(model) -> Trace:
+    for length in LENGTHS:
+        try:
+            return traced(model, length)
+        except Exception:  # layers may raise anything for a length
+            continue
+    return traced(model)
+
+
+def _closed(steps: Sequence[Step]) -> dict[int, str]:
+    """Return ``{id(operation): reason}`` of layers that walls hold, or share with."""
+    operations = list({id(s.operation): s.operation for s in steps}.values())
+    layers = [each for each in operations if isinstance(each, keras.Layer)]
+    owners = Counter(id(v) for layer in layers for v in layer.variables)
+    found = {
+        id(layer): "another layer uses its weights"
+        for layer in layers
+        if any(owners[id(variable)] > 1 for variable in layer.variables)
+    }
+    for outer in layers:
+        if rule_of(outer) is None:
+            inner = [layer for path, layer in walk(outer) if path]
+            reason = f"{outer.name} calls it, too"
+            found.update({id(layer): reason for layer in inner})
+    return found
+
+
+class _Reading:
+    """The state of the walk through the steps: a number for each tensor."""
+
+    def __init__(self, trace: Trace, steps: Sequence[Step], closed: dict[int, str]):
+        self.steps, self.closed = steps, closed
+        self.known: dict[int, Signal] = {}
+        self.walls: dict[int, tuple[Any, str]] = {}
+        self.inputs, self.outputs = (
+            keras.tree.flatten(part) for part in (trace.inputs, trace.outputs)
+        )
+        self.tensors = [self.inputs, trace.outputs, steps]  # kept, since ids are keys
+
+    def network(self) -> Network:
+        for tensor in self.inputs:
+            self._add(tensor, self._position(tensor))
+        nodes = tuple(self._node(step) for step in self.steps)
+        inputs, outputs = (
+            tuple(self.known[id(x)] for x in part)
+            for part in (self.inputs, self.outputs)
+        )
+        count, walls = len(self.known), tuple(self.walls.values())
+        return Network(nodes, inputs, outputs, count, walls)
+
+    def _add(self, tensor, position) -> Signal:
+        shape, dtype = (
+            tuple(tensor.shape),
+            keras.backend.standardize_dtype(tensor.dtype),
+        )
+        signal = Signal(len(self.known), shape, position, dtype)
+        self.known[id(tensor)] = signal
+        return signal
+
+    def _position(self, tensor) -> int:
+        """Return where the first layer that reads a model's input expects channels."""
+        rank = len(tensor.shape)
+        readers = (step for step in self.steps if any(x is tensor for x in step.reads))
+        layer = next((step.operation for step in readers), None)
+        first = getattr(layer, "data_format", None) == "channels_first"
+        return 1 if first and rank > 2 else rank - 1
+
+    def _node(self, step: Step) -> Node:
+        call = self._call(step)
+        rule, channels = self._ruled(call)
+        makes = tuple(
+            self._add(tensor, len(tensor.shape) - 1 if port is None else port.position)
+            for tensor, port in zip(step.made, channels.outputs, strict=True)
+        )
+        return Node(call, rule, channels, makes)
+
+    def _call(self, step) -> Call:
+        def signal(part):
+            return self.known[id(part)] if isinstance(part, keras.KerasTensor) else part
+
+        reads = tuple(self.known[id(x)] for x in step.reads)
+        shapes = tuple(tuple(x.shape) for x in step.made)
+        arguments = keras.tree.map_structure(signal, step.arguments)
+        return Call(step.operation, reads, shapes, arguments)
+
+    def _ruled(self, call: Call) -> tuple[Rule, Channels]:
+        rule = rule_of(call.operation)
+        try:
+            if rule is None:
+                raise OpaqueError(UNKNOWN)
+            if reason := self._reason(call):
+                raise OpaqueError(reason)
+            channels = rule.channels(call)
+        except OpaqueError as error:
+            self._note(call.operation, str(error))
+            return WALL, WALL.channels(call)
+        for reason in channels.pinned.values():
+            self._note(call.operation, reason)
+        return rule, channels
+
+    def _reason(self, call) -> str | None:
+        operation = call.operation
+        if call.arguments[1].get("training"):
+            return "it is always in training mode"
+        if getattr(operation, "quantization_mode", None):
+            return f"it is quantized to {operation.quantization_mode}"
+        if getattr(operation, "lora_enabled", False):
+            return "LoRA is enabled"
+        if None in (size for signal in call.reads for size in signal.shape[1:]):
+            return "the shape of its inputs is unknown"
+        return self.closed.get(id(operation))
+
+    def _note(self, operation, reason):
+        self.walls.setdefault(id(operation), (operation, reason))

@@ -1,0 +1,89 @@
+"""Which channels can be removed, so that all that is tied together agrees."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from keras_invprune.compaction.network import Network, Node
+
+
+class Kept(NamedTuple):
+    """What stays.
+
+    Attributes:
+        signals: For each tensor, whether each of its channels stays.
+        axes: ``{(owner, axis): whether each channel stays}``; the owner is that of
+            `Node.key`.
+    """
+
+    signals: list[np.ndarray]
+    axes: dict[tuple[int, str], np.ndarray]
+
+    def of(self, node: Node) -> dict[str, np.ndarray]:
+        """Return ``{axis: whether each channel stays}`` of a call's layer."""
+        return {axis: self.axes[node.key, axis] for axis in node.channels.sizes}
+
+
+def kept(network: Network, needed: list[np.ndarray]) -> Kept:
+    """Return the least that must stay.
+
+    Needed channels stay, and all that is tied to them. Of each axis at least one
+    channel stays, since Keras has no layers without units. Groups stay equally large.
+
+    Args:
+        network: The calls.
+        needed: For each tensor, which channels are needed.
+    """
+    found = Kept([part.copy() for part in needed], {})
+    for node in network.nodes:
+        for axis, size in node.channels.sizes.items():
+            found.axes.setdefault((node.key, axis), np.zeros(size, bool))
+        for axis in node.channels.pinned:
+            found.axes[node.key, axis][:] = True
+        for signal in node.whole():
+            found.signals[signal.number][:] = True
+    for signal in network.inputs:
+        found.signals[signal.number][:] = True
+    _close(network, found)
+    return found
+
+
+def _close(network, found):
+    """Keep what is tied to something that is kept, until nothing changes."""
+    _spread(network, found)
+    for node in network.nodes:
+        for axis in node.channels.sizes:
+            if not found.axes[node.key, axis].any():
+                found.axes[node.key, axis][0] = True
+                _spread(network, found)
+    if any([_balance(node, found) for node in network.nodes]):
+        _close(network, found)
+
+
+def _spread(network, found):
+    before = -1
+    while before != (before := sum(int(part.sum()) for part in found.signals)):
+        for node in (*network.nodes, *reversed(network.nodes)):
+            for port, signal in node.connections():
+                axis = found.axes[node.key, port.axis]
+                axis |= port.gather(found.signals[signal.number], len(axis))
+            for port, signal in node.connections():
+                found.signals[signal.number] |= port.spread(
+                    found.axes[node.key, port.axis]
+                )
+
+
+def _balance(node, found) -> bool:
+    """Keep as many channels in each group that stays; return whether any is new."""
+    groups = [
+        found.axes[node.key, axis].reshape(count, -1)
+        for axis, count in node.channels.groups.items()
+    ]
+    before = [int(axis.sum()) for axis in groups]
+    stays = np.any([axis.any(1) for axis in groups], axis=0)
+    for axis in groups:
+        size = max(1, *axis.sum(1))
+        for place in np.flatnonzero(stays):
+            gone = np.flatnonzero(~axis[place])
+            axis[place, gone[: size - axis[place].sum()]] = True
+    return before != [int(axis.sum()) for axis in groups]

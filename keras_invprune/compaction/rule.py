@@ -1,0 +1,222 @@
+"""What a rule says about one family of layers, and how rules are found."""
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops, tree
+
+from keras_invprune.compaction.channels import Channels, Signal
+
+Bools = list[np.ndarray]
+Constants = Sequence[np.ndarray]  # for each tensor, by channel; NaN where it varies
+
+
+class OpaqueError(ValueError):
+    """A layer is a wall: its channels cannot be told apart. The message says why."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of a layer or an operation.
+
+    Attributes:
+        operation: The layer or operation; None if the call returns what it reads.
+        reads: The tensors that it reads.
+        shapes: The shapes of the tensors that it makes.
+        arguments: Its (args, kwargs), with a `Signal` in the place of each tensor.
+    """
+
+    operation: Any
+    reads: tuple[Signal, ...]
+    shapes: tuple[tuple, ...]
+    arguments: tuple
+
+    @property
+    def read(self) -> Signal:
+        """The only tensor that the call reads.
+
+        Raises:
+            OpaqueError: If it reads several, such as initial states.
+        """
+        if len(self.reads) != 1:
+            raise OpaqueError(f"it is called with {len(self.reads)} tensors")
+        return self.reads[0]
+
+    def run(self, values: Mapping[int, np.ndarray]) -> list[np.ndarray]:
+        """Return what the call makes of certain values of the tensors it reads."""
+
+        def filled(part):
+            is_signal = isinstance(part, Signal)
+            return ops.convert_to_tensor(values[part.number]) if is_signal else part
+
+        args, kwargs = tree.map_structure(filled, self.arguments)
+        if self.operation is None:
+            return [np.asarray(args[0], "float64")]
+        with keras.StatelessScope():  # statistics and seeds stay as they are
+            made = self.operation(*args, **kwargs)
+        return [np.asarray(part, "float64") for part in tree.flatten(made)]
+
+
+class Rule:
+    """How one family of layers treats channels.
+
+    `channels` says how they correspond. The other methods say what the layer computes
+    with them, and how a smaller layer is made.
+    """
+
+    def channels(self, call: Call) -> Channels:
+        """Return how the channels of a call correspond.
+
+        Raises:
+            OpaqueError: If that is unknown; the layer is then a wall.
+        """
+        raise NotImplementedError
+
+    def varies(self, call: Call, channels: Channels, constants: Constants) -> Bools:
+        """Return for each output which channels may vary with the model's inputs."""
+        raise NotImplementedError
+
+    def needs(
+        self, call: Call, channels: Channels, needed: Bools, constants: Constants
+    ) -> Bools:
+        """Return for each input which channels the layer needs.
+
+        It does not need constants that `revised` can fold into a bias.
+
+        Args:
+            call: A call of the layer.
+            channels: How its channels correspond.
+            needed: For each output, which channels are needed by others.
+            constants: For each input, the values of the channels that are constant.
+        """
+        raise NotImplementedError
+
+    def revised(
+        self,
+        layer: Any,
+        channels: Channels,
+        constants: Constants,
+        kept: Mapping[str, np.ndarray],
+    ) -> dict[str, np.ndarray]:
+        """Return ``{path: weight}`` of the weights whose values change.
+
+        Args:
+            layer: The layer.
+            channels: How its channels correspond.
+            constants: For each input, the values of removed channels, else NaN.
+            kept: ``{axis: whether each channel is kept}``.
+        """
+        return {}
+
+    def config(
+        self,
+        layer: Any,
+        channels: Channels,
+        kept: Mapping[str, np.ndarray],
+        revised: Collection[str],
+    ) -> dict[str, Any]:
+        """Return the entries of the config that change, by their dotted paths.
+
+        Args:
+            layer: The layer.
+            channels: How its channels correspond.
+            kept: ``{axis: whether each channel is kept}``.
+            revised: The paths of the weights whose values change.
+        """
+        return {}
+
+    def cut(
+        self,
+        path: str,
+        weight: np.ndarray,
+        channels: Channels,
+        kept: Mapping[str, np.ndarray],
+    ) -> np.ndarray:
+        """Return a weight without the channels that go.
+
+        Args:
+            path: Its path.
+            weight: Its values.
+            channels: How the layer's channels correspond.
+            kept: ``{axis: whether each channel is kept}``.
+        """
+        for position, slot in enumerate(channels.weights[path]):
+            if slot is not None:
+                name, index = (slot, ...) if isinstance(slot, str) else slot
+                stays = np.flatnonzero(kept[name][index])
+                weight = np.take(weight, stays, position)
+        return weight
+
+
+class Wall(Rule):
+    """The rule of layers that need all channels of their inputs and keep all."""
+
+    def channels(self, call: Call) -> Channels:
+        """Return channels without any axis."""
+        return Channels({}, (None,) * len(call.reads), (None,) * len(call.shapes))
+
+    def varies(self, call: Call, channels: Channels, constants: Constants) -> Bools:
+        """Return that all channels vary."""
+        return [np.ones(size_of(shape), bool) for shape in call.shapes]
+
+    def needs(
+        self, call: Call, channels: Channels, needed: Bools, constants: Constants
+    ) -> Bools:
+        """Return that all channels are needed."""
+        return [np.ones(signal.size, bool) for signal in call.reads]
+
+
+RULES: dict[str, Rule] = {}
+
+
+def rule(*names: str) -> Callable:
+    """Register a rule for layers of `keras.layers`, or operations of `keras.ops`.
+
+    Args:
+        *names: Names of layer classes, or of operation classes after ``"ops."``.
+    """
+
+    def add(kind: type[Rule]) -> type[Rule]:
+        RULES.update(dict.fromkeys(names, kind()))
+        return kind
+
+    return add
+
+
+def rule_of(operation: Any) -> Rule | None:
+    """Return the rule of a layer or operation, or None if there is none."""
+    if operation is None:
+        return RULES["Identity"]
+    kind = type(operation)
+    if kind is getattr(keras.layers, kind.__name__, None):
+        return RULES.get(kind.__name__)
+    if kind.__module__.startswith("keras.src.ops."):
+        return RULES.get(f"ops.{kind.__name__}")
+    return None
+
+
+def find_rules(package: Any):
+    """Import all modules of a package, which register their rules."""
+    for found in pkgutil.iter_modules(package.__path__):
+        importlib.import_module(f"{package.__name__}.{found.name}")
+
+
+def size_of(shape: tuple, position: int | None = None) -> int:
+    """Return the number of channels of a shape: 1 without any axis but the batch."""
+    return shape[-1 if position is None else position] if len(shape) > 1 else 1
+
+
+def channel_axis(layer: Any, rank: int) -> int:
+    """Return the axis of the channels that a layer with a `data_format` expects."""
+    first = getattr(layer, "data_format", None) == "channels_first"
+    return 1 if first and rank > 2 else rank - 1
+
+
+def moved(expected: int, found: int) -> str:
+    """Return the reason of a layer that works on another axis than the channels'."""
+    return f"it works on axis {expected}, but channels are on axis {found}"

@@ -1,0 +1,76 @@
+"""Layers and operations that treat each element, or each channel, by itself."""
+
+from typing import Any
+
+import numpy as np
+
+from keras_invprune.compaction.activations import is_elementwise, named
+from keras_invprune.compaction.channels import Channels, Slot
+from keras_invprune.compaction.mixing import array
+from keras_invprune.compaction.rule import Call, OpaqueError, rule
+from keras_invprune.compaction.tied import AXIS, Tied, one_axis
+
+OPERATIONS = (
+    "Absolute Arctan Ceil Celu Clip Cos Elu Erf Exp Expm1 Floor Gelu HardShrink "
+    "HardSigmoid HardSilu HardTanh LeakyRelu Log1p LogSigmoid Negative Relu Relu6 "
+    "Round Rsqrt Selu Sigmoid Sign Silu Sin SoftShrink Softplus Softsign SparsePlus "
+    "SparseSigmoid Sqrt Square Squareplus Tanh TanhShrink Threshold"
+)
+LAYERS = (
+    "ActivityRegularization AlphaDropout Dropout ELU GaussianDropout GaussianNoise "
+    "Identity LeakyReLU ReLU SpatialDropout1D SpatialDropout2D SpatialDropout3D"
+)
+
+
+@rule(*LAYERS.split(), *(f"ops.{name}" for name in OPERATIONS.split()))
+class Elementwise(Tied):
+    """The rule of all that has no weights and no axis."""
+
+    def channels(self, call: Call) -> Channels:
+        """Return one axis, wherever the channels are."""
+        return one_axis(call, call.read.position)
+
+
+@rule("Activation")
+class Activation(Tied):
+    """The rule of activations by name."""
+
+    def channels(self, call: Call) -> Channels:
+        """Return one axis, if the activation is elementwise."""
+        if not is_elementwise(activation := call.operation.activation):
+            raise OpaqueError(f"{named(activation)} is not elementwise")
+        return one_axis(call, call.read.position)
+
+
+@rule("BatchNormalization")
+class BatchNormalization(Tied):
+    """The rule of batch normalization. Where γ is zero, nothing passes."""
+
+    def channels(self, call: Call) -> Channels:
+        """Return the axis that is normalized."""
+        layer, rank = call.operation, len(call.read.shape)
+        weights = ("gamma", "beta", "moving_mean", "moving_variance")
+        return one_axis(
+            call, layer.axis % rank, weights={name: (AXIS,) for name in weights}
+        )
+
+    def open(self, layer: Any, channels: Channels) -> np.ndarray:
+        """Return where γ is not zero."""
+        return (
+            super().open(layer, channels)
+            if not layer.scale
+            else (array(layer.gamma) != 0)
+        )
+
+
+@rule("PReLU")
+class PReLU(Tied):
+    """The rule of activations with a slope for each channel, or for all."""
+
+    def channels(self, call: Call) -> Channels:
+        """Return one axis; the slopes have all axes but the batch."""
+        position, shape = call.read.position, call.operation.alpha.shape
+        slots: list[Slot] = [None] * len(shape)
+        if shape[position - 1] == call.read.size > 1:
+            slots[position - 1] = AXIS
+        return one_axis(call, position, weights={"alpha": tuple(slots)})

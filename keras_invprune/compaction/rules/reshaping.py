@@ -1,0 +1,126 @@
+"""Layers and operations that only move elements. They are run on numbers of channels.
+
+Where each number comes out says how channels correspond, whatever the layer is called.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from keras_invprune.compaction.channels import Channels, Port
+from keras_invprune.compaction.rule import Call, OpaqueError, rule
+from keras_invprune.compaction.tied import AXIS, Tied
+
+
+@rule(
+    *("Flatten", "Permute"),
+    *("ops.ExpandDims", "ops.GetItem", "ops.Moveaxis", "ops.Squeeze"),
+    *("ops.Swapaxes", "ops.Transpose"),
+)
+class Moved(Tied):
+    """The rule of layers whose config does not hold the number of channels."""
+
+    fixed = False
+
+    def channels(self, call: Call) -> Channels:
+        """Return one axis: the channels of the input, or of the output if fewer."""
+        signal = call.read
+        inputs, outputs, position = _correspondence(signal, self._moved(call))
+        if len(np.unique(outputs)) < len(np.unique(inputs)):
+            raise OpaqueError("it picks channels by their numbers")
+        return Channels(
+            {AXIS: int(inputs.max()) + 1},
+            (signal.to(AXIS, inputs),),
+            (Port(AXIS, outputs, position),),
+            fixed=self.fixed,
+        )
+
+    def _moved(self, call) -> np.ndarray:
+        """Return the output for an input of which each element is its channel."""
+        signal = call.read
+        along = [1] * len(signal.shape)
+        along[signal.position] = signal.size
+        shape = (signal.shape[0] or 1, *signal.shape[1:])
+        numbers = np.arange(signal.size, dtype="int32").reshape(along)
+        (made,) = call.run({signal.number: np.broadcast_to(numbers, shape)})
+        return made.astype(int)
+
+
+def _correspondence(signal, moved) -> tuple[np.ndarray, np.ndarray, int]:
+    """Return the channels of the axis that inputs and outputs are, and a position.
+
+    Raises:
+        OpaqueError: If a channel of the output holds parts of several channels.
+    """
+    places = range(moved.ndim - 1, 0, -1)
+    for position in places:  # channels that stay whole, such as those of Flatten
+        rows = _rows(moved, position)
+        if (rows == rows[:, :1]).all():
+            return np.arange(signal.size), rows[:, 0], position
+    for position in places[:1]:  # channels that join, as before a map of positions
+        rows = _rows(moved, position)
+        every = [(i, o) for o, row in enumerate(rows) for i in set(row)]
+        pairs = np.array(sorted(every))
+        if len(pairs) == signal.size:
+            return pairs[:, 1], np.arange(len(rows)), position
+    raise OpaqueError("it mixes channels with positions")
+
+
+def sizes(
+    ports: Sequence[Port | None], kept: Mapping[str, np.ndarray]
+) -> list[tuple[Port, int]]:
+    """Return pairs (port, number of channels that are kept) of some tensors."""
+    found = [port for port in ports if port is not None]
+    return [(port, int(port.spread(kept[port.axis]).sum())) for port in found]
+
+
+def _rows(moved, position) -> np.ndarray:
+    return np.moveaxis(moved, position, 0).reshape(moved.shape[position], -1)
+
+
+@rule("Reshape", "ops.Reshape")
+class Reshaped(Moved):
+    """The rule of reshapes, whose config holds the number of channels."""
+
+    fixed = True
+
+    def config(
+        self,
+        layer: Any,
+        channels: Channels,
+        kept: Mapping[str, np.ndarray],
+        revised: Collection[str],
+    ) -> dict[str, Any]:
+        """Return the shape with fewer channels."""
+        ((port, size),) = sizes(channels.outputs, kept)
+        name = "target_shape" if hasattr(layer, "target_shape") else "newshape"
+        shape = list(getattr(layer, name))
+        place = port.position - (name == "target_shape")
+        if shape[place] != -1:
+            shape[place] = size
+        return {name: tuple(shape)}
+
+
+@rule("InputLayer")
+class Entry(Tied):
+    """The rule of the entry to an inner model, whose config holds a shape."""
+
+    def channels(self, call: Call) -> Channels:
+        """Return one axis."""
+        signal = call.read
+        port = signal.to(AXIS)
+        return Channels({AXIS: signal.size}, (port,), (port,), fixed=True)
+
+    def config(
+        self,
+        layer: Any,
+        channels: Channels,
+        kept: Mapping[str, np.ndarray],
+        revised: Collection[str],
+    ) -> dict[str, Any]:
+        """Return the shape with fewer channels."""
+        ((port, size),) = sizes(channels.outputs, kept)
+        shape = list(layer.batch_shape)
+        shape[port.position] = size
+        return {"batch_shape": tuple(shape)}

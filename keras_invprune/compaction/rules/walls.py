@@ -1,0 +1,54 @@
+"""Layers that read all channels together: walls, each with its reason."""
+
+from keras_invprune.compaction.channels import Channels
+from keras_invprune.compaction.rule import Call, OpaqueError, Wall, rule
+
+
+class Named(Wall):
+    """The rule of a wall whose reason is known."""
+
+    reason: str
+
+    def channels(self, call: Call) -> Channels:
+        """Raise with the reason.
+
+        Raises:
+            OpaqueError: If it is called.
+        """
+        raise OpaqueError(self.reason)
+
+
+@rule(
+    "GroupNormalization",
+    "LayerNormalization",
+    "RMSNormalization",
+    "UnitNormalization",
+    "ops.LayerNorm",
+    "ops.Normalize",
+    "ops.RMSNorm",
+)
+class Statistics(Named):
+    """The rule of normalizations over channels."""
+
+    reason = "its statistics are those of all channels, and zeros take part in them"
+
+
+@rule("Softmax", "ops.LogSoftmax", "ops.Softmax", "ops.Sparsemax")
+class Shares(Named):
+    """The rule of activations that divide by a sum over channels."""
+
+    reason = "each of its outputs depends on all channels"
+
+
+@rule("Lambda")
+class Anything(Named):
+    """The rule of layers that call a function."""
+
+    reason = "its function may do anything"
+
+
+@rule("Masking")
+class Steps(Named):
+    """The rule of the layer that finds steps whose channels all have a value."""
+
+    reason = "a step is masked by all of its channels"

@@ -1,0 +1,102 @@
+"""Makes the smaller model: layers with fewer channels, and the weights that stay."""
+
+from operator import attrgetter
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+
+from keras_invprune.compaction.liveness import Liveness
+from keras_invprune.compaction.mixing import array
+from keras_invprune.compaction.network import Network, Node
+from keras_invprune.compaction.removal import Kept
+from keras_invprune.graph.copying import changed_copy
+from keras_invprune.graph.weights import walk
+
+
+class Edit(NamedTuple):
+    """What changes in one layer.
+
+    Attributes:
+        layer: The layer of the caller's model.
+        kept: ``{axis: whether each channel is kept}``.
+        folded: The number of constants, not zero, that its biases take over.
+        config: ``{dotted path: new value}`` in its config.
+        weights: ``{path of an attribute: new values}``.
+    """
+
+    layer: Any
+    kept: dict[str, np.ndarray]
+    folded: int
+    config: dict[str, Any]
+    weights: dict[str, np.ndarray]
+
+
+def edits(network: Network, live: Liveness, kept: Kept) -> list[Edit]:
+    """Return what changes, layer by layer, in the order of the calls."""
+    found = {}
+    for node, agreed in zip(network.nodes, live.agreed, strict=True):
+        if node.channels.is_of_layer and node.key not in found:
+            found[node.key] = _edit(node, agreed, kept)
+    return [edit for edit in found.values() if edit]
+
+
+def _edit(node: Node, agreed, kept: Kept) -> Edit | None:
+    layer, sides = node.call.operation, kept.of(node)
+    constants = [
+        np.where(kept.signals[signal.number], np.nan, values)
+        for signal, values in zip(node.call.reads, agreed, strict=True)
+    ]
+    revised = node.rule.revised(layer, node.channels, constants, sides)
+    if all(side.all() for side in sides.values()) and not revised:
+        return None
+    weights = {
+        path: node.rule.cut(path, _value(layer, path, revised), node.channels, sides)
+        for path in node.channels.weights
+        if path in revised or attrgetter(path)(layer) is not None
+    }
+    folded = sum(int((np.nan_to_num(part) != 0).sum()) for part in constants)
+    config = node.rule.config(layer, node.channels, sides, revised)
+    return Edit(layer, sides, folded if revised else 0, config, weights)
+
+
+def _value(layer, path, revised) -> np.ndarray:
+    return revised[path] if path in revised else array(attrgetter(path)(layer))
+
+
+def smaller(model: keras.Model, changes: list[Edit]) -> keras.Model:
+    """Return a new model in which some layers are smaller.
+
+    Raises:
+        DifferentError: If another layer differs in the new model.
+    """
+    configs = {id(edit.layer): edit.config for edit in changes}
+    made, pairs = changed_copy(model, configs)
+    twins = {id(layer): twin for _, layer, twin in pairs}
+    for edit in changes:
+        if edit.weights:
+            _assign(edit, twins[id(edit.layer)])
+    return made
+
+
+def _assign(edit: Edit, twin):
+    """Give the twin of a changed layer its weights, and what else it holds."""
+    given = set()
+    for path, values in edit.weights.items():
+        old, new = attrgetter(path)(edit.layer), attrgetter(path)(twin)
+        new.assign(values)
+        given |= {id(old), id(new)}
+        if old is not None:
+            new.trainable = old.trainable
+            new.regularizer, new.constraint = old.regularizer, old.constraint
+    others = [
+        [variable for variable in layer.variables if id(variable) not in given]
+        for layer in (edit.layer, twin)
+    ]
+    for old, new in zip(*others, strict=True):  # states of random generators
+        new.assign(old)
+
+
+def paths(model: keras.Model) -> dict[int, str]:
+    """Return ``{id(layer): its path in the model}``."""
+    return {id(layer): path for path, layer in walk(model)}

@@ -1,0 +1,80 @@
+"""Compares a smaller model with the original, and raises if they differ."""
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_invprune.graph.inputs import dense, input_structure, standardized
+from keras_invprune.graph.outputs import answered, outputs_of
+
+TOLERANCES = {"float16": 1e-2, "bfloat16": 5e-2}  # shares of an output's size
+TOLERANCE = 1e-5
+MOVED = 1e-6  # the share by which inputs are moved, to see how outputs follow
+TIMES = 10  # outputs may differ by as much as the original's own, times this
+ROWS = 256  # the maximum number of given rows that are compared
+
+
+class CompactionError(ValueError):
+    """The smaller model would compute something else, so it was not returned."""
+
+
+def check_same(model: keras.Model, made: keras.Model, data: Any = None):
+    """Raise if two models differ on drawn inputs, or on given ones.
+
+    Differences are relative to the largest output of a row. Where the original itself
+    amplifies rounding errors of its inputs, it may differ as much.
+
+    Args:
+        model: The original.
+        made: The smaller model.
+        data: Rows in the structure that the model takes; None for drawn inputs only.
+
+    Raises:
+        CompactionError: If they differ.
+    """
+    for inputs, outputs in answered(model):
+        _check(model, made, inputs, outputs, "drawn inputs")
+    if data is not None:
+        rows = keras.tree.map_structure(lambda part: part[:ROWS], dense(data))
+        inputs = standardized(input_structure(model), rows)
+        _check(model, made, inputs, outputs_of(model, inputs), "the given rows")
+
+
+def _check(model, made, inputs, outputs, where):
+    count = len(keras.tree.flatten(model.outputs))
+    found = outputs_of(made, inputs)[:count]
+    tolerance = TOLERANCES.get(model.compute_dtype, TOLERANCE)
+    for place, (one, other) in enumerate(zip(outputs[:count], found, strict=True)):
+        far = _distance(one, other)
+        if far > tolerance and far > TIMES * _own(model, inputs, outputs, place):
+            raise CompactionError(
+                f"Output {place} of the smaller model differs on {where} by {far:.2g} "
+                f"of its size; at most {tolerance:.0e} is allowed. No model is "
+                "returned, and yours is unchanged. Please report this with the "
+                "model's config."
+            )
+
+
+def _own(model, inputs, outputs, place) -> float:
+    """Return how far an output moves when inputs move by a rounding error."""
+    moved = outputs_of(model, keras.tree.map_structure(_moved, inputs))
+    return _distance(outputs[place], moved[place])
+
+
+def _moved(part):
+    is_float = keras.backend.is_float_dtype(keras.backend.standardize_dtype(part.dtype))
+    return part * (1 + MOVED) if is_float else part
+
+
+def _distance(one, other) -> float:
+    """Return the greatest difference, as a share of the largest value of its row."""
+    if one.shape != other.shape:
+        return np.inf
+    one, other = one.astype("float64"), other.astype("float64")
+    finite = np.where(np.isfinite(one), np.abs(one), 0.0)
+    size = np.max(finite, tuple(range(1, one.ndim)), initial=0.0, keepdims=True)
+    alike = (one == other) | (np.isnan(one) & np.isnan(other))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        far = np.where(alike, 0.0, np.abs(one - other) / size)
+    return float(np.max(np.nan_to_num(far, nan=np.inf), initial=0.0))

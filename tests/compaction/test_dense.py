@@ -1,0 +1,233 @@
+"""Dense networks: what goes, what is folded, what is refused."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+import keras_invprune as kip
+from compactions import assert_same_outputs, compacted, drawn, outputs, sparse
+from keras_invprune.compaction import CompactionError, verify
+
+
+def mlp(*widths, activation="relu", **kwargs):
+    hidden = [layers.Dense(n, activation, name=f"d{i}") for i, n in enumerate(widths)]
+    return keras.Sequential(
+        [keras.Input((6,)), *hidden, layers.Dense(2, name="head")], **kwargs
+    )
+
+
+def kernel(layer, values):
+    layer.kernel.assign(np.asarray(values, "float32"))
+
+
+def test_a_unit_without_inputs_is_folded_into_the_next_bias():
+    model = mlp(3, activation="sigmoid")
+    hidden, head = model.layers
+    hidden.set_weights([np.eye(6, 3) * [1, 0, 1], np.array([0.0, 2.0, 0.0])])
+    head.set_weights([np.array([[1.0, 2], [3, 4], [5, 6]]), np.array([0.5, 0.0])])
+    made = compacted(model)
+    assert made.layers[0].units == 2
+    constant = 1 / (1 + np.exp(-2.0))  # σ(2), the value of the second unit
+    expected = np.array([0.5, 0.0]) + constant * np.array([3.0, 4.0])
+    np.testing.assert_allclose(made.layers[1].bias, expected, rtol=1e-6)
+    np.testing.assert_array_equal(made.layers[1].kernel, [[1, 2], [5, 6]])
+
+
+def test_a_bias_is_made_where_there_was_none():
+    model = keras.Sequential(
+        [keras.Input((2,)), layers.Dense(2), layers.Dense(1, use_bias=False)]
+    )
+    model.set_weights([np.eye(2) * [1, 0], np.array([0.0, 3]), np.array([[1.0], [2]])])
+    made = compacted(model)
+    assert made.layers[1].use_bias
+    np.testing.assert_array_equal(made.layers[1].bias, [6])
+
+
+def test_no_bias_is_made_for_zeros():
+    model = keras.Sequential(
+        [keras.Input((2,)), layers.Dense(2), layers.Dense(1, use_bias=False)]
+    )
+    model.set_weights([np.eye(2) * [1, 0], np.zeros(2), np.array([[1.0], [2]])])
+    assert not compacted(model).layers[1].use_bias
+
+
+def test_a_unit_that_nobody_reads_goes():
+    model = mlp(4)
+    kernel(model.layers[1], [[1, 2], [0, 0], [3, 4], [0, 0]])
+    made = compacted(model)
+    np.testing.assert_array_equal(
+        made.layers[0].kernel, model.layers[0].kernel.numpy()[:, [0, 2]]
+    )
+
+
+def test_removal_goes_on_through_layers():
+    model = mlp(3, 4, 5)
+    kernel(model.layers[3], np.eye(5, 2))  # two of five are read
+    kernel(model.layers[2], np.eye(4, 5))  # each by one
+    kernel(model.layers[1], np.eye(3, 4))
+    made = compacted(model)
+    assert [layer.units for layer in made.layers] == [2, 2, 2, 2]
+
+
+def test_one_unit_stays_where_none_is_needed():
+    model = mlp(4, 4)
+    kernel(model.layers[1], np.zeros((4, 4)))
+    made = compacted(model)
+    assert [layer.units for layer in made.layers] == [1, 1, 2]
+
+
+def test_batch_normalization_passes_only_where_gamma_is_not_zero():
+    model = keras.Sequential(
+        [
+            keras.Input((3,)),
+            layers.Dense(3, name="dense"),
+            layers.BatchNormalization(name="norm"),
+            layers.ReLU(),
+            layers.Dropout(0.5, seed=1),
+            layers.Dense(1, name="head"),
+        ]
+    )
+    norm = model.get_layer("norm")
+    gamma, beta = np.array([1.0, 0, 2]), np.array([1.0, 4, -1])
+    norm.set_weights([gamma, beta, np.array([1.0, 2, 3]), np.array([1.0, 2, 3])])
+    head = model.get_layer("head")
+    head.set_weights([np.array([[1.0], [10], [2]]), np.zeros(1)])
+    made = compacted(model)
+    assert made.get_layer("dense").units == 2
+    np.testing.assert_array_equal(made.get_layer("norm").moving_mean, [1, 3])
+    np.testing.assert_array_equal(made.get_layer("head").bias, [40])
+
+
+def test_softmax_pins_its_units():
+    model = keras.Sequential(
+        [keras.Input((3,)), layers.Dense(3, "softmax"), layers.Dense(2)]
+    )
+    kernel(model.layers[1], [[1, 1], [0, 0], [0, 0]])
+    assert compacted(model).layers[0].units == 3
+    (wall,) = kip.compaction.plan(model).walls
+    assert "softmax" in wall.reason
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("activation", ["relu", "softplus", "tanh", "gelu"])
+def test_random_networks(activation, seed):
+    compacted(sparse(mlp(9, 8, 7, activation=activation), seed=seed))
+
+
+def test_the_result_saves_trains_and_keeps_what_layers_hold(tmp_path):
+    model = sparse(mlp(8, 7, name="mine"), seed=3)
+    model.layers[0].kernel_regularizer = keras.regularizers.L2(0.1)
+    model.layers[1].trainable = False
+    made = compacted(model)
+    assert made.name == "mine"
+    assert isinstance(made, keras.Sequential)
+    assert not made.layers[1].trainable
+    assert made.layers[0].kernel_regularizer.get_config()["l2"] == pytest.approx(0.1)
+    made.save(tmp_path / "small.keras")
+    assert_same_outputs(made, keras.saving.load_model(tmp_path / "small.keras"), 0)
+    made.compile("sgd", "mse")
+    made.fit(drawn(made, 8), np.zeros((8, 2)), verbose=0)
+
+
+def test_a_policy_is_kept():
+    model = keras.Sequential(
+        [
+            keras.Input((6,)),
+            layers.Dense(8, "relu", dtype="mixed_float16"),
+            layers.Dense(2, dtype="mixed_float16"),
+        ]
+    )
+    sparse(model)
+    made = kip.compact(model)
+    assert made.layers[0].dtype_policy.name == "mixed_float16"
+    assert made.layers[0].units < 8
+    assert_same_outputs(model, made, 1e-2)
+
+
+def test_the_plan_says_it_all():
+    model = mlp(3, activation="sigmoid")
+    hidden, head = model.layers
+    hidden.set_weights([np.eye(6, 3) * [1, 0, 1], np.array([0.0, 2.0, 0.0])])
+    head.set_weights([np.array([[1.0, 2], [3, 4], [0, 0]]), np.zeros(2)])
+    planned = kip.compaction.plan(model)
+    first, second = planned.changes
+    assert (first.layer, first.kind) == ("d0", "Dense")
+    assert first.removed == {"units": [1, 2]}
+    assert (second.removed, second.folded) == ({"inputs": [1, 2]}, 1)
+    assert first.parameters == (21, 7)
+    assert planned.parameters == (29, 11)
+    assert planned.macs == (24, 8)
+    assert list(planned.dead_inputs.values()) == [[1, 2, 3, 4, 5]]
+    assert planned.sparsity == pytest.approx(18 / 24)
+    assert planned.effective_sparsity == pytest.approx(1 - 3 / 24)  # one path: 1 + 2
+    assert json.loads(json.dumps(planned.to_json()))["macs"] == [24, 8]
+    for text in ("d0", "3 → 1", "29 → 11", "24 → 8"):
+        assert text in str(planned)
+
+
+def test_what_has_nothing_to_remove_is_unchanged():
+    model = mlp(4)
+    assert kip.compaction.plan(model).changes == ()
+    assert_same_outputs(model, compacted(model), 0)
+
+
+def test_a_model_that_differs_is_not_returned(monkeypatch):
+    model = mlp(4)
+    kernel(model.layers[1], [[1, 2], [0, 0], [3, 4], [0, 0]])
+
+    def wrong(each, x):
+        return [outputs(each, x)[0] + (each is not model)]
+
+    monkeypatch.setattr(verify, "outputs_of", wrong)
+    with pytest.raises(CompactionError, match="yours is unchanged"):
+        kip.compact(model)
+
+
+def test_given_rows_are_compared(monkeypatch):
+    model, seen = mlp(4), []
+    check = verify._check
+    monkeypatch.setattr(verify, "_check", lambda *a: seen.append(a[-1]) or check(*a))
+    kip.compact(model, data=np.ones((300, 6)))
+    assert seen[-1] == "the given rows"
+
+
+def test_masks_are_refused():
+    pruned = kip.prune(mlp(8), 0.5)
+    with pytest.raises(ValueError, match="strip_pruning"):
+        kip.compact(pruned)
+
+
+def test_a_masked_layer_inside_is_refused():
+    model = keras.Sequential([keras.Input((3,)), kip.Masked(layers.Dense(2))])
+    with pytest.raises(ValueError, match="masks in 'masked"):
+        kip.compact(model)
+
+
+def test_other_things_are_refused():
+    class Own(keras.Model):
+        def call(self, x):
+            return x
+
+    class OwnGraph(keras.Model):
+        def call(self, x):
+            return super().call(x) + 1
+
+    x = keras.Input((2,))
+    functional = OwnGraph(x, layers.Dense(2)(x))
+    with pytest.raises(TypeError, match="Received: 3"):
+        kip.compact(3)
+    with pytest.raises(ValueError, match="built"):
+        kip.compact(keras.Sequential([layers.Dense(2)]))
+    for model in (Own(), functional):
+        with pytest.raises(ValueError, match="Functional model"):
+            kip.compact(model)
+
+
+def test_weights_must_be_finite():
+    model = mlp(4)
+    model.layers[0].bias.assign([np.nan, 0, 0, 0])
+    with pytest.raises(ValueError, match="d0/bias"):
+        kip.compaction.plan(model)
