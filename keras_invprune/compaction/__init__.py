@@ -7,6 +7,6 @@ is tied stays or goes together. Then the model is made again from smaller layers
 
 from keras_invprune.compaction.compact import compact, plan
 from keras_invprune.compaction.plan import Change, Plan, WallNote
-from keras_invprune.compaction.verify import CompactionError
+from keras_invprune.compaction.surgery import CompactionError
 
 __all__ = ["Change", "CompactionError", "Plan", "WallNote", "compact", "plan"]

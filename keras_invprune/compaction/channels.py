@@ -80,7 +80,9 @@ class Channels:
             is the name of the axis, or the name and the channel of each index, or None
             if the axis of the weight is kept as it is.
         pinned: ``{axis: reason}`` of the axes that must be kept whole.
-        groups: ``{axis: number of groups}`` that must stay equally large.
+        groups: ``{axis: number of groups}`` that must stay equally large. A group goes
+            only as a whole, on all of these axes.
+        groups_stay: Whether no group can go.
         fixed: Whether the layer's config holds sizes, so that all calls must agree
             even if it has no weights.
     """
@@ -91,6 +93,7 @@ class Channels:
     weights: Mapping[str, tuple[Slot, ...]] = field(default_factory=dict)
     pinned: Mapping[str, str] = field(default_factory=dict)
     groups: Mapping[str, int] = field(default_factory=dict)
+    groups_stay: bool = False
     fixed: bool = False
 
     @property

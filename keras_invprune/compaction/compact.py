@@ -5,19 +5,22 @@ from typing import Any
 import keras
 
 from keras_invprune.compaction.checks import check_model
-from keras_invprune.compaction.liveness import liveness
-from keras_invprune.compaction.network import network
+from keras_invprune.compaction.liveness import Liveness, liveness
+from keras_invprune.compaction.network import Network, network
 from keras_invprune.compaction.plan import Plan, describe
-from keras_invprune.compaction.removal import kept
-from keras_invprune.compaction.surgery import Edit, edits, smaller
+from keras_invprune.compaction.removal import Kept, kept
+from keras_invprune.compaction.surgery import edits, picks, smaller
 from keras_invprune.compaction.verify import check_same
 
+KEEP, GATHER = "keep", "gather"
 
-def plan(model: keras.Model) -> Plan:
+
+def plan(model: keras.Model, inputs: str = "keep") -> Plan:
     """Return what `compact` does to a model, without doing it.
 
     Args:
         model: A built, plain Sequential or Functional model.
+        inputs: As in `compact`.
 
     Returns:
         A `Plan`, which prints as a table.
@@ -25,15 +28,13 @@ def plan(model: keras.Model) -> Plan:
     Raises:
         TypeError: If `model` is not a Keras 3 model.
         ValueError: If it carries masks, is subclassed or not built, or has weights that
-            are not finite.
+            are not finite; or if `inputs` is unknown.
     """
-    check_model(model)
-    calls = network(model)
-    live = liveness(calls)
-    return describe(model, calls, live, edits(calls, live, kept(calls, live.needed)))
+    calls, live, stays = _analyzed(model, inputs)
+    return describe(model, calls, live, edits(calls, live, stays))
 
 
-def compact(model: keras.Model, data: Any = None) -> keras.Model:
+def compact(model: keras.Model, inputs: str = "keep", data: Any = None) -> keras.Model:
     """Return a smaller model with the same outputs.
 
     Units, filters and other channels that no output depends on are removed. Those that
@@ -43,6 +44,9 @@ def compact(model: keras.Model, data: Any = None) -> keras.Model:
     Args:
         model: A built, plain Sequential or Functional model, such as `strip_pruning`
             returns. It is not changed.
+        inputs: "keep", or "gather": the new model takes the same inputs, and first
+            picks the features that outputs depend on. Those that it leaves out need
+            no weights. A Sequential model then becomes a Functional one.
         data: Rows in the structure that the model takes. Outputs are compared on them,
             too. None for drawn inputs only.
 
@@ -52,8 +56,9 @@ def compact(model: keras.Model, data: Any = None) -> keras.Model:
     Raises:
         TypeError: If `model` is not a Keras 3 model.
         ValueError: If it carries masks, is subclassed or not built, or has weights that
-            are not finite.
-        CompactionError: If outputs would differ. No model is returned.
+            are not finite; or if `inputs` is unknown.
+        CompactionError: If outputs would differ, or if a layer cannot be made again
+            from its config. No model is returned.
 
     Example:
         >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3),
@@ -64,13 +69,18 @@ def compact(model: keras.Model, data: Any = None) -> keras.Model:
         >>> [w.numpy().tolist() for w in small.weights]
         [[[1.0], [3.0]], [0.0], [[1.0]], [10.0]]
     """
-    check_model(model)
-    made = smaller(model, _edits(model))
+    calls, live, stays = _analyzed(model, inputs)
+    made = smaller(model, edits(calls, live, stays), picks(calls, stays))
     check_same(model, made, data)
     return made
 
 
-def _edits(model) -> list[Edit]:
-    calls = network(model)
+def _analyzed(model, inputs) -> tuple[Network, Liveness, Kept]:
+    check_model(model)
+    if inputs not in (KEEP, GATHER):
+        raise ValueError(
+            f"`inputs` must be {KEEP!r} or {GATHER!r}. Received: inputs={inputs!r}."
+        )
+    calls = network(model, picks=inputs == GATHER)
     live = liveness(calls)
-    return edits(calls, live, kept(calls, live.needed))
+    return calls, live, kept(calls, live)

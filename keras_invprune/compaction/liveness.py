@@ -10,6 +10,9 @@ import numpy as np
 
 from keras_invprune.compaction.network import Network, Node
 
+ROUNDINGS = 4  # by so many of the last bits may equal values differ
+EPSILON = {"float64": 2.0**-52, "float16": 2.0**-10, "bfloat16": 2.0**-7}
+
 
 @dataclass(frozen=True)
 class Liveness:
@@ -19,24 +22,35 @@ class Liveness:
         constants: For each tensor, its value by channel; NaN where it varies.
         needed: For each tensor, whether something that leads to an output reads it.
         agreed: For each call, the constants on which all calls of its layer agree.
+        inside: For each call, ``{axis: which channels its layer needs for itself}``.
     """
 
     constants: list[np.ndarray]
     needed: list[np.ndarray]
     agreed: list[list[np.ndarray]]
+    inside: list[dict[str, np.ndarray]]
 
 
 def liveness(network: Network) -> Liveness:
     """Return what each channel of a network does."""
     constants = _constants(network)
     agreed = _agreed(network, constants)
-    return Liveness(constants, _needed(network, agreed), agreed)
+    needed = _needed(network, agreed)
+    inside = [
+        node.rule.inside(node.call, node.channels, _of(needed, node.makes), known)
+        for node, known in zip(network.nodes, agreed, strict=True)
+    ]
+    return Liveness(constants, needed, agreed, inside)
+
+
+def _of(values, signals) -> list[np.ndarray]:
+    return [values[signal.number] for signal in signals]
 
 
 def _constants(network) -> list[np.ndarray]:
     found = [np.full(signal.size, np.nan) for signal in network.signals()]
     for node in network.nodes:
-        reads = [found[signal.number] for signal in node.call.reads]
+        reads = _of(found, node.call.reads)
         varies = node.rule.varies(node.call, node.channels, reads)
         if all(each.all() for each in varies):
             continue
@@ -60,9 +74,15 @@ def _values(node: Node, reads) -> list[np.ndarray]:
 
 
 def _uniform(made: np.ndarray, signal) -> np.ndarray:
-    """Return the value of each channel; NaN where it is not the same everywhere."""
+    """Return the value of each channel; NaN where it is not the same everywhere.
+
+    Vectorized code may round differently at different positions.
+    """
     rows = np.moveaxis(made, signal.position, 0).reshape(signal.size, -1)
-    same = np.isfinite(rows).all(1) & (rows == rows[:, :1]).all(1)
+    with np.errstate(invalid="ignore"):
+        far = np.abs(rows - rows[:, :1]).max(1)
+    tolerance = ROUNDINGS * EPSILON.get(signal.dtype, np.finfo("float32").eps)
+    same = np.isfinite(rows).all(1) & (far <= tolerance * np.abs(rows[:, 0]))
     return np.where(same, rows[:, 0], np.nan)
 
 
@@ -70,7 +90,7 @@ def _agreed(network, constants) -> list[list[np.ndarray]]:
     """Return the constants of each call's inputs, NaN where calls of a layer differ."""
     found: dict[int, list[np.ndarray]] = {}
     for node in network.nodes:
-        reads = [constants[signal.number] for signal in node.call.reads]
+        reads = _of(constants, node.call.reads)
         others = found.get(node.key, reads)
         found[node.key] = [
             np.where(one == other, one, np.nan)
@@ -87,7 +107,7 @@ def _needed(network, agreed) -> list[np.ndarray]:
         for port, signal in zip(node.channels.outputs, node.makes, strict=True):
             if port is None or port.axis in node.channels.pinned:
                 found[signal.number][:] = True
-        needed = [found[signal.number] for signal in node.makes]
+        needed = _of(found, node.makes)
         reads = node.rule.needs(node.call, node.channels, needed, constants)
         for signal, wanted in zip(node.call.reads, reads, strict=True):
             found[signal.number] |= wanted

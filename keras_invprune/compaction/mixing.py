@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_invprune.compaction.activations import is_elementwise, named
 from keras_invprune.compaction.channels import Channels, Port
-from keras_invprune.compaction.rule import Bools, Call, Constants, Rule, moved
+from keras_invprune.compaction.rule import Bools, Call, Constants, Rule, gone, moved
 
 IN, OUT = "inputs", "units"
 
@@ -77,8 +77,7 @@ class Mixing(Rule):
         kept: Mapping[str, np.ndarray],
     ) -> dict[str, np.ndarray]:
         """Return the bias with the constants folded into it: b + cᵀW."""
-        (values,) = constants
-        folded = np.nan_to_num(values)
+        folded = gone(constants[0], kept[IN])
         if self.pads(layer) or not folded.any():  # only zeros are folded there
             return {}
         shift = folded[folded != 0] @ self.matrix(layer, np.sum)[folded != 0]
@@ -98,27 +97,29 @@ class Mixing(Rule):
         return {self.units: int(kept[OUT].sum()), **bias}
 
 
-def sides(call: Call, position: int) -> dict[str, Any]:
+def sides(call: Call, position: int, target: int | None = None) -> dict[str, Any]:
     """Return the inputs and outputs of a call as entries of `Channels`.
 
-    Both have their channels on the same axis. Inputs that have them elsewhere, and
-    outputs that the activation mixes, are pinned.
+    Inputs whose channels are on another axis than the layer works on, and outputs that
+    the activation mixes, are pinned.
 
     Args:
         call: A call that reads and makes one tensor.
-        position: The axis of the channels.
+        position: The axis of the input's channels.
+        target: The axis of the output's channels; None if it is the same.
     """
+    target = position if target is None else target
     signal, shape, pinned = call.read, call.shapes[0], {}
     fits = signal.position == position
     if not fits:
         pinned[IN] = moved(position, signal.position)
     if not is_elementwise(activation := call.operation.activation):
         pinned[OUT] = f"its activation {named(activation)} is not elementwise"
-    units = shape[position]
+    units = shape[target]
     return {
         "sizes": {IN: signal.shape[position], OUT: units},
         "inputs": (signal.to(IN) if fits else None,),
-        "outputs": (Port(OUT, np.arange(units), position),),
+        "outputs": (Port(OUT, np.arange(units), target),),
         "pinned": pinned,
     }
 

@@ -12,17 +12,18 @@ from keras_invprune.compaction.channels import Channels, Port, Signal
 from keras_invprune.compaction.rule import (
     Call,
     OpaqueError,
+    Pick,
     Rule,
     Wall,
     find_rules,
     rule_of,
 )
-from keras_invprune.graph.trace import Step, Trace, entered, traced
+from keras_invprune.graph.trace import Step, Trace, entered, entry_layers, traced
 from keras_invprune.graph.weights import walk
 
 find_rules(rules)
 
-WALL = Wall()
+WALL, PICK = Wall(), Pick()
 LENGTHS = (8, 32, 128)  # lengths to try for axes of unknown length
 UNKNOWN = "no rule says how its channels correspond"
 
@@ -71,6 +72,8 @@ class Network:
         outputs: Its outputs.
         count: The number of tensors.
         walls: Pairs (operation, reason) of what cannot be seen through.
+        features: ``{number of an input: the tensor of its features}``, which is the
+            input itself, or what a Flatten makes of it.
     """
 
     nodes: tuple[Node, ...]
@@ -78,17 +81,24 @@ class Network:
     outputs: tuple[Signal, ...]
     count: int
     walls: tuple[tuple[Any, str], ...]
+    features: dict[int, Signal]
 
     def signals(self) -> list[Signal]:
         """Return all tensors in the order of their numbers."""
         return [*self.inputs, *(made for node in self.nodes for made in node.makes)]
 
 
-def network(model: keras.Model) -> Network:
-    """Return the calls of a Sequential or Functional model, inner models opened."""
+def network(model: keras.Model, picks: bool = False) -> Network:
+    """Return the calls of a Sequential or Functional model, inner models opened.
+
+    Args:
+        model: The model.
+        picks: Whether features can be picked before anything else reads them.
+    """
     trace = _traced(model)
     steps = list(entered(trace.steps))
-    return _Reading(trace, steps, _closed(steps)).network()
+    doors = entry_layers(model) if picks else []
+    return _Reading(trace, steps, doors).network()
 
 
 def _traced(model) -> Trace:
@@ -121,9 +131,12 @@ def _closed(steps: Sequence[Step]) -> dict[int, str]:
 class _Reading:
     """The state of the walk through the steps: a number for each tensor."""
 
-    def __init__(self, trace: Trace, steps: Sequence[Step], closed: dict[int, str]):
-        self.steps, self.closed = steps, closed
+    def __init__(self, trace: Trace, steps: Sequence[Step], doors: Sequence[Any]):
+        self.steps, self.doors, self.closed = steps, doors, _closed(steps)
         self.known: dict[int, Signal] = {}
+        self.nodes: list[Node] = []
+        self.features: dict[int, Signal] = {}
+        self.count = 0
         self.walls: dict[int, tuple[Any, str]] = {}
         self.inputs, self.outputs = (
             keras.tree.flatten(part) for part in (trace.inputs, trace.outputs)
@@ -131,23 +144,49 @@ class _Reading:
         self.tensors = [self.inputs, trace.outputs, steps]  # kept, since ids are keys
 
     def network(self) -> Network:
-        for tensor in self.inputs:
-            self._add(tensor, self._position(tensor))
-        nodes = tuple(self._node(step) for step in self.steps)
-        inputs, outputs = (
-            tuple(self.known[id(x)] for x in part)
-            for part in (self.inputs, self.outputs)
-        )
-        count, walls = len(self.known), tuple(self.walls.values())
-        return Network(nodes, inputs, outputs, count, walls)
+        inputs = tuple(self._add(x, self._position(x)) for x in self.inputs)
+        flat = [self._flattening(tensor) for tensor in self.inputs]
+        for number, tensor in enumerate(self.inputs):
+            if flat[number] is None:
+                self._mark(number, tensor, self.doors and self.doors[number])
+        for step in self.steps:
+            self.nodes.append(self._node(step))
+            if any(step is each for each in flat):
+                number = next(n for n, each in enumerate(flat) if each is step)
+                self._mark(number, step.made[0], step.operation)
+        outputs = tuple(self.known[id(x)] for x in self.outputs)
+        walls = tuple(self.walls.values())
+        nodes = tuple(self.nodes)
+        return Network(nodes, inputs, outputs, self.count, walls, self.features)
+
+    def _flattening(self, tensor) -> Step | None:
+        """Return the step that flattens an input before anything else reads it."""
+        readers = [x for x in self.steps if any(y is tensor for y in x.reads)]
+        if len(readers) != 1 or not isinstance(
+            readers[0].operation, keras.layers.Flatten
+        ):
+            return None
+        calls = sum(x.operation is readers[0].operation for x in self.steps)
+        return readers[0] if calls == 1 else None
+
+    def _mark(self, number, tensor, operation):
+        """Note the features of an input, and pick among them if that is wanted."""
+        signal = self.features[number] = self.known[id(tensor)]
+        if self.doors and not any(x is tensor for x in self.outputs):
+            given = ((signal,), {})
+            call = Call(operation, (signal,), (signal.shape,), given)
+            channels = PICK.channels(call)
+            made = self._add(tensor, signal.position)  # others read what is picked
+            self.nodes.append(Node(call, PICK, channels, (made,)))
 
     def _add(self, tensor, position) -> Signal:
         shape, dtype = (
             tuple(tensor.shape),
             keras.backend.standardize_dtype(tensor.dtype),
         )
-        signal = Signal(len(self.known), shape, position, dtype)
+        signal = Signal(self.count, shape, position, dtype)
         self.known[id(tensor)] = signal
+        self.count += 1
         return signal
 
     def _position(self, tensor) -> int:
@@ -171,7 +210,9 @@ class _Reading:
         def signal(part):
             return self.known[id(part)] if isinstance(part, keras.KerasTensor) else part
 
-        reads = tuple(self.known[id(x)] for x in step.reads)
+        masks = keras.tree.flatten(step.arguments[1].get("mask"))
+        masks = {id(x) for x in masks} if rule_of(step.operation) else set()
+        reads = tuple(self.known[id(x)] for x in step.reads if id(x) not in masks)
         shapes = tuple(tuple(x.shape) for x in step.made)
         arguments = keras.tree.map_structure(signal, step.arguments)
         return Call(step.operation, reads, shapes, arguments)
@@ -185,10 +226,10 @@ class _Reading:
                 raise OpaqueError(reason)
             channels = rule.channels(call)
         except OpaqueError as error:
-            self._note(call.operation, str(error))
+            self._note(call, str(error))
             return WALL, WALL.channels(call)
         for reason in channels.pinned.values():
-            self._note(call.operation, reason)
+            self._note(call, reason)
         return rule, channels
 
     def _reason(self, call) -> str | None:
@@ -203,5 +244,6 @@ class _Reading:
             return "the shape of its inputs is unknown"
         return self.closed.get(id(operation))
 
-    def _note(self, operation, reason):
+    def _note(self, call, reason):
+        operation = call.operation
         self.walls.setdefault(id(operation), (operation, reason))

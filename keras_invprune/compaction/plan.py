@@ -64,7 +64,8 @@ class Plan:
     Attributes:
         changes: The layers that change, in the order of the calls.
         walls: The layers whose channels cannot be told apart. What they read stays.
-        dead_inputs: ``{name of an input: channels that no output depends on}``.
+        dead_inputs: ``{name of an input: features that no output depends on}``. They
+            are channels, or elements if the input is flattened first.
         parameters: The numbers of weights before and after.
         macs: The multiply-accumulate operations of kernels for one input, before and
             after; None if the model takes no drawn inputs.
@@ -159,11 +160,10 @@ def _name(layer, names) -> str:
 
 def _dead_inputs(model, network, live) -> dict[str, list[int]]:
     found = {}
-    doors = entry_layers(model)
-    for door, signal in zip(doors, network.inputs, strict=True):
-        dead = np.flatnonzero(~live.needed[signal.number]).tolist()
-        if dead:
-            found[door.name] = dead
+    for number, door in enumerate(entry_layers(model)):
+        needed = live.needed[network.features[number].number]
+        if not needed.all():
+            found[door.name] = np.flatnonzero(~needed).tolist()
     return found
 
 
@@ -196,15 +196,19 @@ def _sparsities(network, live, weights) -> tuple[float, float]:
 def _alive_by_weight(network, live) -> dict[int, np.ndarray]:
     """Return ``{id(variable): whether each weight is on a path}``, as far as known."""
     sides: dict[int, dict[str, np.ndarray]] = {}
-    for node in network.nodes:
+    for node, inside in zip(network.nodes, live.inside, strict=True):
         if node.channels.weights:
-            _join(sides.setdefault(node.key, {}), _alive_axes(node, live))
+            alive = {**_alive_axes(node, live), **inside}
+            _join(sides.setdefault(node.key, {}), alive)
     found = {}
     for node in network.nodes:
-        for path, slots in node.channels.weights.items():
-            variable = attrgetter(path)(node.call.operation)
+        layer = node.call.operation
+        for path in node.channels.weights:
+            variable = attrgetter(path)(layer)
             if variable is not None:
-                found[id(variable)] = _outer(slots, sides[node.key], variable.shape)
+                shape, chosen = tuple(variable.shape), sides[node.key]
+                covers = node.rule.covers(layer, path, shape, node.channels, chosen)
+                found[id(variable)] = covers
     return found
 
 
@@ -230,18 +234,6 @@ def _alive_axes(node: Node, live: Liveness) -> dict[str, np.ndarray]:
         for axis, alive in reached.items():
             found[axis] = found[axis] & alive
     return found
-
-
-def _outer(slots, sides, shape) -> np.ndarray:
-    """Return which elements of a weight have only living channels."""
-    alive = np.ones(shape, bool)
-    for position, slot in enumerate(slots):
-        if slot is not None:
-            name, index = (slot, ...) if isinstance(slot, str) else slot
-            along = [1] * len(shape)
-            along[position] = shape[position]
-            alive &= sides[name][index].reshape(along)
-    return alive
 
 
 def table(plan: Plan, width: int = 100) -> str:
@@ -270,6 +262,6 @@ def _lines(plan: Plan):
     shares = plan.sparsity, plan.effective_sparsity
     yield "zero weights {:.2%}, without effect {:.2%}".format(*shares)
     for name, dead in plan.dead_inputs.items():
-        yield f"input {name}: {len(dead)} channels without effect"
+        yield f"input {name}: {len(dead)} features without effect"
     for wall in plan.walls:
         yield f"wall {wall.layer} ({wall.kind}): {wall.reason}"

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from keras_invprune.compaction.liveness import Liveness
 from keras_invprune.compaction.network import Network, Node
 
 
@@ -24,7 +25,7 @@ class Kept(NamedTuple):
         return {axis: self.axes[node.key, axis] for axis in node.channels.sizes}
 
 
-def kept(network: Network, needed: list[np.ndarray]) -> Kept:
+def kept(network: Network, live: Liveness) -> Kept:
     """Return the least that must stay.
 
     Needed channels stay, and all that is tied to them. Of each axis at least one
@@ -32,12 +33,14 @@ def kept(network: Network, needed: list[np.ndarray]) -> Kept:
 
     Args:
         network: The calls.
-        needed: For each tensor, which channels are needed.
+        live: Which channels are needed.
     """
-    found = Kept([part.copy() for part in needed], {})
-    for node in network.nodes:
+    found = Kept([part.copy() for part in live.needed], {})
+    for node, inside in zip(network.nodes, live.inside, strict=True):
         for axis, size in node.channels.sizes.items():
             found.axes.setdefault((node.key, axis), np.zeros(size, bool))
+        for axis, needed in inside.items():
+            found.axes[node.key, axis] |= needed
         for axis in node.channels.pinned:
             found.axes[node.key, axis][:] = True
         for signal in node.whole():
@@ -81,6 +84,7 @@ def _balance(node, found) -> bool:
     ]
     before = [int(axis.sum()) for axis in groups]
     stays = np.any([axis.any(1) for axis in groups], axis=0)
+    stays |= node.channels.groups_stay
     for axis in groups:
         size = max(1, *axis.sum(1))
         for place in np.flatnonzero(stays):

@@ -26,7 +26,7 @@ class Call:
 
     Attributes:
         operation: The layer or operation; None if the call returns what it reads.
-        reads: The tensors that it reads.
+        reads: The tensors that it reads, other than a mask of steps.
         shapes: The shapes of the tensors that it makes.
         arguments: Its (args, kwargs), with a `Signal` in the place of each tensor.
     """
@@ -35,6 +35,11 @@ class Call:
     reads: tuple[Signal, ...]
     shapes: tuple[tuple, ...]
     arguments: tuple
+
+    @property
+    def is_masked(self) -> bool:
+        """Whether the call is given a mask of steps."""
+        return self.arguments[1].get("mask") is not None
 
     @property
     def read(self) -> Signal:
@@ -51,11 +56,16 @@ class Call:
         """Return what the call makes of certain values of the tensors it reads."""
 
         def filled(part):
-            is_signal = isinstance(part, Signal)
-            return ops.convert_to_tensor(values[part.number]) if is_signal else part
+            if not isinstance(part, Signal):
+                return part
+            if part.number not in values:  # a mask of steps
+                return ops.ones((part.shape[0] or 1, *part.shape[1:]), part.dtype)
+            return ops.convert_to_tensor(values[part.number])
 
         args, kwargs = tree.map_structure(filled, self.arguments)
-        if self.operation is None:
+        if self.operation is None or isinstance(
+            self.operation, keras.layers.InputLayer
+        ):
             return [np.asarray(args[0], "float64")]
         with keras.StatelessScope():  # statistics and seeds stay as they are
             made = self.operation(*args, **kwargs)
@@ -96,6 +106,15 @@ class Rule:
         """
         raise NotImplementedError
 
+    def inside(
+        self, call: Call, channels: Channels, needed: Bools, constants: Constants
+    ) -> dict[str, np.ndarray]:
+        """Return ``{axis: which channels the layer needs for itself}``.
+
+        These are axes inside the layer, such as heads, and units that other units read.
+        """
+        return {}
+
     def revised(
         self,
         layer: Any,
@@ -108,7 +127,8 @@ class Rule:
         Args:
             layer: The layer.
             channels: How its channels correspond.
-            constants: For each input, the values of removed channels, else NaN.
+            constants: For each input, the values of the channels that are constant, on
+                which all calls agree; NaN elsewhere.
             kept: ``{axis: whether each channel is kept}``.
         """
         return {}
@@ -132,6 +152,7 @@ class Rule:
 
     def cut(
         self,
+        layer: Any,
         path: str,
         weight: np.ndarray,
         channels: Channels,
@@ -140,17 +161,48 @@ class Rule:
         """Return a weight without the channels that go.
 
         Args:
-            path: Its path.
+            layer: The layer.
+            path: The path of the weight.
             weight: Its values.
             channels: How the layer's channels correspond.
             kept: ``{axis: whether each channel is kept}``.
         """
         for position, slot in enumerate(channels.weights[path]):
             if slot is not None:
-                name, index = (slot, ...) if isinstance(slot, str) else slot
-                stays = np.flatnonzero(kept[name][index])
+                stays = np.flatnonzero(_at(slot, kept))
                 weight = np.take(weight, stays, position)
         return weight
+
+    def covers(
+        self,
+        layer: Any,
+        path: str,
+        shape: tuple[int, ...],
+        channels: Channels,
+        chosen: Mapping[str, np.ndarray],
+    ) -> np.ndarray:
+        """Return which elements of a weight connect only chosen channels.
+
+        Args:
+            layer: The layer.
+            path: The path of the weight.
+            shape: Its shape.
+            channels: How the layer's channels correspond.
+            chosen: ``{axis: whether each channel is chosen}``.
+        """
+        found = np.ones(shape, bool)
+        for position, slot in enumerate(channels.weights[path]):
+            if slot is not None:
+                along = [1] * len(shape)
+                along[position] = shape[position]
+                found &= _at(slot, chosen).reshape(along)
+        return found
+
+
+def _at(slot, of_axes) -> np.ndarray:
+    """Return for each index of a weight's axis what is said of its channel."""
+    name, index = (slot, ...) if isinstance(slot, str) else slot
+    return of_axes[name][index]
 
 
 class Wall(Rule):
@@ -171,6 +223,25 @@ class Wall(Rule):
         return [np.ones(signal.size, bool) for signal in call.reads]
 
 
+class Pick(Rule):
+    """The rule of what picks channels that are needed, and leaves out others."""
+
+    def channels(self, call: Call) -> Channels:
+        """Return the channels that may be picked."""
+        signal = call.read
+        return Channels({"picked": signal.size}, (None,), (signal.to("picked"),))
+
+    def varies(self, call: Call, channels: Channels, constants: Constants) -> Bools:
+        """Return the channels that vary."""
+        return [np.isnan(constants[0])]
+
+    def needs(
+        self, call: Call, channels: Channels, needed: Bools, constants: Constants
+    ) -> Bools:
+        """Return the channels that others need."""
+        return needed
+
+
 RULES: dict[str, Rule] = {}
 
 
@@ -178,7 +249,8 @@ def rule(*names: str) -> Callable:
     """Register a rule for layers of `keras.layers`, or operations of `keras.ops`.
 
     Args:
-        *names: Names of layer classes, or of operation classes after ``"ops."``.
+        *names: Names of layer classes. Those of operations begin with ``"ops."``, those
+            of layers that are only in `keras.applications` with ``"applications."``.
     """
 
     def add(kind: type[Rule]) -> type[Rule]:
@@ -195,8 +267,9 @@ def rule_of(operation: Any) -> Rule | None:
     kind = type(operation)
     if kind is getattr(keras.layers, kind.__name__, None):
         return RULES.get(kind.__name__)
-    if kind.__module__.startswith("keras.src.ops."):
-        return RULES.get(f"ops.{kind.__name__}")
+    for package in ("applications", "ops"):
+        if kind.__module__.startswith(f"keras.src.{package}."):
+            return RULES.get(f"{package}.{kind.__name__}")
     return None
 
 
@@ -215,6 +288,11 @@ def channel_axis(layer: Any, rank: int) -> int:
     """Return the axis of the channels that a layer with a `data_format` expects."""
     first = getattr(layer, "data_format", None) == "channels_first"
     return 1 if first and rank > 2 else rank - 1
+
+
+def gone(values: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """Return the constants of the channels that go; 0 for all others."""
+    return np.where(kept, 0.0, np.nan_to_num(values))
 
 
 def moved(expected: int, found: int) -> str:

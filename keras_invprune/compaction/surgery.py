@@ -1,5 +1,6 @@
 """Makes the smaller model: layers with fewer channels, and the weights that stay."""
 
+from collections.abc import Mapping
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -10,8 +11,14 @@ from keras_invprune.compaction.liveness import Liveness
 from keras_invprune.compaction.mixing import array
 from keras_invprune.compaction.network import Network, Node
 from keras_invprune.compaction.removal import Kept
+from keras_invprune.compaction.rule import Pick, gone
 from keras_invprune.graph.copying import changed_copy
+from keras_invprune.graph.twins import DifferentError
 from keras_invprune.graph.weights import walk
+
+
+class CompactionError(ValueError):
+    """The smaller model cannot be made, or would compute something else."""
 
 
 class Edit(NamedTuple):
@@ -43,19 +50,20 @@ def edits(network: Network, live: Liveness, kept: Kept) -> list[Edit]:
 
 def _edit(node: Node, agreed, kept: Kept) -> Edit | None:
     layer, sides = node.call.operation, kept.of(node)
-    constants = [
-        np.where(kept.signals[signal.number], np.nan, values)
-        for signal, values in zip(node.call.reads, agreed, strict=True)
-    ]
-    revised = node.rule.revised(layer, node.channels, constants, sides)
+    revised = node.rule.revised(layer, node.channels, agreed, sides)
     if all(side.all() for side in sides.values()) and not revised:
         return None
     weights = {
-        path: node.rule.cut(path, _value(layer, path, revised), node.channels, sides)
+        path: node.rule.cut(
+            layer, path, _value(layer, path, revised), node.channels, sides
+        )
         for path in node.channels.weights
         if path in revised or attrgetter(path)(layer) is not None
     }
-    folded = sum(int((np.nan_to_num(part) != 0).sum()) for part in constants)
+    folded = sum(
+        int(np.count_nonzero(gone(values, kept.signals[signal.number])))
+        for signal, values in zip(node.call.reads, agreed, strict=True)
+    )
     config = node.rule.config(layer, node.channels, sides, revised)
     return Edit(layer, sides, folded if revised else 0, config, weights)
 
@@ -64,14 +72,37 @@ def _value(layer, path, revised) -> np.ndarray:
     return revised[path] if path in revised else array(attrgetter(path)(layer))
 
 
-def smaller(model: keras.Model, changes: list[Edit]) -> keras.Model:
+def picks(network: Network, kept: Kept) -> dict[int, tuple[int, list[int]]]:
+    """Return ``{id(layer): (axis, indices)}`` of what is picked of their outputs."""
+    found = {}
+    for node in network.nodes:
+        stays = kept.signals[node.makes[0].number]
+        if isinstance(node.rule, Pick) and not stays.all():
+            indices = np.flatnonzero(stays).tolist()
+            found[id(node.call.operation)] = node.makes[0].position, indices
+    return found
+
+
+def smaller(
+    model: keras.Model,
+    changes: list[Edit],
+    picked: Mapping[int, tuple[int, list[int]]],
+) -> keras.Model:
     """Return a new model in which some layers are smaller.
 
+    Args:
+        model: The caller's model.
+        changes: What changes, layer by layer.
+        picked: The result of `picks`.
+
     Raises:
-        DifferentError: If another layer differs in the new model.
+        CompactionError: If a layer cannot be made again from its config.
     """
     configs = {id(edit.layer): edit.config for edit in changes}
-    made, pairs = changed_copy(model, configs)
+    try:
+        made, pairs = changed_copy(model, configs, picked)
+    except DifferentError as error:
+        raise CompactionError(f"The smaller model cannot be made. {error}") from error
     twins = {id(layer): twin for _, layer, twin in pairs}
     for edit in changes:
         if edit.weights:

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_invprune.compaction.surgery import CompactionError
 from keras_invprune.graph.inputs import dense, input_structure, standardized
 from keras_invprune.graph.outputs import answered, outputs_of
 
@@ -13,10 +14,6 @@ TOLERANCE = 1e-5
 MOVED = 1e-6  # the share by which inputs are moved, to see how outputs follow
 TIMES = 10  # outputs may differ by as much as the original's own, times this
 ROWS = 256  # the maximum number of given rows that are compared
-
-
-class CompactionError(ValueError):
-    """The smaller model would compute something else, so it was not returned."""
 
 
 def check_same(model: keras.Model, made: keras.Model, data: Any = None):

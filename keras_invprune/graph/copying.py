@@ -4,6 +4,7 @@ import contextlib
 import types
 import warnings
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import keras
@@ -59,8 +60,13 @@ def _brief(error):
     return text if len(text) < LONG else f"{text[: LONG // 2]} ... {text[-LONG // 2 :]}"
 
 
+Picks = Mapping[int, tuple[int, list[int]]]
+
+
 def changed_copy(
-    model: keras.Model, changes: Mapping[int, Mapping[str, Any]]
+    model: keras.Model,
+    changes: Mapping[int, Mapping[str, Any]],
+    picks: Picks = MappingProxyType({}),
 ) -> tuple[keras.Model, list[tuple]]:
     """Return a copy of a graph model in which the configs of some layers differ.
 
@@ -69,6 +75,9 @@ def changed_copy(
     Args:
         model: A built Sequential or Functional model.
         changes: ``{id(layer): {dotted path in its config: new value}}``.
+        picks: ``{id(layer): (axis, indices)}`` of layers of the model itself. Of what
+            they make, others read only these indices. A Sequential model that has any
+            becomes a Functional one.
 
     Returns:
         The copy, and triples (path, layer, its twin).
@@ -77,9 +86,11 @@ def changed_copy(
         DifferentError: If another layer differs in the copy.
     """
     check_functions(model)
+    if picks and isinstance(model, keras.Sequential):
+        model = _as_functional(model)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*includes a `lambda`.*")
-        copied = _Copies(changes).of(model)
+        copied = _Copies(changes, picks).of(model)
     pairs = pair(model, copied)
     carry_state(pairs, _touched(model, changes))
     return copied, pairs
@@ -97,21 +108,34 @@ def _touched(model, changes) -> set[int]:
     return found
 
 
+def _as_functional(model):
+    view = keras.Model(
+        model.inputs[0], model.outputs[0], name=model.name, trainable=model.trainable
+    )
+    view.dtype_policy = model.dtype_policy
+    return view
+
+
 class _Copies:
     """Copies of layers, one of each, so that shared layers are shared in the copy.
 
     Args:
         changes: What differs in the configs of some layers (`changed_copy`).
+        picks: Which of the outputs of some layers are read.
     """
 
-    def __init__(self, changes: Mapping[int, Mapping[str, Any]] | None = None):
-        self._made, self._changes = {}, changes or {}
+    def __init__(
+        self,
+        changes: Mapping[int, Mapping[str, Any]] = MappingProxyType({}),
+        picks: Picks = MappingProxyType({}),
+    ):
+        self._made, self._changes, self._picks = {}, changes, picks
 
     def of(self, layer: keras.Layer):
         if id(layer) not in self._made:
-            changes = self._changes.get(id(layer), {})
+            changes = self._changes.get(id(layer))
             self._made[id(layer)] = (
-                _same_graph(layer, self.of)
+                _same_graph(layer, self.of, self._picks)
                 if _is_plain(layer)
                 else _rebuilt(layer, changes)
             )
@@ -134,7 +158,7 @@ def _functional():
     return type(keras.Model(x, x))
 
 
-def _same_graph(model, copy):
+def _same_graph(model, copy, picks):
     """Return a Sequential or Functional model made of copies of its layers."""
     view = keras.Model(model.inputs, model.outputs)
     inputs = [copy(layer).output for layer in entry_layers(model)]
@@ -142,11 +166,42 @@ def _same_graph(model, copy):
     if isinstance(model, keras.Sequential):
         made = type(model)([*inputs, *map(copy, model.layers)], **options)
     else:
-        clone = keras.models.clone_model(view, inputs, clone_function=copy)
+        chosen = _Chosen({id(copy(x)): picks.get(id(x)) for x in view.operations})
+        for layer in entry_layers(model):
+            chosen.note(copy(layer), copy(layer).output)
+        clone = keras.models.clone_model(
+            view, inputs, clone_function=copy, call_function=chosen.call
+        )
         structs = _packed(model.input, inputs), _packed(model.output, clone.outputs)
         made = type(model)(*structs, **options)
     made.dtype_policy = model.dtype_policy  # Keras leaves it out of most configs
     return made
+
+
+class _Chosen:
+    """Calls layers on what is picked of the tensors that they read."""
+
+    def __init__(self, picks):
+        self._picks, self._picked = picks, {}
+
+    def note(self, operation: Any, made: Any):
+        """Pick what others read of what an operation makes, if that is wanted."""
+        if found := self._picks.get(id(operation)):
+            axis, indices = found
+            chosen = keras.ops.take(made, indices, axis)
+            self._picked[id(made)] = chosen, made  # which keeps its id
+
+    def call(self, operation: Any, *args, **kwargs):
+        """Return what an operation makes."""
+
+        def chosen(part):
+            return self._picked.get(id(part), (part,))[0]
+
+        if self._picked:
+            args, kwargs = keras.tree.map_structure(chosen, (args, kwargs))
+        made = operation(*args, **kwargs)
+        self.note(operation, made)
+        return made
 
 
 def _packed(struct, flat):
@@ -159,8 +214,10 @@ def _rebuilt(layer, changes):
         config = keras.saving.serialize_keras_object(layer)
         config.pop("compile_config", None)
         config.pop("build_config", None)
-        for path, value in changes.items():
-            _change(config["config"], path.split("."), value)
+        if changes is not None:  # the calls build a changed layer and those inside it
+            config = _without_builds(config)
+            for path, value in changes.items():
+                _change(config["config"], path.split("."), value)
         with keras.saving.custom_object_scope(_custom_objects(layer)):
             made = keras.saving.deserialize_keras_object(config, safe_mode=False)
     made.name = layer.name  # a constructor may drop it
@@ -174,11 +231,19 @@ def _rebuilt(layer, changes):
     return made
 
 
+def _without_builds(config):
+    """Return a config without the shapes for which layers inside it were built."""
+    if isinstance(config, dict):
+        kept = (item for item in config.items() if item[0] != "build_config")
+        return {key: _without_builds(value) for key, value in kept}
+    if isinstance(config, list):
+        return [_without_builds(value) for value in config]
+    return config
+
+
 def _change(config, path, value):
-    """Change an entry of a config, and let the calls build the layers around it."""
     for name in path[:-1]:
         config = config[name]
-        config.pop("build_config", None)
     config[path[-1]] = value
 
 

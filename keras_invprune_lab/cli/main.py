@@ -220,6 +220,33 @@ def export(
 
 
 @app.command()
+def compact(
+    file: Annotated[Path, typer.Argument(help="A .keras file.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="New .keras file; without it, the plan is only printed."),
+    ] = None,
+    gather: Annotated[
+        bool, typer.Option("--gather", help="Pick the inputs that matter first.")
+    ] = False,
+):
+    """Remove dead units and filters; the outputs stay the same and are compared."""
+    from keras_invprune.compaction import compact as make_smaller
+    from keras_invprune.compaction import plan
+    from keras_invprune_lab.cli.files import check_new, save_model
+    from keras_invprune_lab.cli.tables import load_model
+
+    inputs = "gather" if gather else "keep"
+    if out is not None:
+        check_new(out)
+    model = load_model(file)
+    print(plan(model, inputs=inputs), end="")
+    if out is not None:
+        save_model(make_smaller(model, inputs=inputs), out)
+        print(f"{out} has the same outputs.")
+
+
+@app.command()
 def env():
     """Print versions, devices and extras: what an issue should say."""
     from keras_invprune_lab.cli.tables import print_environment

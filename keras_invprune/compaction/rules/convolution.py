@@ -70,6 +70,7 @@ class Convolution(Convolving):
 
     def cut(
         self,
+        layer: Any,
         path: str,
         weight: np.ndarray,
         channels: Channels,
@@ -77,7 +78,7 @@ class Convolution(Convolving):
     ) -> np.ndarray:
         """Return a weight without the channels that go, group by group."""
         if path != "kernel" or not channels.groups:
-            return super().cut(path, weight, channels, kept)
+            return super().cut(layer, path, weight, channels, kept)
         count = channels.groups[IN]
         parts = np.split(weight, count, -1)
         sources, targets = (kept[axis].reshape(count, -1) for axis in (IN, OUT))

@@ -1,9 +1,11 @@
 """Layers and operations that merge several tensors."""
 
+import math
+
 import keras
 import numpy as np
 
-from keras_invprune.compaction.channels import Channels, Port
+from keras_invprune.compaction.channels import Channels, Port, Signal
 from keras_invprune.compaction.rule import Bools, Call, Constants, OpaqueError, rule
 from keras_invprune.compaction.tied import AXIS, Tied
 
@@ -49,7 +51,7 @@ def _port(call, signal, from_end, size) -> Port | None:
 def _check_constants(call):
     """Raise if an argument is an array, whose size cannot be changed."""
     for part in keras.tree.flatten(call.arguments):
-        if np.size(getattr(part, "numpy", lambda part=part: part)()) > 1:
+        if not isinstance(part, Signal) and math.prod(getattr(part, "shape", ())) > 1:
             raise OpaqueError("an array is one of its arguments")
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from keras_invprune.compaction.channels import Channels, Port
-from keras_invprune.compaction.rule import Call, OpaqueError, rule
+from keras_invprune.compaction.rule import Bools, Call, Constants, OpaqueError, rule
 from keras_invprune.compaction.tied import AXIS, Tied
 
 POOLINGS = [
@@ -26,6 +26,11 @@ OTHERS = [f"{kind}{rank}D" for kind in ("Cropping", "UpSampling") for rank in (1
 @rule(*POOLINGS, *OTHERS, "RepeatVector")
 class Positions(Tied):
     """The rule of layers that combine, repeat or leave out positions of a channel."""
+
+    def varies(self, call: Call, channels: Channels, constants: Constants) -> Bools:
+        """Return the channels that vary: all, if a mask may leave no step."""
+        found = super().varies(call, channels, constants)
+        return [each | call.is_masked for each in found]
 
 
 @rule("ZeroPadding1D", "ZeroPadding2D", "ZeroPadding3D")

@@ -52,3 +52,12 @@ class Steps(Named):
     """The rule of the layer that finds steps whose channels all have a value."""
 
     reason = "a step is masked by all of its channels"
+
+
+@rule(
+    *("ops.All", "ops.Any", "ops.Cast", "ops.Equal", "ops.Greater", "ops.GreaterEqual"),
+    *("ops.Less", "ops.LessEqual", "ops.LogicalAnd", "ops.LogicalNot", "ops.LogicalOr"),
+    "ops.NotEqual",
+)
+class Silent(Wall):
+    """The rule of operations that make masks of steps. Nothing can be removed there."""

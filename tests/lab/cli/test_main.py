@@ -111,6 +111,18 @@ def test_a_keras_file_is_exported_and_reported(tmp_path, command):
     assert done.returncode == 0 and "76.0%" in done.stdout
 
 
+@pytest.mark.slow
+def test_a_keras_file_is_compacted(tmp_path, command):
+    small = tmp_path / "new" / "small.keras"
+    done = command("compact", SAVED, "--out", small, "--gather")
+    assert done.returncode == 0, done.stderr
+    assert "parameters" in done.stdout and "has the same outputs" in done.stdout
+    assert [path.name for path in small.parent.iterdir()] == ["small.keras"]
+    again = command("compact", SAVED, "--out", small)
+    assert again.returncode == 2 and "is there already" in again.stderr
+    assert command("compact", small).stdout.count("→") == 2  # parameters and MACs
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -124,6 +136,7 @@ def test_a_keras_file_is_exported_and_reported(tmp_path, command):
         ),
         (("export", "no-such.keras"), "There is no file no-such.keras"),
         (("demo", "--sparsity", "90"), "mean 0.9"),
+        (("compact", SAVED), "must end in .keras"),
     ],
 )
 def test_bad_input_is_one_line_and_writes_nothing(

@@ -1,0 +1,297 @@
+"""Attention with several heads: whole heads, and dimensions inside of them.
+
+A value that is constant is the same after attention, since its weights sum to one. A
+key dimension that is the same at all positions moves all scores alike, and softmax
+does not see it. Keras needs as many key and value dimensions in each head.
+"""
+
+from collections.abc import Collection, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from keras_invprune.compaction.channels import Channels, Port, Signal
+from keras_invprune.compaction.mixing import OUT, array
+from keras_invprune.compaction.rule import (
+    Bools,
+    Call,
+    Constants,
+    OpaqueError,
+    Rule,
+    gone,
+    moved,
+    rule,
+)
+
+KEYS, VALUES = "key dimensions", "value dimensions"  # of all heads, head by head
+ROLES = ("query", "value", "key")
+
+
+class Projection(NamedTuple):
+    """A projection of an input to all heads: q = xW + b.
+
+    Attributes:
+        connected: Which inputs it reads for which dimensions, (inputs, dimensions).
+        constant: The values of its dimensions that are constant; NaN where they vary.
+    """
+
+    connected: np.ndarray
+    constant: np.ndarray
+
+
+def _projection(dense, constants) -> Projection:
+    kernel = array(dense.kernel)
+    kernel = kernel.reshape(len(kernel), -1)
+    value = np.nan_to_num(constants) @ kernel
+    if dense.bias is not None:
+        value = value + array(dense.bias).reshape(-1)
+    varies = (kernel[np.isnan(constants)] != 0).any(0)
+    return Projection(kernel != 0, np.where(varies, np.nan, value))
+
+
+class _Heads:
+    """What each dimension of each head does, for the constants of the inputs."""
+
+    def __init__(self, layer: Any, given: Mapping[str, np.ndarray]):
+        self.heads = layer.num_heads
+        self.query, self.value, self.key = (
+            _projection(getattr(layer, f"{role}_dense"), given[role]) for role in ROLES
+        )
+        output = array(layer.output_dense.kernel)
+        self.output = output.reshape(-1, output.shape[-1]) != 0
+
+    def values(self, wanted: np.ndarray) -> np.ndarray:
+        """Return the value dimensions that vary and reach a wanted output."""
+        return self.output[:, wanted].any(1) & np.isnan(self.value.constant)
+
+    def keys(self, values: np.ndarray) -> np.ndarray:
+        """Return the key dimensions that the softmax of a needed head sees."""
+        heads = values.reshape(self.heads, -1).any(1)
+        seen = (self.query.constant != 0) & np.isnan(self.key.constant)
+        return seen & np.repeat(heads, len(seen) // self.heads)
+
+
+@rule("MultiHeadAttention")
+class MultiHeadAttention(Rule):
+    """The rule of attention between the steps of two sequences."""
+
+    def channels(self, call: Call) -> Channels:
+        """Return the inputs, the dimensions of all heads, and the outputs."""
+        layer, shape = call.operation, call.shapes[0]
+        _check(call)
+        roles = _roles(call)
+        key = "key" if "key" in roles else "value"
+        last = {x: signal.size for x, signal in zip(roles, call.reads, strict=True)}
+        return Channels(
+            {
+                **{role: size for role, size in last.items() if role in ROLES},
+                KEYS: layer.num_heads * layer.key_dim,
+                VALUES: layer.num_heads * layer.value_dim,
+                OUT: shape[-1],
+            },
+            tuple(
+                signal.to(role) if role in ROLES else None
+                for role, signal in zip(roles, call.reads, strict=True)
+            ),
+            (Port(OUT, np.arange(shape[-1]), len(shape) - 1),),
+            {
+                "query_dense.kernel": ("query", None, None),
+                "query_dense.bias": (None, None),
+                "key_dense.kernel": (key, None, None),
+                "key_dense.bias": (None, None),
+                "value_dense.kernel": ("value", None, None),
+                "value_dense.bias": (None, None),
+                "output_dense.kernel": (None, None, OUT),
+                "output_dense.bias": (OUT,),
+            },
+            groups={KEYS: layer.num_heads, VALUES: layer.num_heads},
+        )
+
+    def varies(self, call: Call, channels: Channels, constants: Constants) -> Bools:
+        """Return the outputs that a varying value reaches."""
+        heads = _Heads(call.operation, _given(call, constants))
+        return [heads.output[np.isnan(heads.value.constant)].any(0)]
+
+    def inside(
+        self, call: Call, channels: Channels, needed: Bools, constants: Constants
+    ) -> dict[str, np.ndarray]:
+        """Return the dimensions that needed outputs depend on."""
+        heads = _Heads(call.operation, _given(call, constants))
+        values = heads.values(needed[0])
+        return {VALUES: values, KEYS: heads.keys(values)}
+
+    def needs(
+        self, call: Call, channels: Channels, needed: Bools, constants: Constants
+    ) -> Bools:
+        """Return the inputs that needed dimensions depend on."""
+        given = _given(call, constants)
+        heads = _Heads(call.operation, given)
+        values = heads.values(needed[0])
+        keys = heads.keys(values)
+        reads = {
+            "query": heads.query.connected[:, keys].any(1),
+            "value": heads.value.connected[:, values].any(1),
+        }
+        key = heads.key.connected[:, keys].any(1)
+        roles = _roles(call)
+        if "key" in roles:
+            reads["key"] = key
+        else:
+            reads["value"] = reads["value"] | key
+        return [
+            reads[role] & np.isnan(given[role])
+            if role in ROLES
+            else np.ones(signal.size, bool)
+            for role, signal in zip(roles, call.reads, strict=True)
+        ]
+
+    def revised(
+        self,
+        layer: Any,
+        channels: Channels,
+        constants: Constants,
+        kept: Mapping[str, np.ndarray],
+    ) -> dict[str, np.ndarray]:
+        """Return the biases with constants folded into them, and scaled queries."""
+        given = _by_axis(channels, constants)
+        shifts = {}
+        for name, axis in _inputs(channels).items():
+            kernel = array(getattr(layer, name).kernel)
+            shifts[name] = np.tensordot(gone(given[axis], kept[axis]), kernel, 1)
+        values = _projection(layer.value_dense, given["value"]).constant
+        output = array(layer.output_dense.kernel)
+        folded = gone(values, kept[VALUES])
+        shifts["output_dense"] = folded @ output.reshape(-1, output.shape[-1])
+        found = _biases(layer, shifts)
+        before, after = layer.key_dim, _each(kept[KEYS], layer.num_heads)
+        if before != after:  # Keras divides by the square root of what is left
+            scale = np.sqrt(after / before)
+            found["query_dense.kernel"] = array(layer.query_dense.kernel) * scale
+            bias = found.get("query_dense.bias")
+            if bias is None and layer.query_dense.bias is not None:
+                bias = array(layer.query_dense.bias)
+            if bias is not None:
+                found["query_dense.bias"] = bias * scale
+        return found
+
+    def config(
+        self,
+        layer: Any,
+        channels: Channels,
+        kept: Mapping[str, np.ndarray],
+        revised: Collection[str],
+    ) -> dict[str, Any]:
+        """Return the numbers of heads, dimensions and outputs."""
+        heads = kept[VALUES].reshape(layer.num_heads, -1).any(1)
+        biased = any(name.endswith("bias") for name in revised)
+        return {
+            "num_heads": int(heads.sum()),
+            "key_dim": _each(kept[KEYS], layer.num_heads),
+            "value_dim": _each(kept[VALUES], layer.num_heads),
+            "output_shape": (int(kept[OUT].sum()),),
+            **({"use_bias": True} if biased else {}),
+        }
+
+    def cut(
+        self,
+        layer: Any,
+        path: str,
+        weight: np.ndarray,
+        channels: Channels,
+        kept: Mapping[str, np.ndarray],
+    ) -> np.ndarray:
+        """Return a weight without the heads, dimensions and channels that go."""
+        heads = int(kept[VALUES].reshape(layer.num_heads, -1).any(1).sum())
+        matrix, sides = _matrix(path, weight, channels, kept)
+        for position, side in enumerate(sides):
+            matrix = np.compress(side, matrix, position)
+        if path == "output_dense.bias":
+            return matrix
+        if path == "output_dense.kernel":
+            return matrix.reshape(heads, -1, matrix.shape[-1])
+        return matrix.reshape(*matrix.shape[:-1], heads, -1)
+
+    def covers(
+        self,
+        layer: Any,
+        path: str,
+        shape: tuple[int, ...],
+        channels: Channels,
+        chosen: Mapping[str, np.ndarray],
+    ) -> np.ndarray:
+        """Return which elements of a weight connect only chosen channels."""
+        matrix, sides = _matrix(path, np.ones(shape, bool), channels, chosen)
+        for position, side in enumerate(sides):
+            matrix = matrix & (side[:, None] if position < matrix.ndim - 1 else side)
+        return matrix.reshape(shape)
+
+
+def _matrix(path, weight, channels, of_axes) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Return a weight with all heads on one axis, and what is said of each axis."""
+    name, kind = path.split(".")
+    if name == "output_dense":
+        if kind == "bias":
+            return weight, [of_axes[OUT]]
+        return weight.reshape(-1, weight.shape[-1]), [of_axes[VALUES], of_axes[OUT]]
+    inside = of_axes[VALUES if name == "value_dense" else KEYS]
+    if kind == "bias":
+        return weight.reshape(-1), [inside]
+    source = of_axes[_inputs(channels)[name]]
+    return weight.reshape(len(weight), -1), [source, inside]
+
+
+def _biases(layer, shifts) -> dict[str, np.ndarray]:
+    """Return all biases if one of them moves."""
+    if not any(shift.any() for shift in shifts.values()):
+        return {}
+    found = {}
+    for name, shift in shifts.items():
+        bias = getattr(layer, name).bias
+        found[f"{name}.bias"] = shift if bias is None else array(bias) + shift
+    return found
+
+
+def _each(kept: np.ndarray, heads: int) -> int:
+    """Return how many dimensions each head keeps."""
+    return int(kept.reshape(heads, -1).sum(1).max())
+
+
+def _inputs(channels) -> dict[str, str]:
+    """Return the axis of the input of each projection."""
+    key = "key" if "key" in channels.sizes else "value"
+    return {"query_dense": "query", "key_dense": key, "value_dense": "value"}
+
+
+def _by_axis(channels, constants) -> dict[str, np.ndarray]:
+    pairs = zip(channels.inputs, constants, strict=True)
+    return {port.axis: values for port, values in pairs if port is not None}
+
+
+def _given(call, constants) -> dict[str, np.ndarray]:
+    """Return the constants by role; without keys, values take their place."""
+    found = dict(zip(_roles(call), constants, strict=True))
+    return {"key": found["value"], **found}
+
+
+def _roles(call) -> list[str]:
+    """Return for each tensor that is read the name of its argument."""
+    args, kwargs = call.arguments
+    names = [*ROLES[: len(args)], *kwargs]
+    parts = [*args, *kwargs.values()]
+    return [n for n, x in zip(names, parts, strict=True) if isinstance(x, Signal)]
+
+
+def _check(call):
+    """Raise if the layer does what the rule does not know.
+
+    Raises:
+        OpaqueError: If it does.
+    """
+    layer, kernel = call.operation, call.operation.output_dense.kernel
+    if len(call.shapes) > 1:
+        raise OpaqueError("its scores are read")
+    if getattr(layer, "_use_gate", False) or len(kernel.shape) != 3:
+        raise OpaqueError("it has a gate, or several axes of outputs")
+    for role, signal in zip(_roles(call), call.reads, strict=True):
+        if role in ROLES and signal.position != len(signal.shape) - 1:
+            raise OpaqueError(moved(len(signal.shape) - 1, signal.position))

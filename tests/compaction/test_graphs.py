@@ -1,0 +1,304 @@
+"""Graphs: merges, shared layers, inner models, several inputs and outputs."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers, ops
+
+import keras_invprune as kip
+from compactions import assert_same_outputs, compacted, drawn, outputs, sparse
+from keras_invprune.compaction import CompactionError, plan
+
+
+def zero(layer, inputs=(), units=(), bias=None):
+    """Zero rows and columns of a kernel, and set the units' biases."""
+    kernel = layer.kernel.numpy()
+    kernel[..., list(inputs), :] = 0
+    kernel[..., list(units)] = 0
+    layer.kernel.assign(kernel)
+    if bias is not None:
+        values = layer.bias.numpy()
+        values[list(units)] = bias
+        layer.bias.assign(values)
+
+
+def residual(merge=None):
+    x = inputs = keras.Input((4,))
+    x = layers.Dense(5, "relu", name="stem")(x)
+    y = layers.Dense(6, "relu", name="inner")(x)
+    y = layers.Dense(5, name="branch")(y)
+    x = (merge or layers.Add())([x, y])
+    return keras.Model(inputs, layers.Dense(2, name="head")(x))
+
+
+def test_both_sides_of_an_addition_go_together():
+    model = residual()
+    zero(model.get_layer("head"), inputs=[1])  # read by "inner", too
+    made = compacted(model)
+    assert made.get_layer("branch").units == 5
+    zero(model.get_layer("inner"), inputs=[1])
+    made = compacted(model)
+    assert made.get_layer("branch").units == made.get_layer("stem").units == 4
+
+
+def test_one_side_alone_stays():
+    model = residual()
+    zero(model.get_layer("branch"), units=[0, 2])
+    assert compacted(model).get_layer("branch").units == 5
+
+
+def test_two_constants_are_added_and_folded():
+    model = residual()
+    zero(model.get_layer("stem"), units=[3], bias=2)
+    zero(model.get_layer("branch"), units=[3], bias=5)
+    made = compacted(model)
+    assert made.get_layer("stem").units == 4
+    head = model.get_layer("head")
+    expected = head.bias.numpy() + 7 * head.kernel.numpy()[3]
+    np.testing.assert_allclose(made.get_layer("head").bias, expected, rtol=1e-6)
+
+
+MERGES = {
+    "subtract": layers.Subtract(),
+    "average": layers.Average(),
+    "maximum": layers.Maximum(),
+    "minimum": layers.Minimum(),
+    "multiply": layers.Multiply(),
+    "concatenate": layers.Concatenate(),
+    "plus": lambda pair: pair[0] + pair[1],
+    "minus": lambda pair: 1.0 - pair[0] - pair[1],
+    "times": lambda pair: 2.0 * pair[0] * pair[1],
+    "ops": lambda pair: ops.maximum(ops.relu(pair[0]), ops.square(pair[1])),
+    "ops_concatenate": lambda pair: ops.concatenate(pair, -1),
+}
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("name", MERGES)
+def test_random_merges(name, seed):
+    model = sparse(residual(MERGES[name]), units=0.4, seed=seed)
+    assert compacted(model).count_params() < model.count_params()
+    assert not plan(model).walls
+
+
+def test_a_product_with_zero_is_zero():
+    model = residual(layers.Multiply())
+    zero(model.get_layer("branch"), units=[1, 3], bias=0)
+    zero(model.get_layer("inner"), inputs=[1, 3])
+    made = compacted(model)
+    assert made.get_layer("stem").units == 3
+
+
+def test_squeeze_and_excite():
+    inputs = keras.Input((6, 6, 3))
+    x = layers.Conv2D(8, 3, activation="relu", name="conv")(inputs)
+    gate = layers.GlobalAveragePooling2D(keepdims=True)(x)
+    gate = layers.Conv2D(4, 1, activation="relu", name="squeeze")(gate)
+    gate = layers.Conv2D(8, 1, activation="sigmoid", name="excite")(gate)
+    x = layers.Multiply()([x, gate])
+    x = layers.GlobalAveragePooling2D()(x)
+    model = keras.Model(inputs, layers.Dense(2, name="head")(x))
+    zero(model.get_layer("conv"), units=[0, 5], bias=0)
+    zero(model.get_layer("squeeze"), units=[2], bias=1)
+    made = compacted(model)
+    assert [made.get_layer(n).filters for n in ("conv", "squeeze", "excite")] == [
+        6,
+        3,
+        6,
+    ]
+
+
+def test_a_reduction_by_operations():
+    inputs = keras.Input((6, 6, 3))
+    x = layers.Conv2D(8, 3, activation="relu", name="conv")(inputs)
+    gate = ops.mean(x, axis=(1, 2), keepdims=True)
+    x = ops.mean(x * ops.sigmoid(gate), axis=(1, 2))
+    model = keras.Model(inputs, layers.Dense(2, name="head")(x))
+    zero(model.get_layer("conv"), units=[0, 5], bias=1)
+    assert compacted(model).get_layer("conv").filters == 6
+
+
+def test_one_gate_for_all_channels():
+    inputs = keras.Input((5, 5, 3))
+    x = layers.Conv2D(6, 2, name="conv")(inputs)
+    gate = layers.Conv2D(1, 1, activation="sigmoid", name="gate")(x)
+    x = layers.Flatten()(layers.Multiply()([x, gate]))
+    model = keras.Model(inputs, layers.Dense(2, name="head")(x))
+    zero(model.get_layer("conv"), units=[0, 5], bias=0)
+    made = compacted(model)
+    assert (made.get_layer("conv").filters, made.get_layer("gate").filters) == (4, 1)
+
+
+def test_dense_blocks_concatenate():
+    x = inputs = keras.Input((8, 8, 3))
+    x = layers.Conv2D(6, 3, padding="same", name="stem")(x)
+    for i in range(3):
+        y = layers.BatchNormalization()(x)
+        y = layers.Conv2D(4, 3, padding="same", activation="relu", name=f"c{i}")(y)
+        x = layers.Concatenate()([x, y])
+    x = layers.GlobalAveragePooling2D()(x)
+    model = sparse(keras.Model(inputs, layers.Dense(2)(x)), 0.5, 0.4, seed=2)
+    assert compacted(model).count_params() < model.count_params()
+
+
+def test_concatenated_positions_are_tied():
+    inputs = keras.Input((4, 3))
+    one, two = (layers.Dense(5, name=n)(inputs) for n in ("one", "two"))
+    x = layers.Concatenate(axis=1)([one, two])
+    model = keras.Model(inputs, layers.Dense(2, name="head")(x))
+    zero(model.get_layer("head"), inputs=[0])
+    made = compacted(model)
+    assert made.get_layer("one").units == made.get_layer("two").units == 4
+
+
+def test_an_array_in_the_graph_is_a_wall():
+    model = residual(lambda pair: pair[0] * np.arange(5.0, dtype="float32") + pair[1])
+    sparse(model)
+    compacted(model)
+    (wall,) = plan(model).walls
+    assert wall.reason == "an array is one of its arguments"
+
+
+def test_a_function_is_a_wall():
+    model = residual(lambda pair: layers.Lambda(lambda p: p[0] + p[1])(pair))
+    zero(model.get_layer("head"), inputs=[1])
+    assert compacted(model).get_layer("stem").units == 5
+    assert plan(model).walls[0].reason == "its function may do anything"
+
+
+def test_a_layer_of_ones_own_is_a_wall():
+    class Twice(layers.Layer):
+        def call(self, x):
+            return 2 * x
+
+    inputs = keras.Input((3,))
+    x = Twice(name="twice")(layers.Dense(4, name="one")(inputs))
+    x = layers.Dense(4, "relu", name="two")(x)
+    model = sparse(keras.Model(inputs, layers.Dense(2)(x)), seed=1)
+    zero(model.get_layer("two"), units=[0, 1], bias=0)
+    made = compacted(model)
+    assert made.get_layer("one").units == 4
+    assert made.get_layer("two").units < 4
+    (wall,) = plan(model).walls
+    assert (wall.layer, wall.kind) == ("twice", "Twice")
+
+
+def siamese():
+    one, two = keras.Input((4,), name="one"), keras.Input((4,), name="two")
+    shared = layers.Dense(5, "relu", name="shared")
+    again = layers.Dense(3, name="again")
+    x, y = (again(shared(each)) for each in (one, two))
+    return keras.Model({"one": one, "two": two}, {"sum": x + y, "first": x})
+
+
+def test_a_shared_layer_agrees_at_all_its_calls():
+    model = siamese()
+    zero(model.get_layer("again"), inputs=[0, 4])
+    made = compacted(model)
+    assert made.get_layer("shared").units == 3
+    assert made.input.keys() == {"one", "two"}
+    assert made.output.keys() == {"sum", "first"}
+
+
+def test_a_constant_of_one_call_is_not_folded_for_another():
+    inputs = keras.Input((4,))
+    one = layers.Dense(3, name="one")(inputs)
+    two = layers.Dense(3, name="two")(inputs)
+    shared = layers.Dense(2, name="shared")
+    model = keras.Model(inputs, [shared(one), shared(two)])
+    zero(model.get_layer("one"), units=[0, 1], bias=1)
+    zero(model.get_layer("two"), units=[0, 1], bias=[1, 2])
+    made = compacted(model)
+    assert made.get_layer("one").units == made.get_layer("two").units == 2
+    expected = shared.bias.numpy() + shared.kernel.numpy()[0]
+    np.testing.assert_allclose(made.get_layer("shared").bias, expected, rtol=1e-6)
+
+
+def test_inner_models_stay_and_shrink(tmp_path):
+    inner_inputs = keras.Input((5,))
+    x = layers.Dense(6, "relu", name="inside")(inner_inputs)
+    inner = keras.Model(inner_inputs, layers.Dense(4, name="out")(x), name="inner")
+    last = keras.Sequential([keras.Input((4,)), layers.Dense(3, "relu")], name="last")
+    inputs = keras.Input((3,))
+    x = inner(layers.Dense(5, "relu", name="before")(inputs))
+    model = keras.Model(inputs, layers.Dense(2, name="head")(last(x)))
+    zero(inner.get_layer("inside"), inputs=[1])
+    zero(last.layers[0], inputs=[0, 2])
+    zero(model.get_layer("head"), inputs=[1])
+    made = compacted(model)
+    assert made.get_layer("inner").input_shape == (None, 4)
+    assert made.get_layer("inner").output_shape == (None, 2)
+    assert made.get_layer("last").layers[0].units == 2
+    made.save(tmp_path / "small.keras")
+    assert_same_outputs(made, keras.saving.load_model(tmp_path / "small.keras"), 0)
+
+
+def test_a_shared_inner_model():
+    inner = keras.Sequential(
+        [keras.Input((4,)), layers.Dense(6, "tanh"), layers.Dense(4)], name="inner"
+    )
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, layers.Dense(2)(inner(inner(inputs))))
+    compacted(sparse(model, seed=2))
+    zero(inner.layers[1], inputs=[0])
+    assert compacted(model).get_layer("inner").layers[0].units < 6
+
+
+def test_a_layer_that_a_wall_calls_is_a_wall():
+    shared = layers.Dense(4, name="shared")
+    inputs = keras.Input((3,))
+    x = layers.Dense(3, name="before")(inputs)
+    wrapped = layers.SpectralNormalization(shared, name="wall")(x)
+    model = keras.Model(inputs, layers.Dense(2, name="head")(wrapped + shared(x)))
+    zero(shared, inputs=[0])
+    zero(model.get_layer("head"), inputs=[0])
+    planned = plan(model)
+    assert planned.changes == ()
+    assert [wall.reason for wall in planned.walls[1:]] == ["wall calls it, too"]
+    with pytest.raises(CompactionError, match="cannot be made.*wall/layer.*is shared"):
+        kip.compact(model)
+
+
+def test_training_mode_is_a_wall():
+    inputs = keras.Input((3,))
+    x = layers.Dense(4, name="one")(inputs)
+    x = layers.BatchNormalization(name="norm")(x, training=True)
+    model = keras.Model(inputs, layers.Dense(2, name="head")(x))
+    zero(model.get_layer("head"), inputs=[0])
+    (wall,) = plan(model).walls
+    assert wall.reason == "it is always in training mode"
+
+
+def test_an_unused_input_and_an_input_as_output():
+    one, two = keras.Input((3,), name="one"), keras.Input((2,), name="two")
+    model = keras.Model([one, two], [layers.Dense(2)(layers.Dense(4)(one)), one])
+    made = compacted(sparse(model))
+    assert [x.shape for x in made.inputs] == [(None, 3), (None, 2)]
+    assert plan(model).dead_inputs == {"two": [0, 1]}
+
+
+def test_an_embedding_loses_columns():
+    inputs = keras.Input((None,), dtype="int32")
+    x = layers.Embedding(7, 5, name="table")(inputs)
+    x = layers.GlobalAveragePooling1D()(x)
+    model = keras.Model(inputs, layers.Dense(2, name="head")(x))
+    table = model.get_layer("table").embeddings
+    values = table.numpy()
+    values[:, 1] = 3  # the same for all words
+    table.assign(values)
+    zero(model.get_layer("head"), inputs=[4])
+    made = compacted(model)
+    np.testing.assert_array_equal(
+        made.get_layer("table").embeddings, values[:, [0, 2, 3]]
+    )
+
+
+def test_the_names_of_operations_and_outputs_stay():
+    model = residual(MERGES["plus"])
+    zero(model.get_layer("branch"), units=[0])
+    x = drawn(model)
+    model.compile("sgd", "mse")
+    made = kip.compact(model)
+    assert not made.compiled
+    assert made.output_names == model.output_names
+    assert outputs(made, x)[0].shape == (3, 2)

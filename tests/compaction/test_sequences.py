@@ -1,0 +1,297 @@
+"""Recurrent layers, attention, and layers at each step."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from compactions import assert_same_outputs, compacted, sparse
+from keras_invprune.compaction import plan
+
+
+def sequence(*inner, channels=3, steps=5):
+    return keras.Sequential(
+        [keras.Input((steps, channels)), *inner, layers.Dense(2, name="head")]
+    )
+
+
+def zero_rows(layer, rows):
+    kernel = layer.kernel.numpy()
+    kernel[rows] = 0
+    layer.kernel.assign(kernel)
+
+
+RECURRENT = ["SimpleRNN", "GRU", "LSTM"]
+
+
+@pytest.mark.parametrize("kind", RECURRENT)
+def test_a_unit_that_nobody_reads_goes(kind):
+    model = sequence(getattr(layers, kind)(5, name="rnn"))
+    cell = model.get_layer("rnn").cell
+    zero_rows(model.get_layer("head"), [1, 3])
+    assert compacted(model).get_layer("rnn").units == 5  # units read each other
+    recurrent = cell.recurrent_kernel.numpy()
+    recurrent[[1, 3]] = 0
+    cell.recurrent_kernel.assign(recurrent)
+    made = compacted(model).get_layer("rnn")
+    assert made.units == 3
+    alive = np.arange(5 * (recurrent.shape[1] // 5)).reshape(-1, 5)[:, [0, 2, 4]]
+    expected = recurrent[[0, 2, 4]][:, alive.reshape(-1)]
+    np.testing.assert_array_equal(made.cell.recurrent_kernel, expected)
+
+
+@pytest.mark.parametrize("kind", RECURRENT)
+def test_a_unit_that_is_always_zero_goes(kind):
+    model = sequence(getattr(layers, kind)(4, name="rnn"))
+    cell = model.get_layer("rnn").cell
+    for weight in (cell.kernel, cell.recurrent_kernel, cell.bias):
+        values = weight.numpy()
+        gate = 0 if kind == "SimpleRNN" else 2
+        values.reshape(*values.shape[:-1], -1, 4)[..., gate, 1] = 0
+        weight.assign(values)
+    assert compacted(model).get_layer("rnn").units == 3
+
+
+@pytest.mark.parametrize("kind", RECURRENT)
+def test_a_constant_input_is_folded_into_the_bias(kind):
+    options = [{}, {"use_bias": False}]
+    options += [{"reset_after": False}] if kind == "GRU" else []
+    for option in options:
+        model = sequence(
+            layers.Dense(4, "softplus", name="before"),
+            getattr(layers, kind)(3, name="rnn", **option),
+        )
+        before = model.get_layer("before")
+        kernel = before.kernel.numpy()
+        kernel[:, 2] = 0
+        before.kernel.assign(kernel)  # softplus(0) = log 2
+        made = compacted(model)
+        assert made.get_layer("before").units == 3
+        old, new = (each.get_layer("rnn").cell for each in (model, made))
+        shift = np.log(2) * old.kernel.numpy()[2]
+        first = new.bias.numpy().reshape(-1, len(shift))[0]
+        bias = 0 if old.bias is None else old.bias.numpy().reshape(-1, len(shift))[0]
+        np.testing.assert_allclose(first, bias + shift, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", RECURRENT)
+@pytest.mark.parametrize("seed", range(3))
+def test_random_recurrent_networks(kind, seed):
+    model = sequence(
+        layers.Dense(6, "relu"),
+        getattr(layers, kind)(7, return_sequences=True),
+        getattr(layers, kind)(5, go_backwards=True),
+    )
+    compacted(sparse(model, seed=seed))
+    assert not plan(model).walls
+
+
+def test_states_are_outputs():
+    inputs = keras.Input((None, 3))
+    sequences, h, c = layers.LSTM(6, return_sequences=True, return_state=True)(inputs)
+    x = layers.GlobalMaxPooling1D()(sequences)
+    x = layers.Concatenate()([x, h, c])
+    model = keras.Model(inputs, layers.Dense(2, name="head")(x))
+    sparse(model, 0.5, 0.5, seed=4)
+    compacted(model)
+
+
+def test_a_given_state_is_a_wall():
+    inputs, state = keras.Input((5, 3)), keras.Input((4,))
+    x = layers.GRU(4, name="rnn")(inputs, initial_state=state)
+    model = keras.Model([inputs, state], layers.Dense(2, name="head")(x))
+    sparse(model)
+    compacted(model)
+    assert plan(model).walls[0].reason == "it is called with 2 tensors"
+
+
+@pytest.mark.parametrize("mode", ["concat", "sum", "ave", "mul"])
+@pytest.mark.parametrize("kind", RECURRENT)
+def test_both_directions(kind, mode):
+    model = sequence(
+        layers.Dense(6, "relu"),
+        layers.Bidirectional(
+            getattr(layers, kind)(6, return_sequences=True), merge_mode=mode, name="two"
+        ),
+    )
+    for seed in (0, 1):
+        sparse(model, 0.7, 0.4, seed=seed)
+        compacted(model)
+    assert not plan(model).walls
+
+
+def test_both_directions_with_states_and_without_merging():
+    inputs = keras.Input((5, 3))
+    two = layers.Bidirectional(layers.LSTM(6, return_state=True), merge_mode=None)
+    x = layers.Concatenate()(list(two(inputs)))
+    model = keras.Model(inputs, layers.Dense(2)(x))
+    compacted(sparse(model, 0.7, 0.4, seed=1))
+    assert not plan(model).walls
+
+
+def test_masked_steps():
+    inputs = keras.Input((6,), dtype="int32")
+    x = layers.Embedding(5, 6, mask_zero=True)(inputs)
+    x = layers.Bidirectional(layers.LSTM(5))(x)
+    model = keras.Model(inputs, layers.Dense(2)(x))
+    sparse(model, 0.6, 0.3, seed=2)
+    assert compacted(model).count_params() < model.count_params()
+
+
+DISTRIBUTED = {
+    "dense": lambda: (layers.Dense(5, "softplus"), layers.Dense(4, use_bias=False)),
+    "norm": lambda: (layers.BatchNormalization(), layers.Dense(4)),
+}
+
+
+@pytest.mark.parametrize("name", DISTRIBUTED)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_layers_at_each_step(name, seed):
+    model = sequence(
+        layers.Dense(6, "relu"),
+        *(layers.TimeDistributed(layer) for layer in DISTRIBUTED[name]()),
+    )
+    sparse(model, 0.6, 0.4, seed=seed)
+    assert compacted(model).count_params() < model.count_params()
+    assert not plan(model).walls
+
+
+def test_images_at_each_step():
+    model = keras.Sequential(
+        [
+            keras.Input((3, 5, 5, 2)),
+            layers.TimeDistributed(layers.Conv2D(4, 2, activation="relu")),
+            layers.TimeDistributed(layers.MaxPooling2D(2)),
+            layers.TimeDistributed(layers.Flatten()),
+            layers.LSTM(4),
+            layers.Dense(2),
+        ]
+    )
+    sparse(model, 0.6, 0.4, seed=1)
+    assert compacted(model).count_params() < model.count_params()
+    assert not plan(model).walls
+
+
+EQUATIONS = [
+    ("abc,cd->abd", (5, 6), "d"),
+    ("abc,cd->abd", (5, 6), None),
+    ("abc,cde->abde", (5, 3, 6), "de"),
+    ("abc,cde->abde", (5, 3, 6), "e"),
+    ("abc,cde->abde", (5, 3, 6), None),
+    ("abc,bcd->ad", 6, "d"),
+]
+
+
+@pytest.mark.parametrize("equation, shape, bias", EQUATIONS)
+def test_equations(equation, shape, bias):
+    model = sequence(
+        layers.Dense(6, "relu" if bias == "e" else "softplus"),
+        layers.EinsumDense(equation, shape, bias_axes=bias, activation="relu"),
+        layers.Flatten(),
+    )
+    for seed in (0, 1):
+        sparse(model, 0.6, 0.4, seed=seed)
+        assert compacted(model).count_params() < model.count_params()
+    assert not plan(model).walls
+
+
+@pytest.mark.parametrize("equation", ["...c,cd->...d", "abc,bcd->abcd"])
+def test_other_equations_are_walls(equation):
+    shape = 6 if "." in equation else (5, 6, 2)
+    model = sequence(
+        layers.Dense(6), layers.EinsumDense(equation, shape), layers.Flatten()
+    )
+    compacted(sparse(model))
+    assert plan(model).walls[0].kind == "EinsumDense"
+
+
+def attention(**options):
+    inputs = keras.Input((5, 4))
+    x = layers.Dense(6, "softplus", name="before")(inputs)
+    options = {"num_heads": 3, "key_dim": 4, "value_dim": 5, **options}
+    y = layers.MultiHeadAttention(name="attention", **options)(x, x)
+    return keras.Model(inputs, layers.Dense(2, name="head")(y))
+
+
+def test_a_dead_head_goes():
+    model = attention()
+    layer = model.get_layer("attention")
+    kernel = layer.output_dense.kernel.numpy()
+    kernel[1] = 0
+    layer.output_dense.kernel.assign(kernel)
+    made = compacted(model).get_layer("attention")
+    assert (made.num_heads, made.key_dim, made.value_dim) == (2, 4, 5)
+    np.testing.assert_array_equal(made.output_dense.kernel, kernel[[0, 2]])
+
+
+def test_a_dead_key_dimension_goes_and_the_scale_is_kept():
+    model = attention()
+    layer = model.get_layer("attention")
+    query, key = (getattr(layer, name).kernel for name in ("query_dense", "key_dense"))
+    values = query.numpy()
+    values[:, 0, 1] = 0  # one in each head, by the query or the key
+    query.assign(values)
+    scaled = values
+    values = key.numpy()
+    values[:, 1, 3] = values[:, 2, 0] = 0
+    key.assign(values)
+    made = compacted(model).get_layer("attention")
+    assert (made.num_heads, made.key_dim) == (3, 3)
+    expected = scaled[:, 0, [0, 2, 3]] * np.sqrt(3 / 4)
+    np.testing.assert_allclose(made.query_dense.kernel[:, 0], expected, rtol=1e-6)
+
+
+def test_constant_values_are_folded_behind_attention():
+    model = attention()
+    layer = model.get_layer("attention")
+    values = layer.value_dense.kernel.numpy()
+    values[:, :, 2] = 0
+    layer.value_dense.kernel.assign(values)
+    bias = np.ones((3, 5)) * [[1], [2], [3]]
+    layer.value_dense.bias.assign(bias)
+    made = compacted(model).get_layer("attention")
+    assert made.value_dim == 4
+    shift = np.array([1, 2, 3]) @ layer.output_dense.kernel.numpy()[:, 2]
+    expected = layer.output_dense.bias.numpy() + shift
+    np.testing.assert_allclose(made.output_dense.bias, expected, rtol=1e-5)
+
+
+def test_outputs_that_nobody_reads_go_from_attention():
+    model = attention(output_shape=7)
+    zero_rows(model.get_layer("head"), [0, 6])
+    made = compacted(model).get_layer("attention")
+    assert made.output_dense.kernel.shape[-1] == 5
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("bias", [True, False])
+def test_random_attention(bias, seed):
+    model = attention(use_bias=bias)
+    sparse(model, 0.6, 0.3, seed=seed)
+    assert compacted(model).count_params() < model.count_params()
+    assert not plan(model).walls
+
+
+def test_attention_between_two_sequences():
+    one, two, three = keras.Input((5, 4)), keras.Input((6, 3)), keras.Input((6, 4))
+    x, y, z = (layers.Dense(6, "relu")(each) for each in (one, two, three))
+    mask = keras.Input((5, 6), dtype="bool")
+    x = layers.MultiHeadAttention(2, 3)(x, y, key=z, attention_mask=mask)
+    model = keras.Model([one, two, three, mask], layers.Dense(2)(x))
+    sparse(model, 0.6, 0.3, seed=2)
+    assert compacted(model).count_params() < model.count_params()
+
+
+def test_a_transformer_block(tmp_path):
+    inputs = keras.Input((None,), dtype="int32")
+    x = layers.Embedding(9, 6)(inputs)
+    y = layers.MultiHeadAttention(2, 3)(x, x, use_causal_mask=True)
+    x = layers.LayerNormalization()(x + y)
+    y = layers.Dense(10, "gelu", name="feed")(x)
+    x = layers.LayerNormalization()(x + layers.Dense(6)(y))
+    model = keras.Model(inputs, layers.Dense(9, "softmax")(x))
+    sparse(model, 0.5, 0.4, seed=1)
+    made = compacted(model)
+    assert made.get_layer("feed").units < 10
+    made.save(tmp_path / "small.keras")
+    assert_same_outputs(made, keras.saving.load_model(tmp_path / "small.keras"), 0)
