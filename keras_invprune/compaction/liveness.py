@@ -54,9 +54,11 @@ def _constants(network) -> list[np.ndarray]:
         varies = node.rule.varies(node.call, node.channels, reads)
         if all(each.all() for each in varies):
             continue
-        for signal, moves, made in zip(
-            node.makes, varies, _values(node, reads), strict=True
-        ):
+        try:
+            values = _values(node, reads)
+        except Exception:  # what cannot be run alone counts as varying
+            continue
+        for signal, moves, made in zip(node.makes, varies, values, strict=True):
             found[signal.number] = np.where(moves, np.nan, _uniform(made, signal))
     return found
 

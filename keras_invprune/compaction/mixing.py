@@ -80,7 +80,8 @@ class Mixing(Rule):
         folded = gone(constants[0], kept[IN])
         if self.pads(layer) or not folded.any():  # only zeros are folded there
             return {}
-        shift = folded[folded != 0] @ self.matrix(layer, np.sum)[folded != 0]
+        rows = self.matrix(layer, np.sum)[folded != 0]
+        shift = folded[folded != 0] @ rows.astype("float64")
         if not shift[kept[OUT]].any():
             return {}
         return {"bias": shift if layer.bias is None else array(layer.bias) + shift}
@@ -126,4 +127,4 @@ def sides(call: Call, position: int, target: int | None = None) -> dict[str, Any
 
 def array(variable: keras.Variable) -> np.ndarray:
     """Return the values of a weight."""
-    return keras.ops.convert_to_numpy(variable).astype("float64")
+    return keras.ops.convert_to_numpy(variable)

@@ -1,5 +1,6 @@
 """Compares a smaller model with the original, and raises if they differ."""
 
+import logging
 from typing import Any
 
 import keras
@@ -8,6 +9,8 @@ import numpy as np
 from keras_invprune.compaction.surgery import CompactionError
 from keras_invprune.graph.inputs import dense, input_structure, standardized
 from keras_invprune.graph.outputs import answered, outputs_of
+
+logger = logging.getLogger("keras_invprune")
 
 TOLERANCES = {"float16": 1e-2, "bfloat16": 5e-2}  # shares of an output's size
 TOLERANCE = 1e-5
@@ -20,7 +23,9 @@ def check_same(model: keras.Model, made: keras.Model, data: Any = None):
     """Raise if two models differ on drawn inputs, or on given ones.
 
     Differences are relative to the largest output of a row. Where the original itself
-    amplifies rounding errors of its inputs, it may differ as much.
+    amplifies rounding errors of its inputs, it may differ as much. Where it is not
+    finite, nothing is compared: zero times infinity is not a number, and the smaller
+    model does not multiply by zero.
 
     Args:
         model: The original.
@@ -30,8 +35,16 @@ def check_same(model: keras.Model, made: keras.Model, data: Any = None):
     Raises:
         CompactionError: If they differ.
     """
+    drawn = False
     for inputs, outputs in answered(model):
         _check(model, made, inputs, outputs, "drawn inputs")
+        drawn = True
+    if not drawn and data is None:
+        logger.warning(
+            "Model %r rejects all drawn inputs, so the outputs of the smaller model "
+            "were not compared. Call `compact` with `data=` of your own rows.",
+            model.name,
+        )
     if data is not None:
         rows = keras.tree.map_structure(lambda part: part[:ROWS], dense(data))
         inputs = standardized(input_structure(model), rows)
@@ -71,7 +84,7 @@ def _distance(one, other) -> float:
     one, other = one.astype("float64"), other.astype("float64")
     finite = np.where(np.isfinite(one), np.abs(one), 0.0)
     size = np.max(finite, tuple(range(1, one.ndim)), initial=0.0, keepdims=True)
-    alike = (one == other) | (np.isnan(one) & np.isnan(other))
+    alike = (one == other) | ~np.isfinite(one)
     with np.errstate(invalid="ignore", divide="ignore"):
         far = np.where(alike, 0.0, np.abs(one - other) / size)
     return float(np.max(np.nan_to_num(far, nan=np.inf), initial=0.0))

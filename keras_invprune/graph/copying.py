@@ -83,16 +83,25 @@ def changed_copy(
         The copy, and triples (path, layer, its twin).
 
     Raises:
-        DifferentError: If another layer differs in the copy.
+        DifferentError: If another layer differs in the copy, or cannot be rebuilt.
     """
     check_functions(model)
     if picks and isinstance(model, keras.Sequential):
         model = _as_functional(model)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".*includes a `lambda`.*")
-        copied = _Copies(changes, picks).of(model)
-    pairs = pair(model, copied)
-    carry_state(pairs, _touched(model, changes))
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*includes a `lambda`.*")
+            copied = _Copies(changes, picks).of(model)
+        pairs = pair(model, copied)
+        carry_state(pairs, _touched(model, changes))
+    except DifferentError:
+        raise
+    except Exception as error:
+        raise DifferentError(
+            "A layer cannot be rebuilt from its config. Give custom classes a "
+            "`get_config` that returns all arguments of the constructor. Keras "
+            f"reports: {_brief(error)}"
+        ) from error
     return copied, pairs
 
 

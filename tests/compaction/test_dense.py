@@ -186,6 +186,24 @@ def test_a_model_that_differs_is_not_returned(monkeypatch):
         kip.compact(model)
 
 
+def test_what_takes_no_drawn_inputs_is_said(monkeypatch, caplog):
+    monkeypatch.setattr(verify, "answered", lambda model: [])
+    with caplog.at_level("WARNING", "keras_invprune"):
+        kip.compact(mlp(4))
+    assert "were not compared" in caplog.text
+
+
+def test_zero_times_infinity_is_not_compared():
+    model = keras.Sequential(
+        [keras.Input((2,)), layers.Dense(3, "exponential"), layers.Dense(1)]
+    )
+    model.set_weights(
+        [np.eye(2, 3), np.zeros(3), np.array([[1.0], [1], [0]]), np.zeros(1)]
+    )
+    made = kip.compact(model)  # e^1000 is infinite
+    assert made.layers[0].units == 2
+
+
 def test_given_rows_are_compared(monkeypatch):
     model, seen = mlp(4), []
     check = verify._check

@@ -183,6 +183,37 @@ def test_a_layer_of_ones_own_is_a_wall():
     assert (wall.layer, wall.kind) == ("twice", "Twice")
 
 
+def test_a_layer_without_a_config_is_named():
+    class Scaled(layers.Layer):
+        def __init__(self, factor, **kwargs):
+            super().__init__(**kwargs)
+            self.factor = factor
+
+        def call(self, x):
+            return self.factor * x
+
+        def get_config(self):
+            return {"name": self.name}
+
+    inputs = keras.Input((3,))
+    x = Scaled(2.0)(layers.Dense(4)(inputs))
+    model = keras.Model(inputs, layers.Dense(2)(x))
+    with pytest.raises(CompactionError, match="get_config"):
+        kip.compact(model)
+
+
+def test_a_scale_for_each_channel():
+    scale = type(keras.applications.ConvNeXtTiny.__globals__["LayerScale"](1.0, 1))
+    inputs = keras.Input((4, 4, 3))
+    x = layers.Conv2D(5, 2, name="conv")(inputs)
+    x = scale(0.5, 5, name="scale")(x)
+    model = keras.Model(inputs, layers.Dense(2, name="head")(layers.Flatten()(x)))
+    model.get_layer("scale").gamma.assign([1, 0, 2, 0, 3])
+    made = compacted(model)
+    assert made.get_layer("conv").filters == 3
+    np.testing.assert_array_equal(made.get_layer("scale").gamma, [1, 2, 3])
+
+
 def siamese():
     one, two = keras.Input((4,), name="one"), keras.Input((4,), name="two")
     shared = layers.Dense(5, "relu", name="shared")

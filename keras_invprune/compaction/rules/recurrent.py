@@ -169,14 +169,10 @@ class Directions(Rule):
         for part in self.parts(layer):
             cell = part.layer.cell
             shift = folded @ array(cell.kernel)
-            if cell.bias is not None:
-                bias = array(cell.bias)
-            elif getattr(cell, "reset_after", False):  # that of inputs, that of states
-                bias = np.zeros((2, len(shift)))
-            else:
-                bias = np.zeros(len(shift))
-            bias[(0, ...) if bias.ndim > 1 else ...] += shift
-            found[f"{part.path}cell.bias"] = bias
+            if getattr(cell, "reset_after", False):  # biases of inputs, and of states
+                shift = np.stack([shift, np.zeros_like(shift)])
+            bias = 0.0 if cell.bias is None else array(cell.bias)
+            found[f"{part.path}cell.bias"] = bias + shift
         return found if folded.any() else {}
 
     def config(

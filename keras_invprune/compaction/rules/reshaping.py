@@ -43,7 +43,10 @@ class Moved(Tied):
         along[signal.position] = signal.size
         shape = (signal.shape[0] or 1, *signal.shape[1:])
         numbers = np.arange(signal.size, dtype="int32").reshape(along)
-        (made,) = call.run({signal.number: np.broadcast_to(numbers, shape)})
+        try:
+            (made,) = call.run({signal.number: np.broadcast_to(numbers, shape)})
+        except Exception as error:  # operations may raise anything
+            raise OpaqueError("it cannot be run on integers") from error
         return made.astype(int)
 
 
