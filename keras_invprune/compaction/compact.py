@@ -61,12 +61,12 @@ def compact(model: keras.Model, inputs: str = "keep", data: Any = None) -> keras
             from its config. No model is returned.
 
     Example:
-        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3),
-        ...                           keras.layers.Dense(1)])
-        >>> model.layers[0].set_weights([[[1., 2., 0.], [3., 4., 0.]], [0., 0., 5.]])
-        >>> model.layers[1].set_weights([[[1.], [0.], [2.]], [0.]])
+        >>> one, two = keras.layers.Dense(3), keras.layers.Dense(1)
+        >>> model = keras.Sequential([keras.Input((2,)), one, two])
+        >>> one.set_weights([np.array([[1, 2, 0], [3, 4, 0]]), np.array([0, 0, 5])])
+        >>> two.set_weights([np.array([[1], [0], [2]]), np.array([0])])
         >>> small = compact(model)  # the second unit is not read, the third is 5
-        >>> [w.numpy().tolist() for w in small.weights]
+        >>> [weight.numpy().tolist() for weight in small.weights]
         [[[1.0], [3.0]], [0.0], [[1.0]], [10.0]]
     """
     calls, live, stays = _analyzed(model, inputs)

@@ -1,7 +1,7 @@
 """A model as calls whose channels correspond: what all readers walk through."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -98,7 +98,22 @@ def network(model: keras.Model, picks: bool = False) -> Network:
     trace = _traced(model)
     steps = list(entered(trace.steps))
     doors = entry_layers(model) if picks else []
-    return _Reading(trace, steps, doors).network()
+    closed, found = _closed(steps), None
+    while found is None or (again := _partly_closed(found)):
+        closed.update({} if found is None else again)
+        found = _Reading(trace, steps, doors, closed).network()
+    return found
+
+
+def _partly_closed(network: Network) -> dict[int, str]:
+    """Return ``{id(operation): reason}`` of walls that other calls see through."""
+    walls, others = (
+        {id(n.call.operation) for n in network.nodes if (n.rule is WALL) is closed}
+        for closed in (True, False)
+    )
+    both = walls & others - {id(None)}
+    reasons = {id(operation): reason for operation, reason in network.walls}
+    return {each: f"at one of its calls, {reasons[each]}" for each in both}
 
 
 def _traced(model) -> Trace:
@@ -131,8 +146,14 @@ def _closed(steps: Sequence[Step]) -> dict[int, str]:
 class _Reading:
     """The state of the walk through the steps: a number for each tensor."""
 
-    def __init__(self, trace: Trace, steps: Sequence[Step], doors: Sequence[Any]):
-        self.steps, self.doors, self.closed = steps, doors, _closed(steps)
+    def __init__(
+        self,
+        trace: Trace,
+        steps: Sequence[Step],
+        doors: Sequence[Any],
+        closed: Mapping[int, str],
+    ):
+        self.steps, self.doors, self.closed = steps, doors, closed
         self.known: dict[int, Signal] = {}
         self.nodes: list[Node] = []
         self.features: dict[int, Signal] = {}
@@ -180,11 +201,8 @@ class _Reading:
             self.nodes.append(Node(call, PICK, channels, (made,)))
 
     def _add(self, tensor, position) -> Signal:
-        shape, dtype = (
-            tuple(tensor.shape),
-            keras.backend.standardize_dtype(tensor.dtype),
-        )
-        signal = Signal(self.count, shape, position, dtype)
+        dtype = keras.backend.standardize_dtype(tensor.dtype)
+        signal = Signal(self.count, tuple(tensor.shape), position, dtype)
         self.known[id(tensor)] = signal
         self.count += 1
         return signal
@@ -234,6 +252,8 @@ class _Reading:
 
     def _reason(self, call) -> str | None:
         operation = call.operation
+        if id(operation) in self.closed:
+            return self.closed[id(operation)]
         if call.arguments[1].get("training"):
             return "it is always in training mode"
         if getattr(operation, "quantization_mode", None):
@@ -242,7 +262,7 @@ class _Reading:
             return "LoRA is enabled"
         if None in (size for signal in call.reads for size in signal.shape[1:]):
             return "the shape of its inputs is unknown"
-        return self.closed.get(id(operation))
+        return None
 
     def _note(self, call, reason):
         operation = call.operation

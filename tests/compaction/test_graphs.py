@@ -300,6 +300,18 @@ def test_training_mode_is_a_wall():
     assert wall.reason == "it is always in training mode"
 
 
+def test_a_wall_at_one_call_is_a_wall_at_all():
+    inputs = keras.Input((3,))
+    norm = layers.BatchNormalization(name="norm")
+    x = layers.Dense(4, name="one")(inputs)
+    x = norm(layers.Dense(4, name="two")(norm(x, training=True)))
+    model = keras.Model(inputs, layers.Dense(2, name="head")(x))
+    zero(model.get_layer("head"), inputs=[0])
+    assert plan(model).changes == ()
+    (wall,) = plan(model).walls
+    assert wall.reason == "at one of its calls, it is always in training mode"
+
+
 def test_an_unused_input_and_an_input_as_output():
     one, two = keras.Input((3,), name="one"), keras.Input((2,), name="two")
     model = keras.Model([one, two], [layers.Dense(2)(layers.Dense(4)(one)), one])

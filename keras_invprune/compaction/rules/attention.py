@@ -53,11 +53,11 @@ class _Heads:
     """What each dimension of each head does, for the constants of the inputs."""
 
     def __init__(self, layer: Any, given: Mapping[str, np.ndarray]):
-        self.heads = layer.num_heads
+        self.heads = _count(layer)
         self.query, self.value, self.key = (
-            _projection(getattr(layer, f"{role}_dense"), given[role]) for role in ROLES
+            _projection(getattr(layer, f"_{role}_dense"), given[role]) for role in ROLES
         )
-        output = array(layer.output_dense.kernel)
+        output = array(layer._output_dense.kernel)
         self.output = output.reshape(-1, output.shape[-1]) != 0
 
     def values(self, wanted: np.ndarray) -> np.ndarray:
@@ -85,8 +85,8 @@ class MultiHeadAttention(Rule):
         return Channels(
             {
                 **{role: size for role, size in last.items() if role in ROLES},
-                KEYS: layer.num_heads * layer.key_dim,
-                VALUES: layer.num_heads * layer.value_dim,
+                KEYS: _count(layer) * layer._key_dense.kernel.shape[-1],
+                VALUES: _count(layer) * layer._value_dense.kernel.shape[-1],
                 OUT: shape[-1],
             },
             tuple(
@@ -95,16 +95,16 @@ class MultiHeadAttention(Rule):
             ),
             (Port(OUT, np.arange(shape[-1]), len(shape) - 1),),
             {
-                "query_dense.kernel": ("query", None, None),
-                "query_dense.bias": (None, None),
-                "key_dense.kernel": (key, None, None),
-                "key_dense.bias": (None, None),
-                "value_dense.kernel": ("value", None, None),
-                "value_dense.bias": (None, None),
-                "output_dense.kernel": (None, None, OUT),
-                "output_dense.bias": (OUT,),
+                "_query_dense.kernel": ("query", None, None),
+                "_query_dense.bias": (None, None),
+                "_key_dense.kernel": (key, None, None),
+                "_key_dense.bias": (None, None),
+                "_value_dense.kernel": ("value", None, None),
+                "_value_dense.bias": (None, None),
+                "_output_dense.kernel": (None, None, OUT),
+                "_output_dense.bias": (OUT,),
             },
-            groups={KEYS: layer.num_heads, VALUES: layer.num_heads},
+            groups={KEYS: _count(layer), VALUES: _count(layer)},
         )
 
     def varies(self, call: Call, channels: Channels, constants: Constants) -> Bools:
@@ -158,20 +158,23 @@ class MultiHeadAttention(Rule):
         for name, axis in _inputs(channels).items():
             kernel = array(getattr(layer, name).kernel)
             shifts[name] = np.tensordot(gone(given[axis], kept[axis]), kernel, 1)
-        values = _projection(layer.value_dense, given["value"]).constant
-        output = array(layer.output_dense.kernel)
+        values = _projection(layer._value_dense, given["value"]).constant
+        output = array(layer._output_dense.kernel)
         folded = gone(values, kept[VALUES])
-        shifts["output_dense"] = folded @ output.reshape(-1, output.shape[-1])
+        shifts["_output_dense"] = folded @ output.reshape(-1, output.shape[-1])
         found = _biases(layer, shifts)
-        before, after = layer.key_dim, _each(kept[KEYS], layer.num_heads)
+        before, after = (
+            layer._key_dense.kernel.shape[-1],
+            _each(kept[KEYS], _count(layer)),
+        )
         if before != after:  # Keras divides by the square root of what is left
             scale = np.sqrt(after / before)
-            found["query_dense.kernel"] = array(layer.query_dense.kernel) * scale
-            bias = found.get("query_dense.bias")
-            if bias is None and layer.query_dense.bias is not None:
-                bias = array(layer.query_dense.bias)
+            found["_query_dense.kernel"] = array(layer._query_dense.kernel) * scale
+            bias = found.get("_query_dense.bias")
+            if bias is None and layer._query_dense.bias is not None:
+                bias = array(layer._query_dense.bias)
             if bias is not None:
-                found["query_dense.bias"] = bias * scale
+                found["_query_dense.bias"] = bias * scale
         return found
 
     def config(
@@ -182,12 +185,12 @@ class MultiHeadAttention(Rule):
         revised: Collection[str],
     ) -> dict[str, Any]:
         """Return the numbers of heads, dimensions and outputs."""
-        heads = kept[VALUES].reshape(layer.num_heads, -1).any(1)
+        heads = kept[VALUES].reshape(_count(layer), -1).any(1)
         biased = any(name.endswith("bias") for name in revised)
         return {
             "num_heads": int(heads.sum()),
-            "key_dim": _each(kept[KEYS], layer.num_heads),
-            "value_dim": _each(kept[VALUES], layer.num_heads),
+            "key_dim": _each(kept[KEYS], _count(layer)),
+            "value_dim": _each(kept[VALUES], _count(layer)),
             "output_shape": (int(kept[OUT].sum()),),
             **({"use_bias": True} if biased else {}),
         }
@@ -201,13 +204,13 @@ class MultiHeadAttention(Rule):
         kept: Mapping[str, np.ndarray],
     ) -> np.ndarray:
         """Return a weight without the heads, dimensions and channels that go."""
-        heads = int(kept[VALUES].reshape(layer.num_heads, -1).any(1).sum())
+        heads = int(kept[VALUES].reshape(_count(layer), -1).any(1).sum())
         matrix, sides = _matrix(path, weight, channels, kept)
         for position, side in enumerate(sides):
             matrix = np.compress(side, matrix, position)
-        if path == "output_dense.bias":
+        if path == "_output_dense.bias":
             return matrix
-        if path == "output_dense.kernel":
+        if path == "_output_dense.kernel":
             return matrix.reshape(heads, -1, matrix.shape[-1])
         return matrix.reshape(*matrix.shape[:-1], heads, -1)
 
@@ -229,11 +232,11 @@ class MultiHeadAttention(Rule):
 def _matrix(path, weight, channels, of_axes) -> tuple[np.ndarray, list[np.ndarray]]:
     """Return a weight with all heads on one axis, and what is said of each axis."""
     name, kind = path.split(".")
-    if name == "output_dense":
+    if name == "_output_dense":
         if kind == "bias":
             return weight, [of_axes[OUT]]
         return weight.reshape(-1, weight.shape[-1]), [of_axes[VALUES], of_axes[OUT]]
-    inside = of_axes[VALUES if name == "value_dense" else KEYS]
+    inside = of_axes[VALUES if name == "_value_dense" else KEYS]
     if kind == "bias":
         return weight.reshape(-1), [inside]
     source = of_axes[_inputs(channels)[name]]
@@ -251,6 +254,11 @@ def _biases(layer, shifts) -> dict[str, np.ndarray]:
     return found
 
 
+def _count(layer) -> int:
+    """Return the number of heads."""
+    return layer._query_dense.kernel.shape[1]
+
+
 def _each(kept: np.ndarray, heads: int) -> int:
     """Return how many dimensions each head keeps."""
     return int(kept.reshape(heads, -1).sum(1).max())
@@ -259,7 +267,7 @@ def _each(kept: np.ndarray, heads: int) -> int:
 def _inputs(channels) -> dict[str, str]:
     """Return the axis of the input of each projection."""
     key = "key" if "key" in channels.sizes else "value"
-    return {"query_dense": "query", "key_dense": key, "value_dense": "value"}
+    return {"_query_dense": "query", "_key_dense": key, "_value_dense": "value"}
 
 
 def _by_axis(channels, constants) -> dict[str, np.ndarray]:
@@ -287,7 +295,7 @@ def _check(call):
     Raises:
         OpaqueError: If it does.
     """
-    layer, kernel = call.operation, call.operation.output_dense.kernel
+    layer, kernel = call.operation, call.operation._output_dense.kernel
     if len(call.shapes) > 1:
         raise OpaqueError("its scores are read")
     if getattr(layer, "_use_gate", False) or len(kernel.shape) != 3:

@@ -1,5 +1,7 @@
 """Layers that read all channels together: walls, each with its reason."""
 
+import keras
+
 from keras_invprune.compaction.channels import Channels
 from keras_invprune.compaction.rule import Call, OpaqueError, Wall, rule
 
@@ -60,4 +62,14 @@ class Steps(Named):
     "ops.NotEqual",
 )
 class Silent(Wall):
-    """The rule of operations that make masks of steps. Nothing can be removed there."""
+    """The rule of operations that make masks of steps from masks or indices."""
+
+    def channels(self, call: Call) -> Channels:
+        """Return channels without any axis.
+
+        Raises:
+            OpaqueError: If values are compared, of which all channels are needed.
+        """
+        if any(keras.backend.is_float_dtype(signal.dtype) for signal in call.reads):
+            raise OpaqueError("it compares all channels")
+        return super().channels(call)
