@@ -118,9 +118,8 @@ def _touched(model, changes) -> set[int]:
 
 
 def _as_functional(model):
-    view = keras.Model(
-        model.inputs[0], model.outputs[0], name=model.name, trainable=model.trainable
-    )
+    # Without `trainable`, which would be set in the model's own layers.
+    view = keras.Model(model.inputs[0], model.outputs[0], name=model.name)
     view.dtype_policy = model.dtype_policy
     return view
 

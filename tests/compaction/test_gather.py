@@ -39,9 +39,12 @@ def mlp(shape, *first):
 
 def test_dead_features_are_named_and_left_out(tmp_path):
     model = mlp((6,))
+    model.layers[-1].trainable = False
     assert plan(model).dead_inputs == {"x": [1, 4]}
     assert kip.compact(model).get_layer("hidden").kernel.shape == (6, 4)
     made = compacted(model)
+    assert made.name == model.name
+    assert [x.layers[-1].trainable for x in (model, made)] == [False, False]
     expected = model.get_layer("hidden").kernel.numpy()[[0, 2, 3, 5]]
     np.testing.assert_array_equal(made.get_layer("hidden").kernel, expected)
     made.save(tmp_path / "small.keras")
