@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from keras import layers, ops
@@ -131,19 +132,22 @@ def check(data, step):
     assert all(np.isfinite(weight).all() for weight in made.get_weights())
 
 
-@settings(max_examples=15, phases=PHASES)
+@pytest.mark.slow
+@settings(max_examples=12, phases=PHASES)
 @given(st.data())
 def test_vectors(data):
     check(data, on_vectors)
 
 
-@settings(max_examples=12, phases=PHASES)
+@pytest.mark.slow
+@settings(max_examples=10, phases=PHASES)
 @given(st.data())
 def test_maps(data):
     check(data, on_maps)
 
 
-@settings(max_examples=10, phases=PHASES)
+@pytest.mark.slow
+@settings(max_examples=6, phases=PHASES)
 @given(st.data())
 def test_steps(data):
     check(data, on_steps)
