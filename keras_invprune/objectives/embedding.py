@@ -108,7 +108,7 @@ def _before_last_kernel(steps):
 
     None if several tensors are joined after it, or if it is in an inner model.
     """
-    for operation, reads, _ in reversed(steps):
+    for operation, reads, *_ in reversed(steps):
         if is_graph(operation) or len(reads) != 1:
             return None
         is_layer = isinstance(operation, keras.layers.Layer)
