@@ -10,7 +10,7 @@ import tensorflow as tf
 from keras import layers
 
 import zoo
-from keras_invprune.graph.copying import copy_model
+from keras_invprune.graph.copying import changed_copy, copy_model
 from keras_invprune.graph.weights import walk, weights_by_key
 
 
@@ -30,6 +30,27 @@ def test_it_is_of_the_same_class_with_the_same_weights(name):
     assert list(found) == list(expected)
     for key, (_, variable) in expected.items():
         np.testing.assert_array_equal(found[key].variable, variable)
+
+
+def test_a_copy_with_another_config():
+    first, last = layers.Dense(4, name="first"), layers.Dense(2, name="last")
+    model = keras.Sequential([keras.Input((3,)), first, layers.ReLU(), last])
+    first.trainable = False
+    copied, pairs = changed_copy(model, {id(last): {"units": 5, "use_bias": False}})
+    assert copied.output_shape == (None, 5) and not copied.layers[0].trainable
+    np.testing.assert_array_equal(copied.layers[0].kernel, first.kernel)
+    assert [path for path, *_ in pairs] == ["", "first", "re_lu", "last"]
+
+
+def test_a_copy_that_picks_what_it_reads():
+    inputs = keras.Input((3,))
+    wide = layers.Dense(4, name="wide")
+    model = keras.Model(inputs, layers.Dense(2, name="last")(wide(inputs)))
+    picks = {id(wide): (-1, [0, 2])}
+    last = model.get_layer("last")
+    copied, _ = changed_copy(model, {id(last): {"activation": "relu"}}, picks)
+    assert copied.get_layer("last").kernel.shape == (2, 2)
+    assert copied.get_layer("wide").units == 4
 
 
 def test_it_is_not_compiled_whatever_the_loss():

@@ -6,7 +6,13 @@ import pytest
 from keras import layers, ops
 
 import zoo
-from keras_invprune.graph.trace import traced, unfolded
+from keras_invprune.graph.trace import (
+    calls_its_graph,
+    entered,
+    entry_layers,
+    traced,
+    unfolded,
+)
 from keras_invprune.graph.weights import is_graph
 
 
@@ -50,6 +56,34 @@ def test_inner_models_are_unfolded():
     steps = list(unfolded(trace.steps))
     assert names(steps) == ["r", "a", "in", "out"]
     assert_chain(steps, trace.inputs, trace.outputs)
+
+
+def test_inner_models_are_entered_by_their_doors():
+    inner = keras.Sequential(
+        [keras.Input((4,), name="door"), layers.Dense(3, name="a")], name="in"
+    )
+    trace = traced(keras.Sequential([keras.Input((4,)), layers.ReLU(name="r"), inner]))
+    steps = list(entered(trace.steps))
+    found = [step.operation and step.operation.name for step in steps]
+    assert found == ["r", "door", "a", None]
+    assert steps[1].operation is entry_layers(inner)[0]
+    assert_chain(steps, trace.inputs, trace.outputs)
+    for step in steps:  # the arguments hold what is read
+        assert step.arguments[0][0] is step.reads[0]
+
+
+def test_a_model_that_does_more_than_its_graph_is_not_entered():
+    class Own(keras.Model):
+        def call(self, x):
+            return super().call(x) + 1
+
+    inputs = keras.Input((4,))
+    own = Own(inputs, layers.Dense(3)(inputs), name="own")
+    plain = keras.Sequential([keras.Input((4,)), layers.Dense(4)], name="plain")
+    assert not calls_its_graph(own) and calls_its_graph(plain)
+    x = keras.Input((4,))
+    steps = traced(keras.Model(x, own(plain(x, training=True)))).steps
+    assert names(entered(steps)) == ["plain", "own"]
 
 
 def test_unknown_lengths_can_be_assumed():
