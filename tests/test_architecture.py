@@ -22,10 +22,10 @@ ROOMS = [
     {"contracts"},
     {"tfmot"},
     {"graph"},
-    {"masks"},
+    {"masks", "proximal"},
     {"views", "allocation", "patterns", "schedules", "scores"},
     {"callbacks"},
-    {"objectives"},
+    {"objectives", "compaction"},
     {"pruning"},
     {"exporting"},
     {"reporting"},
@@ -42,7 +42,7 @@ PRUNING = [
     {"checkpoint"},
     {"model"},
     {"prune"},
-    {"invariance", "tangent"},
+    {"invariance", "tangent", "layer_path"},
 ]
 PRUNING_LEVEL = {room: level for level, rooms in enumerate(PRUNING) for room in rooms}
 # And inside of the experiments.
