@@ -1,0 +1,5 @@
+"""Exact surgery on plain models."""
+
+from keras_invprune.compaction import merge
+
+__all__ = ["merge"]
