@@ -5,15 +5,20 @@ __version__ = "0.2.0"
 from keras_invprune import (
     allocation,
     callbacks,
+    compaction,
     objectives,
     patterns,
+    proximal,
     schedules,
     scores,
     views,
 )
+from keras_invprune.compaction.merge import Merged, MergeError, merge_layers
 from keras_invprune.exporting.export import ExportError, export
+from keras_invprune.graph.active import active_layers
 from keras_invprune.objectives import Invariance
 from keras_invprune.pruning.invariance import prune_for_invariance
+from keras_invprune.pruning.layer_path import LayerPath, layer_path
 from keras_invprune.pruning.masked import Masked
 from keras_invprune.pruning.model import PrunedModel
 from keras_invprune.pruning.prune import prune, strip_pruning
@@ -29,19 +34,27 @@ from keras_invprune.reporting.tensorboard import PruningBoard
 __all__ = [
     "ExportError",
     "Invariance",
+    "LayerPath",
     "Masked",
+    "MergeError",
+    "Merged",
     "PrunedModel",
     "PruningBoard",
     "Report",
     "TransferSettings",
+    "active_layers",
     "allocation",
     "callbacks",
+    "compaction",
     "compare",
     "consistency",
     "export",
+    "layer_path",
+    "merge_layers",
     "neural_tangent_transfer",
     "objectives",
     "patterns",
+    "proximal",
     "prune",
     "prune_for_invariance",
     "report",
