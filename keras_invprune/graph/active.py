@@ -90,7 +90,7 @@ def active_layers(model: keras.Model) -> list[str]:
     Example:
         >>> layers = [keras.layers.Dense(3, "relu", name=name) for name in "ab"]
         >>> model = keras.Sequential([keras.Input((2,)), *layers])
-        >>> model.get_layer("b").kernel.assign(np.ones((3, 3)))
+        >>> model.get_layer("b").set_weights([np.ones((3, 3)), np.zeros(3)])
         >>> active_layers(model)
         ['a']
 

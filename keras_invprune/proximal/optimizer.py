@@ -34,6 +34,7 @@ class Proximal(keras.optimizers.Optimizer):
     Example:
         >>> layers = [keras.layers.Dense(3, "relu", name=name) for name in "abc"]
         >>> model = keras.Sequential([keras.Input((2,)), *layers])
+        >>> from keras_invprune.proximal import NegativeParts
         >>> operator = NegativeParts.of(model, 0.1)
         >>> operator.strengths
         {'b': 0.1, 'c': 0.1}
