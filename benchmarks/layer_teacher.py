@@ -25,7 +25,7 @@ import numpy as np
 from keras_invprune.pruning.layer_path import layer_path
 from keras_invprune_lab.data.teacher import FEATURES, UNITS, teacher_network
 
-STRENGTHS = (2.0, 2.5, 3.0, 4.0, 6.0, 10.0)
+STRENGTHS = (3.0, 4.0, 5.0, 6.0, 8.0, 12.0)
 DEPTH, ALONE, BATCH, RATE, NOISE, WITHIN = 8, 3, 100, 3e-3, 0.3, 1.02
 FIELDS = ("seed", "depth", "strength", "loss", "alone", "ratio")
 

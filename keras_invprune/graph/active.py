@@ -11,7 +11,7 @@ from keras_invprune.graph.signs import (
     is_rectifier,
     nonnegative_tensors,
 )
-from keras_invprune.graph.trace import Trace, traced, unfolded
+from keras_invprune.graph.trace import Trace, calls_its_graph, traced, unfolded
 from keras_invprune.graph.weights import is_graph, weights_by_key
 
 LAYERS = ("Dense", "Conv1D", "Conv2D", "Conv3D")
@@ -124,7 +124,7 @@ def check_graph(model: keras.Model) -> None:
     """
     if not isinstance(model, keras.Model):
         raise TypeError(f"`model` must be a Keras 3 model. Received: {type(model)!r}.")
-    if is_graph(model) and type(model).call in (keras.Sequential.call, _functional()):
+    if is_graph(model) and calls_its_graph(model):
         return
     if not model.built:
         raise ValueError(
@@ -136,11 +136,6 @@ def check_graph(model: keras.Model) -> None:
         f"Received: {model.name!r} ({type(model).__name__}), which has a `call` of its "
         "own. Build it from keras.Input and layers."
     )
-
-
-def _functional():
-    x = keras.Input(())
-    return type(keras.Model(x, x)).call
 
 
 def _rectified(trace) -> dict:

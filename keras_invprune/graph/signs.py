@@ -42,13 +42,13 @@ KEEPING = (
 KEEPERS = (
     "ActivityRegularization Add AlphaDropout Average Concatenate Dropout ELU Flatten "
     "GaussianDropout GaussianNoise Identity LeakyReLU Maximum Minimum Multiply PReLU "
-    "Permute ReLU RepeatVector Reshape"
+    "Permute RepeatVector Reshape"
 ).split() + [
     f"{kind}{rank}D"
     for rank in (1, 2, 3)
     for kind in (
         "AveragePooling Cropping GlobalAveragePooling GlobalMaxPooling MaxPooling "
-        "SpatialDropout UpSampling ZeroPadding"
+        "SpatialDropout ZeroPadding"
     ).split()
 ]
 WEIGHTED = (
@@ -93,6 +93,8 @@ def _is_nonnegative(step: Step, found: set[int], assumed: Collection[int]) -> bo
     layer, kind = step.operation, type(step.operation).__name__
     if not (isinstance(layer, keras.Layer) and is_of(layer, "keras")):
         return False
+    if step.arguments[1].get("training"):  # noise, or statistics of the batch
+        return False
     if kind == "Softmax" or (kind == "ReLU" and not layer.negative_slope):
         return True
     activation = getattr(layer, "activation", None)
@@ -100,12 +102,16 @@ def _is_nonnegative(step: Step, found: set[int], assumed: Collection[int]) -> bo
         return True
     if not all(id(tensor) in found for tensor in step.reads):
         return False
-    if kind in WEIGHTED:
+    if kind in WEIGHTED and not getattr(layer, "quantization_mode", None):
         positive = id(layer) in assumed or _has_none_below(layer.weights)
         return activation in KEEPING and positive
     if kind == "BatchNormalization":
         return _has_none_below(batch_normalization(layer))
-    return kind in KEEPERS or (kind == "Activation" and activation in KEEPING)
+    if kind == "Activation":
+        return activation in KEEPING
+    if kind.startswith("UpSampling"):  # cubic ones overshoot
+        return getattr(layer, "interpolation", "nearest") in ("nearest", "bilinear")
+    return kind in KEEPERS or (kind == "ReLU" and not layer.threshold)
 
 
 def _has_none_below(weights: Iterable[Any]) -> bool:

@@ -14,11 +14,15 @@ from keras_invprune.graph.weights import is_graph
 
 
 class Step(NamedTuple):
-    """One call of a layer, an inner model or an operation."""
+    """One call of a layer, an inner model or an operation.
+
+    `arguments` are its (args, kwargs), in which the tensors of `reads` occur.
+    """
 
     operation: Any
     reads: list
     made: list
+    arguments: tuple = ((), {})
 
 
 class Trace(NamedTuple):
@@ -59,7 +63,8 @@ def _called(view, inputs) -> Trace:
 
     def call(operation, *args, **kwargs):
         result = operation(*args, **kwargs)
-        steps.append(Step(operation, _tensors((args, kwargs)), _tensors(result)))
+        given = args, kwargs
+        steps.append(Step(operation, _tensors(given), _tensors(result), given))
         return result
 
     twin = keras.models.clone_model(
@@ -83,11 +88,54 @@ def unfolded(steps: Any) -> Iterator[Step]:
         # Replace the inner model's inputs by the tensors that it is called with.
         entries = zip(keras.tree.flatten(inner.inputs), step.reads, strict=True)
         given = {id(entry): tensor for entry, tensor in entries}
-        for operation, reads, made in unfolded(inner.steps):
-            yield Step(operation, [given.get(id(x), x) for x in reads], made)
+        for inside in unfolded(inner.steps):
+            yield inside._replace(reads=[given.get(id(x), x) for x in inside.reads])
         outputs = [given.get(id(x), x) for x in keras.tree.flatten(inner.outputs)]
         for output, made in zip(outputs, step.made, strict=True):
             yield Step(step.operation, [output], [made])
+
+
+def entered(steps: Any) -> Iterator[Step]:
+    """Yield the steps like `unfolded`, and a step for each entry to an inner model.
+
+    The operation of such a step is the `InputLayer`, that of an exit is None. The steps
+    inside read the tensors that an entry makes, so the arguments of all steps hold the
+    tensors that they read. An inner model that is always in training mode, or has a
+    `call` of its own, stays one step.
+    """
+    for step in steps:
+        inner = _inside(step) if _can_be_entered(step) else None
+        if inner is None:
+            yield step
+            continue
+        entries = keras.tree.flatten(inner.inputs)
+        doors = entry_layers(step.operation)
+        for door, given, entry in zip(doors, step.reads, entries, strict=True):
+            yield Step(door, [given], [entry], ((given,), {}))
+        yield from entered(inner.steps)
+        outputs = keras.tree.flatten(inner.outputs)
+        for output, made in zip(outputs, step.made, strict=True):
+            yield Step(None, [output], [made], ((output,), {}))
+
+
+def _can_be_entered(step):
+    trained = step.arguments[1].get("training")
+    return is_graph(step.operation) and calls_its_graph(step.operation) and not trained
+
+
+def calls_its_graph(model: keras.Model) -> bool:
+    """Return whether a graph model computes its graph and nothing else."""
+    x = keras.Input(())
+    known = keras.Sequential, type(keras.Model(x, x))
+    return any(type(model).call is kind.call for kind in known)
+
+
+def entry_layers(model: keras.Model) -> list[keras.layers.InputLayer]:
+    """Return the `InputLayer` of each of a graph model's inputs."""
+    view = keras.Model(model.inputs, model.outputs)
+    kind = keras.layers.InputLayer
+    found = {id(x.output): x for x in view.layers if isinstance(x, kind)}
+    return [found[id(x)] for x in model.inputs]
 
 
 def _inside(step):

@@ -48,6 +48,7 @@ class NegativeParts(LayerOperator):
         model: keras.Model,
         strength: float | Mapping[str, float],
         nonnegative_inputs: bool | Sequence[str] = False,
+        rising: bool = False,
     ):
         """Return the operator for the layers of a model that may be removed.
 
@@ -59,6 +60,9 @@ class NegativeParts(LayerOperator):
                 inputs that are declared.
             nonnegative_inputs: Whether the model's inputs are never negative, or the
                 names of those that are not.
+            rising: Whether one strength r rises from r/n in the first of n layers to r
+                in the last. The last layers then go first, one after the other. With
+                the same r in all layers, many go at once.
 
         Raises:
             ValueError: If the model has no graph, if no layer may be removed, if a
@@ -80,7 +84,10 @@ class NegativeParts(LayerOperator):
                 "never negative. If the model's inputs are not, declare it with "
                 "nonnegative_inputs=True."
             )
-        return cls(dict.fromkeys(names, strength))
+        shares = [
+            (place + 1) / len(names) if rising else 1.0 for place in range(len(names))
+        ]
+        return cls({n: strength * s for n, s in zip(names, shares, strict=True)})
 
     def prox(self, values: list, threshold: Any) -> list:
         """Return W₊ - W₋·max(0, 1 - threshold/‖W₋‖)."""

@@ -81,6 +81,7 @@ def layer_path(
     *,
     validation_data: Any,
     nonnegative_inputs: bool | Sequence[str] = False,
+    rising: bool = True,
     folder: str | os.PathLike | None = None,
     seed: int | None = None,
     show: Callable[[Point], None] | None = None,
@@ -100,6 +101,8 @@ def layer_path(
         validation_data: ``(x, y)`` or a data set, which depth is judged by.
         nonnegative_inputs: Whether the model's inputs are never negative, or the names
             of those that are not.
+        rising: Whether strengths rise with depth, so that the last layers go first, see
+            `NegativeParts.of`.
         folder: Where each point is saved once it is finished. A path that was
             interrupted resumes after its last finished point. None saves nothing.
         seed: Seeds the order of the rows at each point, so that an interrupted path
@@ -129,7 +132,8 @@ def layer_path(
             continue
         if seed is not None:
             keras.utils.set_random_seed(seed + index)
-        _compile(work, compiled, NegativeParts.of(work, strength, nonnegative_inputs))
+        operator = NegativeParts.of(work, strength, nonnegative_inputs, rising)
+        _compile(work, compiled, operator)
         work.fit(x, y, **{"verbose": 0, **fit_options})
         point = _point(work, strength, validation_data, nonnegative_inputs)
         store.add(point, work.get_weights())

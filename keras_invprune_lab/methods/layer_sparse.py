@@ -33,7 +33,8 @@ class LayerKeys(Part):
     """What a recipe may say of "layers", "l1" and "unit-lasso".
 
     Attributes:
-        layer_strength: r; of several the best on validation rows.
+        layer_strength: r, in "layers" that of the last layer, see
+            `NegativeParts.of`; of several the best on validation rows.
     """
 
     layer_strength: Several[Annotated[Positive, Short]] = [16.0]
@@ -125,7 +126,7 @@ class LayerSparse(Network):
 
     def _operator(self, model, strength) -> LayerOperator:
         if self.operator is NegativeParts:
-            return NegativeParts.of(model, strength)
+            return NegativeParts.of(model, strength, rising=True)
         return self.operator(dict.fromkeys(rectified_layers(model), strength))
 
 

@@ -205,6 +205,9 @@ def test_what_lies_between_stops_it():
         "is an operation": lambda x: nonnegative(2, "out")(
             keras.ops.sqrt(nonnegative(5, "one")(x))
         ),
+        "is always in training mode": lambda x: nonnegative(2, "out")(
+            layers.Dropout(0.5)(nonnegative(5, "one")(x), training=True)
+        ),
         "has an activity regularizer": lambda x: nonnegative(2, "out")(
             nonnegative(5, "one", activity_regularizer="l2")(x)
         ),

@@ -74,6 +74,7 @@ def test_layers_of_equal_names_get_their_paths():
 def test_the_operator_of_a_model():
     model = mlp()
     assert NegativeParts.of(model, 0.5).strengths == {"b": 0.5, "c": 0.5}
+    assert NegativeParts.of(model, 0.5, rising=True).strengths == {"b": 0.25, "c": 0.5}
     declared = NegativeParts.of(model, 0.5, nonnegative_inputs=True)
     assert list(declared.strengths) == ["a", "b", "c"]
     assert NegativeParts.of(model, {"a": 1.0}).strengths == {"a": 1.0}

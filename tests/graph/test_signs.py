@@ -27,6 +27,7 @@ def is_safe(*path, inputs=False, assumed=()):
 
 NEVER_NEGATIVE = [
     layers.ReLU(),
+    layers.ReLU(threshold=0.5, max_value=2.0),
     layers.Softmax(),
     layers.Activation("sigmoid"),
     layers.Dense(2, "softplus"),
@@ -41,6 +42,8 @@ KEEPING = [
     layers.Reshape((8, 6)),
     layers.ZeroPadding2D(),
     layers.UpSampling2D(interpolation="bilinear"),
+    layers.UpSampling2D(),
+    layers.ReLU(negative_slope=0.1),
     layers.Dropout(0.5),
     layers.LeakyReLU(),
     layers.PReLU(),
@@ -84,6 +87,21 @@ def test_these_keep_what_is_not_negative(layer):
     safe, model = is_safe(layer, inputs=True)
     assert safe and smallest(model, np.abs(X)) >= 0
     assert not is_safe(layer)[0]
+
+
+NEGATIVE_ALL_THE_SAME = [
+    layers.UpSampling2D(interpolation="bicubic"),
+    layers.ReLU(threshold=1.0, negative_slope=0.5),
+    layers.Rescaling(1.0, -1.0),
+    layers.Dense(2, kernel_initializer=keras.initializers.Constant(-1.0)),
+    layers.Dense(2, "elu", bias_initializer=keras.initializers.Constant(-900.0)),
+]
+
+
+@pytest.mark.parametrize("layer", NEGATIVE_ALL_THE_SAME, ids=named)
+def test_these_may_make_it_negative(layer):
+    safe, model = is_safe(layer, inputs=True)
+    assert not safe and smallest(model, np.abs(X)) < 0
 
 
 @pytest.mark.parametrize("layer", NOT_KNOWN, ids=named)

@@ -14,7 +14,7 @@ from keras_invprune_lab.data import digits
 DATA = digits()
 X, Y = DATA.x_train.reshape(-1, 64), DATA.y_train
 VALID = DATA.x_test.reshape(-1, 64), DATA.y_test
-STRENGTHS = [0.0, 8.0, 40.0]
+STRENGTHS = [0.0, 16.0, 40.0]
 OPTIONS = {"validation_data": VALID, "epochs": 8, "batch_size": 64, "seed": 0}
 
 

@@ -135,7 +135,7 @@ class _Paths:
     def after(self, first: Step) -> Link | Wall:
         """Follow the output of a layer to the next one."""
         layer, between, step = first.operation, [], first
-        if reason := self._of_its_own(layer):
+        if reason := self._of_its_own(first):
             return Wall(layer, reason)
         while True:
             following = self._next(step)
@@ -161,9 +161,13 @@ class _Paths:
             return f"{reader.operation.name!r} reads other tensors as well"
         if not isinstance(reader.operation, keras.Layer):
             return f"{reader.operation.name!r} is an operation, not a layer"
-        return self._of_its_own(reader.operation) or reader
+        return self._of_its_own(reader) or reader
 
-    def _of_its_own(self, layer) -> str | None:
+    def _of_its_own(self, step) -> str | None:
+        """Return why a call is not a layer's only and ordinary one."""
+        layer = step.operation
+        if step.arguments[1].get("training"):
+            return f"{layer.name!r} is always in training mode"
         if self.calls[id(layer)] > 1:
             return f"{layer.name!r} is called {self.calls[id(layer)]} times"
         if getattr(layer, "quantization_mode", None):
