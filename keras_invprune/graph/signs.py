@@ -109,6 +109,8 @@ def _is_nonnegative(step: Step, found: set[int], assumed: Collection[int]) -> bo
         return _has_none_below(batch_normalization(layer))
     if kind == "Activation":
         return activation in KEEPING
+    if kind == "Rescaling":
+        return _has_none_below([layer.scale, layer.offset])
     if kind.startswith("UpSampling"):  # cubic ones overshoot
         return getattr(layer, "interpolation", "nearest") in ("nearest", "bilinear")
     return kind in KEEPERS or (kind == "ReLU" and not layer.threshold)

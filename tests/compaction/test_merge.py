@@ -542,6 +542,66 @@ def test_certificates_are_checked(certificates, error, message):
 def test_a_difference_raises(monkeypatch):
     model = mlp((6, 6))
     make_positive(model.get_layer("b"))
-    monkeypatch.setattr(engine, "error_on_drawn", lambda *_: 0.5)
-    with pytest.raises(MergeError, match="differ by 0.5 of their size"):
+    x = G.normal(size=(9, 5)).astype("float32")
+    merged = engine._merged
+
+    def wrong(model, choices):
+        made, done, kept = merged(model, choices)
+        made.layers[-1].bias.assign(made.layers[-1].bias + 1.0)
+        return made, done, kept
+
+    monkeypatch.setattr(engine, "_merged", wrong)
+    for data in (None, x):
+        with pytest.raises(MergeError, match="of their size; rounding explains 1e-05"):
+            merge_layers(model, data=data)
+
+
+def picky():
+    @keras.saving.register_keras_serializable(package="tests")
+    class Picky(layers.Layer):
+        def call(self, x):
+            if float(keras.ops.max(x)) != 0.125:
+                raise ValueError("picky")
+            return x
+
+        def compute_output_spec(self, x):
+            return keras.KerasTensor(x.shape)
+
+    hidden = nonnegative(3, "one")
+    return keras.Sequential([keras.Input((3,)), Picky(), hidden, layers.Dense(2)])
+
+
+def test_a_model_that_takes_no_drawn_input_needs_rows():
+    model = picky()
+    with pytest.raises(MergeError, match="rejects all drawn inputs.*as `data`"):
         merge_layers(model)
+
+
+def test_outputs_that_nearly_cancel_may_round():
+    model = keras.Sequential(
+        [
+            keras.Input((4,)),
+            layers.Dense(4, "relu", name="one"),
+            layers.Dense(4, "relu", name="two"),
+            layers.Dense(1, name="out"),
+        ]
+    )
+    make_positive(model.get_layer("two"))
+    out = np.array([[1.0], [1.0], [-1.0], [-1.0]])
+    two = model.get_layer("two").get_weights()[0]
+    two[:, 2:] = two[:, :2] * (1 + 1e-4)  # a difference in the fifth digit
+    model.get_layer("two").set_weights([two, np.zeros(4)])
+    model.get_layer("out").set_weights([out, np.zeros(1)])
+    assert merge_layers(model).depth == (3, 2)
+
+
+def test_channels_first_are_not_flattened_as_channels_last():
+    model = keras.Sequential(
+        [
+            keras.Input((4, 3)),
+            nonnegative(3, "one"),
+            layers.Flatten(data_format="channels_first", name="flat"),
+            layers.Dense(2, name="out"),
+        ]
+    )
+    assert merge_layers(model).kept[0].reason == "'flat' reads channels first"

@@ -43,6 +43,7 @@ KEEPING = [
     layers.ZeroPadding2D(),
     layers.UpSampling2D(interpolation="bilinear"),
     layers.UpSampling2D(),
+    layers.Rescaling(1 / 255, 0.5),
     layers.ReLU(negative_slope=0.1),
     layers.Dropout(0.5),
     layers.LeakyReLU(),

@@ -34,7 +34,7 @@ def product(link: Link) -> Product:
     Raises:
         NotExactError: If there is none, with the reason.
     """
-    first, second = link.first.operation, link.second.operation
+    second = link.second.operation
     kernel, bias = link.affine()
     with_bias = bool(bias.any()) or second.use_bias
     if isinstance(second, keras.layers.Dense):
@@ -46,7 +46,6 @@ def product(link: Link) -> Product:
     # Σ over the positions of the second kernel: Wᵀ b₁ + b₂
     after, own = affine(second)
     total = shift @ after.reshape(-1, shift.size, after.shape[-1]).sum(0) + own
-    del first
     return Product(made, total if with_bias else None, config | {"use_bias": with_bias})
 
 
@@ -54,9 +53,12 @@ def _matrix(link, kernel) -> np.ndarray:
     """Return the kernel of a layer that works on each position alone, [in, out].
 
     Raises:
-        NotExactError: If the layer reads several positions.
+        NotExactError: If the layer reads several positions, or channels come first.
     """
     layer = link.first.operation
+    for step in link.reshaping:
+        if step.operation.data_format == "channels_first":
+            raise NotExactError(f"{step.operation.name!r} reads channels first")
     if isinstance(layer, keras.layers.Dense):
         return kernel
     if not _is_pointwise(layer) or layer.data_format == "channels_first":

@@ -8,17 +8,17 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
-from keras_invprune.compaction.merge.certificates import KNOWN, Certificate, Facts
+from keras_invprune.compaction.merge.certificates import (
+    KNOWN,
+    Certificate,
+    Facts,
+    NeverNegative,
+)
 from keras_invprune.compaction.merge.compose import NotExactError, Product, product
 from keras_invprune.compaction.merge.links import AFFINE, Link, Wall, links
 from keras_invprune.compaction.merge.result import Kept, Merge, Merged
 from keras_invprune.compaction.merge.surgery import with_one_less
-from keras_invprune.compaction.merge.verify import (
-    MergeError,
-    error_on_drawn,
-    error_on_rows,
-    tolerance_of,
-)
+from keras_invprune.compaction.merge.verify import MergeError, on_drawn, on_rows
 from keras_invprune.contracts import Nested, PruningWrapper
 from keras_invprune.graph.active import check_graph
 from keras_invprune.graph.copying import copy_model
@@ -82,7 +82,8 @@ def merge_layers(
         TypeError: If `model` is not a Keras 3 model, or a certificate is not one.
         ValueError: If it carries masks, is subclassed or not built, has weights that
             are not finite, or if a certificate or an input does not exist.
-        MergeError: If outputs would differ. No model is returned.
+        MergeError: If outputs would differ, or could not be compared. No model is
+            returned.
 
     Example:
         >>> layers = [keras.layers.Dense(3, "relu", name=name) for name in "abc"]
@@ -211,21 +212,27 @@ def _error(model, made, choices, data, exact) -> float:
     """Return the largest difference that was measured.
 
     Raises:
-        MergeError: If exact merges differ by more than rounding.
+        MergeError: If exact merges differ by more than rounding, or if nothing could be
+            compared.
     """
-    errors = [0.0]
-    rows = [c.data for c in choices.certificates if not c.exact and hasattr(c, "data")]
-    for each in [*rows, *([] if data is None else [data])]:
-        errors.append(error_on_rows(model, made, each))
-    if exact and len(errors) == 1:
-        errors.append(error_on_drawn(model, made, choices.inputs))
-    if exact and max(errors) > tolerance_of(model):
+    rows = [c.data for c in choices.certificates if isinstance(c, NeverNegative)]
+    rows += [] if data is None else [data]
+    found = [on_rows(model, made, each) for each in rows]
+    if exact:
+        found += filter(None, [on_drawn(model, made, choices.inputs)])
+    if not found:
         raise MergeError(
-            f"Outputs of the merged model differ by {max(errors):.2g} of their size; "
-            f"rounding explains {tolerance_of(model):.0e}. No model is returned, and "
-            "yours is unchanged. Please report this with the model's config."
+            f"Model {model.name!r} rejects all drawn inputs, so the outputs of the "
+            "merged model could not be compared. Pass rows of your own as `data`."
         )
-    return max(errors)
+    wrong = [one for one in found if exact and not one.error <= one.allowed]
+    if wrong:
+        raise MergeError(
+            f"Outputs of the merged model differ by {wrong[0].error:.2g} of their "
+            f"size; rounding explains {wrong[0].allowed:.0e}. No model is returned, "
+            "and yours is unchanged. Please report this with the model's config."
+        )
+    return max(one.error for one in found)
 
 
 def _resolved(certificates) -> tuple[Certificate, ...]:

@@ -1,7 +1,7 @@
 """Measures how far the outputs of two models are apart."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -10,7 +10,10 @@ from keras_invprune.graph.inputs import input_structure
 from keras_invprune.graph.weights import walk
 
 TOLERANCES = {"float16": 2e-2, "bfloat16": 1e-1}
-TOLERANCE = 1e-4  # share of the largest output of a row
+TOLERANCE = 1e-5  # share of the largest output of a row
+MOVED = 1e-6  # the share by which inputs are moved, to see how outputs follow
+TIMES = 10  # outputs may differ by as much as the original's own, times this
+ROWS = 256  # the given rows that are moved
 SCALES = (1.0, -1.0, 0.01, 1000.0)  # of the rows of drawn inputs
 LENGTHS = (8, 32, 128)  # lengths to try for axes of unknown length
 
@@ -19,43 +22,69 @@ class MergeError(ValueError):
     """The merged model would compute something else, so it was not returned."""
 
 
-def tolerance_of(model: keras.Model) -> float:
-    """Return the difference that rounding may make, as a share of the outputs."""
-    kinds = {layer.compute_dtype for _, layer in walk(model)}
-    return max(TOLERANCES.get(kind, TOLERANCE) for kind in kinds)
+class Measured(NamedTuple):
+    """A difference between two models.
+
+    Attributes:
+        error: The largest one, as a share of the largest output of its row.
+        allowed: What rounding explains.
+    """
+
+    error: float
+    allowed: float
 
 
-def error_on_drawn(
+def on_drawn(
     model: keras.Model, other: keras.Model, nonnegative: bool | Sequence[str] = False
-) -> float:
-    """Return the largest difference of two models on drawn inputs.
+) -> Measured | None:
+    """Compare two models on drawn inputs; return None if the first takes none.
 
     Args:
         model: A Keras model.
         other: Another one with the same inputs.
         nonnegative: Whether inputs are never negative, or the names of those.
-
-    Raises:
-        MergeError: If the model takes none of the drawn inputs.
     """
-    problem = None
     for inputs in _drawn(model, nonnegative):
         try:
-            expected = model(inputs, training=False)
-        except Exception as error:  # layers may raise anything on such inputs
-            problem = error
+            return _measured(model, other, inputs)
+        except MergeError:
+            raise
+        except Exception:  # layers may raise anything on such inputs
             continue
-        return distance(expected, other(inputs, training=False))
-    raise MergeError(
-        f"Model {model.name!r} rejects all drawn inputs, so its outputs could not be "
-        "compared. Pass rows of your own as `data`. The model reports: "
-        f"{problem}"
-    )
+    return None
 
 
-def error_on_rows(model: keras.Model, other: keras.Model, data: Any) -> float:
-    """Return the largest difference of two models on given rows."""
-    return distance(*(one.predict(data, verbose=0) for one in (model, other)))
+def on_rows(model: keras.Model, other: keras.Model, data: Any) -> Measured:
+    """Compare two models on all given rows; rounding is judged on the first ones."""
+    found = [one.predict(data, verbose=0) for one in (model, other)]
+    few = keras.tree.map_structure(lambda part: np.asarray(part)[:ROWS], data)
+    return Measured(distance(*found), _measured(model, model, few).allowed)
+
+
+def _measured(model, other, inputs) -> Measured:
+    expected = model(inputs, training=False)
+    # Where the model itself amplifies rounding errors of its inputs, so may the other.
+    moved = keras.tree.map_structure(_moved, inputs)
+    own = distance(expected, model(moved, training=False))
+    try:
+        found = other(inputs, training=False)
+    except Exception as error:
+        raise MergeError(
+            f"The merged model fails on inputs that the model takes: {error} No model "
+            "is returned, and yours is unchanged."
+        ) from error
+    allowed = max(_tolerance(model), TIMES * own)
+    return Measured(distance(expected, found), allowed)
+
+
+def _moved(part):
+    kind = keras.backend.standardize_dtype(part.dtype)
+    return part * (1 + MOVED) if keras.backend.is_float_dtype(kind) else part
+
+
+def _tolerance(model) -> float:
+    kinds = {layer.compute_dtype for _, layer in walk(model)}
+    return max(TOLERANCES.get(kind, TOLERANCE) for kind in kinds)
 
 
 def distance(one: Any, other: Any) -> float:
