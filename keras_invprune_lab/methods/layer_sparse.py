@@ -1,5 +1,6 @@
 """Layer sparsity: a penalty, a merge, a refit; the same with two other penalties."""
 
+import json
 import os
 from dataclasses import dataclass, field
 from functools import partial
@@ -78,8 +79,8 @@ class LayerSparse(Network):
             show(before + done, before + total)
 
         trained = super().train(work._replace(job=refit, show=later))
-        text = (work.part / REPORT).read_text(encoding="utf-8")
-        return trained._replace(found=trained.found | {"merged": text})
+        merged = json.loads((work.part / REPORT).read_text(encoding="utf-8"))
+        return trained._replace(found=trained.found | {"merged": merged})
 
     def build(self, work: Work) -> keras.Model:
         """Return the merged network."""

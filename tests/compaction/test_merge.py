@@ -391,6 +391,14 @@ def test_slopes_of_one_fold_a_layer():
     )
 
 
+def test_a_leaky_relu_of_slope_one_is_no_activation():
+    for slope, gone in ((1.0, ["one"]), (0.5, [])):
+        leaky = layers.LeakyReLU(negative_slope=slope)
+        parts = [layers.Dense(6, name="one"), leaky, layers.Dense(4)]
+        model = keras.Sequential([keras.Input((5,)), *parts])
+        assert [merge.layer for merge in merge_layers(model).merges] == gone
+
+
 def test_each_activation_of_a_chain_needs_a_certificate():
     model = keras.Sequential(
         [

@@ -170,9 +170,11 @@ def test_a_saved_model_resumes_to_the_same_weights(tmp_path):
     assert int(again.optimizer.iterations.numpy()) == 8
 
 
-def test_masked_weights_stay_zero_and_rewinding_resets_the_optimizer():
+@pytest.mark.parametrize("pattern", ["unstructured", "units"])
+def test_masked_weights_stay_zero_and_rewinding_resets_the_optimizer(pattern):
     half = kip.schedules.OneShot(0.5, at=0.5)
-    pruned = kip.prune(network(), 0.5, schedule=half, rewind="initial")
+    choices = {"schedule": half, "rewind": "initial", "pattern": pattern}
+    pruned = kip.prune(network(), 0.5, **choices)
     adam = keras.optimizers.Adam(0.01)
     pruned.compile(Proximal(adam, NegativeParts.of(pruned, 20.0)), "mse")
     pruned.fit(X, Y, epochs=20, batch_size=16, verbose=0)
@@ -183,6 +185,9 @@ def test_masked_weights_stay_zero_and_rewinding_resets_the_optimizer():
         assert not kernel[mask.numpy() == 0].any()
     assert kip.proximal.active_layers(final)[:1] == ["a"]
     assert len(kip.proximal.active_layers(final)) < 3
+    merged = kip.merge_layers(final)
+    assert merged.depth[1] < 4
+    np.testing.assert_allclose(merged.model(X), final(X), rtol=1e-3, atol=1e-5)
 
 
 def test_an_optimizer_as_if_freshly_built():
