@@ -9,7 +9,7 @@ of strengths. At each point, layers that became linear are merged, and the rest 
 refitted without the penalty. The point is chosen on validation rows: the shallowest
 whose loss is within 2 % of the best of the path.
 
-Next to it, a net of depth 3 is trained alone for as many epochs as a point and its
+Next to it, a net of depth 3 is trained alone for as many epochs as the whole path and a
 refit. It and each refit keep the weights of their best epoch on validation rows. Depth
 counts all Dense layers. Losses are mean squared errors against noisy answers, whose
 lowest value is 0.09.
@@ -69,7 +69,8 @@ def fitted(model, data, epochs):
 def measure(seed, epochs):
     """Return one row of the table, see `FIELDS`."""
     data = train, valid, _ = rows(seed)
-    alone = fitted(network(ALONE, seed), data, 2 * epochs)[1]
+    longest = (len(STRENGTHS) + 1) * epochs
+    alone = fitted(network(ALONE, seed), data, longest)[1]
     fit = {"epochs": epochs, "batch_size": BATCH, "seed": seed}
     student = network(DEPTH, seed)
     path = layer_path(student, STRENGTHS, *train, validation_data=valid, **fit)
