@@ -1,5 +1,12 @@
 """Exact surgery on plain models."""
 
-from keras_invprune.compaction import merge
+from keras_invprune.compaction.merge import (
+    Certificate,
+    Kept,
+    Merge,
+    NeverNegative,
+    Nonnegative,
+    Slope,
+)
 
-__all__ = ["merge"]
+__all__ = ["Certificate", "Kept", "Merge", "NeverNegative", "Nonnegative", "Slope"]

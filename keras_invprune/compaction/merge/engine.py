@@ -69,8 +69,8 @@ def merge_layers(
 
     Args:
         model: A built, plain Sequential or Functional model. It is not changed.
-        certificates: Names of certificates, or `Certificate` objects; see
-            `keras_invprune.compaction.merge.certificates`. The default ones are exact.
+        certificates: "nonnegative", "slope", or `Certificate` objects such as
+            `kip.compaction.NeverNegative(rows)`. The default ones are exact.
         nonnegative_inputs: Whether the model's inputs are never negative, or the names
             of those that are not. Without it, the first layer stays.
         data: Rows on which outputs are compared as well, in the model's structure.
