@@ -26,9 +26,9 @@ from keras_invprune.proximal import L1, Proximal, UnitLasso
 from keras_invprune.reporting.report import milliseconds
 from keras_invprune_lab.data import load
 
-STRENGTHS = (16.0, 32.0, 48.0, 64.0, 96.0, 128.0)
+STRENGTHS = (32.0, 48.0, 64.0, 80.0, 96.0, 128.0)
 HIDDEN, UNITS, BATCH, RATE, WITHIN = 8, 256, 128, 1e-3, 0.001
-OTHERS = {"l1": (L1, 1e-4), "unit lasso": (UnitLasso, 1e-2)}
+OTHERS = {"l1": (L1, 0.01), "unit lasso": (UnitLasso, 0.1)}
 FIELDS = ("method", "seed", "layers", "parameters", "accuracy", "milliseconds")
 
 

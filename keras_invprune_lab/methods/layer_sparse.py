@@ -34,11 +34,15 @@ class LayerKeys(Part):
     """What a recipe may say of "layers", "l1" and "unit-lasso".
 
     Attributes:
-        layer_strength: r, in "layers" that of the last layer, see
-            `NegativeParts.of`; of several the best on validation rows.
+        layer_strength: r of "layers" in the last layer, see `NegativeParts.of`; of
+            several the best on validation rows.
+        l1_strength: The same of "l1", in each layer.
+        unit_strength: The same of "unit-lasso".
     """
 
     layer_strength: Several[Annotated[Positive, Short]] = [16.0]
+    l1_strength: Several[Annotated[Positive, Short]] = [0.01]
+    unit_strength: Several[Annotated[Positive, Short]] = [0.1]
 
 
 class _Refit:
@@ -59,16 +63,18 @@ class LayerSparse(Network):
 
     Attributes:
         operator: Which penalty.
+        key: The key of recipes that holds its strengths.
     """
 
     operator: type[LayerOperator] = field(default=NegativeParts, kw_only=True)
+    key: str = field(default="layer_strength", kw_only=True)
     pruned = False
     settings = LayerKeys
     keeps = (FILTERS, MERGED, REPORT)
 
     def grid(self, recipe) -> list[dict]:
         """Return the strengths of the recipe."""
-        return [{"penalty": strength} for strength in recipe.layer_strength]
+        return [{"penalty": strength} for strength in getattr(recipe, self.key)]
 
     def train(self, work: Work) -> Trained:
         """Train under the penalty, merge, refit; report what was merged, too."""
@@ -138,6 +144,8 @@ def _earlier(show, before, epochs, done, _):
 
 METHODS |= {
     "layers": LayerSparse("layer sparsity"),
-    "l1": LayerSparse("ℓ1, merged", operator=L1),
-    "unit-lasso": LayerSparse("group lasso of units, merged", operator=UnitLasso),
+    "l1": LayerSparse("ℓ1, merged", operator=L1, key="l1_strength"),
+    "unit-lasso": LayerSparse(
+        "group lasso of units, merged", operator=UnitLasso, key="unit_strength"
+    ),
 }

@@ -8,10 +8,12 @@ from keras_invprune_lab.recipes.recipe import load
 from keras_invprune_lab.runs.execute import execute
 from keras_invprune_lab.runs.jobs import expand
 
+KEYS = {"layers": "layer", "l1": "l1", "unit-lasso": "unit"}
+
 
 def jobs(method, strength, epochs=(2, 1)):
     small = dict(zip(("search_epochs", "finetune_epochs"), epochs, strict=True))
-    small |= {"width": 32, "seeds": [0], "layer_strength": [strength]}
+    small |= {"width": 32, "seeds": [0], f"{KEYS[method]}_strength": [strength]}
     recipe = load("layer-digits").model_copy(update=small)
     return [job for job in expand(recipe) if job.method == method]
 
