@@ -8,14 +8,18 @@ from keras_invprune import (
     compaction,
     objectives,
     patterns,
+    proximal,
     schedules,
     scores,
     views,
 )
 from keras_invprune.compaction import compact
+from keras_invprune.compaction.merge import Merged, MergeError, merge_layers
 from keras_invprune.exporting.export import ExportError, export
+from keras_invprune.graph.active import active_layers
 from keras_invprune.objectives import Invariance
 from keras_invprune.pruning.invariance import prune_for_invariance
+from keras_invprune.pruning.layer_path import LayerPath, layer_path
 from keras_invprune.pruning.masked import Masked
 from keras_invprune.pruning.model import PrunedModel
 from keras_invprune.pruning.prune import prune, strip_pruning
@@ -31,11 +35,15 @@ from keras_invprune.reporting.tensorboard import PruningBoard
 __all__ = [
     "ExportError",
     "Invariance",
+    "LayerPath",
     "Masked",
+    "MergeError",
+    "Merged",
     "PrunedModel",
     "PruningBoard",
     "Report",
     "TransferSettings",
+    "active_layers",
     "allocation",
     "callbacks",
     "compact",
@@ -43,9 +51,12 @@ __all__ = [
     "compare",
     "consistency",
     "export",
+    "layer_path",
+    "merge_layers",
     "neural_tangent_transfer",
     "objectives",
     "patterns",
+    "proximal",
     "prune",
     "prune_for_invariance",
     "report",

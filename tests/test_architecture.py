@@ -22,7 +22,7 @@ ROOMS = [
     {"contracts"},
     {"tfmot"},
     {"graph"},
-    {"compaction", "masks"},
+    {"compaction", "masks", "proximal"},
     {"views", "allocation", "patterns", "schedules", "scores"},
     {"callbacks"},
     {"objectives"},
@@ -42,7 +42,7 @@ PRUNING = [
     {"checkpoint"},
     {"model"},
     {"prune"},
-    {"invariance", "tangent"},
+    {"invariance", "tangent", "layer_path"},
 ]
 PRUNING_LEVEL = {room: level for level, rooms in enumerate(PRUNING) for room in rooms}
 # And inside of the experiments.

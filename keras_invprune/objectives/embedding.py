@@ -108,12 +108,12 @@ def _before_last_kernel(steps):
 
     None if several tensors are joined after it, or if it is in an inner model.
     """
-    for operation, reads, *_ in reversed(steps):
-        if is_graph(operation) or len(reads) != 1:
+    for step in reversed(steps):
+        if is_graph(step.operation) or len(step.reads) != 1:
             return None
-        is_layer = isinstance(operation, keras.layers.Layer)
-        if is_layer and kernels(weights_by_key(operation)):
-            return reads[0]
+        is_layer = isinstance(step.operation, keras.layers.Layer)
+        if is_layer and kernels(weights_by_key(step.operation)):
+            return step.reads[0]
     return None
 
 

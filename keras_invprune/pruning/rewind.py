@@ -82,8 +82,10 @@ def check_optimizer(
 
 
 def inner_optimizer(optimizer: keras.optimizers.Optimizer):
-    """Return the optimizer inside a LossScaleOptimizer, or the optimizer itself."""
-    return getattr(optimizer, "inner_optimizer", optimizer)
+    """Return the optimizer inside wrappers, such as a loss scale, or itself."""
+    while hasattr(optimizer, "inner_optimizer"):
+        optimizer = optimizer.inner_optimizer
+    return optimizer
 
 
 def reset_optimizer(

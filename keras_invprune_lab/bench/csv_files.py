@@ -53,6 +53,8 @@ def _runs(reports) -> list[dict]:
         row |= {n: report.get("weights", {}).get(n) for n in ("total", "nonzero")}
         for part in ("validation", "test"):
             row |= {f"{part}_{n}": _percent(report[part].get(n)) for n in FIGURES}
+        if "merged" in report:
+            row["depth"] = report["merged"]["depth"][1]
         shares = report.get("consistency", {})
         row |= {f"consistency_{kind}": _percent(shares.get(kind)) for kind in kinds}
         rows.append(row)

@@ -28,10 +28,15 @@ def _row_mlp(shape, classes):
     return mlp(shape, classes, (128, 128, 128), name="row_mlp")
 
 
+def _deep_mlp(shape, classes, width=256):
+    return mlp(shape, classes, (width,) * 8, name="deep_mlp")
+
+
 MODELS = {
     "cnn": cnn,
     "conv-4": conv4,
     "convnet": small_convnet,
+    "deep-mlp": _deep_mlp,
     "lenet-300-100": _lenet_300_100,
     "lenet-5": lenet5,
     "mlp": _small_mlp,

@@ -19,7 +19,7 @@ class Job:
         objective: Of the search, "supervised" or "invariance"; None without one.
         kappa: κ that the initial weights are multiplied by.
         compression: Total over nonzero weights; None for the dense ones.
-        penalty: λ of β-LASSO.
+        penalty: λ of β-LASSO, or r of layer sparsity.
     """
 
     recipe: Recipe

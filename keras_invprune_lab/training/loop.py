@@ -74,11 +74,11 @@ def compile_model(model, recipe, settings, data, epochs, changed=lambda same: sa
         schedule = Schedule.of(model.plan.schedule)
         if not schedule.by_hand:
             at_once = math.gcd(at_once, schedule.every)
-    optimizer = changed(make_optimizer(settings, steps, epochs))
+    optimizer = make_optimizer(settings, steps, epochs)
     if recipe.decayed == "kernels":
         optimizer.exclude_from_weight_decay(var_names=NO_KERNELS)
     model.compile(
-        optimizer,
+        changed(optimizer),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         steps_per_execution=at_once,
         jit_compile=_xla(model, steps * epochs),

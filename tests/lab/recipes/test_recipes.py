@@ -24,7 +24,7 @@ def fake(name, *settings):
     if name.startswith("openml"):
         return load_data("sklearn:breast_cancer", *settings)
     generator = np.random.default_rng(0)
-    shapes = {"tfds": (32, 32, 3), "sklearn": (8, 8, 1)}
+    shapes = {"tfds": (32, 32, 3), "sklearn": (8, 8, 1), "made": (10,)}
     shape = shapes[name.split(":")[0]]
     x = generator.random((600, *shape), dtype=np.float32)
     y = np.arange(600) % (100 if name == "tfds:cifar100" else 10)
@@ -64,7 +64,9 @@ def test_each_recipe_of_the_package_makes_two_steps(tmp_path, monkeypatch, name)
     small = {"search_epochs": 1, "finetune_epochs": 1, "epoch_steps": 2}
     small |= {"width": NARROW.get(given.model, given.width), "transfer_epochs": 1}
     recipe = given.model_copy(update=small)
-    wanted = next(m for m in ("iunet", "ntt", "snip", "dense") if m in recipe.methods)
+    wanted = next(
+        m for m in ("iunet", "ntt", "snip", "layers", "dense") if m in recipe.methods
+    )
     job = next(j for j in expand(recipe) if j.method == wanted)
     for needed in filter(None, (job.needs, job)):
         report = execute(needed, tmp_path)

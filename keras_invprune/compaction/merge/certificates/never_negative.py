@@ -1,0 +1,81 @@
+"""Evidence by data: an activation that has seen nothing negative."""
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_invprune.compaction.merge.certificates.base import Certificate, Facts
+from keras_invprune.compaction.merge.links import Link
+from keras_invprune.contracts import Nested
+from keras_invprune.graph.signs import RECTIFIERS, is_rectifier
+
+ROWS = 1024  # rows that are run at once
+
+
+@keras.saving.register_keras_serializable(package="keras_invprune")
+class NeverNegative(Certificate):
+    """No row of the data is negative before the activation, and f(t) = t for t >= 0.
+
+    This is no proof for other rows. Therefore it is off by default, and results name
+    the error that was measured.
+
+    Args:
+        data: Rows in the structure that the model takes.
+        tolerance: Largest negative value that is ignored, as a share of the largest
+            value.
+
+    Raises:
+        ValueError: If the tolerance is negative.
+    """
+
+    name = "never negative on data"
+    exact = False
+
+    def __init__(self, data: Nested, tolerance: float = 0.0):
+        if not tolerance >= 0:
+            raise ValueError(f"`tolerance` must be >= 0. Received: {tolerance}.")
+        self.data, self.tolerance = data, tolerance
+
+    def doubt(self, activation: Any, link: Link, facts: Facts) -> str | None:
+        """Return why the activation may not be the identity, or None if it is."""
+        if not (activation in RECTIFIERS or is_rectifier(activation)):
+            return "its activation changes positive values"
+        values = _before_activation(facts, link, self.data)
+        lowest, highest = float(values.min()), float(np.abs(values).max())
+        if lowest >= -self.tolerance * highest:
+            return None
+        return f"{(values < 0).mean():.2%} of its values on the data are negative"
+
+    def get_config(self) -> dict:
+        """Return the constructor's arguments; rows as lists."""
+        listed = keras.tree.map_structure(lambda x: np.asarray(x).tolist(), self.data)
+        return {"data": listed, "tolerance": self.tolerance}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]):
+        """Return a certificate with these rows."""
+        data = config["data"]
+        if not isinstance(data, dict):
+            data = np.asarray(data, "float32")
+        return cls(data, config["tolerance"])
+
+
+def _before_activation(facts, link, data) -> np.ndarray:
+    """Return what the first layer computes before its activation, for all rows."""
+    read = keras.Model(facts.trace.inputs, link.first.reads[0])
+    x = read.predict(data, ROWS, verbose=0)
+    twin = _linear(link)
+    parts = [twin(x[start : start + ROWS]) for start in range(0, len(x), ROWS)]
+    return np.concatenate([np.asarray(part) for part in parts])
+
+
+def _linear(link) -> keras.Layer:
+    """Return the first layer without its activation, normalization folded in."""
+    layer = link.first.operation
+    config = layer.get_config() | {"activation": "linear", "use_bias": True}
+    twin = type(layer).from_config(config)
+    twin.build(link.first.reads[0].shape)
+    for variable, value in zip((twin.kernel, twin.bias), link.affine(), strict=True):
+        variable.assign(value)
+    return twin

@@ -1,0 +1,279 @@
+"""Merges layers whose activation is the identity into the layers that follow."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import keras
+import numpy as np
+
+from keras_invprune.compaction.merge.certificates import (
+    KNOWN,
+    Certificate,
+    Facts,
+    NeverNegative,
+)
+from keras_invprune.compaction.merge.compose import NotExactError, Product, product
+from keras_invprune.compaction.merge.links import AFFINE, Link, Wall, links
+from keras_invprune.compaction.merge.result import Kept, Merge, Merged
+from keras_invprune.compaction.merge.surgery import with_one_less
+from keras_invprune.compaction.merge.verify import MergeError, on_drawn, on_rows
+from keras_invprune.contracts import Nested, PruningWrapper
+from keras_invprune.graph.active import check_graph
+from keras_invprune.graph.copying import copy_model
+from keras_invprune.graph.signs import check_inputs, nonnegative_tensors
+from keras_invprune.graph.trace import traced
+from keras_invprune.graph.weights import walk, weights_by_key
+from keras_invprune.saving import named
+
+EXACT = ("nonnegative", "slope")
+
+
+class _Candidate(NamedTuple):
+    """A merge that can be done."""
+
+    link: Link
+    product: Product
+    certificates: list[Certificate]
+    parameters: tuple[int, int]
+    macs: tuple[int, int]
+
+    @property
+    def saved(self) -> tuple[int, int]:
+        return self.macs[0] - self.macs[1], self.parameters[0] - self.parameters[1]
+
+
+@dataclass(frozen=True)
+class _Choices:
+    certificates: tuple[Certificate, ...]
+    inputs: bool | Sequence[str]
+
+
+def merge_layers(
+    model: keras.Model,
+    certificates: Iterable[str | Certificate] = EXACT,
+    *,
+    nonnegative_inputs: bool | Sequence[str] = False,
+    data: Nested = None,
+) -> Merged:
+    """Merge layers whose activation is the identity into the layers that follow.
+
+    Dense goes into Dense, and convolutions into convolutions where borders allow it.
+    BatchNormalization in between is folded in first. A merge that would make the model
+    larger, in parameters or in multiply-accumulate operations, is not done. Layers that
+    stay keep their names. Outputs are compared before the model is returned.
+
+    Dropout between two merged layers goes as well; it has no effect in evaluation.
+    Layers inside inner models and layers that are called several times stay.
+
+    Args:
+        model: A built, plain Sequential or Functional model. It is not changed.
+        certificates: "nonnegative", "slope", or `Certificate` objects such as
+            `kip.compaction.NeverNegative(rows)`. The default ones are exact.
+        nonnegative_inputs: Whether the model's inputs are never negative, or the names
+            of those that are not. Without it, the first layer stays.
+        data: Rows on which outputs are compared as well, in the model's structure.
+
+    Returns:
+        `Merged`: the new model, and what was merged and why.
+
+    Raises:
+        TypeError: If `model` is not a Keras 3 model, or a certificate is not one.
+        ValueError: If it carries masks, is subclassed or not built, has weights that
+            are not finite, or if a certificate or an input does not exist.
+        MergeError: If outputs would differ, or could not be compared. No model is
+            returned.
+
+    Example:
+        >>> layers = [keras.layers.Dense(3, "relu", name=name) for name in "abc"]
+        >>> model = keras.Sequential([keras.Input((2,)), *layers])
+        >>> model.get_layer("b").set_weights([np.eye(3), np.ones(3)])
+        >>> merged = merge_layers(model)
+        >>> [layer.name for layer in merged.model.layers]
+        ['a', 'c']
+    """
+    _check(model)
+    choices = _Choices(_resolved(certificates), nonnegative_inputs)
+    check_inputs(traced(model), nonnegative_inputs)
+    merged, done, kept = _merged(copy_model(model), choices)
+    made = copy_model(merged)
+    exact = all(certificate.exact for _, each in done for certificate in each)
+    error = _error(model, made, choices, data, exact)
+    return Merged(
+        model=made,
+        merges=tuple(merge for merge, _ in done),
+        kept=tuple(kept),
+        depth=(_depth(model), _depth(made)),
+        parameters=(model.count_params(), made.count_params()),
+        nonzero=(_nonzero(model), _nonzero(made)),
+        exact=exact,
+        error=error,
+    )
+
+
+def _merged(model, choices):
+    """Merge until nothing changes; return the model, what was merged, and the rest."""
+    done = []
+    while True:
+        candidates, kept = _candidates(model, choices)
+        if not candidates:
+            return model, done, kept
+        best = max(candidates, key=lambda one: one.saved)
+        done.append((_described(best), best.certificates))
+        model = with_one_less(model, best.link, best.product)
+
+
+def _candidates(model, choices) -> tuple[list[_Candidate], list[Kept]]:
+    trace = traced(model)
+    facts = Facts(trace, nonnegative_tensors(trace, choices.inputs))
+    found, kept = [], []
+    for link in links(trace):
+        candidate = link if isinstance(link, Wall) else _judged(link, facts, choices)
+        if isinstance(candidate, Wall):
+            kept.append(Kept(candidate.layer.name, candidate.reason))
+        else:
+            found.append(candidate)
+    return found, kept
+
+
+def _judged(link: Link, facts: Facts, choices) -> _Candidate | Wall:
+    """Return the merge of a link, or why it cannot be done."""
+    layer, used = link.first.operation, []
+    for activation in link.activations:
+        given, doubts = _certified(activation, link, facts, choices.certificates)
+        if given is None:
+            return Wall(layer, "; ".join(doubts))
+        used.append(given)
+    try:
+        made = product(link)
+    except NotExactError as error:
+        return Wall(layer, str(error))
+    candidate = _Candidate(link, made, used, _parameters(link, made), _macs(link, made))
+    if min(candidate.saved) < 0:
+        return Wall(layer, _larger(candidate))
+    return candidate
+
+
+def _certified(activation, link, facts, certificates):
+    doubts = []
+    for certificate in certificates:
+        doubt = certificate.doubt(activation, link, facts)
+        if doubt is None:
+            return certificate, []
+        doubts.append(f"{certificate.name}: {doubt}")
+    return None, doubts
+
+
+def _larger(candidate) -> str:
+    (before, after), (macs, more) = candidate.parameters, candidate.macs
+    return (
+        f"merged into {candidate.link.second.operation.name!r}, it would be larger: "
+        f"{before:,} -> {after:,} parameters, {macs:,} -> {more:,} MACs"
+    )
+
+
+def _parameters(link, made) -> tuple[int, int]:
+    gone = [w for layer in link.gone for w in layer.weights]
+    weights = [*gone, *link.second.operation.weights]
+    before = sum(math.prod(weight.shape) for weight in weights)
+    return before, made.kernel.size + (0 if made.bias is None else made.bias.size)
+
+
+def _macs(link, made) -> tuple[int, int]:
+    first, second = (
+        math.prod(step.operation.kernel.shape) * _positions(step)
+        for step in (link.first, link.second)
+    )
+    return first + second, made.kernel.size * _positions(link.second)
+
+
+def _positions(step) -> int:
+    """Return the number of positions of an output; axes of unknown length count 1."""
+    shape = step.made[0].shape
+    first = getattr(step.operation, "data_format", None) == "channels_first"
+    return math.prod(size or 1 for size in (shape[2:] if first else shape[1:-1]))
+
+
+def _described(candidate) -> Merge:
+    link = candidate.link
+    names = dict.fromkeys(certificate.name for certificate in candidate.certificates)
+    return Merge(
+        layer=link.first.operation.name,
+        into=link.second.operation.name,
+        certificate=", ".join(names) or "linear",
+        gone=tuple(layer.name for layer in link.gone),
+        parameters=candidate.parameters,
+        macs=candidate.macs,
+    )
+
+
+def _error(model, made, choices, data, exact) -> float:
+    """Return the largest difference that was measured.
+
+    Raises:
+        MergeError: If exact merges differ by more than rounding, or if nothing could be
+            compared.
+    """
+    rows = [c.data for c in choices.certificates if isinstance(c, NeverNegative)]
+    rows += [] if data is None else [data]
+    found = [on_rows(model, made, each) for each in rows]
+    if exact:
+        found += filter(None, [on_drawn(model, made, choices.inputs)])
+    if not found:
+        raise MergeError(
+            f"Model {model.name!r} rejects all drawn inputs, so the outputs of the "
+            "merged model could not be compared. Pass rows of your own as `data`."
+        )
+    wrong = [one for one in found if exact and not one.error <= one.allowed]
+    if wrong:
+        raise MergeError(
+            f"Outputs of the merged model differ by {wrong[0].error:.2g} of their "
+            f"size; rounding explains {wrong[0].allowed:.0e}. No model is returned, "
+            "and yours is unchanged. Please report this with the model's config."
+        )
+    return max(one.error for one in found)
+
+
+def _resolved(certificates) -> tuple[Certificate, ...]:
+    if isinstance(certificates, str | Certificate):
+        certificates = [certificates]
+    return tuple(_resolved_one(one) for one in certificates)
+
+
+def _resolved_one(one) -> Certificate:
+    if isinstance(one, str):
+        return named(one, KNOWN, "certificate")
+    if not isinstance(one, Certificate):
+        raise TypeError(
+            f"A certificate must be a name ({sorted(KNOWN)}) or a Certificate. "
+            f"Received: {one!r}."
+        )
+    return one
+
+
+def _check(model):
+    if isinstance(model, keras.Model):
+        masked = [path for path, x in walk(model) if isinstance(x, PruningWrapper)]
+        if masked:
+            raise ValueError(
+                "`merge_layers` takes plain models. Received: a model with masks. Call "
+                "kip.strip_pruning(model) first."
+            )
+    check_graph(model)
+    for key, weight in weights_by_key(model).items():
+        values = np.asarray(weight.variable)
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            raise ValueError(
+                f"Weights must be finite. Received: NaN or infinity in {key!r}. Train "
+                "again with a smaller learning rate, or load weights from before."
+            )
+
+
+def _depth(model) -> int:
+    """Return the number of Dense and convolutional layers."""
+    return sum(type(layer) in AFFINE for _, layer in walk(model))
+
+
+def _nonzero(model) -> int:
+    return sum(int(np.count_nonzero(np.asarray(w))) for w in model.weights)

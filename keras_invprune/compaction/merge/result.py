@@ -1,0 +1,91 @@
+"""What came of merging: the model, and what was merged into what, and why not."""
+
+import json
+from dataclasses import asdict, dataclass, fields
+
+import keras
+
+
+@dataclass(frozen=True)
+class Merge:
+    """One layer that was merged into the next one.
+
+    Attributes:
+        layer: Name of the layer that is gone.
+        into: Name of the layer that took over its weights.
+        certificate: Why the activation was the identity; "linear" if there was none.
+        gone: Names of all layers that went with it, such as its activation.
+        parameters: Number of parameters of both layers, before and after.
+        macs: Multiply-accumulate operations of both for one input, before and after.
+            Axes of unknown length count as 1.
+    """
+
+    layer: str
+    into: str
+    certificate: str
+    gone: tuple[str, ...]
+    parameters: tuple[int, int]
+    macs: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A layer that was not merged.
+
+    Attributes:
+        layer: Its name.
+        reason: Why not.
+    """
+
+    layer: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Merged:
+    """A model with fewer layers.
+
+    Attributes:
+        model: The new model, not compiled.
+        merges: What was merged, in this order.
+        kept: What was not merged, and why.
+        depth: Number of Dense and convolutional layers, before and after.
+        parameters: Number of parameters, before and after.
+        nonzero: Number of parameters that are not zero, before and after. Products of
+            sparse kernels are less sparse.
+        exact: Whether outputs are the same on every input, up to rounding. With
+            `NeverNegative`, they are on the given rows only.
+        error: Largest difference of an output that was measured, as a share of the
+            largest output of its row.
+    """
+
+    model: keras.Model
+    merges: tuple[Merge, ...]
+    kept: tuple[Kept, ...]
+    depth: tuple[int, int]
+    parameters: tuple[int, int]
+    nonzero: tuple[int, int]
+    exact: bool
+    error: float
+
+    def to_json(self) -> str:
+        """Return all fields except the model as JSON."""
+        names = [field.name for field in fields(self) if field.name != "model"]
+        found = {name: getattr(self, name) for name in names}
+        for name in ("merges", "kept"):
+            found[name] = [asdict(one) for one in found[name]]
+        return json.dumps(found)
+
+    def __str__(self):
+        """Return a table of what was merged and what was not."""
+        lines = [
+            f"{merge.layer} -> {merge.into} ({merge.certificate}): "
+            f"{merge.parameters[0]:,} -> {merge.parameters[1]:,} parameters"
+            for merge in self.merges
+        ]
+        lines += [f"{kept.layer} stays: {kept.reason}" for kept in self.kept]
+        lines.append(
+            f"{self.depth[0]} -> {self.depth[1]} layers, {self.parameters[0]:,} -> "
+            f"{self.parameters[1]:,} parameters, largest difference {self.error:.1g}"
+        )
+        return "\n".join(lines)

@@ -1,0 +1,63 @@
+"""Makes the model again without a layer."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from keras_invprune.compaction.merge.compose import Product
+from keras_invprune.compaction.merge.links import Link
+
+
+def with_one_less(model: keras.Model, link: Link, product: Product) -> keras.Model:
+    """Return a model with one Dense or convolutional layer less.
+
+    Args:
+        model: A Sequential or Functional model. The new one shares all other layers.
+        link: The layer that goes, and the one that remains.
+        product: What the one that remains computes.
+    """
+    gone = {id(layer) for layer in link.gone}
+    made = {id(link.second.operation): _remaining(link, product)}
+    if isinstance(model, keras.Sequential):
+        layers = [made.get(id(x), x) for x in model.layers if id(x) not in gone]
+        return keras.Sequential([_same_input(model), *layers], name=model.name)
+
+    def call(layer, *args, **kwargs):
+        return args[0] if id(layer) in gone else layer(*args, **kwargs)
+
+    view = keras.Model(model.input, model.output)
+    twin = keras.models.clone_model(
+        view,
+        clone_function=lambda layer: made.get(id(layer), layer),
+        call_function=call,
+    )
+    return keras.Model(twin.input, twin.output, name=model.name)
+
+
+def _same_input(model) -> keras.KerasTensor:
+    given = model.inputs[0]
+    return keras.Input(batch_shape=given.shape, dtype=given.dtype, name=given.name)
+
+
+def _remaining(link, made) -> keras.Layer:
+    """Return the layer that computes what two have computed."""
+    layer = link.second.operation
+    new = type(layer).from_config(layer.get_config() | made.config)
+    new.build((*link.second.reads[0].shape[:1], *_input_shape(link, made)))
+    new.kernel.assign(made.kernel)
+    if made.bias is not None:
+        new.bias.assign(made.bias)
+    new.trainable = layer.trainable
+    return new
+
+
+def _input_shape(link, made) -> Sequence[Any]:
+    """Return the shape that the remaining layer reads, without the batch."""
+    layer, channels = link.second.operation, made.kernel.shape[-2]
+    if isinstance(layer, keras.layers.Dense):
+        return *link.second.reads[0].shape[1:-1], channels
+    shape = link.first.reads[0].shape
+    if layer.data_format == "channels_first":
+        return channels, *shape[2:]
+    return *shape[1:-1], channels

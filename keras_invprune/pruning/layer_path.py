@@ -1,0 +1,243 @@
+"""A path over strengths of layer sparsity: from all layers to few, warm-started."""
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_invprune.compaction.merge import Merged, merge_layers
+from keras_invprune.contracts import Nested
+from keras_invprune.graph.active import active_layers
+from keras_invprune.graph.copying import copy_model
+from keras_invprune.proximal import NegativeParts, Proximal
+from keras_invprune.proximal.base import check_strength
+from keras_invprune.pruning.checks import check_model
+from keras_invprune.pruning.rewind import inner_optimizer
+
+STATE = "path.json"
+
+
+@dataclass(frozen=True)
+class Point:
+    """The solution for one strength.
+
+    Attributes:
+        strength: r.
+        active: Number of active layers, see `active_layers`.
+        depth: Number of Dense and convolutional layers that are left after merging.
+        metrics: Loss and metrics on the validation data.
+    """
+
+    strength: float
+    active: int
+    depth: int
+    metrics: dict[str, float]
+
+
+@dataclass(frozen=True)
+class LayerPath:
+    """The solutions along a path, from the first strength to the last.
+
+    Attributes:
+        model: The model, with the weights of the last point.
+        points: What was found at each strength.
+        weights: ``model.get_weights()`` at each strength.
+        nonnegative_inputs: As given to `layer_path`.
+    """
+
+    model: keras.Model
+    points: tuple[Point, ...]
+    weights: tuple[list[np.ndarray], ...]
+    nonnegative_inputs: bool | Sequence[str]
+
+    def merged(self, index: int) -> Merged:
+        """Return the solution of a point, with the layers removed that do nothing.
+
+        Compile and fit its model to refit it without the penalty.
+        """
+        chosen = copy_model(self.model)
+        chosen.set_weights(self.weights[index])
+        return merge_layers(chosen, nonnegative_inputs=self.nonnegative_inputs)
+
+    def to_json(self) -> str:
+        """Return the points as JSON."""
+        return json.dumps([asdict(point) for point in self.points])
+
+    def __str__(self):
+        """Return a table of the points."""
+        return "\n".join(map(_line, self.points))
+
+
+def layer_path(
+    model: keras.Model,
+    strengths: Sequence[float],
+    x: Nested,
+    y: Nested = None,
+    *,
+    validation_data: Any,
+    nonnegative_inputs: bool | Sequence[str] = False,
+    rising: bool = True,
+    folder: str | os.PathLike | None = None,
+    seed: int | None = None,
+    show: Callable[[Point], None] | None = None,
+    **fit_options,
+) -> LayerPath:
+    """Train for one strength after the other, each from the solution before.
+
+    Each point trains with `NegativeParts` and a fresh copy of the compiled optimizer.
+    Its depth, loss and metrics are those on the validation data. Choose a point, then
+    refit it without the penalty: ``path.merged(index).model``, compile, fit.
+
+    Args:
+        model: A built and compiled Sequential or Functional model. It is not changed.
+        strengths: r >= 0 of each point, in the order of training; usually rising.
+        x: Training inputs, or a data set, as for `keras.Model.fit`.
+        y: Targets.
+        validation_data: ``(x, y)`` or a data set, which depth is judged by.
+        nonnegative_inputs: Whether the model's inputs are never negative, or the names
+            of those that are not.
+        rising: Whether strengths rise with depth, so that the last layers go first, see
+            `NegativeParts.of`.
+        folder: Where each point is saved once it is finished. A path that was
+            interrupted resumes after its last finished point. None saves nothing.
+        seed: Seeds the order of the rows at each point, so that an interrupted path
+            ends as another one. None leaves the random state alone.
+        show: ``show(point)`` after each point, such as ``print``.
+        **fit_options: Further arguments of `keras.Model.fit`, such as ``epochs``.
+
+    Returns:
+        `LayerPath`.
+
+    Raises:
+        ValueError: If the model is not built, not compiled or under masks, if no layer
+            may be removed, if a strength is negative, if the folder holds another path,
+            or if the weights are not finite (training has diverged).
+
+    Source:
+        Hebiri, Lederer: Layer Sparsity in Neural Networks (2006.15604), for the idea
+        of regularizing and refitting.
+    """
+    values = _checked(model, strengths)
+    work, compiled = copy_model(model), _compile_config(model)
+    NegativeParts.of(work, 0.0, nonnegative_inputs)  # raises before anything is done
+    store = _Store(folder, work, values)
+    for index, strength in enumerate(values):
+        if index < len(store.points):
+            work.set_weights(store.weights[index])
+            continue
+        if seed is not None:
+            keras.utils.set_random_seed(seed + index)
+        operator = NegativeParts.of(work, strength, nonnegative_inputs, rising)
+        _compile(work, compiled, operator)
+        work.fit(x, y, **{"verbose": 0, **fit_options})
+        point = _point(work, strength, validation_data, nonnegative_inputs)
+        store.add(point, work.get_weights())
+        if show is not None:
+            show(point)
+    points, weights = tuple(store.points), tuple(store.weights)
+    return LayerPath(work, points, weights, nonnegative_inputs)
+
+
+def _checked(model, strengths) -> list[float]:
+    check_model(model)
+    if not model.compiled:
+        raise ValueError(
+            f"Model {model.name!r} is not compiled, and the path trains it with its "
+            "loss, metrics and optimizer. Call model.compile(...) first."
+        )
+    if not len(strengths):
+        raise ValueError("`strengths` must not be empty. Received: strengths=[].")
+    for strength in strengths:
+        check_strength(strength)
+    return [float(strength) for strength in strengths]
+
+
+def _compile_config(model) -> dict[str, Any]:
+    """Return what the model was compiled with; the optimizer as its own config."""
+    config = dict(model.get_compile_config())
+    optimizer = inner_optimizer(model.optimizer)
+    config["optimizer"] = keras.saving.serialize_keras_object(optimizer)
+    return config
+
+
+def _compile(model, config, operator):
+    """Compile with a fresh optimizer and the proximal step around it."""
+    options = keras.saving.deserialize_keras_object(config)
+    options["optimizer"] = Proximal(options["optimizer"], operator)
+    model.compile(**options)
+
+
+def _point(model, strength, validation_data, nonnegative_inputs) -> Point:
+    merged = merge_layers(model, nonnegative_inputs=nonnegative_inputs)
+    pair = isinstance(validation_data, tuple | list)
+    data = validation_data if pair else [validation_data]
+    found = model.evaluate(*data, verbose=0, return_dict=True)
+    metrics = {name: float(value) for name, value in found.items()}
+    return Point(strength, len(active_layers(model)), merged.depth[1], metrics)
+
+
+def _line(point) -> str:
+    metrics = ", ".join(f"{name} {value:.4g}" for name, value in point.metrics.items())
+    return (
+        f"strength {point.strength:g}: {point.active} active layers, depth "
+        f"{point.depth}, {metrics}"
+    )
+
+
+class _Store:
+    """The finished points, in a folder or in memory only."""
+
+    def __init__(self, folder, model, strengths):
+        self.folder = None if folder is None else Path(folder)
+        self.about = {"strengths": strengths, "shapes": _shapes(model)}
+        self.points: list[Point] = []
+        self.weights: list[list[np.ndarray]] = []
+        if self.folder is not None and (self.folder / STATE).exists():
+            self._load()
+
+    def _load(self):
+        state = json.loads((self.folder / STATE).read_text())
+        if state["about"] != self.about:
+            raise ValueError(
+                f"The folder {self.folder} holds another path: its strengths or its "
+                f"model's weights differ. Received: strengths="
+                f"{self.about['strengths']}. Saved: {state['about']['strengths']}. "
+                "Choose another folder, or delete it."
+            )
+        self.points = [Point(**point) for point in state["points"]]
+        for index in range(len(self.points)):
+            with np.load(self._file(index)) as arrays:
+                found = [arrays[f"arr_{place}"] for place in range(len(arrays.files))]
+            self.weights.append(found)
+
+    def add(self, point, weights):
+        """Save the weights, then the state that names them."""
+        self.weights.append(weights)
+        self.points.append(point)
+        if self.folder is None:
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        _replaced(self._file(len(self.points) - 1), lambda f: np.savez(f, *weights))
+        points = [asdict(each) for each in self.points]
+        text = json.dumps({"about": self.about, "points": points}, indent=1)
+        _replaced(self.folder / STATE, lambda f: f.write(text.encode()))
+
+    def _file(self, index) -> Path:
+        return self.folder / f"point-{index}.npz"
+
+
+def _replaced(file: Path, write: Callable):
+    """Write a file next to the old one, then replace it."""
+    new = file.with_name(f"new-{file.name}")
+    with open(new, "wb") as opened:
+        write(opened)
+    os.replace(new, file)
+
+
+def _shapes(model) -> list[list[int]]:
+    return [list(weight.shape) for weight in model.weights]

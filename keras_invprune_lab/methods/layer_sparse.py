@@ -1,0 +1,151 @@
+"""Layer sparsity: a penalty, a merge, a refit; the same with two other penalties."""
+
+import json
+import os
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Annotated
+
+import keras
+
+from keras_invprune.compaction.merge import merge_layers
+from keras_invprune.graph.active import rectified_layers
+from keras_invprune.proximal import (
+    L1,
+    ActiveLayers,
+    LayerOperator,
+    NegativeParts,
+    Proximal,
+    UnitLasso,
+)
+from keras_invprune_lab.methods.base import METHODS, Trained, Work
+from keras_invprune_lab.methods.build import make_network
+from keras_invprune_lab.methods.network import FILTERS, Network
+from keras_invprune_lab.methods.settings import Part, Positive, Several, Short
+from keras_invprune_lab.training.augment import AUGMENTATIONS
+from keras_invprune_lab.training.checkpoint import Checkpoint
+from keras_invprune_lab.training.loop import compile_model, fit, steps_of
+from keras_invprune_lab.training.order import batches
+
+MERGED, REPORT, UNFINISHED = "merged.keras", "merged.json", "penalized"
+
+
+class LayerKeys(Part):
+    """What a recipe may say of "layers", "l1" and "unit-lasso".
+
+    Attributes:
+        layer_strength: r of "layers" in the last layer, see `NegativeParts.of`; of
+            several the best on validation rows.
+        l1_strength: The same of "l1", in each layer.
+        unit_strength: The same of "unit-lasso".
+    """
+
+    layer_strength: Several[Annotated[Positive, Short]] = [16.0]
+    l1_strength: Several[Annotated[Positive, Short]] = [0.01]
+    unit_strength: Several[Annotated[Positive, Short]] = [0.1]
+
+
+class _Refit:
+    """A job, as far as it is the refit after the penalty."""
+
+    def __init__(self, job):
+        self._job = job
+        self.epochs_before = job.recipe.search_epochs
+        self.epochs = job.recipe.finetune_epochs
+
+    def __getattr__(self, name):
+        return getattr(self._job, name)
+
+
+@dataclass(frozen=True)
+class LayerSparse(Network):
+    """Trains under a penalty, merges what became linear, and refits without it.
+
+    Attributes:
+        operator: Which penalty.
+        key: The key of recipes that holds its strengths.
+    """
+
+    operator: type[LayerOperator] = field(default=NegativeParts, kw_only=True)
+    key: str = field(default="layer_strength", kw_only=True)
+    pruned = False
+    settings = LayerKeys
+    keeps = (FILTERS, MERGED, REPORT)
+
+    def grid(self, recipe) -> list[dict]:
+        """Return the strengths of the recipe."""
+        return [{"penalty": strength} for strength in getattr(recipe, self.key)]
+
+    def train(self, work: Work) -> Trained:
+        """Train under the penalty, merge, refit; report what was merged, too."""
+        refit, show = _Refit(work.job), work.show
+        before = refit.epochs_before
+
+        def later(done, total):
+            show(before + done, before + total)
+
+        trained = super().train(work._replace(job=refit, show=later))
+        merged = json.loads((work.part / REPORT).read_text(encoding="utf-8"))
+        return trained._replace(found=trained.found | {"merged": merged})
+
+    def build(self, work: Work) -> keras.Model:
+        """Return the merged network."""
+        file = work.part / MERGED
+        if not file.exists():
+            merged = merge_layers(self._penalized(work))
+            text = merged.to_json()
+            (work.part / REPORT).write_text(text, encoding="utf-8")
+            new = file.with_name(f"new-{MERGED}")
+            merged.model.save(new)
+            os.replace(new, file)
+        return keras.models.load_model(file, compile=False)
+
+    def _penalized(self, work) -> keras.Model:
+        """Return the network after its training under the penalty."""
+        job, recipe, data = work.job, work.job.recipe, work.data
+        model, steps = make_network(job, data), steps_of(recipe, data)
+        operator = self._operator(model, job.penalty)
+        epochs = job.epochs_before
+        compile_model(
+            model,
+            recipe,
+            recipe.optimizer,
+            data,
+            epochs,
+            changed=lambda optimizer: Proximal(optimizer, operator),
+        )
+        state = Checkpoint(work.part / UNFINISHED, pause=30.0)
+        state.folder.mkdir(exist_ok=True)
+        first = state.restore(model)
+        rows = batches(
+            data.x_train,
+            data.y_train,
+            min(recipe.batch_size, len(data.x_train)),
+            job.seed,
+            first,
+            epochs,
+            steps=steps,
+            augment=AUGMENTATIONS[recipe.augment],
+        )
+        shown = partial(_earlier, work.show, epochs, job.epochs)
+        fit(model, rows, steps, first, epochs, [ActiveLayers(), state], shown)
+        return model
+
+    def _operator(self, model, strength) -> LayerOperator:
+        if self.operator is NegativeParts:
+            return NegativeParts.of(model, strength, rising=True)
+        return self.operator(dict.fromkeys(rectified_layers(model), strength))
+
+
+def _earlier(show, before, epochs, done, _):
+    """Count epochs under the penalty as those before the refit, which is shown."""
+    show(done - before, epochs)
+
+
+METHODS |= {
+    "layers": LayerSparse("layer sparsity"),
+    "l1": LayerSparse("ℓ1, merged", operator=L1, key="l1_strength"),
+    "unit-lasso": LayerSparse(
+        "group lasso of units, merged", operator=UnitLasso, key="unit_strength"
+    ),
+}

@@ -1,0 +1,615 @@
+"""Merging: exact where it says so, refused where it is not."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+import keras_invprune as kip
+from keras_invprune.compaction.merge import (
+    MergeError,
+    NeverNegative,
+    Nonnegative,
+    Slope,
+    engine,
+    merge_layers,
+)
+
+G = np.random.default_rng(0)
+
+
+def positive(*shape):
+    return np.abs(G.normal(size=shape)).astype("float32")
+
+
+def make_positive(layer):
+    layer.set_weights([np.abs(w) + 0.01 for w in layer.get_weights()])
+
+
+def mlp(units=(6, 5, 4), activation="relu", names="abcdefgh", out=3):
+    hidden = [
+        layers.Dense(n, activation, name=name, bias_initializer="random_normal")
+        for n, name in zip(units, names, strict=False)
+    ]
+    return keras.Sequential(
+        [keras.Input((5,)), *hidden, layers.Dense(out, name="out")], name="net"
+    )
+
+
+def outputs(model, x):
+    return np.asarray(model(x, training=False))
+
+
+def check_same(model, merged, x):
+    expected = outputs(model, x)
+    size = np.abs(expected).max()
+    np.testing.assert_allclose(outputs(merged.model, x), expected, atol=1e-5 * size)
+
+
+def names(model):
+    return [layer.name for layer in model.layers]
+
+
+# Certificate 1
+
+
+def test_two_dense_layers_by_hand():
+    model = mlp((2, 2))
+    model.get_layer("b").set_weights([np.array([[1.0, 2], [3, 0]]), np.array([1.0, 2])])
+    model.get_layer("out").set_weights(
+        [np.array([[1.0, -1, 0], [0, 2, 1]]), np.array([0.5, 0, 0])]
+    )
+    merged = merge_layers(model)
+    kernel, bias = merged.model.get_layer("out").get_weights()
+    np.testing.assert_allclose(kernel, [[1, 3, 2], [3, -3, 0]])  # W_b W_out
+    np.testing.assert_allclose(bias, [1.5, 3, 2])  # b_b W_out + b_out
+    assert names(merged.model) == ["a", "out"] and names(model) == ["a", "b", "out"]
+    check_same(model, merged, G.normal(size=(50, 5)))
+
+
+def test_what_the_result_says():
+    model = mlp((6, 6))
+    make_positive(model.get_layer("b"))
+    merged = merge_layers(model)
+    (merge,) = merged.merges
+    assert (merge.layer, merge.into, merge.certificate) == ("b", "out", "nonnegative")
+    assert merge.gone == ("b",)
+    assert merge.parameters == (42 + 21, 21) and merge.macs == (36 + 18, 18)
+    assert merged.depth == (3, 2) and merged.exact and merged.error < 1e-5
+    assert merged.parameters == (36 + 42 + 21, 36 + 21)
+    assert [kept.layer for kept in merged.kept] == ["a", "out"]
+    assert "input may be negative" in merged.kept[0].reason
+    assert "output of the model" in merged.kept[1].reason
+    found = json.loads(merged.to_json())
+    assert found["merges"][0]["into"] == "out" and found["depth"] == [3, 2]
+    assert "b -> out (nonnegative): 63 -> 21 parameters" in str(merged)
+    with pytest.raises(AttributeError):
+        merged.error = 0.0
+
+
+@pytest.mark.parametrize("activation", ["relu", "leaky_relu", "elu"])
+@pytest.mark.parametrize("declared", [False, True])
+def test_random_nonnegative_layers_collapse(activation, declared):
+    """The paper's identity, with biases: exact if and only if the input is >= 0."""
+    model = mlp((6,) * 6, activation, out=5)
+    for layer in model.layers[:-1]:
+        make_positive(layer)
+    merged = merge_layers(model, nonnegative_inputs=declared)
+    kept = 0 if declared else (1 if activation == "relu" else 6)
+    assert len(merged.model.layers) == kept + 1
+    x = positive(50, 5) if declared else G.normal(size=(50, 5))
+    check_same(model, merged, x)
+
+
+@pytest.mark.parametrize("weight", ["kernel", "bias"])
+def test_one_negative_entry_keeps_a_layer(weight):
+    model = mlp()
+    make_positive(model.get_layer("b"))
+    variable = getattr(model.get_layer("b"), weight)
+    value = variable.numpy()
+    value.flat[0] = -1e-6
+    variable.assign(value)
+    merged = merge_layers(model)
+    assert not merged.merges
+    assert f"its {weight} has a negative entry" in merged.kept[1].reason
+
+
+def test_activations_that_change_positive_values_keep_a_layer():
+    for activation in ("tanh", "sigmoid", "relu6", "gelu", "selu"):
+        model = mlp((5, 5), activation)
+        make_positive(model.get_layer("b"))
+        assert not merge_layers(model).merges, activation
+
+
+def test_a_merge_that_makes_it_larger_is_not_done():
+    model = mlp((50, 2), out=50)
+    make_positive(model.get_layer("b"))
+    merged = merge_layers(model)
+    assert not merged.merges
+    assert "larger: 252 -> 2,550 parameters, 200 -> 2,500 MACs" in merged.kept[1].reason
+
+
+def test_linear_layers_need_no_certificate():
+    model = mlp((6, 5), "linear")
+    merged = merge_layers(model, [])
+    assert names(merged.model) == ["out"]
+    assert [merge.certificate for merge in merged.merges] == ["linear", "linear"]
+    check_same(model, merged, G.normal(size=(50, 5)))
+
+
+# Graphs
+
+
+def functional(build):
+    x = keras.Input((5,), name="x")
+    return keras.Model(x, build(x), name="net")
+
+
+def nonnegative(units, name, **options):
+    return layers.Dense(
+        units,
+        name=name,
+        kernel_initializer=keras.initializers.RandomUniform(0, 1),
+        bias_initializer=keras.initializers.RandomUniform(0, 1),
+        **options,
+    )
+
+
+def test_a_residual_branch_merges_inside_and_stops_at_the_addition():
+    def build(x):
+        x = layers.Dense(6, "relu", name="stem")(x)
+        y = nonnegative(6, "one", activation="relu")(x)
+        y = nonnegative(6, "two")(y)
+        y = layers.ReLU(name="relu")(layers.Add(name="add")([x, y]))
+        return layers.Dense(2, name="out")(y)
+
+    model = functional(build)
+    merged = merge_layers(model)
+    assert [(m.layer, m.into) for m in merged.merges] == [("one", "two")]
+    reasons = {kept.layer: kept.reason for kept in merged.kept}
+    assert reasons["two"] == "'add' reads other tensors as well"
+    assert reasons["stem"] == "the output of 'stem' is read 2 times"
+    check_same(model, merged, G.normal(size=(50, 5)))
+
+
+def test_normalization_is_folded_before_signs_are_read():
+    def build(x):
+        x = layers.Dense(6, "relu", name="stem")(x)
+        x = layers.Dense(6, name="one", kernel_initializer="random_uniform")(x)
+        x = layers.BatchNormalization(name="norm")(x)
+        x = layers.Dropout(0.5, name="drop")(layers.ReLU(name="relu")(x))
+        return layers.Dense(2, name="out")(x)
+
+    model = functional(build)
+    kernel = -positive(6, 6)
+    model.get_layer("one").set_weights([kernel, np.zeros(6)])
+    gamma, beta = -positive(6), 1 + positive(6)  # -γ: the kernel's signs turn
+    mean, variance = -positive(6) - 1, positive(6)
+    model.get_layer("norm").set_weights([gamma, beta, mean * 0, variance])
+    merged = merge_layers(model)
+    (merge,) = merged.merges
+    assert merge.gone == ("one", "norm", "relu", "drop")
+    assert names(merged.model) == ["x", "stem", "out"]
+    check_same(model, merged, G.normal(size=(50, 5)))
+    del mean
+
+
+def test_what_lies_between_stops_it():
+    blocked = {
+        "is called 2 times": lambda x: (lambda d: d(d(x)))(nonnegative(5, "one")),
+        "lies between": lambda x: nonnegative(2, "out")(
+            layers.LayerNormalization()(nonnegative(5, "one")(x))
+        ),
+        "is an operation": lambda x: nonnegative(2, "out")(
+            keras.ops.sqrt(nonnegative(5, "one")(x))
+        ),
+        "is always in training mode": lambda x: nonnegative(2, "out")(
+            layers.Dropout(0.5)(nonnegative(5, "one")(x), training=True)
+        ),
+        "has an activity regularizer": lambda x: nonnegative(2, "out")(
+            nonnegative(5, "one", activity_regularizer="l2")(x)
+        ),
+        "normalizes after an activation": lambda x: nonnegative(2, "out")(
+            layers.BatchNormalization()(nonnegative(5, "one", activation="relu")(x))
+        ),
+    }
+    for reason, build in blocked.items():
+        merged = merge_layers(functional(build), nonnegative_inputs=True)
+        assert not merged.merges, reason
+        assert reason in merged.kept[0].reason
+
+
+def test_several_inputs_are_declared_by_name():
+    a, b = keras.Input((3,), name="a"), keras.Input((3,), name="b")
+    y = layers.Concatenate()(
+        [
+            nonnegative(3, "a_two")(nonnegative(3, "a_one", activation="relu")(a)),
+            nonnegative(3, "b_two")(nonnegative(3, "b_one", activation="relu")(b)),
+        ]
+    )
+    model = keras.Model({"a": a, "b": b}, {"y": y})
+    merged = merge_layers(model, nonnegative_inputs=["b"])
+    assert [merge.layer for merge in merged.merges] == ["b_one"]
+    x = {"a": G.normal(size=(9, 3)), "b": positive(9, 3)}
+    np.testing.assert_allclose(merged.model(x)["y"], model(x)["y"], rtol=1e-5)
+    with pytest.raises(ValueError, match="Received: 'c'"):
+        merge_layers(model, nonnegative_inputs=["c"])
+
+
+# Convolutions
+
+
+def convnet(first, second, shape=(9, 9, 2), rank=2, between=(), bias=True):
+    conv = getattr(layers, f"Conv{rank}D")
+    parts = [
+        conv(3, name="one", activation="relu", use_bias=bias, **first),
+        *between,
+        conv(4, name="two", **second),
+    ]
+    model = keras.Sequential([keras.Input(shape), *parts])
+    make_positive(model.get_layer("one"))
+    two = model.get_layer("two")
+    two.set_weights([G.normal(size=w.shape) for w in two.get_weights()])
+    return model
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "settings"),
+    [
+        # k = k₁ + (k₂ - 1)·s₁
+        ({"kernel_size": 3}, {"kernel_size": 2}, ((4, 4), (1, 1), "valid")),
+        (
+            {"kernel_size": 3, "strides": 2},
+            {"kernel_size": 2, "strides": 2},
+            ((5, 5), (4, 4), "valid"),
+        ),
+        ({"kernel_size": (3, 1)}, {"kernel_size": (1, 2)}, ((3, 2), (1, 1), "valid")),
+        (
+            {"kernel_size": 3, "strides": 2, "padding": "same"},
+            {"kernel_size": 1},
+            ((3, 3), (2, 2), "same"),
+        ),
+        (
+            {"kernel_size": 3, "dilation_rate": 2, "padding": "same"},
+            {"kernel_size": 1},
+            ((3, 3), (1, 1), "same"),
+        ),
+        (
+            {"kernel_size": 1},
+            {"kernel_size": 3, "strides": 2},
+            ((3, 3), (2, 2), "valid"),
+        ),
+    ],
+)
+def test_two_convolutions_become_one(monkeypatch, first, second, settings):
+    monkeypatch.setattr(engine, "_parameters", lambda link, made: (1, 1))
+    monkeypatch.setattr(engine, "_macs", lambda link, made: (1, 1))
+    model = convnet(first, second)
+    merged = merge_layers(model, nonnegative_inputs=True)
+    (made,) = merged.model.layers
+    assert (made.kernel_size, made.strides, made.padding) == settings
+    check_same(model, merged, positive(6, 9, 9, 2))
+
+
+@pytest.mark.parametrize("rank", [1, 3])
+def test_other_ranks(monkeypatch, rank):
+    monkeypatch.setattr(engine, "_parameters", lambda link, made: (1, 1))
+    monkeypatch.setattr(engine, "_macs", lambda link, made: (1, 1))
+    size = {"kernel_size": 2, "strides": 2}
+    model = convnet(size, {"kernel_size": 2}, (*(7,) * rank, 2), rank)
+    merged = merge_layers(model, nonnegative_inputs=True)
+    assert merged.depth == (2, 1)
+    check_same(model, merged, positive(3, *(7,) * rank, 2))
+
+
+def test_padding_is_exact_without_a_bias():
+    same = {"kernel_size": 3, "padding": "same"}
+    merged = merge_layers(
+        convnet({"kernel_size": 1}, same, bias=False), nonnegative_inputs=True
+    )
+    assert merged.depth == (2, 1)
+    with_bias = convnet({"kernel_size": 1}, same)
+    kept = merge_layers(with_bias, nonnegative_inputs=True).kept[0]
+    assert kept.reason == "'two' pads with zeros where this layer has its bias"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "reason"),
+    [
+        (
+            {"kernel_size": 3, "padding": "same"},
+            {"kernel_size": 3, "padding": "same"},
+            "differ at borders",
+        ),
+        ({"kernel_size": 3, "dilation_rate": 2}, {"kernel_size": 3}, "dilated"),
+        ({"kernel_size": 3}, {"kernel_size": 3}, "it would be larger"),
+    ],
+)
+def test_convolutions_that_stay(first, second, reason):
+    merged = merge_layers(convnet(first, second), nonnegative_inputs=True)
+    assert not merged.merges and reason in merged.kept[0].reason
+
+
+def test_positions_are_flattened_after_the_merge():
+    model = keras.Sequential(
+        [
+            keras.Input((4, 4, 3)),
+            layers.Conv2D(3, 1, activation="relu", name="one"),
+            layers.SpatialDropout2D(0.1, name="drop"),
+            layers.Flatten(name="flat"),
+            layers.Dense(2, name="out"),
+        ]
+    )
+    make_positive(model.get_layer("one"))
+    merged = merge_layers(model, nonnegative_inputs=True)
+    assert names(merged.model) == ["flat", "out"]
+    check_same(model, merged, positive(6, 4, 4, 3))
+
+
+def test_an_average_of_positions_is_taken_after_the_merge():
+    model = keras.Sequential(
+        [
+            keras.Input((None, 3)),
+            layers.Dense(3, "relu", name="one"),
+            layers.GlobalAveragePooling1D(name="mean"),
+            layers.Dense(2, name="out"),
+        ]
+    )
+    make_positive(model.get_layer("one"))
+    merged = merge_layers(model, nonnegative_inputs=True)
+    assert names(merged.model) == ["mean", "out"]
+    check_same(model, merged, positive(6, 11, 3))
+
+
+# Certificates 2 and 3
+
+
+def prelu():
+    return keras.Sequential(
+        [
+            keras.Input((5,)),
+            layers.Dense(6, name="one"),
+            layers.PReLU(name="slope"),
+            layers.Dense(4, name="out"),
+        ]
+    )
+
+
+def test_slopes_of_one_fold_a_layer():
+    model = prelu()
+    model.get_layer("slope").alpha.assign(np.ones(6))
+    merged = merge_layers(model)
+    assert merged.merges[0].certificate == "slope"
+    assert merged.merges[0].gone == ("one", "slope")
+    check_same(model, merged, G.normal(size=(50, 5)))
+    model.get_layer("slope").alpha.assign(np.array([1, 1, 1, 0.999, 1, 1]))
+    kept = merge_layers(model).kept[0]
+    assert "nonnegative: its input may be negative; slope: 1 slopes are not 1" == (
+        kept.reason
+    )
+
+
+def test_a_leaky_relu_of_slope_one_is_no_activation():
+    for slope, gone in ((1.0, ["one"]), (0.5, [])):
+        leaky = layers.LeakyReLU(negative_slope=slope)
+        parts = [layers.Dense(6, name="one"), leaky, layers.Dense(4)]
+        model = keras.Sequential([keras.Input((5,)), *parts])
+        assert [merge.layer for merge in merge_layers(model).merges] == gone
+
+
+def test_each_activation_of_a_chain_needs_a_certificate():
+    model = keras.Sequential(
+        [
+            keras.Input((5,)),
+            nonnegative(6, "one"),
+            layers.PReLU(alpha_initializer="ones", name="slope"),
+            layers.ReLU(name="relu"),
+            layers.Dense(4, name="out"),
+        ]
+    )
+    merged = merge_layers(model, nonnegative_inputs=True)
+    assert merged.merges[0].certificate == "nonnegative"
+    assert len(merge_layers(model, "slope").merges) == 0
+    merged = merge_layers(model, ["slope", "nonnegative"], nonnegative_inputs=True)
+    assert merged.merges[0].certificate == "slope, nonnegative"
+
+
+def test_data_certify_what_signs_cannot():
+    model = mlp((6, 6))
+    kernel = positive(6, 6)
+    kernel[0, 0] = -0.01
+    model.get_layer("b").set_weights([kernel, positive(6) + 1])
+    x = G.normal(size=(200, 5)).astype("float32")
+    assert not merge_layers(model).merges
+    merged = merge_layers(model, NeverNegative(x))
+    assert merged.merges[0].certificate == "never negative on data"
+    assert not merged.exact and merged.error < 1e-5
+    check_same(model, merged, x)
+
+
+def test_data_that_are_negative_keep_a_layer_unless_they_are_tolerated():
+    model = mlp((6, 6))
+    x = G.normal(size=(200, 5)).astype("float32")
+    hidden = np.maximum(x @ model.layers[0].kernel + model.layers[0].bias, 0)
+    layer = model.get_layer("b")
+    shift = -np.quantile(hidden @ layer.kernel, 0.05, axis=0)
+    layer.bias.assign(shift)
+    kept = {k.layer: k.reason for k in merge_layers(model, NeverNegative(x)).kept}
+    negative = (hidden @ layer.kernel + shift < 0).mean()
+    assert f"{negative:.2%} of its values on the data" in kept["b"]
+    merged = merge_layers(model, NeverNegative(x, tolerance=1.0))
+    far = np.abs(outputs(merged.model, x) - outputs(model, x))
+    size = np.abs(outputs(model, x)).max(axis=1, keepdims=True)
+    assert merged.error == pytest.approx((far / size).max(), rel=1e-3)
+    assert not merged.exact
+
+
+@pytest.mark.parametrize(
+    "certificate", [Nonnegative(), Slope(), NeverNegative(np.ones((2, 3)), 0.1)]
+)
+def test_certificates_come_back_from_their_configs(certificate):
+    config = keras.saving.serialize_keras_object(certificate)
+    again = keras.saving.deserialize_keras_object(json.loads(json.dumps(config)))
+    assert type(again) is type(certificate)
+    assert again.get_config() == certificate.get_config()
+
+
+# The model that comes back
+
+
+def test_it_is_plain_saves_trains_and_leaves_the_original(tmp_path):
+    model = mlp((6,) * 4)
+    for layer in model.layers[1:-1]:
+        make_positive(layer)
+    before = [w.copy() for w in model.get_weights()]
+    merged = merge_layers(model).model
+    assert type(merged) is keras.Sequential and not merged.compiled
+    assert not {id(w) for w in merged.weights} & {id(w) for w in model.weights}
+    x, y = G.normal(size=(32, 5)), G.normal(size=(32, 3))
+    merged.compile("sgd", "mse")
+    merged.fit(x, y, verbose=0)
+    for one, other in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    merged.save(tmp_path / "merged.keras")
+    again = keras.models.load_model(tmp_path / "merged.keras")
+    np.testing.assert_array_equal(outputs(again, x), outputs(merged, x))
+    assert names(model) == ["a", "b", "c", "d", "out"]
+
+
+def test_it_is_idempotent():
+    model = mlp((6,) * 4)
+    for layer in model.layers[1:-1]:
+        make_positive(layer)
+    once = merge_layers(model)
+    assert len(once.merges) == 3
+    assert not merge_layers(once.model).merges
+
+
+def test_mixed_precision_and_trainability_stay():
+    model = mlp((6, 6))
+    model.get_layer("out").dtype_policy = "mixed_bfloat16"
+    make_positive(model.get_layer("b"))
+    model.get_layer("out").trainable = False
+    merged = merge_layers(model).model
+    assert merged.get_layer("out").dtype_policy.name == "mixed_bfloat16"
+    assert not merged.get_layer("out").trainable and merged.get_layer("a").trainable
+
+
+# Bad input
+
+
+def subclassed():
+    class Own(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = layers.Dense(2)
+
+        def call(self, x):
+            return self.dense(x)
+
+    model = Own()
+    model(np.zeros((1, 2)))
+    return model
+
+
+def with_nan():
+    model = mlp()
+    model.get_layer("b").bias.assign([np.nan, 0, 0, 0, 0])
+    return model
+
+
+@pytest.mark.parametrize(
+    ("model", "error", "message"),
+    [
+        (lambda: kip.prune(mlp(), 0.5), ValueError, "strip_pruning"),
+        (lambda: keras.Sequential([layers.Dense(2)]), ValueError, "not built"),
+        (subclassed, ValueError, "a `call` of its own. Build"),
+        (with_nan, ValueError, "NaN or infinity in 'b/bias'"),
+        (lambda: 3, TypeError, "Keras 3 model"),
+    ],
+)
+def test_what_it_refuses(model, error, message):
+    with pytest.raises(error, match=message):
+        merge_layers(model())
+
+
+@pytest.mark.parametrize(
+    ("certificates", "error", "message"),
+    [
+        ("nonegative", ValueError, "Did you mean 'nonnegative'"),
+        ([0.1], TypeError, "must be a name .* or a Certificate. Received: 0.1"),
+    ],
+)
+def test_certificates_are_checked(certificates, error, message):
+    with pytest.raises(error, match=message):
+        merge_layers(mlp(), certificates)
+
+
+def test_a_difference_raises(monkeypatch):
+    model = mlp((6, 6))
+    make_positive(model.get_layer("b"))
+    x = G.normal(size=(9, 5)).astype("float32")
+    merged = engine._merged
+
+    def wrong(model, choices):
+        made, done, kept = merged(model, choices)
+        made.layers[-1].bias.assign(made.layers[-1].bias + 1.0)
+        return made, done, kept
+
+    monkeypatch.setattr(engine, "_merged", wrong)
+    for data in (None, x):
+        with pytest.raises(MergeError, match="of their size; rounding explains 1e-05"):
+            merge_layers(model, data=data)
+
+
+def picky():
+    @keras.saving.register_keras_serializable(package="tests")
+    class Picky(layers.Layer):
+        def call(self, x):
+            if float(keras.ops.max(x)) != 0.125:
+                raise ValueError("picky")
+            return x
+
+        def compute_output_spec(self, x):
+            return keras.KerasTensor(x.shape)
+
+    hidden = nonnegative(3, "one")
+    return keras.Sequential([keras.Input((3,)), Picky(), hidden, layers.Dense(2)])
+
+
+def test_a_model_that_takes_no_drawn_input_needs_rows():
+    model = picky()
+    with pytest.raises(MergeError, match="rejects all drawn inputs.*as `data`"):
+        merge_layers(model)
+
+
+def test_outputs_that_nearly_cancel_may_round():
+    model = keras.Sequential(
+        [
+            keras.Input((4,)),
+            layers.Dense(4, "relu", name="one"),
+            layers.Dense(4, "relu", name="two"),
+            layers.Dense(1, name="out"),
+        ]
+    )
+    make_positive(model.get_layer("two"))
+    out = np.array([[1.0], [1.0], [-1.0], [-1.0]])
+    two = model.get_layer("two").get_weights()[0]
+    two[:, 2:] = two[:, :2] * (1 + 1e-4)  # a difference in the fifth digit
+    model.get_layer("two").set_weights([two, np.zeros(4)])
+    model.get_layer("out").set_weights([out, np.zeros(1)])
+    assert merge_layers(model).depth == (3, 2)
+
+
+def test_channels_first_are_not_flattened_as_channels_last():
+    model = keras.Sequential(
+        [
+            keras.Input((4, 3)),
+            nonnegative(3, "one"),
+            layers.Flatten(data_format="channels_first", name="flat"),
+            layers.Dense(2, name="out"),
+        ]
+    )
+    assert merge_layers(model).kept[0].reason == "'flat' reads channels first"

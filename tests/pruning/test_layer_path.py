@@ -1,0 +1,147 @@
+"""A path over strengths: warm starts, what is recorded, interruptions."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+import keras_invprune as kip
+from keras_invprune.pruning.layer_path import layer_path
+from keras_invprune_lab.data import digits
+
+DATA = digits()
+X, Y = DATA.x_train.reshape(-1, 64), DATA.y_train
+VALID = DATA.x_test.reshape(-1, 64), DATA.y_test
+STRENGTHS = [0.0, 16.0, 40.0]
+OPTIONS = {"validation_data": VALID, "epochs": 8, "batch_size": 64, "seed": 0}
+
+
+def network():
+    model = keras.Sequential(
+        [
+            keras.Input((64,)),
+            *(layers.Dense(32, "relu", name=f"hidden_{i}") for i in range(4)),
+            layers.Dense(10, name="logits"),
+        ]
+    )
+    model.compile(
+        keras.optimizers.Adam(0.003),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+    )
+    return model
+
+
+@pytest.fixture(scope="module")
+def path():
+    keras.utils.set_random_seed(0)
+    model = network()
+    before = model.get_weights()
+    found = layer_path(model, STRENGTHS, X, Y, **OPTIONS)
+    for one, other in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    return found
+
+
+def test_layers_go_and_accuracy_stays(path):
+    assert [point.strength for point in path.points] == STRENGTHS
+    assert path.points[0].active == 4 and path.points[0].depth == 5
+    last = path.points[-1]
+    assert last.depth <= 3 and last.active <= 2
+    assert last.metrics["accuracy"] > path.points[0].metrics["accuracy"] - 0.03
+    assert last.metrics["accuracy"] > 0.9
+
+
+def test_a_point_is_merged_and_refitted(path):
+    merged = path.merged(-1)
+    assert merged.depth == (5, path.points[-1].depth) and merged.exact
+    path.model.set_weights(path.weights[-1])
+    np.testing.assert_allclose(
+        merged.model.predict(VALID[0], verbose=0),
+        path.model.predict(VALID[0], verbose=0),
+        rtol=1e-3,
+        atol=1e-3,
+    )
+    model = merged.model
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.SGD(0.02), loss, metrics=["accuracy"])
+    before = model.evaluate(X, Y, verbose=0)[0]
+    model.fit(X, Y, epochs=3, batch_size=64, verbose=0)
+    assert model.evaluate(X, Y, verbose=0)[0] < before
+
+
+def test_what_it_says(path):
+    found = json.loads(path.to_json())
+    assert [point["strength"] for point in found] == STRENGTHS
+    first = str(path).splitlines()[0]
+    assert first.startswith("strength 0: 4 active layers, depth 5, ")
+    assert "accuracy 0.9" in first
+
+
+class Interrupted(Exception):
+    pass
+
+
+def test_an_interrupted_path_resumes_to_the_same_end(path, tmp_path):
+    shown = []
+
+    def stop(point):
+        shown.append(point.strength)
+        if len(shown) == 2:
+            raise Interrupted
+
+    def model():
+        keras.utils.set_random_seed(0)
+        return network()
+
+    with pytest.raises(Interrupted):
+        layer_path(model(), STRENGTHS, X, Y, folder=tmp_path, show=stop, **OPTIONS)
+    again = layer_path(
+        model(),
+        STRENGTHS,
+        X,
+        Y,
+        folder=tmp_path,
+        show=lambda point: shown.append(point.strength),
+        **OPTIONS,
+    )
+    assert shown == STRENGTHS
+    for one, other in zip(path.weights[-1], again.weights[-1], strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+    assert sorted(f.name for f in tmp_path.iterdir()) == [
+        "path.json",
+        "point-0.npz",
+        "point-1.npz",
+        "point-2.npz",
+    ]
+    with pytest.raises(ValueError, match=r"another path.*strengths=\[0.5\]"):
+        layer_path(model(), [0.5], X, Y, folder=tmp_path, **OPTIONS)
+
+
+def uncompiled():
+    return keras.Sequential.from_config(network().get_config())
+
+
+def shallow():
+    model = keras.Sequential([keras.Input((64,)), layers.Dense(10)])
+    model.compile("sgd", "mse")
+    return model
+
+
+@pytest.mark.parametrize(
+    ("model", "strengths", "error", "message"),
+    [
+        (uncompiled, [0.1], ValueError, "not compiled"),
+        (network, [], ValueError, "must not be empty"),
+        (network, [0.1, -0.1], ValueError, "not negative"),
+        (network, ["much"], TypeError, "must be a number"),
+        (shallow, [0.1], ValueError, "No layer of model"),
+        (lambda: kip.prune(network(), 0.5), [0.1], ValueError, "strip_pruning"),
+        (lambda: keras.Sequential([layers.Dense(2)]), [0.1], ValueError, "built"),
+    ],
+)
+def test_what_it_refuses(model, strengths, error, message):
+    with pytest.raises(error, match=message):
+        layer_path(model(), strengths, X, Y, **OPTIONS)
