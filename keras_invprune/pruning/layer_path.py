@@ -64,9 +64,9 @@ class LayerPath:
         chosen.set_weights(self.weights[index])
         return merge_layers(chosen, nonnegative_inputs=self.nonnegative_inputs)
 
-    def to_json(self) -> str:
-        """Return the points as JSON."""
-        return json.dumps([asdict(point) for point in self.points])
+    def to_json(self) -> dict[str, Any]:
+        """Return the points as what `json.dumps` takes."""
+        return {"points": [asdict(point) for point in self.points]}
 
     def __str__(self):
         """Return a table of the points."""

@@ -93,7 +93,7 @@ class LayerSparse(Network):
         file = work.part / MERGED
         if not file.exists():
             merged = merge_layers(self._penalized(work))
-            text = merged.to_json()
+            text = json.dumps(merged.to_json())
             (work.part / REPORT).write_text(text, encoding="utf-8")
             new = file.with_name(f"new-{MERGED}")
             merged.model.save(new)

@@ -82,7 +82,7 @@ def test_what_the_result_says():
     assert [kept.layer for kept in merged.kept] == ["a", "out"]
     assert "input may be negative" in merged.kept[0].reason
     assert "output of the model" in merged.kept[1].reason
-    found = json.loads(merged.to_json())
+    found = json.loads(json.dumps(merged.to_json()))
     assert found["merges"][0]["into"] == "out" and found["depth"] == [3, 2]
     assert "b -> out (nonnegative): 63 -> 21 parameters" in str(merged)
     with pytest.raises(AttributeError):

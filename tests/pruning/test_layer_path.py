@@ -73,7 +73,7 @@ def test_a_point_is_merged_and_refitted(path):
 
 
 def test_what_it_says(path):
-    found = json.loads(path.to_json())
+    found = json.loads(json.dumps(path.to_json()))["points"]
     assert [point["strength"] for point in found] == STRENGTHS
     first = str(path).splitlines()[0]
     assert first.startswith("strength 0: 4 active layers, depth 5, ")

@@ -1,7 +1,7 @@
 """What came of merging: the model, and what was merged into what, and why not."""
 
-import json
 from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 import keras
 
@@ -68,13 +68,13 @@ class Merged:
     exact: bool
     error: float
 
-    def to_json(self) -> str:
-        """Return all fields except the model as JSON."""
+    def to_json(self) -> dict[str, Any]:
+        """Return all fields except the model as what `json.dumps` takes."""
         names = [field.name for field in fields(self) if field.name != "model"]
         found = {name: getattr(self, name) for name in names}
         for name in ("merges", "kept"):
             found[name] = [asdict(one) for one in found[name]]
-        return json.dumps(found)
+        return found
 
     def __str__(self):
         """Return a table of what was merged and what was not."""
