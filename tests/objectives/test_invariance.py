@@ -524,3 +524,24 @@ def test_a_batch_size_that_binds_nothing_costs_no_second_pass(kind):
     x = keras.ops.convert_to_tensor(X[:ROWS_A_BATCH])
     pruned.search_loss(x, Y[:ROWS_A_BATCH])
     assert rows.seen == [2 * ROWS_A_BATCH]
+
+
+def test_weights_of_rows_count_and_those_of_steps_do_not():
+    hidden = keras.layers.Dense(8, name="hidden")
+    steps = keras.layers.Reshape((4, 2))
+    x, y = X[:16], np.zeros((16, 4, 1), "float32")
+
+    def found(weights):
+        keras.utils.set_random_seed(0)
+        layers = [hidden.from_config(hidden.get_config()), steps, keras.layers.Dense(1)]
+        model = keras.Sequential([keras.Input(x.shape[1:]), *layers])
+        views = None, lambda rows: rows * 1.1
+        objective = kip.Invariance(views, embedding="hidden")
+        pruned = kip.prune_for_invariance(model, 0.5, objective=objective)
+        pruned.compile("sgd", "mse", run_eagerly=True)
+        history = pruned.fit(x, y, 16, 2, 0, sample_weight=weights, shuffle=False)
+        return history.history["invariance_loss"][0]
+
+    rows = np.linspace(0, 1, 16).astype("float32")[:, None]
+    assert found(rows) != pytest.approx(found(None), rel=1e-2)
+    assert found(rows.repeat(4, 1)) == pytest.approx(found(None), rel=1e-6)

@@ -6,7 +6,7 @@ import pytest
 
 import keras_invprune as kip
 from keras_invprune.graph.weights import weights_by_key
-from keras_invprune.pruning.rewind import reset_optimizer
+from keras_invprune.pruning.rewind import check_optimizer, reset_optimizer
 
 X = np.random.default_rng(0).normal(size=(32, 6)).astype("float32")
 Y = (X[:, 0] > 0).astype("int64")
@@ -148,6 +148,15 @@ def test_reset_keeps_the_loss_scale_and_returns_to_the_first_rate():
     reset_optimizer(optimizer, variables, rate=0.1)
     assert float(optimizer.dynamic_scale.numpy()) == 64.0
     assert float(inner.learning_rate.numpy()) == pytest.approx(0.1)
+
+
+def test_a_built_optimizer_belongs_to_the_weights_that_are_trained():
+    variables = [keras.Variable(np.ones(n, "float32")) for n in ((2, 3), (3,))]
+    optimizer = keras.optimizers.Adam(0.1)
+    optimizer.build(variables)
+    assert check_optimizer(optimizer, variables) == pytest.approx(0.1)
+    with pytest.raises(ValueError, match="built for other weights"):
+        check_optimizer(optimizer, variables[:1])
 
 
 def test_a_lowered_learning_rate_comes_back():
