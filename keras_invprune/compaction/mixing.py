@@ -41,9 +41,12 @@ class Mixing(Rule):
         return self.matrix(layer, lambda kernel, axes: np.any(kernel != 0, axes))
 
     def varies(self, call: Call, channels: Channels, constants: Constants) -> Bools:
-        """Return the outputs that are connected with an input that varies."""
+        """Return the outputs that are connected with an input that varies.
+
+        Of an activation that is not elementwise, all outputs do.
+        """
         (port,) = channels.outputs
-        if port is None:
+        if port is None or OUT in channels.pinned:
             return [np.ones(channels.sizes[OUT], bool)]
         moves = ~self._foldable(call.operation, channels, constants)
         return [port.spread(self.connected(call.operation)[moves].any(0))]

@@ -111,6 +111,21 @@ def test_softmax_pins_its_units():
     assert "softmax" in wall.reason
 
 
+def test_no_share_of_a_softmax_is_constant():
+    model = keras.Sequential(
+        [
+            keras.Input((2,)),
+            layers.Dense(3, "softmax"),
+            layers.Dense(2, "relu"),
+            layers.Dense(1),
+        ]
+    )
+    kernel(model.layers[0], [[1, 0, 2], [3, 0, 1]])  # the second has no inputs
+    kernel(model.layers[1], [[0, 1], [1, 1], [0, 1]])  # the first reads it alone
+    kernel(model.layers[2], [[1], [1]])
+    assert compacted(model).layers[1].units == 2
+
+
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("activation", ["relu", "softplus", "tanh", "gelu"])
 def test_random_networks(activation, seed):
