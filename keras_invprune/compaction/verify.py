@@ -9,6 +9,7 @@ import numpy as np
 from keras_invprune.compaction.surgery import CompactionError
 from keras_invprune.graph.inputs import dense, input_structure, standardized
 from keras_invprune.graph.outputs import answered, outputs_of
+from keras_invprune.graph.weights import walk
 
 logger = logging.getLogger("keras_invprune")
 
@@ -54,7 +55,7 @@ def check_same(model: keras.Model, made: keras.Model, data: Any = None):
 def _check(model, made, inputs, outputs, where):
     count = len(keras.tree.flatten(model.outputs))
     found = outputs_of(made, inputs)[:count]
-    tolerance = TOLERANCES.get(model.compute_dtype, TOLERANCE)
+    tolerance = _tolerance(model)
     for place, (one, other) in enumerate(zip(outputs[:count], found, strict=True)):
         far = _distance(one, other)
         if far > tolerance and far > TIMES * _own(model, inputs, outputs, place):
@@ -64,6 +65,12 @@ def _check(model, made, inputs, outputs, where):
                 "returned, and yours is unchanged. Please report this with the "
                 "model's config."
             )
+
+
+def _tolerance(model) -> float:
+    """Return the tolerance for the coarsest type in which a layer computes."""
+    kinds = {layer.compute_dtype for _, layer in walk(model)}
+    return max(TOLERANCES.get(kind, TOLERANCE) for kind in kinds)
 
 
 def _own(model, inputs, outputs, place) -> float:

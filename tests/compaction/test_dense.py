@@ -147,19 +147,17 @@ def test_the_result_saves_trains_and_keeps_what_layers_hold(tmp_path):
     made.fit(drawn(made, 8), np.zeros((8, 2)), verbose=0)
 
 
-def test_a_policy_is_kept():
-    model = keras.Sequential(
-        [
-            keras.Input((6,)),
-            layers.Dense(8, "relu", dtype="mixed_float16"),
-            layers.Dense(2, dtype="mixed_float16"),
-        ]
-    )
-    sparse(model)
+@pytest.mark.parametrize(
+    ("policy", "tolerance"), [("mixed_float16", 1e-2), ("mixed_bfloat16", 5e-2)]
+)
+def test_a_policy_of_layers_is_kept(policy, tolerance):
+    hidden = [layers.Dense(16, "softplus", dtype=policy) for _ in range(4)]
+    model = keras.Sequential([keras.Input((6,)), *hidden, layers.Dense(2)])
+    sparse(model, units=0.3, seed=6)
     made = kip.compact(model)
-    assert made.layers[0].dtype_policy.name == "mixed_float16"
-    assert made.layers[0].units < 8
-    assert_same_outputs(model, made, 1e-2)
+    assert made.layers[0].dtype_policy.name == policy
+    assert made.layers[0].units < 16
+    assert_same_outputs(model, made, tolerance)
 
 
 def test_the_plan_says_it_all():
