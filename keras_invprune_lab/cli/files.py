@@ -25,16 +25,28 @@ def check_new(file: Path):
         )
 
 
-def save_model(model: Any, file: Path):
+def save_smaller(model: Any, file: Path, original: Any) -> bool:
     """Save a Keras model to a new file, which appears when it is complete.
+
+    Before that, the file is loaded, and its outputs are compared with the original's.
+
+    Returns:
+        Whether they could be compared.
 
     Raises:
         FileExistsError: If the file is there.
         OSError: If it cannot be written.
+        ValueError: If the outputs differ.
     """
+    import keras
+
+    from keras_invprune.compaction.verify import check_same
+
     file.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".keras_invprune.", dir=file.parent) as own:
         made = Path(own, file.name)
         model.save(made)
+        compared = check_same(original, keras.saving.load_model(made, compile=False))
         check_new(file)
         os.replace(made, file)
+    return compared

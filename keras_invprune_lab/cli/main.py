@@ -233,7 +233,7 @@ def compact(
     """Remove dead units and filters; the outputs stay the same and are compared."""
     from keras_invprune.compaction import compact as make_smaller
     from keras_invprune.compaction import plan
-    from keras_invprune_lab.cli.files import check_new, save_model
+    from keras_invprune_lab.cli.files import check_new, save_smaller
     from keras_invprune_lab.cli.tables import load_model
 
     inputs = "gather" if gather else "keep"
@@ -242,8 +242,9 @@ def compact(
     model = load_model(file)
     print(plan(model, inputs=inputs), end="")
     if out is not None:
-        save_model(make_smaller(model, inputs=inputs), out)
-        print(f"{out} has the same outputs.")
+        compared = save_smaller(make_smaller(model, inputs=inputs), out, model)
+        found = "has the same outputs" if compared else "was written, not compared"
+        print(f"{out} {found}.")
 
 
 @app.command()

@@ -15,6 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from disks import small_disk
+from keras_invprune.compaction import verify
 from keras_invprune_lab.cli.main import app, main
 from keras_invprune_lab.runs import environment
 
@@ -121,6 +122,16 @@ def test_a_keras_file_is_compacted(tmp_path, command):
     again = command("compact", SAVED, "--out", small)
     assert again.returncode == 2 and "is there already" in again.stderr
     assert command("compact", small).stdout.count("→") == 2  # parameters and MACs
+
+
+def test_a_file_that_could_not_be_compared_is_not_praised(
+    tmp_path, command, monkeypatch
+):
+    monkeypatch.setattr(verify, "answered", lambda model: [])
+    done = command("compact", SAVED, "--out", tmp_path / "small.keras")
+    assert done.returncode == 0, done.stderr
+    assert "was written, not compared" in done.stdout
+    assert "same outputs" not in done.stdout
 
 
 @pytest.mark.parametrize(
