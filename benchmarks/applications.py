@@ -132,18 +132,24 @@ def measure(name) -> dict:
     }
 
 
-def attempt(name, minutes) -> dict:
-    """Return one row, measured in a separate process, or the reason for its failure."""
-    command = [sys.executable, __file__, "--measure", name]
+def attempt(script, row, minutes) -> dict:
+    """Return a row measured by a script in a separate process, or why it failed.
+
+    Args:
+        script: The file of a benchmark; its option --measure takes the values of `row`.
+        row: What tells the row apart.
+        minutes: The time at most.
+    """
+    command = [sys.executable, script, "--measure", *row.values()]
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=60 * minutes
         )
     except subprocess.TimeoutExpired:
-        return {"network": name, "difference": f"not in {minutes} minutes"}
+        return {**row, "difference": f"not in {minutes} minutes"}
     if done.returncode:
         lines = done.stderr.strip().splitlines() or [f"exit {done.returncode}"]
-        return {"network": name, "difference": lines[-1][:160]}
+        return {**row, "difference": lines[-1][:160]}
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -190,7 +196,7 @@ def main():
     for name in given.only or networks():
         if name in done:
             continue
-        rows.append(attempt(name, given.minutes))
+        rows.append(attempt(__file__, {"network": name}, given.minutes))
         print(rows[-1], flush=True)
         with open(file, "w", newline="") as stream:
             table = csv.DictWriter(stream, FIELDS)

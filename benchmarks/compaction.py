@@ -17,13 +17,11 @@ import json
 import os
 import platform
 import resource
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
-from applications import EXPORTED, build, relative
+from applications import EXPORTED, attempt, build, relative
 
 FIELDS = (
     *("network", "zeros", "size", "parameters", "parameters_after", "macs"),
@@ -106,22 +104,6 @@ def _gigabytes() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
-def attempt(name, zeros, minutes) -> dict:
-    """Return one row, measured in a separate process, or the reason for its failure."""
-    command = [sys.executable, __file__, "--measure", name, zeros]
-    row = {"network": name, "zeros": zeros}
-    try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=60 * minutes
-        )
-    except subprocess.TimeoutExpired:
-        return {**row, "difference": f"not in {minutes} minutes"}
-    if done.returncode:
-        lines = done.stderr.strip().splitlines() or [f"exit {done.returncode}"]
-        return {**row, "difference": lines[-1][:160]}
-    return json.loads(done.stdout.splitlines()[-1])
-
-
 def write_page(rows, out):
     """Write the table as Markdown."""
     import keras
@@ -163,7 +145,8 @@ def main():
     for name, zeros in [(n, z) for n in names for z in ("units", "connections")]:
         if (name, zeros) in done:
             continue
-        rows.append(attempt(name, zeros, given.minutes))
+        row = {"network": name, "zeros": zeros}
+        rows.append(attempt(__file__, row, given.minutes))
         print(rows[-1], flush=True)
         with open(file, "w", newline="") as stream:
             table = csv.DictWriter(stream, FIELDS)
