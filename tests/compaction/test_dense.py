@@ -217,6 +217,18 @@ def test_zero_times_infinity_is_not_compared():
     assert made.layers[0].units == 2
 
 
+def test_a_row_that_magnifies_errors_does_not_excuse_others(monkeypatch):
+    monkeypatch.setattr(verify, "answered", lambda model: [])
+    x = keras.Input((6,))
+    model = keras.Model(x, layers.Dense(2, name="head")(keras.ops.floor(x)))
+    made = keras.Model(x, layers.Dense(2)(keras.ops.floor(x)))
+    made.set_weights([1.001 * weight for weight in model.get_weights()])
+    rows = np.full((2, 6), 2.5)
+    rows[1] = 2 - 1e-7  # which rounding moves to the next integer
+    with pytest.raises(CompactionError, match="the given rows"):
+        verify.check_same(model, made, rows)
+
+
 def test_given_rows_are_compared(monkeypatch):
     model, seen = mlp(4), []
     check = verify._check
