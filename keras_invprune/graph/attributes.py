@@ -19,8 +19,13 @@ from keras_invprune.graph.twins import DifferentError
 
 PLAIN = (bool, int, float, complex, str, bytes, type(None), np.ndarray, np.generic)
 FIXED = (enum.Enum, types.ModuleType, type, range, frozenset, np.ufunc)
+_X = keras.Input((), name="x")  # names keep Keras from counting these
 # Attributes that every Keras layer and model has are not the author's state.
-OF_KERAS = vars(keras.layers.Layer()).keys() | vars(keras.Model()).keys()
+OF_KERAS = {
+    *vars(keras.layers.Layer(name="layer")),
+    *vars(keras.Model(name="model")),
+    *vars(keras.Model(_X, _X, name="graph")),
+}
 CONFIGURED = (
     keras.regularizers.Regularizer,
     keras.initializers.Initializer,

@@ -32,6 +32,19 @@ def test_it_is_of_the_same_class_with_the_same_weights(name):
         np.testing.assert_array_equal(found[key].variable, variable)
 
 
+def test_the_graph_of_a_class_with_its_own_call_is_that_of_the_copy(tmp_path):
+    class Twice(keras.Model):
+        def call(self, x):
+            return 2 * super().call(x)
+
+    x = keras.Input((3,))
+    copied = copy_model(Twice(x, layers.Dense(2)(x)))
+    assert [tensor._keras_history.operation for tensor in copied.outputs] == [
+        copied.layers[-1]
+    ]
+    copied.save(tmp_path / "copy.keras")  # Keras looks its tensors up in the graph
+
+
 def test_a_copy_with_another_config():
     first, last = layers.Dense(4, name="first"), layers.Dense(2, name="last")
     model = keras.Sequential([keras.Input((3,)), first, layers.ReLU(), last])
