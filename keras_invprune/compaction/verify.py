@@ -4,18 +4,14 @@ import logging
 from typing import Any
 
 import keras
-import numpy as np
 
+from keras_invprune.compaction.distance import TOLERANCE, distances
 from keras_invprune.compaction.surgery import CompactionError
 from keras_invprune.graph.inputs import dense, input_structure, standardized
-from keras_invprune.graph.outputs import answered, outputs_of
+from keras_invprune.graph.outputs import TOLERANCES, answered, outputs_of
 
 logger = logging.getLogger("keras_invprune")
 
-TOLERANCES = {"float16": 1e-2, "bfloat16": 5e-2}  # shares of an output's size
-TOLERANCE = 1e-5
-MOVED = 1e-6  # the share by which inputs are moved, to see how outputs follow
-TIMES = 10  # outputs may differ by as much as the original's own, times this
 ROWS = 256  # the maximum number of given rows that are compared
 
 
@@ -52,39 +48,13 @@ def check_same(model: keras.Model, made: keras.Model, data: Any = None):
 
 
 def _check(model, made, inputs, outputs, where):
-    count = len(keras.tree.flatten(model.outputs))
-    found = outputs_of(made, inputs)[:count]
     tolerance = TOLERANCES.get(model.compute_dtype, TOLERANCE)
-    for place, (one, other) in enumerate(zip(outputs[:count], found, strict=True)):
-        far = _distance(one, other)
-        if far > tolerance and far > TIMES * _own(model, inputs, outputs, place):
+    found = distances(model, made, inputs, outputs, tolerance)
+    for place, (error, allowed) in enumerate(found):
+        if error > allowed:
             raise CompactionError(
-                f"Output {place} of the smaller model differs on {where} by {far:.2g} "
-                f"of its size; at most {tolerance:.0e} is allowed. No model is "
-                "returned, and yours is unchanged. Please report this with the "
+                f"Output {place} of the smaller model differs on {where} by "
+                f"{error:.2g} of its size; at most {allowed:.0e} is allowed. No model "
+                "is returned, and yours is unchanged. Please report this with the "
                 "model's config."
             )
-
-
-def _own(model, inputs, outputs, place) -> float:
-    """Return how far an output moves when inputs move by a rounding error."""
-    moved = outputs_of(model, keras.tree.map_structure(_moved, inputs))
-    return _distance(outputs[place], moved[place])
-
-
-def _moved(part):
-    is_float = keras.backend.is_float_dtype(keras.backend.standardize_dtype(part.dtype))
-    return part * (1 + MOVED) if is_float else part
-
-
-def _distance(one, other) -> float:
-    """Return the greatest difference, as a share of the largest value of its row."""
-    if one.shape != other.shape:
-        return np.inf
-    one, other = one.astype("float64"), other.astype("float64")
-    finite = np.where(np.isfinite(one), np.abs(one), 0.0)
-    size = np.max(finite, tuple(range(1, one.ndim)), initial=0.0, keepdims=True)
-    alike = (one == other) | ~np.isfinite(one)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        far = np.where(alike, 0.0, np.abs(one - other) / size)
-    return float(np.max(np.nan_to_num(far, nan=np.inf), initial=0.0))

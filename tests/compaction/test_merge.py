@@ -547,21 +547,56 @@ def test_certificates_are_checked(certificates, error, message):
         merge_layers(mlp(), certificates)
 
 
-def test_a_difference_raises(monkeypatch):
-    model = mlp((6, 6))
-    make_positive(model.get_layer("b"))
-    x = G.normal(size=(9, 5)).astype("float32")
+@pytest.fixture
+def wrong(monkeypatch):
+    """Let merging return another model."""
     merged = engine._merged
 
-    def wrong(model, choices):
+    def other(model, choices):
         made, done, kept = merged(model, choices)
         made.layers[-1].bias.assign(made.layers[-1].bias + 1.0)
         return made, done, kept
 
-    monkeypatch.setattr(engine, "_merged", wrong)
+    monkeypatch.setattr(engine, "_merged", other)
+
+
+@pytest.mark.usefixtures("wrong")
+def test_a_difference_raises():
+    model = mlp((6, 6))
+    make_positive(model.get_layer("b"))
+    x = G.normal(size=(9, 5)).astype("float32")
     for data in (None, x):
         with pytest.raises(MergeError, match="of their size; rounding explains 1e-05"):
             merge_layers(model, data=data)
+
+
+@pytest.mark.usefixtures("wrong")
+def test_a_difference_raises_although_some_outputs_are_infinite():
+    model = mlp((6, 6), "exponential")  # e^1000 is infinite
+    with pytest.raises(MergeError, match="of their size"):
+        merge_layers(model)
+
+
+def test_comparing_changes_no_state_of_the_model():
+    class Counting(layers.Layer):
+        def build(self, shape):
+            self.calls = self.add_weight(dtype="int32", trainable=False, name="calls")
+
+        def call(self, x):
+            self.calls.assign_add(1)
+            return x
+
+    model = keras.Sequential([keras.Input((5,)), Counting(), nonnegative(3, "one")])
+    model.layers[0].calls.assign(0)
+    merge_layers(model, data=np.ones((3, 5)))
+    assert int(model.layers[0].calls) == 0
+
+
+def test_strings_may_be_inputs():
+    words = layers.StringLookup(vocabulary=["a", "b"], output_mode="multi_hot")
+    x = keras.Input((4,), dtype="string")
+    model = keras.Model(x, layers.Dense(2)(nonnegative(3, "one")(words(x))))
+    assert merge_layers(model).depth == (2, 1)
 
 
 def picky():

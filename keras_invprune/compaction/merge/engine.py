@@ -217,9 +217,9 @@ def _error(model, made, choices, data, exact) -> float:
     """
     rows = [c.data for c in choices.certificates if isinstance(c, NeverNegative)]
     rows += [] if data is None else [data]
-    found = [on_rows(model, made, each) for each in rows]
+    found = [one for each in rows for one in on_rows(model, made, each)]
     if exact:
-        found += filter(None, [on_drawn(model, made, choices.inputs)])
+        found += on_drawn(model, made, choices.inputs)
     if not found:
         raise MergeError(
             f"Model {model.name!r} rejects all drawn inputs, so the outputs of the "
