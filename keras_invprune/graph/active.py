@@ -123,19 +123,21 @@ def check_graph(model: keras.Model) -> None:
         ValueError: If it is not built, or is a subclassed model.
     """
     if not isinstance(model, keras.Model):
-        raise TypeError(f"`model` must be a Keras 3 model. Received: {type(model)!r}.")
-    if is_graph(model) and calls_its_graph(model):
-        return
-    if not model.built:
+        raise TypeError(
+            "`model` must be a Keras 3 model. Received: "
+            f"{model!r:.80} of type {type(model).__name__}."
+        )
+    if isinstance(model, keras.Sequential) and not is_graph(model):
         raise ValueError(
             f"Model {model.name!r} is not built, so it has no weights yet. Give it a "
             "keras.Input, or call it on a batch first."
         )
-    raise ValueError(
-        "Layers are looked for in the graph of a Sequential or Functional model. "
-        f"Received: {model.name!r} ({type(model).__name__}), which has a `call` of its "
-        "own. Build it from keras.Input and layers."
-    )
+    if not is_graph(model) or not calls_its_graph(model):
+        raise ValueError(
+            "This needs the graph of a Sequential or Functional model. Received: "
+            f"{model.name!r} ({type(model).__name__}), which has a `call` of its own. "
+            "Build it from keras.Input and layers."
+        )
 
 
 def _rectified(trace) -> dict:

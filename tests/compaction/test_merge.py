@@ -514,9 +514,10 @@ def subclassed():
     return model
 
 
-def with_nan():
-    model = mlp()
-    model.get_layer("b").bias.assign([np.nan, 0, 0, 0, 0])
+def with_nan(dtype="float32"):
+    layer = layers.Dense(2, dtype=dtype, name="b")
+    model = keras.Sequential([keras.Input((5,)), layer])
+    model.get_layer("b").bias.assign([np.nan, 0])
     return model
 
 
@@ -526,7 +527,8 @@ def with_nan():
         (lambda: kip.prune(mlp(), 0.5), ValueError, "strip_pruning"),
         (lambda: keras.Sequential([layers.Dense(2)]), ValueError, "not built"),
         (subclassed, ValueError, "a `call` of its own. Build"),
-        (with_nan, ValueError, "NaN or infinity in 'b/bias'"),
+        (with_nan, ValueError, "NaN or infinity in .*b/bias"),
+        (lambda: with_nan("bfloat16"), ValueError, "NaN or infinity in .*b/bias"),
         (lambda: 3, TypeError, "Keras 3 model"),
     ],
 )

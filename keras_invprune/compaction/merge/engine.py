@@ -8,6 +8,7 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
+from keras_invprune.compaction.checks import check_model
 from keras_invprune.compaction.merge.certificates import (
     KNOWN,
     Certificate,
@@ -19,12 +20,11 @@ from keras_invprune.compaction.merge.links import AFFINE, Link, Wall, links
 from keras_invprune.compaction.merge.result import Kept, Merge, Merged
 from keras_invprune.compaction.merge.surgery import with_one_less
 from keras_invprune.compaction.merge.verify import MergeError, on_drawn, on_rows
-from keras_invprune.contracts import Nested, PruningWrapper
-from keras_invprune.graph.active import check_graph
+from keras_invprune.contracts import Nested
 from keras_invprune.graph.copying import copy_model
 from keras_invprune.graph.signs import check_inputs, nonnegative_tensors
 from keras_invprune.graph.trace import traced
-from keras_invprune.graph.weights import walk, weights_by_key
+from keras_invprune.graph.weights import walk
 from keras_invprune.saving import named
 
 EXACT = ("nonnegative", "slope")
@@ -93,7 +93,7 @@ def merge_layers(
         >>> [layer.name for layer in merged.model.layers]
         ['a', 'c']
     """
-    _check(model)
+    check_model(model)
     choices = _Choices(_resolved(certificates), nonnegative_inputs)
     check_inputs(traced(model), nonnegative_inputs)
     merged, done, kept = _merged(copy_model(model), choices)
@@ -250,24 +250,6 @@ def _resolved_one(one) -> Certificate:
             f"Received: {one!r}."
         )
     return one
-
-
-def _check(model):
-    if isinstance(model, keras.Model):
-        masked = [path for path, x in walk(model) if isinstance(x, PruningWrapper)]
-        if masked:
-            raise ValueError(
-                "`merge_layers` takes plain models. Received: a model with masks. Call "
-                "kip.strip_pruning(model) first."
-            )
-    check_graph(model)
-    for key, weight in weights_by_key(model).items():
-        values = np.asarray(weight.variable)
-        if values.dtype.kind == "f" and not np.isfinite(values).all():
-            raise ValueError(
-                f"Weights must be finite. Received: NaN or infinity in {key!r}. Train "
-                "again with a smaller learning rate, or load weights from before."
-            )
 
 
 def _depth(model) -> int:
