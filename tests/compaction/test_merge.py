@@ -497,6 +497,23 @@ def test_mixed_precision_and_trainability_stay():
     assert not merged.get_layer("out").trainable and merged.get_layer("a").trainable
 
 
+@pytest.mark.parametrize("kind", ["sequential", "functional"])
+def test_what_belongs_to_the_model_itself_stays(kind):
+    x = keras.Input((5,), sparse=True, name="rows")
+    parts = [nonnegative(5, "one"), nonnegative(2, "two")]
+    model = keras.Sequential([x, *parts])
+    if kind == "functional":
+        model = keras.Model({"rows": x}, {"out": parts[1](parts[0](x))}, name="net")
+    model.trainable = False
+    model.dtype_policy = keras.DTypePolicy("mixed_bfloat16")
+    merged = merge_layers(model).model
+    assert len(merged.layers) == len(model.layers) - 1
+    assert merged.name == model.name and merged.inputs[0].sparse
+    assert not merged.trainable and merged.dtype_policy.name == "mixed_bfloat16"
+    if kind == "functional":
+        assert merged.input.keys() == {"rows"} and merged.output.keys() == {"out"}
+
+
 # Bad input
 
 
