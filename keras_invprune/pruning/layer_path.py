@@ -18,6 +18,7 @@ from keras_invprune.proximal import NegativeParts, Proximal
 from keras_invprune.proximal.base import check_strength
 from keras_invprune.pruning.checks import check_model
 from keras_invprune.pruning.rewind import inner_optimizer
+from keras_invprune.saving import replaced
 
 STATE = "path.json"
 
@@ -222,21 +223,15 @@ class _Store:
         if self.folder is None:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
-        _replaced(self._file(len(self.points) - 1), lambda f: np.savez(f, *weights))
+        with replaced(self._file(len(self.points) - 1)) as new:
+            np.savez(new, *weights)
         points = [asdict(each) for each in self.points]
         text = json.dumps({"about": self.about, "points": points}, indent=1)
-        _replaced(self.folder / STATE, lambda f: f.write(text.encode()))
+        with replaced(self.folder / STATE) as new:
+            new.write_text(text)
 
     def _file(self, index) -> Path:
         return self.folder / f"point-{index}.npz"
-
-
-def _replaced(file: Path, write: Callable):
-    """Write a file next to the old one, then replace it."""
-    new = file.with_name(f"new-{file.name}")
-    with open(new, "wb") as opened:
-        write(opened)
-    os.replace(new, file)
 
 
 def _shapes(model) -> list[list[int]]:
