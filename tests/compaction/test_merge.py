@@ -221,6 +221,15 @@ def test_what_lies_between_stops_it():
         assert reason in merged.kept[0].reason
 
 
+@pytest.mark.filterwarnings("ignore:.*destroy the mask")
+def test_a_layer_that_ends_a_mask_stays():
+    x = keras.Input((6,), dtype="int32")
+    y = layers.Conv1D(3, 1, name="one")(layers.Embedding(5, 3, mask_zero=True)(x))
+    y = layers.Dense(2, name="out")(layers.GlobalAveragePooling1D()(y))
+    merged = merge_layers(keras.Model(x, y))
+    assert merged.kept[0].reason == "'one' reads a mask, and passes none on"
+
+
 def test_several_inputs_are_declared_by_name():
     a, b = keras.Input((3,), name="a"), keras.Input((3,), name="b")
     y = layers.Concatenate()(
