@@ -22,7 +22,7 @@ def rectified_layers(model: keras.Model) -> dict[str, keras.Layer]:
 
     A rectifier is an activation f with f(t) = t for t >= 0, such as ReLU. It may be
     the layer's own or the next layer. Layers with BatchNormalization in between are
-    left out, since its statistics decide over the signs as well.
+    left out, since its statistics affect the signs as well.
 
     Args:
         model: A built Sequential or Functional model, inner models included.
@@ -43,7 +43,7 @@ def removable_layers(
     Args:
         model: A built Sequential or Functional model.
         nonnegative_inputs: Whether the model's inputs are never negative, as pixels in
-            [0, 1], or the names of the inputs that are not.
+            [0, 1], or the names of the inputs that never are.
 
     Raises:
         ValueError: If the model has no graph, or has no such input.

@@ -102,7 +102,7 @@ def layer_path(
         y: Targets.
         validation_data: ``(x, y)`` or a data set, which depth is judged by.
         nonnegative_inputs: Whether the model's inputs are never negative, or the names
-            of those that are not.
+            of the inputs that never are.
         rising: Whether strengths rise with depth, so that the last layers go first, see
             `NegativeParts.of`.
         folder: Where each point is saved once it is finished. A path that was

@@ -186,14 +186,12 @@ def test_normalization_is_folded_before_signs_are_read():
     kernel = -positive(6, 6)
     model.get_layer("one").set_weights([kernel, np.zeros(6)])
     gamma, beta = -positive(6), 1 + positive(6)  # -γ: the kernel's signs turn
-    mean, variance = -positive(6) - 1, positive(6)
-    model.get_layer("norm").set_weights([gamma, beta, mean * 0, variance])
+    model.get_layer("norm").set_weights([gamma, beta, np.zeros(6), positive(6)])
     merged = merge_layers(model)
     (merge,) = merged.merges
     assert merge.gone == ("one", "norm", "relu", "drop")
     assert names(merged.model) == ["x", "stem", "out"]
     check_same(model, merged, G.normal(size=(50, 5)))
-    del mean
 
 
 def test_what_lies_between_stops_it():

@@ -72,7 +72,7 @@ def merge_layers(
         certificates: "nonnegative", "slope", or `Certificate` objects such as
             `kip.compaction.NeverNegative(rows)`. The default ones are exact.
         nonnegative_inputs: Whether the model's inputs are never negative, or the names
-            of those that are not. Without it, the first layer stays.
+            of the inputs that never are. By default, the first layer stays.
         data: Rows on which outputs are compared as well, in the model's structure.
 
     Returns:

@@ -25,7 +25,8 @@ def on_drawn(
     Args:
         model: The original.
         made: The merged model.
-        nonnegative: Whether inputs are never negative, or the names of those.
+        nonnegative: Whether inputs are never negative, or the names of those that
+            never are.
     """
 
     def declared(spec, values):
