@@ -9,8 +9,8 @@ without a penalty, trained for as many epochs as a point and its refit; and, by 
 proximal step, ℓ1 and the group lasso of units in the network of the chosen depth,
 trained alone.
 
-Milliseconds are LiteRT's median for one row. Accuracy is in
-percent of the test set. An interrupted path resumes from its folder.
+Milliseconds are LiteRT's median for one row. Accuracy is in percent of the test set. An
+interrupted path resumes from its folder.
 """
 
 import argparse

@@ -1,9 +1,15 @@
-"""Finds objects by name, saves and loads them, and replaces those that are missing."""
+"""Finds objects by name, saves and loads them, and replaces those that are missing.
 
+Files are replaced only when the new ones are complete.
+"""
+
+import contextlib
 import difflib
 import inspect
+import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -21,6 +27,17 @@ class Configured:
     def from_config(cls, config: dict[str, Any]):
         """Return an object with these arguments."""
         return cls(**config)
+
+
+@contextlib.contextmanager
+def replaced(file: Path) -> Iterator[Path]:
+    """Yield a path next to a file; what is written there then takes its place.
+
+    So the file is complete whenever it is there.
+    """
+    new = file.with_name(f"new-{file.name}")
+    yield new
+    os.replace(new, file)
 
 
 def named(name: str, known: Mapping[str, Any], kind: str):

@@ -4,7 +4,7 @@ import functools
 
 import pytest
 
-from keras_invprune.saving import check_takes, did_you_mean, named, near_names
+from keras_invprune.saving import check_takes, did_you_mean, named, near_names, replaced
 from keras_invprune_lab.data.kadra import TASKS
 
 
@@ -50,3 +50,16 @@ def test_callables_that_take_the_arguments_pass(own):
 def test_others_are_refused_with_what_they_take(own):
     with pytest.raises(TypeError, match=r"^A score is called with \(w\).*takes \("):
         check_takes(own, ("w",), "score")
+
+
+def test_a_file_is_replaced_once_the_new_one_is_complete(tmp_path):
+    file = tmp_path / "state.txt"
+    with replaced(file) as new:
+        new.write_text("old")
+    with pytest.raises(OSError, match="full"), replaced(file) as new:
+        new.write_text("ne")
+        raise OSError("full")
+    assert file.read_text() == "old"
+    with replaced(file) as new:
+        new.write_text("new")
+    assert file.read_text() == "new" and [*tmp_path.iterdir()] == [file]

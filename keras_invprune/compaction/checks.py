@@ -5,8 +5,8 @@ from typing import Any
 import keras
 
 from keras_invprune.contracts import PruningWrapper
-from keras_invprune.graph.trace import calls_its_graph
-from keras_invprune.graph.weights import is_graph, walk, weights_by_key
+from keras_invprune.graph.active import check_graph
+from keras_invprune.graph.weights import walk, weights_by_key
 
 LISTED = 3  # the maximum number of names in a message
 
@@ -19,13 +19,9 @@ def check_model(model: Any):
         ValueError: If it carries masks, is not built or subclassed, or if a weight is
             not finite.
     """
-    if not isinstance(model, keras.Model):
-        raise TypeError(
-            "`model` must be a Keras 3 model. Received: "
-            f"{model!r:.80} of type {type(model).__name__}."
-        )
-    _check_plain(model)
-    _check_graph(model)
+    if isinstance(model, keras.Model):
+        _check_plain(model)
+    check_graph(model)
     _check_finite(model)
 
 
@@ -34,23 +30,8 @@ def _check_plain(model):
     if masked:
         where = masked[0] or model.name
         raise ValueError(
-            "`compact` takes plain models, without masks. Received: a model with masks "
-            f"in {where!r}. Call `kip.strip_pruning(model)` first."
-        )
-
-
-def _check_graph(model):
-    if isinstance(model, keras.Sequential) and not is_graph(model):
-        raise ValueError(
-            "`compact` needs a built model. Received: a Sequential model without an "
-            "input. Add `keras.Input(shape)` as its first layer, or call it on data."
-        )
-    if not is_graph(model) or not calls_its_graph(model):
-        raise ValueError(
-            "`compact` needs the graph of a Sequential or Functional model. Received: "
-            f"{type(model).__name__}, whose `call` may do anything. Rebuild it as a "
-            "Functional model: `x = keras.Input(shape); keras.Model(x, ...)`, with the "
-            "same layers."
+            "Compaction takes plain models, without masks. Received: a model with "
+            f"masks in {where!r}. Call `kip.strip_pruning(model)` first."
         )
 
 

@@ -22,7 +22,7 @@ def rectified_layers(model: keras.Model) -> dict[str, keras.Layer]:
 
     A rectifier is an activation f with f(t) = t for t >= 0, such as ReLU. It may be
     the layer's own or the next layer. Layers with BatchNormalization in between are
-    left out, since its statistics decide over the signs as well.
+    left out, since its statistics affect the signs as well.
 
     Args:
         model: A built Sequential or Functional model, inner models included.
@@ -43,7 +43,7 @@ def removable_layers(
     Args:
         model: A built Sequential or Functional model.
         nonnegative_inputs: Whether the model's inputs are never negative, as pixels in
-            [0, 1], or the names of the inputs that are not.
+            [0, 1], or the names of the inputs that never are.
 
     Raises:
         ValueError: If the model has no graph, or has no such input.
@@ -123,19 +123,21 @@ def check_graph(model: keras.Model) -> None:
         ValueError: If it is not built, or is a subclassed model.
     """
     if not isinstance(model, keras.Model):
-        raise TypeError(f"`model` must be a Keras 3 model. Received: {type(model)!r}.")
-    if is_graph(model) and calls_its_graph(model):
-        return
-    if not model.built:
+        raise TypeError(
+            "`model` must be a Keras 3 model. Received: "
+            f"{model!r:.80} of type {type(model).__name__}."
+        )
+    if isinstance(model, keras.Sequential) and not is_graph(model):
         raise ValueError(
             f"Model {model.name!r} is not built, so it has no weights yet. Give it a "
             "keras.Input, or call it on a batch first."
         )
-    raise ValueError(
-        "Layers are looked for in the graph of a Sequential or Functional model. "
-        f"Received: {model.name!r} ({type(model).__name__}), which has a `call` of its "
-        "own. Build it from keras.Input and layers."
-    )
+    if not is_graph(model) or not calls_its_graph(model):
+        raise ValueError(
+            "This needs the graph of a Sequential or Functional model. Received: "
+            f"{model.name!r} ({type(model).__name__}), which has a `call` of its own. "
+            "Build it from keras.Input and layers."
+        )
 
 
 def _rectified(trace) -> dict:

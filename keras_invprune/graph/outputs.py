@@ -66,6 +66,12 @@ def _uniform(high):
 
 
 WORDS, DIGITS = _chosen(["a", "b"]), _chosen(["1", "2", "30"])
+# Rows that are not multiples of one another.
+DIFFERENT = _Draw(
+    lambda random, shape: random.normal(size=shape) * _scales(0, shape),
+    _chosen([0, 1]),
+    WORDS,
+)
 # Until a model takes one of these: some want pixels, indices or numbers in text.
 FURTHER = [
     _Draw(_uniform(1), _chosen([0, 1]), WORDS),
@@ -98,20 +104,24 @@ def check_outputs(model: keras.Model, copied: keras.Model):
         )
 
 
-def answered(model: keras.Model) -> Iterator[tuple[Any, list]]:
+def answered(
+    model: keras.Model, changed: Callable = lambda inputs: inputs
+) -> Iterator[tuple[Any, list]]:
     """Yield drawn inputs that a model takes, each with its outputs in evaluation.
 
     Args:
         model: A built Keras model.
+        changed: ``changed(inputs)`` returns what the model is run on instead.
 
     Returns:
         Pairs (inputs in the structure that the model takes, flat list of outputs).
     """
     ran = False
-    for draw, needed in _draws(model):
+    for draw, needed in [(DIFFERENT, True), *_draws(model)]:
         if needed or not ran:
-            for inputs in _tried(model, draw, len(SCALES)):
+            for drawn in _tried(model, draw, len(SCALES)):
                 with contextlib.suppress(Exception):  # as layers on such inputs may
+                    inputs = changed(drawn)
                     outputs, ran = outputs_of(model, inputs), True
                     break
             else:

@@ -64,7 +64,8 @@ def nonnegative_tensors(
 
     Args:
         trace: The calls of a graph model.
-        inputs: Whether the model's inputs are never negative, or the names of those.
+        inputs: Whether the model's inputs are never negative, or the names of the
+            inputs that never are.
         assumed: Ids of layers whose weights are taken for nonnegative.
     """
     found = {id(x) for x in keras.tree.flatten(trace.inputs) if _declared(x, inputs)}

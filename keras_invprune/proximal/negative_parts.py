@@ -59,7 +59,7 @@ class NegativeParts(LayerOperator):
                 ``{name: r}`` for some layers. In the first hidden layer, this needs
                 inputs that are declared.
             nonnegative_inputs: Whether the model's inputs are never negative, or the
-                names of those that are not.
+                names of the inputs that never are.
             rising: Whether one strength r rises from r/n in the first of n layers to r
                 in the last. The last layers then go first, one after the other. With
                 the same r in all layers, many go at once.

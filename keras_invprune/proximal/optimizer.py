@@ -20,9 +20,9 @@ class Proximal(keras.optimizers.Optimizer):
     The step size is the learning rate η that the inner optimizer used in this step: 0
     as long as it only accumulates gradients. Adam and its like scale each weight's
     step; the proximal step does not, so it is exact for SGD and a common choice for
-    others. Under momentum β, gradients act 1/(1 - β) times, and strengths do not:
-    choose them that much larger. Under Adam, a step moves each weight by up to η, so
-    that n negative weights come back unless r is near √n. Moving averages of an
+    others. Momentum β multiplies the effect of gradients by 1/(1 - β), but not that of
+    strengths: choose them that much larger. Under Adam, a step moves each weight by up
+    to η, so n negative weights come back unless r is near √n. Moving averages of an
     optimizer with ``use_ema=True`` are not exactly zero.
 
     Args:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from keras_invprune.proximal import NegativeParts, Proximal
 from keras_invprune.proximal.base import check_strength
 from keras_invprune.pruning.checks import check_model
 from keras_invprune.pruning.rewind import inner_optimizer
+from keras_invprune.saving import replaced
 
 STATE = "path.json"
 
@@ -100,13 +102,13 @@ def layer_path(
         y: Targets.
         validation_data: ``(x, y)`` or a data set, which depth is judged by.
         nonnegative_inputs: Whether the model's inputs are never negative, or the names
-            of those that are not.
+            of the inputs that never are.
         rising: Whether strengths rise with depth, so that the last layers go first, see
             `NegativeParts.of`.
         folder: Where each point is saved once it is finished. A path that was
             interrupted resumes after its last finished point. None saves nothing.
-        seed: Seeds the order of the rows at each point, so that an interrupted path
-            ends as another one. None leaves the random state alone.
+        seed: Seeds the order of the rows at each point, so that a path that was
+            interrupted ends like one that was not. None leaves the random state alone.
         show: ``show(point)`` after each point, such as ``print``.
         **fit_options: Further arguments of `keras.Model.fit`, such as ``epochs``.
 
@@ -115,8 +117,9 @@ def layer_path(
 
     Raises:
         ValueError: If the model is not built, not compiled or under masks, if no layer
-            may be removed, if a strength is negative, if the folder holds another path,
-            or if the weights are not finite (training has diverged).
+            may be removed, if a strength is negative, if the folder holds a path of
+            other strengths, data or settings, or if the weights are not finite
+            (training has diverged).
 
     Source:
         Hebiri, Lederer: Layer Sparsity in Neural Networks (2006.15604), for the idea
@@ -125,7 +128,17 @@ def layer_path(
     values = _checked(model, strengths)
     work, compiled = copy_model(model), _compile_config(model)
     NegativeParts.of(work, 0.0, nonnegative_inputs)  # raises before anything is done
-    store = _Store(folder, work, values)
+    about = {
+        "strengths": values,
+        "shapes": [list(weight.shape) for weight in work.weights],
+        "nonnegative_inputs": nonnegative_inputs,
+        "rising": rising,
+        "seed": seed,
+        "optimizer": _described(compiled["optimizer"]),
+        "fit_options": _plain(fit_options),
+        "data": [_checksum(part) for part in keras.tree.flatten((x, y))],
+    }
+    store = _Store(folder, about)
     for index, strength in enumerate(values):
         if index < len(store.points):
             work.set_weights(store.weights[index])
@@ -192,9 +205,9 @@ def _line(point) -> str:
 class _Store:
     """The finished points, in a folder or in memory only."""
 
-    def __init__(self, folder, model, strengths):
+    def __init__(self, folder, about):
         self.folder = None if folder is None else Path(folder)
-        self.about = {"strengths": strengths, "shapes": _shapes(model)}
+        self.about = json.loads(json.dumps(about, default=str))
         self.points: list[Point] = []
         self.weights: list[list[np.ndarray]] = []
         if self.folder is not None and (self.folder / STATE).exists():
@@ -202,13 +215,13 @@ class _Store:
 
     def _load(self):
         state = json.loads((self.folder / STATE).read_text())
-        if state["about"] != self.about:
-            raise ValueError(
-                f"The folder {self.folder} holds another path: its strengths or its "
-                f"model's weights differ. Received: strengths="
-                f"{self.about['strengths']}. Saved: {state['about']['strengths']}. "
-                "Choose another folder, or delete it."
-            )
+        for name, saved in state["about"].items():
+            if saved != self.about[name]:
+                raise ValueError(
+                    f"The folder {self.folder} holds another path: `{name}` is not the "
+                    f"same. Received: {name}={self.about[name]!r:.200}. Saved: "
+                    f"{saved!r:.200}. Choose another folder, or delete it."
+                )
         self.points = [Point(**point) for point in state["points"]]
         for index in range(len(self.points)):
             with np.load(self._file(index)) as arrays:
@@ -222,22 +235,35 @@ class _Store:
         if self.folder is None:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
-        _replaced(self._file(len(self.points) - 1), lambda f: np.savez(f, *weights))
+        with replaced(self._file(len(self.points) - 1)) as new:
+            np.savez(new, *weights)
         points = [asdict(each) for each in self.points]
         text = json.dumps({"about": self.about, "points": points}, indent=1)
-        _replaced(self.folder / STATE, lambda f: f.write(text.encode()))
+        with replaced(self.folder / STATE) as new:
+            new.write_text(text)
 
     def _file(self, index) -> Path:
         return self.folder / f"point-{index}.npz"
 
 
-def _replaced(file: Path, write: Callable):
-    """Write a file next to the old one, then replace it."""
-    new = file.with_name(f"new-{file.name}")
-    with open(new, "wb") as opened:
-        write(opened)
-    os.replace(new, file)
+def _described(optimizer) -> dict[str, Any]:
+    """Return the config of an optimizer without its name, which Keras may number."""
+    config = {k: v for k, v in optimizer["config"].items() if k != "name"}
+    return {"class_name": optimizer["class_name"], "config": config}
 
 
-def _shapes(model) -> list[list[int]]:
-    return [list(weight.shape) for weight in model.weights]
+def _plain(options) -> dict[str, Any]:
+    """Return the options of `fit` that a file can hold and that affect weights."""
+    kinds = (int, float, str, bool, type(None))
+    return {
+        name: value
+        for name, value in options.items()
+        if isinstance(value, kinds) and name != "verbose"
+    }
+
+
+def _checksum(part) -> int | None:
+    """Return a checksum of an array of numbers; None for other data."""
+    if not isinstance(part, np.ndarray) or part.dtype.kind not in "biuf":
+        return None
+    return zlib.crc32(part.tobytes())

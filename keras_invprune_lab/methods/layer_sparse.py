@@ -1,7 +1,6 @@
 """Layer sparsity: a penalty, a merge, a refit; the same with two other penalties."""
 
 import json
-import os
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Annotated
@@ -18,6 +17,7 @@ from keras_invprune.proximal import (
     Proximal,
     UnitLasso,
 )
+from keras_invprune.saving import replaced
 from keras_invprune_lab.methods.base import METHODS, Trained, Work
 from keras_invprune_lab.methods.build import make_network
 from keras_invprune_lab.methods.network import FILTERS, Network
@@ -95,9 +95,8 @@ class LayerSparse(Network):
             merged = merge_layers(self._penalized(work))
             text = json.dumps(merged.to_json())
             (work.part / REPORT).write_text(text, encoding="utf-8")
-            new = file.with_name(f"new-{MERGED}")
-            merged.model.save(new)
-            os.replace(new, file)
+            with replaced(file) as new:
+                merged.model.save(new)
         return keras.models.load_model(file, compile=False)
 
     def _penalized(self, work) -> keras.Model:

@@ -1,6 +1,5 @@
 """Neural tangent transfer, which makes masks and weights before any label is read."""
 
-import os
 import shutil
 from dataclasses import dataclass, field
 from typing import Annotated
@@ -10,6 +9,7 @@ from pydantic import Field
 
 from keras_invprune.pruning.prune import prune
 from keras_invprune.pruning.tangent import TransferSettings, neural_tangent_transfer
+from keras_invprune.saving import replaced
 from keras_invprune_lab.methods.base import METHODS, Work
 from keras_invprune_lab.methods.build import make_network, pruned_keys
 from keras_invprune_lab.methods.network import FILTERS
@@ -67,9 +67,8 @@ class Tangent(Pruned):
             model.load_weights(file)
         else:
             model = _transfer(work, model, sparsity, choices)
-            new = file.with_name(f"new-{STATE}")
-            model.save_weights(new)
-            os.replace(new, file)
+            with replaced(file) as new:
+                model.save_weights(new)
             shutil.rmtree(work.part / UNFINISHED)
         if self.redrawn:
             redraw(model, work)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from keras_invprune.saving import replaced
 from keras_invprune_lab.methods.base import METHODS, Method, Trained, Work
 from keras_invprune_lab.training.files import write_json
 from keras_invprune_lab.training.metrics import scores
@@ -77,9 +78,8 @@ def boost(job, part, data, show):
         chosen = {**setting, "rounds": model.best_iteration + 1}
         tried.append({"chosen": chosen, "validation": found})
         if _best(tried, job) is tried[-1]:
-            new = part / f"new-{BEST}"
-            model.save_model(new)
-            new.replace(part / BEST)
+            with replaced(part / BEST) as new:
+                model.save_model(new)
         write_json(file, tried)
         show(len(tried), len(GRID))
     best, model = _best(tried, job), xgboost.XGBClassifier()

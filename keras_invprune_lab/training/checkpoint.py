@@ -1,12 +1,12 @@
 """The state of a training, from which it resumes to the same weights."""
 
 import json
-import os
 import time
 
 import keras
 
 from keras_invprune.exporting.folders import check_room, local
+from keras_invprune.saving import replaced
 from keras_invprune_lab.training.files import write_json
 
 PROGRESS, STATE = "progress.json", "state.weights.h5"
@@ -57,9 +57,8 @@ class Checkpoint(keras.callbacks.Callback):
         """Write the state next to the last one, then let it take its place."""
         check_room(self.folder, state_size(self.model))  # HDF5 fails noisily
         before = [*self.folder.glob("*.weights.h5")]
-        new = self.folder / "new.weights.h5"
-        self.model.save_weights(new)
-        os.replace(new, self._weights(epochs))
+        with replaced(self._weights(epochs)) as new:
+            self.model.save_weights(new)
         write_json(self.folder / PROGRESS, self.history)
         for file in before:
             if file != self._weights(epochs):

@@ -2,14 +2,14 @@
 
 import csv
 import json
-import os
+
+from keras_invprune.saving import replaced
 
 
 def write_json(file, content):
     """Write a file of JSON that is complete whenever it is there."""
-    new = file.with_name(f"{file.name}.new")
-    new.write_text(json.dumps(content, indent=2) + "\n")
-    os.replace(new, file)
+    with replaced(file) as new:
+        new.write_text(json.dumps(content, indent=2) + "\n")
 
 
 def write_history(history, file):

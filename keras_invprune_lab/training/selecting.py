@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from keras_invprune.saving import replaced
 from keras_invprune_lab.training.checkpoint import Checkpoint
 from keras_invprune_lab.training.metrics import scores
 
@@ -105,9 +106,8 @@ class Selecting(Checkpoint):
 
 
 def _save(file, weights):
-    new = file.with_name(f"new-{file.name}")
-    np.savez(new, *weights)
-    new.replace(file)
+    with replaced(file) as new:
+        np.savez(new, *weights)
 
 
 def _load(file) -> list[np.ndarray]:

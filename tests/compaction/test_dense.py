@@ -9,7 +9,7 @@ from keras import layers
 
 import keras_invprune as kip
 from compactions import assert_same_outputs, compacted, drawn, outputs, sparse
-from keras_invprune.compaction import CompactionError, verify
+from keras_invprune.compaction import CompactionError, distance, verify
 
 
 def mlp(*widths, activation="relu", **kwargs):
@@ -194,7 +194,7 @@ def test_a_model_that_differs_is_not_returned(monkeypatch):
     def wrong(each, x):
         return [outputs(each, x)[0] + (each is not model)]
 
-    monkeypatch.setattr(verify, "outputs_of", wrong)
+    monkeypatch.setattr(distance, "outputs_of", wrong)
     with pytest.raises(CompactionError, match="yours is unchanged"):
         kip.compact(model)
 

@@ -186,14 +186,12 @@ def test_normalization_is_folded_before_signs_are_read():
     kernel = -positive(6, 6)
     model.get_layer("one").set_weights([kernel, np.zeros(6)])
     gamma, beta = -positive(6), 1 + positive(6)  # -γ: the kernel's signs turn
-    mean, variance = -positive(6) - 1, positive(6)
-    model.get_layer("norm").set_weights([gamma, beta, mean * 0, variance])
+    model.get_layer("norm").set_weights([gamma, beta, np.zeros(6), positive(6)])
     merged = merge_layers(model)
     (merge,) = merged.merges
     assert merge.gone == ("one", "norm", "relu", "drop")
     assert names(merged.model) == ["x", "stem", "out"]
     check_same(model, merged, G.normal(size=(50, 5)))
-    del mean
 
 
 def test_what_lies_between_stops_it():
@@ -219,6 +217,15 @@ def test_what_lies_between_stops_it():
         merged = merge_layers(functional(build), nonnegative_inputs=True)
         assert not merged.merges, reason
         assert reason in merged.kept[0].reason
+
+
+@pytest.mark.filterwarnings("ignore:.*destroy the mask")
+def test_a_layer_that_ends_a_mask_stays():
+    x = keras.Input((6,), dtype="int32")
+    y = layers.Conv1D(3, 1, name="one")(layers.Embedding(5, 3, mask_zero=True)(x))
+    y = layers.Dense(2, name="out")(layers.GlobalAveragePooling1D()(y))
+    merged = merge_layers(keras.Model(x, y))
+    assert merged.kept[0].reason == "'one' reads a mask, and passes none on"
 
 
 def test_several_inputs_are_declared_by_name():
@@ -446,14 +453,32 @@ def test_data_that_are_negative_keep_a_layer_unless_they_are_tolerated():
     assert not merged.exact
 
 
-@pytest.mark.parametrize(
-    "certificate", [Nonnegative(), Slope(), NeverNegative(np.ones((2, 3)), 0.1)]
-)
-def test_certificates_come_back_from_their_configs(certificate):
+def loaded(certificate):
     config = keras.saving.serialize_keras_object(certificate)
-    again = keras.saving.deserialize_keras_object(json.loads(json.dumps(config)))
-    assert type(again) is type(certificate)
-    assert again.get_config() == certificate.get_config()
+    return keras.saving.deserialize_keras_object(json.loads(json.dumps(config)))
+
+
+@pytest.mark.parametrize("certificate", [Nonnegative(), Slope()])
+def test_certificates_come_back_from_their_configs(certificate):
+    assert type(loaded(certificate)) is type(certificate)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        np.ones((2, 3), "float32"),
+        [np.ones((2, 3)), np.zeros((2, 1), "int32")],
+        {"a": np.ones((2, 3)), "b": np.zeros((2, 1), "int32")},
+    ],
+)
+def test_rows_come_back_from_the_config(data):
+    again = loaded(NeverNegative(data, 0.1))
+    assert again.tolerance == 0.1
+    keras.tree.assert_same_structure(again.data, data)
+    pairs = zip(keras.tree.flatten(again.data), keras.tree.flatten(data), strict=True)
+    for one, other in pairs:
+        assert one.dtype == other.dtype
+        np.testing.assert_array_equal(one, other)
 
 
 # The model that comes back
@@ -497,6 +522,23 @@ def test_mixed_precision_and_trainability_stay():
     assert not merged.get_layer("out").trainable and merged.get_layer("a").trainable
 
 
+@pytest.mark.parametrize("kind", ["sequential", "functional"])
+def test_what_belongs_to_the_model_itself_stays(kind):
+    x = keras.Input((5,), sparse=True, name="rows")
+    parts = [nonnegative(5, "one"), nonnegative(2, "two")]
+    model = keras.Sequential([x, *parts])
+    if kind == "functional":
+        model = keras.Model({"rows": x}, {"out": parts[1](parts[0](x))}, name="net")
+    model.trainable = False
+    model.dtype_policy = keras.DTypePolicy("mixed_bfloat16")
+    merged = merge_layers(model).model
+    assert len(merged.layers) == len(model.layers) - 1
+    assert merged.name == model.name and merged.inputs[0].sparse
+    assert not merged.trainable and merged.dtype_policy.name == "mixed_bfloat16"
+    if kind == "functional":
+        assert merged.input.keys() == {"rows"} and merged.output.keys() == {"out"}
+
+
 # Bad input
 
 
@@ -514,9 +556,10 @@ def subclassed():
     return model
 
 
-def with_nan():
-    model = mlp()
-    model.get_layer("b").bias.assign([np.nan, 0, 0, 0, 0])
+def with_nan(dtype="float32"):
+    layer = layers.Dense(2, dtype=dtype, name="b")
+    model = keras.Sequential([keras.Input((5,)), layer])
+    model.get_layer("b").bias.assign([np.nan, 0])
     return model
 
 
@@ -526,7 +569,8 @@ def with_nan():
         (lambda: kip.prune(mlp(), 0.5), ValueError, "strip_pruning"),
         (lambda: keras.Sequential([layers.Dense(2)]), ValueError, "not built"),
         (subclassed, ValueError, "a `call` of its own. Build"),
-        (with_nan, ValueError, "NaN or infinity in 'b/bias'"),
+        (with_nan, ValueError, "NaN or infinity in .*b/bias"),
+        (lambda: with_nan("bfloat16"), ValueError, "NaN or infinity in .*b/bias"),
         (lambda: 3, TypeError, "Keras 3 model"),
     ],
 )
@@ -547,21 +591,56 @@ def test_certificates_are_checked(certificates, error, message):
         merge_layers(mlp(), certificates)
 
 
-def test_a_difference_raises(monkeypatch):
-    model = mlp((6, 6))
-    make_positive(model.get_layer("b"))
-    x = G.normal(size=(9, 5)).astype("float32")
+@pytest.fixture
+def wrong(monkeypatch):
+    """Let merging return another model."""
     merged = engine._merged
 
-    def wrong(model, choices):
+    def other(model, choices):
         made, done, kept = merged(model, choices)
         made.layers[-1].bias.assign(made.layers[-1].bias + 1.0)
         return made, done, kept
 
-    monkeypatch.setattr(engine, "_merged", wrong)
+    monkeypatch.setattr(engine, "_merged", other)
+
+
+@pytest.mark.usefixtures("wrong")
+def test_a_difference_raises():
+    model = mlp((6, 6))
+    make_positive(model.get_layer("b"))
+    x = G.normal(size=(9, 5)).astype("float32")
     for data in (None, x):
         with pytest.raises(MergeError, match="of their size; rounding explains 1e-05"):
             merge_layers(model, data=data)
+
+
+@pytest.mark.usefixtures("wrong")
+def test_a_difference_raises_although_some_outputs_are_infinite():
+    model = mlp((6, 6), "exponential")  # e^1000 is infinite
+    with pytest.raises(MergeError, match="of their size"):
+        merge_layers(model)
+
+
+def test_comparing_changes_no_state_of_the_model():
+    class Counting(layers.Layer):
+        def build(self, shape):
+            self.calls = self.add_weight(dtype="int32", trainable=False, name="calls")
+
+        def call(self, x):
+            self.calls.assign_add(1)
+            return x
+
+    model = keras.Sequential([keras.Input((5,)), Counting(), nonnegative(3, "one")])
+    model.layers[0].calls.assign(0)
+    merge_layers(model, data=np.ones((3, 5)))
+    assert int(model.layers[0].calls) == 0
+
+
+def test_strings_may_be_inputs():
+    words = layers.StringLookup(vocabulary=["a", "b"], output_mode="multi_hot")
+    x = keras.Input((4,), dtype="string")
+    model = keras.Model(x, layers.Dense(2)(nonnegative(3, "one")(words(x))))
+    assert merge_layers(model).depth == (2, 1)
 
 
 def picky():

@@ -1,6 +1,7 @@
 """A path over strengths: warm starts, what is recorded, interruptions."""
 
 import json
+import shutil
 
 import keras
 import numpy as np
@@ -35,11 +36,17 @@ def network():
 
 
 @pytest.fixture(scope="module")
-def path():
+def finished(tmp_path_factory):
+    """The folder of the path below."""
+    return tmp_path_factory.mktemp("path")
+
+
+@pytest.fixture(scope="module")
+def path(finished):
     keras.utils.set_random_seed(0)
     model = network()
     before = model.get_weights()
-    found = layer_path(model, STRENGTHS, X, Y, **OPTIONS)
+    found = layer_path(model, STRENGTHS, X, Y, folder=finished, **OPTIONS)
     for one, other in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
     return found
@@ -116,8 +123,48 @@ def test_an_interrupted_path_resumes_to_the_same_end(path, tmp_path):
         "point-1.npz",
         "point-2.npz",
     ]
-    with pytest.raises(ValueError, match=r"another path.*strengths=\[0.5\]"):
-        layer_path(model(), [0.5], X, Y, folder=tmp_path, **OPTIONS)
+
+
+def with_other_rate():
+    model = network()
+    model.optimizer.learning_rate = 0.1
+    return model
+
+
+@pytest.mark.parametrize(
+    ("model", "strengths", "x", "options", "message"),
+    [
+        (network, [0.5], X, {}, r"strengths=\[0.5\]. Saved: \[0.0"),
+        (network, STRENGTHS, X + 1, {}, "`data` is not the same"),
+        (network, STRENGTHS, X, {"epochs": 9}, "`fit_options`.*'epochs': 8"),
+        (network, STRENGTHS, X, {"seed": 1}, "`seed` is not the same"),
+        (network, STRENGTHS, X, {"rising": False}, "`rising` is not the same"),
+        (network, STRENGTHS, X, {"nonnegative_inputs": True}, "`nonnegative_inputs`"),
+        (with_other_rate, STRENGTHS, X, {}, "`optimizer` is not the same"),
+    ],
+)
+@pytest.mark.usefixtures("path")
+def test_a_folder_holds_one_path(finished, model, strengths, x, options, message):
+    with pytest.raises(ValueError, match=f"another path: .*{message}"):
+        layer_path(model(), strengths, x, Y, folder=finished, **OPTIONS | options)
+
+
+@pytest.mark.usefixtures("path")
+def test_a_finished_path_is_loaded_whatever_is_shown(finished):
+    shown = {"verbose": 2, "callbacks": [], "show": pytest.fail}
+    found = layer_path(network(), STRENGTHS, X, Y, folder=finished, **OPTIONS | shown)
+    assert len(found.points) == 3
+
+
+@pytest.mark.usefixtures("path")
+def test_a_path_that_says_less_of_itself_is_loaded(finished, tmp_path):
+    """Such as one that was saved before more was compared."""
+    copied = shutil.copytree(finished, tmp_path / "path")
+    state = json.loads((copied / "path.json").read_text())
+    state["about"] = {name: state["about"][name] for name in ("strengths", "shapes")}
+    (copied / "path.json").write_text(json.dumps(state))
+    found = layer_path(network(), STRENGTHS, X + 1, Y, folder=copied, **OPTIONS)
+    assert len(found.points) == 3
 
 
 def uncompiled():

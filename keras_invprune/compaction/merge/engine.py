@@ -8,6 +8,7 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
+from keras_invprune.compaction.checks import check_model
 from keras_invprune.compaction.merge.certificates import (
     KNOWN,
     Certificate,
@@ -19,12 +20,11 @@ from keras_invprune.compaction.merge.links import AFFINE, Link, Wall, links
 from keras_invprune.compaction.merge.result import Kept, Merge, Merged
 from keras_invprune.compaction.merge.surgery import with_one_less
 from keras_invprune.compaction.merge.verify import MergeError, on_drawn, on_rows
-from keras_invprune.contracts import Nested, PruningWrapper
-from keras_invprune.graph.active import check_graph
+from keras_invprune.contracts import Nested
 from keras_invprune.graph.copying import copy_model
 from keras_invprune.graph.signs import check_inputs, nonnegative_tensors
 from keras_invprune.graph.trace import traced
-from keras_invprune.graph.weights import walk, weights_by_key
+from keras_invprune.graph.weights import walk
 from keras_invprune.saving import named
 
 EXACT = ("nonnegative", "slope")
@@ -72,7 +72,7 @@ def merge_layers(
         certificates: "nonnegative", "slope", or `Certificate` objects such as
             `kip.compaction.NeverNegative(rows)`. The default ones are exact.
         nonnegative_inputs: Whether the model's inputs are never negative, or the names
-            of those that are not. Without it, the first layer stays.
+            of the inputs that never are. By default, the first layer stays.
         data: Rows on which outputs are compared as well, in the model's structure.
 
     Returns:
@@ -93,7 +93,7 @@ def merge_layers(
         >>> [layer.name for layer in merged.model.layers]
         ['a', 'c']
     """
-    _check(model)
+    check_model(model)
     choices = _Choices(_resolved(certificates), nonnegative_inputs)
     check_inputs(traced(model), nonnegative_inputs)
     merged, done, kept = _merged(copy_model(model), choices)
@@ -217,9 +217,9 @@ def _error(model, made, choices, data, exact) -> float:
     """
     rows = [c.data for c in choices.certificates if isinstance(c, NeverNegative)]
     rows += [] if data is None else [data]
-    found = [on_rows(model, made, each) for each in rows]
+    found = [one for each in rows for one in on_rows(model, made, each)]
     if exact:
-        found += filter(None, [on_drawn(model, made, choices.inputs)])
+        found += on_drawn(model, made, choices.inputs)
     if not found:
         raise MergeError(
             f"Model {model.name!r} rejects all drawn inputs, so the outputs of the "
@@ -232,7 +232,7 @@ def _error(model, made, choices, data, exact) -> float:
             f"size; rounding explains {wrong[0].allowed:.0e}. No model is returned, "
             "and yours is unchanged. Please report this with the model's config."
         )
-    return max(one.error for one in found)
+    return max(one.largest for one in found)
 
 
 def _resolved(certificates) -> tuple[Certificate, ...]:
@@ -250,24 +250,6 @@ def _resolved_one(one) -> Certificate:
             f"Received: {one!r}."
         )
     return one
-
-
-def _check(model):
-    if isinstance(model, keras.Model):
-        masked = [path for path, x in walk(model) if isinstance(x, PruningWrapper)]
-        if masked:
-            raise ValueError(
-                "`merge_layers` takes plain models. Received: a model with masks. Call "
-                "kip.strip_pruning(model) first."
-            )
-    check_graph(model)
-    for key, weight in weights_by_key(model).items():
-        values = np.asarray(weight.variable)
-        if values.dtype.kind == "f" and not np.isfinite(values).all():
-            raise ValueError(
-                f"Weights must be finite. Received: NaN or infinity in {key!r}. Train "
-                "again with a smaller learning rate, or load weights from before."
-            )
 
 
 def _depth(model) -> int:

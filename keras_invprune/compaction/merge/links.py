@@ -176,6 +176,9 @@ class _Paths:
             return f"{layer.name!r} has a LoRA adapter"
         if layer.activity_regularizer is not None:
             return f"{layer.name!r} has an activity regularizer"
+        masks = [getattr(tensor, "_keras_mask", None) for tensor in step.reads]
+        if not layer.supports_masking and any(mask is not None for mask in masks):
+            return f"{layer.name!r} reads a mask, and passes none on"
         return None
 
 

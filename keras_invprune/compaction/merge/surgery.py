@@ -21,23 +21,26 @@ def with_one_less(model: keras.Model, link: Link, product: Product) -> keras.Mod
     made = {id(link.second.operation): _remaining(link, product)}
     if isinstance(model, keras.Sequential):
         layers = [made.get(id(x), x) for x in model.layers if id(x) not in gone]
-        return keras.Sequential([_same_input(model), *layers], name=model.name)
+        found = keras.Sequential([model.inputs[0], *layers], name=model.name)
+    else:
+        found = _functional(model, gone, made)
+    found.dtype_policy = model.dtype_policy
+    if not model.trainable:
+        found.trainable = False
+    return found
 
+
+def _functional(model, gone, made) -> keras.Model:
     def call(layer, *args, **kwargs):
         return args[0] if id(layer) in gone else layer(*args, **kwargs)
 
-    view = keras.Model(model.input, model.output)
     twin = keras.models.clone_model(
-        view,
+        keras.Model(model.input, model.output),
+        model.input,
         clone_function=lambda layer: made.get(id(layer), layer),
         call_function=call,
     )
-    return keras.Model(twin.input, twin.output, name=model.name)
-
-
-def _same_input(model) -> keras.KerasTensor:
-    given = model.inputs[0]
-    return keras.Input(batch_shape=given.shape, dtype=given.dtype, name=given.name)
+    return keras.Model(model.input, twin.output, name=model.name)
 
 
 def _remaining(link, made) -> keras.Layer:

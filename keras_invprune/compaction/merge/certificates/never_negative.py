@@ -48,16 +48,16 @@ class NeverNegative(Certificate):
         return f"{(values < 0).mean():.2%} of its values on the data are negative"
 
     def get_config(self) -> dict:
-        """Return the constructor's arguments; rows as lists."""
-        listed = keras.tree.map_structure(lambda x: np.asarray(x).tolist(), self.data)
-        return {"data": listed, "tolerance": self.tolerance}
+        """Return the constructor's arguments, as what Keras writes to files."""
+        saved = keras.saving.serialize_keras_object(
+            keras.tree.map_structure(np.asarray, self.data)
+        )
+        return {"data": saved, "tolerance": self.tolerance}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]):
         """Return a certificate with these rows."""
-        data = config["data"]
-        if not isinstance(data, dict):
-            data = np.asarray(data, "float32")
+        data = keras.saving.deserialize_keras_object(config["data"])
         return cls(data, config["tolerance"])
 
 

@@ -1,0 +1,88 @@
+"""How far a smaller model's outputs are from the original's, and what may be rounding.
+
+Differences are relative to the largest output of a row. Where the original itself
+amplifies rounding errors of its inputs, a smaller model may differ as much: in a row by
+what was seen there or in nine of ten rows. A row is seen once and may be lucky; a few
+rows must not excuse the others. Where the original is not finite, nothing is compared.
+"""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+
+from keras_invprune.graph.outputs import TOLERANCES, outputs_of
+from keras_invprune.graph.weights import walk
+
+TOLERANCE = 1e-5  # of float32; those of half precision are `TOLERANCES`
+MOVED = 1e-6  # the share by which inputs are moved, to see how outputs follow
+TIMES = 10  # outputs may differ by as much as the original's own, times this
+
+
+class Distance(NamedTuple):
+    """A difference between two models at one output.
+
+    Attributes:
+        largest: The largest one of all rows, as a share of the row's largest value.
+        error: The same of the worst row: the one that rounding explains least.
+        allowed: What rounding explains in that row.
+    """
+
+    largest: float
+    error: float
+    allowed: float
+
+
+def distances(
+    model: keras.Model, made: keras.Model, inputs: Any, outputs: list
+) -> Iterator[Distance]:
+    """Yield how far two models are apart, output by output; losses are left out.
+
+    Args:
+        model: The original.
+        made: The smaller model.
+        inputs: A batch.
+        outputs: What the original makes of it (`outputs_of`).
+    """
+    count, tolerance = len(keras.tree.flatten(model.outputs)), _tolerance(model)
+    found = outputs_of(made, inputs)[:count]
+    for place, (one, other) in enumerate(zip(outputs[:count], found, strict=True)):
+        error = _errors(one, other)
+        allowed = np.full(error.shape, tolerance)
+        if np.any(error > tolerance):
+            moved = outputs_of(model, keras.tree.map_structure(_moved, inputs))
+            own = _errors(one, moved[place])
+            usual = np.quantile(own, 0.9, method="lower")
+            allowed = np.maximum(tolerance, TIMES * np.maximum(own, usual))
+        if len(error):
+            wrong = error > allowed
+            worst = np.argmax(np.where(wrong, error, -1.0) if wrong.any() else error)
+            yield Distance(
+                float(error.max()), float(error[worst]), float(allowed[worst])
+            )
+
+
+def _tolerance(model) -> float:
+    """Return the tolerance for the coarsest type in which a layer computes."""
+    kinds = {layer.compute_dtype for _, layer in walk(model)}
+    return max(TOLERANCES.get(kind, TOLERANCE) for kind in kinds)
+
+
+def _moved(part):
+    is_float = keras.backend.is_float_dtype(keras.backend.standardize_dtype(part.dtype))
+    return part * (1 + MOVED) if is_float else part
+
+
+def _errors(one, other) -> np.ndarray:
+    """Return the greatest difference in each row, as a share of its largest value."""
+    if one.shape != other.shape:
+        return np.full(max(1, len(one)), np.inf)
+    one, other = one.astype("float64"), other.astype("float64")
+    rest = tuple(range(1, one.ndim))
+    finite = np.where(np.isfinite(one), np.abs(one), 0.0)
+    size = np.max(finite, rest, initial=0.0, keepdims=True)
+    alike = (one == other) | ~np.isfinite(one)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        far = np.where(alike, 0.0, np.abs(one - other) / size)
+    return np.max(np.nan_to_num(far, nan=np.inf), rest, initial=0.0)
