@@ -36,6 +36,7 @@ FORMS = {  # (which network, options of its file)
     "stripped, dense": ("stripped", ()),
     "stripped, sparse": ("stripped", ("sparsity",)),
     "compact, dense": ("keep", ()),
+    "compact, sparse": ("keep", ("sparsity",)),
     "compact, inputs picked, dense": ("gather", ()),
     "compact, inputs picked, sparse": ("gather", ("sparsity",)),
 }

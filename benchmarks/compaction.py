@@ -259,8 +259,10 @@ def write_page(rows, out):
 
 def wanted() -> list[dict]:
     """Return what tells the rows apart, in their order."""
-    rows = [(n, z, LARGE) for z in (UNITS, UNSHIFTED, CONNECTIONS) for n in SHOWN]
-    rows += [(n, z, SMALLEST) for z in (UNITS, CONNECTIONS) for n in sorted(EXPORTED)]
+    rows = [(n, z, LARGE) for z in (UNITS, UNSHIFTED) for n in SHOWN]
+    rows += [(n, UNITS, SMALLEST) for n in sorted(EXPORTED)]
+    rows += [(n, CONNECTIONS, LARGE) for n in SHOWN]
+    rows += [(n, CONNECTIONS, SMALLEST) for n in sorted(EXPORTED)]
     return [dict(zip(KEYS, row, strict=True)) for row in rows]
 
 
