@@ -2,38 +2,58 @@
 
     python benchmarks/compaction.py [--only MobileNetV2 ResNet50] [--minutes 10]
 
-Each network has random weights, five classes and the smallest input it takes. Either
-half of the units of each kernel, or 90 % of the connections, are set to zero, except
-those of the head. Batch normalization gets random statistics, so that dead units are
-constants that are not zero. The network is compacted, which compares the outputs, and
-both are exported for LiteRT. The difference is the greatest between both models' logits
-on the same images, as a share of their spread. Each row is measured in a separate
-process; finished rows are lines of compaction.csv and are not run again.
+Five networks take images of 224 pixels; then the smallest network of each family takes
+the smallest images that it can. All have random weights and five classes. Half of the
+units of each kernel, or 90 % of the connections, are set to zero, except those of the
+head. Batch normalization gets random statistics and shifts, so that dead units are
+constants that are not zero; with "units, no shift", dead units are zero, and only the
+plan is made.
+
+The network is compacted, which compares the outputs, and exported for LiteRT with all
+weights, which compares the file. The difference is the greatest between both models'
+logits on the same images, as a share of their spread. Of the five networks, the files
+before and after run in turn, in rounds of single images on one thread; milliseconds are
+the median of the rounds' medians, and the speedup is the median of the rounds' ratios,
+with quartiles.
+
+Seconds are wall time and, less affected by other programs, processor time (`cpu`).
+Memory is the resident size of the process, read every 5 ms: the peak during `compact`
+less the size before it. It contains a pass of four images, in which Keras holds the
+outputs of all layers (`mb_pass`, counted). A small network is compacted first, so that
+code that is loaded then does not count. Each row is measured in a separate process;
+finished rows are lines of compaction.csv and are not run again.
 """
 
 import argparse
 import csv
 import json
+import math
 import os
 import platform
-import resource
 import tempfile
+import threading
 import time
 from pathlib import Path
 
 from applications import EXPORTED, attempt, build, relative
 
 FIELDS = (
-    *("network", "zeros", "size", "parameters", "parameters_after", "macs"),
-    *("macs_after", "ms", "ms_after", "difference", "seconds", "gb", "gb_model"),
+    *("network", "zeros", "images", "size", "parameters", "parameters_after", "macs"),
+    *("macs_after", "ms", "ms_after", "speedup", "speedup_low", "speedup_high"),
+    *("difference", "seconds", "cpu_seconds", "mb", "mb_model", "mb_pass"),
 )
+KEYS = FIELDS[:3]
 # What the page of results shows; the others are the sanity suite.
 SHOWN = ("ConvNeXtTiny", "DenseNet121", "EfficientNetB0", "MobileNetV2", "ResNet50")
-RUNS = 50  # of a file, for the median
+PIXELS, ROWS = 224, 4
+LARGE, SMALLEST = "large", "smallest"
+UNITS, UNSHIFTED, CONNECTIONS = "units", "units, no shift", "connections"
+ROUNDS, CALLS = 15, 3  # each file is timed in each round
 
 
 def make_sparse(model, zeros, seed=0):
     """Set units or connections to zero, and draw what batch normalization has seen."""
+    import keras
     import numpy as np
 
     from keras_invprune.graph.prunable import head_layers
@@ -42,66 +62,193 @@ def make_sparse(model, zeros, seed=0):
     rng = np.random.default_rng(seed)
     weights = weights_by_key(model)
     found, heads = kernels(weights), {id(x) for x in head_layers(model, weights)}
+    shift = 0.0 if zeros == UNSHIFTED else 0.1
     for key, (layer, variable) in weights.items():
         if key.endswith("moving_variance"):
             variable.assign(rng.uniform(0.5, 1.5, variable.shape))
         elif key.endswith(("beta", "moving_mean")):
-            variable.assign(rng.normal(0, 0.1, variable.shape))
+            variable.assign(rng.normal(0, shift, variable.shape))
         elif key in found and id(layer) not in heads:
-            axes = 2 if "depthwise" in key else 1  # those that hold output channels
-            shape = variable.shape if zeros == "connections" else variable.shape[-axes:]
-            share = 0.9 if zeros == "connections" else 0.5
+            of_channels = isinstance(layer, keras.layers.DepthwiseConv2D)
+            of_channels |= key.endswith("depthwise_kernel")
+            axes = 2 if of_channels else 1  # those that hold output channels
+            shape = variable.shape if zeros == CONNECTIONS else variable.shape[-axes:]
+            share = 0.9 if zeros == CONNECTIONS else 0.5
             variable.assign(variable.numpy() * (rng.random(shape) >= share))
 
 
-def latency(model, x) -> float:
-    """Return the median milliseconds of one image in LiteRT, on one thread."""
+def timed(forms, x, rounds=ROUNDS, calls=CALLS) -> dict:
+    """Export models for LiteRT, and time the files in turn.
+
+    Other programs slow all files of a round, hence ratios are best taken by round.
+
+    Args:
+        forms: ``{name: (model, options of the file)}``.
+        x: Images.
+        rounds: How often all files are timed.
+        calls: Runs of a file in each round.
+
+    Returns:
+        ``{name: (bytes, the median milliseconds of one image by round)}``.
+    """
+    import numpy as np
+
+    runs = {name: _runner(*form, x) for name, form in forms.items()}
+    times = {name: [] for name in forms}
+    for _ in range(rounds):
+        for name, (_, run) in runs.items():
+            run()  # the files before have filled the caches
+            times[name].append(np.median([_milliseconds(run) for _ in range(calls)]))
+    return {name: (size, np.array(times[name])) for name, (size, _) in runs.items()}
+
+
+def _runner(model, options, x):
+    """Return the size of a model's file, and a function that runs it on one image."""
     import keras_invprune as kip
-    from keras_invprune.reporting.report import milliseconds
+    from keras_invprune.exporting import litert
 
     with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "files"
-        kip.export(model, out, data=x, formats=("tflite",), batch_size=1)
-        found = milliseconds(out / "model.tflite", model, x, RUNS)
-    return round(found["median"], 3)
+        out, more = Path(folder) / "files", {"formats": ("tflite",), "batch_size": 1}
+        kip.export(model, out, data=x[:1], tflite_options=options, **more)
+        content = (out / "model.tflite").read_bytes()
+    run = litert.runtime(content, delegate=True)
+    (name,) = litert.inputs(litert.signature(model), x)
+    image = {name: x[:1]}
+    return len(content), lambda: run(image)
 
 
-def measure(name, zeros) -> dict:
+def _milliseconds(run) -> float:
+    begin = time.perf_counter()
+    run()
+    return (time.perf_counter() - begin) * 1e3
+
+
+class Peak:
+    """Reads the resident memory of the process until the block ends.
+
+    Attributes:
+        megabytes: The peak, less what the process held before.
+    """
+
+    def __enter__(self):
+        """Start to read."""
+        self._before = self._most = _resident()
+        self._ended = threading.Event()
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+        return self
+
+    def _read(self):
+        while not self._ended.wait(0.005):
+            self._most = max(self._most, _resident())
+
+    def __exit__(self, *raised):
+        """Stop."""
+        self._ended.set()
+        self._reader.join()
+        self.megabytes = max(self._most, _resident()) - self._before
+
+
+def _resident() -> float:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def network(name, images):
+    """Return a network and the pixels of its images."""
+    import keras
+
+    if images == SMALLEST:
+        return build(name)
+    make, options = getattr(keras.applications, name), {"weights": None, "classes": 5}
+    shape = (PIXELS, PIXELS, 3)
+    return make(input_shape=shape, classifier_activation=None, **options), PIXELS
+
+
+def held(model) -> float:
+    """Return the megabytes of the outputs of all layers, for all rows."""
+    made = {id(x): x for layer in model.operations for x in _outputs(layer)}
+    values = sum(math.prod(x.shape[1:]) for x in made.values())
+    return ROWS * values * 4 / 2**20
+
+
+def _outputs(layer):
+    return layer.output if isinstance(layer.output, list) else [layer.output]
+
+
+def warm_up():
+    """Compact a small network, after which code and caches are there."""
+    import keras
+
+    import keras_invprune as kip
+
+    layers = keras.layers.Conv2D(8, 3), keras.layers.BatchNormalization()
+    pooled = keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(5)
+    model = keras.Sequential([keras.Input((32, 32, 3)), *layers, *pooled])
+    make_sparse(model, UNITS)
+    kip.compact(model)
+
+
+def measure(name, zeros, images) -> dict:
     """Return one row of the table, measured in this process."""
     import keras
-    import numpy as np
 
     import keras_invprune as kip
 
     keras.utils.set_random_seed(0)
-    model, size = build(name)
+    warm_up()
+    model, size = network(name, images)
     make_sparse(model, zeros)
-    x = np.random.default_rng(0).uniform(0, 255, (8, size, size, 3)).astype("float32")
-    expected = model.predict(x, verbose=0)
+    # Before the plan, which makes a pass whose memory the process may keep.
+    figures = {} if zeros == UNSHIFTED else compacted(model, size, images)
     planned = kip.compaction.plan(model)
-    before, begin = _gigabytes(), time.monotonic()
-    small = kip.compact(model, data=x)
-    seconds, after = time.monotonic() - begin, _gigabytes()
-    found = np.abs(small.predict(x, verbose=0) - expected).max()
     return {
-        "network": name,
-        "zeros": zeros,
-        "size": size,
+        **{"network": name, "zeros": zeros, "images": images, "size": size},
         "parameters": planned.parameters[0],
         "parameters_after": planned.parameters[1],
         "macs": planned.macs[0],
         "macs_after": planned.macs[1],
-        "ms": latency(model, x),
-        "ms_after": latency(small, x),
-        "difference": relative(found, expected),
-        "seconds": round(seconds, 1),
-        "gb": round(after - before, 3),
-        "gb_model": round(4 * planned.parameters[0] / 2**30, 3),
+        **figures,
     }
 
 
-def _gigabytes() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+def compacted(model, size, images) -> dict:
+    """Return what compaction takes and gains."""
+    import numpy as np
+
+    import keras_invprune as kip
+
+    x = np.random.default_rng(0).uniform(0, 255, (ROWS, size, size, 3))
+    x = x.astype("float32")
+    wall, processor = time.monotonic(), time.process_time()
+    with Peak() as memory:
+        small = kip.compact(model, data=x)
+    wall, processor = time.monotonic() - wall, time.process_time() - processor
+    expected, found = (np.asarray(each(x, training=False)) for each in (model, small))
+    return {
+        **speeds({"ms": model, "ms_after": small}, x, images),
+        "difference": relative(np.abs(found - expected).max(), expected),
+        "seconds": round(wall, 1),
+        "cpu_seconds": round(processor, 1),
+        "mb": round(memory.megabytes, 1),
+        "mb_model": round(4 * model.count_params() / 2**20, 1),
+        "mb_pass": round(held(model), 1),
+    }
+
+
+def speeds(models, x, images) -> dict:
+    """Return milliseconds and speedups; of the smallest images only the last ones."""
+    import numpy as np
+
+    chosen = models if images == LARGE else dict([*models.items()][-1:])
+    times = timed({name: (model, ()) for name, model in chosen.items()}, x)
+    found = {n: round(float(np.median(each)), 3) for n, (_, each) in times.items()}
+    if images == LARGE:
+        (_, before), (_, after) = times.values()
+        shares = np.percentile(before / after, (50, 25, 75)).round(3).tolist()
+        names = ("speedup", "speedup_low", "speedup_high")
+        found.update(zip(names, shares, strict=True))
+    return found
 
 
 def write_page(rows, out):
@@ -116,7 +263,9 @@ def write_page(rows, out):
         f"{tf.__version__}, {os.cpu_count()} cores ({platform.machine()}). Zeros: half "
         "of the units, or 90 % of the connections. Difference: the greatest between "
         "logits before and after, as a share of their spread. Milliseconds: LiteRT, "
-        "one thread, median. Seconds and GB: of `compact`, in addition to the model's.",
+        f"one thread, files in turn, medians of {ROUNDS} rounds of {CALLS} runs; "
+        "speedup: median of the rounds' ratios, with quartiles. Seconds and MB: of "
+        "`compact`, in addition to the model's.",
         "",
         f"| {' | '.join(field.replace('_', ' ') for field in FIELDS)} |",
         f"|---|---|{'---:|' * (len(FIELDS) - 2)}",
@@ -127,29 +276,35 @@ def write_page(rows, out):
     (out / "compaction.md").write_text("\n".join(lines) + "\n")
 
 
+def wanted() -> list[dict]:
+    """Return what tells the rows apart, in their order."""
+    rows = [(n, z, LARGE) for z in (UNITS, UNSHIFTED) for n in SHOWN]
+    rows += [(n, z, SMALLEST) for z in (UNITS, CONNECTIONS) for n in sorted(EXPORTED)]
+    rows += [(n, CONNECTIONS, LARGE) for n in SHOWN]
+    return [dict(zip(KEYS, row, strict=True)) for row in rows]
+
+
 def main():
     """Run the missing rows and write the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="+", help="names of networks")
     parser.add_argument("--minutes", type=float, default=10.0, help="for each at most")
     parser.add_argument("--out", type=Path, default=Path("docs/results"))
-    parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--measure", nargs=3, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.measure:
         print(json.dumps(measure(*given.measure)))
         return
     file = given.out / "compaction.csv"
     rows = list(csv.DictReader(open(file, newline=""))) if file.exists() else []
-    done = {(row["network"], row["zeros"]) for row in rows}
-    names = given.only or [*SHOWN, *sorted(EXPORTED - set(SHOWN))]
-    for name, zeros in [(n, z) for n in names for z in ("units", "connections")]:
-        if (name, zeros) in done:
+    done = [{key: row[key] for key in KEYS} for row in rows]
+    for row in wanted():
+        if row in done or row["network"] not in (given.only or [row["network"]]):
             continue
-        row = {"network": name, "zeros": zeros}
         rows.append(attempt(__file__, row, given.minutes))
         print(rows[-1], flush=True)
         with open(file, "w", newline="") as stream:
-            table = csv.DictWriter(stream, FIELDS)
+            table = csv.DictWriter(stream, FIELDS, lineterminator="\n")
             table.writeheader()
             table.writerows(rows)
     write_page(rows, given.out)

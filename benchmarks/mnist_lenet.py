@@ -93,12 +93,17 @@ def dense_rows(data, name, seed, epochs):
 
 def pruned_rows(data, name, method, seed, epochs, sparsities, folder):
     """Return a row for each sparsity, all from the end of a single search."""
+    found = pruned(data, name, method, seed, epochs, sparsities, folder)
+    return [measure(model, data, method, share, seed) for share, model in found]
+
+
+def pruned(data, name, method, seed, epochs, sparsities, folder):
+    """Yield (sparsity, stripped model), all from the end of a single search."""
     found = Path(folder) / f"{method}_{seed}.weights.h5"
     keras.utils.set_random_seed(seed)
     steps = -(-len(data.x_train) // BATCH)
     network = mlp(data.x_train.shape[1:], data.classes)
-    rows = []
-    for sparsity in sparsities:
+    for index, sparsity in enumerate(sparsities):
         at = kip.schedules.OneShot(sparsity, at=epochs * steps)
         options = {"schedule": at, "rewind": "first_epoch"}
         if method == "iunet":
@@ -107,7 +112,7 @@ def pruned_rows(data, name, method, seed, epochs, sparsities, folder):
             model = kip.prune(network, sparsity, **options)
         compile_for(model, data, name, epochs)
         keras.utils.set_random_seed(seed)
-        if not rows:
+        if not index:
             search(model, data, epochs)
             model.save_weights(found)
         else:
@@ -115,8 +120,7 @@ def pruned_rows(data, name, method, seed, epochs, sparsities, folder):
             model.load_weights(found)
         fit = {"batch_size": BATCH, "verbose": 0, "epochs": 2 * epochs}
         model.fit(data.x_train, data.y_train, initial_epoch=epochs, **fit)
-        rows.append(measure(kip.strip_pruning(model), data, method, sparsity, seed))
-    return rows
+        yield sparsity, kip.strip_pruning(model)
 
 
 def search(model, data, epochs):

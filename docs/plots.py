@@ -367,6 +367,26 @@ def layer_collapse(figure):
     by_compression(figure.subplots(), "layer-collapse", methods)
 
 
+def compaction(figure):
+    """Draw what is left of networks without half of their units, and the speedups."""
+    found = {
+        line["network"] + line["zeros"].removeprefix("units"): line
+        for line in rows("compaction.csv")
+        if line["images"] == "large" and line["zeros"] != "connections"
+    }
+    left = {
+        name: [100 * int(line["parameters_after"]) / int(line["parameters"])]
+        for name, line in sorted(found.items())
+    }
+    shifted = [name for name in left if "," not in name]
+    faster = {name: [float(found[name]["speedup"])] for name in shifted}
+    panels = figure.subplots(1, 2)
+    points(panels[0], left, shifted, "weights that are left, %")
+    points(panels[1], faster, shifted, "times as fast in LiteRT")
+    for axes in panels:
+        axes.set_xlim(left=0)
+
+
 PLOTS = {  # with the size in inches
     mnist: (8, 3.2),
     cifar10: (6.4, 3.6),
@@ -384,6 +404,7 @@ PLOTS = {  # with the size in inches
     snip: (8, 3),
     without_labels: (8, 2.2),
     layer_collapse: (6.4, 3.2),
+    compaction: (8, 3.2),
 }
 
 

@@ -6,18 +6,23 @@ what was seen there or in nine of ten rows. A row is seen once and may be lucky;
 rows must not excuse the others. Where the original is not finite, nothing is compared.
 """
 
+import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 
+from keras_invprune.graph.inputs import dense, input_structure, standardized
 from keras_invprune.graph.outputs import TOLERANCES, outputs_of
 from keras_invprune.graph.weights import walk
 
 TOLERANCE = 1e-5  # of float32; those of half precision are `TOLERANCES`
 MOVED = 1e-6  # the share by which inputs are moved, to see how outputs follow
 TIMES = 10  # outputs may differ by as much as the original's own, times this
+# Rows that are run at once: a call of Keras holds the outputs of all layers.
+LEAST, MOST = 4, 256
+VALUES = 2**18  # of the inputs, in a call of more than the least rows
 
 
 class Distance(NamedTuple):
@@ -32,6 +37,27 @@ class Distance(NamedTuple):
     largest: float
     error: float
     allowed: float
+
+
+def answered_rows(model: keras.Model, data: Any) -> Iterator[tuple[Any, list]]:
+    """Yield given rows, some at a time, each with the outputs of a model.
+
+    Args:
+        model: A built Keras model.
+        data: Rows in the structure that the model takes.
+
+    Returns:
+        Pairs (inputs in this structure, flat list of outputs).
+    """
+    data, structure = dense(data), input_structure(model)
+    parts = keras.tree.flatten(data)
+    values = sum(math.prod(np.shape(part)[1:]) for part in parts)
+    at_once = min(max(VALUES // max(values, 1), LEAST), MOST)
+    for start in range(0, len(parts[0]), at_once):
+        few = slice(start, start + at_once)
+        rows = keras.tree.map_structure(lambda part, few=few: part[few], data)
+        inputs = standardized(structure, rows)
+        yield inputs, outputs_of(model, inputs)
 
 
 def distances(

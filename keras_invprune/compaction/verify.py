@@ -4,10 +4,10 @@ from typing import Any
 
 import keras
 
-from keras_invprune.compaction.distance import distances
+from keras_invprune.compaction.distance import answered_rows, distances
 from keras_invprune.compaction.surgery import CompactionError
-from keras_invprune.graph.inputs import dense, input_structure, standardized
-from keras_invprune.graph.outputs import answered, outputs_of
+from keras_invprune.graph.inputs import dense
+from keras_invprune.graph.outputs import answered
 
 ROWS = 256  # the maximum number of given rows that are compared
 
@@ -37,8 +37,8 @@ def check_same(model: keras.Model, made: keras.Model, data: Any = None) -> bool:
         ran = True
     if data is not None:
         rows = keras.tree.map_structure(lambda part: part[:ROWS], dense(data))
-        inputs = standardized(input_structure(model), rows)
-        _check(model, made, inputs, outputs_of(model, inputs), "the given rows")
+        for inputs, outputs in answered_rows(model, rows):
+            _check(model, made, inputs, outputs, "the given rows")
         ran = True
     return ran
 

@@ -96,6 +96,7 @@ INNER = {
         layers.Conv2D(3, 1),
     ],
     "dropout": lambda: [layers.SpatialDropout2D(0.5), layers.GaussianNoise(1.0)],
+    "rescaled": lambda: [layers.Rescaling(0.5, 3.0), layers.Conv2D(4, 2)],
     "reshape": lambda: [layers.Reshape((8, 2, 5)), layers.Conv2D(4, 2)],
     "permute": lambda: [layers.Permute((2, 1, 3)), layers.Conv2D(4, 2)],
     "global": lambda: [layers.GlobalAveragePooling2D(keepdims=True)],
@@ -236,6 +237,13 @@ def test_channels_first():
     sparse(model, seed=1)
     assert compacted(model).count_params() < model.count_params()
     assert not plan(model).walls
+
+
+def test_a_scale_for_each_channel_is_a_wall():
+    model = sparse(convnet(layers.Rescaling([1.0, 2, 3, 4, 5], name="wall")))
+    (wall,) = plan(model).walls
+    assert (wall.layer, wall.kind) == ("wall", "Rescaling")
+    compacted(model)
 
 
 @pytest.mark.parametrize("kind", ["LayerNormalization", "GroupNormalization"])

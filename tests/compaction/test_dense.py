@@ -237,6 +237,15 @@ def test_given_rows_are_compared(monkeypatch):
     assert seen[-1] == "the given rows"
 
 
+@pytest.mark.parametrize(("size", "most"), [(6, 9), (2**15, 8), (2**20, 4)])
+def test_given_rows_of_many_values_are_run_a_few_at_a_time(size, most):
+    model = keras.Sequential([keras.Input((size, 1)), layers.GlobalMaxPooling1D()])
+    rows = np.broadcast_to(np.arange(9.0)[:, None, None], (9, size, 1))
+    found = [outputs[0] for _, outputs in distance.answered_rows(model, rows)]
+    assert max(map(len, found)) == most
+    np.testing.assert_array_equal(np.concatenate(found)[:, 0], np.arange(9))
+
+
 def test_masks_are_refused():
     pruned = kip.prune(mlp(8), 0.5)
     with pytest.raises(ValueError, match="strip_pruning"):

@@ -5,11 +5,9 @@ from typing import Any
 
 import keras
 
-from keras_invprune.compaction.distance import Distance, distances
-from keras_invprune.graph.inputs import dense, input_structure, standardized
-from keras_invprune.graph.outputs import answered, outputs_of
-
-ROWS = 256  # rows that are run at once
+from keras_invprune.compaction.distance import Distance, answered_rows, distances
+from keras_invprune.graph.inputs import input_structure
+from keras_invprune.graph.outputs import answered
 
 
 class MergeError(ValueError):
@@ -42,10 +40,5 @@ def on_drawn(
 
 def on_rows(model: keras.Model, made: keras.Model, data: Any) -> Iterator[Distance]:
     """Yield the distances of two models on all given rows."""
-    data, structure = dense(data), input_structure(model)
-    for start in range(0, len(keras.tree.flatten(data)[0]), ROWS):
-        few = slice(start, start + ROWS)
-        rows = keras.tree.map_structure(lambda part, few=few: part[few], data)
-        inputs = standardized(structure, rows)
-        outputs = outputs_of(model, inputs)
+    for inputs, outputs in answered_rows(model, data):
         yield from distances(model, made, inputs, outputs)

@@ -42,6 +42,17 @@ class Activation(Tied):
         return one_axis(call, call.read.position)
 
 
+@rule("Rescaling")
+class Rescaling(Tied):
+    """The rule of one scale and one offset for all channels."""
+
+    def channels(self, call: Call) -> Channels:
+        """Return one axis, if no channel has a scale of its own."""
+        if np.ndim(call.operation.scale) or np.ndim(call.operation.offset):
+            raise OpaqueError("each channel has a scale or an offset of its own")
+        return one_axis(call, call.read.position)
+
+
 @rule("BatchNormalization")
 class BatchNormalization(Tied):
     """The rule of batch normalization. Where γ is zero, nothing passes."""
