@@ -118,7 +118,7 @@ def measure(name) -> dict:
     exported = ""
     if name in EXPORTED:
         with tempfile.TemporaryDirectory() as folder:
-            files = kip.export(final, Path(folder) / "files", data=x)["files"]
+            files = kip.export(final, Path(folder) / "files", data=x).files
         worst = max(file["max_abs_error"] for file in files.values())
         exported = relative(worst, final.predict(x, verbose=0))
     return {

@@ -43,4 +43,4 @@ views = {
 }
 print("consistency:", kip.consistency(final, data.x_test, views, data.y_test))
 report = kip.export(final, arguments.out, data=(data.x_test, data.y_test))
-print("test accuracy:", report["accuracy"], "files:", sorted(report["files"]))
+print("test accuracy:", report.accuracy, "files:", sorted(report.files))

@@ -32,8 +32,8 @@ final = kip.strip_pruning(pruned)
 folder = sys.argv[1] if len(sys.argv) > 1 else "saved_models/quickstart"
 report = kip.export(final, folder, data=(data.x_test, data.y_test))
 
-print(f"test accuracy {report['accuracy']:.4f}, zeros {pruned.sparsity:.1%}")
-for name, file in report["files"].items():
+print(f"test accuracy {report.accuracy:.4f}, zeros {pruned.sparsity:.1%}")
+for name, file in report.files.items():
     print(
         f"{name:12} {file['bytes']:>8,} bytes, differs by {file['max_abs_error']:.1e}"
     )

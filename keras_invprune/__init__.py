@@ -15,7 +15,7 @@ from keras_invprune import (
 )
 from keras_invprune.compaction import compact
 from keras_invprune.compaction.merge import Merged, MergeError, merge_layers
-from keras_invprune.exporting.export import ExportError, export
+from keras_invprune.exporting.export import Exported, ExportError, export
 from keras_invprune.graph.active import active_layers
 from keras_invprune.objectives import Invariance
 from keras_invprune.pruning.invariance import prune_for_invariance
@@ -34,6 +34,7 @@ from keras_invprune.reporting.tensorboard import PruningBoard
 
 __all__ = [
     "ExportError",
+    "Exported",
     "Invariance",
     "LayerPath",
     "Masked",

@@ -59,9 +59,9 @@ def run_demo(out, *, sparsity=0.9, seed=0, epochs=EPOCHS, show=lambda *_: None) 
         _train(pruned, data, epochs, -(-epochs // 2), [told, *boards])
         report = {"seed": seed, "epochs": epochs, "files": {}}
         for name, model in (("dense", dense), ("pruned", strip_pruning(pruned))):
-            files = export(model, new / name, data=(data.x_test, data.y_test))
-            report[name] = _measure(model, new / name, files, data, seed)
-            for file, found in files["files"].items():
+            made = export(model, new / name, data=(data.x_test, data.y_test))
+            report[name] = _measure(model, new / name, made.files, data, seed)
+            for file, found in made.files.items():
                 report["files"][f"{name}/{file}"] = found
         kernel_mask = next(iter(pruned.masks.values())).numpy()
         used = kernel_mask.mean(axis=1).reshape(data.x_train.shape[1:3])
@@ -96,7 +96,7 @@ def _measure(model, folder, files, data, seed) -> dict:
     }
     shares = consistency(model, data.x_test, kinds, data.y_test)
     accuracy = shares.pop("accuracy")
-    tflite = files["files"]["model.tflite"]
+    tflite = files["model.tflite"]
     times = milliseconds(folder / "model.tflite", model, data.x_test)
     return {
         "test_accuracy": accuracy,

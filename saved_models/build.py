@@ -57,9 +57,9 @@ def card(report, found, dense, epochs):
     files = "\n".join(
         f"| digits/{name} | {file['bytes']:,} | {file['gzip_bytes']:,} | "
         f"{file['max_abs_error']:.1e} |"
-        for name, file in report["files"].items()
+        for name, file in report.files.items()
     )
-    weights = report["weights"]
+    weights = report.weights
     return CARD.format(
         units=" and ".join(map(str, UNITS)),
         zeros=weights["zeros"],

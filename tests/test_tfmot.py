@@ -483,7 +483,12 @@ print(tensorflow.keras.layers.Dense.__module__.split(".")[0], child.stdout)
     ("first", "environment", "expected"),
     [
         ("os", {}, ["keras", "None"]),
-        ("os", {"TF_USE_LEGACY_KERAS": "1"}, ["tf_keras", "1"]),
+        pytest.param(
+            "os",
+            {"TF_USE_LEGACY_KERAS": "1"},
+            ["tf_keras", "1"],
+            marks=pytest.mark.heavy,  # the next sets the same variable
+        ),
         # TF-MOT itself has set it by then.
         ("tensorflow_model_optimization", {}, ["tf_keras", "1"]),
     ],

@@ -95,8 +95,9 @@ TASKS = [
 
 
 # Without a copy only what differs most: layers called by hand, and a graph of layers.
-CASES = [(make, True) for make in TASKS]
+CASES = [(make, True) for make in TASKS if make is not bert_classifier]
 CASES += [(bert_classifier, False), (resnet_classifier, False)]
+CASES += [pytest.param(bert_classifier, True, marks=pytest.mark.heavy)]  # as RoBERTa
 
 
 @pytest.mark.parametrize(("make", "copy"), CASES)

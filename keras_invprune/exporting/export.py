@@ -10,8 +10,10 @@ import gzip
 import logging
 import os
 from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -47,6 +49,41 @@ class ExportError(RuntimeError):
     """A file cannot be made, or its outputs differ from those of the Keras model."""
 
 
+@dataclass(frozen=True)
+class Exported:
+    """What an export has written, and how far it is from the Keras model.
+
+    Attributes:
+        inputs: "given" or "random".
+        batch_size: Number of rows that the files take; None for any.
+        renamed: ``{name of an input: its name in the files}``, if they differ.
+        outputs_renamed: The same of the outputs.
+        tolerance: Largest difference, as a share of Keras's largest output.
+        weights: The zeros of each kernel and the weights not pruned, see
+            `keras_invprune.graph.inventory`.
+        accuracy: A share in [0, 1]; None without class labels.
+        files: For each file its size in bytes, its differences from Keras, and the
+            share of rows assigned to the same class, None without classes.
+        versions: ``{library: version}``.
+        sha256: Checksum of each file; None for a folder.
+    """
+
+    inputs: str
+    batch_size: int | None
+    renamed: dict[str, str]
+    outputs_renamed: dict[str, str]
+    tolerance: float
+    weights: dict[str, Any]
+    accuracy: float | None
+    files: dict[str, dict[str, Any]]
+    versions: dict[str, str]
+    sha256: dict[str, str | None]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what ``report.json`` holds."""
+        return {"schema": SCHEMA, **asdict(self)}
+
+
 def export(
     model: keras.Model,
     folder: str | Path,
@@ -56,7 +93,7 @@ def export(
     tflite_options: Iterable[str] = ("sparsity",),
     tolerance: float | None = None,
     batch_size: int | None = None,
-) -> dict:
+) -> Exported:
     """Write the files of a model into a folder and verify each by running it.
 
     A file is rejected if an output differs from Keras's by more than
@@ -88,11 +125,7 @@ def export(
             layers in .tflite. None: that of the model's inputs, or any.
 
     Returns:
-        The report, also written to ``report.json``. For each file it has the size in
-        bytes, the differences, and the share of rows assigned to the same class (None
-        without classes). It also has the zeros of each kernel and the weights not
-        pruned (`keras_invprune.graph.inventory`), the accuracy (None without class
-        labels), replaced names, batch size, tolerance, versions and checksums.
+        What was written, with sizes and differences. ``report.json`` holds the same.
 
     Example:
         >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
@@ -100,7 +133,7 @@ def export(
         >>> found = export(model, "exported", data=(x, y), formats=("keras", "tflite"))
         >>> sorted(os.listdir("exported"))
         ['model.keras', 'model.tflite', 'report.json']
-        >>> found["files"]["model.tflite"]["max_abs_error"] < 1e-4
+        >>> found.files["model.tflite"]["max_abs_error"] < 1e-4
         True
 
     Raises:
@@ -129,7 +162,8 @@ def export(
             "files": {name: _sizes(new / name) | files[name] for name in files},
             "versions": {name: version(name) for name in LIBRARIES},
         }
-        return write_report(new, SCHEMA, report)
+        written = write_report(new, SCHEMA, report)
+        return Exported(**{k: v for k, v in written.items() if k != "schema"})
 
 
 def _check(model, data, formats, tflite_options, tolerance, batch_size):

@@ -1,34 +1,13 @@
-"""Describes a model and its costs in one dictionary and one table.
-
-The schema is ``keras_invprune/report/1``. None means unknown.
-
-- ``name``: the model's name.
-- ``parameters``: the number of all weights, including biases and statistics.
-- ``weights``: ``total``, ``zeros`` and ``sparsity`` of the kernels (weights of rank
-  >= 2 that are not biases). In a run also ``requested``, the sparsity that was
-  requested for the prunable kernels.
-- ``macs``: ``dense``, the multiply-accumulate operations by kernels for one input, and
-  ``sparse``, those that remain if zeros are skipped.
-- ``layers``: ``shape``, ``zeros``, ``macs`` and ``sparse_macs`` of each kernel, by key.
-- ``left_alone``: ``{key: reason}`` of the kernels without zeros.
-- ``files``: for each exported file ``bytes``, ``gzip_bytes``, ``max_abs_error`` and
-  ``same_class`` (the share of rows assigned to the same class as by Keras), or
-  ``error`` if it could not be made.
-- ``milliseconds``: ``median``, ``low`` and ``high`` (quartiles) for one input through
-  LiteRT on one thread.
-- ``accuracy``, ``balanced_accuracy`` (the mean recall over the classes), and
-  ``consistency`` by view, each a share in [0, 1].
-- ``data``: ``rows``, and ``digest``, 12 digits of the rows' SHA-256, which show whether
-  reports were measured on the same rows. Older reports do not have it.
-"""
+"""Describes a model and its costs: a dataclass, a table, JSON."""
 
 import hashlib
 import io
 import logging
 import tempfile
 import time
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import keras
 import numpy as np
@@ -59,12 +38,68 @@ WARM_UP = 20  # runs that are not timed
 KEY_WIDTH = 22  # characters up to which a key is not wrapped
 
 
-class Report(dict):
-    """A report: a dictionary that can be saved as JSON and prints as a table."""
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What a model contains and costs. None means unknown.
 
-    def __str__(self):
+    Attributes:
+        name: The model's name.
+        parameters: The number of all weights, including biases and statistics.
+        weights: ``total``, ``zeros`` and ``sparsity`` of the kernels (weights of rank
+            >= 2 that are not biases). In a run also ``requested``, the sparsity that
+            was requested for the prunable kernels.
+        macs: ``dense``, the multiply-accumulate operations by kernels for one input,
+            and ``sparse``, those that remain if zeros are skipped.
+        layers: ``shape``, ``zeros``, ``macs`` and ``sparse_macs`` of each kernel, by
+            key.
+        left_alone: ``{key: reason}`` of the kernels without zeros.
+        files: For each exported file ``bytes``, ``gzip_bytes``, ``max_abs_error`` and
+            ``same_class`` (the share of rows assigned to the same class as by Keras),
+            or ``error`` if it could not be made.
+        milliseconds: ``median``, ``low`` and ``high`` (quartiles) for one input through
+            LiteRT on one thread.
+        accuracy: A share in [0, 1].
+        balanced_accuracy: The mean recall over the classes, in [0, 1].
+        consistency: ``{view: share in [0, 1]}``.
+        data: ``rows``, and ``digest``, 12 digits of the rows' SHA-256, which show
+            whether reports were measured on the same rows.
+    """
+
+    name: str
+    parameters: int
+    weights: dict[str, int | float]
+    macs: dict[str, int] | None
+    layers: dict[str, dict[str, Any]]
+    left_alone: dict[str, str]
+    files: dict[str, dict[str, Any]]
+    milliseconds: dict[str, float] | None
+    accuracy: float | None
+    balanced_accuracy: float | None = None  # this and `data` are not in older files
+    consistency: dict[str, float]
+    data: dict[str, Any] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the report as what `json.dumps` takes, with its ``schema``."""
+        return {"schema": SCHEMA, **asdict(self)}
+
+    @classmethod
+    def from_json(cls, saved: dict[str, Any]) -> Self:
+        """Return the report that `to_json` has saved.
+
+        Raises:
+            ValueError: If `saved` is not such a report.
+        """
+        if not isinstance(saved, dict) or saved.get("schema") != SCHEMA:
+            raise ValueError(
+                "`saved` must be what `Report.to_json` returns, of the schema "
+                f"{SCHEMA}. Received: {saved!r:.100}."
+            )
+        names = {field.name for field in fields(cls)}
+        return cls(**{name: saved[name] for name in names & saved.keys()})
+
+    def __str__(self) -> str:
         """Return the tables of `compare` for this report alone."""
-        return compare({self["name"]: self})
+        return compare({self.name: self})
 
 
 def report(
@@ -89,13 +124,13 @@ def report(
         seed: Seed of the default views.
 
     Returns:
-        A `Report`, which is a dictionary. Its schema is in the API reference and at the
-        top of ``keras_invprune/reporting/report.py``.
+        A `Report`, which prints as a table. `Report.to_json` returns what
+        `json.dumps` takes.
 
     Example:
         >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
         >>> found = report(model)
-        >>> found["parameters"], found["macs"]["dense"]
+        >>> found.parameters, found.macs["dense"]
         (10, 8)
         >>> print(compare({"before": found, "after": found}))  # doctest: +ELLIPSIS
         ┏...
@@ -120,7 +155,6 @@ def report(
     shares = {} if x is None else _consistency(model, x, views, y, seed)
     layers, macs = _layers(model, x, found["by_key"])
     return Report(
-        schema=SCHEMA,
         name=model.name,
         parameters=int(model.count_params()),
         weights={name: found[name] for name in ("total", "zeros", "sparsity")},
@@ -136,11 +170,11 @@ def report(
     )
 
 
-def compare(reports: dict[str, dict], width: int | None = 100) -> str:
+def compare(reports: dict[str, Report], width: int | None = 100) -> str:
     """Return reports side by side, as text.
 
     Args:
-        reports: ``{heading: report}``.
+        reports: ``{heading: report}``. `Report.from_json` returns one that was saved.
         width: Width of the text in characters. None: that of the terminal.
 
     Returns:
@@ -158,7 +192,7 @@ def compare(reports: dict[str, dict], width: int | None = 100) -> str:
     for label, cells in _rows(list(reports.values())):
         whole.add_row(label, *cells)
     console.print(whole)
-    data = {h: one["data"] for h, one in reports.items() if one.get("data")}
+    data = {h: one.data for h, one in reports.items() if one.data}
     if len({one["digest"] for one in data.values()}) > 1:
         console.print(
             "Measured on different data, so do not compare accuracy and consistency: "
@@ -177,11 +211,12 @@ def _check_reports(reports):
             '`kip.compare({"dense": kip.report(one), "pruned": kip.report(other)})`.'
         )
     for heading, one in reports.items():
-        if not isinstance(one, dict) or "layers" not in one:
+        if not isinstance(one, Report):
             raise TypeError(
                 "`reports` must contain reports. Received: a "
                 f"{type(one).__name__} as {heading!r}. `kip.report(model, data)` "
-                "makes the report of a model."
+                "makes the report of a model, and `kip.Report.from_json` one of what "
+                "was saved."
             )
 
 
@@ -312,7 +347,7 @@ def _files(model, folder, data):
     """Return the figures of each format's file, or its error, and the inventory."""
     try:  # all at once, which runs the model and traces it a single time
         made = export(model, folder / "all", data=data)
-        return made["files"], made["weights"]
+        return made.files, made.weights
     except ExportError:
         return _files_by_format(model, folder, data), inventory(model)
 
@@ -326,7 +361,7 @@ def _files_by_format(model, folder, data):
         except ExportError as error:
             files[format] = {"error": str(error)}
         else:
-            files |= made["files"]
+            files |= made.files
     return files
 
 
@@ -355,30 +390,30 @@ def _layers(model, x, by_key):
 
 def _rows(reports):
     """Yield (label, cells) of the table of whole models."""
-    yield "parameters", [f"{one['parameters']:,}" for one in reports]
+    yield "parameters", [f"{one.parameters:,}" for one in reports]
     zeros = "{zeros:,} of {total:,} ({sparsity:.1%})"
-    yield "zeros in kernels", [zeros.format(**one["weights"]) for one in reports]
-    requested = [one["weights"].get("requested") for one in reports]
+    yield "zeros in kernels", [zeros.format(**one.weights) for one in reports]
+    requested = [one.weights.get("requested") for one in reports]
     if any(share is not None for share in requested):
         yield "requested of the prunable", [_share(share, 1) for share in requested]
-    macs = [one["macs"] for one in reports]
+    macs = [one.macs for one in reports]
     yield "MACs", [f"{m['dense']:,}" if m else "unknown" for m in macs]
     yield "MACs without zeros", [f"{m['sparse']:,}" if m else "unknown" for m in macs]
-    for file in dict.fromkeys(name for one in reports for name in one["files"]):
-        entries = [one["files"].get(file, {}) for one in reports]
+    for file in dict.fromkeys(name for one in reports for name in one.files):
+        entries = [one.files.get(file, {}) for one in reports]
         yield f"{file}, bytes (gzip)", [_bytes(entry) for entry in entries]
-    times = [one["milliseconds"] for one in reports]
+    times = [one.milliseconds for one in reports]
     spread = "{median:.3f} ({low:.3f} to {high:.3f})"
     yield "one input, ms", [spread.format(**t) if t else "unknown" for t in times]
-    data = [one.get("data") for one in reports]
+    data = [one.data for one in reports]
     if any(data):
         yield "data", [_data(one) if one else "" for one in data]
-    yield "accuracy", [_share(one["accuracy"]) for one in reports]
-    balanced = [one.get("balanced_accuracy") for one in reports]
+    yield "accuracy", [_share(one.accuracy) for one in reports]
+    balanced = [one.balanced_accuracy for one in reports]
     if any(share is not None for share in balanced):
         yield "balanced accuracy", [_share(share) for share in balanced]
-    for view in dict.fromkeys(name for one in reports for name in one["consistency"]):
-        shares = [one["consistency"].get(view) for one in reports]
+    for view in dict.fromkeys(name for one in reports for name in one.consistency):
+        shares = [one.consistency.get(view) for one in reports]
         yield f"same answer after {view}", [_share(share) for share in shares]
 
 
@@ -394,14 +429,14 @@ def _share(share, digits=2) -> str:
 
 def _kernels(heading, one) -> Table:
     columns = ["shape", "zeros", "MACs", "without zeros", "left alone"]
-    longest = min(KEY_WIDTH, max(map(len, one["layers"]), default=0))
+    longest = min(KEY_WIDTH, max(map(len, one.layers), default=0))
     kernel = Column("kernel", overflow="fold", min_width=longest)
     table = Table(kernel, *columns, title=str(heading))
-    for key, kernel in one["layers"].items():
+    for key, kernel in one.layers.items():
         zeros = kernel["zeros"] / max(1, int(np.prod(kernel["shape"])))
         macs = [kernel["macs"], kernel["sparse_macs"]]
         cells = ["unknown" if value is None else f"{value:,}" for value in macs]
         shape = " x ".join(map(str, kernel["shape"]))
-        why = one["left_alone"].get(key, "")
+        why = one.left_alone.get(key, "")
         table.add_row(key, shape, f"{zeros:.1%}", *cells, why)
     return table

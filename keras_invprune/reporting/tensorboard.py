@@ -181,9 +181,9 @@ class PruningBoard(keras.callbacks.Callback):
             }
         )
         tf.summary.scalar("final/sparsity", self.model.sparsity)
-        if found["accuracy"] is not None:
-            tf.summary.scalar("final/accuracy", found["accuracy"])
-        for name, file in found["files"].items():
+        if found.accuracy is not None:
+            tf.summary.scalar("final/accuracy", found.accuracy)
+        for name, file in found.files.items():
             if "bytes" in file:
                 tf.summary.scalar(f"final/bytes/{name}", file["bytes"])
 

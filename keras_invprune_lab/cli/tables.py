@@ -40,7 +40,9 @@ def print_demo(report, out):
 
 def print_run(found, out):
     """Print the report of a run that has just ended."""
-    print_reports({str(out): found["report"]})
+    from keras_invprune.reporting.report import Report
+
+    print_reports({str(out): Report.from_json(found["report"])})
     config = found["config"]
     console.print(
         f"Trained for {config['epochs']} epochs in batches of {config['batch_size']}."
@@ -59,7 +61,7 @@ def print_reports(reports):
 def print_files(found, out):
     """Print what an export wrote."""
     table = Table("file", "bytes", "gzip", "greatest difference from Keras")
-    for name, file in found["files"].items():
+    for name, file in found.files.items():
         sizes = f"{file['bytes']:,}", f"{file['gzip_bytes']:,}"
         table.add_row(name, *sizes, f"{file['max_abs_error']:.1e}")
     console.print(table)
@@ -88,7 +90,7 @@ def reports_of(paths) -> dict:
     Raises:
         ValueError: If it is neither.
     """
-    from keras_invprune.reporting.report import report
+    from keras_invprune.reporting.report import Report, report
 
     found = {}
     for path in paths:
@@ -112,7 +114,7 @@ def reports_of(paths) -> dict:
                 f"{file} is not the report of `keras-invprune run`, but {kind}. What a "
                 "benchmark has measured is in its table.md and runs.csv."
             )
-        found[str(path)] = content["report"]
+        found[str(path)] = Report.from_json(content["report"])
     return found
 
 

@@ -172,8 +172,8 @@ class RunTask(Task):
         export(final, new / "model", data=test)
         shutil.copytree(part / "tensorboard", new / "tensorboard")
         measured = report(final, test, seed=run.seed)
-        measured["weights"]["requested"] = run.sparsity
-        return {"report": measured}
+        weights = measured.weights | {"requested": run.sparsity}
+        return {"report": replace(measured, weights=weights).to_json()}
 
 
 def _with_budget(run, data) -> Run:

@@ -1,6 +1,7 @@
 """The report: every figure against a count or a measurement of its own."""
 
 import json
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -9,9 +10,9 @@ import tensorflow as tf
 
 import keras_invprune as kip
 import zoo
-from keras_invprune.reporting.report import SCHEMA, compare
+from keras_invprune.reporting.report import SCHEMA, Report, compare
 
-PARTS = {
+PARTS = [
     "schema",
     "name",
     "parameters",
@@ -25,7 +26,7 @@ PARTS = {
     "balanced_accuracy",
     "consistency",
     "data",
-}
+]
 KINDS = {"shift", "scale", "rotation"}
 
 
@@ -56,16 +57,24 @@ def found(model, data):
 
 
 def test_the_schema(found):
-    assert found["schema"] == SCHEMA and set(found) == PARTS
-    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    saved = found.to_json()
+    assert saved["schema"] == SCHEMA and list(saved) == PARTS
+    assert json.loads(json.dumps(saved, allow_nan=False)) == saved
+    assert Report.from_json(saved) == found
+
+
+@pytest.mark.parametrize("saved", [{}, [1], {"schema": "keras_invprune/export/1"}])
+def test_what_is_no_report_is_refused(saved):
+    with pytest.raises(ValueError, match="must be what `Report.to_json` returns"):
+        Report.from_json(saved)
 
 
 def test_the_counts(found):
     head = 6 * 6 * 4 * 3
-    assert found["parameters"] == 9 * 4 + 4 + head + 3
-    assert found["weights"] == {"total": 36 + head, "zeros": 0, "sparsity": 0.0}
-    assert found["macs"] == {"dense": 36 * 36 + head, "sparse": 36 * 36 + head}
-    assert found["layers"]["conv/kernel"] == {
+    assert found.parameters == 9 * 4 + 4 + head + 3
+    assert found.weights == {"total": 36 + head, "zeros": 0, "sparsity": 0.0}
+    assert found.macs == {"dense": 36 * 36 + head, "sparse": 36 * 36 + head}
+    assert found.layers["conv/kernel"] == {
         "shape": [3, 3, 1, 4],
         "zeros": 0,
         "macs": 36 * 36,
@@ -75,13 +84,13 @@ def test_the_counts(found):
 
 def test_the_measurements(found, model, data):
     x, y = data
-    assert found["accuracy"] == pytest.approx(
+    assert found.accuracy == pytest.approx(
         np.mean(model.predict(x, verbose=0).argmax(axis=1) == y)
     )
-    assert set(found["consistency"]) == KINDS
-    assert set(found["files"]) == {"model.keras", "saved_model", "model.tflite"}
-    assert all(file["gzip_bytes"] > 0 for file in found["files"].values())
-    times = found["milliseconds"]
+    assert set(found.consistency) == KINDS
+    assert set(found.files) == {"model.keras", "saved_model", "model.tflite"}
+    assert all(file["gzip_bytes"] > 0 for file in found.files.values())
+    times = found.milliseconds
     assert 0 < times["low"] <= times["median"] <= times["high"]
 
 
@@ -90,9 +99,9 @@ def test_a_data_set_gives_the_report_of_its_arrays(found, model, data):
     batches = tf.data.Dataset.from_tensor_slices((x, y)).batch(7)
     again = kip.report(model, batches, runs=1)
     for part in ("accuracy", "consistency", "data"):
-        assert again[part] == found[part]
+        assert getattr(again, part) == getattr(found, part)
     same = {"same": lambda x: x}
-    expected = {"same": 1.0, "accuracy": found["accuracy"]}
+    expected = {"same": 1.0, "accuracy": found.accuracy}
     assert kip.consistency(model, batches, same) == pytest.approx(expected)
     with pytest.raises(ValueError, match="`y` must be None"):
         kip.consistency(model, batches, same, y)
@@ -109,10 +118,10 @@ def test_a_model_made_for_one_batch_size(stateful):
     twin = keras.Model(free, keras.layers.LSTM(2)(free))
     twin.set_weights(model.get_weights()[:3])
     expected = np.mean(twin.predict(x, verbose=0).argmax(axis=1) == y)
-    assert found["accuracy"] == expected and found["consistency"] == {"same": 1.0}
-    assert set(found["files"]) == {"model.keras", "saved_model", "model.tflite"}
-    assert found["milliseconds"]["median"] > 0
-    assert found["layers"]["lstm/cell/kernel"]["macs"] == 5 * 3 * 8
+    assert found.accuracy == expected and found.consistency == {"same": 1.0}
+    assert set(found.files) == {"model.keras", "saved_model", "model.tflite"}
+    assert found.milliseconds["median"] > 0
+    assert found.layers["lstm/cell/kernel"]["macs"] == 5 * 3 * 8
 
 
 def test_a_classifier_of_rows_is_measured_by_class_and_under_corruption(caplog):
@@ -124,35 +133,36 @@ def test_a_classifier_of_rows_is_measured_by_class_and_under_corruption(caplog):
     found = kip.report(model, (x, y), runs=1)
     right = model.predict(x, verbose=0).argmax(axis=1) == y
     by_class = [right[y == label].mean() for label in (0, 1)]
-    assert found["accuracy"] == pytest.approx(right.mean())
-    assert found["balanced_accuracy"] == pytest.approx(np.mean(by_class))
-    assert set(found["consistency"]) == {"corruption"}
-    assert 0 < found["consistency"]["corruption"] < 1
-    again = kip.report(model, (x, y), runs=1)["consistency"]
-    assert again == found["consistency"]
+    assert found.accuracy == pytest.approx(right.mean())
+    assert found.balanced_accuracy == pytest.approx(np.mean(by_class))
+    assert set(found.consistency) == {"corruption"}
+    assert 0 < found.consistency["corruption"] < 1
+    assert kip.report(model, (x, y), runs=1).consistency == found.consistency
     text = str(found)
     assert f"{np.mean(by_class):.2%}" in text and "balanced accuracy" in text
     # Nothing was pruned, so nothing was selected either.
-    assert found["left_alone"]["body/kernel"] == "prunable"
+    assert found.left_alone["body/kernel"] == "prunable"
 
 
 def test_an_older_report_is_compared_with_a_newer_one(found):
-    old = {name: found[name] for name in found if name != "balanced_accuracy"}
+    saved = found.to_json()
+    del saved["balanced_accuracy"], saved["data"]
+    old = Report.from_json(saved)
     assert "balanced accuracy" not in compare({"old": old})
     assert "balanced accuracy" in compare({"old": old, "new": found})
 
 
 def test_what_was_asked_for_stands_by_what_came_out(found):
-    weights = {**found["weights"], "requested": 0.875}
-    assert "87.5%" in compare({"run": {**found, "weights": weights}})
+    weights = {**found.weights, "requested": 0.875}
+    assert "87.5%" in compare({"run": replace(found, weights=weights)})
     assert "requested" not in compare({"model": found})
 
 
 def test_tables_fit_the_width(found):
     long = "residual_stage_1/convolution_2/kernel"
     layer = {"shape": [3, 3, 512, 512], "zeros": 9, "macs": 10**8, "sparse_macs": 10**8}
-    layers = {**found["layers"], long: layer}
-    reports = {f"runs/{name}": {**found, "layers": layers} for name in "abc"}
+    layers = {**found.layers, long: layer}
+    reports = {f"runs/{name}": replace(found, layers=layers) for name in "abc"}
     lines = compare(reports, width=80).splitlines()
     assert max(map(len, lines)) <= 80
     text = "\n".join(lines)
@@ -164,21 +174,21 @@ def test_zeros_leave_fewer_macs(model, data):
     pruned.compile("sgd", "mse")
     pruned.prune_to(0.5)
     found = kip.report(kip.strip_pruning(pruned), data[0], runs=1)
-    assert found["layers"]["conv/kernel"]["sparse_macs"] == 36 * 18
-    assert found["macs"]["dense"] - found["macs"]["sparse"] == 36 * 18
-    assert found["accuracy"] is None and set(found["consistency"]) == KINDS
-    assert set(found["left_alone"]) == {"head/kernel"}
+    assert found.layers["conv/kernel"]["sparse_macs"] == 36 * 18
+    assert found.macs["dense"] - found.macs["sparse"] == 36 * 18
+    assert found.accuracy is None and set(found.consistency) == KINDS
+    assert set(found.left_alone) == {"head/kernel"}
 
 
 def test_what_cannot_be_made_or_known_says_so():
     layers = [keras.layers.LSTM(3), zoo.Lookup(), keras.layers.Dense(2)]
     model = keras.Sequential([keras.Input((4, 3)), *layers])
     found = kip.report(model, runs=1)
-    assert "unroll=True" in found["files"]["tflite"]["error"]
-    assert set(found["files"]) == {"model.keras", "saved_model", "tflite"}
-    assert found["milliseconds"] is None and found["macs"] is None
-    assert found["layers"]["lookup/table"]["macs"] is None
-    assert found["consistency"] == {}
+    assert "unroll=True" in found.files["tflite"]["error"]
+    assert set(found.files) == {"model.keras", "saved_model", "tflite"}
+    assert found.milliseconds is None and found.macs is None
+    assert found.layers["lookup/table"]["macs"] is None
+    assert found.consistency == {}
     assert "refused" in str(found) and "unknown" in str(found)
 
 
@@ -190,7 +200,7 @@ def test_what_is_no_classifier_has_no_accuracy(end, data, caplog):
         model.add(keras.layers.GlobalAveragePooling2D())
     y = x.mean((1, 2)) if end == "regressor" else x
     found = kip.report(model, (x, y), runs=1)
-    assert found["accuracy"] is None and found["consistency"] == {}
+    assert found.accuracy is None and found.consistency == {}
     assert "Accuracy and consistency are unknown" in caplog.text
     with pytest.raises(ValueError, match="`y` must|`model` must"):  # who asks is told
         kip.report(model, (x, y), views={"same": lambda x: x}, runs=1)
@@ -202,7 +212,7 @@ def test_what_is_no_classifier_has_no_accuracy(end, data, caplog):
 def test_models_of_several_inputs_or_outputs(name):
     case = zoo.CASES[name]()
     found = kip.report(case.model, case.x, runs=1)
-    assert found["macs"]["dense"] > 0 and found["milliseconds"] is not None
+    assert found.macs["dense"] > 0 and found.milliseconds is not None
 
 
 def test_side_by_side(found):
@@ -210,20 +220,20 @@ def test_side_by_side(found):
     header, *rows = text.splitlines()[1:]
     assert "dense" in header and "pruned" in header
     (macs,) = [row for row in rows if "MACs without" in row]
-    assert macs.count(f"{found['macs']['sparse']:,}") == 2
+    assert macs.count(f"{found.macs['sparse']:,}") == 2
     assert "the head stays dense" in str(found)
 
 
 def test_reports_on_different_data_are_told_apart(found, model, data):
     x, y = data
     other = kip.report(model, (x[::-1], y), views={}, runs=1)
-    assert other["data"]["rows"] == found["data"]["rows"] == 30
+    assert other.data["rows"] == found.data["rows"] == 30
     warning = "Measured on different data"
     assert warning in kip.compare({"one": found, "other": other})
     assert warning not in kip.compare({"one": found, "same": found})
-    old = {key: value for key, value in found.items() if key != "data"}
+    old = replace(found, data=None)
     assert warning not in kip.compare({"old": old, "new": found})
-    assert kip.report(model, views={}, runs=1)["data"] is None
+    assert kip.report(model, views={}, runs=1).data is None
 
 
 @pytest.mark.parametrize(
@@ -231,7 +241,8 @@ def test_reports_on_different_data_are_told_apart(found, model, data):
     [
         (lambda found, model: {}, r"Received: \{\}"),
         (lambda found, model: [found], "must be a dict {heading.*Received: a list"),
-        (lambda found, model: found, "Received: a str as 'schema'"),
+        (lambda found, model: {"a": found.to_json()}, "Received: a dict as 'a'"),
+        (lambda found, model: found, "must be a dict {heading.*Received: a Report"),
         (lambda found, model: {"a": model}, r"a Sequential as 'a'. `kip.report\(model"),
     ],
 )
@@ -259,7 +270,7 @@ def two_outputs():
 def test_of_several_outputs_neither_accuracy_nor_consistency_is_known(labels, caplog):
     x, y = np.ones((20, 3), "float32"), np.arange(20) % 2
     found = kip.report(two_outputs(), (x, labels(y)), runs=1)
-    assert found["accuracy"] is None and found["consistency"] == {}
+    assert found.accuracy is None and found.consistency == {}
     assert "models with one output" in caplog.text
 
 
@@ -270,7 +281,7 @@ def test_one_output_in_a_dictionary():
     y = model.predict(x, verbose=0)["classes"].argmax(1)
     for labels in (y, {"classes": y}):
         found = kip.report(model, (x, labels), runs=1)
-        assert found["accuracy"] == found["balanced_accuracy"] == 1.0
+        assert found.accuracy == found.balanced_accuracy == 1.0
 
 
 def test_strings_with_labels():
@@ -279,7 +290,7 @@ def test_strings_with_labels():
     model = keras.Sequential([keras.Input((1,), dtype="string"), lookup, dense])
     dense.set_weights([np.array([[1, 1], [1, 0], [0, 1]])])
     x, y = np.array([["x"], ["y"]] * 6, object), np.arange(12) % 2
-    assert kip.report(model, (x, y), runs=1)["accuracy"] == 1.0
+    assert kip.report(model, (x, y), runs=1).accuracy == 1.0
 
 
 @pytest.mark.parametrize("heading", ["runs/[b]", "[/x]", 3])
@@ -306,4 +317,4 @@ def test_views_leave_channels_that_come_first_as_they_are():
         found = kip.report(keras.Model(inputs, outputs), x, runs=2)
     finally:
         keras.config.set_image_data_format("channels_last")
-    assert found["consistency"] == {"shift": 1.0, "scale": 1.0, "rotation": 1.0}
+    assert found.consistency == {"shift": 1.0, "scale": 1.0, "rotation": 1.0}

@@ -199,8 +199,15 @@ def test_an_interrupted_training_goes_on_unchanged(score, tmp_path):
         np.testing.assert_allclose(stored(resumed), stored(through), 1e-6)
 
 
-@pytest.mark.parametrize("name", ["movement", "gumbel", "sr_ste"])
-@pytest.mark.parametrize("objective", [None, "invariance"])
+@pytest.mark.parametrize(
+    ("name", "objective"),
+    [
+        ("movement", "invariance"),
+        ("gumbel", "invariance"),
+        ("sr_ste", "invariance"),
+        ("sr_ste", None),
+    ],
+)
 def test_under_an_objective_replicas_and_float16(name, objective, strategy):
     x = np.random.default_rng(0).normal(size=(16, 6)).astype("float32")
     y = np.arange(16) % 3

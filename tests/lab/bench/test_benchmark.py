@@ -24,7 +24,7 @@ from keras_invprune_lab.cli.main import app
 from keras_invprune_lab.data import DataUnavailable
 from keras_invprune_lab.runs import execute as runs
 from keras_invprune_lab.runs.executors import local as pool
-from keras_invprune_lab.runs.ledger import unpack
+from keras_invprune_lab.runs.ledger import collect, unpack
 
 pytestmark = [
     pytest.mark.timeout(900),  # many small runs
@@ -242,31 +242,6 @@ def test_a_collapsed_layer_is_reported_and_stops_nothing(tmp_path):
 
 
 @pytest.mark.slow
-def test_two_processes_find_what_one_finds(tmp_path):
-    file = recipe(
-        tmp_path,
-        datasets=["sklearn:wine"],
-        methods=["omp"],
-        compressions=[4, 1000],
-        seeds=[0],
-    )
-    reports, failures = [], []
-    for workers in (1, 2):
-        benchmark = Benchmark(file, tmp_path / str(workers))
-        seen = []
-        failures.append(benchmark.run(workers, lambda *now, to=seen: to.append(now)))
-        trained = {job.name for job in benchmark.jobs} - failures[-1].keys()
-        assert {now[0] for now in seen} == trained
-        reports.append(benchmark.write())
-    assert failures[0] == failures[1] and len(failures[0]) == 1
-    for one, other in zip(*reports, strict=True):
-        for part in ("validation", "test"):
-            np.testing.assert_allclose(
-                list(one[part].values()), list(other[part].values()), atol=0.06
-            )
-
-
-@pytest.mark.slow
 def test_an_interrupt_of_the_parent_ends_several_processes(tmp_path):
     file = recipe(
         tmp_path, datasets=["sklearn:wine"], methods=["dense"], finetune_epochs=100_000
@@ -322,19 +297,41 @@ def die(*_):
 
 
 @pytest.mark.slow
-def test_a_process_that_dies_stops_no_other_run(tmp_path, monkeypatch):
+def test_two_processes_find_what_one_finds_though_one_dies(tmp_path, monkeypatch):
     file = recipe(
-        tmp_path, datasets=["sklearn:wine"], methods=["dense", "omp"], seeds=[0]
+        tmp_path,
+        datasets=["sklearn:wine"],
+        methods=["dense", "omp"],
+        compressions=[4, 1000],
+        seeds=[0],
     )
-    benchmark = Benchmark(file, tmp_path / "out")
-    submit, doomed = pool.ProcessPoolExecutor.submit, benchmark.jobs[0]
+    one, two = (Benchmark(file, tmp_path / folder) for folder in ("one", "two"))
+    (impossible,) = one.run()
+    submit, doomed = pool.ProcessPoolExecutor.submit, two.jobs[0]
 
     def one_dies(executor, function, job, root):
         return submit(executor, die if job == doomed else function, job, root)
 
     monkeypatch.setattr(pool.ProcessPoolExecutor, "submit", one_dies)
-    assert benchmark.run(2) == {doomed.name: "its process died: out of memory?"}
-    assert benchmark.missing() == [doomed]
+    seen = []
+    failures = two.run(2, lambda *now: seen.append(now))
+    assert failures.keys() == {doomed.name, impossible}
+    assert failures[doomed.name] == "its process died: out of memory?"
+    assert failures[impossible] == one.failures()[impossible]
+    assert {job.name for job in two.missing()} == failures.keys()
+    assert {now[0] for now in seen} == {j.name for j in two.jobs} - failures.keys()
+    expected, found = (
+        {job.name: report for job, report in collect(each.jobs, each.out)}
+        for each in (one, two)
+    )
+    assert found.keys() == expected.keys() - {doomed.name} and len(found) == 2
+    for name, report in found.items():
+        for part in ("validation", "test"):
+            np.testing.assert_allclose(
+                list(report[part].values()),
+                list(expected[name][part].values()),
+                atol=0.06,
+            )
 
 
 @pytest.mark.slow

@@ -101,10 +101,10 @@ def test_a_table_without_information():
 
 
 def test_each_row_is_learned_from_or_tested_on_never_both():
-    frame, y = table(), labels()
+    frame, y = table(20), labels(20)
     before = prepare(frame, y)
     tested = 0
-    for row in range(60):
+    for row in range(20):
         spoilt = frame.copy()
         spoilt.loc[row, "number"] = 1e4
         after = prepare(spoilt, y)
@@ -112,7 +112,7 @@ def test_each_row_is_learned_from_or_tested_on_never_both():
             changed = np.any(after.x_test != before.x_test, axis=1)
             assert changed.sum() == 1
             tested += 1
-    assert tested == len(before.x_test) == 12
+    assert tested == len(before.x_test) == 4
 
 
 @pytest.mark.parametrize("dtype", ["int64", "float64", "Int64", "category"])

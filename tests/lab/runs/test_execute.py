@@ -89,6 +89,17 @@ def test_every_method_reports_all_its_figures(finished):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("method", ["l1", "unit-lasso"])
+def test_a_light_penalty_removes_no_layer(finished, method):
+    (report,) = (
+        report
+        for report in finished[0].values()
+        if report["config"]["method"] == method
+    )
+    assert report["merged"]["depth"] == [3, 3]
+
+
+@pytest.mark.slow
 def test_compression_counts_every_trained_weight(finished):
     for report in finished[0].values():
         if report["config"]["compression"]:

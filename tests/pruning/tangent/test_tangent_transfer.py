@@ -1,5 +1,6 @@
 """Neural tangent transfer: terms, masks, what is read, where it runs, bad input."""
 
+import contextlib
 import dataclasses
 
 import keras
@@ -309,9 +310,16 @@ def test_with_xla_where_it_can(groups, monkeypatch):
     ]
     seen = []
     look = keras.callbacks.LambdaCallback()
-    look.on_train_begin = lambda logs=None: seen.append(look.model.jit_compile)
-    pruned = transfer(network(*body), callbacks=look)
-    assert pruned.finished and seen == [groups == 1]
+
+    def note(logs=None):
+        seen.append(look.model.jit_compile)
+        if groups > 1:  # trained like all others, which takes seconds to trace
+            raise InterruptedError
+
+    look.on_train_begin = note
+    with contextlib.suppress(InterruptedError):
+        assert transfer(network(*body), callbacks=look).finished
+    assert seen == [groups == 1]
 
 
 def test_xla_on_several_replicas_is_refused(strategy):
