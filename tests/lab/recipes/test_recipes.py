@@ -31,7 +31,7 @@ def fake(name, *settings):
     return Data(x[:300], y[:300], x[300:400], y[300:400], (), x[400:], y[400:])
 
 
-NARROW = {"mlp-vis": 1, "cnn": 2, "resnet-18": 8}
+NARROW = {"mlp-vis": 1, "cnn": 2, "resnet-18": 8, "resnet-18-small": 4, "vgg-16": 4}
 # Networks, methods and data of the same shapes as the recipe next to each has.
 TWINS = (
     "at-init-fashion-mnist",  # at-init
@@ -65,7 +65,9 @@ def test_each_recipe_of_the_package_makes_two_steps(tmp_path, monkeypatch, name)
     small |= {"width": NARROW.get(given.model, given.width), "transfer_epochs": 1}
     recipe = given.model_copy(update=small)
     wanted = next(
-        m for m in ("iunet", "ntt", "snip", "layers", "dense") if m in recipe.methods
+        m
+        for m in ("iunet", "ntt", "snip", "layers", "folding", "dense")
+        if m in recipe.methods
     )
     job = next(j for j in expand(recipe) if j.method == wanted)
     for needed in filter(None, (job.needs, job)):
