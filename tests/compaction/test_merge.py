@@ -174,6 +174,20 @@ def test_a_residual_branch_merges_inside_and_stops_at_the_addition():
     check_same(model, merged, G.normal(size=(50, 5)))
 
 
+def test_layers_inside_inner_models_and_wrappers_stay_and_are_named():
+    inner = mlp(names=("one", "two", "three"), out=4)
+    each = layers.TimeDistributed(nonnegative(3, "each"), name="times")
+
+    def build(x):
+        return each(layers.Reshape((2, 2))(inner(x)))
+
+    merged = merge_layers(functional(build))
+    assert not merged.merges
+    reasons = {kept.layer: kept.reason for kept in merged.kept}
+    of_inner = dict.fromkeys(("one", "two", "three", "out"), "it lies inside 'net'")
+    assert reasons == of_inner | {"each": "it lies inside 'times'"}
+
+
 def test_normalization_is_folded_before_signs_are_read():
     def build(x):
         x = layers.Dense(6, "relu", name="stem")(x)
