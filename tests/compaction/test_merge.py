@@ -642,7 +642,9 @@ def test_a_difference_raises():
     make_positive(model.get_layer("b"))
     x = G.normal(size=(9, 5)).astype("float32")
     for data in (None, x):
-        with pytest.raises(MergeError, match=r"of their size; rounding explains \de-05"):
+        with pytest.raises(
+            MergeError, match=r"of their size; rounding explains \de-05"
+        ):
             merge_layers(model, data=data)
 
 
