@@ -1,16 +1,24 @@
 """How many of 8 hidden layers does MNIST need, and what is gained without them?
 
-    python benchmarks/layer_mnist.py [--seeds 0 1 2] [--epochs 20]
+    python benchmarks/layer_mnist.py [--seeds 0 1 2]
 
-An MLP of 8 hidden layers of 256 units goes along a path of strengths; each point is
-merged and refitted. The point is chosen on validation rows, a sixth of the training
-set: the shallowest within 0.1 points of the best. Next to it are the same network
-without a penalty, trained for as many epochs as a point and its refit; and, by the same
-proximal step, ℓ1 and the group lasso of units in the network of the chosen depth,
-trained alone.
+An MLP of 8 hidden layers of 256 units is trained for two epochs. Then, in each of 8
+rounds of two epochs, the last hidden layer is penalized until it is linear, and merged
+into the next one. The network after each merge is refitted without the penalty for six
+epochs. The final depth is chosen on validation rows, a sixth of the training set: the
+shallowest within 0.1 points of the dense network.
 
-Milliseconds are LiteRT's median for one row. Accuracy is in percent of the test set. An
-interrupted path resumes from its folder.
+Next to it are the same network without a penalty and networks of the final depth that
+are trained alone: without a penalty, and, by the same proximal step, with ℓ1 or with
+the group lasso of units, whose dead units are then removed. Each has as many epochs as
+the longest chain of rounds and its refit.
+
+The strength of a layer of n weights is 0.375·√n: of two that were tried on validation
+rows of seed 10, the one that also removes the first layers. Those of ℓ1 and the lasso
+lie between one that removed little and one that cost accuracy on these rows.
+Milliseconds are LiteRT's for one row, the median of three medians; all networks of a
+seed take turns. Accuracy is in percent. An interrupted run resumes after its last
+finished seed.
 """
 
 import argparse
@@ -22,14 +30,18 @@ import keras
 import numpy as np
 
 import keras_invprune as kip
-from keras_invprune.proximal import L1, Proximal, UnitLasso
+from keras_invprune.graph.active import removable_layers
+from keras_invprune.proximal import L1, NegativeParts, Proximal, UnitLasso
 from keras_invprune.reporting.report import milliseconds
 from keras_invprune_lab.data import load
 
-STRENGTHS = (32.0, 48.0, 64.0, 80.0, 96.0, 128.0)
-HIDDEN, UNITS, BATCH, RATE, WITHIN = 8, 256, 128, 1e-3, 0.001
-OTHERS = {"l1": (L1, 0.01), "unit lasso": (UnitLasso, 0.1)}
-FIELDS = ("method", "seed", "layers", "parameters", "accuracy", "milliseconds")
+HIDDEN, UNITS, BATCH, RATE, WITHIN = 8, 256, 256, 1e-3, 0.1
+WARM, EPOCHS, REFIT, STRENGTH = 2, 2, 6, 0.375
+LONGEST = WARM + HIDDEN * EPOCHS + REFIT
+OTHERS = {"l1": (L1, 0.1), "unit lasso": (UnitLasso, 1.0)}
+FIELDS = ("method", "seed", "layers", "parameters", "nonzero")
+FIELDS += ("validation_accuracy", "test_accuracy", "milliseconds")
+PATH = "layer sparsity"
 
 
 def rows():
@@ -50,107 +62,131 @@ def network(hidden, seed):
     return keras.Sequential([keras.Input((784,)), *dense, keras.layers.Dense(10)])
 
 
-def compiled(model, epochs, steps, operator=None):
-    """Compile with a cosine over the epochs, and the proximal step on request."""
-    optimizer = keras.optimizers.Adam(
-        keras.optimizers.schedules.CosineDecay(RATE, epochs * steps)
-    )
+def train(model, data, epochs, operator=None, falling=True):
+    """Train by Adam, with a cosine over the epochs and a proximal step on request."""
+    rate = RATE
+    if falling:
+        steps = epochs * (len(data[0][0]) // BATCH)
+        rate = keras.optimizers.schedules.CosineDecay(RATE, steps)
+    optimizer = keras.optimizers.Adam(rate)
     if operator is not None:
         optimizer = Proximal(optimizer, operator)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(optimizer, loss, metrics=["accuracy"], steps_per_execution=10)
+    model.fit(*data[0], epochs=epochs, batch_size=BATCH, verbose=0)
     return model
 
 
-def accuracy(model, data):
-    """Return the accuracy, a share."""
-    return model.evaluate(*data, verbose=0, batch_size=1000, return_dict=True)[
-        "accuracy"
-    ]
+def shorter(seed, data):
+    """Yield ever shallower networks, each after its refit."""
+    model = train(network(HIDDEN, seed), data, WARM, falling=False)
+    for _ in range(HIDDEN):
+        last = removable_layers(model, nonnegative_inputs=True)[-1:]
+        if not last:
+            return
+        size = model.get_layer(last[0]).count_params()
+        operator = NegativeParts.of(model, {last[0]: STRENGTH * size**0.5})
+        train(model, data, EPOCHS, operator, falling=False)
+        merged = kip.merge_layers(model, nonnegative_inputs=True)
+        model = merged.model
+        if merged.merges:
+            copy = keras.models.clone_model(model)
+            copy.set_weights(model.get_weights())
+            yield train(copy, data, REFIT)
 
 
-def timed(model, data):
-    """Return LiteRT's median of milliseconds for one row."""
-    few = tuple(part[:200] for part in data)
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "exported"
-        kip.export(model, out, data=few, formats=("tflite",), batch_size=1)
-        return milliseconds(out / "model.tflite", model, few[0], runs=2000)["median"]
+def alone(hidden, seed, data):
+    """Yield (method, network) of that many hidden layers, trained alone."""
+    yield "alone", train(network(hidden, seed), data, LONGEST)
+    for method, (kind, strength) in OTHERS.items():
+        model = network(hidden, seed)
+        names = [layer.name for layer in model.layers[:-1]]
+        train(model, data, LONGEST, kind(dict.fromkeys(names, strength)))
+        yield method, kip.compact(model) if kind is UnitLasso else model
 
 
 def described(method, seed, model, data):
-    """Return one row of the table, see `FIELDS`."""
-    layers = sum(isinstance(layer, keras.layers.Dense) for layer in model.layers)
-    share = 100 * accuracy(model, data[2])
-    ms = timed(model, data[2])
-    values = method, seed, layers, model.count_params(), share, ms
-    return dict(zip(FIELDS, values, strict=True))
+    """Return a line of the table without its milliseconds."""
+    layers = [layer for layer in model.layers if isinstance(layer, keras.layers.Dense)]
+    nonzero = sum(np.count_nonzero(layer.kernel) for layer in layers)
+    model.compile(loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    shares = [model.evaluate(*part, verbose=0, batch_size=1000)[1] for part in data[1:]]
+    figures = model.count_params(), nonzero, *(100 * share for share in shares)
+    return dict(zip(FIELDS, (method, seed, len(layers), *figures), strict=False))
 
 
-def chosen(path, data, fit, steps):
-    """Return the refitted model: the shallowest within `WITHIN` of the best."""
+def chosen(lines):
+    """Return the line of the final depth among those of one seed."""
+    dense = next(line for line in lines if line["method"] == "dense")
+    limit = float(dense["validation_accuracy"]) - WITHIN
+    points = [line for line in lines if line["method"] == PATH]
+    near = [p for p in points if float(p["validation_accuracy"]) >= limit]
+    return min(near or [dense], key=lambda line: int(line["layers"]))
+
+
+def timed(models, x):
+    """Return LiteRT's milliseconds of each model, which take turns."""
     found = []
-    for index, point in enumerate(path.points):
-        model = compiled(path.merged(index).model, fit["epochs"], steps)
-        model.fit(*data[0], **fit)
-        found.append((point.depth, index, accuracy(model, data[1]), model))
-    best = max(share for _, _, share, _ in found)
-    return min(one[:2] + (one[3],) for one in found if one[2] >= best - WITHIN)[2]
+    with tempfile.TemporaryDirectory() as folder:
+        files = [Path(folder) / str(index) for index in range(len(models))]
+        for file, model in zip(files, models, strict=True):
+            kip.export(model, file, data=x, formats=("tflite",), batch_size=1)
+        for _ in range(3):
+            pairs = zip(files, models, strict=True)
+            turns = [
+                milliseconds(f / "model.tflite", m, x, runs=2000) for f, m in pairs
+            ]
+            found.append([turn["median"] for turn in turns])
+    return np.median(found, axis=0)
 
 
-def measure(seed, epochs, folder, data):
-    """Yield the rows of one seed."""
-    steps = len(data[0][0]) // BATCH
-    fit = {"epochs": epochs, "batch_size": BATCH, "verbose": 0}
-    dense = compiled(network(HIDDEN, seed), 2 * epochs, steps)
-    dense.fit(*data[0], **fit | {"epochs": 2 * epochs})
-    yield described("dense", seed, dense, data)
-    student = compiled(network(HIDDEN, seed), epochs, steps)
-    path = kip.layer_path(
-        student,
-        STRENGTHS,
-        *data[0],
-        validation_data=data[1],
-        nonnegative_inputs=True,  # pixels
-        folder=folder / f"seed{seed}",
-        seed=seed,
-        show=print,
-        **fit,
-    )
-    model = chosen(path, data, fit, steps)
-    yield described("layer sparsity", seed, model, data)
-    hidden = sum(isinstance(layer, keras.layers.Dense) for layer in model.layers) - 1
-    for name, (kind, strength) in OTHERS.items():
-        other = network(hidden, seed)
-        names = [layer.name for layer in other.layers[:-1]]
-        operator = kind(dict.fromkeys(names, strength))
-        compiled(other, 2 * epochs, steps, operator)
-        other.fit(*data[0], **fit | {"epochs": 2 * epochs})
-        yield described(f"{name}, same depth", seed, other, data)
+def measure(seed, data):
+    """Return the lines of one seed."""
+    dense = train(network(HIDDEN, seed), data, LONGEST)
+    found = [("dense", dense), *((PATH, model) for model in shorter(seed, data))]
+    lines = [described(method, seed, model, data) for method, model in found]
+    others = list(alone(chosen(lines)["layers"] - 1, seed, data))
+    lines += [described(method, seed, model, data) for method, model in others]
+    times = timed([model for _, model in found + others], data[2][0][:200])
+    for line, ms in zip(lines, times, strict=True):
+        line["milliseconds"] = ms
+    return lines
+
+
+def finished(file):
+    """Return the lines that an earlier run has written, by seed."""
+    found = {}
+    if file.exists():
+        with open(file, newline="") as stream:
+            for line in csv.DictReader(stream):
+                found.setdefault(int(line["seed"]), []).append(line)
+    return found
+
+
+def write(found, file):
+    """Write the table."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with open(file, "w", newline="") as stream:
+        table = csv.DictWriter(stream, FIELDS, lineterminator="\n")
+        table.writeheader()
+        for lines in found.values():
+            table.writerows(lines)
 
 
 def main():
-    """Measure; print and write the table."""
+    """Measure; print and write the table after each seed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--epochs", type=int, default=20)
-    parser.add_argument("--folder", type=Path, default=Path("build/layers"))
     parser.add_argument("--out", type=Path, default=Path("docs/results"))
     arguments = parser.parse_args()
-    data, found = rows(), []
+    file = arguments.out / "layer_mnist.csv"
+    found, data = finished(file), rows()
     for seed in arguments.seeds:
-        for row in measure(seed, arguments.epochs, arguments.folder, data):
-            found.append(row)
-            print(row, flush=True)
-    methods = dict.fromkeys(row["method"] for row in found)
-    for method in methods:
-        shares = [row["accuracy"] for row in found if row["method"] == method]
-        print(f"{method}: {np.mean(shares):.2f} %")
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    with open(arguments.out / "layer_mnist.csv", "w", newline="") as stream:
-        table = csv.DictWriter(stream, FIELDS, lineterminator="\n")
-        table.writeheader()
-        table.writerows(found)
+        if seed not in found:
+            found[seed] = measure(seed, data)
+            write(found, file)
+        for line in (found[seed][0], chosen(found[seed])):
+            print(*line.values(), flush=True)
 
 
 if __name__ == "__main__":

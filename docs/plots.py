@@ -387,6 +387,39 @@ def compaction(figure):
         axes.set_xlim(left=0)
 
 
+def layer_teacher(figure):
+    """Draw the test loss by depth, of all points of all paths."""
+    found = rows("layer_teacher.csv")
+    losses = grouped(
+        [line for line in found if line["strength"]],
+        lambda line: int(line["depth"]),
+        lambda line: float(line["test_loss"]),
+    )
+    alone = [float(line["test_loss"]) for line in found if not line["strength"]]
+    axes = figure.subplots()
+    shown = {"points of the paths": dict(sorted(losses.items()))}
+    lines(axes, shown, "Dense layers", "test loss", "linear")
+    label = "depth 3, trained alone"
+    axes.axhline(np.mean(alone), color=OTHER, ls="--", label=label)
+    axes.legend()
+
+
+def layer_mnist(figure):
+    """Draw accuracy and milliseconds by the number of layers that are left."""
+    labels = {"test_accuracy": ACCURACY, "milliseconds": "ms, LiteRT"}
+    panels = figure.subplots(1, 2)
+    for axes, (name, label) in zip(panels, labels.items(), strict=True):
+        found = grouped(
+            rows("layer_mnist.csv"),
+            lambda line: (line["method"], int(line["layers"])),
+            lambda line, name=name: float(line[name]),
+        )
+        path = {n: v for (m, n), v in sorted(found.items()) if m == "layer sparsity"}
+        lines(axes, {"layer sparsity": path}, "Dense layers", label, "linear")
+        level(axes, found["dense", 9])
+    panels[0].legend()
+
+
 PLOTS = {  # with the size in inches
     mnist: (8, 3.2),
     cifar10: (6.4, 3.6),
@@ -405,6 +438,8 @@ PLOTS = {  # with the size in inches
     without_labels: (8, 2.2),
     layer_collapse: (6.4, 3.2),
     compaction: (8, 3.2),
+    layer_teacher: (6.4, 3),
+    layer_mnist: (8, 3),
 }
 
 

@@ -6,7 +6,7 @@ mode as well. Losses that layers add count as outputs.
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import keras
@@ -129,9 +129,21 @@ def answered(
             yield inputs, outputs
 
 
-def outputs_of(model: keras.Model, inputs: Any, training: bool = False) -> list:
-    """Return the outputs and the losses of a call that changes no state."""
-    scope = keras.StatelessScope(collect_losses=True)
+def outputs_of(
+    model: keras.Model,
+    inputs: Any,
+    training: bool = False,
+    values: Sequence[tuple[keras.Variable, Any]] = (),
+) -> list:
+    """Return the outputs and the losses of a call that changes no state.
+
+    Args:
+        model: A built Keras model.
+        inputs: A batch.
+        training: Whether the call is one of training.
+        values: Pairs (variable, value that it has in this call).
+    """
+    scope = keras.StatelessScope(values, collect_losses=True)
     with scope, _attributes_kept(model):
         outputs = model(inputs, training=training)
     return [np.asarray(part) for part in [*keras.tree.flatten(outputs), *scope.losses]]

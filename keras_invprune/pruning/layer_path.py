@@ -17,11 +17,13 @@ from keras_invprune.graph.active import active_layers
 from keras_invprune.graph.copying import copy_model
 from keras_invprune.proximal import NegativeParts, Proximal
 from keras_invprune.proximal.base import check_strength
+from keras_invprune.pruning.checkpoint import SEED, seed_states
 from keras_invprune.pruning.checks import check_model
 from keras_invprune.pruning.rewind import inner_optimizer
 from keras_invprune.saving import replaced
 
 STATE = "path.json"
+WEIGHT = "arr_"  # as `np.savez` names what has no name
 
 
 @dataclass(frozen=True)
@@ -142,6 +144,7 @@ def layer_path(
     for index, strength in enumerate(values):
         if index < len(store.points):
             work.set_weights(store.weights[index])
+            _set_seeds(work, store.seeds[index])
             continue
         if seed is not None:
             keras.utils.set_random_seed(seed + index)
@@ -149,7 +152,8 @@ def layer_path(
         _compile(work, compiled, operator)
         work.fit(x, y, **{"verbose": 0, **fit_options})
         point = _point(work, strength, validation_data, nonnegative_inputs)
-        store.add(point, work.get_weights())
+        seeds = [np.asarray(state) for state in seed_states(work)]
+        store.add(point, work.get_weights(), seeds)
         if show is not None:
             show(point)
     points, weights = tuple(store.points), tuple(store.weights)
@@ -194,6 +198,12 @@ def _point(model, strength, validation_data, nonnegative_inputs) -> Point:
     return Point(strength, len(active_layers(model)), merged.depth[1], metrics)
 
 
+def _set_seeds(model, seeds):
+    """Set the states of random generators, of which early folders have none."""
+    for state, value in zip(seed_states(model), seeds, strict=bool(seeds)):
+        state.assign(value)
+
+
 def _line(point) -> str:
     metrics = ", ".join(f"{name} {value:.4g}" for name, value in point.metrics.items())
     return (
@@ -210,6 +220,7 @@ class _Store:
         self.about = json.loads(json.dumps(about, default=str))
         self.points: list[Point] = []
         self.weights: list[list[np.ndarray]] = []
+        self.seeds: list[list[np.ndarray]] = []
         if self.folder is not None and (self.folder / STATE).exists():
             self._load()
 
@@ -225,18 +236,20 @@ class _Store:
         self.points = [Point(**point) for point in state["points"]]
         for index in range(len(self.points)):
             with np.load(self._file(index)) as arrays:
-                found = [arrays[f"arr_{place}"] for place in range(len(arrays.files))]
-            self.weights.append(found)
+                self.weights.append(_in_order(arrays, WEIGHT))
+                self.seeds.append(_in_order(arrays, SEED))
 
-    def add(self, point, weights):
-        """Save the weights, then the state that names them."""
+    def add(self, point, weights, seeds):
+        """Save weights and random states, then the state that names them."""
         self.weights.append(weights)
+        self.seeds.append(seeds)
         self.points.append(point)
         if self.folder is None:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
         with replaced(self._file(len(self.points) - 1)) as new:
-            np.savez(new, *weights)
+            names = {f"{SEED}{place}": value for place, value in enumerate(seeds)}
+            np.savez(new, *weights, **names)
         points = [asdict(each) for each in self.points]
         text = json.dumps({"about": self.about, "points": points}, indent=1)
         with replaced(self.folder / STATE) as new:
@@ -244,6 +257,12 @@ class _Store:
 
     def _file(self, index) -> Path:
         return self.folder / f"point-{index}.npz"
+
+
+def _in_order(arrays, prefix) -> list[np.ndarray]:
+    """Return the arrays whose names are the prefix and a number."""
+    count = sum(name.startswith(prefix) for name in arrays.files)
+    return [arrays[f"{prefix}{place}"] for place in range(count)]
 
 
 def _described(optimizer) -> dict[str, Any]:

@@ -55,6 +55,7 @@ def _runs(reports) -> list[dict]:
             row |= {f"{part}_{n}": _percent(report[part].get(n)) for n in FIGURES}
         if "merged" in report:
             row["depth"] = report["merged"]["depth"][1]
+            row["active"] = report["merged"].get("active")
         shares = report.get("consistency", {})
         row |= {f"consistency_{kind}": _percent(shares.get(kind)) for kind in kinds}
         rows.append(row)

@@ -123,7 +123,7 @@ def _chosen(recipe, table) -> str:
             lines.append([_place(row), _title(method), kappa, penalty])
     if not lines:
         return ""
-    header = ["", "method", "κ", "λ of β-LASSO"]
+    header = ["", "method", "κ", "strength"]
     return f"## Chosen on validation rows\n\n{_grid(header, lines)}"
 
 

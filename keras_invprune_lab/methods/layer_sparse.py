@@ -8,7 +8,7 @@ from typing import Annotated
 import keras
 
 from keras_invprune.compaction.merge import merge_layers
-from keras_invprune.graph.active import rectified_layers
+from keras_invprune.graph.active import active_layers, rectified_layers
 from keras_invprune.proximal import (
     L1,
     ActiveLayers,
@@ -92,8 +92,10 @@ class LayerSparse(Network):
         """Return the merged network."""
         file = work.part / MERGED
         if not file.exists():
-            merged = merge_layers(self._penalized(work))
-            text = json.dumps(merged.to_json())
+            penalized = self._penalized(work)
+            merged = merge_layers(penalized)
+            active = {"active": self.active(penalized)}
+            text = json.dumps(merged.to_json() | active)
             (work.part / REPORT).write_text(text, encoding="utf-8")
             with replaced(file) as new:
                 merged.model.save(new)
@@ -102,8 +104,8 @@ class LayerSparse(Network):
     def _penalized(self, work) -> keras.Model:
         """Return the network after its training under the penalty."""
         job, recipe, data = work.job, work.job.recipe, work.data
-        model, steps = make_network(job, data), steps_of(recipe, data)
-        operator = self._operator(model, job.penalty)
+        model, steps = self.network(work), steps_of(recipe, data)
+        operator = self.penalty(model, job.penalty)
         epochs = job.epochs_before
         compile_model(
             model,
@@ -130,7 +132,16 @@ class LayerSparse(Network):
         fit(model, rows, steps, first, epochs, [ActiveLayers(), state], shown)
         return model
 
-    def _operator(self, model, strength) -> LayerOperator:
+    def network(self, work) -> keras.Model:
+        """Return the network that is penalized, freshly initialized."""
+        return make_network(work.job, work.data)
+
+    def active(self, model) -> int:
+        """Return the number of layers whose activation does something."""
+        return len(active_layers(model))
+
+    def penalty(self, model, strength) -> LayerOperator:
+        """Return the penalty of a network's layers."""
         if self.operator is NegativeParts:
             return NegativeParts.of(model, strength, rising=True)
         return self.operator(dict.fromkeys(rectified_layers(model), strength))

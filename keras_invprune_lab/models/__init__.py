@@ -11,9 +11,9 @@ import keras
 from keras_invprune.graph.weights import walk
 from keras_invprune.saving import named
 from keras_invprune_lab.models.blocks import EMBEDDING
-from keras_invprune_lab.models.convnets import cnn, conv4, lenet5, small_convnet
+from keras_invprune_lab.models.convnets import cnn, conv4, lenet5, small_convnet, vgg16
 from keras_invprune_lab.models.mlps import mlp, mlp_tab, mlp_vis
-from keras_invprune_lab.models.resnet import resnet18
+from keras_invprune_lab.models.resnet import resnet18, resnet18_small
 
 
 def _lenet_300_100(shape, classes):
@@ -44,8 +44,10 @@ MODELS = {
     "mlp-tab": mlp_tab,
     "mlp-vis": mlp_vis,
     "resnet-18": resnet18,
+    "resnet-18-small": resnet18_small,
+    "vgg-16": vgg16,
 }
-FOR_IMAGES = {cnn, conv4, small_convnet, lenet5, resnet18}
+FOR_IMAGES = {cnn, conv4, small_convnet, lenet5, resnet18, resnet18_small, vgg16}
 
 
 def get_model(name, data, width=None):
@@ -125,6 +127,8 @@ __all__ = [
     "mlp_tab",
     "mlp_vis",
     "resnet18",
+    "resnet18_small",
     "small_convnet",
     "standardized",
+    "vgg16",
 ]

@@ -142,3 +142,48 @@ def conv4(input_shape, classes, name="conv_4"):
         ],
         name=name,
     )
+
+
+# Filters of the convolutions in each stage of VGG-16, for width 64.
+VGG_STAGES = ((1, 1), (2, 2), (4, 4, 4), (8, 8, 8), (8, 8, 8))
+
+
+def vgg16(input_shape, classes, width=64, name="vgg_16"):
+    """Make VGG-16 for small images: 13 3x3 convolutions, two hidden layers, logits.
+
+    BatchNorm and ReLU follow each convolution, ReLU each hidden layer: 15 activations.
+
+    Args:
+        input_shape: (height, width, channels).
+        classes: Number of classes.
+        width: Filters of the first stage. The hidden layers have eight times as many
+            units.
+        name: Name of the model.
+
+    Returns:
+        A Sequential model with outputs of shape [batch, classes].
+
+    Source:
+        Simonyan, Zisserman 2015 (1409.1556), configuration D. Its hidden layers have
+        4,096 units, for ImageNet.
+    """
+    convolutions = []
+    for stage, counts in enumerate(VGG_STAGES, start=1):
+        for index, count in enumerate(counts, start=1):
+            filters = conv(count * width, 3, initializer="he_normal")
+            convolutions += block(filters, f"conv_{stage}_{index}")
+        convolutions.append(layers.MaxPooling2D(padding="same", name=f"pool_{stage}"))
+    hidden = []
+    for index in (1, 2):
+        hidden.append(dense(8 * width, use_bias=True)(f"hidden_{index}"))
+        hidden.append(layers.ReLU(name=f"hidden_{index}_relu"))
+    return keras.Sequential(
+        [
+            keras.Input(input_shape, name="input"),
+            *convolutions,
+            layers.Flatten(name="flatten"),
+            *hidden,
+            dense(classes, use_bias=True)("logits"),
+        ],
+        name=name,
+    )

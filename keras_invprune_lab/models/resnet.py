@@ -24,15 +24,46 @@ def resnet18(input_shape, classes, width=64, name="resnet_18"):
         torchvision, which the authors' code of 2309.08171 uses for 32 x 32 images.
     """
     inputs = keras.Input(input_shape, name="input")
-    x = conv(width, 7, 2)("stem")(inputs)
-    x = layers.ReLU(name="stem_relu")(norm("stem_norm")(x))
-    x = layers.MaxPooling2D(3, 2, padding="same", name="stem_pool")(x)
+    x = layers.MaxPooling2D(3, 2, padding="same", name="stem_pool")(
+        _stem(inputs, width, 7, 2)
+    )
+    return keras.Model(inputs, _stages(x, classes, width), name=name)
+
+
+def resnet18_small(input_shape, classes, width=64, name="resnet_18_small"):
+    """Make ResNet-18 for small images: its stem is a 3x3 convolution, without pooling.
+
+    Args:
+        input_shape: (height, width, channels).
+        classes: Number of classes.
+        width: Filters of the first stage; each of the next three has twice as many.
+        name: Name of the model.
+
+    Returns:
+        A Functional model with outputs of shape [batch, classes].
+
+    Source:
+        He et al. 2016 (1512.03385), table 1, with the stem of their networks for
+        CIFAR-10, as is common for 32 x 32 images.
+    """
+    inputs = keras.Input(input_shape, name="input")
+    x = _stem(inputs, width, 3, 1)
+    return keras.Model(inputs, _stages(x, classes, width), name=name)
+
+
+def _stem(inputs, width, size, stride):
+    x = norm("stem_norm")(conv(width, size, stride)("stem")(inputs))
+    return layers.ReLU(name="stem_relu")(x)
+
+
+def _stages(x, classes, width):
+    """Return the logits after four stages of two blocks each."""
     for stage in range(4):
         for index in range(2):
             stride = 2 if stage and not index else 1
             x = _residual(x, width * 2**stage, stride, f"stage_{stage + 1}_{index + 1}")
     x = layers.GlobalAveragePooling2D(name=EMBEDDING)(x)
-    return keras.Model(inputs, dense(classes, use_bias=True)("logits")(x), name=name)
+    return dense(classes, use_bias=True)("logits")(x)
 
 
 def conv(filters, size, stride=1):

@@ -11,7 +11,7 @@ from keras_invprune_lab.training.augment import AUGMENTATIONS
 from keras_invprune_lab.training.order import batches
 
 LONG = 10_000  # steps of a training that is worth compiling
-NO_KERNELS = ["bias", "beta", "gamma"]  # in Keras's names of weights
+NO_KERNELS = ["alpha", "beta", "bias", "gamma"]  # in Keras's names of weights
 
 
 def steps_of(recipe, data) -> int:

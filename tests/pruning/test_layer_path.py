@@ -125,6 +125,27 @@ def test_an_interrupted_path_resumes_to_the_same_end(path, tmp_path):
     ]
 
 
+def test_dropout_resumes_where_it_was(tmp_path):
+    def model():
+        keras.utils.set_random_seed(0)
+        plain = network().layers[-2:]
+        made = keras.Sequential(
+            [keras.Input((64,)), layers.Dense(32, "relu"), layers.Dropout(0.5), *plain]
+        )
+        made.compile("sgd", "sparse_categorical_crossentropy")
+        return made
+
+    options = OPTIONS | {"epochs": 1}
+    strengths = [1.0, 2.0]
+    whole = layer_path(model(), strengths, X, Y, folder=tmp_path, **options)
+    state = json.loads((tmp_path / "path.json").read_text())
+    state["points"].pop()  # as if it had been interrupted
+    (tmp_path / "path.json").write_text(json.dumps(state))
+    again = layer_path(model(), strengths, X, Y, folder=tmp_path, **options)
+    for one, other in zip(whole.weights[-1], again.weights[-1], strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+
+
 def with_other_rate():
     model = network()
     model.optimizer.learning_rate = 0.1

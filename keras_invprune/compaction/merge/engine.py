@@ -65,7 +65,8 @@ def merge_layers(
     stay keep their names. Outputs are compared before the model is returned.
 
     Dropout between two merged layers goes as well; it has no effect in evaluation.
-    Layers inside inner models and layers that are called several times stay.
+    Layers inside inner models and layers that are called several times stay; `kept`
+    says so.
 
     Args:
         model: A built, plain Sequential or Functional model. It is not changed.

@@ -10,6 +10,7 @@ import numpy as np
 
 from keras_invprune.graph.signs import batch_normalization
 from keras_invprune.graph.trace import Step, Trace
+from keras_invprune.graph.weights import walk
 
 AFFINE = (
     keras.layers.Dense,
@@ -119,6 +120,20 @@ def links(trace: Trace) -> Iterator[Link | Wall]:
     for step in trace.steps:
         if type(step.operation) in AFFINE:
             yield paths.after(step)
+    yield from _inside(trace)
+
+
+def _is_layer(operation) -> bool:
+    return isinstance(operation, keras.Layer)
+
+
+def _inside(trace) -> Iterator[Wall]:
+    """Yield a wall for each layer inside an inner model or a wrapper."""
+    found = {id(step.operation): step.operation for step in trace.steps}
+    for operation in filter(_is_layer, found.values()):
+        for path, layer in walk(operation):
+            if path and type(layer) in AFFINE:
+                yield Wall(layer, f"it lies inside {operation.name!r}")
 
 
 class _Paths:

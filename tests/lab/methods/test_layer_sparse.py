@@ -23,6 +23,7 @@ def test_layers_are_removed_and_the_rest_is_refitted(tmp_path):
     report = execute(job, tmp_path, lambda done, total: shown.append((done, total)))
     merged = report["merged"]
     assert merged["depth"][0] == 9 and merged["depth"][1] < 9 and merged["exact"]
+    assert merged["active"] < 8
     assert report["test"]["accuracy"] > 0.5
     assert shown[0] == (0, 16) and shown[-1] == (16, 16) and (12, 16) in shown
     folder = tmp_path / job.name

@@ -16,6 +16,7 @@ from keras_invprune_lab.models import (
 GENERATOR = np.random.default_rng(0)
 # Widths that are quickly made, of those that have one.
 NARROW = {"cnn": 2, "mlp-tab": 16, "mlp-vis": 1, "resnet-18": 4}
+NARROW |= {"resnet-18-small": 4, "vgg-16": 4}
 
 
 def data(*shape, classes=3):
@@ -107,6 +108,15 @@ def residual(width, classes=10):
     return count + before * classes + classes
 
 
+def vgg(width, classes=10):
+    """13 convolutions of 3x3 without a bias, BatchNorm's pairs, three dense layers."""
+    filters = [width * n for n in (1, 1, 2, 2, 4, 4, 4, 8, 8, 8, 8, 8, 8)]
+    kernels = sum(9 * a * b for a, b in zip([3, *filters], filters, strict=False))
+    units = filters[-1]
+    dense = 2 * units * (units + 1) + (units + 1) * classes
+    return kernels + 2 * sum(filters) + dense
+
+
 def test_sizes_at_the_papers_widths():
     assert vis_mlp(8) == pytest.approx(92.1e6, rel=1e-3)
     assert vis_mlp(1) == pytest.approx(4.2e6, rel=1e-3)
@@ -129,6 +139,8 @@ def test_sizes_at_the_papers_widths():
         ("mlp-tab", (14,), 20, tab_mlp(20)),
         ("resnet-18", (32, 32, 3), None, residual(64)),
         ("resnet-18", (32, 32, 3), 6, residual(6)),
+        ("resnet-18-small", (32, 32, 3), None, 11_173_962),  # as in pytorch-cifar
+        ("vgg-16", (32, 32, 3), None, vgg(64)),
     ],
 )
 def test_numbers_of_trained_weights(name, shape, width, count):

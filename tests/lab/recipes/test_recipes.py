@@ -31,7 +31,7 @@ def fake(name, *settings):
     return Data(x[:300], y[:300], x[300:400], y[300:400], (), x[400:], y[400:])
 
 
-NARROW = {"mlp-vis": 1, "cnn": 2, "resnet-18": 8}
+NARROW = {"mlp-vis": 1, "cnn": 2, "resnet-18": 8, "resnet-18-small": 4, "vgg-16": 4}
 # Networks, methods and data of the same shapes as the recipe next to each has.
 TWINS = (
     "at-init-fashion-mnist",  # at-init
@@ -72,7 +72,7 @@ def test_each_recipe_of_the_package_makes_two_steps(tmp_path, monkeypatch, name)
     small = {"search_epochs": 1, "finetune_epochs": 1, "epoch_steps": 2}
     small |= {"width": NARROW.get(given.model, given.width), "transfer_epochs": 1}
     recipe = given.model_copy(update=small)
-    order = ("iunet", "ntt", "snip", "layers", "dense")
+    order = ("iunet", "ntt", "snip", "layers", "folding", "dense")
     order = QUICKER.get(name, order)
     wanted = next(method for method in order if method in recipe.methods)
     job = next(j for j in expand(recipe) if j.method == wanted)
