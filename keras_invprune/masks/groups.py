@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from keras_invprune.contracts import Arrays, Pattern
+from keras_invprune.graph.groups import Dependencies
 from keras_invprune.graph.layouts import Layout
 
 
@@ -18,6 +19,7 @@ class Grouped:
         shapes: ``{key: shape}`` of the weights.
         layouts: ``{key: Layout}``, used if the pattern needs matrices. A weight without
             a layout keeps its shape.
+        tied: The dependency groups of the model, if they are the pattern's groups.
     """
 
     def __init__(
@@ -25,8 +27,9 @@ class Grouped:
         pattern: Any,
         shapes: Mapping[str, tuple[int, ...]],
         layouts: Mapping[str, Layout] | None = None,
+        tied: Dependencies | None = None,
     ):
-        self.pattern = pattern
+        self.pattern, self.tied = pattern, tied
         self.shapes = {key: tuple(shape) for key, shape in shapes.items()}
         known = layouts if layouts and Pattern.of(pattern).on_matrices else {}
         self._views = {key: known[key] for key in shapes if key in known}
@@ -48,11 +51,32 @@ class Grouped:
         scores: Arrays,
         sparsity: float,
         allocation: Callable[[Arrays, float], Arrays],
+        left: Arrays | None = None,
     ) -> Arrays:
-        """Return the masks for scores of single weights."""
-        return self._restored(
-            self.pattern(self._arranged(scores), sparsity, allocation)
-        )
+        """Return the masks for scores of single weights.
+
+        Args:
+            scores: ``{key: array}``.
+            sparsity: Share of the groups to remove, in [0, 1).
+            allocation: ``(scores, sparsity) -> masks``.
+            left: ``{key: bool array}`` of earlier masks. What they removed from all
+                groups of a family does not count.
+        """
+        arranged = self._arranged(scores, left)
+        masks = self.pattern(arranged, sparsity, allocation)
+        if self.tied is None:
+            return self._restored(masks)
+        return self.tied.masks({k: m[0] for k, m in masks.items()}, self.shapes)
+
+    def removed(self, masks: Arrays) -> float:
+        """Return the share of the groups of which nothing is left.
+
+        Of a pattern that does not tell its groups, it is the share of the weights.
+        """
+        sizes = {key: np.asarray(mask, np.float32) for key, mask in masks.items()}
+        found = self.pool(sizes) if self._is_pure else sizes
+        kept = sum(int(np.count_nonzero(values)) for values in found.values())
+        return 1 - kept / sum(values.size for values in found.values())
 
     def pool(self, values: Arrays) -> Arrays:
         """Return one value for each group: what the pattern passes to an allocation."""
@@ -71,6 +95,8 @@ class Grouped:
 
     def spread(self, values: Arrays) -> Arrays:
         """Return for each weight the value of its group."""
+        if self.tied is not None:
+            return self.tied.spread(values, self.shapes)
         like = self._arranged(self.zeros())
         if self._is_pure:
             shapes = {key: array.shape for key, array in like.items()}
@@ -83,7 +109,9 @@ class Grouped:
         known = isinstance(self.pattern, Pattern)
         return known and type(self.pattern).group is not Pattern.group
 
-    def _arranged(self, arrays):
+    def _arranged(self, arrays, left=None):
+        if self.tied is not None:
+            return self.tied.gather(arrays, left)
         views = self._views.items()
         return arrays | {key: view.arrange(arrays[key]) for key, view in views}
 

@@ -22,8 +22,13 @@ from keras_invprune.contracts import (
     Tensor,
 )
 from keras_invprune.graph.inventory import left_alone
-from keras_invprune.graph.weights import Weight, own_metrics, set_trainable, walk
-from keras_invprune.masks.groups import Grouped
+from keras_invprune.graph.weights import (
+    Weight,
+    own_metrics,
+    set_trainable,
+    walk,
+    weights_by_key,
+)
 from keras_invprune.objectives import Losses
 from keras_invprune.pruning.checkpoint import (
     all_or_nothing,
@@ -86,6 +91,10 @@ class PrunedModel(PruningWrapper, keras.Model):
         self.plan = plan
         self.owns_inner = owns_inner
         self.masked = Masked(model, keys, plan.effective)
+        if plan.tied is None and contracts.Pattern.of(plan.pattern).tied:  # loaded
+            every = self.masked.prunable.keys()
+            chosen = every - set(plan.readers)
+            plan.bind(model, weights_by_key(model), chosen, every)
         self._strategy = tf.distribute.get_strategy()
         clock = Clock(counter(self, "clock", "int64"))
         finished = counter(self, "finished", "int32")
@@ -219,7 +228,7 @@ class PrunedModel(PruningWrapper, keras.Model):
             network=self.inner,
             variables=masked.prunable,
             masks=masked.masks,
-            groups=Grouped(self.plan.pattern, shapes, masked.layouts),
+            groups=self.plan.groups(shapes, masked.layouts),
             layouts=masked.layouts,
             step=self.step,
             moving=self.finished,

@@ -1,5 +1,7 @@
 """The choices that make a pruning method, in one object."""
 
+import logging
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -7,11 +9,17 @@ import keras
 
 from keras_invprune import allocation as allocations
 from keras_invprune import objectives, patterns, schedules, scores
+from keras_invprune.compaction.dependencies import dependencies
 from keras_invprune.contracts import Arrays, Pattern, Ranked, Schedule, Score
+from keras_invprune.graph.groups import Dependencies
+from keras_invprune.graph.layouts import Layout
+from keras_invprune.graph.weights import Weight, is_graph
 from keras_invprune.masks.compute import make_masks
 from keras_invprune.masks.groups import Grouped
 from keras_invprune.pruning.rewind import check_rewind
 from keras_invprune.saving import Missing, load_object, save_object
+
+logger = logging.getLogger("keras_invprune")
 
 PARTS = ("objective", "score", "allocation", "pattern")
 
@@ -31,6 +39,8 @@ class Plan:
         initial_scale: κ, which the weights in `scaled` have been multiplied by.
         scaled: Keys of those weights.
         left_out: ``{key: reason}`` of selected weights that the pattern does not fit.
+        readers: Keys of weights that are masked only because they read removed units.
+        tied: The dependency groups of the model, if the pattern removes such.
     """
 
     sparsity: float
@@ -43,6 +53,8 @@ class Plan:
     initial_scale: float = 1.0
     scaled: tuple[str, ...] = ()
     left_out: dict[str, str] = field(default_factory=dict)
+    readers: tuple[str, ...] = ()
+    tied: Dependencies | None = field(default=None, repr=False)
 
     def __post_init__(self):
         """Resolve names, and raise if choices are unknown or disagree."""
@@ -70,6 +82,42 @@ class Plan:
         """Whether masks are still renewed at the target sparsity."""
         return Schedule.of(self.schedule).rewires
 
+    def bind(
+        self,
+        model: keras.Model,
+        weights: Mapping[str, Weight],
+        selected: Collection[str],
+        maskable: Collection[str],
+    ):
+        """Find the dependency groups of a model, if the pattern removes such.
+
+        Args:
+            model: The plain model.
+            weights: The result of `weights_by_key(model)`.
+            selected: Keys of the weights to prune.
+            maskable: Keys of all weights that may be masked.
+        """
+        if not Pattern.of(self.pattern).tied:
+            return
+        if not is_graph(model):
+            logger.warning(
+                "%r follows units through Sequential and Functional models, and %r is "
+                "neither: the units of each weight are pruned by themselves.",
+                self.pattern,
+                model.name,
+            )
+            return
+        self.tied = dependencies(model, weights, selected, maskable)
+        self.readers = self.tied.readers
+
+    def groups(
+        self,
+        shapes: Mapping[str, tuple[int, ...]],
+        layouts: Mapping[str, Layout] | None = None,
+    ) -> Grouped:
+        """Return the groups of the pattern; for the arguments, see `Grouped`."""
+        return Grouped(self.pattern, shapes, layouts, self.tied)
+
     def masks(
         self,
         weights: Arrays,
@@ -84,7 +132,7 @@ class Plan:
             weights,
             lambda weights: self.score(weights, model),
             self.allocation,
-            Grouped(self.pattern, shapes, layouts),
+            self.groups(shapes, layouts),
             sparsity,
             left,
             Score.of(self.score).rounds,
@@ -98,6 +146,7 @@ class Plan:
             "initial_scale": self.initial_scale,
             "scaled": list(self.scaled),
             "left_out": self.left_out,
+            "readers": list(self.readers),
             "schedule": schedules.save_schedule(self.schedule),
             "effective": save_object(self.effective, "plan.score"),
             **{

@@ -15,7 +15,6 @@ from keras_invprune.graph.layouts import layouts, unfit
 from keras_invprune.graph.prunable import prunable_weights
 from keras_invprune.graph.weights import kernels, weights_by_key
 from keras_invprune.masks.compute import check_allocation
-from keras_invprune.masks.groups import Grouped
 from keras_invprune.pruning.checks import (
     check_agreement,
     check_model,
@@ -132,8 +131,9 @@ def prune(
     check_agreement(plan)
     weights = weights_by_key(model)
     keys = _fitting(weights, list(prunable_weights(model, select, weights)), plan)
+    keys = _tied(model, weights, keys, plan)
     shapes = {key: weights[key].variable.shape for key in keys}
-    groups = Grouped(plan.pattern, shapes, layouts(weights, keys))
+    groups = plan.groups(shapes, layouts(weights, keys))
     check_allocation(plan.allocation, groups, sparsity)
     if copy:
         model = copy_model(model)
@@ -266,7 +266,7 @@ def _prune_tf_keras(model, plan, select):
         reasons = {key: why for key, why in reasons.items() if why is not None}
         weights = {key: weights[key] for key in _left(weights, reasons, plan)}
         shapes = {key: weight.shape for key, weight in weights.items()}
-        check_allocation(plan.allocation, Grouped(plan.pattern, shapes), plan.sparsity)
+        check_allocation(plan.allocation, plan.groups(shapes), plan.sparsity)
         found = plan.masks(weights, model, plan.sparsity)
         log_collapse(collapsed(found))
         return found
@@ -278,6 +278,17 @@ def _fitting(weights, keys, plan):
     """Return the keys of the weights that the pattern fits, and log the others."""
     plan.left_out = unfit(weights, keys, plan.pattern)
     return _left(keys, plan.left_out, plan)
+
+
+def _tied(model, weights, keys, plan):
+    """Return the keys to mask if the pattern removes units that layers share."""
+    every = prunable_weights(model, lambda *_: True, weights)
+    plan.bind(model, weights, keys, every)
+    if plan.tied is None:
+        return keys
+    plan.left_out |= plan.tied.reasons
+    masked = {*_left(keys, plan.tied.reasons, plan), *plan.readers}
+    return [key for key in weights if key in masked]
 
 
 def _left(keys, reasons, plan):

@@ -282,7 +282,7 @@ class PruningState:
     def has_removed(self, sparsity: float) -> bool:
         """Return whether more is gone for good than `sparsity` asks to remove."""
         on_the_way = sparsity < self.plan.sparsity - 1e-6
-        less = sparsity < self.masked.sparsity - 1e-6
+        less = sparsity < self._removed() - 1e-6
         return on_the_way and less and not self.may_return
 
     def warn_of_collapse(self, masks: Arrays) -> None:
@@ -292,6 +292,12 @@ class PruningState:
         if lost:
             self.events.append((self.clock.step, f"nothing left of {', '.join(lost)}"))
             log_collapse(lost, f" at step {self.clock.step}")
+
+    def _removed(self) -> float:
+        """Return the share of the pattern's groups that is removed."""
+        masks = self._present()
+        shapes = {key: mask.shape for key, mask in masks.items()}
+        return self.plan.groups(shapes, self.masked.layouts).removed(masks)
 
     def _present(self) -> Arrays:
         return {key: mask.numpy() != 0 for key, mask in self.masked.masks.items()}
@@ -322,14 +328,17 @@ class PruningState:
 
     def _warn_if_far(self, sparsity):
         size = sum(int(np.prod(mask.shape)) for mask in self.masked.masks.values())
-        if abs(self.masked.sparsity - sparsity) > FAR + 1 / size:
+        tied = self.plan.tied is not None  # what reads removed units goes with them
+        removed = self._removed() if tied else self.masked.sparsity
+        if abs(removed - sparsity) > FAR + 1 / size:
             logger.warning(
-                "Asked to remove %.4g, and %.4g of the weights are masked: the pattern "
+                "Asked to remove %.4g, and %.4g of the %s are masked: the pattern "
                 "(%r) counts groups, the allocation removes another share, or earlier "
                 "zeros are in other places. Give another sparsity if this is not "
                 "intended.",
                 sparsity,
-                self.masked.sparsity,
+                removed,
+                "groups" if tied else "weights",
                 self.plan.pattern,
             )
 

@@ -1,0 +1,145 @@
+"""Channels that live and die together: which indices of which weights they hold.
+
+A convolution makes the channels that the next one reads. Layers between them, and both
+sides of a residual addition, share them. To remove a channel from a network is to
+remove its index from all of these weights: a *dependency group*.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from keras_invprune.contracts import Arrays
+
+STAYS = -1  # an index that is in no group
+
+
+@dataclass(frozen=True)
+class Dependencies:
+    """The dependency groups of a model, in families of the same structure.
+
+    All groups of a family hold the same number of weights of the same layers, so that
+    their scores are comparable. Groups are numbered through all families.
+
+    Attributes:
+        families: ``{name: number of groups}``. The name is the key of the first
+            weight that makes these channels; further families of it have a number.
+        axes: ``{key: for each axis of the weight, the group of each index}``. It is
+            `STAYS` for indices that are in no group, and None for an axis of such.
+        makers: ``{key: axes}`` of the weights to score, and their axes of outputs.
+        readers: Keys of the weights that are masked only because they read removed
+            channels.
+        reasons: ``{key: reason}`` of selected weights whose channels all stay.
+
+    Source:
+        Fang et al. 2023, DepGraph: towards any structural pruning (2301.12900).
+    """
+
+    families: Mapping[str, int]
+    axes: Mapping[str, tuple[np.ndarray | None, ...]]
+    makers: Mapping[str, tuple[int, ...]]
+    readers: tuple[str, ...] = ()
+    reasons: Mapping[str, str] = field(default_factory=dict)
+
+    def gather(self, arrays: Arrays, left: Arrays | None = None) -> Arrays:
+        """Return what belongs to each group, [values, groups], by family.
+
+        Args:
+            arrays: ``{key: array}`` of the weights' shapes.
+            left: ``{key: bool array}``, True for weights that earlier masks kept. Rows
+                that they removed from all groups are left out.
+        """
+        found: dict[str, list[np.ndarray]] = {name: [] for name in self.families}
+        for name, key, axis, order in self._parts():
+            rows = _rows(arrays[key], axis, order)
+            if left is not None:
+                some = _rows(left[key], axis, order).any(1)
+                rows = rows[some] if some.any() else rows
+            found[name].append(rows)
+        return {name: np.concatenate(parts) for name, parts in found.items()}
+
+    def spread(self, values: Arrays, shapes: Mapping[str, tuple[int, ...]]) -> Arrays:
+        """Return for each weight the value of the group that it makes; 1 without one.
+
+        Args:
+            values: ``{family: one value for each group}``.
+            shapes: ``{key: shape}`` of the weights.
+        """
+        each = self._each(values)
+        found = {}
+        for key, shape in shapes.items():
+            found[key] = np.ones(shape, each.dtype)
+            for axis in self.makers.get(key, ()):
+                found[key] *= _along(each, self.axes[key][axis], axis, shape)
+        return found
+
+    def masks(self, kept: Arrays, shapes: Mapping[str, tuple[int, ...]]) -> Arrays:
+        """Return for each weight which of its indices are in groups that are kept.
+
+        Args:
+            kept: ``{family: whether each group is kept}``.
+            shapes: ``{key: shape}`` of the weights.
+        """
+        each = self._each(kept)
+        found = {key: np.ones(shape, bool) for key, shape in shapes.items()}
+        for key, shape in shapes.items():
+            for axis, groups in enumerate(self.axes.get(key, ())):
+                if groups is not None:
+                    found[key] &= _along(each, groups, axis, shape)
+        return found
+
+    def sizes(
+        self, kept: Arrays, shapes: Mapping[str, tuple[int, ...]]
+    ) -> dict[str, int]:
+        """Return the size of each weight without the groups that go.
+
+        Args:
+            kept: ``{family: whether each group is kept}``.
+            shapes: ``{key: shape}`` of the weights.
+        """
+        each, found = self._each(kept), {}
+        for key, shape in shapes.items():
+            axes = self.axes.get(key, (None,) * len(shape))
+            lengths = [
+                length if groups is None else int(np.count_nonzero(each[groups]))
+                for groups, length in zip(axes, shape, strict=True)
+            ]
+            found[key] = int(np.prod(lengths))
+        return found
+
+    def _each(self, values) -> np.ndarray:
+        """Return the values of all groups, and a 1 in the place of `STAYS`."""
+        parts = [values[name] for name in self.families]
+        return np.concatenate([*parts, np.ones(1, parts[0].dtype)])
+
+    def _parts(self) -> Iterator[tuple[str, str, int, np.ndarray]]:
+        """Yield (family, key, axis, indices of the axis, one row for each group)."""
+        for key, axes in self.makers.items():
+            for axis in axes:
+                groups = np.asarray(self.axes[key][axis])
+                for name, numbers in self._numbers():
+                    indices = np.flatnonzero(np.isin(groups, numbers))
+                    if indices.size:
+                        by_group = np.argsort(groups[indices], kind="stable")
+                        order = indices[by_group].reshape(len(numbers), -1)
+                        yield name, key, axis, order
+
+    def _numbers(self) -> Iterator[tuple[str, range]]:
+        """Yield each family with the numbers of its groups."""
+        start = 0
+        for name, count in self.families.items():
+            yield name, range(start, start := start + count)
+
+
+def _rows(array, axis, order) -> np.ndarray:
+    """Return the values at some indices of an axis, [values, groups]."""
+    taken = np.moveaxis(np.take(array, order.ravel(), axis), axis, 0)
+    return taken.reshape(len(order), -1).T
+
+
+def _along(each, groups, axis, shape) -> np.ndarray:
+    """Return the values of an axis's groups, to be multiplied with a weight."""
+    lengths = [1] * len(shape)
+    lengths[axis] = shape[axis]
+    return each[groups].reshape(lengths)
