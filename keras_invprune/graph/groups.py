@@ -89,23 +89,27 @@ class Dependencies:
                     found[key] &= _along(each, groups, axis, shape)
         return found
 
-    def sizes(
+    def shapes(
         self, kept: Arrays, shapes: Mapping[str, tuple[int, ...]]
-    ) -> dict[str, int]:
-        """Return the size of each weight without the groups that go.
+    ) -> dict[str, tuple[int, ...]]:
+        """Return the shape of each weight without the groups that go.
+
+        Of each family one group stays, since Keras has no layers without units.
 
         Args:
             kept: ``{family: whether each group is kept}``.
             shapes: ``{key: shape}`` of the weights.
         """
-        each, found = self._each(kept), {}
+        some = {
+            name: each if each.any() else _first(each) for name, each in kept.items()
+        }
+        each, found = self._each(some), {}
         for key, shape in shapes.items():
             axes = self.axes.get(key, (None,) * len(shape))
-            lengths = [
+            found[key] = tuple(
                 length if groups is None else int(np.count_nonzero(each[groups]))
                 for groups, length in zip(axes, shape, strict=True)
-            ]
-            found[key] = int(np.prod(lengths))
+            )
         return found
 
     def _each(self, values) -> np.ndarray:
@@ -130,6 +134,10 @@ class Dependencies:
         start = 0
         for name, count in self.families.items():
             yield name, range(start, start := start + count)
+
+
+def _first(each) -> np.ndarray:
+    return np.arange(len(each)) == 0
 
 
 def _rows(array, axis, order) -> np.ndarray:

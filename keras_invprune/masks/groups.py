@@ -9,6 +9,7 @@ import numpy as np
 from keras_invprune.contracts import Arrays, Pattern
 from keras_invprune.graph.groups import Dependencies
 from keras_invprune.graph.layouts import Layout
+from keras_invprune.masks.selection import least_removed
 
 
 class Grouped:
@@ -20,6 +21,8 @@ class Grouped:
         layouts: ``{key: Layout}``, used if the pattern needs matrices. A weight without
             a layout keeps its shape.
         tied: The dependency groups of the model, if they are the pattern's groups.
+        cost: ``{family: whether each group is kept} -> share of the cost that is
+            left``. With it, a sparsity is the share of the cost to remove.
     """
 
     def __init__(
@@ -28,8 +31,9 @@ class Grouped:
         shapes: Mapping[str, tuple[int, ...]],
         layouts: Mapping[str, Layout] | None = None,
         tied: Dependencies | None = None,
+        cost: Callable[[Arrays], float] | None = None,
     ):
-        self.pattern, self.tied = pattern, tied
+        self.pattern, self.tied, self.cost = pattern, tied, cost
         self.shapes = {key: tuple(shape) for key, shape in shapes.items()}
         known = layouts if layouts and Pattern.of(pattern).on_matrices else {}
         self._views = {key: known[key] for key in shapes if key in known}
@@ -57,26 +61,38 @@ class Grouped:
 
         Args:
             scores: ``{key: array}``.
-            sparsity: Share of the groups to remove, in [0, 1).
+            sparsity: Share of the groups, or of their cost, to remove, in [0, 1).
             allocation: ``(scores, sparsity) -> masks``.
             left: ``{key: bool array}`` of earlier masks. What they removed from all
                 groups of a family does not count.
         """
         arranged = self._arranged(scores, left)
-        masks = self.pattern(arranged, sparsity, allocation)
         if self.tied is None:
-            return self._restored(masks)
-        return self.tied.masks({k: m[0] for k, m in masks.items()}, self.shapes)
+            return self._restored(self.pattern(arranged, sparsity, allocation))
+
+        def kept(share):
+            masks = self.pattern(arranged, share, allocation)
+            return {family: mask[0] != 0 for family, mask in masks.items()}
+
+        if self.cost is not None:
+            count = sum(self.tied.families.values())
+            return self.tied.masks(
+                least_removed(kept, self.cost, 1 - sparsity, count), self.shapes
+            )
+        return self.tied.masks(kept(sparsity), self.shapes)
 
     def removed(self, masks: Arrays) -> float:
-        """Return the share of the groups of which nothing is left.
+        """Return the share of the groups, or of their cost, that masks remove.
 
         Of a pattern that does not tell its groups, it is the share of the weights.
         """
         sizes = {key: np.asarray(mask, np.float32) for key, mask in masks.items()}
         found = self.pool(sizes) if self._is_pure else sizes
-        kept = sum(int(np.count_nonzero(values)) for values in found.values())
-        return 1 - kept / sum(values.size for values in found.values())
+        kept = {key: values != 0 for key, values in found.items()}
+        if self.cost is not None:
+            return 1 - self.cost(kept)
+        left = sum(int(np.count_nonzero(each)) for each in kept.values())
+        return 1 - left / sum(each.size for each in kept.values())
 
     def pool(self, values: Arrays) -> Arrays:
         """Return one value for each group: what the pattern passes to an allocation."""

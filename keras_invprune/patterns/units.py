@@ -23,7 +23,8 @@ class Units(Pattern):
 
     A unit's score is pooled over its weights. Allocations rank and count units, so the
     share of pruned units is exact. The share of pruned weights is larger if units are
-    tied, since the weights that read a removed unit go with it.
+    tied, since the weights that read a removed unit go with it. Each family of tied
+    units keeps at least one, since Keras has no layers without units.
 
     Args:
         pooling: "mean" or "max" of a unit's scores.
@@ -81,10 +82,11 @@ class Units(Pattern):
     def _rounding(self, allocation):
         def rounded(scores, sparsity):
             masks = allocation(scores, sparsity)
-            if self.round_to == 1 or not sparsity:
-                return masks
-            to = self.round_to
-            return {k: _rounded_up(m, scores[k], to) for k, m in masks.items()}
+            least = int(self.tied)
+            return {
+                key: _rounded_up(mask, scores[key], self.round_to, least)
+                for key, mask in masks.items()
+            }
 
         return rounded
 
@@ -108,11 +110,11 @@ class Units(Pattern):
         return matrix.mean(axis=0, dtype=np.result_type(values, np.float32))
 
 
-def _rounded_up(mask, scores, multiple):
+def _rounded_up(mask, scores, multiple, least):
     """Return the mask with the best of the removed units, up to a multiple."""
-    missing = -np.count_nonzero(mask) % multiple
-    removed = np.flatnonzero(~np.asarray(mask, bool))
-    best = removed[np.argsort(-scores[removed], kind="stable")[:missing]]
     mask = np.array(mask, bool)
-    mask[best] = True
+    kept = np.count_nonzero(mask)
+    missing = -(-max(kept, least) // multiple) * multiple - kept
+    removed = np.flatnonzero(~mask)
+    mask[removed[np.argsort(-scores[removed], kind="stable")[:missing]]] = True
     return mask

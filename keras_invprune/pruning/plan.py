@@ -1,14 +1,16 @@
 """The choices that make a pruning method, in one object."""
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_invprune import allocation as allocations
 from keras_invprune import objectives, patterns, schedules, scores
+from keras_invprune.allocation import Budget
 from keras_invprune.compaction.dependencies import dependencies
 from keras_invprune.contracts import Arrays, Pattern, Ranked, Schedule, Score
 from keras_invprune.graph.groups import Dependencies
@@ -29,7 +31,8 @@ class Plan:
     """What to prune by, how much, and when. See `prune` for each field.
 
     Attributes:
-        sparsity: Target share of zero weights, in [0, 1).
+        sparsity: Target share of zero weights, in [0, 1). With a budget, the share of
+            the cost to remove.
         objective: Loss of the search, or None for the compiled loss only.
         score: ``(weights, model) -> {key: array}``.
         allocation: ``(scores, sparsity) -> masks``.
@@ -40,7 +43,9 @@ class Plan:
         scaled: Keys of those weights.
         left_out: ``{key: reason}`` of selected weights that the pattern does not fit.
         readers: Keys of weights that are masked only because they read removed units.
+        budget: What may be left of the cost, or None.
         tied: The dependency groups of the model, if the pattern removes such.
+        cost: ``{family: whether each group is kept} -> share of the cost``, or None.
     """
 
     sparsity: float
@@ -54,7 +59,9 @@ class Plan:
     scaled: tuple[str, ...] = ()
     left_out: dict[str, str] = field(default_factory=dict)
     readers: tuple[str, ...] = ()
+    budget: Budget | None = None
     tied: Dependencies | None = field(default=None, repr=False)
+    cost: Callable[[Arrays], float] | None = field(default=None, repr=False)
 
     def __post_init__(self):
         """Resolve names, and raise if choices are unknown or disagree."""
@@ -96,9 +103,17 @@ class Plan:
             weights: The result of `weights_by_key(model)`.
             selected: Keys of the weights to prune.
             maskable: Keys of all weights that may be masked.
+
+        Raises:
+            ValueError: If there is a budget and it cannot be met, or if the model has
+                no such groups.
         """
-        if not Pattern.of(self.pattern).tied:
-            return
+        if Pattern.of(self.pattern).tied:
+            self._tie(model, weights, selected, maskable)
+        if self.budget is not None:
+            self._count(model, weights)
+
+    def _tie(self, model, weights, selected, maskable):
         if not is_graph(model):
             logger.warning(
                 "%r follows units through Sequential and Functional models, and %r is "
@@ -110,13 +125,35 @@ class Plan:
         self.tied = dependencies(model, weights, selected, maskable)
         self.readers = self.tied.readers
 
+    def _count(self, model, weights):
+        """Find what remains of the cost for the groups that are kept."""
+        tied, budget = self.tied, self.budget
+        if tied is None:
+            raise ValueError(
+                "A budget counts what `compact` leaves of a Sequential or Functional "
+                "model, so it needs pattern='units'. Received: "
+                f"pattern={self.pattern!r}, model={model.name!r}."
+            )
+        shapes = {key: tuple(w.variable.shape) for key, w in weights.items()}
+        of_shapes = budget.cost(model)
+        dense = of_shapes(shapes)
+        self.cost = lambda kept: of_shapes(tied.shapes(kept, shapes)) / dense
+        least = self.cost({k: np.zeros(n, bool) for k, n in tied.families.items()})
+        if least > 1 - self.sparsity:
+            raise ValueError(
+                f"The budget cannot be met: of the {budget.kind} of {model.name!r}, at "
+                f"least a share of {least:.3g} stays, and it leaves "
+                f"{1 - self.sparsity:.3g}. Received: {budget!r}. Give a larger budget, "
+                "or select more weights."
+            )
+
     def groups(
         self,
         shapes: Mapping[str, tuple[int, ...]],
         layouts: Mapping[str, Layout] | None = None,
     ) -> Grouped:
         """Return the groups of the pattern; for the arguments, see `Grouped`."""
-        return Grouped(self.pattern, shapes, layouts, self.tied)
+        return Grouped(self.pattern, shapes, layouts, self.tied, self.cost)
 
     def masks(
         self,
@@ -147,6 +184,7 @@ class Plan:
             "scaled": list(self.scaled),
             "left_out": self.left_out,
             "readers": list(self.readers),
+            "budget": self.budget and keras.saving.serialize_keras_object(self.budget),
             "schedule": schedules.save_schedule(self.schedule),
             "effective": save_object(self.effective, "plan.score"),
             **{
@@ -160,6 +198,9 @@ class Plan:
         loaded = {name: load_object(config[name], f"plan.{name}") for name in PARTS}
         schedule = schedules.load_schedule(config["schedule"])
         config = dict(config)
+        if config.get("budget"):
+            budget = keras.saving.deserialize_keras_object(config["budget"])
+            config["budget"] = budget
         effective = config.pop("effective", None)
         if effective and isinstance(loaded["score"], Missing):
             # The file has its weights and must load all the same.

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from keras_invprune import contracts, tfmot
-from keras_invprune.allocation import collapsed
+from keras_invprune.allocation import Budget, collapsed
 from keras_invprune.contracts import Pattern
 from keras_invprune.graph.copying import copy_model
 from keras_invprune.graph.layouts import layouts, unfit
@@ -38,7 +38,7 @@ logger = logging.getLogger("keras_invprune")
 
 def prune(
     model: keras.Model,
-    sparsity: float,
+    sparsity: float | Budget,
     *,
     objective: str | Callable | None = None,
     score: str | Callable = "magnitude",
@@ -59,7 +59,9 @@ def prune(
         model: A built Keras 3 model (Sequential, Functional, nested, subclassed), which
             is not changed. Or a tf_keras model, which gets TF-MOT's own wrappers, with
             masks made at once from its weights.
-        sparsity: Target share of the prunable weights to remove, in [0, 1).
+        sparsity: Target share of the prunable weights to remove, in [0, 1). Or a
+            `keras_invprune.allocation.Budget` of what may remain, with
+            ``pattern="units"``.
         objective: Loss of the search: None for the compiled loss, "invariance",
             `Invariance(...)`, or a callable (`keras_invprune.objectives`).
         score: "magnitude", "snip", "rigl", "movement" or another name that
@@ -107,26 +109,34 @@ def prune(
             contradict each other, or there is nothing to prune.
         TypeError: If `model` is not a Keras model, or a callable takes other arguments.
     """
-    check_sparsity(sparsity)
+    budget = sparsity if isinstance(sparsity, Budget) else None
+    share = 0.0 if isinstance(sparsity, Budget) else check_sparsity(sparsity)
     choices: dict[str, Any] = {
         "score": score,
         "allocation": allocation,
         "pattern": pattern,
     }
     if tfmot.is_tf_keras(model):
-        given = (objective, schedule, rewind, initial_scale, copy)
-        if given != (None, "one_shot", None, 1.0, True):
+        given = (objective, schedule, rewind, initial_scale, copy, budget)
+        if given != (None, "one_shot", None, 1.0, True, None):
             raise TypeError(
                 "The search is for Keras 3 models, and this is a tf_keras model: its "
                 "masks are made at once from the given weights, so `objective`, "
-                "`schedule`, `rewind`, `initial_scale` and `copy` do not apply. Leave "
-                "them out, or build the model with Keras 3."
+                "`schedule`, `rewind`, `initial_scale`, `copy` and budgets do not "
+                "apply. Leave them out, or build the model with Keras 3."
             )
-        return _prune_tf_keras(model, Plan(sparsity, **choices), select)
+        return _prune_tf_keras(model, Plan(share, **choices), select)
     check_model(model)
     factor, everything = check_scale(initial_scale)
+    if budget is not None:
+        share = 1 - budget.share(model)
     plan = Plan(
-        sparsity, objective=objective, schedule=schedule, rewind=rewind, **choices
+        share,
+        objective=objective,
+        schedule=schedule,
+        rewind=rewind,
+        budget=budget,
+        **choices,
     )
     check_agreement(plan)
     weights = weights_by_key(model)
@@ -134,7 +144,7 @@ def prune(
     keys = _tied(model, weights, keys, plan)
     shapes = {key: weights[key].variable.shape for key in keys}
     groups = plan.groups(shapes, layouts(weights, keys))
-    check_allocation(plan.allocation, groups, sparsity)
+    check_allocation(plan.allocation, groups, share)
     if copy:
         model = copy_model(model)
         weights = weights_by_key(model)
