@@ -282,8 +282,9 @@ class PruningState:
     def has_removed(self, sparsity: float) -> bool:
         """Return whether more is gone for good than `sparsity` asks to remove."""
         on_the_way = sparsity < self.plan.sparsity - 1e-6
-        less = sparsity < self._removed() - 1e-6
-        return on_the_way and less and not self.may_return
+        if not on_the_way or self.may_return:
+            return False
+        return sparsity < self._removed() - 1e-6
 
     def warn_of_collapse(self, masks: Arrays) -> None:
         """Log the weights that new masks remove entirely, unlike present ones."""
