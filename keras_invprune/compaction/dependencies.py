@@ -1,6 +1,6 @@
 """Finds the dependency groups of a model: channels that can only go together."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from operator import attrgetter
 
 import keras
@@ -48,7 +48,7 @@ def dependencies(
         (makers, selected, "makes them, too, and is not pruned"),
         (readers, maskable, "reads them and is fixed"),
     ):
-        for key in sides.keys() - set(allowed):
+        for key in [key for key in sides if key not in allowed]:
             reasons = dict.fromkeys(_named(axes[key], sides[key]), f"{key!r} {does}")
             stays = reasons | stays
     made = {key: _named(axes[key], makers[key]) for key in makers if key in selected}
@@ -121,13 +121,14 @@ class _Channels:
         found: dict[int, str] = {}
         for signal in (*self.network.inputs, *self.network.outputs):
             self._note(found, self.signals[signal.number], OUTSIDE)
+        walls = {id(operation): f": {why}" for operation, why in self.network.walls}
         for node in self.network.nodes:
-            name = getattr(node.call.operation, "name", "an operation")
+            operation = node.call.operation
+            name = getattr(operation, "name", "an operation")
+            reason = f"{name!r} needs all of them{walls.get(id(operation), '')}"
             for signal in node.whole():
-                reason = f"{name!r} needs all of them"
                 self._note(found, self.signals[signal.number], reason)
-            for axis, reason in node.channels.pinned.items():
-                reason = f"{name!r} needs all of them: {reason}"
+            for axis in node.channels.pinned:
                 self._note(found, self.axes[node.key, axis], reason)
         return found
 
@@ -148,11 +149,12 @@ class _Channels:
         return [np.array(labels)[kind == each] for each in np.unique(kind)]
 
 
-def _joined(count: int, pairs: Iterable[tuple]) -> np.ndarray:
+def _joined(count: int, pairs: Sequence[tuple]) -> np.ndarray:
     """Return the label of each channel, the lowest number among those tied to it."""
+    none = np.zeros(0, int)
     one, two = (
-        np.concatenate([np.ravel(side) for side in sides])
-        for sides in zip(*pairs, strict=True)
+        np.concatenate([none, *(np.ravel(pair[side]) for pair in pairs)])
+        for side in (0, 1)
     )
     label, before = np.arange(count), None
     while before is None or (label != before).any():
@@ -184,13 +186,13 @@ def _named(labels: Labels, sides: Iterable[int]) -> set[int]:
 
 def _by_maker(families, made) -> dict[str, np.ndarray]:
     """Return the families by name, in the order of the weights that make them."""
-    names = {}
+    left, found = sorted(families, key=lambda family: family[0]), {}
     for key, labels in made.items():
-        own = [f for f in families if f[0] in labels and id(f) not in names]
-        for number, family in enumerate(sorted(own, key=lambda family: family[0])):
-            names[id(family)] = f"{key}/{number + 1}" if number else key
-    by_id = {id(family): family for family in families}
-    return {name: by_id[each] for each, name in names.items()}
+        own = [family for family in left if family[0] in labels]
+        left = [family for family in left if family[0] not in labels]
+        for number, family in enumerate(own, start=1):
+            found[key if number == 1 else f"{key}/{number}"] = family
+    return found
 
 
 def _numbered(axes, families, count) -> dict[str, Labels]:

@@ -66,13 +66,7 @@ class Dependencies:
             values: ``{family: one value for each group}``.
             shapes: ``{key: shape}`` of the weights.
         """
-        each = self._each(values)
-        found = {}
-        for key, shape in shapes.items():
-            found[key] = np.ones(shape, each.dtype)
-            for axis in self.makers.get(key, ()):
-                found[key] *= _along(each, self.axes[key][axis], axis, shape)
-        return found
+        return self._along(values, shapes, self.makers)
 
     def masks(self, kept: Arrays, shapes: Mapping[str, tuple[int, ...]]) -> Arrays:
         """Return for each weight which of its indices are in groups that are kept.
@@ -81,13 +75,11 @@ class Dependencies:
             kept: ``{family: whether each group is kept}``.
             shapes: ``{key: shape}`` of the weights.
         """
-        each = self._each(kept)
-        found = {key: np.ones(shape, bool) for key, shape in shapes.items()}
-        for key, shape in shapes.items():
-            for axis, groups in enumerate(self.axes.get(key, ())):
-                if groups is not None:
-                    found[key] &= _along(each, groups, axis, shape)
-        return found
+        every = {
+            key: [axis for axis, groups in enumerate(axes) if groups is not None]
+            for key, axes in self.axes.items()
+        }
+        return self._along(kept, shapes, every)
 
     def shapes(
         self, kept: Arrays, shapes: Mapping[str, tuple[int, ...]]
@@ -112,10 +104,20 @@ class Dependencies:
             )
         return found
 
+    def _along(self, values, shapes, sides) -> Arrays:
+        """Return for each weight the product of its groups' values along some axes."""
+        each, found = self._each(values), {}
+        for key, shape in shapes.items():
+            found[key] = np.ones(shape, each.dtype)
+            for axis in sides.get(key, ()):
+                others = [other for other in range(len(shape)) if other != axis]
+                found[key] *= np.expand_dims(each[self.axes[key][axis]], others)
+        return found
+
     def _each(self, values) -> np.ndarray:
         """Return the values of all groups, and a 1 in the place of `STAYS`."""
         parts = [values[name] for name in self.families]
-        return np.concatenate([*parts, np.ones(1, parts[0].dtype)])
+        return np.concatenate([*parts, np.ones(1, bool)])
 
     def _parts(self) -> Iterator[tuple[str, str, int, np.ndarray]]:
         """Yield (family, key, axis, indices of the axis, one row for each group)."""
@@ -144,10 +146,3 @@ def _rows(array, axis, order) -> np.ndarray:
     """Return the values at some indices of an axis, [values, groups]."""
     taken = np.moveaxis(np.take(array, order.ravel(), axis), axis, 0)
     return taken.reshape(len(order), -1).T
-
-
-def _along(each, groups, axis, shape) -> np.ndarray:
-    """Return the values of an axis's groups, to be multiplied with a weight."""
-    lengths = [1] * len(shape)
-    lengths[axis] = shape[axis]
-    return each[groups].reshape(lengths)

@@ -82,13 +82,9 @@ class Grouped:
         return self.tied.masks(kept(sparsity), self.shapes)
 
     def removed(self, masks: Arrays) -> float:
-        """Return the share of the groups, or of their cost, that masks remove.
-
-        Of a pattern that does not tell its groups, it is the share of the weights.
-        """
-        sizes = {key: np.asarray(mask, np.float32) for key, mask in masks.items()}
-        found = self.pool(sizes) if self._is_pure else sizes
-        kept = {key: values != 0 for key, values in found.items()}
+        """Return the share of the tied groups, or of their cost, that masks remove."""
+        pooled = self.pool({k: np.asarray(m, np.float32) for k, m in masks.items()})
+        kept = {family: values != 0 for family, values in pooled.items()}
         if self.cost is not None:
             return 1 - self.cost(kept)
         left = sum(int(np.count_nonzero(each)) for each in kept.values())

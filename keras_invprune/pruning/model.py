@@ -90,11 +90,7 @@ class PrunedModel(PruningWrapper, keras.Model):
         self.supports_masking = True
         self.plan = plan
         self.owns_inner = owns_inner
-        self.masked = Masked(model, keys, plan.effective)
-        if plan.tied is None and contracts.Pattern.of(plan.pattern).tied:  # loaded
-            every = self.masked.prunable.keys()
-            chosen = every - set(plan.readers)
-            plan.bind(model, weights_by_key(model), chosen, every)
+        self.masked = Masked(model, keys, plan.effective, plan.readers)
         self._strategy = tf.distribute.get_strategy()
         clock = Clock(counter(self, "clock", "int64"))
         finished = counter(self, "finished", "int32")
@@ -444,7 +440,10 @@ class PrunedModel(PruningWrapper, keras.Model):
     ):
         """Return the model of a config; missing callables raise when they are used."""
         model = keras.saving.deserialize_keras_object(config["model"], custom_objects)
-        made = cls(model, Plan.load(config["plan"]), config["keys"], config["name"])
+        plan, keys = Plan.load(config["plan"]), config["keys"]
+        selected = [key for key in keys if key not in plan.readers]
+        plan.bind(model, weights_by_key(model), selected, keys)
+        made = cls(model, plan, keys, config["name"])
         made.visited = True  # it is not saved: assume so
         return made
 

@@ -1,6 +1,5 @@
 """The choices that make a pruning method, in one object."""
 
-import logging
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +12,7 @@ from keras_invprune import objectives, patterns, schedules, scores
 from keras_invprune.allocation import Budget
 from keras_invprune.compaction.dependencies import dependencies
 from keras_invprune.contracts import Arrays, Pattern, Ranked, Schedule, Score
+from keras_invprune.graph.active import calls_its_graph
 from keras_invprune.graph.groups import Dependencies
 from keras_invprune.graph.layouts import Layout
 from keras_invprune.graph.weights import Weight, is_graph
@@ -20,8 +20,6 @@ from keras_invprune.masks.compute import make_masks
 from keras_invprune.masks.groups import Grouped
 from keras_invprune.pruning.rewind import check_rewind
 from keras_invprune.saving import Missing, load_object, save_object
-
-logger = logging.getLogger("keras_invprune")
 
 PARTS = ("objective", "score", "allocation", "pattern")
 
@@ -108,22 +106,19 @@ class Plan:
             ValueError: If there is a budget and it cannot be met, or if the model has
                 no such groups.
         """
-        if Pattern.of(self.pattern).tied:
-            self._tie(model, weights, selected, maskable)
+        if Pattern.of(self.pattern).tied and self.untied(model) is None:
+            self.tied = dependencies(model, weights, selected, maskable)
+            self.readers = self.tied.readers
         if self.budget is not None:
             self._count(model, weights)
 
-    def _tie(self, model, weights, selected, maskable):
-        if not is_graph(model):
-            logger.warning(
-                "%r follows units through Sequential and Functional models, and %r is "
-                "neither: the units of each weight are pruned by themselves.",
-                self.pattern,
-                model.name,
-            )
-            return
-        self.tied = dependencies(model, weights, selected, maskable)
-        self.readers = self.tied.readers
+    def untied(self, model: keras.Model) -> str | None:
+        """Return why a pattern cannot follow units through a model, or None."""
+        if not (is_graph(model) and calls_its_graph(model)):
+            return f"{model.name!r} is no Sequential or Functional model"
+        if self.rewires or Score.of(self.score).rewires:
+            return "units that are removed on both sides get no gradients to return"
+        return None
 
     def _count(self, model, weights):
         """Find what remains of the cost for the groups that are kept."""

@@ -154,7 +154,8 @@ def prune(
     pruned = PrunedModel(model, plan, chosen, owns_inner=copy)
     if factor != 1.0:  # once nothing is refused any more
         plan.initial_scale = factor
-        plan.scaled = tuple(keys_to_scale(weights, keys, everything))
+        selected = [key for key in keys if key not in plan.readers]
+        plan.scaled = tuple(keys_to_scale(weights, selected, everything))
         scale_weights(weights, plan.scaled, factor)
     fresh = is_fresh(model)
     _keep_zeros(pruned, masks_of_zeros(chosen, fresh))
@@ -167,8 +168,8 @@ def _keep_zeros(pruned, masks):
     plan = pruned.plan
     if not masks:
         return
-    size = sum(int(np.prod(mask.shape)) for mask in pruned.masks.values())
-    zeros = sum(int((~mask).sum()) for mask in masks.values()) / size
+    ones = {key: np.ones(mask.shape, bool) for key, mask in pruned.masks.items()}
+    zeros = pruned.state.share(ones | masks)
     already = f"{zeros:.4g} of the weights to prune are zero already"
     if plan.rewires or plan.effective is not None:
         logger.warning("%s, and may come back: this method moves masks.", already)
@@ -295,6 +296,12 @@ def _tied(model, weights, keys, plan):
     every = prunable_weights(model, lambda *_: True, weights)
     plan.bind(model, weights, keys, every)
     if plan.tied is None:
+        if Pattern.of(plan.pattern).tied:
+            logger.warning(
+                "%r prunes the units of each weight by themselves: %s.",
+                plan.pattern,
+                plan.untied(model),
+            )
         return keys
     plan.left_out |= plan.tied.reasons
     masked = {*_left(keys, plan.tied.reasons, plan), *plan.readers}
@@ -304,9 +311,11 @@ def _tied(model, weights, keys, plan):
 def _left(keys, reasons, plan):
     """Return the keys without a reason, and log the others; raise if none is left."""
     if len(reasons) == len(keys):
+        tied = Pattern.of(plan.pattern).tied
+        other = "Units(tied=False)" if tied else "a smaller pattern"
         raise ValueError(
-            f"{plan.pattern!r} fits none of the weights to prune: {reasons}. Choose a "
-            "smaller pattern, or select other weights."
+            f"{plan.pattern!r} fits none of the weights to prune: {reasons}. Choose "
+            f"{other}, or select other weights."
         )
     for key, reason in reasons.items():
         logger.warning("%s is left out. %s", key, reason)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import math
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -284,7 +285,7 @@ class PruningState:
         on_the_way = sparsity < self.plan.sparsity - 1e-6
         if not on_the_way or self.may_return:
             return False
-        return sparsity < self._removed() - 1e-6
+        return sparsity < self.share(self._present()) - 1e-6
 
     def warn_of_collapse(self, masks: Arrays) -> None:
         """Log the weights that new masks remove entirely, unlike present ones."""
@@ -294,11 +295,19 @@ class PruningState:
             self.events.append((self.clock.step, f"nothing left of {', '.join(lost)}"))
             log_collapse(lost, f" at step {self.clock.step}")
 
-    def _removed(self) -> float:
-        """Return the share of the pattern's groups that is removed."""
-        masks = self._present()
-        shapes = {key: mask.shape for key, mask in masks.items()}
-        return self.plan.groups(shapes, self.masked.layouts).removed(masks)
+    def share(self, masks: Arrays) -> float:
+        """Return the share that masks remove: of the weights, or of tied groups.
+
+        With a budget, it is the share of the cost of the groups.
+
+        Args:
+            masks: ``{key: bool array}`` of all masked weights.
+        """
+        if self.plan.tied is not None:
+            shapes = {key: mask.shape for key, mask in masks.items()}
+            return self.plan.groups(shapes).removed(masks)
+        kept = sum(int(np.count_nonzero(mask)) for mask in masks.values())
+        return 1.0 - kept / sum(mask.size for mask in masks.values())
 
     def _present(self) -> Arrays:
         return {key: mask.numpy() != 0 for key, mask in self.masked.masks.items()}
@@ -315,11 +324,9 @@ class PruningState:
 
     def _check_no_return(self, masks, sparsity):
         """Raise ValueError if masks would keep more weights than are left."""
-        if self.may_return:
-            return
-        left = sum(int(np.count_nonzero(mask)) for mask in self._present().values())
-        wanted = sum(int(np.count_nonzero(mask)) for mask in masks.values())
-        if wanted > left:
+        if self.may_return or (self.plan.tied is not None and self.collapsed):
+            return  # of an empty weight, it cannot be told which groups it keeps
+        if self.share(masks) < self.share(self._present()) - 1e-12:
             raise ValueError(
                 f"{self.masked.sparsity:.4g} of the weights are removed, and removed "
                 "weights cannot come back. Received: "
@@ -328,9 +335,11 @@ class PruningState:
             )
 
     def _warn_if_far(self, sparsity):
-        size = sum(int(np.prod(mask.shape)) for mask in self.masked.masks.values())
-        tied = self.plan.tied is not None  # what reads removed units goes with them
-        removed = self._removed() if tied else self.masked.sparsity
+        tied, masks = self.plan.tied, self.masked.masks.values()
+        size = sum(
+            tied.families.values() if tied else (math.prod(m.shape) for m in masks)
+        )
+        removed = self.share(self._present())
         met = self.plan.budget is not None  # or else there is an error
         if abs(removed - sparsity) > FAR + 1 / size and not met:
             logger.warning(
