@@ -144,8 +144,8 @@ class _Channels:
         for channels in self.axes.values():
             inside = places[self.label[channels]]
             times = np.bincount(inside[inside >= 0], minlength=len(labels))
-            kind = np.unique(np.stack([kind, times]), axis=1, return_inverse=True)[1]
-            kind = kind.reshape(-1)  # NumPy 2.0 returns another shape
+            both = kind * (times.max(initial=0) + 1) + times
+            kind = np.unique(both, return_inverse=True)[1]
         return [np.array(labels)[kind == each] for each in np.unique(kind)]
 
 

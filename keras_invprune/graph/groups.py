@@ -121,21 +121,17 @@ class Dependencies:
 
     def _parts(self) -> Iterator[tuple[str, str, int, np.ndarray]]:
         """Yield (family, key, axis, indices of the axis, one row for each group)."""
+        names, counts = list(self.families), list(self.families.values())
+        families = np.append(np.repeat(np.arange(len(counts)), counts), STAYS)
         for key, axes in self.makers.items():
             for axis in axes:
                 groups = np.asarray(self.axes[key][axis])
-                for name, numbers in self._numbers():
-                    indices = np.flatnonzero(np.isin(groups, numbers))
-                    if indices.size:
-                        by_group = np.argsort(groups[indices], kind="stable")
-                        order = indices[by_group].reshape(len(numbers), -1)
-                        yield name, key, axis, order
-
-    def _numbers(self) -> Iterator[tuple[str, range]]:
-        """Yield each family with the numbers of its groups."""
-        start = 0
-        for name, count in self.families.items():
-            yield name, range(start, start := start + count)
+                found = families[groups]  # by index of the axis
+                for number in np.unique(found[found != STAYS]).tolist():
+                    indices = np.flatnonzero(found == number)
+                    by_group = np.argsort(groups[indices], kind="stable")
+                    order = indices[by_group].reshape(counts[number], -1)
+                    yield names[number], key, axis, order
 
 
 def _first(each) -> np.ndarray:
