@@ -124,10 +124,12 @@ class Plan:
         """Find what remains of the cost for the groups that are kept."""
         tied, budget = self.tied, self.budget
         if tied is None:
+            known = Pattern.of(self.pattern).tied
+            reason = self.untied(model) if known else "it removes no units of the model"
             raise ValueError(
-                "A budget counts what `compact` leaves of a Sequential or Functional "
-                "model, so it needs pattern='units'. Received: "
-                f"pattern={self.pattern!r}, model={model.name!r}."
+                "A budget counts what `compact` leaves, so it needs a Sequential or "
+                "Functional model and pattern='units'. Received: "
+                f"pattern={self.pattern!r}, and {reason}."
             )
         shapes = {key: tuple(w.variable.shape) for key, w in weights.items()}
         of_shapes = budget.cost(model)
