@@ -11,6 +11,7 @@ import numpy as np
 from keras_invprune import allocation as allocations
 from keras_invprune import objectives, patterns, schedules, scores
 from keras_invprune.allocation import Budget
+from keras_invprune.allocation.budget import Cost
 from keras_invprune.compaction.dependencies import dependencies
 from keras_invprune.contracts import Arrays, Pattern, Ranked, Schedule, Score
 from keras_invprune.graph.groups import Dependencies
@@ -18,6 +19,7 @@ from keras_invprune.graph.layouts import Layout
 from keras_invprune.graph.weights import Weight, is_graph
 from keras_invprune.masks.compute import make_masks
 from keras_invprune.masks.groups import Grouped
+from keras_invprune.masks.selection import ROUNDING
 from keras_invprune.pruning.rewind import check_rewind
 from keras_invprune.saving import Missing, load_object, save_object
 
@@ -44,6 +46,8 @@ class Plan:
         left_out: ``{key: reason}`` of selected weights that the pattern does not fit.
         readers: Keys of weights that are masked only because they read removed units.
         budget: What may be left of the cost, or None.
+        cost_of_shapes: ``{key: shape of the weight} -> cost``, or None. It is saved, so
+            that a resumed training counts and measures nothing again.
         tied: The dependency groups of the model, if the pattern removes such.
         cost: ``{family: whether each group is kept} -> share of the cost``, or None.
     """
@@ -60,6 +64,7 @@ class Plan:
     left_out: dict[str, str] = field(default_factory=dict)
     readers: tuple[str, ...] = ()
     budget: Budget | None = None
+    cost_of_shapes: Cost | None = field(default=None, repr=False)
     tied: Dependencies | None = field(default=None, repr=False)
     cost: Callable[[Arrays], float] | None = field(default=None, repr=False)
 
@@ -110,8 +115,8 @@ class Plan:
         """
         if Pattern.of(self.pattern).tied:
             self._tie(model, weights, selected, maskable)
-        if self.budget is not None:
-            self._count(model, weights)
+        if self.budget is not None and self.tied is not None:
+            self._count(self.budget, self.tied, model, weights)
 
     def _tie(self, model, weights, selected, maskable):
         if not is_graph(model):
@@ -125,27 +130,34 @@ class Plan:
         self.tied = dependencies(model, weights, selected, maskable)
         self.readers = self.tied.readers
 
-    def _count(self, model, weights):
+    def _count(self, budget, tied, model, weights):
         """Find what remains of the cost for the groups that are kept."""
-        tied, budget = self.tied, self.budget
-        if tied is None:
-            raise ValueError(
-                "A budget counts what `compact` leaves of a Sequential or Functional "
-                "model, so it needs pattern='units'. Received: "
-                f"pattern={self.pattern!r}, model={model.name!r}."
-            )
+        if self.cost_of_shapes is None:
+            self.cost_of_shapes = budget.cost(model)
+        of_shapes = self.cost_of_shapes
         shapes = {key: tuple(w.variable.shape) for key, w in weights.items()}
-        of_shapes = budget.cost(model)
         dense = of_shapes(shapes)
         self.cost = lambda kept: of_shapes(tied.shapes(kept, shapes)) / dense
-        least = self.cost({k: np.zeros(n, bool) for k, n in tied.families.items()})
-        if least > 1 - self.sparsity:
+        least = self.cost(self._least(tied))
+        limit = 1 - self.sparsity
+        if least > limit * (1 + ROUNDING):
             raise ValueError(
-                f"The budget cannot be met: of the {budget.kind} of {model.name!r}, at "
-                f"least a share of {least:.3g} stays, and it leaves "
-                f"{1 - self.sparsity:.3g}. Received: {budget!r}. Give a larger budget, "
-                "or select more weights."
+                f"The budget cannot be met: it leaves {limit * dense:.5g} of the "
+                f"{budget.kind}, and {model.name!r} has {least * dense:.5g} when all "
+                f"groups are removed that can be. Received: {budget!r}. Give a larger "
+                "budget, or select more weights."
             )
+
+    def _least(self, tied) -> Arrays:
+        """Return the groups that the pattern keeps of an allocation that keeps none."""
+
+        def none(scores, sparsity):
+            del sparsity
+            return {key: np.zeros(each.shape, bool) for key, each in scores.items()}
+
+        zeros = {name: np.zeros((1, count)) for name, count in tied.families.items()}
+        masks = self.pattern(zeros, 0.0, none)
+        return {name: mask[0] != 0 for name, mask in masks.items()}
 
     def groups(
         self,
@@ -185,6 +197,8 @@ class Plan:
             "left_out": self.left_out,
             "readers": list(self.readers),
             "budget": self.budget and keras.saving.serialize_keras_object(self.budget),
+            "cost_of_shapes": self.cost_of_shapes
+            and save_object(self.cost_of_shapes, "plan.cost_of_shapes"),
             "schedule": schedules.save_schedule(self.schedule),
             "effective": save_object(self.effective, "plan.score"),
             **{
@@ -201,6 +215,9 @@ class Plan:
         if config.get("budget"):
             budget = keras.saving.deserialize_keras_object(config["budget"])
             config["budget"] = budget
+        if config.get("cost_of_shapes"):
+            cost = load_object(config["cost_of_shapes"], "plan.cost_of_shapes")
+            config["cost_of_shapes"] = None if isinstance(cost, Missing) else cost
         effective = config.pop("effective", None)
         if effective and isinstance(loaded["score"], Missing):
             # The file has its weights and must load all the same.
