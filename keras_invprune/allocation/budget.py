@@ -110,6 +110,11 @@ class Budget(Configured):
         return next(name for name in KINDS if getattr(self, name) is not None)
 
     @property
+    def unit(self) -> str:
+        """Return the unit of what is counted, as messages write it."""
+        return {"macs": "MACs"}.get(self.kind, self.kind)
+
+    @property
     def _is_share(self) -> bool:
         value = getattr(self, self.kind)
         return isinstance(value, float) and self.kind != "milliseconds"
@@ -154,7 +159,7 @@ class Budget(Configured):
         """
         if self._is_share and dense is None:
             raise ValueError(
-                f"{self!r} is a share of the given network's {self.kind}. Pass that "
+                f"{self!r} is a share of the given network's {self.unit}. Pass that "
                 "network, too: `budget.check(small, dense=model)`."
             )
         limit = self._limit(self.measure(dense) if self._is_share else math.nan)
@@ -164,7 +169,7 @@ class Budget(Configured):
             "%r allows %.5g %s, and %r takes %.5g (%+.1f %%).",
             self,
             limit,
-            self.kind,
+            self.unit,
             model.name,
             found,
             100 * (found / limit - 1),

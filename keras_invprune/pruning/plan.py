@@ -142,10 +142,10 @@ class Plan:
         limit = 1 - self.sparsity
         if least > limit * (1 + ROUNDING):
             raise ValueError(
-                f"The budget cannot be met: it leaves {limit * dense:.5g} of the "
-                f"{budget.kind}, and {model.name!r} has {least * dense:.5g} when all "
-                f"groups are removed that can be. Received: {budget!r}. Give a larger "
-                "budget, or select more weights."
+                f"The budget cannot be met: it leaves {limit * dense:.5g} {budget.unit}"
+                f", and {model.name!r} has {least * dense:.5g} when all groups are "
+                f"removed that can be. Received: {budget!r}. Give a larger budget, or "
+                "select more weights."
             )
 
     def _least(self, tied) -> Arrays:

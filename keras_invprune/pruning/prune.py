@@ -131,7 +131,7 @@ def prune(
     factor, everything = check_scale(initial_scale)
     weights, cost = weights_by_key(model), None
     if budget is not None:
-        check_budget(pattern, model)
+        check_budget(pattern, allocation, model)
         cost = budget.cost(model)
         dense = cost({key: tuple(w.variable.shape) for key, w in weights.items()})
         share = 1 - budget.share(dense)
