@@ -70,17 +70,17 @@ class LatencyTable(Configured):
     """The milliseconds of networks by the shapes of their weights.
 
     ``fixed + scale · (milliseconds of the layers + Σ others · entries)``. `scale` makes
-    it exact for the given network. So activations, additions and pooling are taken to
-    shrink in proportion to the layers with kernels.
+    it exact for the given network. So separate activations, additions, pooling and
+    layers of your own are taken to shrink in proportion to the layers with kernels.
 
     Args:
         fixed: The milliseconds of a file that does nothing.
         scale: See above.
         layers: The calls of layers that were measured alone.
         others: ``{key: milliseconds of one entry}`` of all other kernels: those of
-            attention, of layers inside wrappers, of grouped convolutions, of your own
-            layers, and of those that LiteRT does not take alone. They count by their
-            MACs, at the mean speed of the measured layers.
+            attention, of layers inside wrappers, of grouped convolutions, and of those
+            that LiteRT does not take alone. They count by their MACs, at the mean speed
+            of the measured layers.
     """
 
     fixed: float
