@@ -1,6 +1,7 @@
 """Budgets: how much of a network may remain, in the place of a share to remove."""
 
 import dataclasses
+import logging
 import math
 from collections.abc import Callable, Mapping
 from typing import Protocol
@@ -11,21 +12,28 @@ import numpy as np
 from keras_invprune.graph.macs import kernel_uses
 from keras_invprune.graph.outputs import answered
 from keras_invprune.graph.weights import weights_by_key
+from keras_invprune.masks.selection import ROUNDING
 from keras_invprune.saving import Configured, named
 
 Shapes = Mapping[str, tuple[int, ...]]
 Cost = Callable[[Shapes], float]
 """``{key: shape of the weight} -> cost`` of a network with weights of these shapes."""
 
+logger = logging.getLogger("keras_invprune")
+
 
 class Runtime(Protocol):
-    """Measures how long models take. See `RUNTIMES`."""
+    """Measures how long models take. See `RUNTIMES`.
+
+    If a cost has a `get_config`, a half-pruned model is saved with it and resumes with
+    the same milliseconds. Otherwise they are measured again.
+    """
 
     def milliseconds(self, model: keras.Model) -> float:
         """Return the milliseconds that the model's file takes for one input."""
 
     def cost(self, model: keras.Model) -> Cost:
-        """Return the milliseconds by shape, from a table of measured layers."""
+        """Return the milliseconds by shape, those of the given model included."""
 
 
 RUNTIMES: dict[str, Runtime] = {}
@@ -39,14 +47,17 @@ class Budget(Configured):
 
     Give one of the first three. The fewest groups of the lowest scores are removed with
     which `keras_invprune.compact` meets the budget. It counts what compaction leaves,
-    so that the pattern must be "units". The schedule moves the cost from that of the
+    so the pattern must be "units". The schedule moves the cost from that of the
     given network to the budget.
+
+    MACs and bytes are exact. Milliseconds are predicted from a table of measured
+    layers, and the file may differ: `check` measures it in the end.
 
     Args:
         macs: Multiply-accumulate operations of all kernels for one input, as a share
             of the given network's (a float up to 1), or their number (an int).
         bytes: Size of all weights, as a share (a float), or in bytes (an int).
-        milliseconds: Time for one input.
+        milliseconds: Time of one input in the .tflite file.
         runtime: What measures the milliseconds, a name in `RUNTIMES`.
 
     Example:
@@ -54,7 +65,7 @@ class Budget(Configured):
         >>> model = keras.Sequential([keras.Input((4,)), *dense])
         >>> Budget(macs=0.5).measure(model)  # 4 · 8 + 8 · 2
         48.0
-        >>> Budget(macs=12).share(model)
+        >>> Budget(macs=12).share(dense=48)
         0.25
     """
 
@@ -99,6 +110,11 @@ class Budget(Configured):
         return next(name for name in KINDS if getattr(self, name) is not None)
 
     @property
+    def unit(self) -> str:
+        """Return the unit of what is counted, as messages write it."""
+        return {"macs": "MACs"}.get(self.kind, self.kind)
+
+    @property
     def _is_share(self) -> bool:
         value = getattr(self, self.kind)
         return isinstance(value, float) and self.kind != "milliseconds"
@@ -113,43 +129,100 @@ class Budget(Configured):
         """Return what networks like this model cost, by the shapes of their weights.
 
         Args:
-            model: A built, plain model.
+            model: A built, plain model. For milliseconds, its file and its layers are
+                measured, which takes about a minute for ten different layers.
+
+        Raises:
+            ValueError: If the model takes no drawn inputs, so that its MACs or
+                milliseconds are unknown.
         """
         if self.kind == "milliseconds":
             return RUNTIMES[self.runtime].cost(model)
-        return (_macs if self.kind == "macs" else _bytes)(model)
+        return (macs_of if self.kind == "macs" else _bytes_of)(model)
 
-    def share(self, model: keras.Model) -> float:
-        """Return the share of a plain model's cost that the budget leaves, up to 1."""
+    def share(self, dense: float) -> float:
+        """Return the share that the budget leaves of a cost, up to 1."""
+        return min(1.0, self._limit(dense) / dense)
+
+    def check(self, model: keras.Model, dense: keras.Model | None = None) -> float:
+        """Measure a compact model, and log a warning if it misses the budget.
+
+        Args:
+            model: A plain model, such as `keras_invprune.compact` returns.
+            dense: The model that was given to `prune`, of which a share is a share.
+
+        Returns:
+            Its MACs, bytes or milliseconds; the milliseconds are those of its file.
+
+        Raises:
+            ValueError: If the budget is a share, and `dense` is None.
+        """
+        if self._is_share and dense is None:
+            raise ValueError(
+                f"{self!r} is a share of the given network's {self.unit}. Pass that "
+                "network, too: `budget.check(small, dense=model)`."
+            )
+        limit = self._limit(self.measure(dense) if self._is_share else math.nan)
+        found = self.measure(model)
+        log = logger.info if found <= limit * (1 + ROUNDING) else logger.warning
+        log(
+            "%r allows %.5g %s, and %r takes %.5g (%+.1f %%).",
+            self,
+            limit,
+            self.unit,
+            model.name,
+            found,
+            100 * (found / limit - 1),
+        )
+        return found
+
+    def _limit(self, dense) -> float:
         value = float(getattr(self, self.kind))
-        return min(1.0, value if self._is_share else value / self.measure(model))
+        return value * dense if self._is_share else value
 
 
 KINDS = ("macs", "bytes", "milliseconds")
 
 
-def _shapes(model) -> dict[str, tuple[int, ...]]:
-    return {key: tuple(w.variable.shape) for key, w in weights_by_key(model).items()}
+@keras.saving.register_keras_serializable(package="keras_invprune")
+@dataclasses.dataclass(frozen=True)
+class Sum(Configured):
+    """A cost that each entry of a weight adds to.
+
+    Args:
+        each: ``{key: cost of one entry}``.
+    """
+
+    each: Mapping[str, float]
+
+    def __call__(self, shapes: Shapes) -> float:
+        """Return the cost of weights of these shapes."""
+        return float(sum(n * math.prod(shapes[key]) for key, n in self.each.items()))
 
 
-def _macs(model) -> Cost:
+def macs_of(model: keras.Model) -> Sum:
+    """Return the MACs of networks like a model; unknown arithmetic does not count.
+
+    Raises:
+        ValueError: If none are known.
+    """
     inputs = next((inputs for inputs, _ in answered(model)), None)
-    if inputs is None:
+    uses = {} if inputs is None else kernel_uses(model, inputs)
+    if not any(uses.values()):
         raise ValueError(
-            f"The MACs of {model.name!r} are unknown, since it takes no drawn inputs. "
-            "Give a budget of bytes."
+            f"The MACs of {model.name!r} are unknown: it takes no drawn inputs, or has "
+            "no kernels of Keras's layers. Give a budget of bytes."
         )
-    uses = {key: count or 0 for key, count in kernel_uses(model, inputs).items()}
-    return lambda shapes: float(
-        sum(count * math.prod(shapes[key]) for key, count in uses.items())
-    )
+    return Sum({key: count or 0 for key, count in uses.items()})
 
 
-def _bytes(model) -> Cost:
-    sizes = {
-        key: np.dtype(variable.value.dtype.as_numpy_dtype).itemsize
+def _bytes_of(model) -> Sum:
+    dtypes = {
+        key: variable.value.dtype.as_numpy_dtype
         for key, (_, variable) in weights_by_key(model).items()
     }
-    return lambda shapes: float(
-        sum(size * math.prod(shapes[key]) for key, size in sizes.items())
-    )
+    return Sum({key: np.dtype(dtype).itemsize for key, dtype in dtypes.items()})
+
+
+def _shapes(model) -> dict[str, tuple[int, ...]]:
+    return {key: tuple(w.variable.shape) for key, w in weights_by_key(model).items()}

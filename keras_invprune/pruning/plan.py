@@ -10,6 +10,7 @@ import numpy as np
 from keras_invprune import allocation as allocations
 from keras_invprune import objectives, patterns, schedules, scores
 from keras_invprune.allocation import Budget
+from keras_invprune.allocation.budget import Cost
 from keras_invprune.compaction.dependencies import dependencies
 from keras_invprune.contracts import Arrays, Pattern, Ranked, Schedule, Score
 from keras_invprune.graph.active import calls_its_graph
@@ -18,6 +19,7 @@ from keras_invprune.graph.layouts import Layout
 from keras_invprune.graph.weights import Weight, is_graph
 from keras_invprune.masks.compute import make_masks
 from keras_invprune.masks.groups import Grouped
+from keras_invprune.masks.selection import ROUNDING
 from keras_invprune.pruning.rewind import check_rewind
 from keras_invprune.saving import Missing, load_object, save_object
 
@@ -42,6 +44,8 @@ class Plan:
         left_out: ``{key: reason}`` of selected weights that the pattern does not fit.
         readers: Keys of weights that are masked only because they read removed units.
         budget: What may be left of the cost, or None.
+        cost_of_shapes: ``{key: shape of the weight} -> cost``, or None. It is saved, so
+            that a resumed training counts and measures nothing again.
         tied: The dependency groups of the model, if the pattern removes such.
         cost: ``{family: whether each group is kept} -> share of the cost``, or None.
     """
@@ -58,6 +62,7 @@ class Plan:
     left_out: dict[str, str] = field(default_factory=dict)
     readers: tuple[str, ...] = ()
     budget: Budget | None = None
+    cost_of_shapes: Cost | None = field(default=None, repr=False)
     tied: Dependencies | None = field(default=None, repr=False)
     cost: Callable[[Arrays], float] | None = field(default=None, repr=False)
 
@@ -109,8 +114,14 @@ class Plan:
         if Pattern.of(self.pattern).tied and self.untied(model) is None:
             self.tied = dependencies(model, weights, selected, maskable)
             self.readers = self.tied.readers
-        if self.budget is not None:
-            self._count(model, weights)
+        if self.budget is None:
+            return
+        if self.tied is None:
+            raise ValueError(
+                f"A budget counts tied units, and {self.untied(model)}. Received: "
+                f"{self.budget!r}. Give a share, or choose another score and schedule."
+            )
+        self._count(self.budget, self.tied, model, weights)
 
     def untied(self, model: keras.Model) -> str | None:
         """Return why a pattern cannot follow units through a model, or None."""
@@ -120,29 +131,34 @@ class Plan:
             return "units that are removed on both sides get no gradients to return"
         return None
 
-    def _count(self, model, weights):
+    def _count(self, budget, tied, model, weights):
         """Find what remains of the cost for the groups that are kept."""
-        tied, budget = self.tied, self.budget
-        if tied is None:
-            known = Pattern.of(self.pattern).tied
-            reason = self.untied(model) if known else "it removes no units of the model"
-            raise ValueError(
-                "A budget counts what `compact` leaves, so it needs a Sequential or "
-                "Functional model and pattern='units'. Received: "
-                f"pattern={self.pattern!r}, and {reason}."
-            )
+        if self.cost_of_shapes is None:
+            self.cost_of_shapes = budget.cost(model)
+        of_shapes = self.cost_of_shapes
         shapes = {key: tuple(w.variable.shape) for key, w in weights.items()}
-        of_shapes = budget.cost(model)
         dense = of_shapes(shapes)
         self.cost = lambda kept: of_shapes(tied.shapes(kept, shapes)) / dense
-        least = self.cost({k: np.zeros(n, bool) for k, n in tied.families.items()})
-        if least > 1 - self.sparsity:
+        least = self.cost(self._least(tied))
+        limit = 1 - self.sparsity
+        if least > limit * (1 + ROUNDING):
             raise ValueError(
-                f"The budget cannot be met: of the {budget.kind} of {model.name!r}, at "
-                f"least a share of {least:.3g} stays, and it leaves "
-                f"{1 - self.sparsity:.3g}. Received: {budget!r}. Give a larger budget, "
-                "or select more weights."
+                f"The budget cannot be met: it leaves {limit * dense:.5g} {budget.unit}"
+                f", and {model.name!r} has {least * dense:.5g} when all groups are "
+                f"removed that can be. Received: {budget!r}. Give a larger budget, or "
+                "select more weights."
             )
+
+    def _least(self, tied) -> Arrays:
+        """Return the groups that the pattern keeps of an allocation that keeps none."""
+
+        def none(scores, sparsity):
+            del sparsity
+            return {key: np.zeros(each.shape, bool) for key, each in scores.items()}
+
+        zeros = {name: np.zeros((1, count)) for name, count in tied.families.items()}
+        masks = self.pattern(zeros, 0.0, none)
+        return {name: mask[0] != 0 for name, mask in masks.items()}
 
     def groups(
         self,
@@ -182,6 +198,8 @@ class Plan:
             "left_out": self.left_out,
             "readers": list(self.readers),
             "budget": self.budget and keras.saving.serialize_keras_object(self.budget),
+            "cost_of_shapes": self.cost_of_shapes
+            and save_object(self.cost_of_shapes, "plan.cost_of_shapes"),
             "schedule": schedules.save_schedule(self.schedule),
             "effective": save_object(self.effective, "plan.score"),
             **{
@@ -198,6 +216,9 @@ class Plan:
         if config.get("budget"):
             budget = keras.saving.deserialize_keras_object(config["budget"])
             config["budget"] = budget
+        if config.get("cost_of_shapes"):
+            cost = load_object(config["cost_of_shapes"], "plan.cost_of_shapes")
+            config["cost_of_shapes"] = None if isinstance(cost, Missing) else cost
         effective = config.pop("effective", None)
         if effective and isinstance(loaded["score"], Missing):
             # The file has its weights and must load all the same.

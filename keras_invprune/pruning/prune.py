@@ -17,6 +17,7 @@ from keras_invprune.graph.weights import kernels, weights_by_key
 from keras_invprune.masks.compute import check_allocation
 from keras_invprune.pruning.checks import (
     check_agreement,
+    check_budget,
     check_model,
     check_scope,
 )
@@ -128,18 +129,22 @@ def prune(
         return _prune_tf_keras(model, Plan(share, **choices), select)
     check_model(model)
     factor, everything = check_scale(initial_scale)
+    weights, cost = weights_by_key(model), None
     if budget is not None:
-        share = 1 - budget.share(model)
+        check_budget(pattern, allocation, model)
+        cost = budget.cost(model)
+        dense = cost({key: tuple(w.variable.shape) for key, w in weights.items()})
+        share = 1 - budget.share(dense)
     plan = Plan(
         share,
         objective=objective,
         schedule=schedule,
         rewind=rewind,
         budget=budget,
+        cost_of_shapes=cost,
         **choices,
     )
     check_agreement(plan)
-    weights = weights_by_key(model)
     keys = _fitting(weights, list(prunable_weights(model, select, weights)), plan)
     keys = _tied(model, weights, keys, plan)
     shapes = {key: weights[key].variable.shape for key in keys}
