@@ -28,6 +28,7 @@ from keras_invprune.pruning.tangent import (
     neural_tangent_transfer,
     tangent_kernel,
 )
+from keras_invprune.reporting import latency  # noqa: F401 - a runtime of budgets
 from keras_invprune.reporting.consistency import consistency
 from keras_invprune.reporting.report import Report, compare, report
 from keras_invprune.reporting.tensorboard import PruningBoard

@@ -231,11 +231,15 @@ class Pattern(Contract):
     Attributes:
         on_matrices: Whether it sees each weight as a stack of matrices [inputs,
             outputs] (`keras_invprune.graph.layouts`), whatever its layer.
+        tied: Whether it removes units that other layers share, so that its groups
+            are the dependency groups of the model (`keras_invprune.graph.groups`).
+            `group` then gets, for each family of groups, an array [values, groups].
         target_sparsity: The only final sparsity that it allows, or None.
         allocates: Whether the allocation influences the masks.
     """
 
     on_matrices: bool = False
+    tied: bool = False
     target_sparsity: float | None = None
     allocates: bool = True
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from keras_invprune.allocation.budget import Budget
 from keras_invprune.allocation.class_distributed import class_distributed
 from keras_invprune.allocation.erk import erk
 from keras_invprune.allocation.global_topk import global_topk
@@ -61,6 +62,7 @@ def collapsed(masks: Masks) -> list[str]:
 
 
 __all__ = [
+    "Budget",
     "PerLayer",
     "Shuffled",
     "class_distributed",

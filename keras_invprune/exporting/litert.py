@@ -277,6 +277,11 @@ def runtime(content: bytes, *, delegate: bool) -> Runtime:
         content: The content of the file.
         delegate: Whether LiteRT may use its default delegate, as apps do.
     """
+    return runtimes(content, delegate=delegate)["serving_default"]
+
+
+def runtimes(content: bytes, *, delegate: bool) -> dict[str, Runtime]:
+    """Return the runtimes of all endpoints of one file by name; see `runtime`."""
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
     ops = OpResolverType
@@ -287,4 +292,5 @@ def runtime(content: bytes, *, delegate: bool) -> Runtime:
             ops.AUTO if delegate else ops.BUILTIN_WITHOUT_DEFAULT_DELEGATES
         ),
     )
-    return Runtime(interpreter.get_signature_runner("serving_default"))
+    names = interpreter.get_signature_list()
+    return {name: Runtime(interpreter.get_signature_runner(name)) for name in names}

@@ -4,7 +4,7 @@ import contextlib
 import io
 import keyword
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import keras
@@ -77,16 +77,36 @@ def output_names(outputs: Nested) -> dict[str, str]:
 def write_saved_model(model: keras.Model, structure: Nested, path: str | Path):
     """Write a SavedModel whose endpoint "serve" runs the model in evaluation mode.
 
-    Keras's own `export` leaves the mode to each layer, and layers that augment images
-    are in training mode by default.
-
     Args:
         model: A Keras 3 model.
         structure: A `keras.InputSpec` for each input, in the structure that the model
             takes, with names from `safe_names`.
         path: Folder to write to.
     """
+    write_saved_models({"serve": (model, structure)}, path)
 
+
+def write_saved_models(
+    endpoints: Mapping[str, tuple[keras.Model, Nested]], path: str | Path
+):
+    """Write one SavedModel with an endpoint for each of several models.
+
+    Keras's own `export` leaves the mode to each layer, and layers that augment images
+    are in training mode by default.
+
+    Args:
+        endpoints: ``{name: (model, structure)}``; see `write_saved_model`.
+        path: Folder to write to.
+    """
+    archive = keras.export.ExportArchive()
+    for name, (model, structure) in endpoints.items():
+        archive.track(model)
+        archive.add_endpoint(name, _in_evaluation(model), [structure])
+    with contextlib.redirect_stdout(io.StringIO()):  # Keras 3.8 prints nevertheless
+        archive.write_out(path, verbose=False)
+
+
+def _in_evaluation(model):
     def serve(inputs):
         outputs = model(inputs, training=False)
         nested = isinstance(outputs, dict) or any(
@@ -97,11 +117,7 @@ def write_saved_model(model: keras.Model, structure: Nested, path: str | Path):
         )
         return named_outputs(outputs) if nested else outputs
 
-    archive = keras.export.ExportArchive()
-    archive.track(model)
-    archive.add_endpoint("serve", serve, [structure])
-    with contextlib.redirect_stdout(io.StringIO()):  # Keras 3.8 prints nevertheless
-        archive.write_out(path, verbose=False)
+    return serve
 
 
 def load_saved_model(path: str | Path, model: keras.Model):

@@ -58,7 +58,7 @@ def _one_round(weights, ask, allocation, groups, sparsity, left):
     def allocate(scores, sparsity):
         return _mapping(allocation(scores, sparsity), "An allocation")
 
-    masks = groups.masks(found, sparsity, allocate)
+    masks = groups.masks(found, sparsity, allocate, left)
     masks = _arrays(masks, weights, "An allocation, or a pattern,")
     for key, mask in masks.items():
         if mask.dtype != bool and not np.isin(mask, (0, 1)).all():

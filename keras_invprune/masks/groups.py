@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 
 from keras_invprune.contracts import Arrays, Pattern
+from keras_invprune.graph.groups import Dependencies
 from keras_invprune.graph.layouts import Layout
+from keras_invprune.masks.selection import least_removed
 
 
 class Grouped:
@@ -18,6 +20,9 @@ class Grouped:
         shapes: ``{key: shape}`` of the weights.
         layouts: ``{key: Layout}``, used if the pattern needs matrices. A weight without
             a layout keeps its shape.
+        tied: The dependency groups of the model, if they are the pattern's groups.
+        cost: ``{family: whether each group is kept} -> share of the cost that is
+            left``. With it, a sparsity is the share of the cost to remove.
     """
 
     def __init__(
@@ -25,8 +30,10 @@ class Grouped:
         pattern: Any,
         shapes: Mapping[str, tuple[int, ...]],
         layouts: Mapping[str, Layout] | None = None,
+        tied: Dependencies | None = None,
+        cost: Callable[[Arrays], float] | None = None,
     ):
-        self.pattern = pattern
+        self.pattern, self.tied, self.cost = pattern, tied, cost
         self.shapes = {key: tuple(shape) for key, shape in shapes.items()}
         known = layouts if layouts and Pattern.of(pattern).on_matrices else {}
         self._views = {key: known[key] for key in shapes if key in known}
@@ -48,11 +55,40 @@ class Grouped:
         scores: Arrays,
         sparsity: float,
         allocation: Callable[[Arrays, float], Arrays],
+        left: Arrays | None = None,
     ) -> Arrays:
-        """Return the masks for scores of single weights."""
-        return self._restored(
-            self.pattern(self._arranged(scores), sparsity, allocation)
-        )
+        """Return the masks for scores of single weights.
+
+        Args:
+            scores: ``{key: array}``.
+            sparsity: Share of the groups, or of their cost, to remove, in [0, 1).
+            allocation: ``(scores, sparsity) -> masks``.
+            left: ``{key: bool array}`` of earlier masks. What they removed from all
+                groups of a family does not count.
+        """
+        arranged = self._arranged(scores, left)
+        if self.tied is None:
+            return self._restored(self.pattern(arranged, sparsity, allocation))
+
+        def kept(share):
+            masks = self.pattern(arranged, share, allocation)
+            return {family: mask[0] != 0 for family, mask in masks.items()}
+
+        if self.cost is not None:
+            count = sum(self.tied.families.values())
+            return self.tied.masks(
+                least_removed(kept, self.cost, 1 - sparsity, count), self.shapes
+            )
+        return self.tied.masks(kept(sparsity), self.shapes)
+
+    def removed(self, masks: Arrays) -> float:
+        """Return the share of the tied groups, or of their cost, that masks remove."""
+        pooled = self.pool({k: np.asarray(m, np.float32) for k, m in masks.items()})
+        kept = {family: values != 0 for family, values in pooled.items()}
+        if self.cost is not None:
+            return 1 - self.cost(kept)
+        left = sum(int(np.count_nonzero(each)) for each in kept.values())
+        return 1 - left / sum(each.size for each in kept.values())
 
     def pool(self, values: Arrays) -> Arrays:
         """Return one value for each group: what the pattern passes to an allocation."""
@@ -71,6 +107,8 @@ class Grouped:
 
     def spread(self, values: Arrays) -> Arrays:
         """Return for each weight the value of its group."""
+        if self.tied is not None:
+            return self.tied.spread(values, self.shapes)
         like = self._arranged(self.zeros())
         if self._is_pure:
             shapes = {key: array.shape for key, array in like.items()}
@@ -83,7 +121,9 @@ class Grouped:
         known = isinstance(self.pattern, Pattern)
         return known and type(self.pattern).group is not Pattern.group
 
-    def _arranged(self, arrays):
+    def _arranged(self, arrays, left=None):
+        if self.tied is not None:
+            return self.tied.gather(arrays, left)
         views = self._views.items()
         return arrays | {key: view.arrange(arrays[key]) for key, view in views}
 

@@ -1,13 +1,19 @@
 """Units of Dense layers and filters of convolutions."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import keras
 import numpy as np
 
 from keras_invprune.contracts import Arrays
-from keras_invprune.patterns.base import Pattern, check_axis, check_pooling
+from keras_invprune.patterns.base import (
+    Pattern,
+    check_axis,
+    check_pooling,
+    is_positive_integer,
+)
 
 
 @keras.saving.register_keras_serializable(package="keras_invprune")
@@ -16,12 +22,22 @@ class Units(Pattern):
     """Units of Dense layers and filters of convolutions, kept or pruned whole.
 
     A unit's score is pooled over its weights. Allocations rank and count units, so the
-    share of pruned units is exact. The share of pruned weights is exact if all units
-    have the same number of weights. Biases and BatchNorm are not masked: the output of
-    a unit without weights is constant.
+    share of pruned units is exact. The share of pruned weights is larger if units are
+    tied, since the weights that read a removed unit go with it. Each family of tied
+    units keeps at least one, since Keras has no layers without units.
 
     Args:
         pooling: "mean" or "max" of a unit's scores.
+        tied: Whether units that can only be removed together are one group: both sides
+            of a residual addition, a filter and its gate, all that a head of attention
+            consists of, the gates of a recurrent unit. The weights that make them and
+            those that read them are masked, so that `keras_invprune.compact` removes
+            the groups whole. Units that must stay, such as those in front of a
+            LayerNormalization, are not pruned. If False, the units of each weight are
+            pruned by themselves: the output of a unit without weights is constant, and
+            its bias stays.
+        round_to: The number of units to keep in each family of tied units is rounded
+            up to a multiple of this, as some runtimes like it.
 
     Example:
         >>> from keras_invprune.allocation import global_topk
@@ -37,10 +53,42 @@ class Units(Pattern):
 
     on_matrices = True
     pooling: str = "mean"
+    tied: bool = True
+    round_to: int = 1
 
     def __post_init__(self):
         """Validate the fields."""
         check_pooling(self.pooling)
+        if not is_positive_integer(self.round_to):
+            raise ValueError(
+                "`round_to` must be a positive integer, such as 8. "
+                f"Received: round_to={self.round_to!r}."
+            )
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]):
+        """Return the pattern of a config; before `tied`, units were not."""
+        return cls(**{"tied": False} | config)
+
+    def __call__(
+        self,
+        scores: Arrays,
+        sparsity: float,
+        allocation: Callable[[Arrays, float], Arrays],
+    ) -> Arrays:
+        """Return masks that keep or remove whole units, as the allocation decides."""
+        return super().__call__(scores, sparsity, self._rounding(allocation))
+
+    def _rounding(self, allocation):
+        def rounded(scores, sparsity):
+            masks = allocation(scores, sparsity)
+            least = int(self.tied)
+            return {
+                key: _rounded_up(mask, scores[key], self.round_to, least)
+                for key, mask in masks.items()
+            }
+
+        return rounded
 
     def group(self, scores: Arrays):
         """Return the pooled scores of the units.
@@ -60,3 +108,13 @@ class Units(Pattern):
         if self.pooling == "max":
             return matrix.max(axis=0)
         return matrix.mean(axis=0, dtype=np.result_type(values, np.float32))
+
+
+def _rounded_up(mask, scores, multiple, least):
+    """Return the mask with the best of the removed units, up to a multiple."""
+    mask = np.array(mask, bool)
+    kept = np.count_nonzero(mask)
+    missing = -(-max(kept, least) // multiple) * multiple - kept
+    removed = np.flatnonzero(~mask)
+    mask[removed[np.argsort(-scores[removed], kind="stable")[:missing]]] = True
+    return mask

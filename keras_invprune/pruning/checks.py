@@ -8,9 +8,11 @@ import numpy as np
 import tensorflow as tf
 from keras import tree
 
-from keras_invprune import contracts, tfmot
-from keras_invprune.allocation import Shuffled
+from keras_invprune import allocation as allocations
+from keras_invprune import contracts, patterns, tfmot
+from keras_invprune.allocation import PerLayer, Shuffled
 from keras_invprune.contracts import Nested, Objective, PruningWrapper, Score
+from keras_invprune.graph.weights import is_graph
 from keras_invprune.pruning.rewind import inner_optimizer
 from keras_invprune.saving import Missing, check_takes, name_of
 from keras_invprune.schedules import OneShot, WhenConverged
@@ -307,6 +309,22 @@ def check_model(model: keras.Model):
         raise ValueError(
             f"Model {model.name!r} has not been built: its weights do not exist yet. "
             "Give it an Input, call model.build(input_shape), or call it once on data."
+        )
+
+
+def check_budget(pattern: Any, allocation: Any, model: keras.Model):
+    """Raise ValueError if a budget cannot decide how many groups are removed."""
+    tied = contracts.Pattern.of(patterns.get(pattern)).tied
+    if not (tied and is_graph(model)):
+        raise ValueError(
+            "A budget counts what `compact` leaves of a Sequential or Functional "
+            "model, so it needs pattern='units'. Received: "
+            f"pattern={pattern!r}, model={model.name!r}."
+        )
+    if isinstance(allocations.get(allocation), PerLayer):
+        raise ValueError(
+            "A budget decides how many units go, and sparsities of the layers do, too. "
+            f"Received: allocation={allocation!r}. Give one of the two."
         )
 
 

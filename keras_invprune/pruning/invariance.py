@@ -6,19 +6,20 @@ from typing import Any
 import keras
 
 from keras_invprune import tfmot
+from keras_invprune.allocation import Budget
 from keras_invprune.graph.inputs import input_tensors
 from keras_invprune.objectives import Invariance
 from keras_invprune.pruning.checks import check_model
 from keras_invprune.pruning.initializers import default_scale, is_fresh
 from keras_invprune.pruning.prune import prune
 from keras_invprune.saving import did_you_mean, near_names
-from keras_invprune.schedules import Gradual, check_sparsity
+from keras_invprune.schedules import check_sparsity
 from keras_invprune.views.image_view import ImageView
 
 
 def prune_for_invariance(
     model: keras.Model,
-    sparsity: float = 0.9,
+    sparsity: float | Budget = 0.9,
     *,
     views: Any = None,
     pretrained: bool | None = None,
@@ -35,7 +36,7 @@ def prune_for_invariance(
 
     Args:
         model: A built Keras 3 model, which is not changed.
-        sparsity: Share of the prunable weights to remove, in [0, 1).
+        sparsity: Share of the prunable weights to remove, in [0, 1), or a `Budget`.
         views: Positive pairs; None for those that suit the input: images or rows.
         pretrained: Whether the weights are worth keeping. If so, there is no small
             initialization, pruning is gradual, and surviving weights are rewound to
@@ -89,12 +90,13 @@ def prune_for_invariance(
     choices.setdefault("objective", None)
     if choices["objective"] is None:
         choices["objective"] = Invariance(views)
-    check_sparsity(sparsity)
+    if not isinstance(sparsity, Budget):
+        check_sparsity(sparsity)
     check_model(model)
     if pretrained is None:
         pretrained = not is_fresh(model)
     if pretrained:
-        choices.setdefault("schedule", Gradual(sparsity))
+        choices.setdefault("schedule", "gradual")
         rewind = "initial" if rewind == "first_epoch" else rewind
     if initial_scale is None:
         ranks = [len(tensor.shape) for tensor in input_tensors(model) or ()]

@@ -89,6 +89,11 @@ class _Scope(keras.StatelessScope):
         return [(v, self.get_current_value(v)) for v in self._updated.values()]
 
 
+def _trainable(tree) -> list:
+    """Return the trainable variables among what methods have made."""
+    return [v for v in keras.tree.flatten(tree) if getattr(v, "trainable", False)]
+
+
 def _name(key) -> str:
     """Return a key as a valid TensorFlow name, also for an optimizer's slots."""
     return re.sub(r"[^A-Za-z0-9_.]", "_", key)
@@ -107,6 +112,7 @@ class Masked(PruningWrapper, keras.layers.Wrapper):
             ``{key: Weight}`` if they are known; None for all prunable weights.
         effective: ``(weight, mask, *own) -> tensor``, what training reads; None for
             the product.
+        plain: Keys of masked weights of which training reads the product, too.
 
     Attributes:
         prunable: ``{key: variable}`` of the masked weights.
@@ -128,6 +134,7 @@ class Masked(PruningWrapper, keras.layers.Wrapper):
         layer: keras.Layer,
         keys: Iterable[str] | Mapping[str, Weight] | None = None,
         effective: Callable | None = None,
+        plain: Iterable[str] = (),
         **kwargs,
     ):
         # Weights are multiplied in the dtype they are stored in. Each inner layer then
@@ -138,6 +145,7 @@ class Masked(PruningWrapper, keras.layers.Wrapper):
         self.keys = None if keys is None else list(keys)
         self._given = MappingProxyType(keys if isinstance(keys, Mapping) else {})
         self.effective = product if effective is None else effective
+        self.plain = tuple(plain)
         self.settled = False
         self.masks = {}
         self.own = MappingProxyType({})
@@ -170,8 +178,10 @@ class Masked(PruningWrapper, keras.layers.Wrapper):
         self.own = MappingProxyType(
             {key: build(self, _name(key), v) for key, v in self.prunable.items()}
         )
-        own = keras.tree.flatten([list(made) for made in self.own.values()])
-        self.learned = tuple(v for v in own if getattr(v, "trainable", False))
+        own = {key: list(made) for key, made in self.own.items()}
+        for variable in _trainable([own.pop(key, ()) for key in self.plain]):
+            variable.trainable = False  # nothing reads it
+        self.learned = tuple(_trainable(own))
         self.built = True
 
     def _find(self) -> dict[str, Weight]:
@@ -226,10 +236,9 @@ class Masked(PruningWrapper, keras.layers.Wrapper):
         metrics) and losses that they add are kept. For `function`, see `run`.
         """
         learning = bool(training) and not self.settled
-        effective = self.effective if learning else product
         masked = [
             # w <- m ⊙ w
-            (variable, effective(variable.value, self.masks[key].value, *self.own[key]))
+            (variable, self._effective(key, learning)(*self._arguments(key)))
             for key, variable in self.prunable.items()
         ]
         with _Scope(masked) as scope:
@@ -247,10 +256,14 @@ class Masked(PruningWrapper, keras.layers.Wrapper):
         penalty = Effective.of(self.effective).penalty
         if penalty is None or not learning:
             return []
-        return [
-            penalty(variable.value, self.masks[key].value, *self.own[key])
-            for key, variable in self.prunable.items()
-        ]
+        return [penalty(*self._arguments(k)) for k in self.masks if k not in self.plain]
+
+    def _effective(self, key, learning) -> Callable:
+        return self.effective if learning and key not in self.plain else product
+
+    def _arguments(self, key) -> tuple:
+        """Return the weight, its mask and what the method has made for it."""
+        return self.prunable[key].value, self.masks[key].value, *self.own[key]
 
     def run(self, function: Callable, inputs: Nested, training: bool | None = None):
         """Call `function` instead of the wrapped layer, with masked weights.
@@ -311,6 +324,8 @@ class Masked(PruningWrapper, keras.layers.Wrapper):
         config = {**super().get_config(), "keys": self.keys}
         if self.effective is not product:
             config["effective"] = keras.saving.serialize_keras_object(self.effective)
+        if self.plain:
+            config["plain"] = list(self.plain)
         return config
 
     @classmethod

@@ -22,8 +22,13 @@ from keras_invprune.contracts import (
     Tensor,
 )
 from keras_invprune.graph.inventory import left_alone
-from keras_invprune.graph.weights import Weight, own_metrics, set_trainable, walk
-from keras_invprune.masks.groups import Grouped
+from keras_invprune.graph.weights import (
+    Weight,
+    own_metrics,
+    set_trainable,
+    walk,
+    weights_by_key,
+)
 from keras_invprune.objectives import Losses
 from keras_invprune.pruning.checkpoint import (
     all_or_nothing,
@@ -85,7 +90,7 @@ class PrunedModel(PruningWrapper, keras.Model):
         self.supports_masking = True
         self.plan = plan
         self.owns_inner = owns_inner
-        self.masked = Masked(model, keys, plan.effective)
+        self.masked = Masked(model, keys, plan.effective, plan.readers)
         self._strategy = tf.distribute.get_strategy()
         clock = Clock(counter(self, "clock", "int64"))
         finished = counter(self, "finished", "int32")
@@ -219,7 +224,7 @@ class PrunedModel(PruningWrapper, keras.Model):
             network=self.inner,
             variables=masked.prunable,
             masks=masked.masks,
-            groups=Grouped(self.plan.pattern, shapes, masked.layouts),
+            groups=self.plan.groups(shapes, masked.layouts),
             layouts=masked.layouts,
             step=self.step,
             moving=self.finished,
@@ -435,7 +440,10 @@ class PrunedModel(PruningWrapper, keras.Model):
     ):
         """Return the model of a config; missing callables raise when they are used."""
         model = keras.saving.deserialize_keras_object(config["model"], custom_objects)
-        made = cls(model, Plan.load(config["plan"]), config["keys"], config["name"])
+        plan, keys = Plan.load(config["plan"]), config["keys"]
+        selected = [key for key in keys if key not in plan.readers]
+        plan.bind(model, weights_by_key(model), selected, keys)
+        made = cls(model, plan, keys, config["name"])
         made.visited = True  # it is not saved: assume so
         return made
 

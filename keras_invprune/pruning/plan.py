@@ -1,15 +1,25 @@
 """The choices that make a pruning method, in one object."""
 
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_invprune import allocation as allocations
 from keras_invprune import objectives, patterns, schedules, scores
+from keras_invprune.allocation import Budget
+from keras_invprune.allocation.budget import Cost
+from keras_invprune.compaction.dependencies import dependencies
 from keras_invprune.contracts import Arrays, Pattern, Ranked, Schedule, Score
+from keras_invprune.graph.active import calls_its_graph
+from keras_invprune.graph.groups import Dependencies
+from keras_invprune.graph.layouts import Layout
+from keras_invprune.graph.weights import Weight, is_graph
 from keras_invprune.masks.compute import make_masks
 from keras_invprune.masks.groups import Grouped
+from keras_invprune.masks.selection import ROUNDING
 from keras_invprune.pruning.rewind import check_rewind
 from keras_invprune.saving import Missing, load_object, save_object
 
@@ -21,7 +31,8 @@ class Plan:
     """What to prune by, how much, and when. See `prune` for each field.
 
     Attributes:
-        sparsity: Target share of zero weights, in [0, 1).
+        sparsity: Target share of zero weights, in [0, 1). With a budget, the share of
+            the cost to remove.
         objective: Loss of the search, or None for the compiled loss only.
         score: ``(weights, model) -> {key: array}``.
         allocation: ``(scores, sparsity) -> masks``.
@@ -31,6 +42,12 @@ class Plan:
         initial_scale: κ, which the weights in `scaled` have been multiplied by.
         scaled: Keys of those weights.
         left_out: ``{key: reason}`` of selected weights that the pattern does not fit.
+        readers: Keys of weights that are masked only because they read removed units.
+        budget: What may be left of the cost, or None.
+        cost_of_shapes: ``{key: shape of the weight} -> cost``, or None. It is saved, so
+            that a resumed training counts and measures nothing again.
+        tied: The dependency groups of the model, if the pattern removes such.
+        cost: ``{family: whether each group is kept} -> share of the cost``, or None.
     """
 
     sparsity: float
@@ -43,6 +60,11 @@ class Plan:
     initial_scale: float = 1.0
     scaled: tuple[str, ...] = ()
     left_out: dict[str, str] = field(default_factory=dict)
+    readers: tuple[str, ...] = ()
+    budget: Budget | None = None
+    cost_of_shapes: Cost | None = field(default=None, repr=False)
+    tied: Dependencies | None = field(default=None, repr=False)
+    cost: Callable[[Arrays], float] | None = field(default=None, repr=False)
 
     def __post_init__(self):
         """Resolve names, and raise if choices are unknown or disagree."""
@@ -70,6 +92,82 @@ class Plan:
         """Whether masks are still renewed at the target sparsity."""
         return Schedule.of(self.schedule).rewires
 
+    def bind(
+        self,
+        model: keras.Model,
+        weights: Mapping[str, Weight],
+        selected: Collection[str],
+        maskable: Collection[str],
+    ):
+        """Find the dependency groups of a model, if the pattern removes such.
+
+        Args:
+            model: The plain model.
+            weights: The result of `weights_by_key(model)`.
+            selected: Keys of the weights to prune.
+            maskable: Keys of all weights that may be masked.
+
+        Raises:
+            ValueError: If there is a budget and it cannot be met, or if the model has
+                no such groups.
+        """
+        if Pattern.of(self.pattern).tied and self.untied(model) is None:
+            self.tied = dependencies(model, weights, selected, maskable)
+            self.readers = self.tied.readers
+        if self.budget is None:
+            return
+        if self.tied is None:
+            raise ValueError(
+                f"A budget counts tied units, and {self.untied(model)}. Received: "
+                f"{self.budget!r}. Give a share, or choose another score and schedule."
+            )
+        self._count(self.budget, self.tied, model, weights)
+
+    def untied(self, model: keras.Model) -> str | None:
+        """Return why a pattern cannot follow units through a model, or None."""
+        if not (is_graph(model) and calls_its_graph(model)):
+            return f"{model.name!r} is no Sequential or Functional model"
+        if self.rewires or Score.of(self.score).rewires:
+            return "units that are removed on both sides get no gradients to return"
+        return None
+
+    def _count(self, budget, tied, model, weights):
+        """Find what remains of the cost for the groups that are kept."""
+        if self.cost_of_shapes is None:
+            self.cost_of_shapes = budget.cost(model)
+        of_shapes = self.cost_of_shapes
+        shapes = {key: tuple(w.variable.shape) for key, w in weights.items()}
+        dense = of_shapes(shapes)
+        self.cost = lambda kept: of_shapes(tied.shapes(kept, shapes)) / dense
+        least = self.cost(self._least(tied))
+        limit = 1 - self.sparsity
+        if least > limit * (1 + ROUNDING):
+            raise ValueError(
+                f"The budget cannot be met: it leaves {limit * dense:.5g} {budget.unit}"
+                f", and {model.name!r} has {least * dense:.5g} when all groups are "
+                f"removed that can be. Received: {budget!r}. Give a larger budget, or "
+                "select more weights."
+            )
+
+    def _least(self, tied) -> Arrays:
+        """Return the groups that the pattern keeps of an allocation that keeps none."""
+
+        def none(scores, sparsity):
+            del sparsity
+            return {key: np.zeros(each.shape, bool) for key, each in scores.items()}
+
+        zeros = {name: np.zeros((1, count)) for name, count in tied.families.items()}
+        masks = self.pattern(zeros, 0.0, none)
+        return {name: mask[0] != 0 for name, mask in masks.items()}
+
+    def groups(
+        self,
+        shapes: Mapping[str, tuple[int, ...]],
+        layouts: Mapping[str, Layout] | None = None,
+    ) -> Grouped:
+        """Return the groups of the pattern; for the arguments, see `Grouped`."""
+        return Grouped(self.pattern, shapes, layouts, self.tied, self.cost)
+
     def masks(
         self,
         weights: Arrays,
@@ -84,7 +182,7 @@ class Plan:
             weights,
             lambda weights: self.score(weights, model),
             self.allocation,
-            Grouped(self.pattern, shapes, layouts),
+            self.groups(shapes, layouts),
             sparsity,
             left,
             Score.of(self.score).rounds,
@@ -98,6 +196,10 @@ class Plan:
             "initial_scale": self.initial_scale,
             "scaled": list(self.scaled),
             "left_out": self.left_out,
+            "readers": list(self.readers),
+            "budget": self.budget and keras.saving.serialize_keras_object(self.budget),
+            "cost_of_shapes": self.cost_of_shapes
+            and save_object(self.cost_of_shapes, "plan.cost_of_shapes"),
             "schedule": schedules.save_schedule(self.schedule),
             "effective": save_object(self.effective, "plan.score"),
             **{
@@ -111,6 +213,12 @@ class Plan:
         loaded = {name: load_object(config[name], f"plan.{name}") for name in PARTS}
         schedule = schedules.load_schedule(config["schedule"])
         config = dict(config)
+        if config.get("budget"):
+            budget = keras.saving.deserialize_keras_object(config["budget"])
+            config["budget"] = budget
+        if config.get("cost_of_shapes"):
+            cost = load_object(config["cost_of_shapes"], "plan.cost_of_shapes")
+            config["cost_of_shapes"] = None if isinstance(cost, Missing) else cost
         effective = config.pop("effective", None)
         if effective and isinstance(loaded["score"], Missing):
             # The file has its weights and must load all the same.

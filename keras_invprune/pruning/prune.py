@@ -8,16 +8,16 @@ import keras
 import numpy as np
 
 from keras_invprune import contracts, tfmot
-from keras_invprune.allocation import collapsed
+from keras_invprune.allocation import Budget, collapsed
 from keras_invprune.contracts import Pattern
 from keras_invprune.graph.copying import copy_model
 from keras_invprune.graph.layouts import layouts, unfit
 from keras_invprune.graph.prunable import prunable_weights
 from keras_invprune.graph.weights import kernels, weights_by_key
 from keras_invprune.masks.compute import check_allocation
-from keras_invprune.masks.groups import Grouped
 from keras_invprune.pruning.checks import (
     check_agreement,
+    check_budget,
     check_model,
     check_scope,
 )
@@ -39,7 +39,7 @@ logger = logging.getLogger("keras_invprune")
 
 def prune(
     model: keras.Model,
-    sparsity: float,
+    sparsity: float | Budget,
     *,
     objective: str | Callable | None = None,
     score: str | Callable = "magnitude",
@@ -60,7 +60,9 @@ def prune(
         model: A built Keras 3 model (Sequential, Functional, nested, subclassed), which
             is not changed. Or a tf_keras model, which gets TF-MOT's own wrappers, with
             masks made at once from its weights.
-        sparsity: Target share of the prunable weights to remove, in [0, 1).
+        sparsity: Target share of the prunable weights to remove, in [0, 1). Or a
+            `keras_invprune.allocation.Budget` of what may remain, with
+            ``pattern="units"``.
         objective: Loss of the search: None for the compiled loss, "invariance",
             `Invariance(...)`, or a callable (`keras_invprune.objectives`).
         score: "magnitude", "snip", "rigl", "movement" or another name that
@@ -108,33 +110,46 @@ def prune(
             contradict each other, or there is nothing to prune.
         TypeError: If `model` is not a Keras model, or a callable takes other arguments.
     """
-    check_sparsity(sparsity)
+    budget = sparsity if isinstance(sparsity, Budget) else None
+    share = 0.0 if isinstance(sparsity, Budget) else check_sparsity(sparsity)
     choices: dict[str, Any] = {
         "score": score,
         "allocation": allocation,
         "pattern": pattern,
     }
     if tfmot.is_tf_keras(model):
-        given = (objective, schedule, rewind, initial_scale, copy)
-        if given != (None, "one_shot", None, 1.0, True):
+        given = (objective, schedule, rewind, initial_scale, copy, budget)
+        if given != (None, "one_shot", None, 1.0, True, None):
             raise TypeError(
                 "The search is for Keras 3 models, and this is a tf_keras model: its "
                 "masks are made at once from the given weights, so `objective`, "
-                "`schedule`, `rewind`, `initial_scale` and `copy` do not apply. Leave "
-                "them out, or build the model with Keras 3."
+                "`schedule`, `rewind`, `initial_scale`, `copy` and budgets do not "
+                "apply. Leave them out, or build the model with Keras 3."
             )
-        return _prune_tf_keras(model, Plan(sparsity, **choices), select)
+        return _prune_tf_keras(model, Plan(share, **choices), select)
     check_model(model)
     factor, everything = check_scale(initial_scale)
+    weights, cost = weights_by_key(model), None
+    if budget is not None:
+        check_budget(pattern, allocation, model)
+        cost = budget.cost(model)
+        dense = cost({key: tuple(w.variable.shape) for key, w in weights.items()})
+        share = 1 - budget.share(dense)
     plan = Plan(
-        sparsity, objective=objective, schedule=schedule, rewind=rewind, **choices
+        share,
+        objective=objective,
+        schedule=schedule,
+        rewind=rewind,
+        budget=budget,
+        cost_of_shapes=cost,
+        **choices,
     )
     check_agreement(plan)
-    weights = weights_by_key(model)
     keys = _fitting(weights, list(prunable_weights(model, select, weights)), plan)
+    keys = _tied(model, weights, keys, plan)
     shapes = {key: weights[key].variable.shape for key in keys}
-    groups = Grouped(plan.pattern, shapes, layouts(weights, keys))
-    check_allocation(plan.allocation, groups, sparsity)
+    groups = plan.groups(shapes, layouts(weights, keys))
+    check_allocation(plan.allocation, groups, share)
     if copy:
         model = copy_model(model)
         weights = weights_by_key(model)
@@ -144,7 +159,8 @@ def prune(
     pruned = PrunedModel(model, plan, chosen, owns_inner=copy)
     if factor != 1.0:  # once nothing is refused any more
         plan.initial_scale = factor
-        plan.scaled = tuple(keys_to_scale(weights, keys, everything))
+        selected = [key for key in keys if key not in plan.readers]
+        plan.scaled = tuple(keys_to_scale(weights, selected, everything))
         scale_weights(weights, plan.scaled, factor)
     fresh = is_fresh(model)
     _keep_zeros(pruned, masks_of_zeros(chosen, fresh))
@@ -157,8 +173,8 @@ def _keep_zeros(pruned, masks):
     plan = pruned.plan
     if not masks:
         return
-    size = sum(int(np.prod(mask.shape)) for mask in pruned.masks.values())
-    zeros = sum(int((~mask).sum()) for mask in masks.values()) / size
+    ones = {key: np.ones(mask.shape, bool) for key, mask in pruned.masks.items()}
+    zeros = pruned.state.share(ones | masks)
     already = f"{zeros:.4g} of the weights to prune are zero already"
     if plan.rewires or plan.effective is not None:
         logger.warning("%s, and may come back: this method moves masks.", already)
@@ -266,7 +282,7 @@ def _prune_tf_keras(model, plan, select):
         reasons = {key: why for key, why in reasons.items() if why is not None}
         weights = {key: weights[key] for key in _left(weights, reasons, plan)}
         shapes = {key: weight.shape for key, weight in weights.items()}
-        check_allocation(plan.allocation, Grouped(plan.pattern, shapes), plan.sparsity)
+        check_allocation(plan.allocation, plan.groups(shapes), plan.sparsity)
         found = plan.masks(weights, model, plan.sparsity)
         log_collapse(collapsed(found))
         return found
@@ -280,12 +296,31 @@ def _fitting(weights, keys, plan):
     return _left(keys, plan.left_out, plan)
 
 
+def _tied(model, weights, keys, plan):
+    """Return the keys to mask if the pattern removes units that layers share."""
+    every = prunable_weights(model, lambda *_: True, weights)
+    plan.bind(model, weights, keys, every)
+    if plan.tied is None:
+        if Pattern.of(plan.pattern).tied:
+            logger.warning(
+                "%r prunes the units of each weight by themselves: %s.",
+                plan.pattern,
+                plan.untied(model),
+            )
+        return keys
+    plan.left_out |= plan.tied.reasons
+    masked = {*_left(keys, plan.tied.reasons, plan), *plan.readers}
+    return [key for key in weights if key in masked]
+
+
 def _left(keys, reasons, plan):
     """Return the keys without a reason, and log the others; raise if none is left."""
     if len(reasons) == len(keys):
+        tied = Pattern.of(plan.pattern).tied
+        other = "Units(tied=False)" if tied else "a smaller pattern"
         raise ValueError(
-            f"{plan.pattern!r} fits none of the weights to prune: {reasons}. Choose a "
-            "smaller pattern, or select other weights."
+            f"{plan.pattern!r} fits none of the weights to prune: {reasons}. Choose "
+            f"{other}, or select other weights."
         )
     for key, reason in reasons.items():
         logger.warning("%s is left out. %s", key, reason)

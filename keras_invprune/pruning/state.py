@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import math
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -282,8 +283,9 @@ class PruningState:
     def has_removed(self, sparsity: float) -> bool:
         """Return whether more is gone for good than `sparsity` asks to remove."""
         on_the_way = sparsity < self.plan.sparsity - 1e-6
-        less = sparsity < self.masked.sparsity - 1e-6
-        return on_the_way and less and not self.may_return
+        if not on_the_way or self.may_return:
+            return False
+        return sparsity < self.share(self._present()) - 1e-6
 
     def warn_of_collapse(self, masks: Arrays) -> None:
         """Log the weights that new masks remove entirely, unlike present ones."""
@@ -292,6 +294,20 @@ class PruningState:
         if lost:
             self.events.append((self.clock.step, f"nothing left of {', '.join(lost)}"))
             log_collapse(lost, f" at step {self.clock.step}")
+
+    def share(self, masks: Arrays) -> float:
+        """Return the share that masks remove: of the weights, or of tied groups.
+
+        With a budget, it is the share of the cost of the groups.
+
+        Args:
+            masks: ``{key: bool array}`` of all masked weights.
+        """
+        if self.plan.tied is not None:
+            shapes = {key: mask.shape for key, mask in masks.items()}
+            return self.plan.groups(shapes).removed(masks)
+        kept = sum(int(np.count_nonzero(mask)) for mask in masks.values())
+        return 1.0 - kept / sum(mask.size for mask in masks.values())
 
     def _present(self) -> Arrays:
         return {key: mask.numpy() != 0 for key, mask in self.masked.masks.items()}
@@ -308,11 +324,9 @@ class PruningState:
 
     def _check_no_return(self, masks, sparsity):
         """Raise ValueError if masks would keep more weights than are left."""
-        if self.may_return:
-            return
-        left = sum(int(np.count_nonzero(mask)) for mask in self._present().values())
-        wanted = sum(int(np.count_nonzero(mask)) for mask in masks.values())
-        if wanted > left:
+        if self.may_return or (self.plan.tied is not None and self.collapsed):
+            return  # of an empty weight, it cannot be told which groups it keeps
+        if self.share(masks) < self.share(self._present()) - 1e-12:
             raise ValueError(
                 f"{self.masked.sparsity:.4g} of the weights are removed, and removed "
                 "weights cannot come back. Received: "
@@ -321,15 +335,21 @@ class PruningState:
             )
 
     def _warn_if_far(self, sparsity):
-        size = sum(int(np.prod(mask.shape)) for mask in self.masked.masks.values())
-        if abs(self.masked.sparsity - sparsity) > FAR + 1 / size:
+        tied, masks = self.plan.tied, self.masked.masks.values()
+        size = sum(
+            tied.families.values() if tied else (math.prod(m.shape) for m in masks)
+        )
+        removed = self.share(self._present())
+        met = self.plan.budget is not None  # or else there is an error
+        if abs(removed - sparsity) > FAR + 1 / size and not met:
             logger.warning(
-                "Asked to remove %.4g, and %.4g of the weights are masked: the pattern "
+                "Asked to remove %.4g, and %.4g of the %s are masked: the pattern "
                 "(%r) counts groups, the allocation removes another share, or earlier "
                 "zeros are in other places. Give another sparsity if this is not "
                 "intended.",
                 sparsity,
-                self.masked.sparsity,
+                removed,
+                "groups" if tied else "weights",
                 self.plan.pattern,
             )
 

@@ -295,3 +295,26 @@ def test_a_transformer_block(tmp_path):
     assert made.get_layer("feed").units < 10
     made.save(tmp_path / "small.keras")
     assert_same_outputs(made, keras.saving.load_model(tmp_path / "small.keras"), 0)
+
+
+@pytest.mark.parametrize(
+    "reader",
+    [
+        layers.LSTM(3, use_bias=False, name="reader"),
+        layers.GRU(3, use_bias=False, name="reader"),
+        layers.EinsumDense("abc,cd->abd", (4, 3), name="reader"),
+    ],
+    ids=["lstm", "gru", "einsum"],
+)
+def test_constants_that_nothing_reads_add_no_bias(reader):
+    inputs = keras.Input((4, 3))
+    one = layers.Dense(5, name="one")
+    model = keras.Model(inputs, layers.Dense(2)(reader(one(inputs))))
+    one.kernel.assign(one.kernel.numpy() * [1, 0, 1, 1, 1])
+    one.bias.assign([0, 2, 0, 0, 0])  # a constant
+    kernel = reader.weights[0]
+    kernel.assign(kernel.numpy() * np.array([1, 0, 1, 1, 1])[:, None])
+    made = compacted(model)
+    assert made.get_layer("one").units == 4
+    names = [weight.name for weight in made.get_layer("reader").weights]
+    assert names == [weight.name for weight in reader.weights]

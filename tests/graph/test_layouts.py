@@ -128,7 +128,7 @@ def test_groups_run_along_the_inputs_whatever_the_layer(pattern, caplog):
 
 @pytest.mark.parametrize("pooling", ["mean", "max"])
 def test_whole_units_go(pooling):
-    choices = {"pattern": Units(pooling), "allocation": "uniform"}
+    choices = {"pattern": Units(pooling, tied=False), "allocation": "uniform"}
     model = kip.prune(attention(), 0.5, schedule="manual", **choices)
     model.prune_to(0.5)
     kept, units = 0, 0

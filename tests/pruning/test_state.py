@@ -34,7 +34,8 @@ def test_a_layer_that_loses_all_its_weights_is_named_once(caplog):
 
 
 def test_where_units_are_not_weights_the_share_of_the_weights_is_told(caplog):
-    model = kip.prune(network(), 0.5, schedule="manual", pattern="units")
+    pattern = kip.patterns.Units(tied=False)
+    model = kip.prune(network(), 0.5, schedule="manual", pattern=pattern)
     model.prune_to(0.5)  # the eight faint units, of four weights each
     assert model.sparsity == pytest.approx(32 / 96)
     assert "Asked to remove 0.5, and 0.3333 of the weights" in caplog.text
@@ -43,6 +44,17 @@ def test_where_units_are_not_weights_the_share_of_the_weights_is_told(caplog):
     model.prune_to(0.5)
     model.prune_to(0.9)
     assert "Asked to remove" not in caplog.text
+
+
+def test_units_that_are_tied_are_counted_and_one_of_each_family_stays(caplog):
+    model = kip.prune(network(), 0.5, schedule="manual", pattern="units")
+    model.prune_to(0.5)
+    kept = [mask.numpy().any(0).sum() for mask in model.masks.values()]
+    assert kept == [1, 8, 2]  # and the head reads all that is left
+    assert model.sparsity == pytest.approx(84 / 112)
+    assert "Asked to remove" not in caplog.text  # 7 of 16
+    with pytest.raises(ValueError, match="removed weights cannot come back"):
+        model.prune_to(0.2)
 
 
 @pytest.mark.parametrize("allocation", ["erk", "lamp", "uniform", "class_distributed"])

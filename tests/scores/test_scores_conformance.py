@@ -30,7 +30,7 @@ SCHEDULES = {
     if score.effective is not None
 }
 ASKED = [name for name in EVERY if name not in LEARNED]
-PATTERNS = [None, Block((4, 1)), NByM(2, 4), NByM(4, 8), Units()]
+PATTERNS = [None, Block((4, 1)), NByM(2, 4), NByM(4, 8), Units(tied=False)]
 ALLOCATED = [
     *ALLOCATIONS,
     {"first/kernel": 0.5, "second/kernel": 0.5},
@@ -131,6 +131,27 @@ def test_every_mask_is_exactly_half(score):
             key: weight.shape for key, weight in weights.items()
         }
         assert kept_of(masks.values(), pattern) == 0.5, plan
+
+
+@pytest.mark.parametrize("score", EVERY)
+def test_every_score_removes_whole_units_on_both_sides(score):
+    moves = TRAITS[score].rewires
+    moving = kip.schedules.Rewire(0.5, every=1, until=2)
+    schedule = moving if moves else SCHEDULES.get(score, "at_init")
+    choices = {"pattern": "units", "allocation": "uniform", "copy": False}
+    model = kip.prune(network(), 0.5, score=EVERY[score], schedule=schedule, **choices)
+    model.compile("sgd", LOSS, run_eagerly=True)
+    model.fit(X, Y, batch_size=4, verbose=0)
+    assert (model.plan.tied is None) is bool(moves)  # they could not return
+    outputs, stripped = model(X), kip.strip_pruning(model)
+    np.testing.assert_allclose(stripped(X), outputs, 1e-6, 1e-6)
+    if not moves:
+        made = kip.compact(stripped)
+        assert [weight.shape for weight in made.weights[::2]] == [
+            (8, 8),
+            (8, 2),
+            (2, 3),
+        ]
 
 
 # A softmax after the head: no flow comes through it.

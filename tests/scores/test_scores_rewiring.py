@@ -126,7 +126,9 @@ def test_connections_move_when_it_is_time_and_their_number_stays(name):
 
 @pytest.mark.parametrize("name", SCORES)
 @pytest.mark.parametrize(
-    "pattern", [Block((2, 1)), Units(), NByM(1, 4)], ids=["block", "units", "n_by_m"]
+    "pattern",
+    [Block((2, 1)), Units(tied=False), NByM(1, 4)],
+    ids=["block", "units", "n_by_m"],
 )
 def test_what_a_pattern_keeps_whole_moves_whole(name, pattern):
     choices = {"pattern": pattern, "select": ["hidden_12"], "activation": "tanh"}

@@ -82,6 +82,10 @@ class MultiHeadAttention(Rule):
         roles = _roles(call)
         key = "key" if "key" in roles else "value"
         last = {x: signal.size for x, signal in zip(roles, call.reads, strict=True)}
+        keys, values = (
+            (axis, np.arange(_count(layer)) * dense.kernel.shape[-1])  # of each head
+            for axis, dense in ((KEYS, layer._key_dense), (VALUES, layer._value_dense))
+        )
         return Channels(
             {
                 **{role: size for role, size in last.items() if role in ROLES},
@@ -95,13 +99,13 @@ class MultiHeadAttention(Rule):
             ),
             (Port(OUT, np.arange(shape[-1]), len(shape) - 1),),
             {
-                "_query_dense.kernel": ("query", None, None),
-                "_query_dense.bias": (None, None),
-                "_key_dense.kernel": (key, None, None),
-                "_key_dense.bias": (None, None),
-                "_value_dense.kernel": ("value", None, None),
-                "_value_dense.bias": (None, None),
-                "_output_dense.kernel": (None, None, OUT),
+                "_query_dense.kernel": ("query", keys, None),
+                "_query_dense.bias": (keys, None),
+                "_key_dense.kernel": (key, keys, None),
+                "_key_dense.bias": (keys, None),
+                "_value_dense.kernel": ("value", values, None),
+                "_value_dense.bias": (values, None),
+                "_output_dense.kernel": (values, None, OUT),
                 "_output_dense.bias": (OUT,),
             },
             groups={KEYS: _count(layer), VALUES: _count(layer)},

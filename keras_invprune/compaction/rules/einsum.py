@@ -64,6 +64,8 @@ class EinsumDense(Mixing):
         shift = np.einsum(equation, folded, array(layer.kernel))
         first = min(map(target.index, layer.bias_axes or _shared(kernel, target)))
         sizes = dict(zip(kernel, layer.kernel.shape, strict=True))
+        if not shift.any():
+            return {}
         shift = shift.reshape([sizes.get(x, 1) for x in target[first:]])
         return {"bias": shift if layer.bias is None else array(layer.bias) + shift}
 

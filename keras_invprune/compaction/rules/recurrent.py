@@ -165,15 +165,16 @@ class Directions(Rule):
     ) -> dict[str, np.ndarray]:
         """Return the biases with the constants folded into them."""
         folded = gone(constants[0], kept[IN])
-        found = {}
+        found, moves = {}, False
         for part in self.parts(layer):
             cell = part.layer.cell
             shift = folded @ array(cell.kernel)
+            moves |= shift.reshape(-1, cell.units)[:, kept[UNITS][part.index]].any()
             if getattr(cell, "reset_after", False):  # biases of inputs, and of states
                 shift = np.stack([shift, np.zeros_like(shift)])
             bias = 0.0 if cell.bias is None else array(cell.bias)
             found[f"{part.path}cell.bias"] = bias + shift
-        return found if folded.any() else {}
+        return found if moves else {}
 
     def config(
         self,

@@ -1,0 +1,197 @@
+"""What is left of a residual network on CIFAR-10 within 40 % of its MACs?
+
+    python benchmarks/structured.py [--seeds 0 1 2] [--epochs 8]
+
+A small residual network is trained for `--epochs`. From there, three copies are trained
+for as many epochs again: as it is (dense); pruned to `Budget(macs=0.4)` by dependency
+groups; and with the same share of units pruned by themselves, `Units(tied=False)`. A
+network of fewer filters with 40 % of the MACs is trained from scratch for twice the
+epochs. Masks are made gradually, by magnitude; each share is the same in all families
+("uniform"). All rates follow a cosine. Images are shifted by up to 4 pixels and
+mirrored.
+
+Pruned networks are compacted. Milliseconds are LiteRT's for one image on one thread:
+the files of a seed are run in turns, ten times, and each has the lowest of its medians.
+Accuracy is in percent of the test set. Finished seeds are read from structured.csv.
+"""
+
+import argparse
+import csv
+import tempfile
+from pathlib import Path
+
+import keras
+import numpy as np
+from keras import layers
+
+import keras_invprune as kip
+from keras_invprune.reporting.report import milliseconds
+from keras_invprune_lab.data import load
+
+MACS, BATCH, RATE, WIDTH, TURNS = 0.4, 128, 2e-3, 16, 10
+FIELDS = ("method", "seed", "parameters", "macs", "accuracy", "ms", "kilobytes")
+
+
+def rows():
+    """Return (x, y) for training and the test."""
+    data = load("tfds:cifar10", seed=0, validation=0.1)
+    x = np.concatenate([data.x_train, data.x_valid])
+    return (x, np.concatenate([data.y_train, data.y_valid])), (data.x_test, data.y_test)
+
+
+def network(width, seed):
+    """Return three stages of two residual blocks each, which end in logits."""
+    keras.utils.set_random_seed(seed)
+    inputs = keras.Input((32, 32, 3))
+    x = normed(inputs, width, 2, "stem")
+    for stage in range(3):
+        for block in range(2):
+            stride = 2 if stage and not block else 1
+            x = residual(x, width * 2**stage, stride, f"block_{stage + 1}_{block + 1}")
+    x = layers.GlobalAveragePooling2D()(x)
+    return keras.Model(inputs, layers.Dense(10, name="logits")(x))
+
+
+def normed(x, filters, stride, name, size=3, activation="relu"):
+    """Add a convolution with BatchNormalization."""
+    conv = layers.Conv2D(
+        filters, size, stride, padding="same", use_bias=False, name=name
+    )
+    x = layers.BatchNormalization(momentum=0.9, name=f"{name}_norm")(conv(x))
+    return layers.Activation(activation, name=f"{name}_{activation}")(x)
+
+
+def residual(x, filters, stride, name):
+    """Add two convolutions and what they are added to."""
+    y = normed(x, filters, stride, f"{name}_a")
+    y = normed(y, filters, 1, f"{name}_b", activation="linear")
+    if stride > 1:
+        x = normed(x, filters, stride, f"{name}_c", size=1, activation="linear")
+    return layers.ReLU(name=f"{name}_out")(layers.Add(name=f"{name}_add")([x, y]))
+
+
+class Moved(keras.utils.PyDataset):
+    """Batches of images that are shifted and mirrored, newly in each epoch."""
+
+    def __init__(self, x, y, seed):
+        super().__init__()
+        self.x, self.y = x, y
+        self.random = np.random.default_rng(seed)
+        self.on_epoch_end()
+
+    def __len__(self):
+        """Return the number of full batches."""
+        return len(self.x) // BATCH
+
+    def on_epoch_end(self):
+        """Draw the order of the next epoch."""
+        self.order = self.random.permutation(len(self.x))
+
+    def __getitem__(self, index):
+        """Return a batch, all of whose images are moved alike."""
+        chosen = self.order[index * BATCH : (index + 1) * BATCH]
+        images = np.pad(self.x[chosen], ((0, 0), (4, 4), (4, 4), (0, 0)))
+        top, left = self.random.integers(0, 9, 2)
+        images = images[:, top : top + 32, left : left + 32]
+        return images[:, :, :: self.random.choice([1, -1])], self.y[chosen]
+
+
+def trained(model, data, epochs, seed):
+    """Train by AdamW along a cosine."""
+    batches = Moved(*data, seed)
+    rate = keras.optimizers.schedules.CosineDecay(RATE, epochs * len(batches))
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.AdamW(rate, 5e-4), loss, metrics=["accuracy"])
+    model.fit(batches, epochs=epochs, verbose=0)
+    return model
+
+
+def pruned(model, data, epochs, seed, **choices):
+    """Prune a trained network by units, and train it."""
+    schedule = kip.schedules.Gradual(choices.pop("target"), end=0.5)
+    choices = {"allocation": "uniform", "schedule": schedule, **choices}
+    return trained(kip.prune(model, **choices), data, epochs, seed)
+
+
+def narrower(seed):
+    """Return the network of the most filters within the budget."""
+    budget = kip.allocation.Budget(macs=MACS)
+    limit = MACS * budget.measure(network(WIDTH, seed))
+    fits = [w for w in range(1, WIDTH) if budget.measure(network(w, seed)) <= limit]
+    return network(max(fits), seed)
+
+
+def models(data, epochs, seed):
+    """Yield (method, plain model)."""
+    start = trained(network(WIDTH, seed), data, epochs, seed)
+    budget = kip.allocation.Budget(macs=MACS)
+    tied = pruned(
+        start, data, epochs, seed, sparsity=budget, target=1 - MACS, pattern="units"
+    )
+    groups = tied.plan.groups({k: m.shape for k, m in tied.masks.items()})
+    groups.cost = None  # the share of units, not of MACs
+    share = groups.removed({k: m.numpy() for k, m in tied.masks.items()})
+    yield "dependency groups", kip.compact(kip.strip_pruning(tied))
+    alone = kip.patterns.Units(tied=False)
+    apart = pruned(
+        start, data, epochs, seed, sparsity=share, target=share, pattern=alone
+    )
+    yield "units by themselves", kip.compact(kip.strip_pruning(apart))
+    yield "dense", trained(start, data, epochs, seed)
+    yield "fewer filters", trained(narrower(seed), data, 2 * epochs, seed)
+
+
+def timed(found, x, folder):
+    """Return (milliseconds, kilobytes) of each model's file, run in turns."""
+    files = []
+    for number, model in enumerate(found):
+        out = Path(folder) / str(number)
+        kip.export(model, out, data=x, formats=("tflite",), batch_size=1)
+        files.append(out / "model.tflite")
+    turns = [
+        [milliseconds(f, m, x)["median"] for f, m in zip(files, found, strict=True)]
+        for _ in range(TURNS)
+    ]
+    return zip(np.min(turns, 0), [f.stat().st_size / 1e3 for f in files], strict=True)
+
+
+def measure(seed, epochs, data):
+    """Return the rows of one seed, see `FIELDS`."""
+    macs = kip.allocation.Budget(macs=1.0)
+    train, test = data
+    found = dict(models(train, epochs, seed))
+    with tempfile.TemporaryDirectory() as folder:
+        costs = timed(list(found.values()), test[0][:64], folder)
+    table = []
+    for (method, model), (ms, size) in zip(found.items(), costs, strict=True):
+        right = model.predict(test[0], batch_size=1000, verbose=0).argmax(1) == test[1]
+        values = method, seed, model.count_params(), macs.measure(model)
+        values += 100 * right.mean(), ms, size
+        table.append(dict(zip(FIELDS, values, strict=True)))
+    return table
+
+
+def main():
+    """Measure what is missing; print and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--out", type=Path, default=Path("docs/results"))
+    arguments = parser.parse_args()
+    file = arguments.out / "structured.csv"
+    found = list(csv.DictReader(open(file, newline=""))) if file.exists() else []
+    done = {int(row["seed"]) for row in found}
+    data = rows()
+    for seed in [seed for seed in arguments.seeds if seed not in done]:
+        found += measure(seed, arguments.epochs, data)
+        print(*found[-4:], sep="\n", flush=True)
+        arguments.out.mkdir(parents=True, exist_ok=True)
+        with open(file, "w", newline="") as stream:
+            table = csv.DictWriter(stream, FIELDS, lineterminator="\n")
+            table.writeheader()
+            table.writerows(found)
+        keras.backend.clear_session()
+
+
+if __name__ == "__main__":
+    main()
