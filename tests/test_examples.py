@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # As in pyproject.toml, whose exceptions a process of its own does not know.
 WARNINGS = (
     "error",
+    "ignore:The truth value of an empty array is ambiguous:DeprecationWarning",
     "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning",
     "ignore:distutils Version classes are deprecated:DeprecationWarning",
 )

@@ -288,9 +288,10 @@ def _quantities(texts, counts):
 
 
 def _numbers_with(texts, before, after, marks):
-    fits = texts.str.startswith(before) & texts.str.endswith(after)
+    begins = texts.str.startswith(before, na=False)
+    fits = begins & texts.str.endswith(after, na=False)
     bare = texts.str.slice(len(before)).str.removesuffix(after)
-    return _numbers_of(bare.where(fits.fillna(False).astype(bool)), marks)
+    return _numbers_of(bare.where(fits.astype(bool)), marks)
 
 
 def _durations_of(texts):

@@ -98,12 +98,13 @@ def dates_of(texts, pattern):
     """
     import pandas as pd
 
-    fits = texts.str.fullmatch(f"{WEEKDAY}{pattern}{TIME}").fillna(False).astype(bool)
+    pattern = f"{WEEKDAY}{pattern}{TIME}"
+    fits = texts.str.fullmatch(pattern, na=False).astype(bool)
     if not fits.any():  # the usual answer, and all that follows takes milliseconds
         return pd.to_datetime(texts.where(fits), utc=True)
-    found = texts[fits].str.extract(f"^{WEEKDAY}{pattern}{TIME}$").astype(object)
+    found = texts[fits].str.extract(f"^{pattern}$").astype(object)
     iso = _year(found) + "-" + _month(found) + "-" + _day(found) + "T" + _clock(found)
-    iso += found["hours_off"].fillna("") + found["offset"].fillna("").str.strip()
+    iso += _filled(found["hours_off"], "") + _filled(found["offset"], "").str.strip()
     iso = iso.str.replace("UTC|GMT", "Z", regex=True).reindex(texts.index)
     return pd.to_datetime(iso, format="ISO8601", utc=True, errors="coerce")
 
@@ -131,14 +132,14 @@ def _clock(found):
     if "clock" in found:
         for place, name in enumerate(("hour", "minute", "second")):
             digits = found["clock"].str.slice(2 * place, 2 * place + 2)
-            found[name] = found[name].fillna(digits)
-    minutes, seconds = found["minute"].fillna("00"), found["second"].fillna("00")
+            found[name] = _filled(found[name], digits)
+    minutes, seconds = (_filled(found[name], "00") for name in ("minute", "second"))
     return _hours(found) + ":" + minutes + ":" + seconds.str.replace(",", ".")
 
 
 def _hours(found):
     """Return the hour of 24, two digits: 12 AM is 00, 12 PM is 12."""
-    hours, half = found["hour"].fillna("0").astype(int), found["half"].str.casefold()
+    hours, half = _filled(found["hour"], "0").astype(int), found["half"].str.casefold()
     hours = hours.where(half.isna(), hours % 12 + 12 * (half == "p"))
     return hours.astype(str).str.zfill(2).astype(object)
 
@@ -146,3 +147,11 @@ def _hours(found):
 def look_like_dates(texts) -> bool:
     """Return whether most of the texts look like dates, read or not."""
     return bool(len(texts)) and texts.str.contains(LIKE_A_DATE).mean() > 1 / 2
+
+
+def _filled(column, value):
+    """Return a column of text with a value where there is none.
+
+    `fillna` of pandas 2 warns of a column without any text.
+    """
+    return column.astype(object).mask(column.isna(), value)
