@@ -80,9 +80,9 @@ class PruningCallback(keras.callbacks.Callback):
         by_hand = contracts.Schedule.of(self.model.plan.schedule).by_hand
         if not (self.model.finished or by_hand):
             warnings.warn(
-                f"Training ended at sparsity {self.model.sparsity:.4g}, before the "
-                f"target {self.model.plan.sparsity:.4g} was reached. Train longer, or "
-                "let the schedule prune earlier, as in schedule=OneShot(sparsity, "
+                f"Training ended at sparsity {self.model.state.removed:.4g}, before "
+                f"the target {self.model.plan.sparsity:.4g} was reached. Train longer, "
+                "or let the schedule prune earlier, as in schedule=OneShot(sparsity, "
                 "at=0.3). Wrap callbacks that stop the training in AfterPruning.",
                 stacklevel=2,
             )

@@ -3,12 +3,14 @@
 import dataclasses
 import logging
 import math
+import numbers
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import keras
 import numpy as np
 
+from keras_invprune.contracts import PruningWrapper
 from keras_invprune.graph.macs import kernel_uses
 from keras_invprune.graph.outputs import answered
 from keras_invprune.graph.weights import weights_by_key
@@ -83,11 +85,13 @@ class Budget(Configured):
                 "one, such as Budget(macs=0.5)."
             )
         ((name, value),) = given.items()
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
         if not (is_number and math.isfinite(value) and value > 0):
             raise ValueError(
                 f"`{name}` must be a positive number. Received: {name}={value!r}."
             )
+        number = int(value) if isinstance(value, numbers.Integral) else float(value)
+        object.__setattr__(self, name, number)  # NumPy's numbers are welcome
         if self._is_share and value > 1:
             raise ValueError(
                 f"As a float, `{name}` is a share of the given network's, up to 1. "
@@ -120,7 +124,16 @@ class Budget(Configured):
         return isinstance(value, float) and self.kind != "milliseconds"
 
     def measure(self, model: keras.Model) -> float:
-        """Return what a plain model costs; milliseconds are those of its file."""
+        """Return what a plain model costs; milliseconds are those of its file.
+
+        Raises:
+            ValueError: If the model carries masks.
+        """
+        if isinstance(model, PruningWrapper):
+            raise ValueError(
+                "A budget measures plain models. Received: a model with pruning masks. "
+                "Call kip.compact(kip.strip_pruning(model)) first."
+            )
         if self.kind == "milliseconds":
             return RUNTIMES[self.runtime].milliseconds(model)
         return self.cost(model)(_shapes(model))
@@ -155,7 +168,8 @@ class Budget(Configured):
             Its MACs, bytes or milliseconds; the milliseconds are those of its file.
 
         Raises:
-            ValueError: If the budget is a share, and `dense` is None.
+            ValueError: If the budget is a share, and `dense` is None, or if a model
+                carries masks.
         """
         if self._is_share and dense is None:
             raise ValueError(

@@ -121,7 +121,8 @@ class Plan:
                 f"A budget counts tied units, and {self.untied(model)}. Received: "
                 f"{self.budget!r}. Give a share, or choose another score and schedule."
             )
-        self._count(self.budget, self.tied, model, weights)
+        if self.tied.families:  # or else `reasons` say why there are none
+            self._count(self.budget, self.tied, model, weights)
 
     def untied(self, model: keras.Model) -> str | None:
         """Return why a pattern cannot follow units through a model, or None."""

@@ -240,8 +240,9 @@ def strip_pruning(model: keras.Model, *, allow_unfinished: bool = False):
         )
     if not (model.finished or allow_unfinished):
         raise ValueError(
-            f"Pruning is not finished: sparsity is {model.sparsity:.4g}, the target "
-            f"{model.plan.sparsity:.4g}. {_what_is_missing(model)}, or call "
+            f"Pruning is not finished: a share of {model.state.removed:.4g} is "
+            f"removed, the target is {model.plan.sparsity:.4g}. "
+            f"{_what_is_missing(model)}, or call "
             "strip_pruning(model, allow_unfinished=True)."
         )
     if model.owns_inner:

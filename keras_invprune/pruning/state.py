@@ -174,6 +174,11 @@ class PruningState:
         """Keys of the weights that are masked entirely."""
         return collapsed(self._present())
 
+    @property
+    def removed(self) -> float:
+        """The share that is removed, counted as the target sparsity is: see `share`."""
+        return self.share(self._present())
+
     def to_arrays(self) -> Arrays:
         """Return what is saved next to the variables, by name."""
         state = Schedule.of(self.plan.schedule).state()
@@ -285,7 +290,7 @@ class PruningState:
         on_the_way = sparsity < self.plan.sparsity - 1e-6
         if not on_the_way or self.may_return:
             return False
-        return sparsity < self.share(self._present()) - 1e-6
+        return sparsity < self.removed - 1e-6
 
     def warn_of_collapse(self, masks: Arrays) -> None:
         """Log the weights that new masks remove entirely, unlike present ones."""
@@ -309,6 +314,13 @@ class PruningState:
         kept = sum(int(np.count_nonzero(mask)) for mask in masks.values())
         return 1.0 - kept / sum(mask.size for mask in masks.values())
 
+    @property
+    def _counted(self) -> str:
+        """What the target sparsity is a share of."""
+        if self.plan.budget is not None:
+            return "cost"
+        return "weights" if self.plan.tied is None else "groups"
+
     def _present(self) -> Arrays:
         return {key: mask.numpy() != 0 for key, mask in self.masked.masks.items()}
 
@@ -326,10 +338,11 @@ class PruningState:
         """Raise ValueError if masks would keep more weights than are left."""
         if self.may_return or (self.plan.tied is not None and self.collapsed):
             return  # of an empty weight, it cannot be told which groups it keeps
-        if self.share(masks) < self.share(self._present()) - 1e-12:
+        removed = self.removed
+        if self.share(masks) < removed - 1e-12:
             raise ValueError(
-                f"{self.masked.sparsity:.4g} of the weights are removed, and removed "
-                "weights cannot come back. Received: "
+                f"A share of {removed:.4g} of the {self._counted} is removed, and "
+                "removed weights cannot come back. Received: "
                 f"sparsity={sparsity:.4g}. Prune to increasing sparsities; for a "
                 "smaller one, start again from the unpruned model."
             )
@@ -339,7 +352,7 @@ class PruningState:
         size = sum(
             tied.families.values() if tied else (math.prod(m.shape) for m in masks)
         )
-        removed = self.share(self._present())
+        removed = self.removed
         met = self.plan.budget is not None  # or else there is an error
         if abs(removed - sparsity) > FAR + 1 / size and not met:
             logger.warning(
@@ -349,7 +362,7 @@ class PruningState:
                 "intended.",
                 sparsity,
                 removed,
-                "groups" if tied else "weights",
+                self._counted,
                 self.plan.pattern,
             )
 

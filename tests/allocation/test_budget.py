@@ -105,10 +105,30 @@ def test_a_budget_says_what_it_limits_and_survives_its_config(budget, text):
     assert keras.saving.deserialize_keras_object(config) == budget
 
 
+@pytest.mark.parametrize(
+    "given, plain",
+    [
+        ({"macs": np.float32(0.5)}, Budget(macs=0.5)),
+        ({"macs": np.float64(0.5)}, Budget(macs=0.5)),
+        ({"bytes": np.int64(300)}, Budget(bytes=300)),
+        ({"milliseconds": np.float32(2)}, Budget(milliseconds=2.0)),
+    ],
+)
+def test_numbers_of_numpy_are_numbers(given, plain):
+    assert repr(Budget(**given)) == repr(plain)
+
+
 def test_macs_and_bytes_are_those_of_the_model():
     model = network()
     assert Budget(macs=1).measure(model) == kip.report(model).macs["dense"]
     assert Budget(bytes=1).measure(model) == 4 * model.count_params()
+
+
+@pytest.mark.parametrize("budget", [Budget(macs=0.5), Budget(bytes=0.5)])
+def test_a_model_with_masks_is_not_measured(budget):
+    pruned = kip.prune(dense(), 0.5, pattern="units")
+    with pytest.raises(ValueError, match="plain models.*masks.*strip_pruning"):
+        budget.check(pruned, dense=dense())
 
 
 def test_a_share_or_a_number_leaves_a_share():
@@ -184,6 +204,13 @@ def test_a_budget_that_cannot_be_met_names_the_nearest(pattern):
     nearest = {"units": 1 * 4 + 1 + 2}.get(pattern, 4 * 4 + 4 * 4 + 4 * 2)
     assert f"has {nearest} when" in str(error.value)
     kip.prune(model, Budget(macs=nearest), pattern=pattern)  # and that can be met
+
+
+def test_a_budget_for_a_network_whose_units_all_stay_says_why():
+    normalized = [layers.Dense(8), layers.LayerNormalization(), layers.Dense(2)]
+    model = keras.Sequential([keras.Input((4,)), *normalized])
+    with pytest.raises(ValueError, match="fits none.*needs all of them"):
+        kip.prune(model, Budget(macs=0.5), pattern="units")
 
 
 def test_a_budget_above_the_cost_removes_nothing():

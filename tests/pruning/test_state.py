@@ -57,6 +57,33 @@ def test_units_that_are_tied_are_counted_and_one_of_each_family_stays(caplog):
         model.prune_to(0.2)
 
 
+def test_messages_count_tied_units_as_the_target_does():
+    pruned = kip.prune(network(), 0.75, pattern="units", schedule="manual")
+    pruned.prune_to(0.5)
+    assert pruned.sparsity == pytest.approx(84 / 112)  # of the weights
+    with pytest.raises(ValueError, match="0.4375 is removed.*target is 0.75"):
+        kip.strip_pruning(pruned)
+    with pytest.raises(ValueError, match="share of 0.4375 of the groups is removed"):
+        pruned.prune_to(0.25)
+
+
+def test_a_training_that_stops_early_says_how_many_units_are_gone():
+    pruned = kip.prune(network(), 0.5, pattern="units", schedule="gradual")
+    pruned.compile("sgd", "mse")
+    stop = keras.callbacks.LambdaCallback(on_epoch_end=_stop(pruned))
+    x, y = np.ones((16, 4)), np.ones((16, 2))
+    with pytest.warns(UserWarning, match="ended at sparsity 0.4375, before the target"):
+        pruned.fit(x, y, 4, epochs=4, verbose=0, callbacks=[stop])
+    assert pruned.sparsity > 0.5  # of the weights
+
+
+def _stop(model):
+    def after_two_epochs(epoch, logs):
+        model.stop_training = epoch == 1
+
+    return after_two_epochs
+
+
 @pytest.mark.parametrize("allocation", ["erk", "lamp", "uniform", "class_distributed"])
 def test_the_allocations_named_keep_some_of_each(allocation):
     model = kip.prune(network(), 0.9, schedule="manual", allocation=allocation)
