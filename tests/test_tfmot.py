@@ -298,7 +298,7 @@ def test_what_a_pattern_does_not_fit_in_a_tf_keras_model_is_left_out(caplog):
     pattern = kip.patterns.NByM(2, 4)
     masks = masks_of(kip.prune(model, 0.5, pattern=pattern))
     assert masks["first"].all() and masks["second"].mean() == 0.5
-    assert "first/kernel is left out. fewer than 4 along axis" in caplog.text
+    assert "first/kernel is left out: fewer than 4 along axis" in caplog.text
     with pytest.raises(ValueError, match="fits none of the weights"):
         kip.prune(model, 0.5, pattern=pattern, select=["first"])
 

@@ -36,8 +36,8 @@ class Units(Pattern):
             LayerNormalization, are not pruned. If False, the units of each weight are
             pruned by themselves: the output of a unit without weights is constant, and
             its bias stays.
-        round_to: The number of units to keep in each family of tied units is rounded
-            up to a multiple of this, as some runtimes like it.
+        round_to: The number of units to keep in each family of tied units, or in each
+            weight, is rounded up to a multiple of this, as some runtimes like it.
 
     Example:
         >>> from keras_invprune.allocation import global_topk

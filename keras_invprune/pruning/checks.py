@@ -314,12 +314,16 @@ def check_model(model: keras.Model):
 
 def check_budget(pattern: Any, allocation: Any, model: keras.Model):
     """Raise ValueError if a budget cannot decide how many groups are removed."""
-    tied = contracts.Pattern.of(patterns.get(pattern)).tied
-    if not (tied and is_graph(model)):
+    if not is_graph(model):
         raise ValueError(
             "A budget counts what `compact` leaves of a Sequential or Functional "
-            "model, so it needs pattern='units'. Received: "
-            f"pattern={pattern!r}, model={model.name!r}."
+            f"model. Received: {model.name!r}, which is neither. Build it as one of "
+            "them, or give a share."
+        )
+    if not contracts.Pattern.of(patterns.get(pattern)).tied:
+        raise ValueError(
+            "A budget counts what `compact` leaves, so it needs pattern='units'. "
+            f"Received: pattern={pattern!r}."
         )
     if isinstance(allocations.get(allocation), PerLayer):
         raise ValueError(

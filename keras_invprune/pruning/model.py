@@ -121,7 +121,10 @@ class PrunedModel(PruningWrapper, keras.Model):
 
     @property
     def left_alone(self) -> dict[str, str]:
-        """``{key: reason}`` of each weight of two or more axes that is not pruned."""
+        """``{key: reason}`` of each weight of two or more axes that is not pruned.
+
+        Where it reads units that are removed, it is masked all the same.
+        """
         return left_alone(self.inner, self.masked.keys) | self.plan.left_out
 
     @property

@@ -324,5 +324,5 @@ def _left(keys, reasons, plan):
             f"{other}, or select other weights."
         )
     for key, reason in reasons.items():
-        logger.warning("%s is left out. %s", key, reason)
+        logger.warning("%s is left out: %s", key, reason)
     return [key for key in keys if key not in reasons]
