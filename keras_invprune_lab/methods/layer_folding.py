@@ -43,7 +43,16 @@ class LayerFolding(LayerSparse):
         )
 
     def penalty(self, model, strength) -> SlopesToOne:
-        """Return the penalty of the slopes."""
+        """Return the penalty of the slopes.
+
+        Raises:
+            ValueError: If the network has no ReLU layers.
+        """
+        if not _slopes(model):
+            raise ValueError(
+                "Folding needs a network with layers of its own for ReLU, such as "
+                f"'vgg-16' or 'cnn'. Received: {model.name!r}, which has none."
+            )
         return SlopesToOne({layer.name: strength for layer in _slopes(model)})
 
     def active(self, model) -> int:

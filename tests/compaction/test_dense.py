@@ -191,7 +191,7 @@ def test_a_model_that_differs_is_not_returned(monkeypatch):
     model = mlp(4)
     kernel(model.layers[1], [[1, 2], [0, 0], [3, 4], [0, 0]])
 
-    def wrong(each, x):
+    def wrong(each, x, **_):
         return [outputs(each, x)[0] + (each is not model)]
 
     monkeypatch.setattr(distance, "outputs_of", wrong)

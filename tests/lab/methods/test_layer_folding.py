@@ -61,3 +61,9 @@ def test_activations_go_and_padded_convolutions_stay(
     report = execute(job, tmp_path)
     assert report["merged"]["active"] == 0
     assert report["merged"]["depth"] == depth
+
+
+def test_a_network_without_layers_of_relu_is_refused():
+    plain = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2, "relu")])
+    with pytest.raises(ValueError, match="layers of its own for ReLU"):
+        METHODS["folding"].penalty(plain, 0.1)

@@ -39,7 +39,7 @@ def test_a_method_uses_keys_of_recipes(name):
 
 def test_each_key_of_a_recipe_is_in_the_configuration_of_a_run():
     varied = {"datasets", "methods", "compressions", "seeds", "kappas", "lasso"}
-    varied |= {"layer_strength", "l1_strength", "unit_strength"}
+    varied |= {"layer_strength", "l1_strength", "unit_strength", "slope_strength"}
     shown = {"title", "extra_compressions", "reach", "published"}
     jobs = [job for name in METHODS for job in expand(recipe(name))]
     used = set().union(*(job.kind.uses(job) for job in jobs))

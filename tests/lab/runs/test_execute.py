@@ -32,8 +32,8 @@ pytestmark = [
     pytest.mark.usefixtures("views_are_not_compiled"),
 ]
 # Of the sanity checks those of one method; the transfer's own are below, as is SNIP's
-# number of examples.
-LATER = ("grasp-", "synflow-", "ntt-", "snip-5000")
+# number of examples. Folding needs ReLU layers, and has a test of its own.
+LATER = ("grasp-", "synflow-", "ntt-", "snip-5000", "folding")
 ONCE = [m for m in METHODS if not m.startswith(LATER)]
 QUICK = {
     "title": "",
