@@ -252,7 +252,9 @@ class PruningState:
                 fewer weights would be removed than already are.
         """
         check_sparsity(sparsity)
-        as_tfmot = tfmot.is_own(self.plan.schedule) and not self.moves
+        # TF-MOT has no tied groups, whose masks could equal its own.
+        as_tfmot = tfmot.is_own(self.plan.schedule) and self.plan.tied is None
+        as_tfmot = as_tfmot and not self.moves
         if not as_tfmot:
             self.store()  # weights that grow start at zero; no old value returns
         weights = self._finite_weights()

@@ -11,6 +11,7 @@ from keras_invprune.allocation import ALLOCATIONS, Budget
 from keras_invprune.allocation import budget as budgets
 from keras_invprune.allocation.budget import Sum
 from keras_invprune.patterns import NByM, Units
+from keras_invprune.tfmot import sparsity as tfmot
 
 
 def network():
@@ -172,6 +173,36 @@ def shapes(pruned):
     """The outputs of the layers that are pruned, after compaction."""
     small = kip.compact(kip.strip_pruning(pruned))
     return {layer.name: (layer.units,) for layer in small.layers[:-1]}
+
+
+@pytest.mark.parametrize("pattern", ["units", Units(round_to=2)])
+@pytest.mark.parametrize("seed", range(4))
+def test_removed_groups_stay_removed_on_the_way_to_a_budget(seed, pattern):
+    # Groups cost different amounts, so that a step may remove more than was asked for.
+    random = np.random.default_rng(seed)
+
+    def score(weights, model):
+        return {k: np.abs(w) * random.random(w.shape[-1]) for k, w in weights.items()}
+
+    choices = {"score": score, "pattern": pattern, "schedule": "manual"}
+    pruned = kip.prune(network(), Budget(macs=0.3), **choices)
+    before = present(pruned)
+    for share in np.linspace(0.1, pruned.plan.sparsity, 30):
+        pruned.prune_to(share)
+        after = present(pruned)
+        assert pruned.state.removed >= share - 1e-6
+        assert all((after[key] <= before[key]).all() for key in after)
+        before = after
+
+
+def test_a_schedule_of_tfmot_leads_to_a_budget():
+    schedule = tfmot.PolynomialDecay(0.0, 0.5, 2, 12, frequency=2)
+    pruned = kip.prune(dense(), Budget(macs=0.5), pattern="units", schedule=schedule)
+    pruned.compile("sgd", "mse")
+    x = np.random.default_rng(0).normal(size=(8, 4))
+    pruned.fit(x, x[:, :2], batch_size=1, epochs=2, verbose=0)
+    whole = Budget(macs=1).measure(dense())
+    assert pruned.finished and left(pruned, Budget(macs=1)) <= whole / 2
 
 
 def test_round_to_keeps_multiples_within_the_budget():
