@@ -63,24 +63,28 @@ class Grouped:
             scores: ``{key: array}``.
             sparsity: Share of the groups, or of their cost, to remove, in [0, 1).
             allocation: ``(scores, sparsity) -> masks``.
-            left: ``{key: bool array}`` of earlier masks. Tied groups that they removed
-                stay removed, and what they removed from all groups of a family does not
-                count.
+            left: ``{key: bool array}`` of earlier masks. What they removed from all
+                groups of a family does not count. With a cost, tied groups that they
+                removed stay removed, whatever other groups would cost.
         """
         arranged = self._arranged(scores, left)
         if self.tied is None:
             return self._restored(self.pattern(arranged, sparsity, allocation))
-        before = {} if left is None else self.tied.gather(left)
 
         def kept(share):
             masks = self.pattern(arranged, share, allocation)
-            found = {family: mask[0] != 0 for family, mask in masks.items()}
-            return found | {k: found[k] & each.any(0) for k, each in before.items()}
+            return {family: mask[0] != 0 for family, mask in masks.items()}
 
         if self.cost is None:
             return self.tied.masks(kept(sparsity), self.shapes)
+        before = {} if left is None else self.tied.gather(left)
+
+        def still_kept(share):
+            found = kept(share)
+            return found | {k: found[k] & each.any(0) for k, each in before.items()}
+
         count = sum(self.tied.families.values())
-        found = least_removed(kept, self.cost, 1 - sparsity, count)
+        found = least_removed(still_kept, self.cost, 1 - sparsity, count)
         return self.tied.masks(found, self.shapes)
 
     def removed(self, masks: Arrays) -> float:
