@@ -3,13 +3,13 @@
 import dataclasses
 import logging
 import math
-import numbers
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import keras
 import numpy as np
 
+from keras_invprune.arguments import is_number, number
 from keras_invprune.contracts import PruningWrapper
 from keras_invprune.graph.macs import kernel_uses
 from keras_invprune.graph.outputs import answered
@@ -85,13 +85,11 @@ class Budget(Configured):
                 "one, such as Budget(macs=0.5)."
             )
         ((name, value),) = given.items()
-        is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-        if not (is_number and math.isfinite(value) and value > 0):
+        if not (is_number(value) and math.isfinite(value) and value > 0):
             raise ValueError(
                 f"`{name}` must be a positive number. Received: {name}={value!r}."
             )
-        number = int(value) if isinstance(value, numbers.Integral) else float(value)
-        object.__setattr__(self, name, number)  # NumPy's numbers are welcome
+        object.__setattr__(self, name, number(value))
         if self._is_share and value > 1:
             raise ValueError(
                 f"As a float, `{name}` is a share of the given network's, up to 1. "
