@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import keras
 import numpy as np
@@ -108,21 +108,57 @@ class Plan:
             maskable: Keys of all weights that may be masked.
 
         Raises:
-            ValueError: If there is a budget and it cannot be met, or if the model has
-                no such groups.
+            ValueError: If there is a budget and the model has no such groups.
         """
         if Pattern.of(self.pattern).tied and self.untied(model) is None:
             self.tied = dependencies(model, weights, selected, maskable)
             self.readers = self.tied.readers
-        if self.budget is None:
-            return
-        if self.tied is None:
+        elif self.budget is not None:
             raise ValueError(
                 f"A budget counts tied units, and {self.untied(model)}. Received: "
                 f"{self.budget!r}. Give a share, or choose another score and schedule."
             )
-        if self.tied.families:  # or else `reasons` say why there are none
-            self._count(self.budget, self.tied, model, weights)
+
+    def price(self, model: keras.Model, weights: Mapping[str, Weight]) -> float:
+        """Find what the groups cost that are kept, and return what the model costs.
+
+        Milliseconds are measured, unless the plan was saved with their table. Call
+        `bind` first.
+
+        Args:
+            model: The plain model.
+            weights: The result of `weights_by_key(model)`.
+        """
+        budget, tied = cast(Budget, self.budget), cast(Dependencies, self.tied)
+        if self.cost_of_shapes is None:
+            self.cost_of_shapes = budget.cost(model)
+        of_shapes = self.cost_of_shapes
+        shapes = {key: tuple(w.variable.shape) for key, w in weights.items()}
+        dense = of_shapes(shapes)
+        self.cost = lambda kept: of_shapes(tied.shapes(kept, shapes)) / dense
+        return dense
+
+    def meet(
+        self,
+        model: keras.Model,
+        weights: Mapping[str, Weight],
+        schedule: str | Callable,
+    ):
+        """Set the target sparsity to what the budget leaves of the cost.
+
+        Args:
+            model: The plain model, for `price`.
+            weights: The result of `weights_by_key(model)`.
+            schedule: A name, or a schedule that ends at this sparsity.
+
+        Raises:
+            ValueError: If the budget cannot be met, or if the schedule ends at another
+                sparsity.
+        """
+        budget, dense = cast(Budget, self.budget), self.price(model, weights)
+        self._check_met(budget, dense, model.name)
+        self.sparsity = 1 - budget.share(dense)
+        self.schedule = schedules.get(schedule, self.sparsity)
 
     def untied(self, model: keras.Model) -> str | None:
         """Return why a pattern cannot follow units through a model, or None."""
@@ -132,20 +168,14 @@ class Plan:
             return "units that are removed on both sides get no gradients to return"
         return None
 
-    def _count(self, budget, tied, model, weights):
-        """Find what remains of the cost for the groups that are kept."""
-        if self.cost_of_shapes is None:
-            self.cost_of_shapes = budget.cost(model)
-        of_shapes = self.cost_of_shapes
-        shapes = {key: tuple(w.variable.shape) for key, w in weights.items()}
-        dense = of_shapes(shapes)
-        self.cost = lambda kept: of_shapes(tied.shapes(kept, shapes)) / dense
-        least = self.cost(self._least(tied))
-        limit = 1 - self.sparsity
+    def _check_met(self, budget, dense, name):
+        """Raise ValueError if more is left when all groups go that can."""
+        least = self.cost(self._least(self.tied))
+        limit = budget.share(dense)
         if least > limit * (1 + ROUNDING):
             raise ValueError(
                 f"The budget cannot be met: it leaves {limit * dense:.5g} {budget.unit}"
-                f", and {model.name!r} has {least * dense:.5g} when all groups are "
+                f", and {name!r} has {least * dense:.5g} when all groups are "
                 f"removed that can be. Received: {budget!r}. Give a larger budget, or "
                 "select more weights."
             )

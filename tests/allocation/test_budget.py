@@ -11,6 +11,7 @@ from keras_invprune.allocation import ALLOCATIONS, Budget
 from keras_invprune.allocation import budget as budgets
 from keras_invprune.allocation.budget import Sum
 from keras_invprune.patterns import NByM, Units
+from keras_invprune.schedules import OneShot
 from keras_invprune.tfmot import sparsity as tfmot
 
 
@@ -255,6 +256,36 @@ def test_another_pattern_is_refused_before_anything_is_measured(pattern, clockle
     with pytest.raises(ValueError, match="needs pattern='units'"):
         kip.prune(dense(), budget, pattern=pattern)
     assert clockless.measured == []
+
+
+@pytest.mark.parametrize(
+    "choices, message",
+    [
+        ({"score": "magnitud"}, "Did you mean 'magnitude'"),
+        ({"allocation": "globl"}, "Did you mean 'global'"),
+        ({"schedule": "gradul"}, "Did you mean 'gradual'"),
+        ({"objective": "invarianc"}, "Did you mean 'invariance'"),
+        ({"rewind": "initially"}, "`rewind` must be"),
+        ({"select": ["dens"]}, "`select` must name"),
+        ({"score": "movement", "schedule": "at_init"}, "is learned while"),
+        ({"schedule": OneShot(0.5), "select": ["dens"]}, "`select` must name"),
+    ],
+)
+def test_a_wrong_choice_is_refused_before_anything_is_measured(
+    choices, message, clockless
+):
+    budget = Budget(milliseconds=0.1, runtime="clockless")
+    with pytest.raises(ValueError, match=message):
+        kip.prune(dense(), budget, pattern="units", **choices)
+    assert clockless.measured == []
+
+
+def test_a_schedule_must_end_where_the_budget_does(clockless):
+    budget = Budget(milliseconds=0.08, runtime="clockless")  # of 0.16
+    pruned = kip.prune(dense(), budget, pattern="units", schedule=OneShot(0.5))
+    assert pruned.plan.sparsity == pytest.approx(0.5)
+    with pytest.raises(ValueError, match="agree on the final sparsity"):
+        kip.prune(dense(), budget, pattern="units", schedule=OneShot(0.4))
 
 
 def test_sparsities_of_layers_leave_a_budget_nothing_to_decide():
