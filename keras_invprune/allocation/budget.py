@@ -14,7 +14,7 @@ from keras_invprune.contracts import PruningWrapper
 from keras_invprune.graph.macs import kernel_uses
 from keras_invprune.graph.outputs import answered
 from keras_invprune.graph.weights import weights_by_key
-from keras_invprune.masks.selection import ROUNDING
+from keras_invprune.masks.groups import ROUNDING
 from keras_invprune.saving import Configured, named
 
 Shapes = Mapping[str, tuple[int, ...]]

@@ -1,5 +1,6 @@
 """The weights of a model in the groups that a pattern keeps or removes together."""
 
+import bisect
 import functools
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -9,7 +10,8 @@ import numpy as np
 from keras_invprune.contracts import Arrays, Pattern
 from keras_invprune.graph.groups import Dependencies
 from keras_invprune.graph.layouts import Layout
-from keras_invprune.masks.selection import least_removed
+
+ROUNDING = 1e-9  # by which the cost of equal masks may differ
 
 
 class Grouped:
@@ -85,6 +87,14 @@ class Grouped:
 
         count = sum(self.tied.families.values())
         found = least_removed(still_kept, self.cost, 1 - sparsity, count)
+        if found is None:
+            least = self.cost(still_kept((count - 1) / count))
+            raise ValueError(
+                f"At least {least:.4g} of the cost is left of the groups that "
+                f"{self.pattern!r} keeps. Received: a budget that leaves "
+                f"{1 - sparsity:.4g}. Give a larger one, a smaller `round_to` if it is "
+                "above 1, or select more weights."
+            )
         return self.tied.masks(found, self.shapes)
 
     def removed(self, masks: Arrays) -> float:
@@ -137,3 +147,30 @@ class Grouped:
         views = self._views.items()
         restored = {k: v.restore(arrays[k], self.shapes[k]) for k, v in views}
         return arrays | restored if restored else arrays
+
+
+def least_removed(
+    kept: Callable[[float], Arrays],
+    cost: Callable[[Arrays], float],
+    limit: float,
+    count: int,
+) -> Arrays | None:
+    """Return the masks that remove as few groups as a limit of their cost allows.
+
+    Args:
+        kept: ``(share of the groups to remove) -> masks``. A larger share removes what
+            a smaller one does, and more.
+        cost: ``masks -> cost``.
+        limit: The highest cost that is allowed.
+        count: Number of groups.
+
+    Returns:
+        The masks, or None if no share costs so little.
+    """
+    enough = limit * (1 + ROUNDING)
+
+    def fits(number):
+        return cost(kept(number / count)) <= enough
+
+    number = bisect.bisect_left(range(count), True, key=fits)
+    return kept(number / count) if number < count else None

@@ -18,8 +18,7 @@ from keras_invprune.graph.groups import Dependencies
 from keras_invprune.graph.layouts import Layout
 from keras_invprune.graph.weights import Weight, is_graph
 from keras_invprune.masks.compute import make_masks
-from keras_invprune.masks.groups import Grouped
-from keras_invprune.masks.selection import ROUNDING
+from keras_invprune.masks.groups import ROUNDING, Grouped
 from keras_invprune.pruning.rewind import check_rewind
 from keras_invprune.saving import Missing, load_object, save_object
 
@@ -170,15 +169,24 @@ class Plan:
 
     def _check_met(self, budget, dense, name):
         """Raise ValueError if more is left when all groups go that can."""
-        least = self.cost(self._least(self.tied))
         limit = budget.share(dense)
-        if least > limit * (1 + ROUNDING):
-            raise ValueError(
-                f"The budget cannot be met: it leaves {limit * dense:.5g} {budget.unit}"
-                f", and {name!r} has {least * dense:.5g} when all groups are "
-                f"removed that can be. Received: {budget!r}. Give a larger budget, or "
-                "select more weights."
+        enough = limit * (1 + ROUNDING)
+        least = self.cost(self._least(self.tied))
+        if least <= enough:
+            return
+        cause, way_out = "", "Give a larger budget, or select more weights"
+        alone = self.cost({k: np.zeros(n, bool) for k, n in self.tied.families.items()})
+        if alone <= enough and isinstance(self.pattern, patterns.Units):
+            cause = (
+                f": {self.pattern!r} keeps multiples of {self.pattern.round_to}, and "
+                f"without rounding {alone * dense:.5g} would be left"
             )
+            way_out = "Give a smaller `round_to`, or a larger budget"
+        raise ValueError(
+            f"The budget cannot be met: it leaves {limit * dense:.5g} {budget.unit}, "
+            f"and {name!r} has {least * dense:.5g} when all groups are removed that "
+            f"can be{cause}. Received: {budget!r}. {way_out}."
+        )
 
     def _least(self, tied) -> Arrays:
         """Return the groups that the pattern keeps of an allocation that keeps none."""

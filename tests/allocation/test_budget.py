@@ -238,6 +238,26 @@ def test_a_budget_that_cannot_be_met_names_the_nearest(pattern):
     kip.prune(model, Budget(macs=nearest), pattern=pattern)  # and that can be met
 
 
+def test_a_budget_that_rounding_keeps_from_being_met_says_so():
+    with pytest.raises(ValueError, match="cannot be met") as error:
+        kip.prune(dense(), Budget(macs=39), pattern=Units(round_to=4))
+    message = str(error.value)
+    assert "has 40 when" in message and "round_to=4" in message
+    assert "multiples of 4, and without rounding 7 would be left" in message
+    assert message.endswith("Give a smaller `round_to`, or a larger budget.")
+    kip.prune(dense(), Budget(macs=39), pattern=Units(round_to=3))
+    for pattern in ("units", Units(round_to=4)):  # no multiple would be small enough
+        with pytest.raises(ValueError, match="larger budget, or select") as error:
+            kip.prune(dense(), Budget(macs=6), pattern=pattern)
+        assert "multiples" not in str(error.value)
+
+
+def test_a_share_that_rounding_keeps_from_being_removed_says_so():
+    pruned = finished(dense(), Budget(macs=0.5), pattern=Units(round_to=4))
+    with pytest.raises(ValueError, match=r"At least 0.25 of .*round_to=4\) keeps"):
+        pruned.prune_to(0.9)
+
+
 def test_a_budget_for_a_network_whose_units_all_stay_says_why():
     normalized = [layers.Dense(8), layers.LayerNormalization(), layers.Dense(2)]
     model = keras.Sequential([keras.Input((4,)), *normalized])
