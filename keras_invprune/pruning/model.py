@@ -283,7 +283,8 @@ class PrunedModel(PruningWrapper, keras.Model):
 
         Raises:
             ValueError: If the weights are not finite (training has diverged), or if
-                fewer weights would be removed than already are.
+                fewer weights would be removed than already are. With a budget: if the
+                share is lower than the last one, unless no more than that is removed.
         """
         if self.state.prune_to(sparsity, self):
             optimizer = self.optimizer if self.compiled else None

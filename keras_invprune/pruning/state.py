@@ -48,6 +48,8 @@ class Remembered:
         rewind_step: Number of training steps after which `rewind_to` was taken.
         initial_rate: Learning rate to return to; None for a schedule.
         finished_step: Number of training steps made when the target was reached.
+        asked: Share of a budget's cost that was last to be removed. Groups cost
+            different amounts, so that more may be gone.
         rated: `id` of the optimizer that `initial_rate` was read from. It is not
             saved, since ids differ between processes.
     """
@@ -56,6 +58,7 @@ class Remembered:
     rewind_step: int | None = _saved("step")
     initial_rate: float | None = _saved("rate")
     finished_step: int | None = _saved("finished_step")
+    asked: float | None = _saved("asked")
     rated: int | None = None
 
     def to_arrays(self) -> Arrays:
@@ -249,7 +252,8 @@ class PruningState:
 
         Raises:
             ValueError: If the weights are not finite (training has diverged), or if
-                fewer weights would be removed than already are.
+                fewer weights would be removed than already are. With a budget: if the
+                share is lower than the last one, unless no more than that is removed.
         """
         check_sparsity(sparsity)
         # TF-MOT has no tied groups, whose masks could equal its own.
@@ -265,6 +269,8 @@ class PruningState:
             masks = {k: np.logical_and(mask, left[k]) for k, mask in masks.items()}
         self.warn_of_collapse(masks)
         self.masked.set_masks(masks)
+        if self.plan.budget is not None:
+            self.remembered.asked = float(sparsity)
         reached = f"pruned to sparsity {self.masked.sparsity:.4f}"
         self.events.append((self.clock.step, reached))
         if self.finished or sparsity < self.plan.sparsity - 1e-6:
@@ -341,13 +347,22 @@ class PruningState:
         if self.may_return or (self.plan.tied is not None and self.collapsed):
             return  # of an empty weight, it cannot be told which groups it keeps
         removed = self.removed
-        if self.share(masks) < removed - 1e-12:
+        if self.plan.budget is None:
+            less = self.share(masks) < removed - 1e-12
+        else:  # whose masks keep removed groups removed
+            less = sparsity < min(removed, self._asked(removed)) - 1e-6
+        if less:
             raise ValueError(
                 f"A share of {removed:.4g} of the {self._counted} is removed, and "
                 "removed weights cannot come back. Received: "
                 f"sparsity={sparsity:.4g}. Prune to increasing sparsities; for a "
                 "smaller one, start again from the unpruned model."
             )
+
+    def _asked(self, removed):
+        """Return the last share of the cost; without one, what may not be undercut."""
+        asked = self.remembered.asked
+        return min(removed, self.plan.sparsity) if asked is None else asked
 
     def _warn_if_far(self, sparsity):
         tied, masks = self.plan.tied, self.masked.masks.values()

@@ -196,6 +196,45 @@ def test_removed_groups_stay_removed_on_the_way_to_a_budget(seed, pattern):
         before = after
 
 
+def test_less_than_is_removed_cannot_be_asked_for(tmp_path):
+    pruned = kip.prune(dense(), Budget(macs=0.3), pattern="units", schedule="manual")
+    pruned.prune_to(0.5)
+    pruned.prune_to(0.5)  # as much is no less
+    pruned.save(tmp_path / "half.keras")
+    loaded = keras.saving.load_model(tmp_path / "half.keras")
+    for model in (pruned, loaded):
+        before = present(model)
+        with pytest.raises(ValueError, match="of the cost is removed.*start again"):
+            model.prune_to(0.4)
+        for key, mask in present(model).items():
+            np.testing.assert_array_equal(mask, before[key])
+        model.prune_to(model.plan.sparsity)
+        assert model.finished
+        with pytest.raises(ValueError, match="cannot come back"):
+            model.prune_to(0.5)
+
+
+def test_more_than_was_asked_for_may_be_gone():
+    model = keras.Sequential(
+        [keras.Input((4,)), layers.Dense(2, "relu"), layers.Dense(2)]
+    )
+    pruned = kip.prune(model, Budget(macs=0.5), pattern="units", schedule="manual")
+    pruned.prune_to(0.1)
+    assert pruned.state.removed == pytest.approx(0.5)  # a group is half of it
+    pruned.prune_to(0.3)
+    with pytest.raises(ValueError, match="cannot come back"):
+        pruned.prune_to(0.2)
+
+
+def test_a_file_from_before_shares_were_saved_goes_on():
+    pruned = kip.prune(dense(), Budget(macs=0.3), pattern="units", schedule="manual")
+    pruned.prune_to(0.5)
+    pruned.state.remembered.asked = None
+    with pytest.raises(ValueError, match="cannot come back"):
+        pruned.prune_to(0.4)
+    pruned.prune_to(pruned.plan.sparsity)
+
+
 def test_a_schedule_of_tfmot_leads_to_a_budget():
     schedule = tfmot.PolynomialDecay(0.0, 0.5, 2, 12, frequency=2)
     pruned = kip.prune(dense(), Budget(macs=0.5), pattern="units", schedule=schedule)
