@@ -84,6 +84,23 @@ def test_a_chain():
     assert "head/bias" not in groups.axes
 
 
+def test_a_single_group_of_its_kind_is_not_counted():
+    sizes = [layers.Dense(1, name="narrow"), layers.Dense(4, name="wide")]
+    head = layers.Dense(2, name="head")
+    model = keras.Sequential([keras.Input((3,)), *sizes, head])
+    groups = found(model)
+    assert groups.families == {"wide/kernel": 4}
+    assert groups.makers.keys() == {"wide/kernel"}
+    assert groups.reasons == {
+        "narrow/kernel": "its channels stay: one of a kind always stays, and there is "
+        "one"
+    }
+    pruned = kip.prune(model, 0.75, pattern="units", schedule="manual")
+    pruned.prune_to(0.75)  # three of four: as many as can go
+    assert pruned.state.removed == 0.75
+    check_removed(model, pruned)
+
+
 def functional(shape, body, **options):
     inputs = keras.Input(shape)
     x = body(inputs)
