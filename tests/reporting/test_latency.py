@@ -246,3 +246,43 @@ def test_a_budget_of_milliseconds_is_met_in_the_table(monkeypatch):
     assert all(np.min(layer.milliseconds) > 0 for layer in table.layers)
     assert table(shapes(small)) <= 0.6 * dense * (1 + 1e-9)
     assert budget.check(small) > 0
+
+
+class Given:
+    """A runtime whose table is given: a millisecond of a file, and one for each MAC."""
+
+    def milliseconds(self, model):
+        return NOTHING + macs(model)
+
+    def cost(self, model):
+        return latency.latency_table(model, self.milliseconds(model), Fake())
+
+
+def test_a_network_is_trained_to_a_budget_of_milliseconds(monkeypatch):
+    monkeypatch.setitem(RUNTIMES, "given", Given())
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 2, 64)
+    x = random.normal(size=(64, 6, 6, 1)).astype("float32") * 0.3
+    x[np.arange(64), :, 3 * labels] += 1  # a bright column tells the class
+    body = [layers.Conv2D(8, 3, activation="relu"), layers.Conv2D(12, 3)]
+    model = on_images(
+        *body, layers.BatchNormalization(), layers.ReLU(), layers.Flatten(), channels=1
+    )
+    model.add(layers.Dense(2, "softmax"))
+    whole = NOTHING + macs(model)
+    budget = Budget(milliseconds=0.4 * whole, runtime="given")
+    pruned = kip.prune(model, budget, pattern="units", schedule="gradual")
+    assert isinstance(pruned.plan.cost_of_shapes, LatencyTable)
+    assert pruned.plan.sparsity == pytest.approx(0.6)
+    rate = keras.optimizers.Adam(0.01)
+    pruned.compile(rate, "sparse_categorical_crossentropy", jit_compile=False)
+    pruned.fit(x, labels, batch_size=16, epochs=6, verbose=0)
+    assert pruned.finished and pruned.state.removed >= 0.6
+    stripped = kip.strip_pruning(pruned)
+    small = kip.compact(stripped)
+    predicted = small.predict(x, verbose=0)
+    assert_allclose(predicted, stripped.predict(x, verbose=0), atol=1e-5)
+    assert np.mean(predicted.argmax(1) == labels) > 0.9
+    found = budget.check(small)
+    assert 0.2 * whole < found <= budget.milliseconds
+    assert found == pytest.approx(pruned.plan.cost_of_shapes(shapes(small)), rel=1e-6)
