@@ -27,8 +27,9 @@ def dependencies(
 
     A group can be removed if all weights that make its channels are selected, if all
     that read them can be masked, and if no wall, input or output of the model needs
-    them. One group of each family always stays, so a family of one is left out. Masks on both sides leave no trace of it: `keras_invprune.compact` then
-    removes it whole, with its biases and statistics.
+    them. One group of each family always stays, so a family of one is left out. Masks
+    on both sides leave no trace of a group: `keras_invprune.compact` then removes it
+    whole, with its biases and statistics.
 
     Args:
         model: A built Sequential or Functional model.

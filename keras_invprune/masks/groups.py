@@ -22,7 +22,8 @@ class Grouped:
         shapes: ``{key: shape}`` of the weights.
         layouts: ``{key: Layout}``, used if the pattern needs matrices. A weight without
             a layout keeps its shape.
-        tied: The dependency groups of the model, if they are the pattern's groups.
+        dependencies: The dependency groups of the model, if they are those of the
+            pattern.
         cost: ``{family: whether each group is kept} -> share of the cost that is
             left``. With it, a sparsity is the share of the cost to remove.
     """
@@ -32,10 +33,10 @@ class Grouped:
         pattern: Any,
         shapes: Mapping[str, tuple[int, ...]],
         layouts: Mapping[str, Layout] | None = None,
-        tied: Dependencies | None = None,
+        dependencies: Dependencies | None = None,
         cost: Callable[[Arrays], float] | None = None,
     ):
-        self.pattern, self.tied, self.cost = pattern, tied, cost
+        self.pattern, self.dependencies, self.cost = pattern, dependencies, cost
         self.shapes = {key: tuple(shape) for key, shape in shapes.items()}
         known = layouts if layouts and Pattern.of(pattern).on_matrices else {}
         self._views = {key: known[key] for key in shapes if key in known}
@@ -70,7 +71,7 @@ class Grouped:
                 removed stay removed, whatever other groups would cost.
         """
         arranged = self._arranged(scores, left)
-        if self.tied is None:
+        if self.dependencies is None:
             return self._restored(self.pattern(arranged, sparsity, allocation))
 
         def kept(share):
@@ -78,14 +79,14 @@ class Grouped:
             return {family: mask[0] != 0 for family, mask in masks.items()}
 
         if self.cost is None:
-            return self.tied.masks(kept(sparsity), self.shapes)
-        before = {} if left is None else self.tied.gather(left)
+            return self.dependencies.masks(kept(sparsity), self.shapes)
+        before = {} if left is None else self.dependencies.gather(left)
 
         def still_kept(share):
             found = kept(share)
             return found | {k: found[k] & each.any(0) for k, each in before.items()}
 
-        count = sum(self.tied.families.values())
+        count = sum(self.dependencies.families.values())
         found = least_removed(still_kept, self.cost, 1 - sparsity, count)
         if found is None:
             least = self.cost(still_kept((count - 1) / count))
@@ -95,7 +96,7 @@ class Grouped:
                 f"{1 - sparsity:.4g}. Give a larger one, a smaller `round_to` if it is "
                 "above 1, or select more weights."
             )
-        return self.tied.masks(found, self.shapes)
+        return self.dependencies.masks(found, self.shapes)
 
     def removed(self, masks: Arrays) -> float:
         """Return the share of the tied groups, or of their cost, that masks remove."""
@@ -123,8 +124,8 @@ class Grouped:
 
     def spread(self, values: Arrays) -> Arrays:
         """Return for each weight the value of its group."""
-        if self.tied is not None:
-            return self.tied.spread(values, self.shapes)
+        if self.dependencies is not None:
+            return self.dependencies.spread(values, self.shapes)
         like = self._arranged(self.zeros())
         if self._is_pure:
             shapes = {key: array.shape for key, array in like.items()}
@@ -138,8 +139,8 @@ class Grouped:
         return known and type(self.pattern).group is not Pattern.group
 
     def _arranged(self, arrays, left=None):
-        if self.tied is not None:
-            return self.tied.gather(arrays, left)
+        if self.dependencies is not None:
+            return self.dependencies.gather(arrays, left)
         views = self._views.items()
         return arrays | {key: view.arrange(arrays[key]) for key, view in views}
 

@@ -45,7 +45,7 @@ class Plan:
         budget: What may be left of the cost, or None.
         cost_of_shapes: ``{key: shape of the weight} -> cost``, or None. It is saved, so
             that a resumed training counts and measures nothing again.
-        tied: The dependency groups of the model, if the pattern removes such.
+        dependencies: The dependency groups of the model, if the pattern removes such.
         cost: ``{family: whether each group is kept} -> share of the cost``, or None.
     """
 
@@ -62,7 +62,7 @@ class Plan:
     readers: tuple[str, ...] = ()
     budget: Budget | None = None
     cost_of_shapes: Cost | None = field(default=None, repr=False)
-    tied: Dependencies | None = field(default=None, repr=False)
+    dependencies: Dependencies | None = field(default=None, repr=False)
     cost: Callable[[Arrays], float] | None = field(default=None, repr=False)
 
     def __post_init__(self):
@@ -110,8 +110,8 @@ class Plan:
             ValueError: If there is a budget and the model has no such groups.
         """
         if Pattern.of(self.pattern).tied and self.untied(model) is None:
-            self.tied = dependencies(model, weights, selected, maskable)
-            self.readers = self.tied.readers
+            self.dependencies = dependencies(model, weights, selected, maskable)
+            self.readers = self.dependencies.readers
         elif self.budget is not None:
             raise ValueError(
                 f"A budget counts tied units, and {self.untied(model)}. Received: "
@@ -128,13 +128,14 @@ class Plan:
             model: The plain model.
             weights: The result of `weights_by_key(model)`.
         """
-        budget, tied = cast(Budget, self.budget), cast(Dependencies, self.tied)
+        budget = cast(Budget, self.budget)
+        groups = cast(Dependencies, self.dependencies)
         if self.cost_of_shapes is None:
             self.cost_of_shapes = budget.cost(model)
         of_shapes = self.cost_of_shapes
         shapes = {key: tuple(w.variable.shape) for key, w in weights.items()}
         dense = of_shapes(shapes)
-        self.cost = lambda kept: of_shapes(tied.shapes(kept, shapes)) / dense
+        self.cost = lambda kept: of_shapes(groups.shapes(kept, shapes)) / dense
         return dense
 
     def meet(
@@ -169,13 +170,14 @@ class Plan:
 
     def _check_met(self, budget, dense, name):
         """Raise ValueError if more is left when all groups go that can."""
+        families = self.dependencies.families
         limit = budget.share(dense)
         enough = limit * (1 + ROUNDING)
-        least = self.cost(self._least(self.tied))
+        least = self.cost(self._least(families))
         if least <= enough:
             return
         cause, way_out = "", "Give a larger budget, or select more weights"
-        alone = self.cost({k: np.zeros(n, bool) for k, n in self.tied.families.items()})
+        alone = self.cost({name: np.zeros(n, bool) for name, n in families.items()})
         if alone <= enough and isinstance(self.pattern, patterns.Units):
             cause = (
                 f": {self.pattern!r} keeps multiples of {self.pattern.round_to}, and "
@@ -188,14 +190,14 @@ class Plan:
             f"can be{cause}. Received: {budget!r}. {way_out}."
         )
 
-    def _least(self, tied) -> Arrays:
+    def _least(self, families) -> Arrays:
         """Return the groups that the pattern keeps of an allocation that keeps none."""
 
         def none(scores, sparsity):
             del sparsity
             return {key: np.zeros(each.shape, bool) for key, each in scores.items()}
 
-        zeros = {name: np.zeros((1, count)) for name, count in tied.families.items()}
+        zeros = {name: np.zeros((1, count)) for name, count in families.items()}
         masks = self.pattern(zeros, 0.0, none)
         return {name: mask[0] != 0 for name, mask in masks.items()}
 
@@ -205,7 +207,7 @@ class Plan:
         layouts: Mapping[str, Layout] | None = None,
     ) -> Grouped:
         """Return the groups of the pattern; for the arguments, see `Grouped`."""
-        return Grouped(self.pattern, shapes, layouts, self.tied, self.cost)
+        return Grouped(self.pattern, shapes, layouts, self.dependencies, self.cost)
 
     def masks(
         self,

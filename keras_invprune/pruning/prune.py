@@ -304,7 +304,7 @@ def _tied(model, weights, keys, plan):
     """Return the keys to mask if the pattern removes units that layers share."""
     every = prunable_weights(model, lambda *_: True, weights)
     plan.bind(model, weights, keys, every)
-    if plan.tied is None:
+    if plan.dependencies is None:
         if Pattern.of(plan.pattern).tied:
             logger.warning(
                 "%r prunes the units of each weight by themselves: %s.",
@@ -312,8 +312,8 @@ def _tied(model, weights, keys, plan):
                 plan.untied(model),
             )
         return keys
-    plan.left_out |= plan.tied.reasons
-    masked = {*_left(keys, plan.tied.reasons, plan), *plan.readers}
+    plan.left_out |= plan.dependencies.reasons
+    masked = {*_left(keys, plan.dependencies.reasons, plan), *plan.readers}
     return [key for key in weights if key in masked]
 
 

@@ -257,7 +257,7 @@ class PruningState:
         """
         check_sparsity(sparsity)
         # TF-MOT has no tied groups, whose masks could equal its own.
-        as_tfmot = tfmot.is_own(self.plan.schedule) and self.plan.tied is None
+        as_tfmot = tfmot.is_own(self.plan.schedule) and self.plan.dependencies is None
         as_tfmot = as_tfmot and not self.moves
         if not as_tfmot:
             self.store()  # weights that grow start at zero; no old value returns
@@ -316,7 +316,7 @@ class PruningState:
         Args:
             masks: ``{key: bool array}`` of all masked weights.
         """
-        if self.plan.tied is not None:
+        if self.plan.dependencies is not None:
             shapes = {key: mask.shape for key, mask in masks.items()}
             return self.plan.groups(shapes).removed(masks)
         kept = sum(int(np.count_nonzero(mask)) for mask in masks.values())
@@ -327,7 +327,7 @@ class PruningState:
         """What the target sparsity is a share of."""
         if self.plan.budget is not None:
             return "cost"
-        return "weights" if self.plan.tied is None else "groups"
+        return "weights" if self.plan.dependencies is None else "groups"
 
     def _present(self) -> Arrays:
         return {key: mask.numpy() != 0 for key, mask in self.masked.masks.items()}
@@ -344,7 +344,7 @@ class PruningState:
 
     def _check_no_return(self, masks, sparsity):
         """Raise ValueError if masks would keep more weights than are left."""
-        if self.may_return or (self.plan.tied is not None and self.collapsed):
+        if self.may_return or (self.plan.dependencies is not None and self.collapsed):
             return  # of an empty weight, it cannot be told which groups it keeps
         removed = self.removed
         if self.plan.budget is None:
@@ -365,9 +365,9 @@ class PruningState:
         return min(removed, self.plan.sparsity) if asked is None else asked
 
     def _warn_if_far(self, sparsity):
-        tied, masks = self.plan.tied, self.masked.masks.values()
+        groups, masks = self.plan.dependencies, self.masked.masks.values()
         size = sum(
-            tied.families.values() if tied else (math.prod(m.shape) for m in masks)
+            groups.families.values() if groups else (math.prod(m.shape) for m in masks)
         )
         removed = self.removed
         met = self.plan.budget is not None  # or else there is an error

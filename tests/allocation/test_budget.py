@@ -161,7 +161,7 @@ def test_a_number_of_macs_is_met(number):
 def test_one_group_less_would_not_meet_the_budget():
     model, budget = dense(), Budget(macs=0.5)
     pruned = finished(model, budget)
-    count = sum(pruned.plan.tied.families.values())
+    count = sum(pruned.plan.dependencies.families.values())
     removed = count - sum(
         shape[0] for key, shape in shapes(pruned).items() if key != "head"
     )

@@ -49,7 +49,7 @@ def shapes(model):
 
 def check_removed(model, pruned, tolerance=1e-5):
     """Compaction removes exactly the groups that are masked; outputs stay the same."""
-    tied = pruned.plan.tied
+    tied = pruned.plan.dependencies
     masks = {key: mask.numpy() for key, mask in pruned.masks.items()}
     kept = {key: values.any(0) for key, values in tied.gather(masks).items()}
     stripped = kip.strip_pruning(pruned)
@@ -358,7 +358,7 @@ def test_what_no_rule_knows_is_left_alone(caplog):
     model.add(layers.Dense(6, name="dense"))
     model.add(layers.Dense(2, name="head"))
     pruned = kip.prune(model, 0.5, pattern="units", schedule="manual")
-    assert list(pruned.plan.tied.families) == ["dense/kernel"]
+    assert list(pruned.plan.dependencies.families) == ["dense/kernel"]
     assert "times/kernel" in pruned.left_alone
     assert "times/kernel is left out: no rule says" in caplog.text
 
@@ -401,7 +401,7 @@ def check(data, step):
     pruned.prune_to(pruned.plan.sparsity / 2)
     again = type(pruned).from_config(pruned.get_config())
     again.set_weights(pruned.get_weights())
-    assert again.plan.tied.families == pruned.plan.tied.families
+    assert again.plan.dependencies.families == pruned.plan.dependencies.families
     pruned.prune_to(pruned.plan.sparsity)
     again.prune_to(pruned.plan.sparsity)
     for key, mask in pruned.masks.items():
