@@ -13,7 +13,7 @@ from keras_invprune.arguments import is_number, number
 from keras_invprune.contracts import PruningWrapper
 from keras_invprune.graph.macs import kernel_uses
 from keras_invprune.graph.outputs import answered
-from keras_invprune.graph.weights import weights_by_key
+from keras_invprune.graph.weights import shapes_of, weights_by_key
 from keras_invprune.masks.groups import ROUNDING
 from keras_invprune.saving import Configured, named
 
@@ -134,7 +134,7 @@ class Budget(Configured):
             )
         if self.kind == "milliseconds":
             return RUNTIMES[self.runtime].milliseconds(model)
-        return self.cost(model)(_shapes(model))
+        return self.cost(model)(shapes_of(weights_by_key(model)))
 
     def cost(self, model: keras.Model) -> Cost:
         """Return what networks like this model cost, by the shapes of their weights.
@@ -234,7 +234,3 @@ def _bytes_of(model) -> Sum:
         for key, (_, variable) in weights_by_key(model).items()
     }
     return Sum({key: np.dtype(dtype).itemsize for key, dtype in dtypes.items()})
-
-
-def _shapes(model) -> dict[str, tuple[int, ...]]:
-    return {key: tuple(w.variable.shape) for key, w in weights_by_key(model).items()}

@@ -16,7 +16,7 @@ from keras_invprune.contracts import Arrays, Pattern, Ranked, Schedule, Score
 from keras_invprune.graph.active import calls_its_graph
 from keras_invprune.graph.groups import Dependencies
 from keras_invprune.graph.layouts import Layout
-from keras_invprune.graph.weights import Weight, is_graph
+from keras_invprune.graph.weights import Weight, is_graph, shapes_of
 from keras_invprune.masks.compute import make_masks
 from keras_invprune.masks.groups import ROUNDING, Grouped
 from keras_invprune.pruning.rewind import check_rewind
@@ -133,7 +133,7 @@ class Plan:
         if self.cost_of_shapes is None:
             self.cost_of_shapes = budget.cost(model)
         of_shapes = self.cost_of_shapes
-        shapes = {key: tuple(w.variable.shape) for key, w in weights.items()}
+        shapes = shapes_of(weights)
         dense = of_shapes(shapes)
         self.cost = lambda kept: of_shapes(groups.shapes(kept, shapes)) / dense
         return dense

@@ -13,7 +13,7 @@ from keras_invprune.contracts import Pattern
 from keras_invprune.graph.copying import copy_model
 from keras_invprune.graph.layouts import layouts, unfit
 from keras_invprune.graph.prunable import prunable_weights
-from keras_invprune.graph.weights import kernels, weights_by_key
+from keras_invprune.graph.weights import kernels, shapes_of, weights_by_key
 from keras_invprune.masks.compute import check_allocation
 from keras_invprune.pruning.checks import (
     check_agreement,
@@ -147,7 +147,7 @@ def prune(
         check_scope(model)
     if budget is not None:  # after what is quick: measuring may take a minute
         plan.meet(model, weights, schedule)
-    shapes = {key: weights[key].variable.shape for key in keys}
+    shapes = shapes_of({key: weights[key] for key in keys})
     groups = plan.groups(shapes, layouts(weights, keys))
     check_allocation(plan.allocation, groups, plan.sparsity)
     if copy:

@@ -25,7 +25,7 @@ from keras_invprune.exporting.export import export
 from keras_invprune.exporting.serving import safe_names, write_saved_models
 from keras_invprune.graph.layouts import layout_of
 from keras_invprune.graph.trace import traced, unfolded
-from keras_invprune.graph.weights import Weight, kernels, weights_by_key
+from keras_invprune.graph.weights import Weight, kernels, shapes_of, weights_by_key
 from keras_invprune.saving import Configured
 
 logger = logging.getLogger("keras_invprune")
@@ -159,7 +159,7 @@ def latency_table(
         alone: ``models -> milliseconds of each``.
     """
     weights = weights_by_key(model)
-    shapes = {key: tuple(weight.variable.shape) for key, weight in weights.items()}
+    shapes = shapes_of(weights)
     macs = macs_of(model).each
     (nothing,) = alone([_model(layers.ReLU(), (1,))])
     measured = _measured(list(_places(model, weights)), shapes, alone, nothing)

@@ -13,7 +13,7 @@ from drawn_networks import drawn_network, on_maps, on_steps, on_vectors
 from keras_invprune.compaction.dependencies import dependencies
 from keras_invprune.graph.groups import STAYS
 from keras_invprune.graph.prunable import prunable_weights
-from keras_invprune.graph.weights import weights_by_key
+from keras_invprune.graph.weights import shapes_of, weights_by_key
 from keras_invprune.patterns import Units
 
 PHASES = Phase.generate, Phase.shrink  # to explain a failure takes minutes
@@ -43,8 +43,7 @@ def each(count):
 
 
 def shapes(model):
-    weights = weights_by_key(model)
-    return {key: tuple(weight.variable.shape) for key, weight in weights.items()}
+    return shapes_of(weights_by_key(model))
 
 
 def check_removed(model, pruned, tolerance=1e-5):

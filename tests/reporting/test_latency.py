@@ -7,7 +7,7 @@ from numpy.testing import assert_allclose
 import keras_invprune as kip
 from keras_invprune.allocation import Budget
 from keras_invprune.allocation.budget import RUNTIMES, macs_of
-from keras_invprune.graph.weights import weights_by_key
+from keras_invprune.graph.weights import shapes_of, weights_by_key
 from keras_invprune.reporting import latency
 from keras_invprune.reporting.latency import LatencyTable, LiteRT, Measured
 
@@ -35,8 +35,7 @@ def macs(model):
 
 
 def shapes(model):
-    weights = weights_by_key(model)
-    return {key: tuple(weight.variable.shape) for key, weight in weights.items()}
+    return shapes_of(weights_by_key(model))
 
 
 def on_images(*made, channels=4):
