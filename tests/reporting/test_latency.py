@@ -8,7 +8,7 @@ import keras_invprune as kip
 from keras_invprune.allocation import Budget
 from keras_invprune.allocation.budget import RUNTIMES, macs_of
 from keras_invprune.graph.weights import shapes_of, weights_by_key
-from keras_invprune.reporting import latency
+from keras_invprune.reporting import latency, timing
 from keras_invprune.reporting.latency import LatencyTable, LiteRT, Measured
 
 NOTHING = 0.5  # milliseconds of a file that does nothing, here
@@ -205,32 +205,8 @@ def test_a_table_survives_its_config():
     assert again(shapes(convolutions())) == table(shapes(convolutions()))
 
 
-def test_runs_take_turns_and_the_lower_quartile_counts(monkeypatch):
-    now, calls = [0.0], []
-    monkeypatch.setattr(latency.time, "perf_counter", lambda: now[0])
-
-    def takes(name, milliseconds):
-        def run():
-            calls.append(name)
-            now[0] += milliseconds.pop(0) / 1e3 if milliseconds else 0.008
-
-        return run
-
-    # A round is one run that is not timed, and three of 8 ms, which fill 20 ms.
-    disturbed = [99.0, *[8.0, 8.0, 8.0, 99.0] * 5]
-    found = latency.lower_quartiles([takes("a", disturbed), takes("b", [])])
-    assert found == pytest.approx([8.0, 8.0])
-    assert "".join(calls) == "aaaabbbb" * latency.ROUNDS
-
-
-def test_an_unknown_length_is_refused():
-    model = keras.Sequential([keras.Input((None, 4)), layers.Dense(2)])
-    with pytest.raises(ValueError, match="Give `keras.Input` all lengths"):
-        LiteRT().milliseconds(model)
-
-
 def test_a_budget_of_milliseconds_is_met_in_the_table(monkeypatch):
-    monkeypatch.setattr(latency, "ROUNDS", 2)
+    monkeypatch.setattr(timing, "ROUNDS", 2)
     hidden = [layers.Dense(1024, "relu"), layers.Dense(1024, "relu")]
     model = keras.Sequential([keras.Input((256,)), *hidden, layers.Dense(2)])
     dense = RUNTIMES["litert-cpu"].milliseconds(model)
