@@ -22,10 +22,6 @@ class Grouped:
         shapes: ``{key: shape}`` of the weights.
         layouts: ``{key: Layout}``, used if the pattern needs matrices. A weight without
             a layout keeps its shape.
-        dependencies: The dependency groups of the model, if they are those of the
-            pattern.
-        cost: ``{family: whether each group is kept} -> share of the cost that is
-            left``. With it, a sparsity is the share of the cost to remove.
     """
 
     def __init__(
@@ -33,10 +29,8 @@ class Grouped:
         pattern: Any,
         shapes: Mapping[str, tuple[int, ...]],
         layouts: Mapping[str, Layout] | None = None,
-        dependencies: Dependencies | None = None,
-        cost: Callable[[Arrays], float] | None = None,
     ):
-        self.pattern, self.dependencies, self.cost = pattern, dependencies, cost
+        self.pattern = pattern
         self.shapes = {key: tuple(shape) for key, shape in shapes.items()}
         known = layouts if layouts and Pattern.of(pattern).on_matrices else {}
         self._views = {key: known[key] for key in shapes if key in known}
@@ -64,15 +58,100 @@ class Grouped:
 
         Args:
             scores: ``{key: array}``.
+            sparsity: Share of the groups to remove, in [0, 1).
+            allocation: ``(scores, sparsity) -> masks``.
+            left: ``{key: bool array}`` of earlier masks.
+        """
+        del left
+        arranged = self._arranged(scores)
+        return self._restored(self.pattern(arranged, sparsity, allocation))
+
+    def removed(self, masks: Arrays) -> float:
+        """Return the share of the weights that masks remove."""
+        kept = sum(int(np.count_nonzero(mask)) for mask in masks.values())
+        return 1.0 - kept / sum(mask.size for mask in masks.values())
+
+    def pool(self, values: Arrays) -> Arrays:
+        """Return one value for each group: what the pattern passes to an allocation."""
+        arranged = self._arranged(values)
+        if self._is_pure:
+            return self.pattern.group(arranged)
+        seen = {}
+
+        def look(groups, sparsity):
+            del sparsity
+            seen.update(groups)
+            return {key: np.ones(group.shape, bool) for key, group in groups.items()}
+
+        self.pattern(arranged, 0.0, look)
+        return seen
+
+    def spread(self, values: Arrays) -> Arrays:
+        """Return for each weight the value of its group."""
+        like = self._arranged(self.zeros())
+        if self._is_pure:
+            shapes = {key: array.shape for key, array in like.items()}
+            return self._restored(self.pattern.expand(values, shapes))
+        return self._restored(self.pattern(like, 0.0, lambda *_: values))
+
+    @property
+    def _is_pure(self) -> bool:
+        """Whether the pattern has its own `group`, so that no call need be observed."""
+        known = isinstance(self.pattern, Pattern)
+        return known and type(self.pattern).group is not Pattern.group
+
+    def _arranged(self, arrays):
+        views = self._views.items()
+        return arrays | {key: view.arrange(arrays[key]) for key, view in views}
+
+    def _restored(self, arrays):
+        views = self._views.items()
+        restored = {k: v.restore(arrays[k], self.shapes[k]) for k, v in views}
+        return arrays | restored if restored else arrays
+
+
+class TiedGroups(Grouped):
+    """A pattern whose groups are the dependency groups of a model.
+
+    Args:
+        pattern: ``(scores, sparsity, allocation) -> masks``.
+        shapes: ``{key: shape}`` of the weights.
+        dependencies: The groups.
+        cost: ``{family: whether each group is kept} -> share of the cost that is
+            left``. With it, a sparsity is the share of the cost to remove.
+    """
+
+    def __init__(
+        self,
+        pattern: Any,
+        shapes: Mapping[str, tuple[int, ...]],
+        dependencies: Dependencies,
+        cost: Callable[[Arrays], float] | None = None,
+    ):
+        super().__init__(pattern, shapes)
+        self.dependencies, self.cost = dependencies, cost
+
+    def masks(
+        self,
+        scores: Arrays,
+        sparsity: float,
+        allocation: Callable[[Arrays, float], Arrays],
+        left: Arrays | None = None,
+    ) -> Arrays:
+        """Return the masks for scores of single weights.
+
+        Args:
+            scores: ``{key: array}``.
             sparsity: Share of the groups, or of their cost, to remove, in [0, 1).
             allocation: ``(scores, sparsity) -> masks``.
             left: ``{key: bool array}`` of earlier masks. What they removed from all
-                groups of a family does not count. With a cost, tied groups that they
+                groups of a family does not count. With a cost, groups that they
                 removed stay removed, whatever other groups would cost.
+
+        Raises:
+            ValueError: If the groups that the pattern keeps cost more than is left.
         """
-        arranged = self._arranged(scores, left)
-        if self.dependencies is None:
-            return self._restored(self.pattern(arranged, sparsity, allocation))
+        arranged = self.dependencies.gather(scores, left)
 
         def kept(share):
             masks = self.pattern(arranged, share, allocation)
@@ -99,7 +178,7 @@ class Grouped:
         return self.dependencies.masks(found, self.shapes)
 
     def removed(self, masks: Arrays) -> float:
-        """Return the share of the tied groups, or of their cost, that masks remove."""
+        """Return the share of the groups, or of their cost, that masks remove."""
         pooled = self.pool({k: np.asarray(m, np.float32) for k, m in masks.items()})
         kept = {family: values != 0 for family, values in pooled.items()}
         if self.cost is not None:
@@ -107,47 +186,12 @@ class Grouped:
         left = sum(int(np.count_nonzero(each)) for each in kept.values())
         return 1 - left / sum(each.size for each in kept.values())
 
-    def pool(self, values: Arrays) -> Arrays:
-        """Return one value for each group: what the pattern passes to an allocation."""
-        arranged = self._arranged(values)
-        if self._is_pure:
-            return self.pattern.group(arranged)
-        seen = {}
-
-        def look(groups, sparsity):
-            del sparsity
-            seen.update(groups)
-            return {key: np.ones(group.shape, bool) for key, group in groups.items()}
-
-        self.pattern(arranged, 0.0, look)
-        return seen
-
     def spread(self, values: Arrays) -> Arrays:
-        """Return for each weight the value of its group."""
-        if self.dependencies is not None:
-            return self.dependencies.spread(values, self.shapes)
-        like = self._arranged(self.zeros())
-        if self._is_pure:
-            shapes = {key: array.shape for key, array in like.items()}
-            return self._restored(self.pattern.expand(values, shapes))
-        return self._restored(self.pattern(like, 0.0, lambda *_: values))
+        """Return for each weight the value of the group that it makes; 1 without."""
+        return self.dependencies.spread(values, self.shapes)
 
-    @property
-    def _is_pure(self) -> bool:
-        """Whether the pattern has its own `group`, so that no call need be observed."""
-        known = isinstance(self.pattern, Pattern)
-        return known and type(self.pattern).group is not Pattern.group
-
-    def _arranged(self, arrays, left=None):
-        if self.dependencies is not None:
-            return self.dependencies.gather(arrays, left)
-        views = self._views.items()
-        return arrays | {key: view.arrange(arrays[key]) for key, view in views}
-
-    def _restored(self, arrays):
-        views = self._views.items()
-        restored = {k: v.restore(arrays[k], self.shapes[k]) for k, v in views}
-        return arrays | restored if restored else arrays
+    def _arranged(self, arrays):
+        return self.dependencies.gather(arrays)
 
 
 def least_removed(

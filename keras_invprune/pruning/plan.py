@@ -18,7 +18,7 @@ from keras_invprune.graph.groups import Dependencies
 from keras_invprune.graph.layouts import Layout
 from keras_invprune.graph.weights import Weight, is_graph, shapes_of
 from keras_invprune.masks.compute import make_masks
-from keras_invprune.masks.groups import ROUNDING, Grouped
+from keras_invprune.masks.groups import ROUNDING, Grouped, TiedGroups
 from keras_invprune.pruning.rewind import check_rewind
 from keras_invprune.saving import Missing, load_object, save_object
 
@@ -207,7 +207,9 @@ class Plan:
         layouts: Mapping[str, Layout] | None = None,
     ) -> Grouped:
         """Return the groups of the pattern; for the arguments, see `Grouped`."""
-        return Grouped(self.pattern, shapes, layouts, self.dependencies, self.cost)
+        if self.dependencies is not None:
+            return TiedGroups(self.pattern, shapes, self.dependencies, self.cost)
+        return Grouped(self.pattern, shapes, layouts)
 
     def masks(
         self,

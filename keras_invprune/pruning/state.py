@@ -316,11 +316,8 @@ class PruningState:
         Args:
             masks: ``{key: bool array}`` of all masked weights.
         """
-        if self.plan.dependencies is not None:
-            shapes = {key: mask.shape for key, mask in masks.items()}
-            return self.plan.groups(shapes).removed(masks)
-        kept = sum(int(np.count_nonzero(mask)) for mask in masks.values())
-        return 1.0 - kept / sum(mask.size for mask in masks.values())
+        shapes = {key: mask.shape for key, mask in masks.items()}
+        return self.plan.groups(shapes).removed(masks)
 
     @property
     def _counted(self) -> str:
