@@ -16,7 +16,6 @@ benchmarks/compact_steps.py reads.
 """
 
 import argparse
-import csv
 import os
 import platform
 import tempfile
@@ -25,6 +24,7 @@ from pathlib import Path
 import keras
 import numpy as np
 from applications import relative
+from ledger import finished, write
 from mnist_lenet import pruned
 
 import keras_invprune as kip
@@ -139,18 +139,17 @@ def main():
     parser.add_argument("--out", type=Path, default=Path("docs/results"))
     arguments = parser.parse_args()
     file = arguments.out / "compact_lenet.csv"
-    rows = list(csv.DictReader(open(file, newline=""))) if file.exists() else []
-    done, data = {int(row["seed"]) for row in rows}, tfds_images("mnist")
-    for seed in [seed for seed in arguments.seeds if seed not in done]:
+    found, data = finished(file), tfds_images("mnist")
+    for seed in [seed for seed in arguments.seeds if seed not in found]:
+        found[seed] = []
         for sparsity, model in trained(data, seed, arguments.epochs, arguments.folder):
             about = {"seed": seed, "sparsity": sparsity, "epochs": arguments.epochs}
-            rows += [about | row for row in rows_of(model, data)]
-            print(*rows[-len(FORMS) :], sep="\n", flush=True)
-        with open(file, "w", newline="") as stream:
-            table = csv.DictWriter(stream, FIELDS, lineterminator="\n")
-            table.writeheader()
-            table.writerows(rows)
-    write_page(rows, arguments.out, arguments)
+            found[seed] += [about | row for row in rows_of(model, data)]
+            print(*found[seed][-len(FORMS) :], sep="\n", flush=True)
+        write(found, file, FIELDS)
+    write_page(
+        [row for rows in found.values() for row in rows], arguments.out, arguments
+    )
 
 
 if __name__ == "__main__":

@@ -22,12 +22,12 @@ finished seed.
 """
 
 import argparse
-import csv
 import tempfile
 from pathlib import Path
 
 import keras
 import numpy as np
+from ledger import finished, write
 
 import keras_invprune as kip
 from keras_invprune.graph.active import removable_layers
@@ -153,26 +153,6 @@ def measure(seed, data):
     return lines
 
 
-def finished(file):
-    """Return the lines that an earlier run has written, by seed."""
-    found = {}
-    if file.exists():
-        with open(file, newline="") as stream:
-            for line in csv.DictReader(stream):
-                found.setdefault(int(line["seed"]), []).append(line)
-    return found
-
-
-def write(found, file):
-    """Write the table."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with open(file, "w", newline="") as stream:
-        table = csv.DictWriter(stream, FIELDS, lineterminator="\n")
-        table.writeheader()
-        for lines in found.values():
-            table.writerows(lines)
-
-
 def main():
     """Measure; print and write the table after each seed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -184,7 +164,7 @@ def main():
     for seed in arguments.seeds:
         if seed not in found:
             found[seed] = measure(seed, data)
-            write(found, file)
+            write(found, file, FIELDS)
         for line in (found[seed][0], chosen(found[seed])):
             print(*line.values(), flush=True)
 

@@ -19,11 +19,11 @@ run resumes: seeds that are in the table are not measured again.
 """
 
 import argparse
-import csv
 from pathlib import Path
 
 import keras
 import numpy as np
+from ledger import finished, write
 
 from keras_invprune.pruning.layer_path import layer_path
 from keras_invprune_lab.data.teacher import FEATURES, UNITS, teacher_network
@@ -95,26 +95,6 @@ def compared(lines):
     return int(best["depth"]), best["test_loss"] / alone["test_loss"]
 
 
-def finished(file):
-    """Return the rows that an earlier run has written, by seed."""
-    found = {}
-    if file.exists():
-        with open(file, newline="") as stream:
-            for line in csv.DictReader(stream):
-                found.setdefault(int(line["seed"]), []).append(line)
-    return found
-
-
-def write(found, file):
-    """Write the table."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with open(file, "w", newline="") as stream:
-        table = csv.DictWriter(stream, FIELDS, lineterminator="\n")
-        table.writeheader()
-        for lines in found.values():
-            table.writerows(lines)
-
-
 def main():
     """Measure; print and write the table after each seed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -128,7 +108,7 @@ def main():
     for seed in range(arguments.first, arguments.first + arguments.seeds):
         if seed not in found:
             found[seed] = list(measure(seed, arguments.epochs))
-            write(found, file)
+            write(found, file, FIELDS)
             keras.backend.clear_session()
         depth, ratio = compared(found[seed])
         print(f"seed {seed}: depth {depth}, {ratio:.3f} of the loss", flush=True)

@@ -14,14 +14,16 @@ from typing import Any
 
 import keras
 
+from keras_invprune.arguments import plain
+
 
 class Configured:
     """A class whose attributes hold the constructor's arguments under their names."""
 
     def get_config(self) -> dict:
-        """Return the constructor's arguments."""
+        """Return the constructor's arguments, with Python's numbers for NumPy's."""
         names = inspect.signature(type(self)).parameters
-        return {name: getattr(self, name) for name in names}
+        return {name: plain(getattr(self, name)) for name in names}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]):

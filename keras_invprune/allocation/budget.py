@@ -3,18 +3,18 @@
 import dataclasses
 import logging
 import math
-import numbers
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import keras
 import numpy as np
 
+from keras_invprune.arguments import is_number, number
 from keras_invprune.contracts import PruningWrapper
 from keras_invprune.graph.macs import kernel_uses
 from keras_invprune.graph.outputs import answered
-from keras_invprune.graph.weights import weights_by_key
-from keras_invprune.masks.selection import ROUNDING
+from keras_invprune.graph.weights import shapes_of, weights_by_key
+from keras_invprune.masks.groups import ROUNDING
 from keras_invprune.saving import Configured, named
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -85,13 +85,11 @@ class Budget(Configured):
                 "one, such as Budget(macs=0.5)."
             )
         ((name, value),) = given.items()
-        is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-        if not (is_number and math.isfinite(value) and value > 0):
+        if not (is_number(value) and math.isfinite(value) and value > 0):
             raise ValueError(
                 f"`{name}` must be a positive number. Received: {name}={value!r}."
             )
-        number = int(value) if isinstance(value, numbers.Integral) else float(value)
-        object.__setattr__(self, name, number)  # NumPy's numbers are welcome
+        object.__setattr__(self, name, number(value))
         if self._is_share and value > 1:
             raise ValueError(
                 f"As a float, `{name}` is a share of the given network's, up to 1. "
@@ -136,7 +134,7 @@ class Budget(Configured):
             )
         if self.kind == "milliseconds":
             return RUNTIMES[self.runtime].milliseconds(model)
-        return self.cost(model)(_shapes(model))
+        return self.cost(model)(shapes_of(weights_by_key(model)))
 
     def cost(self, model: keras.Model) -> Cost:
         """Return what networks like this model cost, by the shapes of their weights.
@@ -236,7 +234,3 @@ def _bytes_of(model) -> Sum:
         for key, (_, variable) in weights_by_key(model).items()
     }
     return Sum({key: np.dtype(dtype).itemsize for key, dtype in dtypes.items()})
-
-
-def _shapes(model) -> dict[str, tuple[int, ...]]:
-    return {key: tuple(w.variable.shape) for key, w in weights_by_key(model).items()}

@@ -13,6 +13,7 @@ from keras_invprune.graph.layouts import layout_of
 from keras_invprune.graph.weights import Weight, kernels
 
 OUTSIDE = "they are those of an input or output of the model"
+ONLY = "one of a kind always stays, and there is one"
 Labels = tuple[np.ndarray | None, ...]  # for each axis of a weight, group by index
 
 
@@ -26,8 +27,9 @@ def dependencies(
 
     A group can be removed if all weights that make its channels are selected, if all
     that read them can be masked, and if no wall, input or output of the model needs
-    them. Masks on both sides leave no trace of it: `keras_invprune.compact` then
-    removes it whole, with its biases and statistics.
+    them. One group of each family always stays, so a family of one is left out. Masks
+    on both sides leave no trace of a group: `keras_invprune.compact` then removes it
+    whole, with its biases and statistics.
 
     Args:
         model: A built Sequential or Functional model.
@@ -53,7 +55,9 @@ def dependencies(
             stays = reasons | stays
     made = {key: _named(axes[key], makers[key]) for key in makers if key in selected}
     removable = set().union(*made.values()) - stays.keys()
-    families = _by_maker(channels.alike(sorted(removable)), made)
+    alike = channels.alike(sorted(removable))
+    stays |= {int(each[0]): ONLY for each in alike if len(each) == 1}
+    families = _by_maker([each for each in alike if len(each) > 1], made)
     axes = _numbered(axes, families.values(), channels.count)
     makers, readers = (_left(sides, axes) for sides in (makers, readers))
     return Dependencies(

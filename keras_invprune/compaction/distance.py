@@ -126,6 +126,6 @@ def _errors(one, other) -> np.ndarray:
     finite = np.where(np.isfinite(one), np.abs(one), 0.0)
     size = np.max(finite, rest, initial=0.0, keepdims=True)
     alike = (one == other) | ~np.isfinite(one)
-    with np.errstate(invalid="ignore", divide="ignore"):
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         far = np.where(alike, 0.0, np.abs(one - other) / size)
     return np.max(np.where(np.isnan(far), np.inf, far), rest, initial=0.0)

@@ -81,7 +81,7 @@ def _uniform(made: np.ndarray, signal) -> np.ndarray:
     Vectorized code may round differently at different positions.
     """
     rows = np.moveaxis(made, signal.position, 0).reshape(signal.size, -1)
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         far = np.abs(rows - rows[:, :1]).max(1)
     tolerance = ROUNDINGS * EPSILON.get(signal.dtype, np.finfo("float32").eps)
     same = np.isfinite(rows).all(1) & (far <= tolerance * np.abs(rows[:, 0]))

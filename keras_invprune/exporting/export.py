@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 
+from keras_invprune.arguments import is_number, is_positive_integer
 from keras_invprune.contracts import Nested, PruningWrapper
 from keras_invprune.exporting import litert
 from keras_invprune.exporting.batches import (
@@ -187,13 +187,13 @@ def _check(model, data, formats, tflite_options, tolerance, batch_size):
             f"`formats` must name some of {FORMATS}. Received: formats={formats!r}."
         )
     litert.check_options(tflite_options)
-    number = isinstance(tolerance, int | float | np.number)
-    if tolerance is not None and not (number and 0 <= tolerance < float("inf")):
+    if tolerance is not None and not (
+        is_number(tolerance) and 0 <= tolerance < float("inf")
+    ):
         raise ValueError(
             f"`tolerance` must be >= 0 and finite. Received: tolerance={tolerance!r}."
         )
-    whole = isinstance(batch_size, (int, np.integer)) and batch_size >= 1
-    if batch_size is not None and (isinstance(batch_size, bool) or not whole):
+    if batch_size is not None and not is_positive_integer(batch_size):
         raise ValueError(
             "`batch_size` must be an integer of at least 1 row, or None for any. "
             f"Received: batch_size={batch_size!r}."

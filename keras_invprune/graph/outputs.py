@@ -286,16 +286,24 @@ def _close(expected, found, model):
 def _near(one, other, tolerance):
     if not np.issubdtype(one.dtype, np.number):
         return np.array_equal(one, other)
+    return np.all(_differences(one, other) <= tolerance * _sizes(one))
+
+
+def _differences(one, other) -> np.ndarray:
+    """Return abs(one - other): 0 for equal values, NaN included.
+
+    It is infinite where only one is finite, or where they are not finite otherwise.
+    """
     one, other = (np.asarray(part, "float64") for part in (one, other))
-    return np.all(
-        (one == other)
-        | (np.isnan(one) & np.isnan(other))
-        | (np.abs(one - other) <= tolerance * _sizes(one))
-    )
+    same = (one == other) | (np.isnan(one) & np.isnan(other))
+    with np.errstate(invalid="ignore", over="ignore"):
+        far = np.abs(one - other)
+    return np.where(same, 0.0, np.where(np.isnan(far), np.inf, far))
 
 
 def _sizes(output):
     """Return the size of each row and channel of an output: its largest value."""
+    output = np.asarray(output, "float64")
     finite = np.where(np.isfinite(output), np.abs(output), 0.0)
     if output.ndim == 0:
         return finite
@@ -307,7 +315,7 @@ def _sizes(output):
 
 def _distance(expected, found):
     return max(
-        float(np.nanmax(np.abs(np.subtract(one, other, dtype="float64")), initial=0.0))
+        float(np.max(_differences(one, other), initial=0.0))
         if one.shape == other.shape and np.issubdtype(one.dtype, np.number)
         else np.inf
         for one, other in zip(expected, found, strict=True)

@@ -147,6 +147,11 @@ def _names(layer, variables) -> list[str]:
     ]
 
 
+def shapes_of(weights: Mapping[str, Weight]) -> dict[str, tuple[int, ...]]:
+    """Return ``{key: shape}`` of weights by key."""
+    return {key: tuple(weight.variable.shape) for key, weight in weights.items()}
+
+
 def kernels(weights: Mapping[str, Weight]) -> dict[str, Weight]:
     """Return all kernels by key: the weights of rank >= 2 that are not biases.
 

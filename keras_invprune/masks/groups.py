@@ -1,5 +1,6 @@
 """The weights of a model in the groups that a pattern keeps or removes together."""
 
+import bisect
 import functools
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -9,7 +10,8 @@ import numpy as np
 from keras_invprune.contracts import Arrays, Pattern
 from keras_invprune.graph.groups import Dependencies
 from keras_invprune.graph.layouts import Layout
-from keras_invprune.masks.selection import least_removed
+
+ROUNDING = 1e-9  # by which the cost of equal masks may differ
 
 
 class Grouped:
@@ -20,9 +22,6 @@ class Grouped:
         shapes: ``{key: shape}`` of the weights.
         layouts: ``{key: Layout}``, used if the pattern needs matrices. A weight without
             a layout keeps its shape.
-        tied: The dependency groups of the model, if they are the pattern's groups.
-        cost: ``{family: whether each group is kept} -> share of the cost that is
-            left``. With it, a sparsity is the share of the cost to remove.
     """
 
     def __init__(
@@ -30,10 +29,8 @@ class Grouped:
         pattern: Any,
         shapes: Mapping[str, tuple[int, ...]],
         layouts: Mapping[str, Layout] | None = None,
-        tied: Dependencies | None = None,
-        cost: Callable[[Arrays], float] | None = None,
     ):
-        self.pattern, self.tied, self.cost = pattern, tied, cost
+        self.pattern = pattern
         self.shapes = {key: tuple(shape) for key, shape in shapes.items()}
         known = layouts if layouts and Pattern.of(pattern).on_matrices else {}
         self._views = {key: known[key] for key in shapes if key in known}
@@ -61,40 +58,18 @@ class Grouped:
 
         Args:
             scores: ``{key: array}``.
-            sparsity: Share of the groups, or of their cost, to remove, in [0, 1).
+            sparsity: Share of the groups to remove, in [0, 1).
             allocation: ``(scores, sparsity) -> masks``.
-            left: ``{key: bool array}`` of earlier masks. What they removed from all
-                groups of a family does not count. With a cost, tied groups that they
-                removed stay removed, whatever other groups would cost.
+            left: ``{key: bool array}`` of earlier masks.
         """
-        arranged = self._arranged(scores, left)
-        if self.tied is None:
-            return self._restored(self.pattern(arranged, sparsity, allocation))
-
-        def kept(share):
-            masks = self.pattern(arranged, share, allocation)
-            return {family: mask[0] != 0 for family, mask in masks.items()}
-
-        if self.cost is None:
-            return self.tied.masks(kept(sparsity), self.shapes)
-        before = {} if left is None else self.tied.gather(left)
-
-        def still_kept(share):
-            found = kept(share)
-            return found | {k: found[k] & each.any(0) for k, each in before.items()}
-
-        count = sum(self.tied.families.values())
-        found = least_removed(still_kept, self.cost, 1 - sparsity, count)
-        return self.tied.masks(found, self.shapes)
+        del left
+        arranged = self._arranged(scores)
+        return self._restored(self.pattern(arranged, sparsity, allocation))
 
     def removed(self, masks: Arrays) -> float:
-        """Return the share of the tied groups, or of their cost, that masks remove."""
-        pooled = self.pool({k: np.asarray(m, np.float32) for k, m in masks.items()})
-        kept = {family: values != 0 for family, values in pooled.items()}
-        if self.cost is not None:
-            return 1 - self.cost(kept)
-        left = sum(int(np.count_nonzero(each)) for each in kept.values())
-        return 1 - left / sum(each.size for each in kept.values())
+        """Return the share of the weights that masks remove."""
+        kept = sum(int(np.count_nonzero(mask)) for mask in masks.values())
+        return 1.0 - kept / sum(mask.size for mask in masks.values())
 
     def pool(self, values: Arrays) -> Arrays:
         """Return one value for each group: what the pattern passes to an allocation."""
@@ -113,8 +88,6 @@ class Grouped:
 
     def spread(self, values: Arrays) -> Arrays:
         """Return for each weight the value of its group."""
-        if self.tied is not None:
-            return self.tied.spread(values, self.shapes)
         like = self._arranged(self.zeros())
         if self._is_pure:
             shapes = {key: array.shape for key, array in like.items()}
@@ -127,9 +100,7 @@ class Grouped:
         known = isinstance(self.pattern, Pattern)
         return known and type(self.pattern).group is not Pattern.group
 
-    def _arranged(self, arrays, left=None):
-        if self.tied is not None:
-            return self.tied.gather(arrays, left)
+    def _arranged(self, arrays):
         views = self._views.items()
         return arrays | {key: view.arrange(arrays[key]) for key, view in views}
 
@@ -137,3 +108,114 @@ class Grouped:
         views = self._views.items()
         restored = {k: v.restore(arrays[k], self.shapes[k]) for k, v in views}
         return arrays | restored if restored else arrays
+
+
+class TiedGroups(Grouped):
+    """A pattern whose groups are the dependency groups of a model.
+
+    Args:
+        pattern: ``(scores, sparsity, allocation) -> masks``.
+        shapes: ``{key: shape}`` of the weights.
+        dependencies: The groups.
+        cost: ``{family: whether each group is kept} -> share of the cost that is
+            left``. With it, a sparsity is the share of the cost to remove.
+    """
+
+    def __init__(
+        self,
+        pattern: Any,
+        shapes: Mapping[str, tuple[int, ...]],
+        dependencies: Dependencies,
+        cost: Callable[[Arrays], float] | None = None,
+    ):
+        super().__init__(pattern, shapes)
+        self.dependencies, self.cost = dependencies, cost
+
+    def masks(
+        self,
+        scores: Arrays,
+        sparsity: float,
+        allocation: Callable[[Arrays, float], Arrays],
+        left: Arrays | None = None,
+    ) -> Arrays:
+        """Return the masks for scores of single weights.
+
+        Args:
+            scores: ``{key: array}``.
+            sparsity: Share of the groups, or of their cost, to remove, in [0, 1).
+            allocation: ``(scores, sparsity) -> masks``.
+            left: ``{key: bool array}`` of earlier masks. What they removed from all
+                groups of a family does not count. With a cost, groups that they
+                removed stay removed, whatever other groups would cost.
+
+        Raises:
+            ValueError: If the groups that the pattern keeps cost more than is left.
+        """
+        arranged = self.dependencies.gather(scores, left)
+
+        def kept(share):
+            masks = self.pattern(arranged, share, allocation)
+            return {family: mask[0] != 0 for family, mask in masks.items()}
+
+        if self.cost is None:
+            return self.dependencies.masks(kept(sparsity), self.shapes)
+        before = {} if left is None else self.dependencies.gather(left)
+
+        def still_kept(share):
+            found = kept(share)
+            return found | {k: found[k] & each.any(0) for k, each in before.items()}
+
+        count = sum(self.dependencies.families.values())
+        found = least_removed(still_kept, self.cost, 1 - sparsity, count)
+        if found is None:
+            least = self.cost(still_kept((count - 1) / count))
+            raise ValueError(
+                f"At least {least:.4g} of the cost is left of the groups that "
+                f"{self.pattern!r} keeps. Received: a budget that leaves "
+                f"{1 - sparsity:.4g}. Give a larger one, a smaller `round_to` if it is "
+                "above 1, or select more weights."
+            )
+        return self.dependencies.masks(found, self.shapes)
+
+    def removed(self, masks: Arrays) -> float:
+        """Return the share of the groups, or of their cost, that masks remove."""
+        pooled = self.pool({k: np.asarray(m, np.float32) for k, m in masks.items()})
+        kept = {family: values != 0 for family, values in pooled.items()}
+        if self.cost is not None:
+            return 1 - self.cost(kept)
+        left = sum(int(np.count_nonzero(each)) for each in kept.values())
+        return 1 - left / sum(each.size for each in kept.values())
+
+    def spread(self, values: Arrays) -> Arrays:
+        """Return for each weight the value of the group that it makes; 1 without."""
+        return self.dependencies.spread(values, self.shapes)
+
+    def _arranged(self, arrays):
+        return self.dependencies.gather(arrays)
+
+
+def least_removed(
+    kept: Callable[[float], Arrays],
+    cost: Callable[[Arrays], float],
+    limit: float,
+    count: int,
+) -> Arrays | None:
+    """Return the masks that remove as few groups as a limit of their cost allows.
+
+    Args:
+        kept: ``(share of the groups to remove) -> masks``. A larger share removes what
+            a smaller one does, and more.
+        cost: ``masks -> cost``.
+        limit: The highest cost that is allowed.
+        count: Number of groups.
+
+    Returns:
+        The masks, or None if no share costs so little.
+    """
+    enough = limit * (1 + ROUNDING)
+
+    def fits(number):
+        return cost(kept(number / count)) <= enough
+
+    number = bisect.bisect_left(range(count), True, key=fits)
+    return kept(number / count) if number < count else None

@@ -4,18 +4,14 @@ Everything here is NumPy on the host. `Scores` and `Masks` are dictionaries from
 weight's key, such as "encoder/dense/kernel", to an array of that weight's shape.
 """
 
-import bisect
 import math
 import operator
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 Scores = dict[str, np.ndarray]
 Masks = dict[str, np.ndarray]  # True = kept
-
-ROUNDING = 1e-9  # by which the cost of equal masks may differ
 
 _SAMPLE_SIZE = 1 << 16
 _PIECE_SIZE = 1 << 16  # 256 KiB of float32: a piece and its comparisons fit in cache
@@ -123,40 +119,6 @@ def keep_largest(scores: Scores, count: int) -> Masks:
         key: mask.reshape(v.shape)
         for (key, v), mask in zip(scores.items(), kept, strict=True)
     }
-
-
-def least_removed(
-    kept: Callable[[float], Masks],
-    cost: Callable[[Masks], float],
-    limit: float,
-    count: int,
-) -> Masks:
-    """Return the masks that remove as few groups as a limit of their cost allows.
-
-    Args:
-        kept: ``(share of the groups to remove) -> masks``. A larger share removes what
-            a smaller one does, and more.
-        cost: ``masks -> cost``.
-        limit: The highest cost that is allowed.
-        count: Number of groups.
-
-    Raises:
-        ValueError: If no share costs so little.
-    """
-    enough = limit * (1 + ROUNDING)
-
-    def fits(number):
-        return cost(kept(number / count)) <= enough
-
-    number = bisect.bisect_left(range(count), True, key=fits)
-    if number == count:
-        least = cost(kept((count - 1) / count))
-        raise ValueError(
-            f"At least {least:.4g} of the cost is left when almost all groups are "
-            f"removed. Received: a budget that leaves {limit:.4g}. Give a larger one, "
-            "or select more weights."
-        )
-    return kept(number / count)
 
 
 def _ranking_dtype(arrays) -> np.dtype:

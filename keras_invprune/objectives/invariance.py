@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 from keras import ops, tree
 
+from keras_invprune.arguments import is_integer
 from keras_invprune.contracts import Nested, Objective, Tensor
 from keras_invprune.graph.inputs import (
     dense,
@@ -372,8 +373,9 @@ def _loss_name(model) -> str:
 
 
 def _projection(projection):
-    if not isinstance(projection, int):
+    if not is_integer(projection):
         return projection
+    projection = int(projection)
     hidden = keras.layers.Dense(projection, activation="relu")
     return keras.Sequential([hidden, keras.layers.Dense(projection)], name="projection")
 

@@ -14,11 +14,6 @@ class Pattern(Configured, contracts.Pattern):
     """The base class of our patterns: a pattern whose config is its fields."""
 
 
-def is_positive_integer(value: object) -> bool:
-    """Return whether `value` is an `int` above zero."""
-    return isinstance(value, int) and value > 0
-
-
 def check_pooling(pooling: str):
     """Raise ValueError unless `pooling` is the name of a pooling."""
     if pooling not in POOLINGS:

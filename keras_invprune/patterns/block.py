@@ -6,14 +6,9 @@ from collections.abc import Mapping
 import keras
 import numpy as np
 
+from keras_invprune.arguments import is_positive_integer, plain
 from keras_invprune.contracts import Arrays
-from keras_invprune.patterns.base import (
-    POOLINGS,
-    Pattern,
-    check_axis,
-    check_pooling,
-    is_positive_integer,
-)
+from keras_invprune.patterns.base import POOLINGS, Pattern, check_axis, check_pooling
 
 
 @keras.saving.register_keras_serializable(package="keras_invprune")
@@ -58,7 +53,7 @@ class Block(Pattern):
                 f"(4, 1). Received: shape={self.shape!r}."
             )
         check_pooling(self.pooling)
-        object.__setattr__(self, "shape", tuple(self.shape))
+        object.__setattr__(self, "shape", plain(tuple(self.shape)))
 
     def unfit(self, shape: tuple[int, ...]):
         """Return a reason if weights of this shape have no room for a whole block."""

@@ -7,8 +7,9 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
+from keras_invprune.arguments import is_positive_integer
 from keras_invprune.masks.selection import Scores, keep_count
-from keras_invprune.patterns.base import Pattern, check_axis, is_positive_integer
+from keras_invprune.patterns.base import Pattern, check_axis
 
 
 @keras.saving.register_keras_serializable(package="keras_invprune")

@@ -7,13 +7,9 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_invprune.arguments import is_positive_integer
 from keras_invprune.contracts import Arrays
-from keras_invprune.patterns.base import (
-    Pattern,
-    check_axis,
-    check_pooling,
-    is_positive_integer,
-)
+from keras_invprune.patterns.base import Pattern, check_axis, check_pooling
 
 
 @keras.saving.register_keras_serializable(package="keras_invprune")

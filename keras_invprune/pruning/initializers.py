@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 import keras
 import numpy as np
 
+from keras_invprune.arguments import is_number
 from keras_invprune.graph.weights import Weight, known_layers, walk
 
 # Pairs of attributes (variable, initializer): variables that Keras starts at zero.
@@ -96,9 +97,7 @@ def check_scale(initial_scale: float | tuple[float, str]) -> tuple[float, bool]:
         if isinstance(initial_scale, tuple)
         else (initial_scale, "kernels")
     )
-    if which not in ("kernels", "all") or not (
-        isinstance(scale, int | float) and 0 < scale <= 1
-    ):
+    if which not in ("kernels", "all") or not (is_number(scale) and 0 < scale <= 1):
         raise ValueError(
             "`initial_scale` (κ) must be in (0, 1], or a pair (κ, 'kernels') or "
             f"(κ, 'all'). Received: initial_scale={initial_scale!r}."

@@ -283,7 +283,8 @@ class PrunedModel(PruningWrapper, keras.Model):
 
         Raises:
             ValueError: If the weights are not finite (training has diverged), or if
-                fewer weights would be removed than already are.
+                fewer weights would be removed than already are. With a budget: if the
+                share is lower than the last one, unless no more than that is removed.
         """
         if self.state.prune_to(sparsity, self):
             optimizer = self.optimizer if self.compiled else None
@@ -445,7 +446,10 @@ class PrunedModel(PruningWrapper, keras.Model):
         model = keras.saving.deserialize_keras_object(config["model"], custom_objects)
         plan, keys = Plan.load(config["plan"]), config["keys"]
         selected = [key for key in keys if key not in plan.readers]
-        plan.bind(model, weights_by_key(model), selected, keys)
+        weights = weights_by_key(model)
+        plan.bind(model, weights, selected, keys)
+        if plan.budget is not None:
+            plan.price(model, weights)
         made = cls(model, plan, keys, config["name"])
         made.visited = True  # it is not saved: assume so
         return made

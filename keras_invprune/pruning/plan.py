@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import keras
 import numpy as np
@@ -16,10 +16,9 @@ from keras_invprune.contracts import Arrays, Pattern, Ranked, Schedule, Score
 from keras_invprune.graph.active import calls_its_graph
 from keras_invprune.graph.groups import Dependencies
 from keras_invprune.graph.layouts import Layout
-from keras_invprune.graph.weights import Weight, is_graph
+from keras_invprune.graph.weights import Weight, is_graph, shapes_of
 from keras_invprune.masks.compute import make_masks
-from keras_invprune.masks.groups import Grouped
-from keras_invprune.masks.selection import ROUNDING
+from keras_invprune.masks.groups import ROUNDING, Grouped, TiedGroups
 from keras_invprune.pruning.rewind import check_rewind
 from keras_invprune.saving import Missing, load_object, save_object
 
@@ -46,7 +45,7 @@ class Plan:
         budget: What may be left of the cost, or None.
         cost_of_shapes: ``{key: shape of the weight} -> cost``, or None. It is saved, so
             that a resumed training counts and measures nothing again.
-        tied: The dependency groups of the model, if the pattern removes such.
+        dependencies: The dependency groups of the model, if the pattern removes such.
         cost: ``{family: whether each group is kept} -> share of the cost``, or None.
     """
 
@@ -63,7 +62,7 @@ class Plan:
     readers: tuple[str, ...] = ()
     budget: Budget | None = None
     cost_of_shapes: Cost | None = field(default=None, repr=False)
-    tied: Dependencies | None = field(default=None, repr=False)
+    dependencies: Dependencies | None = field(default=None, repr=False)
     cost: Callable[[Arrays], float] | None = field(default=None, repr=False)
 
     def __post_init__(self):
@@ -108,21 +107,58 @@ class Plan:
             maskable: Keys of all weights that may be masked.
 
         Raises:
-            ValueError: If there is a budget and it cannot be met, or if the model has
-                no such groups.
+            ValueError: If there is a budget and the model has no such groups.
         """
         if Pattern.of(self.pattern).tied and self.untied(model) is None:
-            self.tied = dependencies(model, weights, selected, maskable)
-            self.readers = self.tied.readers
-        if self.budget is None:
-            return
-        if self.tied is None:
+            self.dependencies = dependencies(model, weights, selected, maskable)
+            self.readers = self.dependencies.readers
+        elif self.budget is not None:
             raise ValueError(
                 f"A budget counts tied units, and {self.untied(model)}. Received: "
                 f"{self.budget!r}. Give a share, or choose another score and schedule."
             )
-        if self.tied.families:  # or else `reasons` say why there are none
-            self._count(self.budget, self.tied, model, weights)
+
+    def price(self, model: keras.Model, weights: Mapping[str, Weight]) -> float:
+        """Find what the groups cost that are kept, and return what the model costs.
+
+        Milliseconds are measured, unless the plan was saved with their table. Call
+        `bind` first.
+
+        Args:
+            model: The plain model.
+            weights: The result of `weights_by_key(model)`.
+        """
+        budget = cast(Budget, self.budget)
+        groups = cast(Dependencies, self.dependencies)
+        if self.cost_of_shapes is None:
+            self.cost_of_shapes = budget.cost(model)
+        of_shapes = self.cost_of_shapes
+        shapes = shapes_of(weights)
+        dense = of_shapes(shapes)
+        self.cost = lambda kept: of_shapes(groups.shapes(kept, shapes)) / dense
+        return dense
+
+    def meet(
+        self,
+        model: keras.Model,
+        weights: Mapping[str, Weight],
+        schedule: str | Callable,
+    ):
+        """Set the target sparsity to what the budget leaves of the cost.
+
+        Args:
+            model: The plain model, for `price`.
+            weights: The result of `weights_by_key(model)`.
+            schedule: A name, or a schedule that ends at this sparsity.
+
+        Raises:
+            ValueError: If the budget cannot be met, or if the schedule ends at another
+                sparsity.
+        """
+        budget, dense = cast(Budget, self.budget), self.price(model, weights)
+        self._check_met(budget, dense, model.name)
+        self.sparsity = 1 - budget.share(dense)
+        self.schedule = schedules.get(schedule, self.sparsity)
 
     def untied(self, model: keras.Model) -> str | None:
         """Return why a pattern cannot follow units through a model, or None."""
@@ -132,32 +168,36 @@ class Plan:
             return "units that are removed on both sides get no gradients to return"
         return None
 
-    def _count(self, budget, tied, model, weights):
-        """Find what remains of the cost for the groups that are kept."""
-        if self.cost_of_shapes is None:
-            self.cost_of_shapes = budget.cost(model)
-        of_shapes = self.cost_of_shapes
-        shapes = {key: tuple(w.variable.shape) for key, w in weights.items()}
-        dense = of_shapes(shapes)
-        self.cost = lambda kept: of_shapes(tied.shapes(kept, shapes)) / dense
-        least = self.cost(self._least(tied))
-        limit = 1 - self.sparsity
-        if least > limit * (1 + ROUNDING):
-            raise ValueError(
-                f"The budget cannot be met: it leaves {limit * dense:.5g} {budget.unit}"
-                f", and {model.name!r} has {least * dense:.5g} when all groups are "
-                f"removed that can be. Received: {budget!r}. Give a larger budget, or "
-                "select more weights."
+    def _check_met(self, budget, dense, name):
+        """Raise ValueError if more is left when all groups go that can."""
+        families = self.dependencies.families
+        limit = budget.share(dense)
+        enough = limit * (1 + ROUNDING)
+        least = self.cost(self._least(families))
+        if least <= enough:
+            return
+        cause, way_out = "", "Give a larger budget, or select more weights"
+        alone = self.cost({name: np.zeros(n, bool) for name, n in families.items()})
+        if alone <= enough and isinstance(self.pattern, patterns.Units):
+            cause = (
+                f": {self.pattern!r} keeps multiples of {self.pattern.round_to}, and "
+                f"without rounding {alone * dense:.5g} would be left"
             )
+            way_out = "Give a smaller `round_to`, or a larger budget"
+        raise ValueError(
+            f"The budget cannot be met: it leaves {limit * dense:.5g} {budget.unit}, "
+            f"and {name!r} has {least * dense:.5g} when all groups are removed that "
+            f"can be{cause}. Received: {budget!r}. {way_out}."
+        )
 
-    def _least(self, tied) -> Arrays:
+    def _least(self, families) -> Arrays:
         """Return the groups that the pattern keeps of an allocation that keeps none."""
 
         def none(scores, sparsity):
             del sparsity
             return {key: np.zeros(each.shape, bool) for key, each in scores.items()}
 
-        zeros = {name: np.zeros((1, count)) for name, count in tied.families.items()}
+        zeros = {name: np.zeros((1, count)) for name, count in families.items()}
         masks = self.pattern(zeros, 0.0, none)
         return {name: mask[0] != 0 for name, mask in masks.items()}
 
@@ -167,7 +207,9 @@ class Plan:
         layouts: Mapping[str, Layout] | None = None,
     ) -> Grouped:
         """Return the groups of the pattern; for the arguments, see `Grouped`."""
-        return Grouped(self.pattern, shapes, layouts, self.tied, self.cost)
+        if self.dependencies is not None:
+            return TiedGroups(self.pattern, shapes, self.dependencies, self.cost)
+        return Grouped(self.pattern, shapes, layouts)
 
     def masks(
         self,

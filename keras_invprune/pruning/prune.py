@@ -13,7 +13,7 @@ from keras_invprune.contracts import Pattern
 from keras_invprune.graph.copying import copy_model
 from keras_invprune.graph.layouts import layouts, unfit
 from keras_invprune.graph.prunable import prunable_weights
-from keras_invprune.graph.weights import kernels, weights_by_key
+from keras_invprune.graph.weights import kernels, shapes_of, weights_by_key
 from keras_invprune.masks.compute import check_allocation
 from keras_invprune.pruning.checks import (
     check_agreement,
@@ -32,7 +32,7 @@ from keras_invprune.pruning.masked import product
 from keras_invprune.pruning.model import PrunedModel
 from keras_invprune.pruning.plan import Plan
 from keras_invprune.pruning.state import log_collapse
-from keras_invprune.schedules import check_sparsity
+from keras_invprune.schedules import check_sparsity, final_sparsity
 
 logger = logging.getLogger("keras_invprune")
 
@@ -111,7 +111,7 @@ def prune(
         TypeError: If `model` is not a Keras model, or a callable takes other arguments.
     """
     budget = sparsity if isinstance(sparsity, Budget) else None
-    share = 0.0 if isinstance(sparsity, Budget) else check_sparsity(sparsity)
+    share = check_sparsity(sparsity) if budget is None else _until_known(schedule)
     choices: dict[str, Any] = {
         "score": score,
         "allocation": allocation,
@@ -129,32 +129,30 @@ def prune(
         return _prune_tf_keras(model, Plan(share, **choices), select)
     check_model(model)
     factor, everything = check_scale(initial_scale)
-    weights, cost = weights_by_key(model), None
+    weights = weights_by_key(model)
     if budget is not None:
         check_budget(pattern, allocation, model)
-        cost = budget.cost(model)
-        dense = cost({key: tuple(w.variable.shape) for key, w in weights.items()})
-        share = 1 - budget.share(dense)
     plan = Plan(
         share,
         objective=objective,
         schedule=schedule,
         rewind=rewind,
         budget=budget,
-        cost_of_shapes=cost,
         **choices,
     )
     check_agreement(plan)
     keys = _fitting(weights, list(prunable_weights(model, select, weights)), plan)
     keys = _tied(model, weights, keys, plan)
-    shapes = {key: weights[key].variable.shape for key in keys}
+    if not copy:
+        check_scope(model)
+    if budget is not None:  # after what is quick: measuring may take a minute
+        plan.meet(model, weights, schedule)
+    shapes = shapes_of({key: weights[key] for key in keys})
     groups = plan.groups(shapes, layouts(weights, keys))
-    check_allocation(plan.allocation, groups, share)
+    check_allocation(plan.allocation, groups, plan.sparsity)
     if copy:
         model = copy_model(model)
         weights = weights_by_key(model)
-    else:
-        check_scope(model)
     chosen = {key: weights[key] for key in keys}
     pruned = PrunedModel(model, plan, chosen, owns_inner=copy)
     if factor != 1.0:  # once nothing is refused any more
@@ -166,6 +164,11 @@ def prune(
     _keep_zeros(pruned, masks_of_zeros(chosen, fresh))
     _tell_other_zeros(masks_of_zeros(_also_trained(weights, chosen), fresh))
     return pruned
+
+
+def _until_known(schedule):
+    """Return a target sparsity for the plan before the cost of the model is known."""
+    return 0.0 if isinstance(schedule, str) else final_sparsity(schedule) or 0.0
 
 
 def _keep_zeros(pruned, masks):
@@ -301,7 +304,7 @@ def _tied(model, weights, keys, plan):
     """Return the keys to mask if the pattern removes units that layers share."""
     every = prunable_weights(model, lambda *_: True, weights)
     plan.bind(model, weights, keys, every)
-    if plan.tied is None:
+    if plan.dependencies is None:
         if Pattern.of(plan.pattern).tied:
             logger.warning(
                 "%r prunes the units of each weight by themselves: %s.",
@@ -309,8 +312,8 @@ def _tied(model, weights, keys, plan):
                 plan.untied(model),
             )
         return keys
-    plan.left_out |= plan.tied.reasons
-    masked = {*_left(keys, plan.tied.reasons, plan), *plan.readers}
+    plan.left_out |= plan.dependencies.reasons
+    masked = {*_left(keys, plan.dependencies.reasons, plan), *plan.readers}
     return [key for key in weights if key in masked]
 
 

@@ -48,6 +48,8 @@ class Remembered:
         rewind_step: Number of training steps after which `rewind_to` was taken.
         initial_rate: Learning rate to return to; None for a schedule.
         finished_step: Number of training steps made when the target was reached.
+        asked: Share of a budget's cost that was last to be removed. Groups cost
+            different amounts, so that more may be gone.
         rated: `id` of the optimizer that `initial_rate` was read from. It is not
             saved, since ids differ between processes.
     """
@@ -56,6 +58,7 @@ class Remembered:
     rewind_step: int | None = _saved("step")
     initial_rate: float | None = _saved("rate")
     finished_step: int | None = _saved("finished_step")
+    asked: float | None = _saved("asked")
     rated: int | None = None
 
     def to_arrays(self) -> Arrays:
@@ -249,11 +252,12 @@ class PruningState:
 
         Raises:
             ValueError: If the weights are not finite (training has diverged), or if
-                fewer weights would be removed than already are.
+                fewer weights would be removed than already are. With a budget: if the
+                share is lower than the last one, unless no more than that is removed.
         """
         check_sparsity(sparsity)
         # TF-MOT has no tied groups, whose masks could equal its own.
-        as_tfmot = tfmot.is_own(self.plan.schedule) and self.plan.tied is None
+        as_tfmot = tfmot.is_own(self.plan.schedule) and self.plan.dependencies is None
         as_tfmot = as_tfmot and not self.moves
         if not as_tfmot:
             self.store()  # weights that grow start at zero; no old value returns
@@ -265,6 +269,8 @@ class PruningState:
             masks = {k: np.logical_and(mask, left[k]) for k, mask in masks.items()}
         self.warn_of_collapse(masks)
         self.masked.set_masks(masks)
+        if self.plan.budget is not None:
+            self.remembered.asked = float(sparsity)
         reached = f"pruned to sparsity {self.masked.sparsity:.4f}"
         self.events.append((self.clock.step, reached))
         if self.finished or sparsity < self.plan.sparsity - 1e-6:
@@ -310,18 +316,15 @@ class PruningState:
         Args:
             masks: ``{key: bool array}`` of all masked weights.
         """
-        if self.plan.tied is not None:
-            shapes = {key: mask.shape for key, mask in masks.items()}
-            return self.plan.groups(shapes).removed(masks)
-        kept = sum(int(np.count_nonzero(mask)) for mask in masks.values())
-        return 1.0 - kept / sum(mask.size for mask in masks.values())
+        shapes = {key: mask.shape for key, mask in masks.items()}
+        return self.plan.groups(shapes).removed(masks)
 
     @property
     def _counted(self) -> str:
         """What the target sparsity is a share of."""
         if self.plan.budget is not None:
             return "cost"
-        return "weights" if self.plan.tied is None else "groups"
+        return "weights" if self.plan.dependencies is None else "groups"
 
     def _present(self) -> Arrays:
         return {key: mask.numpy() != 0 for key, mask in self.masked.masks.items()}
@@ -338,10 +341,14 @@ class PruningState:
 
     def _check_no_return(self, masks, sparsity):
         """Raise ValueError if masks would keep more weights than are left."""
-        if self.may_return or (self.plan.tied is not None and self.collapsed):
+        if self.may_return or (self.plan.dependencies is not None and self.collapsed):
             return  # of an empty weight, it cannot be told which groups it keeps
         removed = self.removed
-        if self.share(masks) < removed - 1e-12:
+        if self.plan.budget is None:
+            less = self.share(masks) < removed - 1e-12
+        else:  # whose masks keep removed groups removed
+            less = sparsity < min(removed, self._asked(removed)) - 1e-6
+        if less:
             raise ValueError(
                 f"A share of {removed:.4g} of the {self._counted} is removed, and "
                 "removed weights cannot come back. Received: "
@@ -349,10 +356,15 @@ class PruningState:
                 "smaller one, start again from the unpruned model."
             )
 
+    def _asked(self, removed):
+        """Return the last share of the cost; without one, what may not be undercut."""
+        asked = self.remembered.asked
+        return min(removed, self.plan.sparsity) if asked is None else asked
+
     def _warn_if_far(self, sparsity):
-        tied, masks = self.plan.tied, self.masked.masks.values()
+        groups, masks = self.plan.dependencies, self.masked.masks.values()
         size = sum(
-            tied.families.values() if tied else (math.prod(m.shape) for m in masks)
+            groups.families.values() if groups else (math.prod(m.shape) for m in masks)
         )
         removed = self.removed
         met = self.plan.budget is not None  # or else there is an error

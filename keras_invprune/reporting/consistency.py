@@ -5,6 +5,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_invprune.arguments import is_positive_integer
 from keras_invprune.contracts import Nested
 from keras_invprune.exporting.accuracy import accuracy, predicted_classes
 from keras_invprune.exporting.rows import DATA_SETS, readable, rows_of
@@ -162,5 +163,5 @@ def _check(x, views, y, batch_size):
         raise ValueError(
             "A view must not be named 'accuracy', which is in the result, too."
         )
-    if not isinstance(batch_size, int) or batch_size < 1:
+    if not is_positive_integer(batch_size):
         raise ValueError(f"`batch_size` must be at least 1. Received: {batch_size!r}.")

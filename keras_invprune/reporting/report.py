@@ -14,6 +14,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Column, Table
 
+from keras_invprune.arguments import is_positive_integer
 from keras_invprune.contracts import Nested, PruningWrapper
 from keras_invprune.exporting import litert
 from keras_invprune.exporting.accuracy import balanced_accuracy
@@ -145,7 +146,7 @@ def report(
             "`model` must be a plain model. Received: a model with pruning masks. Call "
             "kip.report(kip.strip_pruning(model), data)."
         )
-    if not isinstance(runs, int) or runs < 1:
+    if not is_positive_integer(runs):
         raise ValueError(f"`runs` must be at least 1. Received: runs={runs!r}.")
     x, y = data = rows_of(data)
     with tempfile.TemporaryDirectory() as folder:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from keras_invprune.arguments import is_number
 from keras_invprune.saving import resolve
 from keras_invprune.schedules.base import check_sparsity
 from keras_invprune.schedules.gradual import Gradual
@@ -60,7 +61,7 @@ def final_sparsity(schedule: Any) -> float | None:
         return final_sparsity(schedule.schedule)
     for name in ("sparsity", "final_sparsity", "target_sparsity"):
         value = getattr(schedule, name, None)
-        if isinstance(value, int | float):
+        if is_number(value):
             return float(value)
     return None
 

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from keras_invprune import contracts
+from keras_invprune.arguments import is_number, number
 from keras_invprune.saving import Configured
 from keras_invprune.tfmot import PruningSchedule
 
@@ -18,7 +19,7 @@ def check_sparsity(sparsity: Any, name: str = "sparsity") -> float:
         TypeError: If `sparsity` is not a number.
         ValueError: If it is not in [0, 1). For 90, the message proposes 0.9.
     """
-    if isinstance(sparsity, bool) or not isinstance(sparsity, int | float | np.number):
+    if not is_number(sparsity):
         raise TypeError(
             f"`{name}` must be a number in [0, 1). Received: {name}={sparsity!r} "
             f"of type {type(sparsity).__name__}."
@@ -33,17 +34,18 @@ def check_sparsity(sparsity: Any, name: str = "sparsity") -> float:
 
 
 def check_time(value: float, name: str):
-    """Return `value`, a share of the training (float) or a number of steps (int).
+    """Return a share of the training as a float, or a number of steps as an int.
 
     Raises:
         ValueError: If `value` is negative or not a number, or if a share is not below
             1.
     """
-    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
+    if not is_number(value) or not value >= 0:
         raise ValueError(
             f"`{name}` must be a share of the training in [0, 1) (float) or a number "
             f"of steps (int). Received: {name}={value!r}."
         )
+    value = number(value)
     if isinstance(value, float) and value >= 1.0:
         raise ValueError(
             f"`{name}` as a share of the training must be below 1, to leave steps for "

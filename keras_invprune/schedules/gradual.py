@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 
+from keras_invprune.arguments import is_positive_integer
 from keras_invprune.schedules.base import NEVER, Schedule, check_time
 
 
@@ -36,13 +37,13 @@ class Gradual(Schedule):
         super().__init__(sparsity)
         self.begin = check_time(begin, "begin")
         self.end = check_time(end, "end")
-        if type(begin) is type(end) and begin >= end:
+        if type(self.begin) is type(self.end) and self.begin >= self.end:
             raise ValueError(
                 f"`begin` must come before `end`. Received: {begin} and {end}."
             )
-        if not isinstance(updates, int) or updates < 1:
+        if not is_positive_integer(updates):
             raise ValueError(f"`updates` must be at least 1. Received: {updates!r}.")
-        self.updates = updates
+        self.updates = int(updates)
 
     def start(self, step: int, steps: int | None):
         """Prepare for a training that begins after `step` and lasts `steps`.

@@ -54,7 +54,7 @@ class HoldBack(Learning, contracts.Schedule, PruningSchedule):
             )
         self.schedule: Callable = schedule
         self.monitor: str = monitor
-        self.tolerance = tolerance
+        self.tolerance = float(tolerance)
         self.mode = mode
         self._reset(0)
 

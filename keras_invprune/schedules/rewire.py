@@ -1,10 +1,10 @@
 """Dynamic sparse training: the masks are updated at a constant sparsity."""
 
 import math
-import numbers
 
 import keras
 
+from keras_invprune.arguments import is_positive_integer
 from keras_invprune.schedules.base import NEVER, Schedule, check_time
 
 
@@ -46,8 +46,7 @@ class Rewire(Schedule):
         decays: bool = True,
     ):
         super().__init__(sparsity)
-        whole = isinstance(every, numbers.Integral) and not isinstance(every, bool)
-        if not (whole and every >= 1):
+        if not is_positive_integer(every):
             raise ValueError(
                 f"`every` must be an integer of at least 1 step. Received: {every!r}."
             )

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 
+from keras_invprune.arguments import is_positive_integer
 from keras_invprune.schedules.base import (
     NEVER,
     Learning,
@@ -47,12 +48,12 @@ class WhenConverged(Learning, Schedule):
         at_latest: float = 0.7,
     ):
         super().__init__(sparsity)
-        if not isinstance(patience, int) or patience < 1:
+        if not is_positive_integer(patience):
             raise ValueError(f"`patience` must be at least 1. Received: {patience!r}.")
         if not min_delta >= 0:
             raise ValueError(f"`min_delta` must be >= 0. Received: {min_delta!r}.")
         self.monitor: str = monitor
-        self.patience = patience
+        self.patience = int(patience)
         self.min_delta = min_delta
         self.at_latest = check_time(at_latest, "at_latest")
         self.best = np.inf

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 from keras import tree
 
+from keras_invprune.arguments import is_integer
 from keras_invprune.contracts import Score
 
 
@@ -33,7 +34,7 @@ def examples_for(score: Callable, arguments: dict[str, Any]) -> tuple | None:
             before the training, or if the data is empty.
     """
     count = Score.of(score).examples
-    if not isinstance(count, int):
+    if not is_integer(count):
         return None
     return _weighted(_drawn(count, arguments), arguments.get("class_weight"))
 

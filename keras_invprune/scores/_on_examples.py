@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from keras_invprune.arguments import is_integer, is_number, is_positive_integer
 from keras_invprune.contracts import Score, ScoreContext
 
 
@@ -30,13 +31,13 @@ class OnExamples(Score):
         if isinstance(examples, tuple):
             _check_rows(examples)
         elif not is_positive_integer(examples):
-            short = isinstance(examples, int | float | str)
+            short = is_number(examples) or isinstance(examples, bool | str)
             given = f"examples={examples!r}" if short else type(examples).__name__
             raise ValueError(
                 "`examples` must be a positive number of rows, or the rows themselves "
                 f"in a tuple {self.reads}. Received: {given}."
             )
-        self.examples = examples
+        self.examples = int(examples) if is_integer(examples) else examples
         self.batch_size = batch_size
 
     def batches(self, context: ScoreContext, only: int | None = None):
@@ -73,11 +74,6 @@ class OnExamples(Score):
         if isinstance(self.examples, tuple):
             config["examples"] = len(keras.tree.flatten(self.examples[0])[0])
         return config
-
-
-def is_positive_integer(value: object) -> bool:
-    """Return whether `value` is an `int` above zero, but not a bool."""
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
 def _check_rows(examples):

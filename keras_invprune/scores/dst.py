@@ -48,8 +48,8 @@ class DST(Score):
     def __init__(self, penalty: float = 1e-5):
         if not penalty >= 0:
             raise ValueError(f"`penalty` must be >= 0. Received: penalty={penalty}.")
-        self.penalty = penalty
-        self.effective = Thresholded(penalty)
+        self.penalty = float(penalty)
+        self.effective = Thresholded(self.penalty)
 
     def rank(self, weights: Arrays, context: ScoreContext):
         """Return ``{key: |w| - t}``; low scores are pruned first.
@@ -70,7 +70,7 @@ class Thresholded(Configured, Effective):
     """
 
     def __init__(self, alpha: float = 0.0):
-        self.alpha = alpha
+        self.alpha = float(alpha)
 
     def build(self, layer: keras.Layer, name: str, variable: keras.Variable):
         """Create the thresholds, which start at zero."""

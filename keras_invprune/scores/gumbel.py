@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_invprune.arguments import plain
 from keras_invprune.contracts import Arrays, Effective, Score, ScoreContext, Tensor
 from keras_invprune.saving import Configured
 from keras_invprune.scores._known import known_as
@@ -86,8 +87,9 @@ class GumbelWeight(Configured, Effective):
         temperatures: tuple[float, float],
         seed: int | None,
     ):
-        self.weight_of_penalty, self.odds, self.rate = penalty, odds, rate
-        self.temperatures, self.seed = tuple(temperatures), seed
+        self.weight_of_penalty = float(penalty)
+        self.odds, self.rate = float(odds), float(rate)
+        self.temperatures, self.seed = plain(tuple(temperatures)), plain(seed)
 
     def build(self, layer: keras.Layer, name: str, variable: keras.Variable):
         """Create the tensor a / rate; T and the noise are shared by all weights."""

@@ -33,8 +33,8 @@ class SRSTE(Score):
     def __init__(self, decay: float = 2e-4):
         if not decay >= 0:
             raise ValueError(f"`decay` must be >= 0. Received: decay={decay}.")
-        self.decay = decay
-        self.effective = StraightThrough(decay)
+        self.decay = float(decay)
+        self.effective = StraightThrough(self.decay)
 
     def rank(self, weights: Arrays, context: ScoreContext):
         """Return ``{key: array}``; low scores are pruned first."""
@@ -50,7 +50,7 @@ class StraightThrough(Configured, Effective):
     """
 
     def __init__(self, decay: float = 0.0):
-        self.decay = decay
+        self.decay = float(decay)
 
     def __call__(self, weight: Tensor, mask: Tensor):
         """Return w', with ∂w'/∂w = 1."""

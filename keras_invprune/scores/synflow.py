@@ -5,6 +5,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from keras_invprune.arguments import is_positive_integer
 from keras_invprune.contracts import Arrays, Score, ScoreContext
 from keras_invprune.graph.inputs import input_structure
 from keras_invprune.graph.weights import weights_by_key
@@ -44,9 +45,9 @@ class SynFlow(Score):
     """
 
     def __init__(self, rounds: int = 100):
-        if not (isinstance(rounds, int) and rounds >= 1):
+        if not is_positive_integer(rounds):
             raise ValueError(f"`rounds` must be >= 1. Received: rounds={rounds!r}.")
-        self.rounds = rounds
+        self.rounds = int(rounds)
 
     def rank(self, weights: Arrays, context: ScoreContext):
         """Return ``{key: array}``; low scores are pruned first."""

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_invprune.arguments import plain
 from keras_invprune.contracts import Tensor
 from keras_invprune.views._checks import choice
 from keras_invprune.views._draws import uniform
@@ -29,8 +30,8 @@ class ImageView(keras.layers.Layer):
     def __init__(self, seed: int | None = None, **kwargs):
         kwargs.setdefault("dtype", "float32")
         super().__init__(**kwargs)
-        self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.seed = plain(seed)
+        self.seed_generator = keras.random.SeedGenerator(self.seed)
 
     def call(self, images: Tensor):
         """Return a random version of each image, of the same shape.

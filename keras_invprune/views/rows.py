@@ -6,6 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_invprune.arguments import plain
 from keras_invprune.contracts import Tensor
 from keras_invprune.views._checks import number
 from keras_invprune.views._draws import integers
@@ -101,8 +102,8 @@ class ScarfCorruption(keras.layers.Layer):
         kwargs.setdefault("dtype", "float32")
         super().__init__(**kwargs)
         self.rate = number("rate", rate)
-        self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.seed = plain(seed)
+        self.seed_generator = keras.random.SeedGenerator(self.seed)
         self.reference = None if reference is None else self._keep(reference)
 
     def _keep(self, reference):

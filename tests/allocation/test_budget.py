@@ -11,6 +11,7 @@ from keras_invprune.allocation import ALLOCATIONS, Budget
 from keras_invprune.allocation import budget as budgets
 from keras_invprune.allocation.budget import Sum
 from keras_invprune.patterns import NByM, Units
+from keras_invprune.schedules import OneShot
 from keras_invprune.tfmot import sparsity as tfmot
 
 
@@ -160,7 +161,7 @@ def test_a_number_of_macs_is_met(number):
 def test_one_group_less_would_not_meet_the_budget():
     model, budget = dense(), Budget(macs=0.5)
     pruned = finished(model, budget)
-    count = sum(pruned.plan.tied.families.values())
+    count = sum(pruned.plan.dependencies.families.values())
     removed = count - sum(
         shape[0] for key, shape in shapes(pruned).items() if key != "head"
     )
@@ -193,6 +194,45 @@ def test_removed_groups_stay_removed_on_the_way_to_a_budget(seed, pattern):
         assert pruned.state.removed >= share - 1e-6
         assert all((after[key] <= before[key]).all() for key in after)
         before = after
+
+
+def test_less_than_is_removed_cannot_be_asked_for(tmp_path):
+    pruned = kip.prune(dense(), Budget(macs=0.3), pattern="units", schedule="manual")
+    pruned.prune_to(0.5)
+    pruned.prune_to(0.5)  # as much is no less
+    pruned.save(tmp_path / "half.keras")
+    loaded = keras.saving.load_model(tmp_path / "half.keras")
+    for model in (pruned, loaded):
+        before = present(model)
+        with pytest.raises(ValueError, match="of the cost is removed.*start again"):
+            model.prune_to(0.4)
+        for key, mask in present(model).items():
+            np.testing.assert_array_equal(mask, before[key])
+        model.prune_to(model.plan.sparsity)
+        assert model.finished
+        with pytest.raises(ValueError, match="cannot come back"):
+            model.prune_to(0.5)
+
+
+def test_more_than_was_asked_for_may_be_gone():
+    model = keras.Sequential(
+        [keras.Input((4,)), layers.Dense(2, "relu"), layers.Dense(2)]
+    )
+    pruned = kip.prune(model, Budget(macs=0.5), pattern="units", schedule="manual")
+    pruned.prune_to(0.1)
+    assert pruned.state.removed == pytest.approx(0.5)  # a group is half of it
+    pruned.prune_to(0.3)
+    with pytest.raises(ValueError, match="cannot come back"):
+        pruned.prune_to(0.2)
+
+
+def test_a_file_from_before_shares_were_saved_goes_on():
+    pruned = kip.prune(dense(), Budget(macs=0.3), pattern="units", schedule="manual")
+    pruned.prune_to(0.5)
+    pruned.state.remembered.asked = None
+    with pytest.raises(ValueError, match="cannot come back"):
+        pruned.prune_to(0.4)
+    pruned.prune_to(pruned.plan.sparsity)
 
 
 def test_a_schedule_of_tfmot_leads_to_a_budget():
@@ -237,6 +277,26 @@ def test_a_budget_that_cannot_be_met_names_the_nearest(pattern):
     kip.prune(model, Budget(macs=nearest), pattern=pattern)  # and that can be met
 
 
+def test_a_budget_that_rounding_keeps_from_being_met_says_so():
+    with pytest.raises(ValueError, match="cannot be met") as error:
+        kip.prune(dense(), Budget(macs=39), pattern=Units(round_to=4))
+    message = str(error.value)
+    assert "has 40 when" in message and "round_to=4" in message
+    assert "multiples of 4, and without rounding 7 would be left" in message
+    assert message.endswith("Give a smaller `round_to`, or a larger budget.")
+    kip.prune(dense(), Budget(macs=39), pattern=Units(round_to=3))
+    for pattern in ("units", Units(round_to=4)):  # no multiple would be small enough
+        with pytest.raises(ValueError, match="larger budget, or select") as error:
+            kip.prune(dense(), Budget(macs=6), pattern=pattern)
+        assert "multiples" not in str(error.value)
+
+
+def test_a_share_that_rounding_keeps_from_being_removed_says_so():
+    pruned = finished(dense(), Budget(macs=0.5), pattern=Units(round_to=4))
+    with pytest.raises(ValueError, match=r"At least 0.25 of .*round_to=4\) keeps"):
+        pruned.prune_to(0.9)
+
+
 def test_a_budget_for_a_network_whose_units_all_stay_says_why():
     normalized = [layers.Dense(8), layers.LayerNormalization(), layers.Dense(2)]
     model = keras.Sequential([keras.Input((4,)), *normalized])
@@ -255,6 +315,36 @@ def test_another_pattern_is_refused_before_anything_is_measured(pattern, clockle
     with pytest.raises(ValueError, match="needs pattern='units'"):
         kip.prune(dense(), budget, pattern=pattern)
     assert clockless.measured == []
+
+
+@pytest.mark.parametrize(
+    "choices, message",
+    [
+        ({"score": "magnitud"}, "Did you mean 'magnitude'"),
+        ({"allocation": "globl"}, "Did you mean 'global'"),
+        ({"schedule": "gradul"}, "Did you mean 'gradual'"),
+        ({"objective": "invarianc"}, "Did you mean 'invariance'"),
+        ({"rewind": "initially"}, "`rewind` must be"),
+        ({"select": ["dens"]}, "`select` must name"),
+        ({"score": "movement", "schedule": "at_init"}, "is learned while"),
+        ({"schedule": OneShot(0.5), "select": ["dens"]}, "`select` must name"),
+    ],
+)
+def test_a_wrong_choice_is_refused_before_anything_is_measured(
+    choices, message, clockless
+):
+    budget = Budget(milliseconds=0.1, runtime="clockless")
+    with pytest.raises(ValueError, match=message):
+        kip.prune(dense(), budget, pattern="units", **choices)
+    assert clockless.measured == []
+
+
+def test_a_schedule_must_end_where_the_budget_does(clockless):
+    budget = Budget(milliseconds=0.08, runtime="clockless")  # of 0.16
+    pruned = kip.prune(dense(), budget, pattern="units", schedule=OneShot(0.5))
+    assert pruned.plan.sparsity == pytest.approx(0.5)
+    with pytest.raises(ValueError, match="agree on the final sparsity"):
+        kip.prune(dense(), budget, pattern="units", schedule=OneShot(0.4))
 
 
 def test_sparsities_of_layers_leave_a_budget_nothing_to_decide():

@@ -52,7 +52,7 @@ def test_half_of_all_groups_go_without_a_trace(name):
     shapes = {key: tuple(weight.variable.shape) for key, weight in weights}
     choices = {"schedule": "manual", "allocation": "uniform", "copy": False}
     pruned = kip.prune(model, 0.5, pattern="units", **choices)
-    groups = pruned.plan.tied
+    groups = pruned.plan.dependencies
     assert groups.reasons.keys() <= {"logits/kernel"}  # a head that is a convolution
     pruned.prune_to(0.5)
     masks = {key: mask.numpy() for key, mask in pruned.masks.items()}

@@ -13,7 +13,7 @@ from drawn_networks import drawn_network, on_maps, on_steps, on_vectors
 from keras_invprune.compaction.dependencies import dependencies
 from keras_invprune.graph.groups import STAYS
 from keras_invprune.graph.prunable import prunable_weights
-from keras_invprune.graph.weights import weights_by_key
+from keras_invprune.graph.weights import shapes_of, weights_by_key
 from keras_invprune.patterns import Units
 
 PHASES = Phase.generate, Phase.shrink  # to explain a failure takes minutes
@@ -43,13 +43,12 @@ def each(count):
 
 
 def shapes(model):
-    weights = weights_by_key(model)
-    return {key: tuple(weight.variable.shape) for key, weight in weights.items()}
+    return shapes_of(weights_by_key(model))
 
 
 def check_removed(model, pruned, tolerance=1e-5):
     """Compaction removes exactly the groups that are masked; outputs stay the same."""
-    tied = pruned.plan.tied
+    tied = pruned.plan.dependencies
     masks = {key: mask.numpy() for key, mask in pruned.masks.items()}
     kept = {key: values.any(0) for key, values in tied.gather(masks).items()}
     stripped = kip.strip_pruning(pruned)
@@ -82,6 +81,23 @@ def test_a_chain():
         list(range(unit, 80, 5)) for unit in range(5)
     ]
     assert "head/bias" not in groups.axes
+
+
+def test_a_single_group_of_its_kind_is_not_counted():
+    sizes = [layers.Dense(1, name="narrow"), layers.Dense(4, name="wide")]
+    head = layers.Dense(2, name="head")
+    model = keras.Sequential([keras.Input((3,)), *sizes, head])
+    groups = found(model)
+    assert groups.families == {"wide/kernel": 4}
+    assert groups.makers.keys() == {"wide/kernel"}
+    assert groups.reasons == {
+        "narrow/kernel": "its channels stay: one of a kind always stays, and there is "
+        "one"
+    }
+    pruned = kip.prune(model, 0.75, pattern="units", schedule="manual")
+    pruned.prune_to(0.75)  # three of four: as many as can go
+    assert pruned.state.removed == 0.75
+    check_removed(model, pruned)
 
 
 def functional(shape, body, **options):
@@ -341,7 +357,7 @@ def test_what_no_rule_knows_is_left_alone(caplog):
     model.add(layers.Dense(6, name="dense"))
     model.add(layers.Dense(2, name="head"))
     pruned = kip.prune(model, 0.5, pattern="units", schedule="manual")
-    assert list(pruned.plan.tied.families) == ["dense/kernel"]
+    assert list(pruned.plan.dependencies.families) == ["dense/kernel"]
     assert "times/kernel" in pruned.left_alone
     assert "times/kernel is left out: no rule says" in caplog.text
 
@@ -384,7 +400,7 @@ def check(data, step):
     pruned.prune_to(pruned.plan.sparsity / 2)
     again = type(pruned).from_config(pruned.get_config())
     again.set_weights(pruned.get_weights())
-    assert again.plan.tied.families == pruned.plan.tied.families
+    assert again.plan.dependencies.families == pruned.plan.dependencies.families
     pruned.prune_to(pruned.plan.sparsity)
     again.prune_to(pruned.plan.sparsity)
     for key, mask in pruned.masks.items():

@@ -8,7 +8,10 @@ import pytest
 import tensorflow as tf
 from keras import layers, ops
 
+from keras_invprune.compaction.distance import _errors
+from keras_invprune.graph import outputs
 from keras_invprune.graph.copying import copy_model
+from keras_invprune.graph.outputs import answered
 
 
 class Hides(layers.Layer):
@@ -168,3 +171,36 @@ def test_a_fixed_batch_of_one_is_compared_at_all_scales():
             assert np.shape(copy_model(model)(np.ones((1, 4)))) == (1, 3)
         else:
             refused(model)
+
+
+def test_outputs_that_overflow_are_compared_without_a_warning():
+    model = keras.Sequential([keras.Input((1,)), layers.Dense(2, "exponential")])
+    model.set_weights([np.array([[1.0, -1.0]]), np.zeros(2)])  # one is infinite
+    assert any(np.isinf(output).any() for _, (output,) in answered(model))
+    copy_model(model)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("one", "other", "difference"),
+    [
+        (np.inf, np.inf, 0.0),
+        (np.nan, np.nan, 0.0),
+        (np.inf, -np.inf, np.inf),
+        (np.inf, 1.0, np.inf),
+        (np.nan, 1.0, np.inf),
+        (1.0, np.nan, np.inf),
+        (np.nan, np.inf, np.inf),
+        (1.5, 1.0, 0.5),
+    ],
+)
+def test_only_equal_values_that_are_not_finite_are_alike(dtype, one, other, difference):
+    one, other = (np.array([[value, 2.0]], dtype) for value in (one, other))
+    assert outputs._distance([one], [other]) == difference
+    assert outputs._near(one, other, 0.1) == (difference == 0)
+
+
+def test_the_difference_of_the_largest_numbers_overflows_without_a_warning():
+    largest = np.full((1, 1), np.finfo("float64").max)
+    assert outputs._distance([largest], [-largest]) == np.inf
+    assert _errors(largest, -largest) == np.inf

@@ -12,7 +12,6 @@ from keras_invprune.masks.selection import (
     check_scores,
     keep_count,
     keep_largest,
-    least_removed,
 )
 
 # Few values, so that ties are the rule, and all that floats have to offer.
@@ -259,36 +258,3 @@ def test_a_count_is_an_integer():
 
 def test_no_tensors_no_masks():
     assert keep_largest({}, 0) == {}
-
-
-@given(
-    prices=st.lists(st.integers(0, 9), min_size=1, max_size=40),
-    fixed=st.integers(0, 20),
-    limit=st.integers(0, 200),
-)
-def test_least_removed_is_the_first_that_a_scan_finds(prices, fixed, limit):
-    prices, count, asked = np.array(prices), len(prices), []
-
-    def kept(share):
-        asked.append(share)
-        return {"group": np.arange(count) >= round(share * count)}
-
-    def cost(masks):
-        return fixed + float(prices[masks["group"]].sum())
-
-    every = [kept(number / count) for number in range(count)]
-    scanned = next((m for m in every if cost(m) <= limit), None)
-    asked.clear()
-    if scanned is None:
-        with pytest.raises(ValueError, match="Give a larger one"):
-            least_removed(kept, cost, limit, count)
-        return
-    found = least_removed(kept, cost, limit, count)
-    np.testing.assert_array_equal(found["group"], scanned["group"])
-    assert len(asked) <= count.bit_length() + 1
-
-
-def test_least_removed_forgives_rounding_of_equal_costs():
-    masks = {"group": np.ones(3, bool)}
-    found = least_removed(lambda _: masks, lambda _: 0.1 + 0.2, 0.3, 3)
-    assert found is masks

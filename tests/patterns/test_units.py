@@ -31,7 +31,7 @@ def dense(*widths):
 
 def kept(pruned):
     """How many units of each maker are left."""
-    masks = {key: pruned.masks[key].numpy() for key in pruned.plan.tied.makers}
+    masks = {key: pruned.masks[key].numpy() for key in pruned.plan.dependencies.makers}
     return {
         key: int(mask.any((*range(mask.ndim - 1),)).sum())
         for key, mask in masks.items()
@@ -112,7 +112,7 @@ def test_a_loaded_model_prunes_the_same_groups(tmp_path):
     pruned.save(tmp_path / "half.keras")
     loaded = keras.saving.load_model(tmp_path / "half.keras")
     assert loaded.plan.readers == pruned.plan.readers == ("head/kernel",)
-    assert loaded.plan.tied.families == {"stem/kernel": 8, "inner/kernel": 12}
+    assert loaded.plan.dependencies.families == {"stem/kernel": 8, "inner/kernel": 12}
     for each in (pruned, loaded):
         each.prune_to(0.5)
     for key, mask in pruned.masks.items():
@@ -169,7 +169,9 @@ def test_the_units_of_a_subclassed_model_go_by_themselves(caplog):
 def test_units_that_move_go_by_themselves(caplog):
     schedule = kip.schedules.Rewire(0.5, every=1)
     pruned = kip.prune(dense(8), 0.5, pattern="units", score="rigl", schedule=schedule)
-    assert pruned.plan.tied is None and list(pruned.masks) == ["hidden_8/kernel"]
+    assert pruned.plan.dependencies is None and list(pruned.masks) == [
+        "hidden_8/kernel"
+    ]
     assert "get no gradients to return" in caplog.text
 
 

@@ -164,6 +164,7 @@ KNOWN = {
     "rewind_step": 4,
     "initial_rate": 0.1,
     "finished_step": 0,
+    "asked": 0.5,
 }
 
 
@@ -172,7 +173,8 @@ def test_all_that_is_remembered_is_saved_but_for_the_id_of_an_object():
     assert fields - KNOWN.keys() == {"rated"}
     known = Remembered(**KNOWN, rated=7)
     arrays = known.to_arrays()
-    assert arrays.keys() == {"rewind_0", "rewind_1", "step", "rate", "finished_step"}
+    names = {"rewind_0", "rewind_1", "step", "rate", "finished_step", "asked"}
+    assert arrays.keys() == names
     again = Remembered.from_arrays(arrays, ["b", "a"])
     assert again == dataclasses.replace(known, rated=None)
     assert again.rewind_to["b"].dtype == "float32"

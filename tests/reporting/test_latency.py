@@ -7,8 +7,8 @@ from numpy.testing import assert_allclose
 import keras_invprune as kip
 from keras_invprune.allocation import Budget
 from keras_invprune.allocation.budget import RUNTIMES, macs_of
-from keras_invprune.graph.weights import weights_by_key
-from keras_invprune.reporting import latency
+from keras_invprune.graph.weights import shapes_of, weights_by_key
+from keras_invprune.reporting import latency, timing
 from keras_invprune.reporting.latency import LatencyTable, LiteRT, Measured
 
 NOTHING = 0.5  # milliseconds of a file that does nothing, here
@@ -35,8 +35,7 @@ def macs(model):
 
 
 def shapes(model):
-    weights = weights_by_key(model)
-    return {key: tuple(weight.variable.shape) for key, weight in weights.items()}
+    return shapes_of(weights_by_key(model))
 
 
 def on_images(*made, channels=4):
@@ -206,32 +205,8 @@ def test_a_table_survives_its_config():
     assert again(shapes(convolutions())) == table(shapes(convolutions()))
 
 
-def test_runs_take_turns_and_the_lower_quartile_counts(monkeypatch):
-    now, calls = [0.0], []
-    monkeypatch.setattr(latency.time, "perf_counter", lambda: now[0])
-
-    def takes(name, milliseconds):
-        def run():
-            calls.append(name)
-            now[0] += milliseconds.pop(0) / 1e3 if milliseconds else 0.008
-
-        return run
-
-    # A round is one run that is not timed, and three of 8 ms, which fill 20 ms.
-    disturbed = [99.0, *[8.0, 8.0, 8.0, 99.0] * 5]
-    found = latency.lower_quartiles([takes("a", disturbed), takes("b", [])])
-    assert found == pytest.approx([8.0, 8.0])
-    assert "".join(calls) == "aaaabbbb" * latency.ROUNDS
-
-
-def test_an_unknown_length_is_refused():
-    model = keras.Sequential([keras.Input((None, 4)), layers.Dense(2)])
-    with pytest.raises(ValueError, match="Give `keras.Input` all lengths"):
-        LiteRT().milliseconds(model)
-
-
 def test_a_budget_of_milliseconds_is_met_in_the_table(monkeypatch):
-    monkeypatch.setattr(latency, "ROUNDS", 2)
+    monkeypatch.setattr(timing, "ROUNDS", 2)
     hidden = [layers.Dense(1024, "relu"), layers.Dense(1024, "relu")]
     model = keras.Sequential([keras.Input((256,)), *hidden, layers.Dense(2)])
     dense = RUNTIMES["litert-cpu"].milliseconds(model)
@@ -246,3 +221,43 @@ def test_a_budget_of_milliseconds_is_met_in_the_table(monkeypatch):
     assert all(np.min(layer.milliseconds) > 0 for layer in table.layers)
     assert table(shapes(small)) <= 0.6 * dense * (1 + 1e-9)
     assert budget.check(small) > 0
+
+
+class Given:
+    """A runtime whose table is given: a millisecond of a file, and one for each MAC."""
+
+    def milliseconds(self, model):
+        return NOTHING + macs(model)
+
+    def cost(self, model):
+        return latency.latency_table(model, self.milliseconds(model), Fake())
+
+
+def test_a_network_is_trained_to_a_budget_of_milliseconds(monkeypatch):
+    monkeypatch.setitem(RUNTIMES, "given", Given())
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 2, 64)
+    x = random.normal(size=(64, 6, 6, 1)).astype("float32") * 0.3
+    x[np.arange(64), :, 3 * labels] += 1  # a bright column tells the class
+    body = [layers.Conv2D(8, 3, activation="relu"), layers.Conv2D(12, 3)]
+    model = on_images(
+        *body, layers.BatchNormalization(), layers.ReLU(), layers.Flatten(), channels=1
+    )
+    model.add(layers.Dense(2, "softmax"))
+    whole = NOTHING + macs(model)
+    budget = Budget(milliseconds=0.4 * whole, runtime="given")
+    pruned = kip.prune(model, budget, pattern="units", schedule="gradual")
+    assert isinstance(pruned.plan.cost_of_shapes, LatencyTable)
+    assert pruned.plan.sparsity == pytest.approx(0.6)
+    rate = keras.optimizers.Adam(0.01)
+    pruned.compile(rate, "sparse_categorical_crossentropy", jit_compile=False)
+    pruned.fit(x, labels, batch_size=16, epochs=6, verbose=0)
+    assert pruned.finished and pruned.state.removed >= 0.6
+    stripped = kip.strip_pruning(pruned)
+    small = kip.compact(stripped)
+    predicted = small.predict(x, verbose=0)
+    assert_allclose(predicted, stripped.predict(x, verbose=0), atol=1e-5)
+    assert np.mean(predicted.argmax(1) == labels) > 0.9
+    found = budget.check(small)
+    assert 0.2 * whole < found <= budget.milliseconds
+    assert found == pytest.approx(pruned.plan.cost_of_shapes(shapes(small)), rel=1e-6)

@@ -142,7 +142,7 @@ def test_every_score_removes_whole_units_on_both_sides(score):
     model = kip.prune(network(), 0.5, score=EVERY[score], schedule=schedule, **choices)
     model.compile("sgd", LOSS, run_eagerly=True)
     model.fit(X, Y, batch_size=4, verbose=0)
-    assert (model.plan.tied is None) is bool(moves)  # they could not return
+    assert (model.plan.dependencies is None) is bool(moves)  # they could not return
     outputs, stripped = model(X), kip.strip_pruning(model)
     np.testing.assert_allclose(stripped(X), outputs, 1e-6, 1e-6)
     if not moves:

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 
 from keras_invprune.compaction.channels import Channels
+from keras_invprune.compaction.channelwise import AXIS, ChannelWise, one_axis
 from keras_invprune.compaction.mixing import array
 from keras_invprune.compaction.rule import Call, rule
 from keras_invprune.compaction.rules.elementwise import Elementwise
-from keras_invprune.compaction.tied import AXIS, Tied, one_axis
 
 
 @rule("applications.StochasticDepth")
@@ -18,7 +18,7 @@ class StochasticDepth(Elementwise):
 
 
 @rule("applications.LayerScale")
-class LayerScale(Tied):
+class LayerScale(ChannelWise):
     """The rule of the layer that multiplies each channel by a weight (ConvNeXt)."""
 
     def channels(self, call: Call) -> Channels:

@@ -6,14 +6,14 @@ import numpy as np
 
 from keras_invprune.compaction.activations import is_elementwise, named
 from keras_invprune.compaction.channels import Channels, Port
+from keras_invprune.compaction.channelwise import AXIS, ChannelWise, check_position
 from keras_invprune.compaction.mixing import array
 from keras_invprune.compaction.rule import Call, OpaqueError, channel_axis, rule
 from keras_invprune.compaction.rules.convolution import borders
-from keras_invprune.compaction.tied import AXIS, Tied, check_position
 
 
 @rule("DepthwiseConv1D", "DepthwiseConv2D")
-class Depthwise(Tied):
+class Depthwise(ChannelWise):
     """The rule of depthwise convolutions: all filters of a channel go with it."""
 
     def channels(self, call: Call) -> Channels:

@@ -6,9 +6,9 @@ import numpy as np
 
 from keras_invprune.compaction.activations import is_elementwise, named
 from keras_invprune.compaction.channels import Channels, Slot
+from keras_invprune.compaction.channelwise import AXIS, ChannelWise, one_axis
 from keras_invprune.compaction.mixing import array
 from keras_invprune.compaction.rule import Call, OpaqueError, rule
-from keras_invprune.compaction.tied import AXIS, Tied, one_axis
 
 OPERATIONS = (
     "Absolute Arctan Ceil Celu Clip Cos Elu Erf Exp Expm1 Floor Gelu HardShrink "
@@ -23,7 +23,7 @@ LAYERS = (
 
 
 @rule(*LAYERS.split(), *(f"ops.{name}" for name in OPERATIONS.split()))
-class Elementwise(Tied):
+class Elementwise(ChannelWise):
     """The rule of all that has no weights and no axis."""
 
     def channels(self, call: Call) -> Channels:
@@ -32,7 +32,7 @@ class Elementwise(Tied):
 
 
 @rule("Activation")
-class Activation(Tied):
+class Activation(ChannelWise):
     """The rule of activations by name."""
 
     def channels(self, call: Call) -> Channels:
@@ -43,7 +43,7 @@ class Activation(Tied):
 
 
 @rule("Rescaling")
-class Rescaling(Tied):
+class Rescaling(ChannelWise):
     """The rule of one scale and one offset for all channels."""
 
     def channels(self, call: Call) -> Channels:
@@ -54,7 +54,7 @@ class Rescaling(Tied):
 
 
 @rule("BatchNormalization")
-class BatchNormalization(Tied):
+class BatchNormalization(ChannelWise):
     """The rule of batch normalization. Where γ is zero, nothing passes."""
 
     def channels(self, call: Call) -> Channels:
@@ -75,7 +75,7 @@ class BatchNormalization(Tied):
 
 
 @rule("PReLU")
-class PReLU(Tied):
+class PReLU(ChannelWise):
     """The rule of activations with a slope for each channel, or for all."""
 
     def channels(self, call: Call) -> Channels:

@@ -6,8 +6,8 @@ import keras
 import numpy as np
 
 from keras_invprune.compaction.channels import Channels, Port, Signal
+from keras_invprune.compaction.channelwise import AXIS, ChannelWise
 from keras_invprune.compaction.rule import Bools, Call, Constants, OpaqueError, rule
-from keras_invprune.compaction.tied import AXIS, Tied
 
 
 @rule(
@@ -15,7 +15,7 @@ from keras_invprune.compaction.tied import AXIS, Tied
     *("ops.Add", "ops.Divide", "ops.Maximum", "ops.Minimum", "ops.Subtract"),
     "ops.TrueDivide",
 )
-class Merged(Tied):
+class Merged(ChannelWise):
     """The rule of elementwise merges: the same channels of all tensors are tied."""
 
     def channels(self, call: Call) -> Channels:
@@ -86,7 +86,7 @@ class Multiplied(Merged):
 
 
 @rule("Concatenate", "ops.Concatenate")
-class Concatenated(Tied):
+class Concatenated(ChannelWise):
     """The rule of concatenation: channels one after the other, or positions."""
 
     def channels(self, call: Call) -> Channels:

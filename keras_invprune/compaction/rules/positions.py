@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 
 from keras_invprune.compaction.channels import Channels, Port
+from keras_invprune.compaction.channelwise import AXIS, ChannelWise
 from keras_invprune.compaction.rule import Bools, Call, Constants, OpaqueError, rule
-from keras_invprune.compaction.tied import AXIS, Tied
 
 POOLINGS = [
     f"{kind}Pooling{rank}D"
@@ -24,7 +24,7 @@ OTHERS = [f"{kind}{rank}D" for kind in ("Cropping", "UpSampling") for rank in (1
 
 
 @rule(*POOLINGS, *OTHERS, "RepeatVector")
-class Positions(Tied):
+class Positions(ChannelWise):
     """The rule of layers that combine, repeat or leave out positions of a channel."""
 
     def varies(self, call: Call, channels: Channels, constants: Constants) -> Bools:
@@ -34,7 +34,7 @@ class Positions(Tied):
 
 
 @rule("ZeroPadding1D", "ZeroPadding2D", "ZeroPadding3D")
-class Padding(Tied):
+class Padding(ChannelWise):
     """The rule of layers that set zeros next to the positions of a channel."""
 
     def pads(self, layer: Any) -> bool:
@@ -43,7 +43,7 @@ class Padding(Tied):
 
 
 @rule("ops.Max", "ops.Mean", "ops.Min")
-class Reduced(Tied):
+class Reduced(ChannelWise):
     """The rule of operations that reduce axes, other than that of the channels."""
 
     def channels(self, call: Call) -> Channels:

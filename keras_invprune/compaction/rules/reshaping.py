@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from keras_invprune.compaction.channels import Channels, Port
+from keras_invprune.compaction.channelwise import AXIS, ChannelWise
 from keras_invprune.compaction.rule import Call, OpaqueError, rule
-from keras_invprune.compaction.tied import AXIS, Tied
 
 
 @rule(
@@ -18,7 +18,7 @@ from keras_invprune.compaction.tied import AXIS, Tied
     *("ops.ExpandDims", "ops.GetItem", "ops.Moveaxis", "ops.Squeeze"),
     *("ops.Swapaxes", "ops.Transpose"),
 )
-class Moved(Tied):
+class Moved(ChannelWise):
     """The rule of layers whose config does not hold the number of channels."""
 
     fixed = False
@@ -106,7 +106,7 @@ class Reshaped(Moved):
 
 
 @rule("InputLayer")
-class Entry(Tied):
+class Entry(ChannelWise):
     """The rule of the entry to an inner model, whose config holds a shape."""
 
     def channels(self, call: Call) -> Channels:

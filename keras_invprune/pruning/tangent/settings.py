@@ -5,6 +5,8 @@ from collections.abc import Callable
 
 import keras
 
+from keras_invprune.arguments import is_integer, is_positive_integer
+
 
 @dataclasses.dataclass(frozen=True)
 class TransferSettings:
@@ -53,11 +55,11 @@ class TransferSettings:
                 f"kernel_weight={self.kernel_weight}, penalty={self.penalty}."
             )
         rows = self.kernel_rows
-        if rows is not None and not (isinstance(rows, int) and rows >= 2):
+        if rows is not None and not (is_integer(rows) and rows >= 2):
             raise ValueError(f"`kernel_rows` must be at least 2. Received: {rows!r}.")
         for name, unit in (("mask_every", " step"), ("batch_size", "")):
             value = getattr(self, name)
-            if not (isinstance(value, int) and value >= 1):
+            if not is_positive_integer(value):
                 raise ValueError(
                     f"`{name}` must be at least 1{unit}. Received: {value!r}."
                 )

@@ -1,4 +1,4 @@
-"""Layers that treat each channel by itself, so that inputs and outputs are tied."""
+"""Layers that treat each channel by itself."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ from keras_invprune.compaction.rule import (
 AXIS = "channels"
 
 
-class Tied(Rule):
+class ChannelWise(Rule):
     """The rule of layers whose outputs depend on the same channel of each input."""
 
     def channels(self, call: Call) -> Channels:

@@ -1,0 +1,87 @@
+"""Measures how long LiteRT takes: for a model's file, and for many small models.
+
+It runs on one thread of the CPU, with its default delegate. All times are lower
+quartiles of interleaved runs, so other work on the machine matters little.
+"""
+
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_invprune.exporting import litert
+from keras_invprune.exporting.export import export
+from keras_invprune.exporting.serving import safe_names, write_saved_models
+
+ROUNDS, MOST = 5, 30  # interleaved rounds, and the runs of each one
+LONG = 20  # milliseconds after which a round ends
+
+
+def milliseconds_of_file(model: keras.Model) -> float:
+    """Return the milliseconds of one input in the .tflite file of `export`.
+
+    The file takes one row at a time, unless the model has another batch size.
+
+    Raises:
+        ExportError: If there is no such file, or if its outputs differ.
+        ValueError: If an axis of the inputs has an unknown length.
+    """
+    structure = litert.signature(model)
+    rows = litert.batch_of(structure) or 1
+    for spec in keras.tree.flatten(structure):
+        if None in spec.shape[1:]:
+            raise ValueError(
+                "Milliseconds are measured on inputs of a known shape. Received: "
+                f"shape {spec.shape} of {spec.name!r}. Give `keras.Input` all "
+                "lengths, or give a budget of MACs."
+            )
+    with tempfile.TemporaryDirectory() as folder:
+        made = Path(folder) / "made"
+        export(model, made, formats=("tflite",), batch_size=rows)
+        content = (made / "model.tflite").read_bytes()
+    run = _runner(litert.runtime(content, delegate=True), model, rows)
+    (found,) = lower_quartiles([run])
+    return found / rows
+
+
+def milliseconds_alone(models: Sequence[keras.Model]) -> list[float]:
+    """Return the milliseconds of models of one input each, from one .tflite file."""
+    named = {f"model_{number}": model for number, model in enumerate(models)}
+    endpoints = {name: (m, litert.signature(m)) for name, m in named.items()}
+    with tempfile.TemporaryDirectory() as folder:
+        write_saved_models(endpoints, folder)
+        content, _ = litert.convert(Path(folder), ())
+    with litert.pages_in_a_log():
+        found = litert.runtimes(content, delegate=True)
+    by_name = found if len(named) > 1 else {"model_0": found["serving_default"]}
+    return lower_quartiles([_runner(by_name[name], m, 1) for name, m in named.items()])
+
+
+def lower_quartiles(runs: Sequence[Callable[[], Any]]) -> list[float]:
+    """Return the lower quartile of the milliseconds of each function, interleaved."""
+    times: list[list[float]] = [[] for _ in runs]
+    for _ in range(ROUNDS):
+        for run, found in zip(runs, times, strict=True):
+            run()  # not timed: the last one has filled the caches
+            found += _timed(run)
+    return [float(np.percentile(found, 25)) for found in times]
+
+
+def _timed(run) -> list[float]:
+    found: list[float] = []
+    while len(found) < MOST and sum(found) < LONG:
+        begin = time.perf_counter()
+        run()
+        found.append((time.perf_counter() - begin) * 1e3)
+    return found
+
+
+def _runner(runtime, model, rows):
+    inputs = litert.inputs(litert.signature(model), rows=rows)
+    names = safe_names(list(inputs))
+    batch = {names[name]: array for name, array in inputs.items()}
+    return lambda: runtime(batch)
