@@ -124,13 +124,24 @@ def _removed_last(found, left):
     They are zero if all others are positive, like a magnitude. Otherwise they are only
     a little lower than the lowest, since `lamp` squares the scores.
     """
+    if all(mask.all() for mask in left.values()) or _are_last(found, left):
+        return found
     kept = [scores[left[key]] for key, scores in found.items() if left[key].any()]
-    if not kept or all(mask.all() for mask in left.values()):
+    if not kept:
         return found
     lowest, highest = min(s.min() for s in kept), max(s.max() for s in kept)
     margin = 1e-3 * max(abs(lowest), highest - lowest, 1e-6)
     last = 0.0 if lowest > 0 else lowest - margin
     return {k: np.where(left[k], scores, last) for k, scores in found.items()}
+
+
+def _are_last(found, left) -> bool:
+    """Return whether all weights already removed score 0, and all others more."""
+    return all(
+        scores.size == 0
+        or (scores.min() >= 0 and np.array_equal(scores != 0, left[key]))
+        for key, scores in found.items()
+    )
 
 
 def _mapping(found, maker):

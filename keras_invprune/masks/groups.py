@@ -68,8 +68,7 @@ class Grouped:
 
     def removed(self, masks: Arrays) -> float:
         """Return the share of the weights that masks remove."""
-        kept = sum(int(np.count_nonzero(mask)) for mask in masks.values())
-        return 1.0 - kept / sum(mask.size for mask in masks.values())
+        return sparsity_of(masks)
 
     def pool(self, values: Arrays) -> Arrays:
         """Return one value for each group: what the pattern passes to an allocation."""
@@ -192,6 +191,12 @@ class TiedGroups(Grouped):
 
     def _arranged(self, arrays):
         return self.dependencies.gather(arrays)
+
+
+def sparsity_of(masks: Arrays) -> float:
+    """Return the share of the weights that masks remove."""
+    kept = sum(int(np.count_nonzero(mask)) for mask in masks.values())
+    return 1.0 - kept / sum(mask.size for mask in masks.values())
 
 
 def least_removed(

@@ -11,13 +11,13 @@ from types import MappingProxyType
 from typing import Any
 
 import keras
-import numpy as np
 from keras import ops
 
 from keras_invprune.contracts import Effective, Nested, PruningWrapper, Tensor
 from keras_invprune.graph.layouts import layouts
 from keras_invprune.graph.prunable import prunable_weights
 from keras_invprune.graph.weights import Weight, weights_by_key
+from keras_invprune.masks.groups import sparsity_of
 from keras_invprune.pruning.recomputed import check_scopes
 
 
@@ -310,9 +310,7 @@ class Masked(PruningWrapper, keras.layers.Wrapper):
     @property
     def sparsity(self) -> float:
         """Share of the masked weights whose mask is zero."""
-        masks = [mask.numpy() for mask in self.masks.values()]
-        kept = sum(int(np.count_nonzero(mask)) for mask in masks)
-        return 1.0 - kept / sum(mask.size for mask in masks)
+        return sparsity_of({key: mask.numpy() for key, mask in self.masks.items()})
 
     def compute_mask(self, inputs: Nested, previous_mask: Tensor | None = None):
         """Return None: the wrapped layer has set the masks of its outputs."""

@@ -13,6 +13,7 @@ from keras_invprune import tfmot
 from keras_invprune.allocation import collapsed
 from keras_invprune.contracts import Arrays, Effective, Ranked, Schedule, Score
 from keras_invprune.graph.weights import weights_by_key
+from keras_invprune.masks.groups import sparsity_of
 from keras_invprune.pruning.masked import Masked
 from keras_invprune.pruning.plan import Plan
 from keras_invprune.pruning.rewind import (
@@ -262,20 +263,21 @@ class PruningState:
         if not as_tfmot:
             self.store()  # weights that grow start at zero; no old value returns
         weights = self._finite_weights()
-        left = None if as_tfmot or self.may_return else self._present()
+        present = self._present()
+        left = None if as_tfmot or self.may_return else present
         masks = self.plan.masks(weights, model, sparsity, left)
-        self._check_no_return(masks, sparsity)
+        self._check_no_return(masks, sparsity, present)
         if left is not None:  # allocations and patterns may pick removed weights
             masks = {k: np.logical_and(mask, left[k]) for k, mask in masks.items()}
-        self.warn_of_collapse(masks)
+        self.warn_of_collapse(masks, present)
         self.masked.set_masks(masks)
         if self.plan.budget is not None:
             self.remembered.asked = float(sparsity)
-        reached = f"pruned to sparsity {self.masked.sparsity:.4f}"
+        reached = f"pruned to sparsity {sparsity_of(masks):.4f}"
         self.events.append((self.clock.step, reached))
         if self.finished or sparsity < self.plan.sparsity - 1e-6:
             return False
-        self._warn_if_far(sparsity)
+        self._warn_if_far(sparsity, self.share(masks))
         return True
 
     def finish(self, optimizer: Any, variables: list[keras.Variable]) -> None:
@@ -300,9 +302,9 @@ class PruningState:
             return False
         return sparsity < self.removed - 1e-6
 
-    def warn_of_collapse(self, masks: Arrays) -> None:
+    def warn_of_collapse(self, masks: Arrays, present: Arrays | None = None) -> None:
         """Log the weights that new masks remove entirely, unlike present ones."""
-        before = self.collapsed
+        before = collapsed(self._present() if present is None else present)
         lost = [key for key in collapsed(masks) if key not in before]
         if lost:
             self.events.append((self.clock.step, f"nothing left of {', '.join(lost)}"))
@@ -332,18 +334,19 @@ class PruningState:
     def _finite_weights(self) -> Arrays:
         weights = {key: v.numpy() for key, v in self.masked.prunable.items()}
         for key, weight in weights.items():
-            if not np.isfinite(weight).all():
+            if not _is_finite(weight):
                 raise ValueError(
                     f"Weight {key!r} is not finite at step {self.clock.step}: training "
                     "has diverged or the data hold NaN. Lower the learning rate."
                 )
         return weights
 
-    def _check_no_return(self, masks, sparsity):
+    def _check_no_return(self, masks, sparsity, present):
         """Raise ValueError if masks would keep more weights than are left."""
-        if self.may_return or (self.plan.dependencies is not None and self.collapsed):
+        tied = self.plan.dependencies is not None
+        if self.may_return or (tied and collapsed(present)):
             return  # of an empty weight, it cannot be told which groups it keeps
-        removed = self.removed
+        removed = self.share(present)
         if self.plan.budget is None:
             less = self.share(masks) < removed - 1e-12
         else:  # whose masks keep removed groups removed
@@ -361,12 +364,11 @@ class PruningState:
         asked = self.remembered.asked
         return min(removed, self.plan.sparsity) if asked is None else asked
 
-    def _warn_if_far(self, sparsity):
+    def _warn_if_far(self, sparsity, removed):
         groups, masks = self.plan.dependencies, self.masked.masks.values()
         size = sum(
             groups.families.values() if groups else (math.prod(m.shape) for m in masks)
         )
-        removed = self.removed
         met = self.plan.budget is not None  # or else there is an error
         if abs(removed - sparsity) > FAR + 1 / size and not met:
             logger.warning(
@@ -379,6 +381,12 @@ class PruningState:
                 self._counted,
                 self.plan.pattern,
             )
+
+
+def _is_finite(values) -> bool:
+    """Return whether no value is infinite or NaN: a finite sum proves it, fast."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(values.sum()) or np.isfinite(values).all())
 
 
 def log_collapse(lost: Iterable[str], when: str = "") -> None:
