@@ -8,7 +8,7 @@ import pytest
 
 import keras_invprune as kip
 from keras_invprune.graph.weights import weights_by_key
-from keras_invprune.pruning.state import Remembered
+from keras_invprune.pruning.state import PruningState, Remembered
 
 
 def network():
@@ -115,6 +115,29 @@ def test_what_is_gone_does_not_come_back():
     assert model.sparsity == pytest.approx(zeros / 96)
     for kernel, variable in zip(kernels, model.masked.prunable.values(), strict=True):
         np.testing.assert_array_equal(kernel, variable)
+
+
+def test_an_update_of_the_masks_reads_them_once_and_copies_no_scores(monkeypatch):
+    made, reads, present = {}, [], PruningState._present
+
+    def score(weights, model):
+        del model
+        made.update({key: np.abs(weight) for key, weight in weights.items()})
+        return made
+
+    def allocate(scores, sparsity):
+        assert all(np.shares_memory(made[key], scores[key]) for key in made)
+        return kip.allocation.get("global")(scores, sparsity)
+
+    choices = {"schedule": "manual", "score": score, "allocation": allocate}
+    model = kip.prune(network(), 0.8, **choices)
+    model.prune_to(0.5)
+    monkeypatch.setattr(
+        PruningState, "_present", lambda state: reads.append(state) or present(state)
+    )
+    model.prune_to(0.8)
+    assert len(reads) == 1
+    assert model.sparsity == pytest.approx(0.8, abs=1 / 96)
 
 
 def test_a_schedule_that_falls_removes_no_less():
