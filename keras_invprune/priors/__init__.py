@@ -1,0 +1,32 @@
+"""Networks from graphs: the structure is drawn first, and then trained.
+
+A prior is a distribution of graphs. `make` draws a graph, `feed_forward` makes it a
+network, `graph_of` reads the graph back, and `features` describes it in numbers.
+"""
+
+from keras_invprune.priors.families import PRIORS, make
+from keras_invprune.priors.features import (
+    FEATURES,
+    clustering,
+    features,
+    path_length,
+)
+from keras_invprune.priors.forward import feed_forward
+from keras_invprune.priors.layers import Layered, layered, oriented
+from keras_invprune.priors.reading import graph_of
+
+__doc__ += f"\nPriors by name: {', '.join(sorted(PRIORS))}.\n"
+
+__all__ = [
+    "FEATURES",
+    "PRIORS",
+    "Layered",
+    "clustering",
+    "feed_forward",
+    "features",
+    "graph_of",
+    "layered",
+    "make",
+    "oriented",
+    "path_length",
+]

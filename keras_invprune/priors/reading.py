@@ -1,0 +1,61 @@
+"""Reads the graph of a network back from its weights."""
+
+from typing import TYPE_CHECKING
+
+import keras
+import numpy as np
+
+from keras_invprune.contracts import Ranked
+from keras_invprune.graph.connections import Connections
+from keras_invprune.graph.weights import weights_by_key
+from keras_invprune.priors._libraries import networkx
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+
+def graph_of(model: keras.Model) -> "nx.DiGraph":
+    """Return the graph of a network that was made from one.
+
+    An edge is there if one of its weights is not zero. So after pruning, the graph
+    shows what is left. Its nodes are those that still have a unit: `kip.compact`
+    removes the ones that do nothing.
+
+    Args:
+        model: A model made by `feed_forward` or `recurrent`; it may be pruned, stripped
+            or compacted, saved and loaded, or part of a larger model.
+
+    Example:
+        >>> graph = make("watts-strogatz", n=12)
+        >>> model = feed_forward(graph, inputs=4, outputs=2)
+        >>> sorted(graph_of(model).edges) == sorted(oriented(graph).edges)
+        True
+
+    Raises:
+        ValueError: If no weight of the model knows its nodes.
+    """
+    masks = model.score_context().masks if isinstance(model, Ranked) else {}
+    made, found = networkx().DiGraph(), False
+    nodes: set[int] = set()
+    edges: set[tuple[int, int]] = set()
+    for key, (_, variable) in weights_by_key(model).items():
+        connections = variable.constraint
+        if not isinstance(connections, Connections):
+            continue
+        found = True
+        lives = connections.mask & (keras.ops.convert_to_numpy(variable) != 0)
+        if key in masks:
+            lives &= keras.ops.convert_to_numpy(masks[key]) != 0
+        nodes.update(connections.sources.tolist(), connections.targets.tolist())
+        rows, columns = np.nonzero(lives)
+        sources, targets = connections.sources[rows], connections.targets[columns]
+        edges.update(zip(sources.tolist(), targets.tolist(), strict=True))
+    if not found:
+        raise ValueError(
+            "The graph is read from kernels whose inputs and outputs have the numbers "
+            "of nodes. This model has no such kernel. Make it with "
+            "`kip.priors.feed_forward` or `kip.priors.recurrent`."
+        )
+    made.add_nodes_from(sorted(nodes))
+    made.add_edges_from(sorted(edges))
+    return made
