@@ -66,6 +66,11 @@ class Connections(keras.constraints.Constraint):
         mask = self.mask[np.ix_(rows, columns)]
         return Connections(mask, self.sources[rows], self.targets[columns])
 
+    def then(self, second: "Connections") -> "Connections":
+        """Return the connections of the product of two kernels."""
+        mask = self.mask.astype(int) @ second.mask.astype(int) > 0
+        return Connections(mask, self.sources, second.targets)
+
     def get_config(self) -> dict[str, Any]:
         """Return the arguments; the mask as compressed bits."""
         bits = zlib.compress(np.packbits(self.mask).tobytes())
@@ -124,8 +129,16 @@ class OnConnections(keras.initializers.Initializer):
         connections = keras.saving.serialize_keras_object(self.connections)
         return {"connections": connections, "scale": self.scale, "seed": self.seed}
 
+    def cut(self, rows: np.ndarray, columns: np.ndarray) -> "OnConnections":
+        """Return the initializer of some inputs and some outputs: see `Connections`."""
+        return OnConnections(self.connections.cut(rows, columns), self.scale, self.seed)
+
     @classmethod
     def from_config(cls, config: dict[str, Any]):
         """Return the initializer with its connections."""
         connections = keras.saving.deserialize_keras_object(config["connections"])
         return cls(**{**config, "connections": connections})
+
+
+OF_ONE_SHAPE = Connections, OnConnections
+"""What belongs to kernels of one shape, and has a `cut`."""

@@ -66,11 +66,7 @@ def feed_forward(
         Stier et al. 2021 (2107.12917), section 2; Stier and Granitzer 2019
         (1910.07225).
     """
-    if skip not in SKIPS:
-        raise ValueError(
-            "`skip` must be 'before' or 'after', the place of the sum relative to the "
-            f"activation. Received: skip={skip!r}."
-        )
+    check_skip(skip)
     shape = (inputs,) if isinstance(inputs, int) else tuple(inputs)
     check_sizes(inputs=math.prod(shape), outputs=outputs)
     check_activation(activation)
@@ -135,30 +131,45 @@ class _Unit:
 def _before(layers: Layered, number: int, states, unit: _Unit):
     """Return a layer that reads the concatenation of all layers before its sum."""
     sources, name = layers.sources(number), f"layer_{number}"
-    read = [states[s] for s in sources]
-    if len(read) > 1:
-        x = keras.layers.Concatenate(name=f"{name}_reads")(read)
-    else:
-        (x,) = read
-    connections = Connections(
-        np.concatenate([layers.masks[s, number] for s in sources]),
-        np.concatenate([layers.nodes[s] for s in sources]),
-        layers.nodes[number],
-    )
-    return unit(x, name, len(layers.nodes[number]), connections)
+    read = read_by(states, sources, name)
+    connections = connections_to(layers, number, sources)
+    return unit(read, name, len(layers.nodes[number]), connections)
 
 
 def _after(layers: Layered, number: int, states, unit: _Unit):
     """Return the sum of one layer for each layer that is read."""
-    nodes, parts = layers.nodes, []
+    units, name, parts = len(layers.nodes[number]), f"layer_{number}", []
     for s in reversed(layers.sources(number)):  # the layer before this one is first
-        skips = "" if s == number - 1 else f"_skip_{s}"
-        connections = Connections(layers.masks[s, number], nodes[s], nodes[number])
-        name = f"layer_{number}{skips}"
-        parts.append(unit(states[s], name, len(nodes[number]), connections))
-    if len(parts) == 1:
-        return parts[0]
-    return keras.layers.Add(name=f"layer_{number}_sum")(parts)
+        own = name if s == number - 1 else f"{name}_skip_{s}"
+        connections = connections_to(layers, number, [s])
+        parts.append(unit(states[s], own, units, connections))
+    return keras.layers.Add(name=f"{name}_sum")(parts) if parts[1:] else parts[0]
+
+
+def read_by(states: list, sources: list[int], name: str):
+    """Return the states of the layers that a layer reads, next to each other."""
+    read = [states[s] for s in sources]
+    if len(read) == 1:
+        return read[0]
+    return keras.layers.Concatenate(name=f"{name}_reads")(read)
+
+
+def connections_to(layers: Layered, number: int, sources: list[int]) -> Connections:
+    """Return the connections of a layer with some of those that it reads."""
+    return Connections(
+        np.concatenate([layers.masks[s, number] for s in sources]),
+        np.concatenate([layers.nodes[s] for s in sources]),
+        layers.nodes[number],
+    )
+
+
+def check_skip(skip: str):
+    """Raise ValueError unless it is one of the places of the sum."""
+    if skip not in SKIPS:
+        raise ValueError(
+            "`skip` must be 'before' or 'after', the place of the sum relative to the "
+            f"activation. Received: skip={skip!r}."
+        )
 
 
 def check_sizes(**sizes: int):

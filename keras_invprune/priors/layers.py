@@ -170,21 +170,29 @@ def layered(graph: "nx.Graph") -> Layered:
     for u, v in graph.edges:
         found.setdefault((layer[u], layer[v]), []).append((place[u], place[v]))
     pairs = sorted(found, key=lambda pair: (pair[1], pair[0]))
-    size = sum(len(nodes[s]) * len(nodes[t]) for s, t in pairs)
-    if size > MAX_WEIGHTS:
-        raise ValueError(
-            f"A network can have {MAX_WEIGHTS:,} weights here, absent ones included, "
-            "since they are stored as zeros. Received: a graph of "
-            f"{graph.number_of_nodes():,} nodes and {graph.number_of_edges():,} edges "
-            f"that needs {size:,}, or {size / 2**28:.1f} GiB, and three times as much "
-            "to train with Adam. Take a graph of fewer nodes."
-        )
+    check_weights(sum(len(nodes[s]) * len(nodes[t]) for s, t in pairs), len(graph))
     masks = {}
     for s, t in pairs:
         mask = np.zeros((len(nodes[s]), len(nodes[t])), bool)
         mask[tuple(np.transpose(found[s, t]))] = True
         masks[s, t] = mask
     return Layered(tuple(nodes), masks)
+
+
+def check_weights(weights: int, nodes: int):
+    """Raise ValueError if the weights of a network would not fit into memory.
+
+    Args:
+        weights: Number of weights, absent ones included.
+        nodes: Number of nodes, for the message.
+    """
+    if weights > MAX_WEIGHTS:
+        raise ValueError(
+            f"A network can have {MAX_WEIGHTS:,} weights here, absent ones included, "
+            f"since they are stored as zeros. Received: a graph of {nodes:,} nodes "
+            f"that needs {weights:,}, which take {weights / 2**28:.1f} GiB, and four "
+            "times as much to train with Adam. Take a graph of fewer nodes."
+        )
 
 
 def generations(graph: "nx.DiGraph") -> list[np.ndarray]:

@@ -1,5 +1,6 @@
 """Reads the graph of a network back from its weights."""
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import keras
@@ -34,28 +35,50 @@ def graph_of(model: keras.Model) -> "nx.DiGraph":
     Raises:
         ValueError: If no weight of the model knows its nodes.
     """
-    masks = model.score_context().masks if isinstance(model, Ranked) else {}
-    made, found = networkx().DiGraph(), False
+    return _graph(
+        (connections, connections.mask & lives)
+        for connections, lives in _kernels(model)
+    )
+
+
+def wiring_of(model: keras.Model) -> "nx.DiGraph":
+    """Return the graph of `graph_of` before anything was pruned.
+
+    Raises:
+        ValueError: If no weight of the model knows its nodes.
+    """
+    return _graph((connections, connections.mask) for connections, _ in _kernels(model))
+
+
+def _kernels(model) -> Iterator[tuple[Connections, np.ndarray]]:
+    """Yield the connections of each kernel that has some, and where it is not zero."""
+    masks = {}
+    if isinstance(model, Ranked):
+        context = model.score_context()
+        masks = {id(context.variables[key]): m for key, m in context.masks.items()}
+    for _, variable in weights_by_key(model).values():
+        if isinstance(variable.constraint, Connections):
+            lives = keras.ops.convert_to_numpy(variable) != 0
+            if id(variable) in masks:
+                lives &= keras.ops.convert_to_numpy(masks[id(variable)]) != 0
+            yield variable.constraint, lives
+
+
+def _graph(parts) -> "nx.DiGraph":
     nodes: set[int] = set()
     edges: set[tuple[int, int]] = set()
-    for key, (_, variable) in weights_by_key(model).items():
-        connections = variable.constraint
-        if not isinstance(connections, Connections):
-            continue
-        found = True
-        lives = connections.mask & (keras.ops.convert_to_numpy(variable) != 0)
-        if key in masks:
-            lives &= keras.ops.convert_to_numpy(masks[key]) != 0
+    for connections, mask in parts:
         nodes.update(connections.sources.tolist(), connections.targets.tolist())
-        rows, columns = np.nonzero(lives)
+        rows, columns = np.nonzero(mask)
         sources, targets = connections.sources[rows], connections.targets[columns]
         edges.update(zip(sources.tolist(), targets.tolist(), strict=True))
-    if not found:
+    if not nodes:
         raise ValueError(
             "The graph is read from kernels whose inputs and outputs have the numbers "
             "of nodes. This model has no such kernel. Make it with "
             "`kip.priors.feed_forward` or `kip.priors.recurrent`."
         )
+    made = networkx().DiGraph()
     made.add_nodes_from(sorted(nodes))
     made.add_edges_from(sorted(edges))
     return made
