@@ -15,6 +15,7 @@ from keras_invprune.masks.selection import (
     keep_count,
     keep_largest,
 )
+from keras_invprune.saving import Configured
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -23,7 +24,7 @@ RING = 8  # nodes of the graph if none is given
 
 
 @keras.saving.register_keras_serializable(package="keras_invprune")
-class Relational(contracts.Allocation):
+class Relational(Configured, contracts.Allocation):
     """Prune first the weights between nodes that are not neighbors in a graph.
 
     The inputs and the outputs of each kernel are divided among the nodes, as equally

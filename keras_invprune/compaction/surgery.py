@@ -17,10 +17,11 @@ from keras_invprune.graph.copying import changed_copy
 from keras_invprune.graph.twins import DifferentError
 from keras_invprune.graph.weights import walk
 
-# Where the config of a layer holds that of one inside it.
-CONFIGS = {
+# Where the config of a layer holds what a layer inside it was made with.
+ENTRIES = {
     "": "",
     "cell": "",
+    "layer": "layer.config.",
     "forward_layer.cell": "layer.config.",
     "backward_layer.cell": "backward_layer.config.",
 }
@@ -81,20 +82,17 @@ def _edit(node: Node, agreed, kept: Kept) -> Edit | None:
 
 def _connections(node: Node, path: str, sides) -> dict[str, Any]:
     """Return the entries of the config that say which connections a kernel has."""
-    owner, _, name = path.rpartition(".")
-    layer = attrgetter(owner)(node.call.operation) if owner else node.call.operation
-    if not isinstance(attrgetter(name)(layer), keras.Variable):
-        return {}
-    found = {}
+    outer, (owner, _, name) = node.call.operation, path.rpartition(".")
+    layer, found = attrgetter(owner)(outer) if owner else outer, {}
     for role in ("constraint", "initializer"):
         value = vars(layer).get(f"{name}_{role}")
         if isinstance(value, OF_ONE_SHAPE):
             rows, columns = (
-                node.rule.cut(layer, path, index, node.channels, sides)
-                for index in np.indices(attrgetter(name)(layer).shape)
+                node.rule.cut(outer, path, indices, node.channels, sides)
+                for indices in np.indices(attrgetter(path)(outer).shape)
             )
             cut = value.cut(rows[:, 0], columns[0])
-            entry = CONFIGS[owner] + f"{name}_{role}"
+            entry = f"{ENTRIES[owner]}{name}_{role}"
             found[entry] = keras.saving.serialize_keras_object(cut)
     return found
 

@@ -70,10 +70,12 @@ def _drawn(graph, left) -> Any:
         lines = _curves(edges, places, height)
         width, opacity = (0.3, 0.3) if fine else (0.8, 0.8)
         axes.add_collection(
-            LineCollection(lines, colors=color, lw=width, alpha=opacity, zorder=order)
+            LineCollection(
+                list(lines), colors=color, lw=width, alpha=opacity, zorder=order
+            )
         )
     nodes = np.array([places[node] for node in graph])
-    alive = [left.degree(node) > 0 if node in left else False for node in graph]
+    alive = [node in left and left.degree(node) > 0 for node in graph]
     colors = np.where(alive, NODE, DEAD)
     axes.scatter(*nodes.T, s=2 if fine else 18, c=colors, zorder=2)
     axes.set(xlabel="layer", yticks=[])

@@ -1,6 +1,6 @@
 """A graph as a feed-forward network."""
 
-import math
+import numbers
 from typing import TYPE_CHECKING, Literal
 
 import keras
@@ -67,8 +67,9 @@ def feed_forward(
         (1910.07225).
     """
     check_skip(skip)
-    shape = (inputs,) if isinstance(inputs, int) else tuple(inputs)
-    check_sizes(inputs=math.prod(shape), outputs=outputs)
+    shape = tuple(inputs) if isinstance(inputs, tuple | list) else (inputs,)
+    for size in shape:
+        check_sizes(inputs=size, outputs=outputs)
     check_activation(activation)
     layers = layered(graph)
     seeds = Seeds(seed)
@@ -175,7 +176,7 @@ def check_skip(skip: str):
 def check_sizes(**sizes: int):
     """Raise ValueError unless each is a positive integer."""
     for name, size in sizes.items():
-        if not isinstance(size, int) or size < 1:
+        if not isinstance(size, numbers.Integral) or size < 1:
             raise ValueError(
                 f"`{name}` must be a positive integer. Received: {name}={size!r}."
             )

@@ -43,11 +43,18 @@ def make(name: str, seed: int = 0, **parameters: Any) -> "nx.Graph":
         TypeError: If a parameter is missing.
     """
     prior = named(name, PRIORS, "prior")
-    taken = [known for known in inspect.signature(prior).parameters if known != "seed"]
+    taken = inspect.signature(prior).parameters.values()
+    known = [each.name for each in taken if each.name != "seed"]
     for parameter in parameters:
-        if parameter not in taken:
-            hint = did_you_mean(near_names(parameter, taken))
+        if parameter not in known:
+            hint = did_you_mean(near_names(parameter, known))
             raise ValueError(
-                f"The prior {name!r} takes {taken}. Received: {parameter!r}.{hint}"
+                f"The prior {name!r} takes {known}. Received: {parameter!r}.{hint}"
             )
+    needed = {each.name for each in taken if each.default is each.empty}
+    if missing := sorted(needed - parameters.keys()):
+        raise TypeError(
+            f"The prior {name!r} takes {known} and needs {sorted(needed)}. Missing: "
+            f"{missing}."
+        )
     return prior(**parameters, seed=seed)

@@ -1,7 +1,12 @@
 """The priors by name, and what several of them check."""
 
+import numbers
 from collections.abc import Callable
 from typing import Any
+
+import numpy as np
+
+from keras_invprune.priors._libraries import networkx
 
 KNOWN: dict[str, Callable] = {}
 """``{name: function}``. Each file of this folder adds its own."""
@@ -30,7 +35,7 @@ def check_number(name: str, value: Any, low: float, high: float, whole: bool = T
         high: The largest allowed value.
         whole: Whether it must be an integer.
     """
-    fits = isinstance(value, (int,) if whole else (int, float))
+    fits = isinstance(value, numbers.Integral if whole else numbers.Real)
     if fits and not isinstance(value, bool) and low <= value <= high:
         return
     kind = "an integer" if whole else "a number"
@@ -49,12 +54,9 @@ def connected(draw: Callable, seed: int, advice: str) -> Any:
     Raises:
         ValueError: If there is none.
     """
-    import networkx as nx
-    import numpy as np
-
-    seeds = np.random.SeedSequence(seed).generate_state(TRIES)
-    for number in seeds:
+    is_connected = networkx().is_connected
+    for number in np.random.SeedSequence(seed).generate_state(TRIES):
         graph = draw(int(number))
-        if nx.is_connected(graph):
+        if is_connected(graph):
             return graph
     raise ValueError(f"None of {TRIES} graphs that were drawn is connected. {advice}")
