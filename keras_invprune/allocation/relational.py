@@ -86,9 +86,10 @@ class Relational(Configured, contracts.Allocation):
         """Return the mask of a kernel: boolean, of its shape.
 
         Args:
-            shape: (..., inputs, outputs). Of fewer axes, all is kept.
+            shape: (..., inputs, outputs). Of fewer axes, or of a single input or
+                output, all is kept: so it is for the groups of `Units`.
         """
-        if len(shape) < 2:
+        if len(shape) < 2 or 1 in shape[-2:]:
             return np.ones(shape, bool)
         sides = [
             _nodes(channels, nodes)

@@ -14,8 +14,10 @@ class Connections(keras.constraints.Constraint):
 
     A constraint is applied by Keras's optimizers after each of their steps, within the
     training step: in `fit` and in custom loops, with XLA, `tf.distribute` and mixed
-    precision. Nothing else in the layer changes. The gradients of absent connections
-    are computed and count in the norm that an optimizer clips.
+    precision. Nothing else in the layer changes. Keras looks at gradients, and at the
+    averages of an optimizer with ``use_ema=True``, before constraints. So the gradients
+    of absent connections count in the norm that an optimizer clips, and such averages
+    are not exactly zero.
 
     Args:
         mask: Boolean array [inputs, outputs], True for connections.

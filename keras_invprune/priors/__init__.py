@@ -22,7 +22,6 @@ __doc__ += f"\nPriors by name: {', '.join(sorted(PRIORS))}.\n"
 
 __all__ = [
     "FEATURES",
-    "PRIORS",
     "GraphBoard",
     "Layered",
     "Tokens",

@@ -32,7 +32,8 @@ def draw(shown: "nx.Graph | keras.Model") -> Any:
         A figure of matplotlib: ``draw(graph).savefig("graph.png")``.
 
     Example:
-        >>> figure = draw(make("tree", n=7, r=2))
+        >>> from keras_invprune import priors
+        >>> figure = draw(priors.make("tree", n=7, r=2))
         >>> figure.savefig("tree.png")
 
     Raises:

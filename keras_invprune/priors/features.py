@@ -41,7 +41,8 @@ def features(graph: "nx.Graph") -> dict[str, float]:
         graph: As in `oriented`.
 
     Example:
-        >>> found = features(make("tree", n=4, r=1))
+        >>> from keras_invprune import priors
+        >>> found = features(priors.make("tree", n=4, r=1))
         >>> found["layers"], found["diameter"], found["density"]
         (4.0, 3.0, 0.25)
 

@@ -34,7 +34,8 @@ def feed_forward(
     leads to it, also across layers. The outputs read the last layer, so nodes without
     edges that lead there do not influence them; `kip.compact` removes these. All
     layers are ordinary Dense layers. What is absent from a kernel is zero and stays so,
-    by a constraint of the kernel.
+    by a constraint of the kernel. Do not train with ``use_ema=True``: Keras makes these
+    averages before it applies constraints.
 
     Args:
         graph: A connected graph of networkx without self loops and, if directed,
@@ -53,8 +54,9 @@ def feed_forward(
         name: Name of the model.
 
     Example:
-        >>> model = feed_forward(make("barabasi-albert", n=20), inputs=64, outputs=10)
-        >>> model.output_shape
+        >>> from keras_invprune import priors
+        >>> graph = priors.make("barabasi-albert", n=20)
+        >>> feed_forward(graph, inputs=64, outputs=10).output_shape
         (None, 10)
 
     Raises:

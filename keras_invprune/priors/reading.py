@@ -1,6 +1,6 @@
 """Reads the graph of a network back from its weights."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import keras
@@ -27,18 +27,16 @@ def graph_of(model: keras.Model) -> "nx.DiGraph":
             or compacted, saved and loaded, or part of a larger model.
 
     Example:
-        >>> graph = make("watts-strogatz", n=12)
-        >>> model = feed_forward(graph, inputs=4, outputs=2)
-        >>> sorted(graph_of(model).edges) == sorted(oriented(graph).edges)
+        >>> from keras_invprune import priors
+        >>> graph = priors.make("watts-strogatz", n=12)
+        >>> model = priors.feed_forward(graph, inputs=4, outputs=2)
+        >>> sorted(graph_of(model).edges) == sorted(priors.oriented(graph).edges)
         True
 
     Raises:
         ValueError: If no weight of the model knows its nodes.
     """
-    return _graph(
-        (connections, connections.mask & lives)
-        for connections, lives in _kernels(model)
-    )
+    return _graph(_kernels(model))
 
 
 def wiring_of(model: keras.Model) -> "nx.DiGraph":
@@ -64,7 +62,7 @@ def _kernels(model) -> Iterator[tuple[Connections, np.ndarray]]:
             yield variable.constraint, lives
 
 
-def _graph(parts) -> "nx.DiGraph":
+def _graph(parts: Iterable[tuple[Connections, np.ndarray]]) -> "nx.DiGraph":
     nodes: set[int] = set()
     edges: set[tuple[int, int]] = set()
     for connections, mask in parts:

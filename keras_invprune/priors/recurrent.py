@@ -81,7 +81,8 @@ def recurrent(
         name: Name of the model.
 
     Example:
-        >>> graph = make("watts-strogatz", n=10)
+        >>> from keras_invprune import priors
+        >>> graph = priors.make("watts-strogatz", n=10)
         >>> model = recurrent(graph, Tokens(128), outputs=2, cell="gru")
         >>> model.input_shape, model.output_shape
         ((None, None), (None, 2))
