@@ -1,6 +1,7 @@
 """A graph as a feed-forward network."""
 
 import numbers
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 import keras
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 RECTIFIERS = ("relu", "leaky_relu", "elu", "gelu", "silu", "swish", "selu")
 SKIPS = ("before", "after")
+READOUTS = ("last", "all")
 
 
 def feed_forward(
@@ -25,14 +27,14 @@ def feed_forward(
     activation: str = "relu",
     skip: Literal["before", "after"] = "before",
     normalize: bool = False,
+    readout: Literal["last", "all"] = "last",
     seed: int = 0,
     name: str | None = None,
 ) -> keras.Model:
     """Return a network whose hidden units are the nodes of a graph.
 
     A unit of layer 0 reads all inputs, and any other unit the nodes from which an edge
-    leads to it, also across layers. The outputs read the last layer, so nodes without
-    edges that lead there do not influence them; `kip.compact` removes these. All
+    leads to it, also across layers. All
     layers are ordinary Dense layers. What is absent from a kernel is zero and stays so,
     by a constraint of the kernel. Do not train with ``use_ema=True``: Keras makes these
     averages before it applies constraints.
@@ -49,6 +51,10 @@ def feed_forward(
             each node is one unit. "after" is the authors' code. A unit then has several
             parts, each with a bias.
         normalize: Whether LayerNormalization precedes each activation.
+        readout: Which nodes the outputs read: those of the "last" layer, as in the
+            authors' code, or "all". The last layer of a random graph often has one or
+            two nodes, too few for many classes. Nodes from which no edges lead there
+            then do nothing, and `kip.compact` removes them.
         seed: Seed of the weights. Each unit's are uniform with the variance of He et
             al. for rectifiers, of LeCun et al. otherwise, over the inputs it has.
         name: Name of the model.
@@ -69,6 +75,11 @@ def feed_forward(
         (1910.07225).
     """
     check_skip(skip)
+    if readout not in READOUTS:
+        raise ValueError(
+            "`readout` must be 'last' or 'all', the nodes that the outputs read. "
+            f"Received: readout={readout!r}."
+        )
     shape = tuple(inputs) if isinstance(inputs, tuple | list) else (inputs,)
     for size in shape:
         check_sizes(inputs=size, outputs=outputs)
@@ -87,7 +98,9 @@ def feed_forward(
         kernel_initializer=keras.initializers.LecunUniform(seeds()),
         name="outputs",
     )
-    return keras.Model(entry, last(states[-1]), name=name or "feed_forward")
+    sources = range(len(states)) if readout == "all" else [len(states) - 1]
+    read = read_by(states, sources, "outputs")
+    return keras.Model(entry, last(read), name=name or "feed_forward")
 
 
 class Seeds:
@@ -149,7 +162,7 @@ def _after(layers: Layered, number: int, states, unit: _Unit):
     return keras.layers.Add(name=f"{name}_sum")(parts) if parts[1:] else parts[0]
 
 
-def read_by(states: list, sources: list[int], name: str):
+def read_by(states: list, sources: Sequence[int], name: str):
     """Return the states of the layers that a layer reads, next to each other."""
     read = [states[s] for s in sources]
     if len(read) == 1:

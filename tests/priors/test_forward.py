@@ -99,6 +99,26 @@ def test_the_layers_are_ordinary(skip):
     assert sum(isinstance(x, normal) for x in model.layers) == len(dense) - 1
 
 
+@both
+def test_all_nodes_may_be_read(skip):
+    model = priors.feed_forward(GRAPH, 3, 2, skip=skip, readout="all")
+    assert model.get_layer("outputs").kernel.shape == (len(GRAPH), 2)
+    assert_same(priors.graph_of(model), priors.oriented(GRAPH))
+    shake(model)
+    kernel, _ = model.get_layer("outputs").get_weights()
+    last = priors.feed_forward(GRAPH, 3, 2, skip=skip)
+    kernel[:-1] = 0  # but for node 4, the last layer
+    model.get_layer("outputs").kernel.assign(kernel)
+    for layer in last.layers:
+        if layer.weights:
+            layer.set_weights(
+                model.get_layer(layer.name).get_weights()
+                if layer.name != "outputs"
+                else [kernel[-1:], model.get_layer("outputs").bias]
+            )
+    np.testing.assert_allclose(model(X), last(X), rtol=1e-4, atol=1e-5)
+
+
 def test_the_seed_decides():
     one, same, other = (priors.feed_forward(GRAPH, 3, 2, seed=s)(X) for s in (1, 1, 2))
     np.testing.assert_array_equal(one, same)
@@ -234,6 +254,7 @@ def test_merged_layers_have_the_connections_of_both():
     "given, message",
     [
         ({"skip": "sum"}, "`skip` must be 'before' or 'after'.*'sum'"),
+        ({"readout": "first"}, "`readout` must be 'last' or 'all'.*'first'"),
         ({"activation": "rellu"}, "`activation` must be.*'rellu'. Did you mean 'relu'"),
         ({"inputs": 0}, "`inputs` must be a positive integer.*0"),
         ({"inputs": (8, None)}, "`inputs` must be a positive integer.*None"),
