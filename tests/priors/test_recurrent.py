@@ -120,6 +120,13 @@ def test_it_is_pruned_stripped_and_compacted(cell):
     assert small.get_layer("layer_1").units == 1
 
 
+def test_it_is_exported(tmp_path):
+    model = recurrent(GRAPH, 3, 2, skip="before")
+    choices = {"formats": ("tflite",), "batch_size": 1}  # a loop needs a fixed one
+    done = kip.export(model, tmp_path / "out", data=X, **choices)
+    assert "tflite" in str(done)
+
+
 def test_tokens_are_embedded_and_padding_may_be_masked():
     tokens = np.array([[5, 3, 2, 0, 0], [5, 3, 2, 0, 0]], "int32")
     short = tokens[:, :3]
