@@ -25,7 +25,7 @@ ROOMS = [
     {"graph"},
     {"compaction", "masks", "proximal"},
     {"views", "allocation", "patterns", "schedules", "scores"},
-    {"callbacks"},
+    {"callbacks", "priors"},
     {"objectives"},
     {"pruning"},
     {"exporting"},

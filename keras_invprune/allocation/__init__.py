@@ -14,6 +14,7 @@ from keras_invprune.allocation.erk import erk
 from keras_invprune.allocation.global_topk import global_topk
 from keras_invprune.allocation.lamp import lamp
 from keras_invprune.allocation.per_layer import PerLayer
+from keras_invprune.allocation.relational import Relational
 from keras_invprune.allocation.shuffled import Shuffled
 from keras_invprune.allocation.uniform import uniform
 from keras_invprune.masks.selection import Masks, Scores
@@ -26,6 +27,7 @@ ALLOCATIONS = {
     "class_distributed": class_distributed,
     "erk": erk,
     "lamp": lamp,
+    "relational": Relational(),
 }
 
 
@@ -64,6 +66,7 @@ def collapsed(masks: Masks) -> list[str]:
 __all__ = [
     "Budget",
     "PerLayer",
+    "Relational",
     "Shuffled",
     "class_distributed",
     "collapsed",

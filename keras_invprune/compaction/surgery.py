@@ -12,9 +12,19 @@ from keras_invprune.compaction.mixing import array
 from keras_invprune.compaction.network import Network, Node
 from keras_invprune.compaction.removal import Kept
 from keras_invprune.compaction.rule import Pick, gone
+from keras_invprune.graph.connections import OF_ONE_SHAPE, Connections
 from keras_invprune.graph.copying import changed_copy
 from keras_invprune.graph.twins import DifferentError
 from keras_invprune.graph.weights import walk
+
+# Where the config of a layer holds what a layer inside it was made with.
+ENTRIES = {
+    "": "",
+    "cell": "",
+    "layer": "layer.config.",
+    "forward_layer.cell": "layer.config.",
+    "backward_layer.cell": "backward_layer.config.",
+}
 
 
 class CompactionError(ValueError):
@@ -65,7 +75,26 @@ def _edit(node: Node, agreed, kept: Kept) -> Edit | None:
         for signal, values in zip(node.call.reads, agreed, strict=True)
     )
     config = node.rule.config(layer, node.channels, sides, revised)
+    for path in weights:
+        config |= _connections(node, path, sides)
     return Edit(layer, sides, folded if revised else 0, config, weights)
+
+
+def _connections(node: Node, path: str, sides) -> dict[str, Any]:
+    """Return the entries of the config that say which connections a kernel has."""
+    outer, (owner, _, name) = node.call.operation, path.rpartition(".")
+    layer, found = attrgetter(owner)(outer) if owner else outer, {}
+    for role in ("constraint", "initializer"):
+        value = vars(layer).get(f"{name}_{role}")
+        if isinstance(value, OF_ONE_SHAPE):
+            rows, columns = (
+                node.rule.cut(outer, path, indices, node.channels, sides)
+                for indices in np.indices(attrgetter(path)(outer).shape)
+            )
+            cut = value.cut(rows[:, 0], columns[0])
+            entry = f"{ENTRIES[owner]}{name}_{role}"
+            found[entry] = keras.saving.serialize_keras_object(cut)
+    return found
 
 
 def _value(layer, path, revised) -> np.ndarray:
@@ -119,7 +148,9 @@ def _assign(edit: Edit, twin):
         given |= {id(old), id(new)}
         if old is not None:
             new.trainable = old.trainable
-            new.regularizer, new.constraint = old.regularizer, old.constraint
+            new.regularizer = old.regularizer
+            if not isinstance(old.constraint, Connections):  # those are in the config
+                new.constraint = old.constraint
     others = [
         [variable for variable in layer.variables if id(variable) not in given]
         for layer in (edit.layer, twin)

@@ -15,6 +15,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_invprune.graph.connections import OF_ONE_SHAPE
 from keras_invprune.graph.twins import DifferentError
 
 PLAIN = (bool, int, float, complex, str, bytes, type(None), np.ndarray, np.generic)
@@ -79,9 +80,14 @@ def carry_attributes(layer: keras.Layer, twin: keras.Layer):
 
 
 def carry_configured(layer: keras.Layer, twin: keras.Layer):
-    """Give a twin the regularizers, constraints and initializers of its layer."""
+    """Give a twin the regularizers, constraints and initializers of its layer.
+
+    Those of kernels of one shape are in its config, which may be that of another shape.
+    """
     for name, value in vars(layer).items():
         other = vars(twin).get(name)
+        if isinstance(value, OF_ONE_SHAPE):
+            continue
         kinds = {
             isinstance(each, CONFIGURED) for each in (value, other) if each is not None
         }

@@ -1,6 +1,7 @@
 """Checks that `prune` and `fit` make before any training."""
 
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -12,7 +13,8 @@ from keras_invprune import allocation as allocations
 from keras_invprune import contracts, patterns, tfmot
 from keras_invprune.allocation import PerLayer, Shuffled
 from keras_invprune.contracts import Nested, Objective, PruningWrapper, Score
-from keras_invprune.graph.weights import is_graph
+from keras_invprune.graph.connections import Connections
+from keras_invprune.graph.weights import Weight, is_graph
 from keras_invprune.pruning.rewind import inner_optimizer
 from keras_invprune.saving import Missing, check_takes, name_of
 from keras_invprune.schedules import OneShot, WhenConverged
@@ -64,6 +66,27 @@ def check_compiled(model: keras.Model):
             "The pruned model is not compiled: it takes neither the optimizer nor the "
             "loss from the model given to `prune`. Call `compile(optimizer, loss)` on "
             "it before training."
+        )
+
+
+def check_connections(weights: Mapping[str, Weight], plan: Any):
+    """Raise ValueError if connections would move to where a graph has none.
+
+    Args:
+        weights: ``{key: Weight}`` of the weights to prune.
+        plan: The choices that make the method.
+    """
+    fixed = [
+        key
+        for key, weight in weights.items()
+        if isinstance(weight.variable.constraint, Connections)
+    ]
+    if fixed and plan.rewires:
+        raise ValueError(
+            "The connections of a network that was made from a graph are fixed, so "
+            "connections that this method would grow elsewhere would stay zero. "
+            f"Received: {fixed[0]!r} among the weights to prune. Use a method that "
+            "only removes connections, or `select` other weights."
         )
 
 

@@ -18,6 +18,7 @@ from keras_invprune.masks.compute import check_allocation
 from keras_invprune.pruning.checks import (
     check_agreement,
     check_budget,
+    check_connections,
     check_model,
     check_scope,
 )
@@ -143,6 +144,7 @@ def prune(
     check_agreement(plan)
     keys = _fitting(weights, list(prunable_weights(model, select, weights)), plan)
     keys = _tied(model, weights, keys, plan)
+    check_connections({key: weights[key] for key in keys}, plan)
     if not copy:
         check_scope(model)
     if budget is not None:  # after what is quick: measuring may take a minute

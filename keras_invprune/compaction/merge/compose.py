@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from keras_invprune.compaction.merge.links import Link, affine
+from keras_invprune.graph.connections import Connections, OnConnections
 
 
 class NotExactError(ValueError):
@@ -46,7 +47,23 @@ def product(link: Link) -> Product:
     # Σ over the positions of the second kernel: Wᵀ b₁ + b₂
     after, own = affine(second)
     total = shift @ after.reshape(-1, shift.size, after.shape[-1]).sum(0) + own
-    return Product(made, total if with_bias else None, config | {"use_bias": with_bias})
+    config |= {"use_bias": with_bias, **_connections(link)}
+    return Product(made, total if with_bias else None, config)
+
+
+def _connections(link) -> dict[str, Any]:
+    """Return the entries of the config that say which connections a kernel has."""
+    first, second = (
+        step.operation.kernel_constraint for step in (link.first, link.second)
+    )
+    if not isinstance(second, Connections):
+        return {}
+    found: tuple[Any, Any] = None, keras.initializers.GlorotUniform()
+    if isinstance(first, Connections) and len(first.targets) == len(second.sources):
+        both = first.then(second)
+        found = both, OnConnections(both)
+    saved = map(keras.saving.serialize_keras_object, found)
+    return dict(zip(("kernel_constraint", "kernel_initializer"), saved, strict=True))
 
 
 def _matrix(link, kernel) -> np.ndarray:

@@ -1,0 +1,163 @@
+"""Masks of a graph: channels read each other if their nodes are neighbors."""
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+
+from keras_invprune import contracts
+from keras_invprune.graph.prunable import prunable_weights
+from keras_invprune.masks.selection import (
+    Masks,
+    Scores,
+    check_scores,
+    keep_count,
+    keep_largest,
+)
+from keras_invprune.saving import Configured
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+RING = 8  # nodes of the graph if none is given
+
+
+@keras.saving.register_keras_serializable(package="keras_invprune")
+class Relational(Configured, contracts.Allocation):
+    """Prune first the weights between nodes that are not neighbors in a graph.
+
+    The inputs and the outputs of each kernel are divided among the nodes, as equally
+    as possible. Weights between the channels of neighbors, and of a node with itself,
+    are the last to be pruned. At the sparsity that `sparsity` returns, exactly they are
+    left in each kernel, whatever the scores. Below it, the best of the others are kept
+    as well, and above it only the best of them.
+
+    It is an allocation rather than a score, so that any score can decide the rest, and
+    so that rewinding and schedules need not know of it.
+
+    Args:
+        graph: A graph of networkx, whose nodes count in their order. Or an array that
+            is true where a node of the inputs (row) is read by one of the outputs
+            (column); nothing is added to its diagonal. An array need not be square: a
+            bipartite cut has other nodes on each side. None: a ring of 8 nodes.
+
+    Attributes:
+        graph: Boolean array, true where a node (row) is read by a node (column).
+
+    Example:
+        >>> relational = Relational(np.eye(2))
+        >>> masks = relational({"kernel": np.ones((4, 2))}, sparsity=0.5)
+        >>> masks["kernel"].astype(int)
+        array([[1, 0],
+               [1, 0],
+               [0, 1],
+               [0, 1]])
+
+    Raises:
+        ValueError: If an array is not a matrix, or if nothing reads anything.
+
+    Source:
+        You et al. 2020, Graph structure of neural networks (2007.06559), section 2.
+        Theirs are the last two axes of a kernel; where those are not inputs and
+        outputs, as in transposed convolutions, select other weights.
+    """
+
+    def __init__(self, graph: "nx.Graph | np.ndarray | list | None" = None):
+        self.graph = _adjacency(_ring(RING) if graph is None else graph)
+
+    def __call__(self, scores: Scores, sparsity: float) -> Masks:
+        """Return the boolean masks by key."""
+        check_scores(scores)
+        inside = {key: self.mask(np.shape(values)) for key, values in scores.items()}
+        count = keep_count(sum(v.size for v in scores.values()), sparsity, np.float64)
+        more = count - sum(int(mask.sum()) for mask in inside.values())
+        # What cannot be chosen ranks below all that can.
+        open_ = inside if more <= 0 else {key: ~mask for key, mask in inside.items()}
+        ranked = {
+            k: np.where(open_[k], values, -np.inf) for k, values in scores.items()
+        }
+        if more <= 0:
+            return keep_largest(ranked, count)
+        found = keep_largest(ranked, more)
+        return {key: mask | inside[key] for key, mask in found.items()}
+
+    def mask(self, shape: tuple[int, ...]) -> np.ndarray:
+        """Return the mask of a kernel: boolean, of its shape.
+
+        Args:
+            shape: (..., inputs, outputs). Of fewer axes, or of a single input or
+                output, all is kept: so it is for the groups of `Units`.
+        """
+        if len(shape) < 2 or 1 in shape[-2:]:
+            return np.ones(shape, bool)
+        sides = [
+            _nodes(channels, nodes)
+            for channels, nodes in zip(shape[-2:], self.graph.shape, strict=True)
+        ]
+        return np.broadcast_to(self.graph[np.ix_(*sides)], shape)
+
+    def sparsity(
+        self,
+        model: keras.Model,
+        select: Callable | Iterable[str] | str | None = None,
+    ) -> float:
+        """Return the share of a model's prunable weights that are not in the graph.
+
+        Args:
+            model: A built Keras model.
+            select: As in `prune`.
+
+        Example:
+            >>> dense = [keras.layers.Dense(units) for units in (8, 2)]
+            >>> model = keras.Sequential([keras.Input((8,)), *dense])
+            >>> Relational().sparsity(model)  # each node has 2 neighbors and itself
+            0.625
+        """
+        shapes = [tuple(v.shape) for v in prunable_weights(model, select).values()]
+        kept = sum(int(self.mask(shape).sum()) for shape in shapes)
+        return 1 - kept / sum(int(np.prod(shape)) for shape in shapes)
+
+    def even(self, sparsity: float) -> bool:
+        """Return False, since it decides which weights of a kernel remain."""
+        del sparsity
+        return False
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the graph as lists of 0 and 1."""
+        return {"graph": self.graph.astype(int).tolist()}
+
+
+def _ring(nodes) -> np.ndarray:
+    distance = np.abs(np.subtract.outer(np.arange(nodes), np.arange(nodes)))
+    return (distance <= 1) | (distance == nodes - 1)
+
+
+def _adjacency(graph) -> np.ndarray:
+    """Return which node is read by which; with each node itself, of a networkx graph.
+
+    Raises:
+        ValueError: If an array is not a matrix, or if nothing reads anything.
+    """
+    if not isinstance(graph, np.ndarray | list):
+        places = {node: place for place, node in enumerate(graph.nodes)}
+        found = np.eye(len(places), dtype=bool)
+        for u, v in graph.edges:
+            found[places[u], places[v]] = True
+            if not graph.is_directed():
+                found[places[v], places[u]] = True
+        return found
+    found = np.array(graph, bool)
+    if found.ndim != 2 or not found.any():
+        raise ValueError(
+            "`graph` must be a graph of networkx or a matrix in which something is "
+            f"true. Received: an array of shape {found.shape} with "
+            f"{int(found.sum())} true values."
+        )
+    return found
+
+
+def _nodes(channels, nodes) -> np.ndarray:
+    """Return the node of each channel; the first nodes have one more if need be."""
+    share, rest = divmod(channels, nodes)
+    return np.repeat(np.arange(nodes), share + (np.arange(nodes) < rest))

@@ -1,0 +1,64 @@
+import networkx as nx
+import numpy as np
+import pytest
+
+from graphs import GRAPH, every_example
+from keras_invprune import priors
+from keras_invprune.priors import FEATURES, features
+
+
+def reference(graph):
+    """The same by networkx's functions, one by one, with the paper's definitions."""
+    directed = nx.DiGraph((min(e), max(e)) for e in graph.edges)
+    found = {
+        "layers": nx.dag_longest_path_length(directed) + 1,
+        "nodes": len(graph),
+        "edges": graph.number_of_edges(),
+        "source_nodes": sum(not list(directed.predecessors(v)) for v in directed),
+        "sink_nodes": sum(not list(directed.successors(v)) for v in directed),
+        "diameter": nx.diameter(graph),
+        "density": nx.density(directed),
+        "average_shortest_path_length": nx.average_shortest_path_length(graph),
+    }
+    for name in (
+        "eccentricity",
+        "degree_centrality",
+        "closeness_centrality",
+        "betweenness_centrality",
+        "edge_betweenness_centrality",
+    ):
+        values = np.array(list(getattr(nx, name)(graph).values()), float)
+        mean = values.sum() / len(values)
+        variance = ((values - mean) ** 2).sum() / len(values)
+        found |= {f"{name}_mean": mean, f"{name}_var": variance}
+        found[f"{name}_std"] = variance**0.5
+    return found
+
+
+@pytest.mark.parametrize("graph", [GRAPH, *every_example().values()])
+def test_they_are_networkx_s(graph):
+    found = features(graph)
+    assert tuple(found) == FEATURES and len(FEATURES) == 23
+    assert all(type(value) is float for value in found.values())
+    assert found == pytest.approx(reference(graph))
+
+
+def test_a_network_and_its_graph_have_the_same_features():
+    model = priors.feed_forward(GRAPH, 3, 2)
+    assert features(priors.graph_of(model)) == pytest.approx(features(GRAPH))
+
+
+def test_clustering_and_path_length_are_those_of_the_undirected_graph():
+    graph = priors.make("relational", n=20, k=5, p=0.3)
+    for shown in (graph, priors.oriented(graph)):
+        assert priors.clustering(shown) == pytest.approx(nx.average_clustering(graph))
+        expected = nx.average_shortest_path_length(graph)
+        assert priors.path_length(shown) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("ask", [features, priors.path_length])
+def test_large_and_disconnected_graphs_say_so(ask):
+    with pytest.raises(ValueError, match=r"nodes · edges.*20,000 nodes and 19,999"):
+        ask(priors.make("tree", n=20_000, r=3))
+    with pytest.raises(ValueError, match="must be connected"):
+        ask(nx.Graph([(0, 1), (2, 3)]))
