@@ -37,16 +37,17 @@ def noise_ceiling(
     """Return the noise ceiling, or None if fewer than two graphs have two trainings.
 
     A training of graph g gives μ_g + ε, where ε has mean zero and variance σ² over the
-    seeds. The best predictor from structure knows μ_g, and not ε. For the means over
-    the n_g seeds of each graph its R² is 1 - mean_g(σ² / n_g) / Var(y), with y_g the mean
-    of graph g. σ² is the pooled variance within graphs, Σ (n_g - 1) s_g² / Σ (n_g - 1),
-    and Var(y) is the variance of the means over graphs; both divide by n - 1. With n
-    seeds for each graph, this is 1 - MSW / MSB of the one-way analysis of variance, the
-    reliability of a mean of n. For single trainings it is Var(μ) / (Var(μ) + σ²), the
-    intraclass correlation. Estimates below zero are set to zero.
+    seeds. The best predictor from structure knows μ_g, and not ε. Let y_g be the mean
+    over the n_g seeds of graph g. For these means, the best predictor's R² is
+    1 - mean_g(σ² / n_g) / Var(y). σ² is the pooled variance within graphs,
+    Σ (n_g - 1) s_g² / Σ (n_g - 1), and Var(y) is the variance of the means over graphs,
+    divided by their number minus 1. With n seeds for each graph, this is 1 - MSW / MSB
+    of the one-way analysis of variance, the reliability of a mean of n. For single
+    trainings it is Var(μ) / (Var(μ) + σ²), the intraclass correlation, with
+    Var(μ) = Var(y) - mean_g(σ² / n_g). Estimates below zero are set to zero.
 
-    The interval is the percentile bootstrap over graphs, each with all its trainings. It
-    assumes that σ² is the same in expectation for graphs with few and many seeds.
+    The interval is the percentile bootstrap over graphs, each with all its trainings.
+    Graphs that were trained once count with the σ² of the others.
 
     Args:
         runs: For each graph, the figures of its trainings.
@@ -62,7 +63,9 @@ def noise_ceiling(
         return None
     means = np.array([np.mean(values) for values in runs])
     squares = np.array([np.sum((v - np.mean(v)) ** 2) for v in runs])
-    draws = np.random.default_rng(seed).integers(len(runs), size=(replicates, len(runs)))
+    draws = np.random.default_rng(seed).integers(
+        len(runs), size=(replicates, len(runs))
+    )
     drawn = [_shares(means[i], squares[i], counts[i])[0] for i in draws]
     low, high = np.nanquantile(drawn, [0.025, 0.975])
     mean, single, variance = _shares(means, squares, counts)

@@ -46,11 +46,13 @@ class Folds:
         if folds < 2 or repeats < 1 or len(names) < max(folds, 3):
             raise ValueError(
                 "Repeated k-fold needs 2 folds or more, a repeat or more, and as many "
-                "graphs as folds, where graphs of equal structure count once. Received: "
-                f"{folds} folds, {repeats} repeats, {len(names)} graphs."
+                "graphs as folds, at least 3; graphs of equal structure count once. "
+                f"Received: {folds} folds, {repeats} repeats, {len(names)} graphs."
             )
         random = np.random.default_rng(seed)
-        dealt = [np.array_split(random.permutation(names), folds) for _ in range(repeats)]
+        dealt = [
+            np.array_split(random.permutation(names), folds) for _ in range(repeats)
+        ]
         tests = [
             [np.flatnonzero(np.isin(groups, part)) for part in parts] for parts in dealt
         ]
@@ -66,7 +68,9 @@ class Folds:
     @property
     def ratio(self) -> float:
         """The mean number of test rows for each training row."""
-        return float(np.mean([len(test) / len(train) for _, train, test in self.splits()]))
+        return float(
+            np.mean([len(test) / len(train) for _, train, test in self.splits()])
+        )
 
 
 def out_of_fold(
@@ -168,7 +172,7 @@ def scores(
 
 
 def kendall(y: np.ndarray, predictions: np.ndarray) -> float:
-    """Return Kendall's tau-b; 0 where all predictions are equal, which orders nothing."""
+    """Return Kendall's tau-b; 0 if all predictions or all figures are equal."""
     if np.ptp(y) == 0 or np.ptp(predictions) == 0:
         return 0.0
     return float(stats.kendalltau(y, predictions).statistic)
@@ -206,7 +210,9 @@ def corrected_interval(values: np.ndarray, ratio: float) -> tuple[float, float]:
     return float(np.mean(values) - half), float(np.mean(values) + half)
 
 
-def regrets(y: np.ndarray, predictions: np.ndarray, top: int = TOP) -> tuple[float, float]:
+def regrets(
+    y: np.ndarray, predictions: np.ndarray, top: int = TOP
+) -> tuple[float, float]:
     """Return what is lost by training only the graphs that are predicted to be best.
 
     Returns:

@@ -40,12 +40,14 @@ def read_graph2nn(file: Path) -> Table:
     names = _loaded(_names(file), 2)
     if results.shape[0] != names.shape[0] or results.shape[2] <= ERROR:
         raise ValueError(
-            f"{file} should hold [graphs, seeds, 8] of the {names.shape[0]} graphs that "
-            f"{_names(file).name} names. Received: an array of shape {results.shape}."
+            f"{file} should hold [graphs, seeds, 8] of the {names.shape[0]} graphs "
+            f"that {_names(file).name} names. Received: an array of shape {results.shape}."
         )
     described = _described(file)
-    # The names hold shares and probabilities rounded to six digits, as text.
-    places = {_key(*row[[SHARE, REWIRING, GRAPH_SEED]]): i for i, row in enumerate(names)}
+    # The names hold shares and probabilities as text, rounded to six digits.
+    places = {
+        _key(*row[[SHARE, REWIRING, GRAPH_SEED]]): i for i, row in enumerate(names)
+    }
     rows = []
     for nodes, share, rewiring, seed, clustering, path in described:
         place = places.get(_key(round(share, 6), round(rewiring, 6), seed))
@@ -75,7 +77,9 @@ def _names(file) -> Path:
 def _described(file) -> np.ndarray:
     """Return the largest array of graphs that belongs to the results."""
     folders = [file.parent, *file.resolve().parents[1:3]]
-    found = [path for folder in folders for path in sorted(folder.glob("graphs_n*_*.npy"))]
+    found = [
+        path for folder in folders for path in sorted(folder.glob("graphs_n*_*.npy"))
+    ]
     if not found:
         raise FileNotFoundError(
             "The structure of the graphs is in a file such as graphs_n64_3942.npy, and "

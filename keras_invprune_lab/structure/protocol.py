@@ -59,9 +59,9 @@ def paper_protocol(
 
     The features are scaled to [0, 1] by all rows, the test rows included. A tenth of
     the rows is the test, 20 networks of 200, and equal graphs may be on both sides. The
-    regressors have scikit-learn's defaults. The authors drew one split (number 7) and did
-    not seed the regressors. All three make the figure optimistic or uncertain, so it is
-    only for comparison: `evaluation` is the measure.
+    regressors have scikit-learn's defaults. The authors drew one split (number 7) and
+    did not seed the regressors. So their figure depends on luck, and this one is only
+    for comparison; `evaluation` has the measure.
 
     Args:
         x: Features, [rows, features].

@@ -131,10 +131,11 @@ def complete(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _groups(features, families) -> np.ndarray:
-    """Number the graphs so that equal features or equal families share a number."""
+    """Return numbers that graphs of equal features or equal family share."""
     size = len(features)
     _, same = np.unique(features.round(9).to_numpy(), axis=0, return_inverse=True)
-    named = families.where(families != "", features.index.to_series())
+    known = families.notna() & (families != "")
+    named = families.where(known, features.index.to_series())
     _, family = np.unique(named.astype(str), return_inverse=True)
     places = np.arange(size)
     # A graph is joined to the node of its features and to that of its family.
@@ -166,6 +167,6 @@ def _check_same(by_graph, features):
     spread = (by_graph[names].max() - by_graph[names].min()).gt(1e-9).any(axis=1)
     if spread.any():
         raise ValueError(
-            "A graph has one structure, whatever its seed. Received: different features "
-            f"in rows of {spread.idxmax()!r}. Give different graphs different names."
+            "A graph has one structure, whatever its seed. Received: different "
+            f"features in rows of {spread.idxmax()!r}. Give different graphs different names."
         )
