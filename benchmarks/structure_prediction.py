@@ -28,9 +28,9 @@ from keras_invprune_lab.structure.predict import (
 )
 from keras_invprune_lab.structure.reading import read
 
-PAPER = Settings(folds=10, repeats=5, splits=100)
-AVERAGED = Settings(folds=10, repeats=5, splits=0)
-SINGLE = Settings(folds=5, repeats=2, splits=0)
+PAPER = Settings(folds=10, repeats=3, splits=50)
+AVERAGED = Settings(folds=10, repeats=3, splits=0)
+SINGLE = Settings(folds=5, repeats=1, splits=0)
 LARGE = Settings(folds=10, repeats=2, splits=0)
 TABLES = {  # name: file, settings, whether graphs of a family are averaged
     "gru": ("gru.csv", PAPER, False),

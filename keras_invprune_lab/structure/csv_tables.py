@@ -59,8 +59,8 @@ def read_csv(file: Path) -> Table:
     unnamed = frame[[GRAPH, CELL]].isna().any(axis=1)
     if unnamed.any():
         raise ValueError(
-            f"Each row names its graph and its cell. Received: {int(unnamed.sum())} rows "
-            f"of {file} that do not, the first in line {int(unnamed.argmax()) + 2}."
+            f"Each row names its graph and its cell. Received: {int(unnamed.sum())} "
+            f"rows of {file} that do not, the first in line {unnamed.argmax() + 2}."
         )
     frame = complete(frame)
     twice = frame.duplicated([GRAPH, CELL, SEED])

@@ -8,7 +8,6 @@ from collections.abc import Callable
 import numpy as np
 from scipy import stats
 from sklearn.inspection import permutation_importance
-from sklearn.metrics import r2_score
 
 REPLICATES = 1000
 LEVEL = 0.95
@@ -154,7 +153,7 @@ def scores(
         folds: The folds of the predictions.
         seed: Of the bootstrap.
     """
-    r2 = [r2_score(y, one) for one in predictions]
+    r2 = [r2_of(y, one) for one in predictions]
     tau = [kendall(y, one) for one in predictions]
     drawn = _bootstrap(y, predictions, groups, seed)
     (r2_low, tau_low), (r2_high, tau_high) = np.nanquantile(
@@ -171,6 +170,11 @@ def scores(
     return Scores(*map(float, values))
 
 
+def r2_of(y: np.ndarray, predictions: np.ndarray) -> float:
+    """Return 1 - Σ (y - p)² / Σ (y - mean(y))², of figures that are not all equal."""
+    return float(1 - np.sum((y - predictions) ** 2) / np.sum((y - y.mean()) ** 2))
+
+
 def kendall(y: np.ndarray, predictions: np.ndarray) -> float:
     """Return Kendall's tau-b; 0 if all predictions or all figures are equal."""
     if np.ptp(y) == 0 or np.ptp(predictions) == 0:
@@ -181,7 +185,7 @@ def kendall(y: np.ndarray, predictions: np.ndarray) -> float:
 def fold_r2(y: np.ndarray, predictions: np.ndarray, folds: Folds) -> np.ndarray:
     """Return R² within each fold, [repeats · folds], without folds of equal figures."""
     found = [
-        r2_score(y[test], predictions[repeat, test])
+        r2_of(y[test], predictions[repeat, test])
         for repeat, _, test in folds.splits()
         if len(test) > 1 and np.ptp(y[test]) > 0
     ]
@@ -272,5 +276,5 @@ def _bootstrap(y, predictions, groups, seed) -> list[tuple[float, float]]:
         rows = np.concatenate([members[number] for number in chosen])
         one = predictions[draw % len(predictions), rows]
         if np.ptp(y[rows]) > 0:
-            found.append((r2_score(y[rows], one), kendall(y[rows], one)))
+            found.append((r2_of(y[rows], one), kendall(y[rows], one)))
     return found or [(np.nan, np.nan)]

@@ -41,7 +41,7 @@ def read_graph2nn(file: Path) -> Table:
     if results.shape[0] != names.shape[0] or results.shape[2] <= ERROR:
         raise ValueError(
             f"{file} should hold [graphs, seeds, 8] of the {names.shape[0]} graphs "
-            f"that {_names(file).name} names. Received: an array of shape {results.shape}."
+            f"that {_names(file).name} names. Received: an array of {results.shape}."
         )
     described = _described(file)
     # The names hold shares and probabilities as text, rounded to six digits.

@@ -64,8 +64,8 @@ def read_random_graph_nn(file: Path) -> Table:
     except Exception as error:  # a broken pickle may raise anything
         raise ValueError(
             f"{file} is not read: a pickle can run code, so only frames of pandas and "
-            f"arrays of NumPy are taken from it, and {error}. If you trust it, save the "
-            "table as CSV with the columns of `structure train`."
+            f"arrays of NumPy are taken from it, and {error}. If you trust it, save "
+            "the table as CSV with the columns of `structure train`."
         ) from error
     names = {f"{part}_{side}" for part in ("X", "y") for side in PARTS}
     if not (isinstance(found, dict) and names <= found.keys()):

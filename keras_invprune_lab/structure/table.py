@@ -168,5 +168,5 @@ def _check_same(by_graph, features):
     if spread.any():
         raise ValueError(
             "A graph has one structure, whatever its seed. Received: different "
-            f"features in rows of {spread.idxmax()!r}. Give different graphs different names."
+            f"features in rows of {spread.idxmax()!r}. Give each graph its own name."
         )

@@ -247,7 +247,8 @@ def _trees(estimator):
     elif isinstance(estimator, TransformedTargetRegressor):
         yield from _trees(estimator.regressor_)
     elif isinstance(estimator, BaseEnsemble | VotingRegressor):
-        for member in np.ravel(estimator.estimators_):
+        members = estimator.estimators_  # those of gradient boosting: [stages, 1]
+        for member in members.flat if isinstance(members, np.ndarray) else members:
             yield from _trees(member)
     elif isinstance(estimator, BaseDecisionTree):
         yield estimator.tree_

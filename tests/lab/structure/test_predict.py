@@ -49,10 +49,8 @@ def test_files_and_plots_are_written_and_may_be_written_again(found, tmp_path):
     for _ in range(2):
         check_folder(out)
         write([found], "our own: table.csv", out)
-    plots = {
-        f"{n}-gru.png" for n in ("features", "predicted", "importances", "protocol")
-    }
-    assert {file.name for file in out.glob("*.png")} == plots
+    names = ("features", "predicted", "importances", "protocol")
+    assert {file.stem for file in out.glob("*.png")} == {f"{n}-gru" for n in names}
     content = json.loads((out / METRICS).read_text())
     assert content["cells"][0] == found.to_json()
     with open(out / "metrics.csv", newline="") as stream:
