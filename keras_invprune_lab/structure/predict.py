@@ -145,9 +145,14 @@ def predict(
         show: Called after each fit.
 
     Raises:
-        ValueError: If there are fewer graphs than folds.
+        ValueError: If there are fewer graphs than folds, or if all figures are equal.
     """
     y, groups, seed = rows.y, rows.groups, settings.seed
+    if np.ptp(y) == 0:
+        raise ValueError(
+            f"All {len(y)} graphs have the same {rows.target}, {y[0]:g}, so that there "
+            "is nothing to predict. Choose another target."
+        )
     folds = Folds.draw(groups, settings.folds, settings.repeats, seed)
     entries = []
     for inputs, features in inputs_of(rows).items():

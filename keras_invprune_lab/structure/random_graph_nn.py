@@ -10,6 +10,9 @@ from keras_invprune_lab.structure.table import Table, complete
 
 ALLOWED = {
     ("builtins", "slice"),
+    ("pandas", "DataFrame"),
+    ("pandas", "Index"),
+    ("pandas._libs.internals", "_unpickle_block"),
     ("pandas.core.frame", "DataFrame"),
     ("pandas.core.indexes.base", "Index"),
     ("pandas.core.indexes.base", "_new_Index"),

@@ -27,7 +27,8 @@ def found(tmp_path_factory):
 
 
 def test_cheap_scores_that_know_more_are_seen_to_help(found):
-    # Of nodes + edges², structure gives a line the first part, and the score the second.
+    # Of nodes + edges², a line in the structure knows the first part, the score the
+    # second.
     by_name = {(e.inputs, e.predictor): e for e in found.entries}
     assert len(by_name) == 6
     assert found.best.inputs == "both"
@@ -78,6 +79,13 @@ def test_unknown_or_no_predictors_are_refused():
         Settings(("random_forrest",))
     with pytest.raises(ValueError, match="Name a predictor"):
         Settings(())
+
+
+def test_figures_that_are_all_equal_are_refused(tmp_path):
+    table(graphs=12).assign(test_accuracy=0.5).to_csv(tmp_path / "t.csv", index=False)
+    rows = read(tmp_path / "t.csv").rows("gru", "test_accuracy")
+    with pytest.raises(ValueError, match="the same test_accuracy, 0.5"):
+        predict(rows, FEW)
 
 
 def test_the_number_of_fits_is_shown(found):

@@ -79,7 +79,7 @@ class _Runs:
 def test_pickled_frames_are_read_and_versions_stay_together(tmp_path):
     file = tmp_path / "data30.pkl"
     found = frames()
-    # Strings as in pandas 1, which wrote the public files.
+    # Objects, as in pandas 1, which wrote the public files.
     for frame in found.values():
         frame.index = frame.index.astype(object)
         frame.columns = frame.columns.astype(object)
