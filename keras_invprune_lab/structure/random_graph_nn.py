@@ -81,6 +81,6 @@ def read_random_graph_nn(file: Path) -> Table:
     graphs = x.index.astype(str)
     families = graphs.str.replace(r"_v\d+$", "", regex=True)
     keys = {GRAPH: graphs, GROUP: families, CELL: "resnet"}
-    keys |= {PRIOR: families.str.replace(r"_?\d.*$", "", regex=True)}
+    keys |= {PRIOR: families.str.replace(r"(_\d+)+$", "", regex=True)}
     frame = x.assign(**{ACCURACY: y / 100, **keys}).reset_index(drop=True)
     return Table(complete(frame), tuple(x.columns), ACCURACY, "random-graph-nn")

@@ -89,7 +89,7 @@ def test_pickled_frames_are_read_and_versions_stay_together(tmp_path):
     rows = table.rows("resnet", "test_accuracy")
     np.testing.assert_allclose(rows.y, np.linspace(0.92, 0.93, 8))
     assert len(np.unique(rows.groups)) == 4
-    assert set(table.frame.prior) == {"er", "ba"}
+    assert set(table.frame.prior) == {"er1kx", "bakx"}
 
 
 @pytest.mark.parametrize("inside", [_Runs(), {"X_train": _Runs()}])
