@@ -18,6 +18,7 @@ after the other tables were seen. Tables that are in the results are not measure
 
 import argparse
 import csv
+import dataclasses
 from pathlib import Path
 
 from keras_invprune_lab.structure.predict import (
@@ -32,12 +33,16 @@ PAPER = Settings(folds=10, repeats=3, splits=50)
 AVERAGED = Settings(folds=10, repeats=3, splits=0)
 SINGLE = Settings(folds=5, repeats=1, splits=0)
 LARGE = Settings(folds=10, repeats=2, splits=0)
+TWO = dataclasses.replace(LARGE, predictors=("support-vectors",))
+# The two features of the paper's figures.
+GRAPH2NN = ("clustering", "average_shortest_path_length")
 TABLES = {  # name: file, settings, whether graphs of a family are averaged
     "gru": ("gru.csv", PAPER, False),
     "lstm": ("lstm.csv", PAPER, False),
     "relu": ("rnn_relu.csv", PAPER, False),
     "tanh": ("rnn_tanh.csv", PAPER, False),
     "graph2nn": ("results_mlp_cifar10_epoch200.npy", LARGE, False),
+    "graph2nn-two": ("results_mlp_cifar10_epoch200.npy", TWO, False),
     "random-graph-nn-30": ("data30.pkl", AVERAGED, True),
     "random-graph-nn-60": ("data60.pkl", AVERAGED, True),
     "random-graph-nn-30-single": ("data30.pkl", SINGLE, False),
@@ -51,6 +56,7 @@ def measure(folder, name):
     file, settings, average = TABLES[name]
     table = read(folder / file)
     rows = table.rows(table.cells[0], table.target)
+    rows = rows.only(GRAPH2NN) if name == "graph2nn-two" else rows
     found = predict(rows.averaged() if average else rows, settings)
     about = {"table": name, "graphs": len(found.rows.runs)}
     about |= {"folds": settings.folds, "repeats": settings.repeats}

@@ -43,6 +43,10 @@ def predict(
             show_default="all",
         ),
     ] = None,
+    features: Annotated[
+        str | None,
+        typer.Option(help="Some of them, such as nodes,edges.", show_default="all"),
+    ] = None,
     folds: Annotated[int, typer.Option(min=2, help="Folds of the graphs.")] = 10,
     repeats: Annotated[
         int, typer.Option(min=1, help="How often graphs are dealt to folds.")
@@ -95,6 +99,8 @@ def predict(
     if out is not None:
         check_folder(out)
     parts = [found.rows(one, target or found.target) for one in cells]
+    if features is not None:
+        parts = [part.only(features.split(",")) for part in parts]
     parts = [part.averaged() for part in parts] if average else parts
     with progress(unit="fits") as show:
         results = [compare(part, settings, show) for part in parts]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -104,6 +105,21 @@ class Rows:
     def y(self) -> np.ndarray:
         """The mean figure of each graph, [graphs]."""
         return np.array([values.mean() for values in self.runs])
+
+    def only(self, features: Sequence[str]) -> Rows:
+        """Return the same graphs, described by some of the features and no scores.
+
+        The groups stay: graphs that all features tell apart remain apart.
+
+        Raises:
+            ValueError: If there is no such feature, or if none is named.
+        """
+        if not features:
+            raise ValueError(f"Name a feature: {', '.join(self.features)}.")
+        for name in features:
+            _check_choice("feature", name, self.features)
+        x = self.x[list(features)]
+        return dataclasses.replace(self, x=x, features=tuple(features), proxies=())
 
     def averaged(self) -> Rows:
         """Return a row for each group: means over its graphs, and all their figures."""

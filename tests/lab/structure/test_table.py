@@ -51,6 +51,18 @@ def test_groups_of_the_table_are_joined_with_equal_structures(tmp_path):
     np.testing.assert_allclose(joined[0], rows.y[[0, 1, 5]])
 
 
+def test_some_of_the_features_may_be_chosen(tmp_path):
+    rows = read(written(table(proxies=True), tmp_path)).rows("gru", "test_accuracy")
+    few = rows.only(["edges", "nodes"])
+    assert list(few.x) == list(few.features) == ["edges", "nodes"]
+    assert few.proxies == ()
+    np.testing.assert_array_equal(few.groups, rows.groups)
+    with pytest.raises(ValueError, match="no feature 'node', but layers"):
+        rows.only(["node"])
+    with pytest.raises(ValueError, match="Name a feature"):
+        rows.only([])
+
+
 def test_cheap_scores_are_told_from_structure(tmp_path):
     rows = read(written(table(proxies=True), tmp_path)).rows("gru", "test_accuracy")
     assert rows.proxies == ("proxy_synflow",)
