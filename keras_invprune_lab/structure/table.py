@@ -122,14 +122,18 @@ class Rows:
         return dataclasses.replace(self, x=x, features=tuple(features), proxies=())
 
     def averaged(self) -> Rows:
-        """Return a row for each group: means over its graphs, and all their figures."""
+        """Return a row for each group: the means over its graphs.
+
+        There is one figure for each row, since different graphs say nothing of what
+        another seed would do: such rows have no noise ceiling.
+        """
         numbers = np.unique(self.groups)
         members = [np.flatnonzero(self.groups == number) for number in numbers]
         x = pd.DataFrame(
             [self.x.iloc[rows].mean() for rows in members],
             [self.x.index[rows[0]] for rows in members],
         )
-        runs = [np.array([self.runs[row].mean() for row in rows]) for rows in members]
+        runs = [np.array([self.y[rows].mean()]) for rows in members]
         return dataclasses.replace(self, x=x, runs=runs, groups=numbers)
 
 

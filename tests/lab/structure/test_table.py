@@ -46,9 +46,12 @@ def test_groups_of_the_table_are_joined_with_equal_structures(tmp_path):
     assert len(np.unique(rows.groups)) == 4
     assert len({rows.groups[i] for i in (0, 1, 5)}) == 1
     means = rows.averaged()
-    assert len(means.runs) == 4
-    joined = [runs for runs in means.runs if len(runs) == 3]
-    np.testing.assert_allclose(joined[0], rows.y[[0, 1, 5]])
+    assert [len(runs) for runs in means.runs] == [1] * 4
+    joined = rows.groups[0]
+    np.testing.assert_allclose(means.y[joined], rows.y[[0, 1, 5]].mean())
+    np.testing.assert_allclose(
+        means.x["nodes"].iloc[joined], rows.x["nodes"].iloc[[0, 1, 5]].mean()
+    )
 
 
 def test_some_of_the_features_may_be_chosen(tmp_path):
