@@ -53,7 +53,7 @@ LAB = [
     {"methods"},
     {"recipes"},
     {"runs"},
-    {"bench"},
+    {"bench", "structure"},
     {"demo"},
     {"cli"},
 ]
