@@ -2,6 +2,8 @@
 
 from keras_invprune_lab.methods.base import METHODS
 
+USUAL = 0.9  # momentum, which is not mentioned
+
 
 def setting(recipe, table, reports) -> str:
     """Return one paragraph: network, epochs, optimizers, selection, hours, machine.
@@ -41,7 +43,9 @@ def _second(recipe) -> str:
 def _optimizer(own, recipe) -> str:
     decay = f", weight decay {own.weight_decay:g}" if own.weight_decay else ""
     decay += " of kernels" if decay and recipe.decayed == "kernels" else ""
-    return f"{own.name} at {own.rate:g} ({own.schedule}{decay})"
+    usual = own.name != "sgd" or own.momentum == USUAL
+    momentum = "" if usual else f", momentum {own.momentum:g}"
+    return f"{own.name} at {own.rate:g} ({own.schedule}{momentum}{decay})"
 
 
 def _search(recipe) -> str:
