@@ -47,6 +47,7 @@ TWINS = (
     "ntt-lenet-5",  # at-init-lenet-5
     "svhn",  # cifar10-small
     "tabular-small",  # tabular
+    "variants-mnist-early",  # variants-mnist
     "variants-mnist-iterative",  # variants-mnist, and test_retrain.py has rounds
 )
 # What takes seconds to trace, and is made with another network as well.
