@@ -94,6 +94,7 @@ class Converged(Network):
     """
 
     pruned = False
+    ends_early = True
     settings = RetrainKeys
     keeps = (FILTERS, STATE)
     state = STATE
@@ -153,6 +154,7 @@ class Retrained(Pruned):
     best on validation rows, from which the next round starts.
     """
 
+    ends_early = True
     settings = RetrainKeys
 
     def uses(self, job) -> set[str]:
@@ -178,7 +180,8 @@ class Retrained(Pruned):
             end = f"at most {end}, until {_without(gain, recipe.retrain_patience)}"
         only = recipe.pruned_weights.replace("_", " ")
         what = "" if only == "all" else f" (each {only} only)"
-        return f"this one is pruned{what} {rounds}, and then retrained for {end}"
+        begin = f"the converged network is pruned{what} {rounds}"
+        return f"{begin}, then retrained for {end}"
 
     def build(self, work: Work) -> keras.Model:
         """Return the converged network under masks that remove nothing yet."""

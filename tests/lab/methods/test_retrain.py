@@ -1,10 +1,9 @@
 """Retraining after pruning: stages, rounds, what is pruned, resuming."""
 
-import json
-
 import numpy as np
 import pytest
 
+from keras_invprune_lab.bench.setup_text import setting
 from keras_invprune_lab.data import Data
 from keras_invprune_lab.methods.base import METHODS, Work
 from keras_invprune_lab.methods.retrain import Convergence, sparsities
@@ -207,4 +206,11 @@ def test_pages_say_when_training_ends():
     texts = [METHODS[name].about(own) for name in own.methods]
     assert "after an epoch without a gain of 0.001 points" in texts[0]
     assert "by 50% of what is left, again and again" in texts[1]
-    assert json.dumps(texts)
+
+    class Table:
+        cells = {}
+
+    told = setting(own, Table, [])
+    assert "epochs before pruning" not in told and all(one in told for one in texts)
+    mixed = setting(recipe("dense", "class-blinded"), Table, [])
+    assert "6 epochs before pruning and 3 after" in mixed
