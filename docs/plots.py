@@ -422,7 +422,7 @@ def layer_mnist(figure):
 
 
 def variants(figure):
-    """Draw recovery after pruning, and accuracy by sparsity."""
+    """Draw recovery after pruning, and accuracy by compression in rounds."""
     left, right = figure.subplots(1, 2)
     found = recovered("variants-mnist")
     # A run that has ended keeps the figure of its best epoch.
@@ -431,11 +431,11 @@ def variants(figure):
     left.set(xlabel="epochs after pruning 80 %", ylabel="validation accuracy, %")
     left.set_ylim(93, 98)
     curves = {
-        METHODS[method].title: {100 * sparsity: v for sparsity, v in curve.items()}
+        METHODS[method].title: {round(1 / (1 - s), 1): v for s, v in curve.items()}
         for method, curve in by_sparsity(recovered("variants-mnist-iterative")).items()
     }
-    lines(right, curves, "sparsity, %", scale="linear")
-    right.set_xticks([50, 75, 100])
+    lines(right, curves, "compression of the kernels, in rounds")
+    right.set_xticks([2, 8, 32, 128], ["2", "8", "32", "128"])
     right.legend(fontsize="small")
 
 
