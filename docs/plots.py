@@ -19,6 +19,7 @@ import matplotlib
 import numpy as np
 from matplotlib import pyplot
 
+from keras_invprune_lab.bench.recovery import Point, by_epoch, by_sparsity
 from keras_invprune_lab.methods.base import METHODS
 
 DOCS = Path(__file__).resolve().parent
@@ -464,6 +465,42 @@ def structure_prediction(figure):
         axes.grid(axis="x", alpha=0.3)
 
 
+def variants(figure):
+    """Draw recovery after pruning, and accuracy by compression in rounds."""
+    left, right = figure.subplots(1, 2)
+    found = recovered("variants-mnist")
+    # A run that has ended keeps the figure of its best epoch.
+    for method, curve in by_epoch([p for p in found if p.compression == 5]).items():
+        left.plot(curve, label=METHODS[method].title, linewidth=1)
+    left.set(xlabel="epochs after pruning 80 %", ylabel="validation accuracy, %")
+    left.set_ylim(93, 98)
+    curves = {
+        METHODS[method].title: {round(1 / (1 - s), 1): v for s, v in curve.items()}
+        for method, curve in by_sparsity(recovered("variants-mnist-iterative")).items()
+    }
+    lines(right, curves, "compression of the kernels, in rounds")
+    right.set_xticks([2, 8, 32, 128], ["2", "8", "32", "128"])
+    right.legend(fontsize="small")
+
+
+def recovered(recipe) -> list[Point]:
+    """Return the epochs after pruning of a recipe's runs."""
+    return [
+        Point(
+            line["dataset"],
+            line["method"],
+            float(line["compression"]) if line["compression"] else None,
+            int(line["seed"]),
+            int(line["round"]),
+            float(line["sparsity"]),
+            int(line["epoch"]),
+            float(line["validation"]),
+            float(line["test"]) if line["test"] else None,
+        )
+        for line in rows(f"{recipe}/recovery.csv")
+    ]
+
+
 PLOTS = {  # with the size in inches
     mnist: (8, 3.2),
     cifar10: (6.4, 3.6),
@@ -485,6 +522,7 @@ PLOTS = {  # with the size in inches
     layer_teacher: (6.4, 3),
     layer_mnist: (8, 3),
     structure_prediction: (9, 3),
+    variants: (8, 3.2),
 }
 
 

@@ -12,7 +12,7 @@ def class_distributed(scores: Scores, sparsity: float) -> Masks:
     """Prune below the same multiple of the standard deviation in each tensor.
 
     The deviation is the root mean square of the scores. For magnitudes, this is the
-    standard deviation of the weights about zero.
+    standard deviation of the weights about zero, where removed ones count as zeros.
 
     Args:
         scores: Key to scores of any shape, not negative.
@@ -30,7 +30,8 @@ def class_distributed(scores: Scores, sparsity: float) -> Masks:
 
     Source:
         See, Luong and Manning 2016, Compression of neural machine translation models
-        via pruning (1606.09274), "class-distribution".
+        via pruning (1606.09274), "class-distribution". "Class distributed"
+        in 2107.12917, whose code takes the deviation about the mean.
     """
     # s / σ
     return global_topk(

@@ -7,7 +7,7 @@ from keras_invprune.masks.selection import Masks, Scores, keep_count, keep_large
 
 @keras.saving.register_keras_serializable(package="keras_invprune")
 def uniform(scores: Scores, sparsity: float) -> Masks:
-    """Prune the same share of each tensor, with TF-MOT's rounding.
+    """Prune the same share of each tensor, with TF-MOT's rounding: "class uniform".
 
     Args:
         scores: Key to scores of any shape, compared within a tensor only.
@@ -20,6 +20,10 @@ def uniform(scores: Scores, sparsity: float) -> Masks:
         >>> masks = uniform({"a": np.array([1, 2]), "b": np.array([3, 4])}, 0.5)
         >>> masks["a"], masks["b"]
         (array([False,  True]), array([False,  True]))
+
+    Source:
+        See, Luong and Manning 2016, Compression of neural machine translation models
+        via pruning (1606.09274), "class-uniform"; also 2107.12917.
     """
     return {
         key: keep_largest({key: values}, keep_count(values.size, sparsity))[key]

@@ -2,6 +2,7 @@
 
 import csv
 
+from keras_invprune_lab.bench.recovery import points
 from keras_invprune_lab.bench.results import main_rows
 from keras_invprune_lab.bench.statistics import (
     compare_all,
@@ -23,6 +24,8 @@ def write_all(recipe, table, reports, out):
     - ``comparisons.csv``: a line for each method and compression: its mean rank over
       data sets, if there are several, and how IUNet, or else the first method, does
       against it.
+    - ``recovery.csv``, where methods retrain: a line for each epoch after each round of
+      pruning (`recovery.Point`).
 
     Args:
         recipe: `Recipe`.
@@ -33,6 +36,8 @@ def write_all(recipe, table, reports, out):
     _write(out / "runs.csv", _runs(reports))
     _write(out / "table.csv", _means(table, recipe.select))
     _write(out / "comparisons.csv", _comparisons(table, recipe.select))
+    if recovered := points(reports, recipe.select):
+        _write(out / "recovery.csv", [_epoch(point) for point in recovered])
 
 
 def _write(file, rows):
@@ -60,6 +65,13 @@ def _runs(reports) -> list[dict]:
         row |= {f"consistency_{kind}": _percent(shares.get(kind)) for kind in kinds}
         rows.append(row)
     return rows
+
+
+def _epoch(point) -> dict:
+    figures = ("sparsity", "validation", "test")
+    return point._asdict() | {
+        name: _number(getattr(point, name), ".6g") for name in figures
+    }
 
 
 def _percent(share) -> str:
@@ -117,6 +129,7 @@ def _lead(first, one) -> dict:
         "ties": one.ties,
         "losses": one.losses,
         "wilcoxon_p": _number(one.p, ".3g"),
+        "seeds_p": _number(one.seeds_p, ".3g"),
         "holm_p": _number(one.together, ".3g"),
     }
 

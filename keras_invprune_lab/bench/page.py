@@ -156,22 +156,24 @@ def _comparisons(recipe, table) -> str:
 def _outcomes(found):
     """Return columns of comparisons and a note; of one data set those of its seeds."""
     if any(one.seeds for one in found):
-        return (
-            ["by seed"],
-            [[", ".join(f"{gap:+.2f}" for gap in one.seeds)] for one in found],
-            "",
-        )
-    header = ["wins / ties / losses"]
-    ends = [[f"{one.wins} / {one.ties} / {one.losses}"] for one in found]
-    if not any(one.p for one in found):
+        header = ["by seed"]
+        ends = [[", ".join(f"{gap:+.2f}" for gap in one.seeds)] for one in found]
+        values = [one.seeds_p for one in found]
+        test = "Student's paired t-test over seeds"
+    else:
+        header = ["wins / ties / losses"]
+        ends = [[f"{one.wins} / {one.ties} / {one.losses}"] for one in found]
+        values = [one.p for one in found]
+        test = "Wilcoxon's signed-rank test over data sets"
+    if not any(value is not None for value in values):
         return header, ends, ""
-    for one, end in zip(found, ends, strict=True):
-        end += ["" if p is None else f"{p:.3g}" for p in (one.p, one.together)]
+    for one, value, end in zip(found, values, ends, strict=True):
+        end += ["" if p is None else f"{p:.3g}" for p in (value, one.together)]
     return (
         [*header, "p", "p (Holm)"],
         ends,
-        " p: Wilcoxon's signed-rank test over data sets, two-sided; Holm's correction "
-        "is for all comparisons of this table together.",
+        f" p: {test}, two-sided; Holm's correction is for all comparisons of this "
+        "table together.",
     )
 
 

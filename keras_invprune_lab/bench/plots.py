@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_invprune_lab.bench.recovery import by_epoch, by_sparsity, points
 from keras_invprune_lab.bench.results import grid, main_rows
 from keras_invprune_lab.bench.statistics import rank
 from keras_invprune_lab.methods.base import METHODS
@@ -38,6 +39,8 @@ def draw(recipe, table, reports, jobs, out) -> list[Path]:
         *_by_compression(recipe, table, out),
         *_by_epoch(recipe, table, out),
         *_by_kappa(recipe, reports, out),
+        *_recovery(recipe, reports, out),
+        *_rounds(recipe, reports, out),
         *_critical_difference(recipe, table, out),
         *_filters(recipe, jobs, out),
     ]
@@ -190,6 +193,52 @@ def _by_kappa(recipe, reports, out):
                 axes.set(xlabel="κ", ylabel=_label(recipe), title=title)
                 axes.legend()
             yield file
+
+
+def _recovery(recipe, reports, out):
+    """Draw the accuracy on validation rows from right after pruning, epoch 0, on."""
+    found = points(reports, recipe.select)
+    for dataset in recipe.datasets:
+        for compression in dict.fromkeys(p.compression for p in found if p.compression):
+            wanted = (compression, None)
+            here = [
+                p for p in found if p.dataset == dataset and p.compression in wanted
+            ]
+            curves = by_epoch(here)
+            if not curves:
+                continue
+            file = out / f"recovery-{_name(dataset)}-c{compression:g}.png"
+            with _figure(file) as axes:
+                for method, curve in curves.items():
+                    axes.plot(curve, label=METHODS[method].title, linewidth=1)
+                label = f"validation {recipe.select.replace('_', ' ')}, %"
+                title = f"{dataset}, ×{compression:g}"
+                axes.set(xlabel="epochs after pruning", ylabel=label, title=title)
+                _legend(axes, fontsize="small")
+            yield file
+
+
+def _rounds(recipe, reports, out):
+    """Draw the accuracy after each round by the sparsity, where there are several."""
+    found = [p for p in points(reports, recipe.select) if p.compression]
+    if max((p.round for p in found), default=0) < 2:
+        return
+    for dataset in recipe.datasets:
+        curves = by_sparsity([p for p in found if p.dataset == dataset])
+        file = out / f"rounds-{_name(dataset)}.png"
+        with _figure(file) as axes:
+            for method, curve in curves.items():
+                axes.errorbar(
+                    [100 * sparsity for sparsity in curve],
+                    [np.mean(values) for values in curve.values()],
+                    [np.std(v, ddof=1) if len(v) > 1 else 0 for v in curve.values()],
+                    marker="o",
+                    capsize=3,
+                    label=METHODS[method].title,
+                )
+            axes.set(xlabel="sparsity, %", ylabel=_label(recipe), title=dataset)
+            _legend(axes, fontsize="small")
+        yield file
 
 
 def critical_difference(methods, rows, level=0.05) -> float:

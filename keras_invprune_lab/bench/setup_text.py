@@ -2,6 +2,8 @@
 
 from keras_invprune_lab.methods.base import METHODS
 
+USUAL = 0.9  # momentum, which is not mentioned
+
 
 def setting(recipe, table, reports) -> str:
     """Return one paragraph: network, epochs, optimizers, selection, hours, machine.
@@ -19,8 +21,7 @@ def setting(recipe, table, reports) -> str:
     kappa = ", ".join(f"{k:g}" for k in chosen)
     small = f"κ = {kappa} on {recipe.kappa_scope}; " if kappa else ""
     return (
-        f"{recipe.model}{width}; {recipe.search_epochs} epochs before pruning and "
-        f"{recipe.finetune_epochs} after (the sum for methods without a search), "
+        f"{recipe.model}{width}; {_epochs(recipe)}"
         f"batches of {recipe.batch_size}, {_optimizer(recipe.optimizer, recipe)}"
         f"{_second(recipe)}; {small}{_search(recipe)}augmentation: {recipe.augment}"
         f"{_limits(recipe)}{_apart(recipe)}. "
@@ -28,6 +29,16 @@ def setting(recipe, table, reports) -> str:
         f"several) by {recipe.select.replace('_', ' ')} on {recipe.validation:.0%} "
         "of the training part held out; the test part is used once per run. "
         f"{len(reports)} runs took {hours:.1f} hours on {'; '.join(sorted(machines))}."
+    )
+
+
+def _epochs(recipe) -> str:
+    """Say how many epochs there are, unless methods tell by themselves."""
+    if all(METHODS[method].ends_early for method in recipe.methods):
+        return ""
+    return (
+        f"{recipe.search_epochs} epochs before pruning and {recipe.finetune_epochs} "
+        "after (the sum for methods without a search), "
     )
 
 
@@ -41,7 +52,9 @@ def _second(recipe) -> str:
 def _optimizer(own, recipe) -> str:
     decay = f", weight decay {own.weight_decay:g}" if own.weight_decay else ""
     decay += " of kernels" if decay and recipe.decayed == "kernels" else ""
-    return f"{own.name} at {own.rate:g} ({own.schedule}{decay})"
+    usual = own.name != "sgd" or own.momentum == USUAL
+    momentum = "" if usual else f", momentum {own.momentum:g}"
+    return f"{own.name} at {own.rate:g} ({own.schedule}{momentum}{decay})"
 
 
 def _search(recipe) -> str:

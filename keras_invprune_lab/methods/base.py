@@ -61,6 +61,7 @@ class Method(abc.ABC):
         pruned: Whether it is asked for a compression.
         search: Objective of the search that it starts from; None without one.
         settings: The keys that it adds to recipes, a `Part`; None for none.
+        ends_early: Whether its epochs are a maximum; `about` says when it ends.
         keeps: Files of the unfinished run that stay with its report.
         state: The one of them that other runs start from; None for none.
     """
@@ -71,6 +72,7 @@ class Method(abc.ABC):
     pruned = True
     search = None
     settings = None
+    ends_early = False
     keeps = ()
     state = None
 

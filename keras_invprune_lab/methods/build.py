@@ -19,10 +19,26 @@ def make_network(job, data) -> keras.Model:
     return standardized(model, data.x_train) if images else model
 
 
-def pruned_keys(job, model) -> tuple[list[str], float]:
-    """Return what is pruned of a network and its sparsity, ½ in a search."""
+def pruned_keys(job, model, named="all") -> tuple[list[str], float]:
+    """Return what is pruned of a network and its sparsity, ½ in a search.
+
+    Args:
+        job: `Job`.
+        model: Its network.
+        named: Name that the weights have at the end of their keys; "all" for any.
+
+    Raises:
+        ValueError: If no weight has that name, or if what is not prunable is more than
+            may be left.
+    """
     select = _every_kernel if job.recipe.prune_head else None
-    keys = list(prunable_weights(model, select))
+    every = list(prunable_weights(model, select))
+    keys = [key for key in every if named in ("all", key.split("/")[-1])]
+    if not keys:
+        raise ValueError(
+            f"No weight to prune is named {named!r}. The network of this run has "
+            f"{every}. Choose another `pruned_weights`, or another model."
+        )
     if not job.compression:
         return keys, 0.5
     if job.recipe.counted == "kernels":

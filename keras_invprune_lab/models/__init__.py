@@ -24,6 +24,10 @@ def _small_mlp(shape, classes):
     return mlp(shape, classes, (256, 128))
 
 
+def _mlp_100(shape, classes):
+    return mlp(shape, classes, (100,), name="mlp_100")
+
+
 def _row_mlp(shape, classes):
     return mlp(shape, classes, (128, 128, 128), name="row_mlp")
 
@@ -40,6 +44,7 @@ MODELS = {
     "lenet-300-100": _lenet_300_100,
     "lenet-5": lenet5,
     "mlp": _small_mlp,
+    "mlp-100": _mlp_100,
     "mlp-rows": _row_mlp,
     "mlp-tab": mlp_tab,
     "mlp-vis": mlp_vis,

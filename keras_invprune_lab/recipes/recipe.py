@@ -44,8 +44,9 @@ class Optimizer(Part):
     """How weights are moved.
 
     Attributes:
-        name: "sgd" (Nesterov momentum 0.9) or "adamw".
+        name: "sgd" or "adamw".
         rate: First learning rate.
+        momentum: Nesterov's, of "sgd"; 0 for none.
         weight_decay: Decoupled from the gradient.
         schedule: Of each phase: "constant", "cosine" (to 0) or "restarts": cosines of
             `period` epochs, the next twice as long; at each restart the network
@@ -55,6 +56,7 @@ class Optimizer(Part):
 
     name: Literal["sgd", "adamw"] = "sgd"
     rate: Positive = 1e-3
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     schedule: Literal["constant", "cosine", "restarts"] = "constant"
     period: Count = 15

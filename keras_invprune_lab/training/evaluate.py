@@ -11,11 +11,19 @@ from keras_invprune_lab.training.metrics import scores
 SHOWN = 64  # filters kept for a picture
 
 
-def figures(job, model, selecting, data) -> dict:
+def figures(job, model, selecting, data, *, moved=True) -> dict:
     """Return what is reported of the best epoch's network.
 
     Where nothing is left of a layer, signals cannot pass and gradients may overflow;
     the report names such layers, and has no consistency of outputs that are NaN.
+
+    Args:
+        job: `Job`.
+        model: The network.
+        selecting: `Selecting`, with the best epoch.
+        data: `Data`.
+        moved: Whether consistency under views is measured, which may take longer than
+            the training of a small network.
     """
     tested = selecting.outputs(data.x_test)
     validated = selecting.outputs(data.x_valid)
@@ -29,7 +37,7 @@ def figures(job, model, selecting, data) -> dict:
             "The best network's outputs are not finite: training has diverged. Lower "
             "the optimizer's rate."
         )
-    if finite:
+    if finite and moved:
         kinds = _kinds(data, job.seed)
         agreement = consistency(model, data.x_valid, kinds, seed=job.seed)
     return {

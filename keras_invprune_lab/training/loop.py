@@ -41,7 +41,8 @@ def make_optimizer(settings, steps, epochs):
     decay = settings.weight_decay or None
     if settings.name == "adamw":
         return keras.optimizers.AdamW(rate, weight_decay=decay or 0.0)
-    return keras.optimizers.SGD(rate, momentum=0.9, nesterov=True, weight_decay=decay)
+    momentum = settings.momentum
+    return keras.optimizers.SGD(rate, momentum, momentum > 0, weight_decay=decay)
 
 
 def restarts_of(settings, epochs) -> list[int]:
@@ -55,7 +56,9 @@ def restarts_of(settings, epochs) -> list[int]:
     return [end for end in ends if end < epochs]
 
 
-def compile_model(model, recipe, settings, data, epochs, changed=lambda same: same):
+def compile_model(
+    model, recipe, settings, data, epochs, changed=lambda same: same, *, xla=True
+):
     """Compile for a phase.
 
     Several steps at once are faster, but masks are renewed between two calls only.
@@ -67,6 +70,8 @@ def compile_model(model, recipe, settings, data, epochs, changed=lambda same: sa
         data: `Data`.
         epochs: Of the phase.
         changed: ``optimizer -> optimizer``, what a method makes of it.
+        xla: Whether it may be compiled by XLA, which is not worth it where a phase may
+            end early.
     """
     steps = steps_of(recipe, data)
     at_once = execution(steps)
@@ -81,7 +86,7 @@ def compile_model(model, recipe, settings, data, epochs, changed=lambda same: sa
         changed(optimizer),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         steps_per_execution=at_once,
-        jit_compile=_xla(model, steps * epochs),
+        jit_compile=_xla(model, steps * epochs) if xla else "auto",
     )
 
 

@@ -408,3 +408,42 @@ def test_shuffled_checks_masks_that_are_made_at_once(schedule):
     choices = {"allocation": Shuffled(), "score": score, "schedule": schedule}
     with pytest.raises(ValueError, match="Shuffled checks masks that are made once"):
         kip.prune(small_model(), 0.5, **choices)
+
+
+def remaining(weights, share, relative):
+    """Masks of a NumPy reference, which removes a share of what is left."""
+    left = np.concatenate([relative[key][weights[key] != 0] for key in weights])
+    threshold = np.sort(left)[int(round(share * left.size)) - 1]
+    return {key: (weights[key] != 0) & (relative[key] > threshold) for key in weights}
+
+
+@pytest.mark.parametrize(
+    "name, reference",
+    [
+        ("global", lambda w: remaining(w, 0.5, {k: np.abs(v) for k, v in w.items()})),
+        (
+            "uniform",
+            lambda w: {
+                k: remaining({k: v}, 0.5, {k: np.abs(v)})[k] for k, v in w.items()
+            },
+        ),
+        (
+            "class_distributed",
+            lambda w: remaining(
+                w, 0.5, {k: np.abs(v) / np.sqrt(np.mean(v**2)) for k, v in w.items()}
+            ),
+        ),
+    ],
+)
+def test_a_variant_in_rounds_removes_shares_of_what_is_left(name, reference):
+    layers = [keras.layers.Dense(16, kernel_initializer="he_normal") for _ in range(2)]
+    network = keras.Sequential([keras.Input((32,)), *layers])
+    model = kip.prune(
+        network, 0.875, allocation=name, schedule="manual", select=lambda *_: True
+    )
+    for sparsity in (0.5, 0.75, 0.875):
+        model.masked.apply_masks()
+        weights = {key: v.numpy() for key, v in model.masked.prunable.items()}
+        model.prune_to(sparsity)
+        for key, mask in reference(weights).items():
+            np.testing.assert_array_equal(model.masks[key].numpy() != 0, mask)

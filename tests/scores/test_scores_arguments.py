@@ -14,6 +14,7 @@ from keras_invprune.scores import (
     Fisher,
     Grasp,
     LogitSnip,
+    OptimalBrainDamage,
     Random,
     RigL,
     Snip,
@@ -25,7 +26,7 @@ from keras_invprune.scores import (
 LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 X = np.random.default_rng(0).normal(size=(8, 4)).astype("float32")
 Y = np.arange(8) % 3
-ON_EXAMPLES = [Snip, LogitSnip, Grasp, Fisher, Taylor]
+ON_EXAMPLES = [Snip, LogitSnip, Grasp, Fisher, OptimalBrainDamage, Taylor]
 
 
 def sequential(*widths, activation=None, **options):
@@ -57,6 +58,7 @@ def weights_of(model):
         Grasp(50, batch_size=10, temperature=3.0),
         SynFlow(rounds=7),
         Fisher(50),
+        OptimalBrainDamage(50),
         Taylor(50, batch_size=10),
         SparseEvolution(fraction=0.2, seed=3),
         RigL(fraction=0.2, seed=3, examples=50, batch_size=10),

@@ -7,7 +7,7 @@ from unittest import mock
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
-from scipy.stats import chi2, wilcoxon
+from scipy.stats import chi2, ttest_rel, wilcoxon
 
 from keras_invprune_lab.bench.csv_files import write_all
 from keras_invprune_lab.bench.page import by_message, markdown, pictures
@@ -28,6 +28,7 @@ from keras_invprune_lab.bench.statistics import (
     compare,
     compare_all,
     holm,
+    over_seeds,
     rank,
     row_ranks,
 )
@@ -245,6 +246,30 @@ def test_one_data_set_is_compared_by_seed():
     ]
     found = against_dense(reports)
     np.testing.assert_allclose(found.seeds, [10, 10])
+    assert found.seeds_p is None
+
+
+def test_five_seeds_of_one_data_set_are_tested_in_pairs():
+    shares = [(0.50, 0.52), (0.55, 0.54), (0.40, 0.46), (0.60, 0.63), (0.51, 0.54)]
+    reports = []
+    for seed, (dense, ours) in enumerate(shares):
+        reports.append(report("a", "dense", dense, seed=seed))
+        reports.append(report("a", "omp", dense - 0.25, seed=seed, c=8))
+        reports.append(report("a", "iunet", ours, seed=seed, c=8))
+    found = against_dense(reports)
+    expected = ttest_rel(*np.transpose(shares)).pvalue
+    assert found.p is None and found.seeds_p == pytest.approx(expected)
+    _, both = compare_all(table_of(reports), "accuracy", 8)
+    assert [one.together for one in both] == holm([one.seeds_p for one in both])
+    page = markdown(RECIPE, table_of(reports), reports, {}, "command")
+    assert "| by seed | p | p (Holm) |" in page
+    assert "Student's paired t-test over seeds, two-sided" in page
+
+
+def test_seeds_that_are_few_or_all_differ_alike_have_no_test():
+    assert over_seeds([1.0, 2.0, 1.5, 1.2]) is None
+    assert over_seeds([1.0] * 9) is None
+    assert over_seeds([]) is None
 
 
 def test_only_seeds_that_both_have_are_compared():

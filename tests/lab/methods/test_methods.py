@@ -79,6 +79,17 @@ def test_a_page_tells_of_the_transfer_where_there_is_one():
     assert [text.count("7 epochs without labels") for text in texts] == [0, 1]
 
 
+@pytest.mark.parametrize(
+    ("momentum", "said"), [(0.9, ""), (0.0, ", momentum 0"), (0.5, ", momentum 0.5")]
+)
+def test_a_page_tells_of_a_momentum_that_is_not_the_usual_one(momentum, said):
+    class Table:
+        cells = {}
+
+    text = setting(recipe("dense", optimizer={"momentum": momentum}), Table, [])
+    assert f"sgd at 0.001 (constant{said})" in text
+
+
 @dataclass(frozen=True)
 class Guess(Method):
     """A method of a test, which a file could hold."""

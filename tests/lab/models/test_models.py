@@ -47,6 +47,7 @@ def test_the_network_that_suits_the_data(shape, name):
     ("name", "units"),
     [
         ("mlp", [256, 128, 3]),
+        ("mlp-100", [100, 3]),
         ("lenet-300-100", [300, 100, 3]),
         ("mlp-rows", [128, 128, 128, 3]),
     ],

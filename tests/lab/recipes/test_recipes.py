@@ -47,6 +47,8 @@ TWINS = (
     "ntt-lenet-5",  # at-init-lenet-5
     "svhn",  # cifar10-small
     "tabular-small",  # tabular
+    "variants-mnist-early",  # variants-mnist
+    "variants-mnist-iterative",  # variants-mnist, and test_retrain.py has rounds
 )
 # What takes seconds to trace, and is made with another network as well.
 QUICKER = {
@@ -72,7 +74,8 @@ def test_each_recipe_of_the_package_makes_two_steps(tmp_path, monkeypatch, name)
     small = {"search_epochs": 1, "finetune_epochs": 1, "epoch_steps": 2}
     small |= {"width": NARROW.get(given.model, given.width), "transfer_epochs": 1}
     recipe = given.model_copy(update=small)
-    order = ("iunet", "ntt", "snip", "layers", "folding", "dense")
+    order = ("iunet", "ntt", "snip", "layers", "folding", "class-blinded")
+    order += ("dense",)
     order = QUICKER.get(name, order)
     wanted = next(method for method in order if method in recipe.methods)
     job = next(j for j in expand(recipe) if j.method == wanted)

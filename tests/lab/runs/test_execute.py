@@ -32,8 +32,10 @@ pytestmark = [
     pytest.mark.usefixtures("views_are_not_compiled"),
 ]
 # Of the sanity checks those of one method; the transfer's own are below, as is SNIP's
-# number of examples. Folding needs ReLU layers, and has a test of its own.
+# number of examples. Folding needs ReLU layers, and has a test of its own. Of those
+# that retrain, "class-blinded", "obd" and the control are here.
 LATER = ("grasp-", "synflow-", "ntt-", "snip-5000", "folding")
+LATER += ("class-uniform", "class-distributed", "random-retrained")
 ONCE = [m for m in METHODS if not m.startswith(LATER)]
 QUICK = {
     "title": "",

@@ -110,6 +110,14 @@ def test_the_paper_s_optimizers():
     assert make_optimizer(adamw, 10, 6).get_config()["weight_decay"] == 0.01
 
 
+def test_without_momentum_a_step_is_the_gradient_alone():
+    plain = make_optimizer(Optimizer(rate=0.5, momentum=0), 10, 6)
+    variable = keras.Variable([1.0])
+    for _ in range(2):
+        plain.apply([keras.ops.ones(1)], [variable])
+    assert variable.numpy() == 0.0
+
+
 def test_an_epoch_has_whole_batches_and_not_too_many():
     assert steps_of(RECIPE, DATA) == 3  # of 16 in 50 rows
     assert steps_of(RECIPE.model_copy(update={"epoch_steps": 2}), DATA) == 2
@@ -121,3 +129,5 @@ def test_a_long_training_is_compiled_by_xla(epochs):
     model = network()
     compile_model(model, RECIPE, RESTARTS, DATA, epochs)
     assert model.jit_compile == (epochs > 1)
+    compile_model(model, RECIPE, RESTARTS, DATA, epochs, xla=False)
+    assert not model.jit_compile

@@ -93,7 +93,8 @@ def test_no_epoch_before_the_target_sparsity_is_chosen(tmp_path, monkeypatch):
         best[waits] = chosen.best
         assert np.all(chosen.best_weights[0] == chosen.best - 1)
         assert np.all(
-            training._load(folder / f"best-{chosen.best}.npz")[0] == chosen.best - 1
+            training.load_arrays(folder / f"best-{chosen.best}.npz")[0]
+            == chosen.best - 1
         )
     assert best == {True: 4, False: 2}
 
