@@ -1,5 +1,6 @@
 """keras-invprune structure: what the structure of a network tells of its accuracy."""
 
+import contextlib
 from pathlib import Path
 from typing import Annotated
 
@@ -113,3 +114,41 @@ def predict(
         best = results[0].best
         Trained.fit(parts[0], best.predictor, best.features, seed).save(save)
         print(f"{best.predictor}, trained on all {len(parts[0].runs)} graphs: {save}")
+
+
+@structure.command()
+def train(
+    out: Annotated[Path, typer.Option(help="Folder of the table trained.csv.")],
+    cell: Annotated[str, typer.Option(help="tanh, relu, gru or lstm.")] = "gru",
+    graphs: Annotated[
+        int, typer.Option(help="Random graphs, half from each prior.")
+    ] = 100,
+    seeds: Annotated[int, typer.Option(help="Trainings of each graph.")] = 2,
+    dataset: Annotated[str, typer.Option(help="Reber strings.")] = "reber:25000",
+    epochs: Annotated[int, typer.Option(help="Of each training.")] = 15,
+    jobs: Annotated[
+        int, typer.Option(min=1, help="Processes of one thread; the number of cores.")
+    ] = 1,
+):
+    """Train many recurrent networks of random structure. Run again, it resumes."""
+    try:
+        from keras_invprune_lab.structure.campaign import Campaign
+        from keras_invprune_lab.structure.campaign import train as train_all
+    except ImportError as error:
+        raise ImportError(
+            f"{error.name} is missing: pip install '.[structure]' brings what "
+            "networks from graphs need."
+        ) from error
+    from keras_invprune_lab.cli.interrupts import interruptible
+    from keras_invprune_lab.cli.progress import progress
+
+    campaign = Campaign(cell, graphs, seeds, dataset, epochs)
+    with interruptible() as heard:
+
+        @contextlib.contextmanager
+        def shown(costs):
+            with progress(costs) as show:
+                yield heard(show)
+
+        table = train_all(campaign, out, jobs, shown)
+    print(f"A row for each training: {table}")
