@@ -420,6 +420,50 @@ def layer_mnist(figure):
     panels[0].legend()
 
 
+PREDICTED = {  # tables of benchmarks/structure_prediction.py
+    "gru": "Reber, GRU",
+    "lstm": "Reber, LSTM",
+    "relu": "Reber, ReLU",
+    "tanh": "Reber, tanh",
+    "graph2nn": "relational graphs, MLP",
+    "random-graph-nn-30": "random graphs of 30 nodes",
+    "random-graph-nn-60": "random graphs of 60 nodes",
+}
+
+
+def structure_prediction(figure):
+    """Draw the best R² of each table with its interval, and R² on 20 networks."""
+    found = {}
+    for line in rows("structure_prediction.csv"):
+        found.setdefault(line["table"], []).append(line)
+    panels = figure.subplots(1, 2)
+    for height, name in enumerate(PREDICTED):
+        best = max(found[name], key=lambda line: float(line["r2"]))
+        r2, low, high = (float(best[key]) for key in ("r2", "r2_low", "r2_high"))
+        error = [[r2 - low], [high - r2]]
+        panels[0].errorbar(r2, -height, xerr=error, fmt="o", capsize=3, color=OURS)
+        if best["ceiling_r2"]:
+            panels[0].plot(float(best["ceiling_r2"]), -height, "k|", markersize=14)
+    panels[0].set_yticks(-np.arange(len(PREDICTED)), list(PREDICTED.values()))
+    panels[0].set_xlabel("R², 95 %; bar: noise ceiling")
+    splits = grouped(
+        [
+            r
+            for r in rows("structure_protocol.csv")
+            if r["predictor"] == "random-forest"
+        ],
+        lambda line: PREDICTED[line["table"]],
+        lambda line: float(line["r2"]),
+    )
+    for height, values in enumerate(splits.values()):
+        panels[1].plot(values, np.full(len(values), -height), "o", color=OTHER, ms=3)
+        panels[1].plot(np.median(values), -height, "d", color=OURS)
+    panels[1].set_yticks(-np.arange(len(splits)), list(splits))
+    panels[1].set_xlabel("R² of forests on 20 networks, by split")
+    for axes in panels:
+        axes.grid(axis="x", alpha=0.3)
+
+
 PLOTS = {  # with the size in inches
     mnist: (8, 3.2),
     cifar10: (6.4, 3.6),
@@ -440,6 +484,7 @@ PLOTS = {  # with the size in inches
     compaction: (8, 3.2),
     layer_teacher: (6.4, 3),
     layer_mnist: (8, 3),
+    structure_prediction: (9, 3),
 }
 
 

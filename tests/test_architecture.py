@@ -52,7 +52,7 @@ LAB = [
     {"methods"},
     {"recipes"},
     {"runs"},
-    {"bench"},
+    {"bench", "structure"},
     {"demo"},
     {"cli"},
 ]

@@ -8,12 +8,16 @@ from typing import Annotated
 
 import typer
 
+from keras_invprune_lab.cli.structure import structure
+
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     help="Prune Keras models for the invariances in their data.",
 )
+
+app.add_typer(structure, name="structure")
 
 _settings = {"debug": False}
 

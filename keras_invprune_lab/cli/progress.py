@@ -15,7 +15,7 @@ from keras_invprune_lab.cli.tables import console
 
 
 @contextlib.contextmanager
-def progress(costs=None):
+def progress(costs=None, unit="epochs"):
     """Yield ``show(name, done, total)``, which draws a bar for each training.
 
     Nothing is drawn before the first call, so that an error stands alone.
@@ -23,6 +23,7 @@ def progress(costs=None):
     Args:
         costs: ``{name: cost}`` of trainings that are many: a bar for all of them comes
             on top, and those that are done leave. None where each bar should stay.
+        unit: What `done` and `total` count.
     """
     with contextlib.ExitStack() as stack:
         bars, tasks = _bars(), {}
@@ -33,7 +34,7 @@ def progress(costs=None):
                 stack.enter_context(bars)
             if name not in tasks:
                 tasks[name] = bars.add_task(name, epochs="")
-            epochs = f"{done:.0f}/{total:.0f} epochs"
+            epochs = f"{done:.0f}/{total:.0f} {unit}"
             bars.update(tasks[name], completed=done, total=total, epochs=epochs)
             if whole:
                 whole.update(name, done / total)

@@ -1,0 +1,115 @@
+"""keras-invprune structure: what the structure of a network tells of its accuracy."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+structure = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Networks made from graphs: predict their accuracy from the structure.",
+)
+
+
+@structure.callback()
+def group():
+    """Networks made from graphs: predict their accuracy from the structure."""
+
+
+@structure.command()
+def predict(
+    table: Annotated[
+        Path,
+        typer.Argument(
+            help="CSV of trained graphs; or a public table: the authors' csv, "
+            "graph2nn's results_*.npy, data30.pkl or data60.pkl of "
+            "random-graph-nn-paper."
+        ),
+    ],
+    target: Annotated[
+        str | None,
+        typer.Option(help="Figure to predict.", show_default="test_accuracy"),
+    ] = None,
+    cell: Annotated[
+        str | None,
+        typer.Option(help="Kind of cell.", show_default="each by itself"),
+    ] = None,
+    predictors: Annotated[
+        str | None,
+        typer.Option(
+            help="bayesian-ridge,support-vectors,random-forest,extra-trees,adaboost,"
+            "gradient-boosting,vote, or some of them.",
+            show_default="all",
+        ),
+    ] = None,
+    features: Annotated[
+        str | None,
+        typer.Option(help="Some of them, such as nodes,edges.", show_default="all"),
+    ] = None,
+    folds: Annotated[int, typer.Option(min=2, help="Folds of the graphs.")] = 10,
+    repeats: Annotated[
+        int, typer.Option(min=1, help="How often graphs are dealt to folds.")
+    ] = 10,
+    splits: Annotated[
+        int, typer.Option(min=0, help="Splits of the paper's protocol; 0: without it.")
+    ] = 100,
+    average: Annotated[
+        bool,
+        typer.Option(
+            "--average", help="One row for each group of graphs: their means."
+        ),
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Of folds, predictors, bootstrap.")] = 0,
+    save: Annotated[
+        Path | None,
+        typer.Option(help="Train the best predictor on all rows; write it here."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for figures, CSV files and plots.")
+    ] = None,
+):
+    """Predict accuracy from structure, with no training: R², tau, regret, ceiling."""
+    try:
+        from keras_invprune_lab.structure.predict import (
+            Settings,
+            check_folder,
+            write,
+        )
+        from keras_invprune_lab.structure.predict import predict as compare
+        from keras_invprune_lab.structure.reading import read
+        from keras_invprune_lab.structure.trained import Trained
+    except ImportError as error:
+        raise ImportError(
+            f"{error.name} is missing: pip install '.[structure]' brings what "
+            "prediction from structure needs."
+        ) from error
+    from keras_invprune_lab.cli.predictions import print_prediction
+    from keras_invprune_lab.cli.progress import progress
+
+    names = {"predictors": tuple(predictors.split(","))} if predictors else {}
+    settings = Settings(**names, folds=folds, repeats=repeats, splits=splits, seed=seed)
+    found = read(table)
+    cells = found.cells if cell is None else (cell,)
+    if save is not None and len(cells) > 1:
+        raise ValueError(
+            "A predictor is for one kind of cell. Received: --save, and a table of "
+            f"{', '.join(cells)}. Choose one by --cell."
+        )
+    if out is not None:
+        check_folder(out)
+    parts = [found.rows(one, target or found.target) for one in cells]
+    if features is not None:
+        parts = [part.only(features.split(",")) for part in parts]
+    parts = [part.averaged() for part in parts] if average else parts
+    with progress(unit="fits") as show:
+        results = [compare(part, settings, show) for part in parts]
+    for result in results:
+        print_prediction(result)
+    if out is not None:
+        write(results, f"{found.kind}: {table.name}", out)
+        print(f"Figures, CSV files and plots: {out}/")
+    if save is not None:
+        best = results[0].best
+        Trained.fit(parts[0], best.predictor, best.features, seed).save(save)
+        print(f"{best.predictor}, trained on all {len(parts[0].runs)} graphs: {save}")

@@ -1,0 +1,337 @@
+"""Compares predictors on a table of trained graphs: `structure predict`."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_invprune.saving import named, replaced
+from keras_invprune_lab.structure.ceiling import Ceiling, noise_ceiling
+from keras_invprune_lab.structure.evaluation import (
+    Folds,
+    Scores,
+    corrected_interval,
+    fold_r2,
+    importances,
+    out_of_fold,
+    scores,
+)
+from keras_invprune_lab.structure.predictors import PREDICTORS, pipeline
+from keras_invprune_lab.structure.protocol import Protocol, paper_protocol
+from keras_invprune_lab.structure.table import Rows
+
+SCHEMA = "keras-invprune/structure-prediction/1"
+METRICS = "metrics.json"
+
+Show = Callable[[str, float, float], None]
+"""``(name, fits done, fits in all)``."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """How predictors are compared.
+
+    Attributes:
+        predictors: Names in `PREDICTORS`.
+        folds: Number of folds.
+        repeats: How often the graphs are dealt to folds.
+        splits: Number of splits of the paper's protocol; 0 leaves it out.
+        seed: Of folds, predictors and bootstrap.
+
+    Raises:
+        ValueError: If a predictor is unknown, or if there is none.
+    """
+
+    predictors: tuple[str, ...] = tuple(PREDICTORS)
+    folds: int = 10
+    repeats: int = 10
+    splits: int = 100
+    seed: int = 0
+
+    def __post_init__(self):
+        """Check the names."""
+        if not self.predictors:
+            raise ValueError(f"Name a predictor: {', '.join(PREDICTORS)}.")
+        for name in self.predictors:
+            named(name, PREDICTORS, "predictor")
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """One predictor on one set of features.
+
+    Attributes:
+        inputs: "structure", "proxies" or "both".
+        predictor: Its name.
+        features: The columns that it reads.
+        scores: How good it is.
+        predictions: Its out-of-fold predictions, [repeats, graphs].
+        lead: Fold R² minus that of the best predictor from structure alone, with its
+            interval; None for predictors from structure alone.
+    """
+
+    inputs: str
+    predictor: str
+    features: tuple[str, ...]
+    scores: Scores
+    predictions: np.ndarray
+    lead: tuple[float, float, float] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Prediction:
+    """All that was found for one kind of cell.
+
+    Attributes:
+        rows: The graphs.
+        entries: The predictors.
+        ceiling: The noise ceiling; None if no graphs were trained twice.
+        importances: Falls of R² of the best predictor, [folds, its features].
+        protocol: The paper's protocol, or nothing.
+        settings: How they were compared.
+    """
+
+    rows: Rows
+    entries: list[Entry]
+    ceiling: Ceiling | None
+    importances: np.ndarray
+    protocol: list[Protocol]
+    settings: Settings
+
+    @property
+    def best(self) -> Entry:
+        """The entry of the highest R²."""
+        return max(self.entries, key=lambda entry: entry.scores.r2)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the figures; predictions of single graphs are left out."""
+        return {
+            "cell": self.rows.cell,
+            "target": self.rows.target,
+            "graphs": len(self.rows.runs),
+            "trainings": sum(map(len, self.rows.runs)),
+            "groups": len(np.unique(self.rows.groups)),
+            "ceiling": self.ceiling and dataclasses.asdict(self.ceiling),
+            "entries": [entry_figures(self, entry) for entry in self.entries],
+            "importances": importance_figures(self),
+            "protocol": [protocol_figures(one) for one in self.protocol],
+        }
+
+
+def inputs_of(rows: Rows) -> dict[str, tuple[str, ...]]:
+    """Return ``{"structure": names}``, and "proxies" and "both" if there are any."""
+    if not rows.proxies:
+        return {"structure": rows.features}
+    both = (*rows.features, *rows.proxies)
+    return {"structure": rows.features, "proxies": rows.proxies, "both": both}
+
+
+def predict(
+    rows: Rows,
+    settings: Settings,
+    show: Show = lambda name, done, total: None,
+) -> Prediction:
+    """Compare predictors on the graphs of one kind of cell.
+
+    Args:
+        rows: The graphs.
+        settings: How to compare.
+        show: Called after each fit.
+
+    Raises:
+        ValueError: If there are fewer graphs than folds, or if all figures are equal.
+    """
+    y, groups, seed = rows.y, rows.groups, settings.seed
+    if np.ptp(y) == 0:
+        raise ValueError(
+            f"All {len(y)} graphs have the same {rows.target}, {y[0]:g}, so that there "
+            "is nothing to predict. Choose another target."
+        )
+    folds = Folds.draw(groups, settings.folds, settings.repeats, seed)
+    entries = []
+    for inputs, features in inputs_of(rows).items():
+        x = rows.x[list(features)].to_numpy(float)
+        for name in settings.predictors:
+            done = _counter(show, f"{rows.cell} {inputs} {name}", folds)
+            found = out_of_fold(_maker(name, seed), x, y, folds, done)
+            measured = scores(y, found, groups, folds, seed)
+            entries.append(Entry(inputs, name, features, measured, found))
+    entries = _with_leads(entries, y, folds)
+    best = max(entries, key=lambda entry: entry.scores.r2)
+    x = rows.x[list(best.features)].to_numpy(float)
+    falls = importances(_maker(best.predictor, seed), x, y, folds, seed)
+    return Prediction(
+        rows,
+        entries,
+        noise_ceiling(rows.runs, seed),
+        falls,
+        _protocol(rows, settings, show),
+        settings,
+    )
+
+
+def entry_figures(prediction: Prediction, entry: Entry) -> dict[str, Any]:
+    """Return the figures of one predictor, by name."""
+    ceiling, lead = prediction.ceiling, entry.lead or (None, None, None)
+    share = entry.scores.r2 / ceiling.r2 if ceiling and ceiling.r2 > 0 else None
+    return {
+        "cell": prediction.rows.cell,
+        "inputs": entry.inputs,
+        "predictor": entry.predictor,
+        **dataclasses.asdict(entry.scores),
+        "ceiling_share": share,
+        **dict(zip(("lead", "lead_low", "lead_high"), lead, strict=True)),
+    }
+
+
+def importance_figures(prediction: Prediction) -> list[dict[str, Any]]:
+    """Return the falls of R² of the best predictor, largest first."""
+    means = prediction.importances.mean(axis=0)
+    spreads = prediction.importances.std(axis=0, ddof=1)
+    features = prediction.best.features
+    found = [
+        {"cell": prediction.rows.cell, "feature": name, "fall": mean, "spread": spread}
+        for name, mean, spread in zip(
+            features, means.tolist(), spreads.tolist(), strict=True
+        )
+    ]
+    return sorted(found, key=lambda one: -one["fall"])
+
+
+def protocol_figures(one: Protocol) -> dict[str, Any]:
+    """Return R² by the paper's protocol, and its spread over splits."""
+    low, middle, high = one.quantiles
+    return {
+        "predictor": one.predictor,
+        "test_networks": one.tests,
+        "splits": len(one.r2),
+        "authors_split": one.authors if np.isfinite(one.authors) else None,
+        "median": middle,
+        "low": low,
+        "high": high,
+        "lowest": float(one.r2.min()),
+        "highest": float(one.r2.max()),
+    }
+
+
+def write(predictions: Sequence[Prediction], source: str, out: Path) -> None:
+    """Write figures as JSON and CSV, and draw the plots.
+
+    Args:
+        predictions: One for each kind of cell.
+        source: What the table is.
+        out: Folder, from `check_folder`.
+    """
+    from keras_invprune_lab.structure.plots import draw
+
+    out.mkdir(parents=True, exist_ok=True)
+    settings = dataclasses.asdict(predictions[0].settings)
+    content = {"schema": SCHEMA, "table": source, "settings": settings}
+    content["cells"] = [prediction.to_json() for prediction in predictions]
+    tables = {
+        "metrics.csv": [entry_figures(p, e) for p in predictions for e in p.entries],
+        "importances.csv": [one for p in predictions for one in importance_figures(p)],
+        "protocol.csv": [
+            {"cell": p.rows.cell, "split": split, **values}
+            for p in predictions
+            for split, values in enumerate(_by_split(p))
+        ],
+        "predictions.csv": [row for p in predictions for row in _by_graph(p)],
+    }
+    for name, rows in tables.items():
+        _write_csv(out / name, rows)
+    for prediction in predictions:
+        draw(prediction, out)
+    with replaced(out / METRICS) as new:
+        new.write_text(json.dumps(content, indent=2) + "\n")
+
+
+def check_folder(out: Path) -> None:
+    """Raise ValueError if a folder holds something else than an earlier result."""
+    if out.is_file() or (out.is_dir() and any(out.iterdir()) and not _ours(out)):
+        raise ValueError(
+            f"`out` is a new folder, or one that `structure predict` has written. "
+            f"Received: {out}, which holds something else."
+        )
+
+
+def _ours(out) -> bool:
+    try:
+        return json.loads((out / METRICS).read_text()).get("schema") == SCHEMA
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def _maker(name, seed):
+    return lambda: pipeline(name, seed)
+
+
+def _counter(show, name, folds):
+    """Return a function without arguments that counts the fits of one predictor."""
+    total = sum(map(len, folds.tests))
+    done = iter(range(1, total + 1))
+    return lambda: show(name, next(done), total)
+
+
+def _with_leads(entries, y, folds) -> list[Entry]:
+    """Compare predictors that read cheap scores with the best that does not."""
+    alone = [entry for entry in entries if entry.inputs == "structure"]
+    best = max(alone, key=lambda entry: entry.scores.r2)
+    base = fold_r2(y, best.predictions, folds)
+    found = []
+    for entry in entries:
+        if entry.inputs != "structure":
+            gaps = fold_r2(y, entry.predictions, folds) - base
+            lead = float(gaps.mean()), *corrected_interval(gaps, folds.ratio)
+            entry = dataclasses.replace(entry, lead=lead)
+        found.append(entry)
+    return found
+
+
+def _protocol(rows, settings, show) -> list[Protocol]:
+    if not settings.splits:
+        return []
+    done, total = iter(range(1, settings.splits + 1)), settings.splits
+    name = f"{rows.cell} the paper's protocol"
+    x = rows.x[list(rows.features)].to_numpy(float)
+    return paper_protocol(x, rows.y, total, lambda: show(name, next(done), total))
+
+
+def _by_split(prediction) -> list[dict[str, float]]:
+    columns = {one.predictor: one.r2.tolist() for one in prediction.protocol}
+    return [
+        dict(zip(columns, values, strict=True))
+        for values in zip(*columns.values(), strict=True)
+    ]
+
+
+def _by_graph(prediction) -> list[dict[str, Any]]:
+    """Return the figure of each graph, and what the best predictor said of it."""
+    said = prediction.best.predictions.mean(axis=0)
+    rows = prediction.rows
+    return [
+        {
+            "cell": rows.cell,
+            "graph": name,
+            "trainings": len(runs),
+            "figure": y,
+            "said": s,
+        }
+        for name, runs, y, s in zip(
+            rows.x.index, rows.runs, rows.y.tolist(), said.tolist(), strict=True
+        )
+    ]
+
+
+def _write_csv(file, rows):
+    fields = dict.fromkeys(name for row in rows for name in row)
+    with replaced(file) as new, open(new, "w", newline="") as stream:
+        table = csv.DictWriter(stream, fields, lineterminator="\n")
+        table.writeheader()
+        table.writerows(rows)
