@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 
 from keras_invprune_lab.structure.search.evaluations import Ledger
 from keras_invprune_lab.structure.search.recipe import SearchRecipe
-from keras_invprune_lab.structure.search.screening import screened
+from keras_invprune_lab.structure.search.screening import fitted, from_file, screened
 from keras_invprune_lab.structure.search.strategies import (
     SCREENED,
     Plan,
@@ -109,11 +110,25 @@ class Search:
         return steps
 
     def first(self) -> list[Proposal]:
-        """Return the first graphs, which are the same for all strategies."""
-        random, made = np.random.default_rng([self.seed, 0]), {}
-        bounds = self.recipe.graphs.bounds
-        fill(made, self.recipe.population, {}, lambda: random_proposal(bounds, random))
-        return list(made.values())
+        """Return the first graphs, which are the same for all strategies.
+
+        But if the recipe names a predictor, screened ones choose theirs by it.
+
+        Raises:
+            OSError: If the predictor's file is not there.
+            ValueError: If it is not one, or needs other features.
+        """
+        recipe, random = self.recipe, np.random.default_rng([self.seed, 0])
+        chooses = self.strategy.startswith(SCREENED) and recipe.start_from is not None
+        count = recipe.population * (recipe.candidates if chooses else 1)
+        made: dict[str, Proposal] = {}
+        bounds = recipe.graphs.bounds
+        fill(made, count, {}, lambda: random_proposal(bounds, random))
+        if not chooses:
+            return list(made.values())
+        predict = from_file(Path(recipe.start_from))
+        choice = recipe.population, recipe.explore
+        return screened(list(made.values()), predict, *choice, random)
 
     def _plan(self) -> Plan:
         recipe = self.recipe
@@ -126,10 +141,8 @@ class Search:
             return strategy.candidates(scored, strategy.wanted, random)
         recipe, count = self.recipe, strategy.wanted * self.recipe.candidates
         found = strategy.candidates(scored, count, random)
-        if not found:
-            return []
-        choice = strategy.wanted, recipe.explore, recipe.predictor
-        return screened(found, scored, *choice, random)
+        predict = fitted(scored, recipe.predictor, int(random.integers(2**31)))
+        return screened(found, predict, strategy.wanted, recipe.explore, random)
 
     def _evaluated(self, proposals, steps, ledger, train, show) -> list[Scored]:
         made = itertools.count(1)

@@ -109,6 +109,9 @@ class SearchRecipe(Part):
         candidates: Number of candidates among which a predictor chooses each graph.
         explore: Share of the graphs that are chosen at random instead.
         predictor: Name of the regressor that is trained on all evaluations so far.
+        start_from: File of a predictor, written by ``structure predict --save``, by
+            which screened strategies choose their first graphs as well. None: these are
+            drawn at random, and the same for all strategies.
         noise_graphs: Number of the first graphs that are also trained from other seeds,
             which shows how much of the differences is noise.
         noise_seeds: Seeds of each of them.
@@ -127,6 +130,7 @@ class SearchRecipe(Part):
     candidates: Count = 10
     explore: Annotated[float, Field(ge=0, le=1)] = 0.2
     predictor: Annotated[str, AfterValidator(_is_predictor)] = "vote"
+    start_from: str | None = None
     noise_graphs: Annotated[int, Field(ge=0)] = 0
     noise_seeds: Annotated[int, Field(ge=2)] = 2
 

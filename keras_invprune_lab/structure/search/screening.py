@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -12,36 +13,61 @@ from keras_invprune.priors import FEATURES, features
 from keras_invprune_lab.structure.predictors import pipeline
 from keras_invprune_lab.structure.search.genome import graph_from
 from keras_invprune_lab.structure.search.strategies import Proposal, Scored
+from keras_invprune_lab.structure.trained import Trained
+
+Predict = Callable[[Sequence[str]], np.ndarray]
+"""``keys of graphs -> predicted accuracies``."""
+
+
+def fitted(scored: Mapping[str, Scored], predictor: str, seed: int) -> Predict:
+    """Return a predictor that was trained on all evaluations so far.
+
+    Args:
+        scored: ``{key: Scored}`` of all that were trained.
+        predictor: Name of the regressor, in `predictors.PREDICTORS`.
+        seed: Of whatever it draws.
+    """
+    x = np.array([described(key) for key in scored])
+    y = np.array([one.accuracy for one in scored.values()])
+    estimator = pipeline(predictor, seed).fit(x, y)
+    return lambda keys: estimator.predict(np.array([described(key) for key in keys]))
+
+
+def from_file(file: Path) -> Predict:
+    """Return a predictor that ``structure predict --save`` has written.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is not a predictor, or needs other features than `FEATURES`.
+    """
+    trained = Trained.load(file, FEATURES)
+    return lambda keys: trained.predict(
+        dict(zip(FEATURES, described(key), strict=True)) for key in keys
+    )
 
 
 def screened(
     candidates: Sequence[Proposal],
-    scored: Mapping[str, Scored],
+    predict: Predict,
     wanted: int,
     explore: float,
-    predictor: str,
     random: np.random.Generator,
 ) -> list[Proposal]:
     """Return the candidates that are predicted to be most accurate, and some others.
 
-    The predictor is trained on all evaluations so far, from the features of the graphs.
-
     Args:
         candidates: New graphs.
-        scored: ``{key: Scored}`` of all that were trained.
+        predict: The predictor.
         wanted: Number of candidates to return.
         explore: Share of them that are chosen at random among the others.
-        predictor: Name of the regressor, in `predictors.PREDICTORS`.
         random: Where all chance comes from.
 
     Returns:
         The best first, then those chosen at random, all with their predictions.
     """
-    seed = int(random.integers(2**31))
-    x = np.array([described(key) for key in scored])
-    y = np.array([one.accuracy for one in scored.values()])
-    fitted = pipeline(predictor, seed).fit(x, y)
-    found = fitted.predict(np.array([described(one.key) for one in candidates]))
+    if not candidates:
+        return []
+    found = predict([one.key for one in candidates])
     order = list(np.argsort(-found, kind="stable"))
     best = wanted - round(explore * wanted)
     others = random.permutation(order[best:])[: wanted - best] if order[best:] else []

@@ -1,8 +1,10 @@
 """Searches on made-up accuracies: decisions, budgets, resumption, screening."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from keras_invprune.priors import FEATURES, features
 from keras_invprune_lab.structure.search.engine import Search
 from keras_invprune_lab.structure.search.evaluations import Evaluation, Ledger
 from keras_invprune_lab.structure.search.genome import Bounds, graph_from
@@ -13,6 +15,8 @@ from keras_invprune_lab.structure.search.strategies import (
     Plan,
     Scored,
 )
+from keras_invprune_lab.structure.table import Rows
+from keras_invprune_lab.structure.trained import Trained
 
 RECIPE = """
 title: made up
@@ -158,6 +162,40 @@ def test_screened_graphs_have_predictions_and_others_none(tmp_path):
     # 6 graphs, a fifth of them at random: the first 5 are the best that are predicted.
     assert found[:5] == sorted(found[:5], reverse=True)
     assert found[5] <= found[4]
+
+
+def test_a_saved_predictor_chooses_the_first_graphs(tmp_path):
+    steps, _ = run(tmp_path / "one")
+    x = pd.DataFrame([features(graph_from(step.scored.key)) for step in steps])
+    x.index = [step.scored.key for step in steps]
+    runs = [np.array([step.scored.accuracy]) for step in steps]
+    groups = np.arange(len(steps))
+    rows = Rows(x, runs, groups, FEATURES, (), "valid_accuracy", "convolutional")
+    file = tmp_path / "density.predictor"
+    Trained.fit(rows, "bayesian-ridge", FEATURES).save(file)
+    text = f"{RECIPE}start_from: {file}\n"
+    chosen, _ = run(tmp_path / "two", "screened-random", text=text)
+
+    def mean(found):
+        return np.mean([step.scored.accuracy for step in found[:10]])
+
+    assert mean(chosen) > mean(steps) + 0.1
+    assert all(step.proposal.predicted is not None for step in chosen)
+    assert run(tmp_path / "one", text=text)[0] == steps  # is not screened
+
+
+def test_a_predictor_of_other_features_is_refused(tmp_path):
+    x = pd.DataFrame({"size": range(8)}, index=[f"{i}" for i in range(8)], dtype=float)
+    runs = [np.array([float(i)]) for i in range(8)]
+    rows = Rows(x, runs, np.arange(8), ("size",), (), "a", "b")
+    Trained.fit(rows, "bayesian-ridge", ["size"]).save(tmp_path / "size.predictor")
+    text = f"{RECIPE}start_from: {tmp_path}/size.predictor\n"
+    with pytest.raises(ValueError, match="missing: size"):
+        run(tmp_path / "one", "screened-pareto", text=text)
+    text = text.replace("size.", "sise.")
+    with pytest.raises(FileNotFoundError):
+        run(tmp_path / "one", "screened-pareto", text=text)
+    assert not len(Ledger(tmp_path / "one"))
 
 
 def test_eddysearch_crosses_drops_and_refills():
