@@ -192,7 +192,7 @@ def test_a_predictor_of_other_features_is_refused(tmp_path):
     text = f"{RECIPE}start_from: {tmp_path}/size.predictor\n"
     with pytest.raises(ValueError, match="missing: size"):
         run(tmp_path / "one", "screened-pareto", text=text)
-    text = text.replace("size.", "sise.")
+    text = text.replace("size.", "other.")
     with pytest.raises(FileNotFoundError):
         run(tmp_path / "one", "screened-pareto", text=text)
     assert not len(Ledger(tmp_path / "one"))
