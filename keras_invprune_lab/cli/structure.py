@@ -155,4 +155,5 @@ def search(
     folder = campaign.out
     with interruptible() as heard, progress(campaign.costs, unit="%") as show:
         found = campaign.run(jobs, heard(show), partial(results.write, out=folder))
-    print_found(results.page(found), results.finish(found, folder), folder)
+        fronts = results.finish(found, folder)
+    print_found(results.page(found), fronts, folder)

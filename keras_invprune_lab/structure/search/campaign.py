@@ -14,7 +14,7 @@ from keras_invprune_lab.runs.configuration import CONFIG, check_same
 from keras_invprune_lab.structure.ceiling import Ceiling, noise_ceiling
 from keras_invprune_lab.structure.search import rows
 from keras_invprune_lab.structure.search.engine import Search, Show, Step
-from keras_invprune_lab.structure.search.evaluations import LEDGER, Ledger
+from keras_invprune_lab.structure.search.evaluations import Ledger
 from keras_invprune_lab.structure.search.pool import ROWS, Trainers
 from keras_invprune_lab.structure.search.recipe import SearchRecipe
 from keras_invprune_lab.training.files import write_json
@@ -144,8 +144,8 @@ class Campaign:
 
 
 def _others(folder) -> list[str]:
-    """Return the names of files that a search does not begin with."""
-    ours = {".lock", LEDGER, ROWS}
+    """Return the names of files other than those that come before a configuration."""
+    ours = {".lock", ROWS}
     return sorted(path.name for path in folder.iterdir() if path.name not in ours)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,11 +11,15 @@ import numpy as np
 from keras_invprune.saving import replaced
 from keras_invprune_lab import data as datasets
 from keras_invprune_lab.structure.search.recipe import Training
+from keras_invprune_lab.training.files import write_json
 
 SPLIT_SEED = 1
 """Of the choice of rows, which is the same for all searches."""
 NEEDED = "A search is among convolutional networks, which need images."
 PARTS = ("train", "valid", "test")
+CHOICE = {"dataset", "rows", "validation_rows"}
+ABOUT = "rows.json"
+"""Says which rows these are; written last."""
 
 
 class Rows(NamedTuple):
@@ -25,7 +30,7 @@ class Rows(NamedTuple):
 
 
 def prepare(settings: Training, folder: Path):
-    """Write the rows to a folder that processes then share; nothing if they are there.
+    """Write the rows to a folder that processes then share, unless they are there.
 
     Args:
         settings: Which rows.
@@ -35,8 +40,10 @@ def prepare(settings: Training, folder: Path):
         ValueError: If the data set is unknown, has no images, or too few rows.
         RuntimeError: If the data set is unavailable.
     """
-    if all(_file(folder, part, kind).exists() for part in PARTS for kind in "xy"):
+    about, wanted = folder / ABOUT, settings.model_dump(mode="json", include=CHOICE)
+    if about.exists() and json.loads(about.read_text()) == wanted:
         return
+    about.unlink(missing_ok=True)
     data = datasets.load(settings.dataset, SPLIT_SEED)
     if data.x_train.ndim != 4:
         raise ValueError(
@@ -54,6 +61,7 @@ def prepare(settings: Training, folder: Path):
         for kind, array in rows._asdict().items():
             with replaced(_file(folder, part, kind)) as new:
                 np.save(new, array)
+    write_json(about, wanted)
 
 
 def read(folder: Path, part: str) -> Rows:
