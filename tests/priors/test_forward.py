@@ -270,3 +270,22 @@ def test_methods_that_move_connections_are_refused():
     model = priors.feed_forward(GRAPH, 3, 2)
     with pytest.raises(ValueError, match="made from a graph are fixed.*only removes"):
         kip.prune(model, 0.5, score="rigl", schedule="rewire")
+
+
+@pytest.mark.parametrize("score", ["dst", "gumbel", "movement", "random"])
+@pytest.mark.parametrize("sparsity", [0.2, 0.9])
+def test_absent_connections_are_removed_first_whatever_their_scores(score, sparsity):
+    model = priors.feed_forward(DENSE, 3, 2, activation="tanh")
+    absent = sum((~connections.mask).sum() for connections, _ in constrained(model))
+    pruned = kip.prune(model, sparsity, score=score, schedule="manual")
+    pruned.compile(keras.optimizers.SGD(0.1), "mse", run_eagerly=True)
+    pruned.fit(X, Y, batch_size=8, verbose=0)
+    pruned.prune_to(sparsity)
+    kept = {key: mask.numpy() != 0 for key, mask in pruned.masks.items()}
+    size = sum(mask.size for mask in kept.values())
+    weights = weights_by_key(pruned.inner)
+    for key, mask in kept.items():
+        if isinstance(weights[key].variable.constraint, Connections):
+            assert not (mask & ~weights[key].variable.constraint.mask).any()
+    left = min(size - absent, round((1 - sparsity) * size))
+    assert sum(mask.sum() for mask in kept.values()) == left
