@@ -34,10 +34,10 @@ def feed_forward(
     """Return a network whose hidden units are the nodes of a graph.
 
     A unit of layer 0 reads all inputs, and any other unit the nodes from which an edge
-    leads to it, also across layers. All
-    layers are ordinary Dense layers. What is absent from a kernel is zero and stays so,
-    by a constraint of the kernel. Do not train with ``use_ema=True``: Keras makes these
-    averages before it applies constraints.
+    leads to it, also across layers. All layers are ordinary Dense layers. What is
+    absent from a kernel is zero and stays so, by a constraint of the kernel. Do not
+    train with ``use_ema=True``: Keras makes these averages before it applies
+    constraints. `graph_of` refuses such a network.
 
     Args:
         graph: A connected graph of networkx without self loops and, if directed,
