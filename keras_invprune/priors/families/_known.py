@@ -11,6 +11,9 @@ from keras_invprune.priors._libraries import networkx
 KNOWN: dict[str, Callable] = {}
 """``{name: function}``. Each file of this folder adds its own."""
 
+MAX_EDGES = 5_000_000
+"""The largest number of edges of a graph that is made: networkx takes about half a
+kilobyte for each."""
 TRIES = 100
 """How many graphs to draw until one is connected."""
 
@@ -41,6 +44,21 @@ def check_number(name: str, value: Any, low: float, high: float, whole: bool = T
     kind = "an integer" if whole else "a number"
     ends = f"of at least {low}" if high == float("inf") else f"in [{low}, {high}]"
     raise ValueError(f"`{name}` must be {kind} {ends}. Received: {name}={value!r}.")
+
+
+def check_edges(edges: float, received: str):
+    """Raise ValueError if a graph would have more edges than fit into memory.
+
+    Args:
+        edges: Their expected number.
+        received: What to tell of the parameters.
+    """
+    if edges > MAX_EDGES:
+        raise ValueError(
+            f"A graph can have {MAX_EDGES:,} edges here, since networkx takes about "
+            f"half a kilobyte for each. Received: {received}, which make about "
+            f"{edges:,.0f}. Use fewer nodes, or fewer edges of each."
+        )
 
 
 def connected(draw: Callable, seed: int, advice: str) -> Any:
