@@ -20,6 +20,7 @@ from keras_invprune.pruning.checks import (
     check_budget,
     check_connections,
     check_model,
+    check_relational,
     check_scope,
 )
 from keras_invprune.pruning.initializers import (
@@ -144,12 +145,14 @@ def prune(
     check_agreement(plan)
     keys = _fitting(weights, list(prunable_weights(model, select, weights)), plan)
     keys = _tied(model, weights, keys, plan)
-    check_connections({key: weights[key] for key in keys}, plan)
+    to_mask = {key: weights[key] for key in keys}
+    check_connections(to_mask, plan)
+    check_relational(to_mask, plan)
     if not copy:
         check_scope(model)
     if budget is not None:  # after what is quick: measuring may take a minute
         plan.meet(model, weights, schedule)
-    shapes = shapes_of({key: weights[key] for key in keys})
+    shapes = shapes_of(to_mask)
     groups = plan.groups(shapes, layouts(weights, keys))
     check_allocation(plan.allocation, groups, plan.sparsity)
     if copy:
