@@ -94,3 +94,14 @@ def test_the_number_of_fits_is_shown(found):
     predict(found.rows, few, lambda *news: seen.append(news))
     assert seen[:3] == [("gru structure bayesian-ridge", k, 3) for k in (1, 2, 3)]
     assert len(seen) == 9
+
+
+def test_of_ten_graphs_the_paper_s_protocol_would_test_one_and_is_left_out(tmp_path):
+    table(graphs=10).to_csv(tmp_path / "t.csv", index=False)
+    rows = read(tmp_path / "t.csv").rows("gru", "test_accuracy")
+    found = predict(rows, Settings(("bayesian-ridge",), folds=5, repeats=1))
+    assert found.protocol == []
+    write([found], "our own: t.csv", tmp_path / "out")
+    assert "NaN" not in (tmp_path / "out" / METRICS).read_text()
+    with pytest.raises(ValueError, match="10 folds of 10 graphs. Use fewer folds"):
+        predict(rows, Settings(("bayesian-ridge",), folds=10, repeats=1))
