@@ -256,6 +256,7 @@ def test_merged_layers_have_the_connections_of_both():
         ({"skip": "sum"}, "`skip` must be 'before' or 'after'.*'sum'"),
         ({"readout": "first"}, "`readout` must be 'last' or 'all'.*'first'"),
         ({"activation": "rellu"}, "`activation` must be.*'rellu'. Did you mean 'relu'"),
+        ({"inputs": True}, "`inputs` must be a positive integer.*True"),
         ({"inputs": 0}, "`inputs` must be a positive integer.*0"),
         ({"inputs": (8, None)}, "`inputs` must be a positive integer.*None"),
         ({"outputs": 2.5}, "`outputs` must be a positive integer.*2.5"),
@@ -264,6 +265,13 @@ def test_merged_layers_have_the_connections_of_both():
 def test_bad_input(given, message):
     with pytest.raises(ValueError, match=message):
         priors.feed_forward(GRAPH, **{"inputs": 3, "outputs": 2, **given})
+
+
+def test_numbers_of_numpy_will_do():
+    sizes = np.array([3, 2])
+    model = priors.feed_forward(GRAPH, tuple(sizes), sizes[1])
+    assert model.input_shape == (None, 3, 2) and model.output_shape == (None, 2)
+    assert keras.models.model_from_json(model.to_json()).output_shape == (None, 2)
 
 
 def test_methods_that_move_connections_are_refused():

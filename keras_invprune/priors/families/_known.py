@@ -1,11 +1,11 @@
 """The priors by name, and what several of them check."""
 
-import numbers
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from keras_invprune.arguments import is_integer, is_number
 from keras_invprune.priors._libraries import networkx
 
 KNOWN: dict[str, Callable] = {}
@@ -38,8 +38,8 @@ def check_number(name: str, value: Any, low: float, high: float, whole: bool = T
         high: The largest allowed value.
         whole: Whether it must be an integer.
     """
-    fits = isinstance(value, numbers.Integral if whole else numbers.Real)
-    if fits and not isinstance(value, bool) and low <= value <= high:
+    fits = is_integer(value) if whole else is_number(value)
+    if fits and low <= value <= high:
         return
     kind = "an integer" if whole else "a number"
     ends = f"of at least {low}" if high == float("inf") else f"in [{low}, {high}]"
