@@ -10,6 +10,7 @@ import numpy as np
 from keras_invprune import contracts, tfmot
 from keras_invprune.allocation import Budget, collapsed
 from keras_invprune.contracts import Pattern
+from keras_invprune.graph.connections import Connections
 from keras_invprune.graph.copying import copy_model
 from keras_invprune.graph.layouts import layouts, unfit
 from keras_invprune.graph.prunable import prunable_weights
@@ -184,14 +185,29 @@ def _keep_zeros(pruned, masks):
     ones = {key: np.ones(mask.shape, bool) for key, mask in pruned.masks.items()}
     zeros = pruned.state.share(ones | masks)
     already = f"{zeros:.4g} of the weights to prune are zero already"
-    if plan.rewires or plan.effective is not None:
-        logger.warning("%s, and may come back: this method moves masks.", already)
-    elif zeros > plan.sparsity + 1e-6:
-        less = "%s, and may come back: the sparsity asked for, %.4g, is lower."
-        logger.warning(less, already, plan.sparsity)
-    else:
+    moves = plan.rewires or plan.effective is not None
+    if not moves and zeros <= plan.sparsity + 1e-6:
         pruned.masked.set_masks(masks)
         logger.info("%s, and stay so.", already)
+    elif not _may_return(pruned, masks):
+        logger.info("%s, and stay so: the graph has no such connections.", already)
+    elif moves:
+        logger.warning("%s, and may come back: this method moves masks.", already)
+    else:
+        less = "%s, and may come back: the sparsity asked for, %.4g, is lower."
+        logger.warning(less, already, plan.sparsity)
+
+
+def _may_return(pruned, masks):
+    """Return whether some zeros are not absent connections of a graph."""
+    for key, mask in masks.items():
+        constraint = pruned.masked.prunable[key].constraint
+        zeros = ~mask
+        if isinstance(constraint, Connections):
+            zeros &= constraint.mask
+        if zeros.any():
+            return True
+    return False
 
 
 def _also_trained(weights, chosen):

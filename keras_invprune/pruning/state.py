@@ -336,6 +336,7 @@ class PruningState:
         """Leave out the connections that the graph of a network does not have.
 
         Their weights stay zero, so that one that is kept is not there all the same.
+        Tied groups are counted and scored as a whole, wherever they have no weights.
 
         Args:
             left: ``{key: bool array}`` of the weights that may be kept; None for all.
@@ -345,7 +346,7 @@ class PruningState:
             for key, variable in self.masked.prunable.items()
             if isinstance(variable.constraint, Connections)
         }
-        if not graph:
+        if not graph or self.plan.dependencies is not None:
             return left
         if left is None:
             shapes = {key: tuple(v.shape) for key, v in self.masked.prunable.items()}

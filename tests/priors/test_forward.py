@@ -297,3 +297,26 @@ def test_absent_connections_are_removed_first_whatever_their_scores(score, spars
             assert not (mask & ~weights[key].variable.constraint.mask).any()
     left = min(size - absent, round((1 - sparsity) * size))
     assert sum(mask.sum() for mask in kept.values()) == left
+
+
+def test_tied_units_are_ranked_by_the_weights_that_they_have():
+    model = priors.feed_forward(DENSE, 3, 2, activation="tanh", readout="all")
+    pruned = kip.prune(model, 0.6, pattern="units", score="gumbel", schedule="manual")
+    pruned.compile(keras.optimizers.SGD(0.1), "mse", run_eagerly=True)
+    pruned.fit(X, Y, batch_size=8, verbose=0)
+    weights = {key: v.numpy() for key, v in pruned.masked.prunable.items()}
+    expected = pruned.plan.masks(weights, pruned, 0.6)
+    pruned.prune_to(0.6)
+    for key, mask in pruned.masks.items():
+        np.testing.assert_array_equal(mask, expected[key])
+
+
+@pytest.mark.parametrize("score", ["movement", "magnitude"])
+def test_nobody_is_warned_that_absent_connections_may_come_back(score, caplog):
+    model = priors.feed_forward(DENSE, 3, 2)
+    kip.prune(model, 0.1, score=score, schedule="manual")
+    assert "may come back" not in caplog.text
+    kernel = model.get_layer("layer_0").kernel
+    kernel.assign(np.where(np.arange(3)[:, None] == 1, 0, kernel))
+    kip.prune(model, 0.1, score=score, schedule="manual")
+    assert "may come back" in caplog.text
