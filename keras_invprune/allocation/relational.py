@@ -118,7 +118,7 @@ class Relational(Configured, contracts.Allocation):
             0.625
 
         Raises:
-            ValueError: As `check_weights`, or if nothing is selected.
+            ValueError: If nothing is selected, or as in `check_weights`.
         """
         weights = weights_by_key(model)
         chosen = prunable_weights(model, select, weights)

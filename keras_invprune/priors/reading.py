@@ -44,7 +44,7 @@ def wiring_of(model: keras.Model) -> "nx.DiGraph":
     """Return the graph of `graph_of` before anything was pruned.
 
     Raises:
-        ValueError: As `graph_of`.
+        ValueError: If `graph_of` refuses the model.
     """
     return _graph((connections, connections.mask) for connections, _ in _kernels(model))
 
