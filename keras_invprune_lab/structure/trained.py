@@ -50,6 +50,18 @@ PARTS = {
 }
 """The estimators of our predictors. All read as many features as the pipeline does, so
 that the features of each tree are known."""
+FIELDS = {
+    "features": list,
+    "predictor": str,
+    "target": str,
+    "cell": str,
+    "graphs": int,
+    "versions": dict,
+    "probes": list,
+    "predictions": list,
+    "sha256": str,
+}
+"""What ``predictor.json`` says besides its format."""
 PROBES = 5
 """Number of rows whose predictions are saved, and made again after loading."""
 
@@ -219,8 +231,7 @@ def _check_format(about, file):
             f"This version reads predictors of the format {SCHEMA}. Received: {file} "
             f"of the format {schema}. Train it again from its table."
         )
-    fields = {"features", "probes", "predictions", "sha256", "versions", "predictor"}
-    absent = sorted((fields | {"target", "cell", "graphs"}) - about.keys())
+    absent = [n for n, kind in FIELDS.items() if not isinstance(about.get(n), kind)]
     if absent:
         raise ValueError(f"{file} is not complete: it lacks {', '.join(absent)}.")
 

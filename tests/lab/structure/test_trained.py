@@ -101,6 +101,17 @@ def test_a_file_of_another_format_is_refused(saved, tmp_path):
         Trained.load(tmp_path / "none")
 
 
+def test_what_a_file_says_in_another_form_is_refused(saved, tmp_path):
+    def other(content):
+        return json.dumps(
+            json.loads(content) | {"features": 5, "versions": []}
+        ).encode()
+
+    file = changed(saved, tmp_path / "a", ABOUT, other)
+    with pytest.raises(ValueError, match="lacks features, versions"):
+        Trained.load(file)
+
+
 def test_an_exchanged_estimator_is_refused(saved, tmp_path):
     def other(content):
         return json.dumps(json.loads(content) | {"sha256": "0"}).encode()
