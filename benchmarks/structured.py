@@ -1,6 +1,6 @@
 """What is left of a residual network on CIFAR-10 within 40 % of its MACs?
 
-    python benchmarks/structured.py [--seeds 0 1 2] [--epochs 8]
+    python benchmarks/structured.py [--seeds 0 1 2] [--epochs 8] [--width 16]
 
 A small residual network is trained for `--epochs`. From there, three copies are trained
 for as many epochs again: as it is (dense); pruned to `Budget(macs=0.4)` by dependency
@@ -16,20 +16,21 @@ Accuracy is in percent of the test set. Finished seeds are read from structured.
 """
 
 import argparse
-import csv
 import tempfile
 from pathlib import Path
 
 import keras
 import numpy as np
 from keras import layers
+from ledger import finished, write
 
 import keras_invprune as kip
 from keras_invprune.reporting.report import milliseconds
 from keras_invprune_lab.data import load
 
-MACS, BATCH, RATE, WIDTH, TURNS = 0.4, 128, 2e-3, 16, 10
-FIELDS = ("method", "seed", "parameters", "macs", "accuracy", "ms", "kilobytes")
+MACS, BATCH, RATE, TURNS = 0.4, 128, 2e-3, 10
+FIELDS = ("width", "epochs", "method", "seed", "parameters", "macs", "accuracy")
+FIELDS += ("ms", "kilobytes")
 
 
 def rows():
@@ -113,17 +114,17 @@ def pruned(model, data, epochs, seed, **choices):
     return trained(kip.prune(model, **choices), data, epochs, seed)
 
 
-def narrower(seed):
+def narrower(width, seed):
     """Return the network of the most filters within the budget."""
     budget = kip.allocation.Budget(macs=MACS)
-    limit = MACS * budget.measure(network(WIDTH, seed))
-    fits = [w for w in range(1, WIDTH) if budget.measure(network(w, seed)) <= limit]
+    limit = MACS * budget.measure(network(width, seed))
+    fits = [w for w in range(1, width) if budget.measure(network(w, seed)) <= limit]
     return network(max(fits), seed)
 
 
-def models(data, epochs, seed):
+def models(data, width, epochs, seed):
     """Yield (method, plain model)."""
-    start = trained(network(WIDTH, seed), data, epochs, seed)
+    start = trained(network(width, seed), data, epochs, seed)
     budget = kip.allocation.Budget(macs=MACS)
     tied = pruned(
         start, data, epochs, seed, sparsity=budget, target=1 - MACS, pattern="units"
@@ -138,7 +139,7 @@ def models(data, epochs, seed):
     )
     yield "units by themselves", kip.compact(kip.strip_pruning(apart))
     yield "dense", trained(start, data, epochs, seed)
-    yield "fewer filters", trained(narrower(seed), data, 2 * epochs, seed)
+    yield "fewer filters", trained(narrower(width, seed), data, 2 * epochs, seed)
 
 
 def timed(found, x, folder):
@@ -155,20 +156,25 @@ def timed(found, x, folder):
     return zip(np.min(turns, 0), [f.stat().st_size / 1e3 for f in files], strict=True)
 
 
-def measure(seed, epochs, data):
+def measure(seed, width, epochs, data):
     """Return the rows of one seed, see `FIELDS`."""
     macs = kip.allocation.Budget(macs=1.0)
     train, test = data
-    found = dict(models(train, epochs, seed))
+    found = dict(models(train, width, epochs, seed))
     with tempfile.TemporaryDirectory() as folder:
         costs = timed(list(found.values()), test[0][:64], folder)
     table = []
     for (method, model), (ms, size) in zip(found.items(), costs, strict=True):
         right = model.predict(test[0], batch_size=1000, verbose=0).argmax(1) == test[1]
-        values = method, seed, model.count_params(), macs.measure(model)
+        values = width, epochs, method, seed, model.count_params(), macs.measure(model)
         values += 100 * right.mean(), ms, size
         table.append(dict(zip(FIELDS, values, strict=True)))
     return table
+
+
+def trained_as(row):
+    """Return what tells the trainings of a row from others."""
+    return int(row["width"]), int(row["epochs"]), int(row["seed"])
 
 
 def main():
@@ -176,21 +182,18 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--width", type=int, default=16)
     parser.add_argument("--out", type=Path, default=Path("docs/results"))
     arguments = parser.parse_args()
-    file = arguments.out / "structured.csv"
-    found = list(csv.DictReader(open(file, newline=""))) if file.exists() else []
-    done = {int(row["seed"]) for row in found}
-    data = rows()
-    for seed in [seed for seed in arguments.seeds if seed not in done]:
-        found += measure(seed, arguments.epochs, data)
-        print(*found[-4:], sep="\n", flush=True)
-        arguments.out.mkdir(parents=True, exist_ok=True)
-        with open(file, "w", newline="") as stream:
-            table = csv.DictWriter(stream, FIELDS, lineterminator="\n")
-            table.writeheader()
-            table.writerows(found)
-        keras.backend.clear_session()
+    file, data = arguments.out / "structured.csv", rows()
+    found = finished(file, trained_as)
+    for seed in arguments.seeds:
+        key = arguments.width, arguments.epochs, seed
+        if key not in found:
+            found[key] = measure(seed, arguments.width, arguments.epochs, data)
+            write(found, file, FIELDS)
+            print(*found[key], sep="\n", flush=True)
+            keras.backend.clear_session()
 
 
 if __name__ == "__main__":

@@ -250,7 +250,8 @@ def rule(*names: str) -> Callable:
 
     Args:
         *names: Names of layer classes. Those of operations begin with ``"ops."``, those
-            of layers that are only in `keras.applications` with ``"applications."``.
+            of layers that are only in `keras.applications` with ``"applications."``,
+            and those of our own layers with ``"keras_invprune>"``.
     """
 
     def add(kind: type[Rule]) -> type[Rule]:
@@ -270,7 +271,9 @@ def rule_of(operation: Any) -> Rule | None:
     for package in ("applications", "ops"):
         if kind.__module__.startswith(f"keras.src.{package}."):
             return RULES.get(f"{package}.{kind.__name__}")
-    return None
+    registered = keras.saving.get_registered_name(kind)
+    # A class that is not registered has its bare name here, which may be Keras's.
+    return RULES.get(registered) if ">" in registered else None
 
 
 def find_rules(package: Any):

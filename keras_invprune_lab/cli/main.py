@@ -90,7 +90,9 @@ Views = Annotated[
 def run(
     dataset: Annotated[
         str,
-        typer.Option(help="sklearn:digits, tfds:mnist, openml:31, openml:credit-g"),
+        typer.Option(
+            help="sklearn:digits, tfds:mnist, openml:31, openml:credit-g, reber:25000"
+        ),
     ],
     out: Annotated[
         Path, typer.Option(help="Folder for the results; it appears when all is done.")

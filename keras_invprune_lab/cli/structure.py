@@ -1,5 +1,7 @@
 """keras-invprune structure: what the structure of a network tells of its accuracy."""
 
+import contextlib
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -8,13 +10,13 @@ import typer
 structure = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    help="Networks made from graphs: predict their accuracy from the structure.",
+    help="Networks made from graphs: predict their accuracy, search for the best.",
 )
 
 
 @structure.callback()
 def group():
-    """Networks made from graphs: predict their accuracy from the structure."""
+    """Networks made from graphs: predict their accuracy, search for the best."""
 
 
 @structure.command()
@@ -113,3 +115,84 @@ def predict(
         best = results[0].best
         Trained.fit(parts[0], best.predictor, best.features, seed).save(save)
         print(f"{best.predictor}, trained on all {len(parts[0].runs)} graphs: {save}")
+
+
+@structure.command()
+def train(
+    out: Annotated[Path, typer.Option(help="Folder of the table trained.csv.")],
+    cell: Annotated[str, typer.Option(help="tanh, relu, gru or lstm.")] = "gru",
+    graphs: Annotated[
+        int, typer.Option(help="Random graphs, half from each prior.")
+    ] = 100,
+    seeds: Annotated[int, typer.Option(help="Trainings of each graph.")] = 2,
+    dataset: Annotated[str, typer.Option(help="Reber strings.")] = "reber:25000",
+    epochs: Annotated[int, typer.Option(help="Of each training.")] = 15,
+    jobs: Annotated[
+        int, typer.Option(min=1, help="Processes of one thread; the number of cores.")
+    ] = 1,
+):
+    """Train many recurrent networks of random structure. Run again, it resumes."""
+    try:
+        from keras_invprune_lab.structure.campaign import Campaign
+        from keras_invprune_lab.structure.campaign import train as train_all
+    except ImportError as error:
+        raise ImportError(
+            f"{error.name} is missing: pip install '.[structure]' brings what "
+            "networks from graphs need."
+        ) from error
+    from keras_invprune_lab.cli.interrupts import interruptible
+    from keras_invprune_lab.cli.progress import progress
+
+    campaign = Campaign(cell, graphs, seeds, dataset, epochs)
+    with interruptible() as heard:
+
+        @contextlib.contextmanager
+        def shown(costs):
+            with progress(costs) as show:
+                yield heard(show)
+
+        table = train_all(campaign, out, jobs, shown)
+    print(f"A row for each training: {table}")
+
+
+@structure.command()
+def search(
+    name: Annotated[
+        str | None, typer.Argument(help="Name of a recipe, or a .yaml file.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the results.", show_default="results/NAME"),
+    ] = None,
+    jobs: Annotated[
+        int, typer.Option(min=1, help="Trainings at once, of one thread each.")
+    ] = 1,
+):
+    """Search for the graph of a small convolutional network. Run again, it resumes.
+
+    Without a name it lists the recipes. One of your own is a .yaml file:
+    docs/guides/structure_search.md.
+    """
+    try:
+        from keras_invprune_lab.structure.search import results
+        from keras_invprune_lab.structure.search.campaign import Campaign
+        from keras_invprune_lab.structure.search.recipe import load
+    except ImportError as error:
+        raise ImportError(
+            f"{error.name} is missing: pip install '.[bench,structure]' brings what a "
+            "search needs."
+        ) from error
+    from keras_invprune_lab.cli.interrupts import interruptible
+    from keras_invprune_lab.cli.progress import progress
+    from keras_invprune_lab.cli.searches import print_found, print_searches
+
+    if name is None:
+        print_searches()
+        return
+    recipe = load(name)
+    campaign = Campaign(recipe, out or Path("results") / Path(name).stem)
+    folder = campaign.out
+    with interruptible() as heard, progress(campaign.costs, unit="%") as show:
+        found = campaign.run(jobs, heard(show), partial(results.write, out=folder))
+        fronts = results.finish(found, folder)
+    print_found(results.page(found), fronts, folder)

@@ -10,11 +10,12 @@ from keras_invprune_lab.data.from_openml import openml_table
 from keras_invprune_lab.data.from_sklearn import TABLES, digits, sklearn_table
 from keras_invprune_lab.data.from_tfds import tfds_images
 from keras_invprune_lab.data.kadra import find_task
+from keras_invprune_lab.data.reber import parse_name, reber
 from keras_invprune_lab.data.tabular import prepare
 from keras_invprune_lab.data.teacher import teacher
 
 MADE = {"teacher": teacher}
-SOURCES = ("sklearn", "tfds", "openml", "made")
+SOURCES = ("sklearn", "tfds", "openml", "made", "reber")
 
 
 def load(name, seed=0, validation=0.0, encoding="one_hot") -> Data:
@@ -23,7 +24,8 @@ def load(name, seed=0, validation=0.0, encoding="one_hot") -> Data:
     Args:
         name: ``"sklearn:digits"`` (or iris, wine, breast_cancer), ``"tfds:mnist"``
             or another image set of TensorFlow Datasets, ``"openml:31"``,
-            ``"openml:credit-g"``, a task id of `kadra.TASKS`, or ``"made:teacher"``.
+            ``"openml:credit-g"``, a task id of `kadra.TASKS`, ``"made:teacher"``, or
+            ``"reber:25000"``, that many strings, see `reber.parse_name`.
         seed: Of the split, where the data set has none of its own.
         validation: Share of the training part to hold out, in [0, 1).
         encoding: Of tables, see `prepare`.
@@ -42,6 +44,8 @@ def load(name, seed=0, validation=0.0, encoding="one_hot") -> Data:
         return openml_table(rest, seed, **tables)
     if source == "made":
         return with_validation(MADE[rest](seed), validation, seed)
+    if source == "reber":
+        return with_validation(reber(**parse_name(rest), seed=seed), validation, seed)
     if rest == "digits":
         return with_validation(digits(seed), validation, seed)
     return sklearn_table(rest, seed, **tables)
@@ -59,12 +63,14 @@ def check_name(name) -> str:
             named(rest, dict.fromkeys(("digits", *TABLES)), "data set of scikit-learn")
         if source == "made":
             named(rest, MADE, "made data set")
+        if source == "reber":
+            parse_name(rest)
         return name
     near = near_names(source, SOURCES) if rest else []
     hint = did_you_mean([f"{loader}:{rest}" for loader in near])
     raise ValueError(
         "A data set is named 'sklearn:NAME', 'tfds:NAME', 'openml:ID', "
-        f"'openml:NAME', or 'made:teacher'. Received: {name!r}.{hint}"
+        f"'openml:NAME', 'made:teacher', or 'reber:25000'. Received: {name!r}.{hint}"
     )
 
 

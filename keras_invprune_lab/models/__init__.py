@@ -5,14 +5,17 @@ in `MODELS`.
 """
 
 import inspect
+from functools import partial
 
 import keras
+import numpy as np
 
 from keras_invprune.graph.weights import walk
 from keras_invprune.saving import named
 from keras_invprune_lab.models.blocks import EMBEDDING
 from keras_invprune_lab.models.convnets import cnn, conv4, lenet5, small_convnet, vgg16
 from keras_invprune_lab.models.mlps import mlp, mlp_tab, mlp_vis
+from keras_invprune_lab.models.recurrent import CELLS, recurrent
 from keras_invprune_lab.models.resnet import resnet18, resnet18_small
 
 
@@ -36,6 +39,7 @@ def _deep_mlp(shape, classes, width=256):
     return mlp(shape, classes, (width,) * 8, name="deep_mlp")
 
 
+RECURRENT = {name: partial(recurrent, cell=name) for name in CELLS}
 MODELS = {
     "cnn": cnn,
     "conv-4": conv4,
@@ -51,6 +55,7 @@ MODELS = {
     "resnet-18": resnet18,
     "resnet-18-small": resnet18_small,
     "vgg-16": vgg16,
+    **RECURRENT,
 }
 FOR_IMAGES = {cnn, conv4, small_convnet, lenet5, resnet18, resnet18_small, vgg16}
 
@@ -65,11 +70,19 @@ def get_model(name, data, width=None):
 
     Raises:
         ValueError: If the name is unknown (near matches are named), or a network for
-            images is asked for rows, or a width for a network of one size.
+            images is asked for rows, one for letters for anything else or the other
+            way round, or a width for a network of one size.
     """
     shape = data.x_train.shape[1:]
-    name = name or _suitable(shape)
+    letters = has_letters(data)
+    name = name or ("gru" if letters else _suitable(shape))
     make = named(name, MODELS, "model")
+    if letters != (name in RECURRENT):
+        suitable = f"sequences of letters, such as {sorted(RECURRENT)} for reber:25000"
+        raise ValueError(
+            f"Only some models read {suitable}. Received: {name!r} for "
+            f"{data.x_train.dtype} values of shape {shape}."
+        )
     if make in FOR_IMAGES and len(shape) != 3:
         raise ValueError(f"{name!r} needs images. Received: rows of shape {shape}.")
     if width is None:
@@ -77,6 +90,11 @@ def get_model(name, data, width=None):
     if not has_width(name):
         raise ValueError(f"{name!r} has one size. Received: width={width}.")
     return make(shape, data.classes, width)
+
+
+def has_letters(data) -> bool:
+    """Return whether inputs are codes of letters, which recurrent networks read."""
+    return np.issubdtype(data.x_train.dtype, np.integer)
 
 
 def has_width(name) -> bool:
@@ -122,15 +140,18 @@ def embedding_layer(model: keras.Model) -> str | None:
 __all__ = [
     "EMBEDDING",
     "MODELS",
+    "RECURRENT",
     "cnn",
     "conv4",
     "embedding_layer",
     "get_model",
+    "has_letters",
     "has_width",
     "lenet5",
     "mlp",
     "mlp_tab",
     "mlp_vis",
+    "recurrent",
     "resnet18",
     "resnet18_small",
     "small_convnet",

@@ -6,13 +6,14 @@ from pathlib import Path
 CONFIG = "config.json"
 
 
-def check_same(config, folder, defaults=None):
+def check_same(config, folder, defaults=None, inside=None):
     """Raise unless `folder` is missing or has the state of this configuration.
 
     Args:
         config: ``{name: value}``.
         folder: What may hold the configuration of a run.
         defaults: Values of names that are not there because they came later.
+        inside: ``{name: such values}`` of configurations inside it.
 
     Raises:
         FileExistsError: If it belongs to another one; says what differs.
@@ -20,7 +21,7 @@ def check_same(config, folder, defaults=None):
     file = Path(folder) / CONFIG
     if not file.exists():
         return
-    other = _filled(json.loads(file.read_text()), defaults or {})
+    other = _filled(json.loads(file.read_text()), defaults or {}, inside or {})
     names = [name for name in config if other.get(name) != config[name]]
     if names:
         pairs = [f"{n}: {other.get(n)!r} there, {config[n]!r} asked" for n in names]
@@ -30,11 +31,11 @@ def check_same(config, folder, defaults=None):
         )
 
 
-def _filled(config, defaults):
+def _filled(config, defaults, inside):
     """Return a configuration with what it lacks, also in those inside it."""
-    inside = {
-        name: _filled(value, defaults[name])
+    known = {
+        name: {**inside[name], **value}
         for name, value in config.items()
-        if isinstance(value, dict) and isinstance(defaults.get(name), dict)
+        if isinstance(value, dict) and name in inside
     }
-    return {**defaults, **config, **inside}
+    return {**defaults, **config, **known}

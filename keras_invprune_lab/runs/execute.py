@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from typing import get_args
 
 import keras
 from pydantic import BaseModel
@@ -13,6 +14,15 @@ from keras_invprune_lab.runs import runner
 from keras_invprune_lab.runs.runner import Task
 
 SPLIT_SEED = 1  # of the paper's fixed split
+
+
+def defaults_of(part) -> dict:
+    """Return the defaults of a recipe, or of a part of it, as JSON has them."""
+    found = {name: field.default for name, field in part.model_fields.items()}
+    return {
+        name: value.model_dump() if isinstance(value, BaseModel) else value
+        for name, value in found.items()
+    }
 
 
 def execute(job, root, show=lambda *_: None) -> dict:
@@ -44,9 +54,12 @@ class JobTask(Task):
     """
 
     schema = "keras_invprune/bench-run/1"
-    defaults = {
-        name: f.default.model_dump() if isinstance(f.default, BaseModel) else f.default
+    defaults = defaults_of(Recipe)
+    inside = {
+        name: defaults_of(part)
         for name, f in Recipe.model_fields.items()
+        for part in (f.annotation, *get_args(f.annotation))
+        if isinstance(part, type) and issubclass(part, BaseModel)
     }
 
     def __init__(self, job, root):

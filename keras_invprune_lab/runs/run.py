@@ -18,7 +18,7 @@ from keras_invprune_lab import data as datasets
 from keras_invprune_lab.methods.base import METHODS, Method, Trained
 from keras_invprune_lab.methods.one_fit import ONE_FIT, SCHEDULES
 from keras_invprune_lab.methods.view_names import VIEWS
-from keras_invprune_lab.models import get_model
+from keras_invprune_lab.models import get_model, has_letters
 from keras_invprune_lab.runs.budget import MIN_STEPS, budget, steps_of
 from keras_invprune_lab.runs.runner import Task, carry_out
 from keras_invprune_lab.training.checkpoint import Checkpoint, state_size
@@ -169,7 +169,9 @@ class RunTask(Task):
         """Export the plain network; measure it."""
         run, test = self.run, (self.data.x_test, self.data.y_test)
         final = strip_pruning(self.model) if run.kind.pruned else self.model
-        export(final, new / "model", data=test)
+        # LiteRT's converter takes loops over steps only if the batch is fixed.
+        batch_size = 1 if has_letters(self.data) else None
+        export(final, new / "model", data=test, batch_size=batch_size)
         shutil.copytree(part / "tensorboard", new / "tensorboard")
         measured = report(final, test, seed=run.seed)
         weights = measured.weights | {"requested": run.sparsity}

@@ -26,6 +26,7 @@ class Task(abc.ABC):
         schema: Of its report.
         config: All that its result depends on.
         defaults: What configurations of older versions lack.
+        inside: ``{name: what those inside them lack}``.
         state: A file that other tasks start from, in the folder of the results; None
             for none.
     """
@@ -33,6 +34,7 @@ class Task(abc.ABC):
     schema: str
     config: dict
     defaults: dict
+    inside: dict[str, dict] = {}
     state: str | None = None
 
     @abc.abstractmethod
@@ -61,7 +63,7 @@ def is_done(out, state=None) -> bool:
 def check_config(task, out):
     """Raise FileExistsError if the folders of a task are of another configuration."""
     for folder in (out, part_of(out)):
-        check_same(task.config, folder, task.defaults)
+        check_same(task.config, folder, task.defaults, task.inside)
 
 
 def carry_out(task, out, show) -> dict:

@@ -18,7 +18,7 @@ from keras_invprune_lab.runs.run import Run, execute
 HERE = Path(__file__).parent
 SAVED = HERE / "saved_by_0_1"
 RESULTS = HERE.parents[1] / "docs" / "results"
-LEDGERS = ["at-init-conv-4", "cifar10-kappa", "layer-collapse", "ntt-lenet-5"]
+LEDGERS = ["at-init-conv-4", "cifar10-tuned", "layer-collapse", "ntt-lenet-5"]
 
 
 def saved(name):

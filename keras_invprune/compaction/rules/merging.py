@@ -14,6 +14,7 @@ from keras_invprune.compaction.rule import Bools, Call, Constants, OpaqueError, 
     *("Add", "Average", "Maximum", "Minimum", "Subtract"),
     *("ops.Add", "ops.Divide", "ops.Maximum", "ops.Minimum", "ops.Subtract"),
     "ops.TrueDivide",
+    "keras_invprune>WeightedSum",  # one number for all channels of a tensor
 )
 class Merged(ChannelWise):
     """The rule of elementwise merges: the same channels of all tensors are tied."""

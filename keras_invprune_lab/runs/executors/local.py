@@ -85,7 +85,7 @@ class Processes(Executor):
         reader.start()
         fill = partial(_fill, context, news, root, outcomes)
         try:
-            with _threads_for(self.workers):
+            with threads_for(self.workers):
                 while waiting:
                     # A process that dies takes its pool with it, hence what ran next
                     # to it, too: each resumes alone, which shows whose process dies.
@@ -175,11 +175,17 @@ def _pass_on(news, show):
 
 
 @contextmanager
-def _threads_for(workers):
+def threads_for(workers):
     """Share the cores among child processes, as TensorFlow reads when it starts."""
+    with threads_of_each(max(1, (os.cpu_count() or 1) // workers)):
+        yield
+
+
+@contextmanager
+def threads_of_each(count):
+    """Give each child process that starts this number of threads."""
     before = {name: os.environ.get(name) for name in THREADS}
-    threads = str(max(1, (os.cpu_count() or 1) // workers))
-    os.environ.update(dict.fromkeys(THREADS, threads))
+    os.environ.update(dict.fromkeys(THREADS, str(count)))
     # Else the first process takes all of a GPU's memory.
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     try:

@@ -8,6 +8,7 @@ from keras_invprune.objectives.embedding import embedder
 from keras_invprune_lab.data import Data
 from keras_invprune_lab.models import (
     MODELS,
+    RECURRENT,
     embedding_layer,
     get_model,
     standardized,
@@ -16,12 +17,17 @@ from keras_invprune_lab.models import (
 GENERATOR = np.random.default_rng(0)
 # Widths that are quickly made, of those that have one.
 NARROW = {"cnn": 2, "mlp-tab": 16, "mlp-vis": 1, "resnet-18": 4}
-NARROW |= {"resnet-18-small": 4, "vgg-16": 4}
+NARROW |= {"resnet-18-small": 4, "vgg-16": 4, **dict.fromkeys(RECURRENT, 3)}
 
 
 def data(*shape, classes=3):
     x, y = np.zeros((classes, *shape), "float32"), np.arange(classes)
     return Data(x, y, x, y)
+
+
+def letters(classes=3):
+    x = GENERATOR.integers(65, 91, (classes, 7), "int32")
+    return Data(x, np.arange(classes), x, np.arange(classes))
 
 
 @pytest.mark.parametrize(
@@ -64,12 +70,13 @@ def test_widths(name, units):
 @pytest.mark.parametrize("name", MODELS)
 def test_weights_have_names_of_their_own_and_outputs_are_logits(name):
     images = data(16, 16, 1)  # lenet-5 has no use for fewer pixels
-    model = get_model(name, images, NARROW.get(name))
+    rows = letters() if name in RECURRENT else images
+    model = get_model(name, rows, NARROW.get(name))
     paths = [weight.path for weight in model.weights]
     assert len(set(paths)) == len(paths)
     assert model.layers[-1].name == "logits"
     assert model.layers[-1].activation is keras.activations.linear
-    assert model(images.x_train).shape == (3, 3)
+    assert model(rows.x_train).shape == (3, 3)
 
 
 # Sizes: counted here from the widths that the papers give.

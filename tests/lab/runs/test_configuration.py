@@ -1,29 +1,31 @@
-"""A folder holds one configuration."""
+"""Which configurations are the same."""
 
 import json
 
 import pytest
 
+from keras_invprune_lab.recipes.recipe import Optimizer
 from keras_invprune_lab.runs.configuration import CONFIG, check_same
+from keras_invprune_lab.runs.execute import JobTask
+
+ASKED = {"rate": 0.1, "optimizer": {"name": "sgd", "momentum": 0.9}}
 
 
-def test_another_configuration_is_refused_with_the_difference(tmp_path):
-    config = {"seed": 0, "method": "omp"}
-    check_same(config, tmp_path)  # nothing is there yet
-    (tmp_path / CONFIG).write_text(json.dumps(config))
-    check_same(config, tmp_path)
-    with pytest.raises(FileExistsError, match="seed: 0 there, 1 asked"):
-        check_same({**config, "seed": 1}, tmp_path)
+def written(config, folder):
+    (folder / CONFIG).write_text(json.dumps(config))
+    return folder
 
 
-def test_what_only_the_older_one_names_does_not_matter(tmp_path):
-    (tmp_path / CONFIG).write_text(json.dumps({"seed": 0, "transfer_epochs": 20}))
-    check_same({"seed": 0}, tmp_path)
+def test_what_older_configurations_lack_is_filled_at_both_levels(tmp_path):
+    written({"optimizer": {"name": "sgd"}}, tmp_path)
+    inside = {"optimizer": {"name": "adamw", "momentum": 0.9}}
+    check_same(ASKED, tmp_path, {"rate": 0.1}, inside)
+    with pytest.raises(FileExistsError, match="rate: 0.2 there, 0.1 asked"):
+        check_same(ASKED, tmp_path, {"rate": 0.2}, inside)
+    with pytest.raises(FileExistsError, match="'momentum': 0.5, 'name': 'sgd'} there"):
+        check_same(ASKED, tmp_path, {"rate": 0.1}, {"optimizer": {"momentum": 0.5}})
 
 
-def test_what_came_in_later_is_filled_in(tmp_path):
-    (tmp_path / CONFIG).write_text(json.dumps({"search": {"weight": 1.0}}))
-    later = {"width": None, "search": {"weight": 1.0, "labels": True}}
-    check_same({**later}, tmp_path, later)
-    with pytest.raises(FileExistsError, match="width: None there, 3 asked"):
-        check_same({**later, "width": 3}, tmp_path, later)
+def test_a_part_of_a_recipe_that_is_off_by_default_is_filled_where_it_is_on():
+    assert JobTask.defaults["finetune_optimizer"] is None
+    assert JobTask.inside["finetune_optimizer"] == Optimizer().model_dump()

@@ -33,7 +33,9 @@ def test_each_run_comes_after_what_it_needs_and_once(name):
 
 def test_every_method_gets_the_same_number_of_epochs():
     for job in expand(recipe()):
-        if job.method not in ("search", "unpruned"):
+        if job.method in ("search", "unpruned"):  # what others start from
+            continue
+        if not METHODS[job.method].ends_early:
             searched = job.needs.epochs if METHODS[job.method].search else 0
             assert job.epochs + searched == 7
 

@@ -1,0 +1,312 @@
+"""Many random graphs, made into recurrent networks and trained: a table of accuracies.
+
+A folder holds ``config.json``, ``trained.csv`` with one row for each training, and,
+while stacks are unfinished, the state of each after its last epoch.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import random
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
+from pathlib import Path
+
+import networkx as nx
+import numpy as np
+
+from keras_invprune.exporting.folders import claimed, local
+from keras_invprune.priors import FEATURES, Layered, features, layered, make
+from keras_invprune.saving import named, replaced
+from keras_invprune_lab import data as datasets
+from keras_invprune_lab.runs.configuration import CONFIG, check_same
+from keras_invprune_lab.structure.cells import CELLS
+from keras_invprune_lab.structure.stack import Stack, drawn
+from keras_invprune_lab.structure.training import BATCH, Training
+from keras_invprune_lab.structure.workers import carry_out
+from keras_invprune_lab.training.files import write_json
+
+FEWEST, MOST = 10, 50  # nodes
+PRIORS = ("watts-strogatz", "barabasi-albert")  # in turn
+TOGETHER = 16  # networks of a stack, whose memory grows with them
+LETTERS = 27  # A to Z, and 0 for the zeros at the end
+TABLE = "trained.csv"
+KEYS = ("graph", "prior", "cell", "seed")
+FIELDS = (*KEYS, *FEATURES, "parameters", "test_accuracy")
+DATA_SEED = 1
+
+Show = Callable[[str, int, int], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Drawn:
+    """A random graph.
+
+    Attributes:
+        number: Its number, which decides its prior, its nodes and its edges.
+    """
+
+    number: int
+
+    @property
+    def prior(self) -> str:
+        """The prior, in turn."""
+        return PRIORS[self.number % len(PRIORS)]
+
+    @property
+    def name(self) -> str:
+        """Its name in tables."""
+        return f"{self.prior}-{self.number}"
+
+    @cached_property
+    def graph(self) -> nx.Graph:
+        """The graph; it does not depend on the seed of a training."""
+        nodes = random.Random(self.number).randint(FEWEST, MOST)
+        return make(self.prior, seed=self.number, n=nodes)
+
+    @cached_property
+    def layers(self) -> Layered:
+        """The graph in layers."""
+        return layered(self.graph)
+
+
+@dataclasses.dataclass(frozen=True)
+class Campaign:
+    """What is trained.
+
+    Attributes:
+        cell: A name in `CELLS`.
+        graphs: Number of graphs, half from each prior; each of n nodes, n uniform in
+            [10, 50]. The first graphs stay the same if there are more.
+        seeds: Trainings of each graph: 0, 1, ...
+        dataset: Reber strings.
+        epochs: Of each training.
+
+    Raises:
+        ValueError: If there is no such cell or data set, or a number is not above 0.
+
+    Source:
+        Stier et al. 2021 (2107.12917) and its authors' code: 100 graphs from each
+        prior, 15 epochs.
+    """
+
+    cell: str
+    graphs: int = 100
+    seeds: int = 2
+    dataset: str = "reber:25000"
+    epochs: int = 15
+
+    def __post_init__(self):
+        """Check all values."""
+        named(self.cell, CELLS, "cell")
+        if not datasets.check_name(self.dataset).startswith("reber:"):
+            raise ValueError(
+                "The networks read Reber strings. Received: dataset="
+                f"{self.dataset!r}. Write 'reber:25000'."
+            )
+        for name in ("graphs", "seeds", "epochs"):
+            if getattr(self, name) < 1:
+                raise ValueError(
+                    f"`{name}` must be at least 1. Received: {getattr(self, name)}."
+                )
+
+    @property
+    def config(self) -> dict:
+        """What all rows of a table have in common, as JSON has it."""
+        own = {"dataset": self.dataset, "epochs": self.epochs, "batch_size": BATCH}
+        return own | {"data_seed": DATA_SEED, "nodes": [FEWEST, MOST]}
+
+    def trainings(self) -> list[tuple[Drawn, int]]:
+        """Return all trainings: (graph, seed)."""
+        graphs = [Drawn(number) for number in range(self.graphs)]
+        return [(graph, seed) for seed in range(self.seeds) for graph in graphs]
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """Trainings of one stack.
+
+    Attributes:
+        campaign: The `Campaign`.
+        members: (number of a graph, seed) of each network.
+        depth: Number of layers of all of them.
+        folder: Where the state is kept.
+    """
+
+    campaign: Campaign
+    members: tuple[tuple[int, int], ...]
+    depth: int
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """What progress is shown under, the same for the same members."""
+        code = zlib.crc32(repr((self.campaign.cell, self.members)).encode())
+        return f"{len(self.members)} networks of {self.depth} layers, {code:08x}"
+
+    @property
+    def state(self) -> Path:
+        """File of the state after the last epoch."""
+        return self.folder / f"stack-{self.name[-8:]}.npz"
+
+    @property
+    def cost(self) -> float:
+        """What its training takes, compared with others."""
+        return float(len(self.members) * self.depth**1.5)
+
+    def __call__(self, show: Callable[[int, int], None]) -> list[dict]:
+        """Train from the last state on; return the rows of the table."""
+        campaign = self.campaign
+        data = datasets.load(campaign.dataset, DATA_SEED)
+        graphs = [Drawn(number) for number, _ in self.members]
+        layers = [graph.layers for graph in graphs]
+        stack = Stack(layers, campaign.cell, LETTERS)
+        weights = [
+            drawn(own, campaign.cell, LETTERS, [seed, number])
+            for own, (number, seed) in zip(layers, self.members, strict=True)
+        ]
+        training = Training(stack, weights, _numbers(data.x_train), data.y_train)
+        self._train(training, len(data.x_train), show)
+        accuracies = training.accuracy(_numbers(data.x_test), data.y_test)
+        sizes = stack.sizes_by_network()
+        return [
+            {
+                **dict(zip(KEYS, (g.name, g.prior, campaign.cell, seed), strict=True)),
+                **features(g.graph),
+                "parameters": size,
+                "test_accuracy": float(accuracy),
+            }
+            for g, (_, seed), size, accuracy in zip(
+                graphs, self.members, sizes, accuracies, strict=True
+            )
+        ]
+
+    def _train(self, training, rows, show):
+        first, epochs = self._restore(training), self.campaign.epochs
+        batch = min(BATCH, rows)
+        show(first, epochs)
+        for epoch in range(first, epochs):
+            orders = np.stack(
+                [
+                    np.random.default_rng([seed, number, epoch]).permutation(rows)
+                    for number, seed in self.members
+                ]
+            )
+            for start in range(0, rows - batch + 1, batch):
+                training.step(orders[:, start : start + batch])
+            with replaced(self.state) as new:
+                np.savez(new, epochs=epoch + 1, **training.state())
+            show(epoch + 1, epochs)
+
+    def _restore(self, training) -> int:
+        """Load the last state, if there is one; return the epochs it has seen."""
+        if not self.state.exists():
+            return 0
+        with np.load(self.state) as arrays:
+            training.restore({name: arrays[name] for name in arrays.files})
+            return int(arrays["epochs"])
+
+
+def _numbers(codes) -> np.ndarray:
+    """Return 1 to 26 for the codes of A to Z, and 0 for 0."""
+    return np.where(codes > 0, codes - (ord("A") - 1), 0)
+
+
+def tasks(campaign: Campaign, folder: Path, done: Iterable[tuple]) -> list[Task]:
+    """Return stacks of what is not done yet, the longest first.
+
+    Args:
+        campaign: The `Campaign`.
+        folder: Where the states are kept.
+        done: (name of a graph, cell, seed) of the rows of the table.
+    """
+    done, by_depth = set(done), {}
+    for graph, seed in campaign.trainings():
+        members = by_depth.setdefault(len(graph.layers.nodes), [])
+        members.append((len(graph.graph), graph, seed))
+    found = []
+    for depth, members in by_depth.items():
+        # Networks of similar size need less padding.
+        members.sort(key=lambda member: (member[0], member[1].number, member[2]))
+        for part in _parts(members):
+            left = [
+                (graph.number, seed)
+                for _, graph, seed in part
+                if (graph.name, campaign.cell, seed) not in done
+            ]
+            if left:
+                found.append(Task(campaign, tuple(left), depth, folder))
+    return sorted(found, key=lambda task: -task.cost)
+
+
+def _parts(members) -> Iterator[list]:
+    """Yield parts of about equal size, of at most `TOGETHER`."""
+    count = -(-len(members) // TOGETHER)
+    ends = [len(members) * index // count for index in range(count + 1)]
+    for start, end in zip(ends, ends[1:], strict=False):
+        yield members[start:end]
+
+
+def train(campaign: Campaign, out: str | Path, jobs: int = 1, progress=None) -> Path:
+    """Train what the table lacks; return the file of the table.
+
+    Args:
+        campaign: The `Campaign`. A table may hold several cells, and may get more
+            graphs and seeds later.
+        out: Folder of the table.
+        jobs: Stacks at once, each in a process of its own with one thread.
+        progress: ``progress(costs)``, a context manager that yields
+            ``show(name, done, total)``; None shows nothing.
+
+    Raises:
+        OSError: If `out` is of another configuration or in use, or cannot be written.
+        ValueError: If the table in `out` is not one of ours.
+    """
+    folder = local(out)
+    check_same(campaign.config, folder)
+    file = folder / TABLE
+    rows = read(file)
+    with claimed(folder):
+        write_json(folder / CONFIG, campaign.config)
+        done = [(row["graph"], row["cell"], int(row["seed"])) for row in rows]
+        left = tasks(campaign, folder, done)
+
+        def finished(task, new):
+            rows.extend(new)
+            write(rows, file)
+            task.state.unlink(missing_ok=True)
+
+        carry_out(left, jobs, finished, progress)
+    return file
+
+
+def read(file: Path) -> list[dict]:
+    """Return the rows of a table; none if there is no such file.
+
+    Raises:
+        ValueError: If its columns are not ours.
+    """
+    if not file.exists():
+        return []
+    with open(file, newline="", encoding="utf-8") as stream:
+        table = csv.DictReader(stream)
+        if tuple(table.fieldnames or ()) != FIELDS:
+            raise ValueError(
+                f"{file} is no table of trained graphs: its columns are "
+                f"{table.fieldnames}. Choose another --out, or remove it."
+            )
+        return list(table)
+
+
+def write(rows: list[dict], file: Path):
+    """Write the table, by cell, seed and graph; it is complete whenever it is there."""
+
+    def place(row):
+        return row["cell"], int(row["seed"]), int(row["graph"].rpartition("-")[2])
+
+    with replaced(file) as new, open(new, "w", newline="", encoding="utf-8") as stream:
+        table = csv.DictWriter(stream, FIELDS, lineterminator="\n")
+        table.writeheader()
+        table.writerows(sorted(rows, key=place))

@@ -1,0 +1,1 @@
+"""Genetic search for the graph of a small convolutional network."""

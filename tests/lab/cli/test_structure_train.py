@@ -1,0 +1,39 @@
+"""keras-invprune structure train, as far as it is the command's own."""
+
+import re
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from keras_invprune_lab.cli.main import app, main
+from keras_invprune_lab.structure import campaign
+
+
+def test_what_is_asked_for_is_trained(monkeypatch, tmp_path):
+    asked = []
+
+    def train(wanted, out, jobs, progress):
+        asked.append((wanted, out, jobs))
+        with progress({"a stack": 2.0}) as show:
+            show("a stack", 1, 2)
+        return out / "trained.csv"
+
+    monkeypatch.setattr(campaign, "train", train)
+    line = ["structure", "train", "--cell", "lstm", "--graphs", "3", "--seeds", "1"]
+    line += ["--epochs", "2", "--dataset", "reber:80", "--jobs", "2"]
+    found = CliRunner().invoke(app, [*line, "--out", str(tmp_path)])
+    assert found.exit_code == 0, found.output
+    assert asked == [
+        (campaign.Campaign("lstm", 3, 1, "reber:80", 2), tmp_path, 2),
+    ]
+    assert "trained.csv" in re.sub(r"\s", "", found.output)
+
+
+def test_a_wrong_cell_is_an_error_in_one_line(monkeypatch, tmp_path, capsys):
+    line = ["structure", "train", "--cell", "gur", "--out", str(tmp_path / "out")]
+    monkeypatch.setattr(sys, "argv", ["keras-invprune", *line])
+    with pytest.raises(SystemExit, match="2"):
+        main()
+    assert "Unknown cell: 'gur'. Did you mean 'gru'?" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

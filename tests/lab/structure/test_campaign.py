@@ -1,0 +1,153 @@
+"""Many graphs trained: the table, and what an interruption costs."""
+
+import csv
+import functools
+
+import numpy as np
+import pytest
+
+from keras_invprune.priors import FEATURES, features
+from keras_invprune_lab.structure import campaign as module
+from keras_invprune_lab.structure.campaign import Campaign, Drawn, read, tasks, train
+from keras_invprune_lab.structure.training import Training
+
+SMALL = {"cell": "tanh", "graphs": 2, "dataset": "reber:80", "epochs": 2}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tiny():
+    """Graphs of a few nodes, in place of the paper's, which XLA need not compile."""
+    patch = pytest.MonkeyPatch()
+    patch.setattr(module, "FEWEST", 4)
+    patch.setattr(module, "MOST", 5)
+    quick = functools.partial(Training, jit_compile=False)
+    patch.setattr(module, "Training", quick)
+    yield
+    patch.undo()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A finished campaign of one seed, then of two."""
+    out = tmp_path_factory.mktemp("campaign")
+    train(Campaign(**SMALL, seeds=1), out)
+    before = (out / "trained.csv").read_text()
+    train(Campaign(**SMALL, seeds=2), out)
+    return out, before
+
+
+def test_a_row_for_each_training(folder):
+    out, _ = folder
+    rows = read(out / "trained.csv")
+    assert [(row["graph"], row["seed"]) for row in rows] == [
+        ("watts-strogatz-0", "0"),
+        ("barabasi-albert-1", "0"),
+        ("watts-strogatz-0", "1"),
+        ("barabasi-albert-1", "1"),
+    ]
+    for row, number in zip(rows, [0, 1, 0, 1], strict=True):
+        graph = Drawn(number)
+        assert row["prior"] == graph.prior and row["cell"] == "tanh"
+        found = {name: float(row[name]) for name in FEATURES}
+        assert found == pytest.approx(features(graph.graph))
+        assert 0 <= float(row["test_accuracy"]) <= 1
+
+
+def test_parameters_are_those_that_the_graph_has(folder):
+    out, _ = folder
+    for row in read(out / "trained.csv")[:2]:
+        layers = Drawn(int(row["graph"].rpartition("-")[2])).layers
+        sizes = [len(nodes) for nodes in layers.nodes]
+        blocks = [(sizes[0] ** 2, 0)]
+        blocks += [(int(mask.sum()), t) for (_, t), mask in layers.masks.items()]
+        inner = sum(edges + sizes[t] ** 2 + sizes[t] for edges, t in blocks)
+        assert int(row["parameters"]) == 27 * sizes[0] + inner + 2 * sizes[-1] + 2
+
+
+def test_more_seeds_leave_the_first_rows_as_they_were(folder):
+    out, before = folder
+    rows = (out / "trained.csv").read_text().splitlines()
+    assert rows[:3] == before.splitlines()
+    assert sorted(path.name for path in out.iterdir()) == [
+        ".lock",
+        "config.json",
+        "trained.csv",
+    ]
+
+
+def test_the_same_command_trains_nothing_twice(folder):
+    out, _ = folder
+    before = (out / "trained.csv").read_bytes()
+    train(Campaign(**SMALL, seeds=2), out, progress=lambda costs: pytest.fail("trains"))
+    assert (out / "trained.csv").read_bytes() == before
+
+
+def test_an_interrupted_training_ends_as_if_it_had_not_been(folder, tmp_path):
+    campaign = Campaign(**SMALL, seeds=1)
+    out, _ = folder
+    task = tasks(campaign, tmp_path, [("barabasi-albert-1", "tanh", 0)])[0]
+    assert task.members == ((0, 0),)
+
+    def stop(done, total):
+        assert total == 2
+        if done == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        task(stop)
+    assert [path.name for path in tmp_path.iterdir()] == [task.state.name]
+    shown = []
+    (row,) = task(lambda *now: shown.append(now))
+    assert shown == [(1, 2), (2, 2)]
+    with np.load(task.state) as state:
+        assert state["epochs"] == 2
+    whole = read(out / "trained.csv")[0]
+    assert row["test_accuracy"] == pytest.approx(float(whole["test_accuracy"]))
+
+
+def test_stacks_hold_graphs_of_one_depth_and_are_not_too_large(tmp_path):
+    campaign = Campaign("gru", graphs=40, seeds=3)
+    found = tasks(campaign, tmp_path, [])
+    members = [member for task in found for member in task.members]
+    assert sorted(members) == [(g, s) for g in range(40) for s in range(3)]
+    for task in found:
+        assert len(task.members) <= module.TOGETHER
+        assert {len(Drawn(g).layers.nodes) for g, _ in task.members} == {task.depth}
+    assert len({task.state for task in found}) == len(found)
+    costs = [task.cost for task in found]
+    assert costs == sorted(costs, reverse=True)
+
+
+def test_a_folder_of_another_configuration(folder):
+    out, _ = folder
+    before = (out / "trained.csv").read_bytes()
+    with pytest.raises(FileExistsError, match="epochs: 2 there, 3 asked"):
+        train(Campaign(**SMALL | {"epochs": 3}), out)
+    assert (out / "trained.csv").read_bytes() == before
+
+
+def test_a_table_that_is_not_ours(tmp_path):
+    file = tmp_path / "trained.csv"
+    with open(file, "w", newline="") as stream:
+        csv.writer(stream).writerows([["graph", "accuracy"], ["a", "0.5"]])
+    with pytest.raises(ValueError, match="is no table of trained graphs"):
+        train(Campaign(**SMALL), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["trained.csv"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"cell": "gruu"}, "Unknown cell: 'gruu'. Did you mean 'gru'"),
+        ({"dataset": "sklearn:digits"}, "read Reber strings"),
+        ({"dataset": "reber:9"}, "multiple of 8"),
+        ({"dataset": "reber:80:embeddet"}, "Did you mean 'embedded'"),
+        ({"graphs": 0}, "`graphs` must be at least 1"),
+        ({"seeds": 0}, "`seeds` must be at least 1"),
+        ({"epochs": 0}, "`epochs` must be at least 1"),
+    ],
+)
+def test_bad_input_leaves_nothing_behind(changed, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        train(Campaign(**SMALL | changed), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
