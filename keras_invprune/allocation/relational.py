@@ -1,13 +1,15 @@
 """Masks of a graph: channels read each other if their nodes are neighbors."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 
 from keras_invprune import contracts
+from keras_invprune.graph.layouts import layout_of
 from keras_invprune.graph.prunable import prunable_weights
+from keras_invprune.graph.weights import Weight, weights_by_key
 from keras_invprune.masks.selection import (
     Masks,
     Scores,
@@ -59,8 +61,9 @@ class Relational(Configured, contracts.Allocation):
 
     Source:
         You et al. 2020, Graph structure of neural networks (2007.06559), section 2.
-        Theirs are the last two axes of a kernel; where those are not inputs and
-        outputs, as in transposed convolutions, select other weights.
+        Inputs and outputs are the last two axes of a kernel. `prune` refuses kernels in
+        which they are not: those of EinsumDense, of gates, of grouped and of depthwise
+        convolutions, and of transposed ones unless each node reads those that read it.
     """
 
     def __init__(self, graph: "nx.Graph | np.ndarray | list | None" = None):
@@ -113,10 +116,45 @@ class Relational(Configured, contracts.Allocation):
             >>> model = keras.Sequential([keras.Input((8,)), *dense])
             >>> Relational().sparsity(model)  # each node has 2 neighbors and itself
             0.625
+
+        Raises:
+            ValueError: If nothing is selected, or as in `check_weights`.
         """
-        shapes = [tuple(v.shape) for v in prunable_weights(model, select).values()]
+        weights = weights_by_key(model)
+        chosen = prunable_weights(model, select, weights)
+        self.check_weights({key: weights[key] for key in chosen})
+        shapes = [tuple(variable.shape) for variable in chosen.values()]
         kept = sum(int(self.mask(shape).sum()) for shape in shapes)
         return 1 - kept / sum(int(np.prod(shape)) for shape in shapes)
+
+    def check_weights(self, weights: Mapping[str, Weight]):
+        """Raise ValueError for kernels whose last axes are not inputs and outputs.
+
+        Args:
+            weights: ``{key: Weight}`` of the weights to prune.
+        """
+        wrong = [key for key, weight in weights.items() if not self._reads(*weight)]
+        if wrong:
+            raise ValueError(
+                "A relational graph divides the last two axes of a kernel among its "
+                "nodes, as inputs and outputs, and in some kernels they are something "
+                f"else, such as gates or heads. Received: {wrong}. `select` others."
+            )
+
+    def _reads(self, layer: keras.Layer, variable: keras.Variable) -> bool:
+        """Return whether `mask` takes inputs for inputs and outputs for outputs."""
+        *_, inputs, outputs = range(len(variable.shape))
+        if 1 in variable.shape[-2:]:
+            return True  # all is kept
+        if _has_gates(layer) or getattr(layer, "groups", 1) > 1:
+            return False
+        layout = layout_of(layer, variable)
+        if layout is None:
+            return False
+        axes = layout.inputs, layout.outputs
+        if axes == ((outputs,), (inputs,)):  # transposed
+            return np.array_equal(self.graph, self.graph.T)
+        return axes == ((inputs,), (outputs,))
 
     def even(self, sparsity: float) -> bool:
         """Return False, since it decides which weights of a kernel remain."""
@@ -126,6 +164,12 @@ class Relational(Configured, contracts.Allocation):
     def get_config(self) -> dict[str, Any]:
         """Return the graph as lists of 0 and 1."""
         return {"graph": self.graph.astype(int).tolist()}
+
+
+def _has_gates(layer) -> bool:
+    """Return whether the kernels of a recurrent cell hold several gates."""
+    recurrent = getattr(layer, "recurrent_kernel", None)
+    return recurrent is not None and recurrent.shape[-2] != recurrent.shape[-1]
 
 
 def _ring(nodes) -> np.ndarray:

@@ -94,7 +94,7 @@ class Connections(keras.constraints.Constraint):
 
 @keras.saving.register_keras_serializable(package="keras_invprune")
 class OnConnections(keras.initializers.Initializer):
-    """Random values on the connections of a kernel, and zeros elsewhere.
+    """Random values other than zero on the connections of a kernel, zeros elsewhere.
 
     Each is uniform in ±√(3·scale / n), for the n connections of its output: He's
     initialization for scale 2, LeCun's for scale 1, with the inputs that there are.
@@ -124,6 +124,8 @@ class OnConnections(keras.initializers.Initializer):
         counts = self.connections.mask.sum(0)
         limits = np.sqrt(3 * self.scale / np.maximum(counts, 1))
         values = keras.random.uniform(shape, -1, 1, dtype=dtype, seed=self.seed)
+        # Zero, one of 2^8 values in bfloat16, would mean that there is no connection.
+        values = keras.ops.where(values == 0, keras.ops.ones_like(values), values)
         return self.connections(values * keras.ops.cast(limits, values.dtype))
 
     def get_config(self) -> dict[str, Any]:

@@ -1,12 +1,12 @@
 """A graph as a feed-forward network."""
 
-import numbers
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 import keras
 import numpy as np
 
+from keras_invprune.arguments import is_positive_integer, plain
 from keras_invprune.graph.connections import Connections, OnConnections
 from keras_invprune.priors.layers import Layered, layered
 from keras_invprune.saving import did_you_mean, near_names
@@ -34,10 +34,10 @@ def feed_forward(
     """Return a network whose hidden units are the nodes of a graph.
 
     A unit of layer 0 reads all inputs, and any other unit the nodes from which an edge
-    leads to it, also across layers. All
-    layers are ordinary Dense layers. What is absent from a kernel is zero and stays so,
-    by a constraint of the kernel. Do not train with ``use_ema=True``: Keras makes these
-    averages before it applies constraints.
+    leads to it, also across layers. All layers are ordinary Dense layers. What is
+    absent from a kernel is zero and stays so, by a constraint of the kernel. Do not
+    train with ``use_ema=True``: Keras makes these averages before it applies
+    constraints. `graph_of` refuses such a network.
 
     Args:
         graph: A connected graph of networkx without self loops and, if directed,
@@ -86,7 +86,7 @@ def feed_forward(
     check_activation(activation)
     layers = layered(graph)
     seeds = Seeds(seed)
-    entry = keras.Input(shape)
+    entry = keras.Input(plain(shape))
     flat = entry if len(shape) == 1 else keras.layers.Flatten()(entry)
     unit = _Unit(activation, normalize, seeds)
     states = [unit(flat, "layer_0", units=len(layers.nodes[0]))]
@@ -94,7 +94,7 @@ def feed_forward(
     for number in range(1, len(layers.nodes)):
         states.append(reads(layers, number, states, unit))
     last = keras.layers.Dense(
-        outputs,
+        int(outputs),
         kernel_initializer=keras.initializers.LecunUniform(seeds()),
         name="outputs",
     )
@@ -191,7 +191,7 @@ def check_skip(skip: str):
 def check_sizes(**sizes: int):
     """Raise ValueError unless each is a positive integer."""
     for name, size in sizes.items():
-        if not isinstance(size, numbers.Integral) or size < 1:
+        if not is_positive_integer(size):
             raise ValueError(
                 f"`{name}` must be a positive integer. Received: {name}={size!r}."
             )

@@ -34,7 +34,8 @@ def graph_of(model: keras.Model) -> "nx.DiGraph":
         True
 
     Raises:
-        ValueError: If no weight of the model knows its nodes.
+        ValueError: If no weight of the model knows its nodes, or if weights are not
+            zero where the graph has no connection.
     """
     return _graph(_kernels(model))
 
@@ -43,7 +44,7 @@ def wiring_of(model: keras.Model) -> "nx.DiGraph":
     """Return the graph of `graph_of` before anything was pruned.
 
     Raises:
-        ValueError: If no weight of the model knows its nodes.
+        ValueError: If `graph_of` refuses the model.
     """
     return _graph((connections, connections.mask) for connections, _ in _kernels(model))
 
@@ -59,7 +60,19 @@ def _kernels(model) -> Iterator[tuple[Connections, np.ndarray]]:
             lives = keras.ops.convert_to_numpy(variable) != 0
             if id(variable) in masks:
                 lives &= keras.ops.convert_to_numpy(masks[id(variable)]) != 0
+            _check_absent(variable, lives)
             yield variable.constraint, lives
+
+
+def _check_absent(variable, lives):
+    others = int((lives & ~variable.constraint.mask).sum())
+    if others:
+        raise ValueError(
+            f"Connections that the graph does not have must be zero, and {others} of "
+            f"{variable.path!r} are not. Weights were assigned, or averaged by an "
+            "optimizer with `use_ema=True`, which does so before constraints. Make "
+            "them zero: `kernel.assign(kernel.constraint(kernel))`."
+        )
 
 
 def _graph(parts: Iterable[tuple[Connections, np.ndarray]]) -> "nx.DiGraph":

@@ -109,7 +109,7 @@ def recurrent(
     for number in range(1, len(layers.nodes)):
         states.append(_next(layers, number, states, make, skip))
     last = keras.layers.Dense(
-        outputs,
+        int(outputs),
         kernel_initializer=keras.initializers.LecunUniform(make.seeds()),
         name="outputs",
     )
@@ -120,13 +120,13 @@ def _entry(inputs, size):
     """Return the input, and what layer 0 reads."""
     if not isinstance(inputs, Tokens):
         check_sizes(inputs=inputs)
-        entry = keras.Input((None, inputs))
+        entry = keras.Input((None, int(inputs)))
         return entry, entry
     size = size if inputs.size is None else inputs.size
     check_sizes(vocabulary=inputs.vocabulary, size=size)
     entry = keras.Input((None,), dtype="int32")
     embed = keras.layers.Embedding(
-        inputs.vocabulary, size, mask_zero=inputs.masked, name="embedding"
+        int(inputs.vocabulary), int(size), mask_zero=inputs.masked, name="embedding"
     )
     return entry, embed(entry)
 

@@ -15,6 +15,7 @@ from keras_invprune.allocation import PerLayer, Shuffled
 from keras_invprune.contracts import Nested, Objective, PruningWrapper, Score
 from keras_invprune.graph.connections import Connections
 from keras_invprune.graph.weights import Weight, is_graph
+from keras_invprune.masks.compute import unshuffled
 from keras_invprune.pruning.rewind import inner_optimizer
 from keras_invprune.saving import Missing, check_takes, name_of
 from keras_invprune.schedules import OneShot, WhenConverged
@@ -88,6 +89,19 @@ def check_connections(weights: Mapping[str, Weight], plan: Any):
             f"Received: {fixed[0]!r} among the weights to prune. Use a method that "
             "only removes connections, or `select` other weights."
         )
+
+
+def check_relational(weights: Mapping[str, Weight], plan: Any):
+    """Raise ValueError if a relational graph cannot read the weights.
+
+    Args:
+        weights: ``{key: Weight}`` of the weights to prune.
+        plan: The choices that make the method.
+    """
+    allocation = unshuffled(plan.allocation)
+    groups = isinstance(plan.pattern, patterns.Units)  # which have no inputs
+    if isinstance(allocation, allocations.Relational) and not groups:
+        allocation.check_weights(weights)
 
 
 def check_xla(strategy: tf.distribute.Strategy, jit_compile: bool | str):

@@ -10,6 +10,7 @@ import numpy as np
 from keras_invprune import contracts, tfmot
 from keras_invprune.allocation import Budget, collapsed
 from keras_invprune.contracts import Pattern
+from keras_invprune.graph.connections import Connections
 from keras_invprune.graph.copying import copy_model
 from keras_invprune.graph.layouts import layouts, unfit
 from keras_invprune.graph.prunable import prunable_weights
@@ -20,6 +21,7 @@ from keras_invprune.pruning.checks import (
     check_budget,
     check_connections,
     check_model,
+    check_relational,
     check_scope,
 )
 from keras_invprune.pruning.initializers import (
@@ -144,12 +146,14 @@ def prune(
     check_agreement(plan)
     keys = _fitting(weights, list(prunable_weights(model, select, weights)), plan)
     keys = _tied(model, weights, keys, plan)
-    check_connections({key: weights[key] for key in keys}, plan)
+    to_mask = {key: weights[key] for key in keys}
+    check_connections(to_mask, plan)
+    check_relational(to_mask, plan)
     if not copy:
         check_scope(model)
     if budget is not None:  # after what is quick: measuring may take a minute
         plan.meet(model, weights, schedule)
-    shapes = shapes_of({key: weights[key] for key in keys})
+    shapes = shapes_of(to_mask)
     groups = plan.groups(shapes, layouts(weights, keys))
     check_allocation(plan.allocation, groups, plan.sparsity)
     if copy:
@@ -181,14 +185,29 @@ def _keep_zeros(pruned, masks):
     ones = {key: np.ones(mask.shape, bool) for key, mask in pruned.masks.items()}
     zeros = pruned.state.share(ones | masks)
     already = f"{zeros:.4g} of the weights to prune are zero already"
-    if plan.rewires or plan.effective is not None:
-        logger.warning("%s, and may come back: this method moves masks.", already)
-    elif zeros > plan.sparsity + 1e-6:
-        less = "%s, and may come back: the sparsity asked for, %.4g, is lower."
-        logger.warning(less, already, plan.sparsity)
-    else:
+    moves = plan.rewires or plan.effective is not None
+    if not moves and zeros <= plan.sparsity + 1e-6:
         pruned.masked.set_masks(masks)
         logger.info("%s, and stay so.", already)
+    elif not _may_return(pruned, masks):
+        logger.info("%s, and stay so: the graph has no such connections.", already)
+    elif moves:
+        logger.warning("%s, and may come back: this method moves masks.", already)
+    else:
+        less = "%s, and may come back: the sparsity asked for, %.4g, is lower."
+        logger.warning(less, already, plan.sparsity)
+
+
+def _may_return(pruned, masks):
+    """Return whether some zeros are not absent connections of a graph."""
+    for key, mask in masks.items():
+        constraint = pruned.masked.prunable[key].constraint
+        zeros = ~mask
+        if isinstance(constraint, Connections):
+            zeros &= constraint.mask
+        if zeros.any():
+            return True
+    return False
 
 
 def _also_trained(weights, chosen):

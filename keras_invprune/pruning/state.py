@@ -12,6 +12,7 @@ import numpy as np
 from keras_invprune import tfmot
 from keras_invprune.allocation import collapsed
 from keras_invprune.contracts import Arrays, Effective, Ranked, Schedule, Score
+from keras_invprune.graph.connections import Connections
 from keras_invprune.graph.weights import weights_by_key
 from keras_invprune.masks.groups import sparsity_of
 from keras_invprune.pruning.masked import Masked
@@ -264,7 +265,7 @@ class PruningState:
             self.store()  # weights that grow start at zero; no old value returns
         weights = self._finite_weights()
         present = self._present()
-        left = None if as_tfmot or self.may_return else present
+        left = self._possible(None if as_tfmot or self.may_return else present)
         masks = self.plan.masks(weights, model, sparsity, left)
         self._check_no_return(masks, sparsity, present)
         if left is not None:  # allocations and patterns may pick removed weights
@@ -330,6 +331,27 @@ class PruningState:
 
     def _present(self) -> Arrays:
         return {key: mask.numpy() != 0 for key, mask in self.masked.masks.items()}
+
+    def _possible(self, left: Arrays | None) -> Arrays | None:
+        """Leave out the connections that the graph of a network does not have.
+
+        Their weights stay zero, so that one that is kept is not there all the same.
+        Tied groups are counted and scored as a whole, wherever they have no weights.
+
+        Args:
+            left: ``{key: bool array}`` of the weights that may be kept; None for all.
+        """
+        graph = {
+            key: variable.constraint.mask
+            for key, variable in self.masked.prunable.items()
+            if isinstance(variable.constraint, Connections)
+        }
+        if not graph or self.plan.dependencies is not None:
+            return left
+        if left is None:
+            shapes = {key: tuple(v.shape) for key, v in self.masked.prunable.items()}
+            left = {key: np.ones(shape, bool) for key, shape in shapes.items()}
+        return left | {key: left[key] & mask for key, mask in graph.items()}
 
     def _finite_weights(self) -> Arrays:
         weights = {key: v.numpy() for key, v in self.masked.prunable.items()}

@@ -7,7 +7,7 @@ from one seed.
 | column | what it is |
 |---|---|
 | ``graph`` | name of the graph, the same for all its seeds and cells |
-| ``prior`` | family that the graph was drawn from, such as ``watts_strogatz`` |
+| ``prior`` | family that the graph was drawn from, such as ``watts-strogatz`` |
 | ``cell`` | what its nodes compute, such as ``gru``; each kind is read by itself |
 | ``seed`` | seed of the training |
 | the 23 `FEATURES` | the structure of the graph |

@@ -62,7 +62,7 @@ def read_csv(file: Path) -> Table:
             f"Each row names its graph and its cell. Received: {int(unnamed.sum())} "
             f"rows of {file} that do not, the first in line {unnamed.argmax() + 2}."
         )
-    frame = complete(frame)
+    frame = complete(frame).astype({CELL: str})  # also those that are numbers
     twice = frame.duplicated([GRAPH, CELL, SEED])
     if twice.any():
         one = frame[twice].iloc[0]

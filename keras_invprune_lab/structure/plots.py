@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,8 +33,8 @@ def draw(prediction: Prediction, out: Path) -> list[Path]:
     if prediction.protocol:
         plots["protocol"] = over_splits
     files = []
+    cell = re.sub(r"[^\w-]", "_", prediction.rows.cell)  # any text, from the table
     for name, plot in plots.items():
-        cell = prediction.rows.cell
         files.append(out / (f"{name}-{cell}.png" if cell else f"{name}.png"))
         plot(prediction).savefig(files[-1], dpi=120)
     return files

@@ -23,7 +23,7 @@ from keras_invprune_lab.structure.evaluation import (
     scores,
 )
 from keras_invprune_lab.structure.predictors import PREDICTORS, pipeline
-from keras_invprune_lab.structure.protocol import Protocol, paper_protocol
+from keras_invprune_lab.structure.protocol import SHARE, Protocol, paper_protocol
 from keras_invprune_lab.structure.table import Rows
 
 SCHEMA = "keras-invprune/structure-prediction/1"
@@ -41,7 +41,8 @@ class Settings:
         predictors: Names in `PREDICTORS`.
         folds: Number of folds.
         repeats: How often the graphs are dealt to folds.
-        splits: Number of splits of the paper's protocol; 0 leaves it out.
+        splits: Number of splits of the paper's protocol; 0 leaves it out. So do ten
+            graphs or fewer, of which it would test on one.
         seed: Of folds, predictors and bootstrap.
 
     Raises:
@@ -106,7 +107,7 @@ class Prediction:
 
     @property
     def best(self) -> Entry:
-        """The entry of the highest R²."""
+        """The entry of the highest R², which flatters it: the same folds chose it."""
         return max(self.entries, key=lambda entry: entry.scores.r2)
 
     def to_json(self) -> dict[str, Any]:
@@ -145,7 +146,8 @@ def predict(
         show: Called after each fit.
 
     Raises:
-        ValueError: If there are fewer graphs than folds, or if all figures are equal.
+        ValueError: If a fold would have fewer than two graphs, or if all figures are
+            equal.
     """
     y, groups, seed = rows.y, rows.groups, settings.seed
     if np.ptp(y) == 0:
@@ -154,6 +156,7 @@ def predict(
             "is nothing to predict. Choose another target."
         )
     folds = Folds.draw(groups, settings.folds, settings.repeats, seed)
+    _check_two_in_each(folds, settings.folds)
     entries = []
     for inputs, features in inputs_of(rows).items():
         x = rows.x[list(features)].to_numpy(float)
@@ -268,6 +271,15 @@ def _ours(out) -> bool:
         return False
 
 
+def _check_two_in_each(folds, count):
+    """Raise ValueError if R² within a fold would be unknown: of a single graph."""
+    if min(len(test) for _, _, test in folds.splits()) < 2:
+        raise ValueError(
+            "R² within a fold and importances need two graphs or more in each fold. "
+            f"Received: {count} folds of {folds.rows} graphs. Use fewer folds."
+        )
+
+
 def _maker(name, seed):
     return lambda: pipeline(name, seed)
 
@@ -295,7 +307,7 @@ def _with_leads(entries, y, folds) -> list[Entry]:
 
 
 def _protocol(rows, settings, show) -> list[Protocol]:
-    if not settings.splits:
+    if not settings.splits or len(rows.runs) * SHARE <= 1:
         return []
     done, total = iter(range(1, settings.splits + 1)), settings.splits
     name = f"{rows.cell} the paper's protocol"

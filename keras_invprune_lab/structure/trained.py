@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 import sklearn
 import skops.io
-from sklearn.compose import TransformedTargetRegressor
-from sklearn.ensemble import BaseEnsemble, VotingRegressor
+from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.tree import BaseDecisionTree
 
@@ -34,6 +33,35 @@ ALLOWED = {
 }
 """Parts of scikit-learn that skops asks about and that our predictors have. They run no
 code; a forged tree could read foreign memory, so that trees are checked."""
+PARTS = {
+    "AdaBoostRegressor",
+    "BayesianRidge",
+    "DecisionTreeRegressor",
+    "DummyRegressor",
+    "ExtraTreeRegressor",
+    "ExtraTreesRegressor",
+    "GradientBoostingRegressor",
+    "Pipeline",
+    "RandomForestRegressor",
+    "SVR",
+    "StandardScaler",
+    "TransformedTargetRegressor",
+    "VotingRegressor",
+}
+"""The estimators of our predictors. All read as many features as the pipeline does, so
+that the features of each tree are known."""
+FIELDS = {
+    "features": list,
+    "predictor": str,
+    "target": str,
+    "cell": str,
+    "graphs": int,
+    "versions": dict,
+    "probes": list,
+    "predictions": list,
+    "sha256": str,
+}
+"""What ``predictor.json`` says besides its format."""
 PROBES = 5
 """Number of rows whose predictions are saved, and made again after loading."""
 
@@ -203,8 +231,7 @@ def _check_format(about, file):
             f"This version reads predictors of the format {SCHEMA}. Received: {file} "
             f"of the format {schema}. Train it again from its table."
         )
-    fields = {"features", "probes", "predictions", "sha256", "versions", "predictor"}
-    absent = sorted((fields | {"target", "cell", "graphs"}) - about.keys())
+    absent = [n for n, kind in FIELDS.items() if not isinstance(about.get(n), kind)]
     if absent:
         raise ValueError(f"{file} is not complete: it lacks {', '.join(absent)}.")
 
@@ -235,23 +262,39 @@ def _estimator(content, about, file) -> Pipeline:
         category = sklearn.exceptions.InconsistentVersionWarning
         warnings.simplefilter("ignore", category)
         estimator = skops.io.loads(content, trusted=[*ALLOWED])
-    for tree in _trees(estimator):
-        _check_tree(tree, len(about["features"]), file)
+    _check_parts(estimator, len(about["features"]), file)
     return estimator
 
 
-def _trees(estimator):
-    """Yield the trees inside of an estimator."""
-    if isinstance(estimator, Pipeline):
-        yield from _trees(estimator[-1])
-    elif isinstance(estimator, TransformedTargetRegressor):
-        yield from _trees(estimator.regressor_)
-    elif isinstance(estimator, BaseEnsemble | VotingRegressor):
-        members = estimator.estimators_  # those of gradient boosting: [stages, 1]
-        for member in members.flat if isinstance(members, np.ndarray) else members:
-            yield from _trees(member)
-    elif isinstance(estimator, BaseDecisionTree):
-        yield estimator.tree_
+def _check_parts(estimator, features, file):
+    """Raise ValueError if some part is not one that our predictors are made of."""
+    parts = list(_parts(estimator, {}))
+    foreign = sorted({type(part).__name__ for part in parts} - PARTS)
+    if foreign or not isinstance(estimator, Pipeline):
+        raise ValueError(
+            f"{file} holds estimators that no predictor of this package has: "
+            f"{', '.join(foreign) or type(estimator).__name__}. Do not use it."
+        )
+    for part in parts:
+        if isinstance(part, BaseDecisionTree) and "tree_" in vars(part):  # is fitted
+            _check_tree(part.tree_, features, file)
+
+
+def _parts(thing, seen):
+    """Yield all estimators in an object, wherever they are, each once."""
+    if id(thing) in seen:
+        return
+    seen[id(thing)] = thing
+    if isinstance(thing, BaseEstimator):
+        yield thing
+    if isinstance(thing, BaseEstimator | dict):
+        inner = (thing if isinstance(thing, dict) else vars(thing)).values()
+    elif isinstance(thing, np.ndarray) and thing.dtype == object:
+        inner = thing.flat
+    else:
+        inner = thing if isinstance(thing, list | tuple) else ()
+    for each in inner:
+        yield from _parts(each, seen)
 
 
 def _check_tree(tree, features, file):

@@ -108,3 +108,45 @@ def test_patterns_that_ignore_it_are_refused():
 def test_what_is_no_graph_is_refused(graph):
     with pytest.raises(ValueError, match="matrix in which something is true"):
         Relational(graph)
+
+
+def as_model(layer, *shape):
+    return keras.Sequential([keras.Input(shape), layer])
+
+
+CONV = {"kernel_size": 2, "padding": "same"}
+UNLIKE = {
+    "einsum": as_model(keras.layers.EinsumDense("bi,iho->bho", (6, 6)), 6),
+    "gates": as_model(keras.layers.GRU(6), 4, 6),
+    "groups": as_model(keras.layers.Conv2D(12, groups=2, **CONV), 4, 4, 12),
+    "depthwise": as_model(keras.layers.DepthwiseConv2D(2, depth_multiplier=6), 4, 4, 6),
+    "transposed": as_model(keras.layers.Conv2DTranspose(6, **CONV), 4, 4, 12),
+}
+LIKE = {
+    "conv": as_model(keras.layers.Conv2D(6, **CONV), 4, 4, 12),
+    "simple": as_model(keras.layers.SimpleRNN(6), 4, 6),
+    "separable": as_model(keras.layers.SeparableConv2D(12, 2), 4, 4, 6),
+}
+
+
+@pytest.mark.parametrize("name", UNLIKE)
+def test_kernels_that_do_not_end_in_inputs_and_outputs_are_refused(name):
+    directed = Relational(nx.DiGraph(GRAPH.edges))
+    with pytest.raises(ValueError, match="last two axes.*Received: .*kernel"):
+        kip.prune(UNLIKE[name], 0.5, allocation=directed, select=lambda *_: True)
+    with pytest.raises(ValueError, match="last two axes.*Received: .*kernel"):
+        directed.sparsity(UNLIKE[name], lambda *_: True)
+
+
+@pytest.mark.parametrize("name", LIKE)
+def test_others_are_taken(name):
+    sparsity = Relational(GRAPH).sparsity(LIKE[name], lambda *_: True)
+    chosen = {"allocation": Relational(GRAPH), "select": lambda *_: True}
+    kip.prune(LIKE[name], sparsity, schedule="manual", **chosen).prune_to(sparsity)
+
+
+def test_transposed_convolutions_read_a_graph_without_directions_both_ways():
+    model, relational = UNLIKE["transposed"], Relational(GRAPH)
+    shape = tuple(model.layers[0].kernel.shape)  # [2, 2, outputs, inputs]
+    sparsity = relational.sparsity(model, lambda *_: True)
+    assert sparsity == 1 - expected(GRAPH, shape).mean()

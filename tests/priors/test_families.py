@@ -103,3 +103,20 @@ def test_without_networkx_the_extra_is_named(name, monkeypatch):
     monkeypatch.setitem(sys.modules, "networkx", None)
     with pytest.raises(ImportError, match=r"pip install '\.\[structure\]'"):
         make(name)
+
+
+@pytest.mark.parametrize(
+    "name, parameters, edges",
+    [
+        ("watts-strogatz", {}, "1,000,000,000"),
+        ("barabasi-albert", {}, "900,000,000"),
+        ("erdos-renyi", {"p": 0.5}, "2,499,975,000"),
+        ("relational", {"k": 1000.0, "p": 0.5}, "50,000,000"),
+        ("tree", {"n": 10**9}, "999,999,999"),
+        ("grid", {"rows": 10**5, "columns": 10**3}, "199,899,000"),
+    ],
+)
+def test_more_edges_than_fit_into_memory_are_refused_at_once(name, parameters, edges):
+    size = {} if name == "grid" else {"n": 10**5}
+    with pytest.raises(ValueError, match=f"5,000,000 edges.*Received: .*{edges}"):
+        priors.make(name, **{**size, **parameters})

@@ -256,6 +256,7 @@ def test_merged_layers_have_the_connections_of_both():
         ({"skip": "sum"}, "`skip` must be 'before' or 'after'.*'sum'"),
         ({"readout": "first"}, "`readout` must be 'last' or 'all'.*'first'"),
         ({"activation": "rellu"}, "`activation` must be.*'rellu'. Did you mean 'relu'"),
+        ({"inputs": True}, "`inputs` must be a positive integer.*True"),
         ({"inputs": 0}, "`inputs` must be a positive integer.*0"),
         ({"inputs": (8, None)}, "`inputs` must be a positive integer.*None"),
         ({"outputs": 2.5}, "`outputs` must be a positive integer.*2.5"),
@@ -266,7 +267,56 @@ def test_bad_input(given, message):
         priors.feed_forward(GRAPH, **{"inputs": 3, "outputs": 2, **given})
 
 
+def test_numbers_of_numpy_will_do():
+    sizes = np.array([3, 2])
+    model = priors.feed_forward(GRAPH, tuple(sizes), sizes[1])
+    assert model.input_shape == (None, 3, 2) and model.output_shape == (None, 2)
+    assert keras.models.model_from_json(model.to_json()).output_shape == (None, 2)
+
+
 def test_methods_that_move_connections_are_refused():
     model = priors.feed_forward(GRAPH, 3, 2)
     with pytest.raises(ValueError, match="made from a graph are fixed.*only removes"):
         kip.prune(model, 0.5, score="rigl", schedule="rewire")
+
+
+@pytest.mark.parametrize("score", ["dst", "gumbel", "movement", "random"])
+@pytest.mark.parametrize("sparsity", [0.2, 0.9])
+def test_absent_connections_are_removed_first_whatever_their_scores(score, sparsity):
+    model = priors.feed_forward(DENSE, 3, 2, activation="tanh")
+    absent = sum((~connections.mask).sum() for connections, _ in constrained(model))
+    pruned = kip.prune(model, sparsity, score=score, schedule="manual")
+    pruned.compile(keras.optimizers.SGD(0.1), "mse", run_eagerly=True)
+    pruned.fit(X, Y, batch_size=8, verbose=0)
+    pruned.prune_to(sparsity)
+    kept = {key: mask.numpy() != 0 for key, mask in pruned.masks.items()}
+    size = sum(mask.size for mask in kept.values())
+    weights = weights_by_key(pruned.inner)
+    for key, mask in kept.items():
+        if isinstance(weights[key].variable.constraint, Connections):
+            assert not (mask & ~weights[key].variable.constraint.mask).any()
+    left = min(size - absent, round((1 - sparsity) * size))
+    assert sum(mask.sum() for mask in kept.values()) == left
+
+
+def test_tied_units_are_ranked_by_the_weights_that_they_have():
+    model = priors.feed_forward(DENSE, 3, 2, activation="tanh", readout="all")
+    pruned = kip.prune(model, 0.6, pattern="units", score="gumbel", schedule="manual")
+    pruned.compile(keras.optimizers.SGD(0.1), "mse", run_eagerly=True)
+    pruned.fit(X, Y, batch_size=8, verbose=0)
+    weights = {key: v.numpy() for key, v in pruned.masked.prunable.items()}
+    expected = pruned.plan.masks(weights, pruned, 0.6)
+    pruned.prune_to(0.6)
+    for key, mask in pruned.masks.items():
+        np.testing.assert_array_equal(mask, expected[key])
+
+
+@pytest.mark.parametrize("score", ["movement", "magnitude"])
+def test_nobody_is_warned_that_absent_connections_may_come_back(score, caplog):
+    model = priors.feed_forward(DENSE, 3, 2)
+    kip.prune(model, 0.1, score=score, schedule="manual")
+    assert "may come back" not in caplog.text
+    kernel = model.get_layer("layer_0").kernel
+    kernel.assign(np.where(np.arange(3)[:, None] == 1, 0, kernel))
+    kip.prune(model, 0.1, score=score, schedule="manual")
+    assert "may come back" in caplog.text

@@ -153,3 +153,10 @@ def test_tokens_are_embedded_and_padding_may_be_masked():
 def test_bad_input(given, message):
     with pytest.raises(ValueError, match=message):
         recurrent(GRAPH, **{"inputs": 3, "outputs": 2, **given})
+
+
+def test_numbers_of_numpy_will_do():
+    sizes = np.array([9, 4, 2])
+    model = priors.recurrent(GRAPH, priors.Tokens(*sizes[:2]), sizes[2])
+    assert model.get_layer("embedding").get_config()["output_dim"] == 4
+    assert priors.recurrent(GRAPH, sizes[0], sizes[2]).input_shape == (None, None, 9)

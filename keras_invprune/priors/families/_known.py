@@ -1,16 +1,19 @@
 """The priors by name, and what several of them check."""
 
-import numbers
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from keras_invprune.arguments import is_integer, is_number
 from keras_invprune.priors._libraries import networkx
 
 KNOWN: dict[str, Callable] = {}
 """``{name: function}``. Each file of this folder adds its own."""
 
+MAX_EDGES = 5_000_000
+"""The largest number of edges of a graph that is made: networkx takes about half a
+kilobyte for each."""
 TRIES = 100
 """How many graphs to draw until one is connected."""
 
@@ -35,12 +38,27 @@ def check_number(name: str, value: Any, low: float, high: float, whole: bool = T
         high: The largest allowed value.
         whole: Whether it must be an integer.
     """
-    fits = isinstance(value, numbers.Integral if whole else numbers.Real)
-    if fits and not isinstance(value, bool) and low <= value <= high:
+    fits = is_integer(value) if whole else is_number(value)
+    if fits and low <= value <= high:
         return
     kind = "an integer" if whole else "a number"
     ends = f"of at least {low}" if high == float("inf") else f"in [{low}, {high}]"
     raise ValueError(f"`{name}` must be {kind} {ends}. Received: {name}={value!r}.")
+
+
+def check_edges(edges: float, received: str):
+    """Raise ValueError if a graph would have more edges than fit into memory.
+
+    Args:
+        edges: Their expected number.
+        received: What to tell of the parameters.
+    """
+    if edges > MAX_EDGES:
+        raise ValueError(
+            f"A graph can have {MAX_EDGES:,} edges here, since networkx takes about "
+            f"half a kilobyte for each. Received: {received}, which make about "
+            f"{edges:,.0f}. Use fewer nodes, or fewer edges of each."
+        )
 
 
 def connected(draw: Callable, seed: int, advice: str) -> Any:

@@ -4,7 +4,7 @@ import math
 from typing import TYPE_CHECKING
 
 from keras_invprune.priors._libraries import networkx
-from keras_invprune.priors.families._known import check_number, known_as
+from keras_invprune.priors.families._known import check_edges, check_number, known_as
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -25,7 +25,8 @@ def barabasi_albert(n: int, m: int | None = None, seed: int = 0) -> "nx.Graph":
         81
 
     Raises:
-        ValueError: If a parameter is out of its range.
+        ValueError: If a parameter is out of its range, or if there would be too many
+            edges.
 
     Source:
         Barabási and Albert 1999, Emergence of scaling in random networks; with these
@@ -34,4 +35,5 @@ def barabasi_albert(n: int, m: int | None = None, seed: int = 0) -> "nx.Graph":
     check_number("n", n, 2, math.inf)
     m = max(1, n // 10) if m is None else m
     check_number("m", m, 1, n - 1)
+    check_edges(m * (n - m), f"n={n}, m={m}")
     return networkx().barabasi_albert_graph(n, m, seed=seed)

@@ -4,7 +4,12 @@ import math
 from typing import TYPE_CHECKING
 
 from keras_invprune.priors._libraries import networkx
-from keras_invprune.priors.families._known import check_number, connected, known_as
+from keras_invprune.priors.families._known import (
+    check_edges,
+    check_number,
+    connected,
+    known_as,
+)
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -25,14 +30,15 @@ def erdos_renyi(n: int, p: float, seed: int = 0) -> "nx.Graph":
         45
 
     Raises:
-        ValueError: If a parameter is out of its range, or if no connected graph was
-            found.
+        ValueError: If a parameter is out of its range, if there would be too many
+            edges, or if no connected graph was found.
 
     Source:
         Gilbert 1959, Random graphs, G(n, p), conditioned on being connected.
     """
     check_number("n", n, 2, math.inf)
     check_number("p", p, 0, 1, whole=False)
+    check_edges(p * n * (n - 1) / 2, f"n={n}, p={p}")
     nx = networkx()
     return connected(
         lambda seed: nx.fast_gnp_random_graph(n, p, seed=seed),

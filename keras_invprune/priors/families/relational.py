@@ -5,7 +5,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from keras_invprune.priors._libraries import networkx
-from keras_invprune.priors.families._known import check_number, connected, known_as
+from keras_invprune.priors.families._known import (
+    check_edges,
+    check_number,
+    connected,
+    known_as,
+)
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -29,8 +34,8 @@ def relational(n: int, k: float, p: float, seed: int = 0) -> "nx.Graph":
         208
 
     Raises:
-        ValueError: If a parameter is out of its range, or if no connected graph was
-            found.
+        ValueError: If a parameter is out of its range, if there would be too many
+            edges, or if no connected graph was found.
 
     Source:
         You et al. 2020, Graph structure of neural networks (2007.06559), section 3.1,
@@ -39,6 +44,7 @@ def relational(n: int, k: float, p: float, seed: int = 0) -> "nx.Graph":
     check_number("n", n, 3, float("inf"))
     check_number("k", k, 2, n - 1, whole=False)
     check_number("p", p, 0, 1, whole=False)
+    check_edges(n * k / 2, f"n={n}, k={k}")
     return connected(
         lambda seed: _ws_flex(n, k, p, np.random.default_rng(seed)),
         seed,

@@ -4,7 +4,7 @@ import math
 from typing import TYPE_CHECKING
 
 from keras_invprune.priors._libraries import networkx
-from keras_invprune.priors.families._known import check_number, known_as
+from keras_invprune.priors.families._known import check_edges, check_number, known_as
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -25,9 +25,11 @@ def tree(n: int, r: int | None = None, seed: int = 0) -> "nx.Graph":
         [(0, 1), (0, 2), (1, 3), (1, 4)]
 
     Raises:
-        ValueError: If a parameter is out of its range.
+        ValueError: If a parameter is out of its range, or if there would be too many
+            edges.
     """
     check_number("n", n, 2, math.inf)
+    check_edges(n - 1, f"n={n}")
     nx = networkx()
     if r is None:
         return nx.random_labeled_tree(n, seed=seed)

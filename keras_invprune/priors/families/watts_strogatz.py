@@ -4,7 +4,12 @@ import math
 from typing import TYPE_CHECKING
 
 from keras_invprune.priors._libraries import networkx
-from keras_invprune.priors.families._known import check_number, connected, known_as
+from keras_invprune.priors.families._known import (
+    check_edges,
+    check_number,
+    connected,
+    known_as,
+)
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -28,8 +33,8 @@ def watts_strogatz(
         40
 
     Raises:
-        ValueError: If a parameter is out of its range, or if no connected graph was
-            found.
+        ValueError: If a parameter is out of its range, if there would be too many
+            edges, or if no connected graph was found.
 
     Source:
         Watts and Strogatz 1998, Collective dynamics of small-world networks; with these
@@ -39,6 +44,7 @@ def watts_strogatz(
     k = max(2, n // 5) if k is None else k
     check_number("k", k, 2, n - 1)
     check_number("p", p, 0, 1, whole=False)
+    check_edges(n * k / 2, f"n={n}, k={k}")
     nx = networkx()
     return connected(
         lambda seed: nx.watts_strogatz_graph(n, k, p, seed=seed),

@@ -1,11 +1,13 @@
 """The comparison of predictors as a whole, its files and plots."""
 
 import csv
+import dataclasses
 import json
 
 import numpy as np
 import pytest
 
+from keras_invprune_lab.structure.plots import draw
 from keras_invprune_lab.structure.predict import (
     METRICS,
     Settings,
@@ -94,3 +96,21 @@ def test_the_number_of_fits_is_shown(found):
     predict(found.rows, few, lambda *news: seen.append(news))
     assert seen[:3] == [("gru structure bayesian-ridge", k, 3) for k in (1, 2, 3)]
     assert len(seen) == 9
+
+
+def test_of_ten_graphs_the_paper_s_protocol_would_test_one_and_is_left_out(tmp_path):
+    table(graphs=10).to_csv(tmp_path / "t.csv", index=False)
+    rows = read(tmp_path / "t.csv").rows("gru", "test_accuracy")
+    found = predict(rows, Settings(("bayesian-ridge",), folds=5, repeats=1))
+    assert found.protocol == []
+    write([found], "our own: t.csv", tmp_path / "out")
+    assert "NaN" not in (tmp_path / "out" / METRICS).read_text()
+    with pytest.raises(ValueError, match="10 folds of 10 graphs. Use fewer folds"):
+        predict(rows, Settings(("bayesian-ridge",), folds=10, repeats=1))
+
+
+def test_plots_stay_in_their_folder_whatever_a_cell_is_called(found, tmp_path):
+    rows = dataclasses.replace(found.rows, cell="../g/ru")
+    drawn = draw(dataclasses.replace(found, rows=rows, protocol=[]), tmp_path)
+    assert len(drawn) == 3 and {file.parent for file in drawn} == {tmp_path}
+    assert {*drawn} == {*tmp_path.iterdir()}

@@ -140,3 +140,10 @@ def test_other_cells_targets_and_files_are_refused(tmp_path):
     (tmp_path / "empty.csv").write_text("")
     with pytest.raises(ValueError, match="is not CSV"):
         read(tmp_path / "empty.csv")
+
+
+def test_cells_that_are_numbers_have_names_all_the_same(tmp_path):
+    found = read(written(table(graphs=4, cells=(1, 2)), tmp_path))
+    assert found.cells == ("1", "2") and len(found.rows("1", "test_accuracy").y) == 4
+    with pytest.raises(ValueError, match="no cell '3', but 1, 2"):
+        found.rows("3", "test_accuracy")

@@ -8,7 +8,9 @@ import zipfile
 import numpy as np
 import pytest
 import skops.io
-from sklearn.preprocessing import FunctionTransformer
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, MinMaxScaler
+from sklearn.svm import SVR
 
 from keras_invprune_lab.structure.columns import FEATURES
 from keras_invprune_lab.structure.predictors import PREDICTORS
@@ -99,6 +101,17 @@ def test_a_file_of_another_format_is_refused(saved, tmp_path):
         Trained.load(tmp_path / "none")
 
 
+def test_what_a_file_says_in_another_form_is_refused(saved, tmp_path):
+    def other(content):
+        return json.dumps(
+            json.loads(content) | {"features": 5, "versions": []}
+        ).encode()
+
+    file = changed(saved, tmp_path / "a", ABOUT, other)
+    with pytest.raises(ValueError, match="lacks features, versions"):
+        Trained.load(file)
+
+
 def test_an_exchanged_estimator_is_refused(saved, tmp_path):
     def other(content):
         return json.dumps(json.loads(content) | {"sha256": "0"}).encode()
@@ -131,6 +144,31 @@ def test_a_tree_that_points_outside_of_itself_is_refused(rows, tmp_path):
         file = changed(good, tmp_path / "bad", ESTIMATOR, lambda c, f=forged: f)
         with pytest.raises(ValueError, match="point outside"):
             Trained.load(file)
+
+
+def test_trees_are_found_wherever_they_are(rows, tmp_path):
+    good = Trained.fit(rows, "gradient-boosting", FEATURES)
+    good.save(tmp_path / "good")
+    boosting = good.estimator[-1]
+    tree = Trained.fit(rows, "random-forest", FEATURES).estimator[-1].estimators_[0]
+    state = tree.tree_.__getstate__()
+    state["nodes"]["left_child"][0] = 10**6
+    tree.tree_.__setstate__(state)
+    boosting.init_ = tree  # what it predicts before the first stage
+    forged = skops.io.dumps(good.estimator)
+    file = changed(tmp_path / "good", tmp_path / "bad", ESTIMATOR, lambda c: forged)
+    with pytest.raises(ValueError, match="point outside"):
+        Trained.load(file)
+
+
+@pytest.mark.parametrize("pipeline", [True, False])
+def test_estimators_that_no_predictor_has_are_refused(pipeline, saved, tmp_path):
+    other = make_pipeline(MinMaxScaler()) if pipeline else SVR()
+    forged = skops.io.dumps(other)
+    file = changed(saved, tmp_path / "forged", ESTIMATOR, lambda c: forged)
+    name = "MinMaxScaler" if pipeline else "SVR"
+    with pytest.raises(ValueError, match=f"that no predictor .* has: {name}"):
+        Trained.load(file)
 
 
 def test_other_predictions_than_before_are_refused(saved, tmp_path):
