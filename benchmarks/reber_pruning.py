@@ -25,7 +25,7 @@ from pathlib import Path
 
 from keras_invprune.saving import replaced
 from keras_invprune_lab.cli.progress import progress
-from keras_invprune_lab.structure.workers import carry_out
+from keras_invprune_lab.structure.recurrent.workers import carry_out
 
 CELLS = ("rnn-tanh", "rnn-relu", "gru", "lstm")
 PARTS = ("input_to_hidden", "hidden_to_hidden", "both")

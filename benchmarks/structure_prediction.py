@@ -21,13 +21,13 @@ import csv
 import dataclasses
 from pathlib import Path
 
-from keras_invprune_lab.structure.predict import (
+from keras_invprune_lab.structure.prediction.predict import (
     Settings,
     entry_figures,
     importance_figures,
     predict,
 )
-from keras_invprune_lab.structure.reading import read
+from keras_invprune_lab.structure.prediction.reading import read
 
 PAPER = Settings(folds=10, repeats=3, splits=50)
 AVERAGED = Settings(folds=10, repeats=3, splits=0)

@@ -3,7 +3,7 @@
 from rich.table import Table
 
 from keras_invprune_lab.cli.tables import console
-from keras_invprune_lab.structure.predict import importance_figures
+from keras_invprune_lab.structure.prediction.predict import importance_figures
 
 SHOWN = 5
 """How many features are printed."""

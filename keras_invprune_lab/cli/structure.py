@@ -73,14 +73,14 @@ def predict(
 ):
     """Predict accuracy from structure, with no training: R², tau, regret, ceiling."""
     try:
-        from keras_invprune_lab.structure.predict import (
+        from keras_invprune_lab.structure.prediction.predict import (
             Settings,
             check_folder,
             write,
         )
-        from keras_invprune_lab.structure.predict import predict as compare
-        from keras_invprune_lab.structure.reading import read
-        from keras_invprune_lab.structure.trained import Trained
+        from keras_invprune_lab.structure.prediction.predict import predict as compare
+        from keras_invprune_lab.structure.prediction.reading import read
+        from keras_invprune_lab.structure.prediction.trained import Trained
     except ImportError as error:
         raise ImportError(
             f"{error.name} is missing: pip install '.[structure]' brings what "
@@ -133,8 +133,8 @@ def train(
 ):
     """Train many recurrent networks of random structure. Run again, it resumes."""
     try:
-        from keras_invprune_lab.structure.campaign import Campaign
-        from keras_invprune_lab.structure.campaign import train as train_all
+        from keras_invprune_lab.structure.recurrent.campaign import Campaign
+        from keras_invprune_lab.structure.recurrent.campaign import train as train_all
     except ImportError as error:
         raise ImportError(
             f"{error.name} is missing: pip install '.[structure]' brings what "

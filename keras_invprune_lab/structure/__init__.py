@@ -1,1 +1,1 @@
-"""What the structure of a network tells about its accuracy, before any training."""
+"""Networks that are made from graphs: trained, predicted, searched for."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from keras_invprune.exporting.folders import claimed, local
 from keras_invprune_lab.runs.configuration import CONFIG, check_same
-from keras_invprune_lab.structure.ceiling import Ceiling, noise_ceiling
+from keras_invprune_lab.structure.prediction.ceiling import Ceiling, noise_ceiling
 from keras_invprune_lab.structure.search import rows
 from keras_invprune_lab.structure.search.engine import Search, Show, Step
 from keras_invprune_lab.structure.search.evaluations import Ledger

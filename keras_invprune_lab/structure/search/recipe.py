@@ -12,11 +12,11 @@ from keras_invprune.saving import named
 from keras_invprune_lab.data import check_name
 from keras_invprune_lab.methods.settings import Count, Part, Positive, Several
 from keras_invprune_lab.recipes.from_yaml import parse_as
-from keras_invprune_lab.structure.predictors import PREDICTORS
+from keras_invprune_lab.structure.prediction.predictors import PREDICTORS
 from keras_invprune_lab.structure.search.genome import Bounds
 from keras_invprune_lab.structure.search.strategies import check_strategy
 
-FOLDER = "searches"
+RECIPES = resources.files(__package__) / "recipes"
 
 
 class Network(Part):
@@ -159,8 +159,7 @@ class SearchRecipe(Part):
 
 def names() -> list[str]:
     """Return the names of the recipes that come with the package."""
-    folder = resources.files("keras_invprune_lab") / "structure" / FOLDER
-    return sorted(Path(file.name).stem for file in folder.iterdir())
+    return sorted(Path(file.name).stem for file in RECIPES.iterdir())
 
 
 def load(name: str) -> SearchRecipe:
@@ -177,8 +176,8 @@ def load(name: str) -> SearchRecipe:
     if name.endswith((".yaml", ".yml")):
         return parse(Path(name).read_text(encoding="utf-8"), name)
     named(name, dict.fromkeys(names()), "recipe")
-    folder = resources.files("keras_invprune_lab") / "structure" / FOLDER
-    return parse((folder / f"{name}.yaml").read_text(encoding="utf-8"), f"{name}.yaml")
+    text = (RECIPES / f"{name}.yaml").read_text(encoding="utf-8")
+    return parse(text, f"{name}.yaml")
 
 
 def parse(text: str, file: str = "recipe") -> SearchRecipe:

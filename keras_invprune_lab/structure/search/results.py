@@ -13,7 +13,7 @@ import numpy as np
 
 from keras_invprune.saving import replaced
 from keras_invprune_lab.structure.columns import CELL, FEATURES, GRAPH, PARAMETERS, SEED
-from keras_invprune_lab.structure.evaluation import kendall
+from keras_invprune_lab.structure.prediction.evaluation import kendall
 from keras_invprune_lab.structure.search import plots
 from keras_invprune_lab.structure.search.campaign import Found
 from keras_invprune_lab.structure.search.engine import Step

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from keras_invprune.priors import FEATURES, features
-from keras_invprune_lab.structure.predictors import pipeline
+from keras_invprune_lab.structure.prediction.predictors import pipeline
+from keras_invprune_lab.structure.prediction.trained import Trained
 from keras_invprune_lab.structure.search.genome import graph_from
 from keras_invprune_lab.structure.search.strategies import Proposal, Scored
-from keras_invprune_lab.structure.trained import Trained
 
 Predict = Callable[[Sequence[str]], np.ndarray]
 """``keys of graphs -> predicted accuracies``."""

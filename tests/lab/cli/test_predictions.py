@@ -4,7 +4,7 @@ import pytest
 from typer.testing import CliRunner
 
 from keras_invprune_lab.cli.main import app
-from keras_invprune_lab.structure.trained import Trained
+from keras_invprune_lab.structure.prediction.trained import Trained
 from structures import table
 
 SMALL = ["--predictors", "bayesian-ridge", "--folds", "3", "--repeats", "1"]

@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from keras_invprune_lab.cli.main import app, main
-from keras_invprune_lab.structure import campaign
+from keras_invprune_lab.structure.recurrent import campaign
 
 
 def test_what_is_asked_for_is_trained(monkeypatch, tmp_path):

@@ -16,7 +16,7 @@ import pytest
 from typer.testing import CliRunner
 
 from keras_invprune_lab.cli.main import app
-from keras_invprune_lab.structure.csv_tables import read_csv
+from keras_invprune_lab.structure.prediction.csv_tables import read_csv
 from keras_invprune_lab.structure.search import results
 from keras_invprune_lab.structure.search.campaign import Campaign
 from keras_invprune_lab.structure.search.evaluations import Ledger

@@ -5,6 +5,8 @@ import pandas as pd
 import pytest
 
 from keras_invprune.priors import FEATURES, features
+from keras_invprune_lab.structure.prediction.table import Rows
+from keras_invprune_lab.structure.prediction.trained import Trained
 from keras_invprune_lab.structure.search.engine import Search
 from keras_invprune_lab.structure.search.evaluations import Evaluation, Ledger
 from keras_invprune_lab.structure.search.genome import Bounds, graph_from
@@ -15,8 +17,6 @@ from keras_invprune_lab.structure.search.strategies import (
     Plan,
     Scored,
 )
-from keras_invprune_lab.structure.table import Rows
-from keras_invprune_lab.structure.trained import Trained
 
 RECIPE = """
 title: made up

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from keras_invprune_lab.structure.columns import ACCURACY, CELL, GRAPH, GROUP, PRIOR
-from keras_invprune_lab.structure.table import Table, complete
+from keras_invprune_lab.structure.prediction.table import Table, complete
 
 ALLOWED = {
     ("builtins", "slice"),

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 from sklearn.linear_model import LinearRegression
 
-from keras_invprune_lab.structure.evaluation import (
+from keras_invprune_lab.structure.prediction.evaluation import (
     Folds,
     corrected_interval,
     importances,
@@ -14,7 +14,7 @@ from keras_invprune_lab.structure.evaluation import (
     regrets,
     scores,
 )
-from keras_invprune_lab.structure.predictors import PREDICTORS, pipeline
+from keras_invprune_lab.structure.prediction.predictors import PREDICTORS, pipeline
 
 
 def test_no_group_is_on_both_sides_and_each_row_is_tested_once():

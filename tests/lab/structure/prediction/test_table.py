@@ -5,8 +5,8 @@ import pytest
 
 from keras_invprune import priors
 from keras_invprune_lab.structure.columns import FEATURES
-from keras_invprune_lab.structure.csv_tables import read_csv
-from keras_invprune_lab.structure.reading import read
+from keras_invprune_lab.structure.prediction.csv_tables import read_csv
+from keras_invprune_lab.structure.prediction.reading import read
 from structures import table
 
 

@@ -22,10 +22,10 @@ from keras_invprune.priors import FEATURES, Layered, features, layered, make
 from keras_invprune.saving import named, replaced
 from keras_invprune_lab import data as datasets
 from keras_invprune_lab.runs.configuration import CONFIG, check_same
-from keras_invprune_lab.structure.cells import CELLS
-from keras_invprune_lab.structure.stack import Stack, drawn
-from keras_invprune_lab.structure.training import BATCH, Training
-from keras_invprune_lab.structure.workers import carry_out
+from keras_invprune_lab.structure.recurrent.cells import CELLS
+from keras_invprune_lab.structure.recurrent.stack import Stack, drawn
+from keras_invprune_lab.structure.recurrent.training import BATCH, Training
+from keras_invprune_lab.structure.recurrent.workers import carry_out
 from keras_invprune_lab.training.files import write_json
 
 FEWEST, MOST = 10, 50  # nodes

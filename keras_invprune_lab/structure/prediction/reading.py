@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from keras_invprune_lab.structure.csv_tables import read_csv
-from keras_invprune_lab.structure.graph2nn import read_graph2nn
-from keras_invprune_lab.structure.random_graph_nn import read_random_graph_nn
-from keras_invprune_lab.structure.table import Table
+from keras_invprune_lab.structure.prediction.csv_tables import read_csv
+from keras_invprune_lab.structure.prediction.graph2nn import read_graph2nn
+from keras_invprune_lab.structure.prediction.random_graph_nn import read_random_graph_nn
+from keras_invprune_lab.structure.prediction.table import Table
 
 READERS = {".csv": read_csv, ".npy": read_graph2nn, ".pkl": read_random_graph_nn}
 

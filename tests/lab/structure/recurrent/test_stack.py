@@ -9,9 +9,9 @@ import pytest
 
 from keras_invprune.priors import layered
 from keras_invprune.priors.recurrent import Tokens, recurrent
-from keras_invprune_lab.structure.cells import CELLS
-from keras_invprune_lab.structure.stack import Stack, drawn
-from keras_invprune_lab.structure.training import CLIP, Training
+from keras_invprune_lab.structure.recurrent.cells import CELLS
+from keras_invprune_lab.structure.recurrent.stack import Stack, drawn
+from keras_invprune_lab.structure.recurrent.training import CLIP, Training
 
 VOCABULARY, STEPS, BATCH, ROWS = 6, 5, 4, 12
 LOTS = np.random.default_rng(0)

@@ -13,9 +13,14 @@ from sklearn.preprocessing import FunctionTransformer, MinMaxScaler
 from sklearn.svm import SVR
 
 from keras_invprune_lab.structure.columns import FEATURES
-from keras_invprune_lab.structure.predictors import PREDICTORS
-from keras_invprune_lab.structure.reading import read
-from keras_invprune_lab.structure.trained import ABOUT, ESTIMATOR, SCHEMA, Trained
+from keras_invprune_lab.structure.prediction.predictors import PREDICTORS
+from keras_invprune_lab.structure.prediction.reading import read
+from keras_invprune_lab.structure.prediction.trained import (
+    ABOUT,
+    ESTIMATOR,
+    SCHEMA,
+    Trained,
+)
 from structures import table
 
 

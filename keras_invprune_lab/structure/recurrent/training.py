@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_invprune_lab.structure.stack import Stack, Weights
+from keras_invprune_lab.structure.recurrent.stack import Stack, Weights
 
 RATE, CLIP, BATCH = 1e-3, 5.0, 128
 FIRST, SECOND, SMALL = 0.9, 0.999, 1e-7  # of Adam, as in Keras

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from keras_invprune.saving import named, replaced
-from keras_invprune_lab.structure.ceiling import Ceiling, noise_ceiling
-from keras_invprune_lab.structure.evaluation import (
+from keras_invprune_lab.structure.prediction.ceiling import Ceiling, noise_ceiling
+from keras_invprune_lab.structure.prediction.evaluation import (
     Folds,
     Scores,
     corrected_interval,
@@ -22,9 +22,13 @@ from keras_invprune_lab.structure.evaluation import (
     out_of_fold,
     scores,
 )
-from keras_invprune_lab.structure.predictors import PREDICTORS, pipeline
-from keras_invprune_lab.structure.protocol import SHARE, Protocol, paper_protocol
-from keras_invprune_lab.structure.table import Rows
+from keras_invprune_lab.structure.prediction.predictors import PREDICTORS, pipeline
+from keras_invprune_lab.structure.prediction.protocol import (
+    SHARE,
+    Protocol,
+    paper_protocol,
+)
+from keras_invprune_lab.structure.prediction.table import Rows
 
 SCHEMA = "keras-invprune/structure-prediction/1"
 METRICS = "metrics.json"
@@ -231,7 +235,7 @@ def write(predictions: Sequence[Prediction], source: str, out: Path) -> None:
         source: What the table is.
         out: Folder, from `check_folder`.
     """
-    from keras_invprune_lab.structure.plots import draw
+    from keras_invprune_lab.structure.prediction.plots import draw
 
     out.mkdir(parents=True, exist_ok=True)
     settings = dataclasses.asdict(predictions[0].settings)

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 if TYPE_CHECKING:
-    from keras_invprune_lab.structure.predict import Prediction
+    from keras_invprune_lab.structure.prediction.predict import Prediction
 
 SHOWN = 12
 """How many features the plot of importances has."""

@@ -7,15 +7,15 @@ import json
 import numpy as np
 import pytest
 
-from keras_invprune_lab.structure.plots import draw
-from keras_invprune_lab.structure.predict import (
+from keras_invprune_lab.structure.prediction.plots import draw
+from keras_invprune_lab.structure.prediction.predict import (
     METRICS,
     Settings,
     check_folder,
     predict,
     write,
 )
-from keras_invprune_lab.structure.reading import read
+from keras_invprune_lab.structure.prediction.reading import read
 from structures import table
 
 FEW = Settings(("bayesian-ridge", "support-vectors"), folds=4, repeats=2, splits=8)

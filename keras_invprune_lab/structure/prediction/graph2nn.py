@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from keras_invprune_lab.structure.columns import ACCURACY, CELL, GRAPH, PRIOR, SEED
-from keras_invprune_lab.structure.table import Table, complete
+from keras_invprune_lab.structure.prediction.table import Table, complete
 
 FEATURES = ("degree", "clustering", "average_shortest_path_length")
 """What the files tell of a graph. Its rewiring probability is not among them: it is an

@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_invprune.priors import Layered
-from keras_invprune_lab.structure import cells
+from keras_invprune_lab.structure.recurrent import cells
 
 Weights = dict[str, np.ndarray]
 """Weights of a network by name, in the shapes of `keras_invprune.priors.recurrent`."""

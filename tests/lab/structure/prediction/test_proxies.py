@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_invprune_lab.structure.proxies import (
+from keras_invprune_lab.structure.prediction.proxies import (
     PROXIES,
     alignment,
     kernel_by_rows,

@@ -14,7 +14,7 @@ from keras_invprune_lab.structure.columns import (
     SEED,
     SPREADS,
 )
-from keras_invprune_lab.structure.table import Table, complete
+from keras_invprune_lab.structure.prediction.table import Table, complete
 
 # What the authors call the distributions that we name like networkx.
 _SHORT = (

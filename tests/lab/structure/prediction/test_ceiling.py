@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import r2_score
 
-from keras_invprune_lab.structure.ceiling import noise_ceiling
+from keras_invprune_lab.structure.prediction.ceiling import noise_ceiling
 
 
 def drawn(graphs, seeds, between=1.0, within=1.0, seed=0):

@@ -7,9 +7,15 @@ import numpy as np
 import pytest
 
 from keras_invprune.priors import FEATURES, features
-from keras_invprune_lab.structure import campaign as module
-from keras_invprune_lab.structure.campaign import Campaign, Drawn, read, tasks, train
-from keras_invprune_lab.structure.training import Training
+from keras_invprune_lab.structure.recurrent import campaign as module
+from keras_invprune_lab.structure.recurrent.campaign import (
+    Campaign,
+    Drawn,
+    read,
+    tasks,
+    train,
+)
+from keras_invprune_lab.structure.recurrent.training import Training
 
 SMALL = {"cell": "tanh", "graphs": 2, "dataset": "reber:80", "epochs": 2}
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from keras_invprune_lab.structure.reading import read
+from keras_invprune_lab.structure.prediction.reading import read
 
 TRANSFORMS = ["talklinear", "dense", "64.0", "ws"]
 GRAPHS = np.array(  # nodes, share, rewiring, seed, clustering, path

@@ -5,7 +5,7 @@ import pytest
 from sklearn.linear_model import BayesianRidge
 from sklearn.model_selection import train_test_split
 
-from keras_invprune_lab.structure.protocol import paper_protocol
+from keras_invprune_lab.structure.prediction.protocol import paper_protocol
 
 
 def test_it_scales_by_all_rows_and_tests_on_a_tenth():

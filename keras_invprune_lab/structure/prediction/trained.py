@@ -19,8 +19,8 @@ from sklearn.pipeline import Pipeline
 from sklearn.tree import BaseDecisionTree
 
 from keras_invprune.saving import near_names, replaced
-from keras_invprune_lab.structure.predictors import pipeline
-from keras_invprune_lab.structure.table import Rows
+from keras_invprune_lab.structure.prediction.predictors import pipeline
+from keras_invprune_lab.structure.prediction.table import Rows
 
 SCHEMA = "keras-invprune/structure-predictor/1"
 ABOUT, ESTIMATOR = "predictor.json", "estimator.skops"  # members of the zip archive

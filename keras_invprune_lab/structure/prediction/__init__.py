@@ -1,0 +1,1 @@
+"""Accuracy from structure: tables, predictors, and how good they are."""

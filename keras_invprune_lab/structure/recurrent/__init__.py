@@ -1,0 +1,1 @@
+"""Many recurrent networks of random structure, trained in one program."""
