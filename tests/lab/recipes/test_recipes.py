@@ -43,6 +43,8 @@ TWINS = (
     "cifar100",  # cifar10-small
     "layer-digits",  # layer-teacher, and test_layer_sparse.py trains its methods
     "layer-mnist",  # layer-teacher
+    "layer-resnet18-cifar10",  # test_layer_folding.py trains it
+    "layer-vgg16-cifar10",  # so it does this one
     "ntt-lenet-300-100",  # at-init
     "ntt-lenet-5",  # at-init-lenet-5
     "svhn",  # cifar10-small

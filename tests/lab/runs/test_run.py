@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("views_are_not_compiled")
 QUICK = {"dataset": "sklearn:digits", "epochs": 2, "sparsity": 0.8}
 
 
-def save(model, folder, data):
+def save(model, folder, data, batch_size):
     """In place of `export`: one of its files."""
     folder.mkdir()
     model.save(folder / "model.keras")
