@@ -1,6 +1,10 @@
 """A sum of tensors whose weights are learned and positive."""
 
+from collections.abc import Sequence
+
 import keras
+
+from keras_invprune.contracts import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_invprune")
@@ -25,7 +29,7 @@ class WeightedSum(keras.layers.Layer):
         (1904.01569), section 3.2.
     """
 
-    def build(self, input_shape):
+    def build(self, input_shape: Sequence[Sequence[int | None]]):
         """Create a number for each tensor."""
         shapes = {tuple(shape) for shape in input_shape}
         if len(input_shape) < 2 or len(shapes) > 1:
@@ -36,11 +40,11 @@ class WeightedSum(keras.layers.Layer):
         self.w = self.add_weight((len(input_shape),), initializer="zeros", name="w")
         self.built = True
 
-    def call(self, inputs):
+    def call(self, inputs: Sequence[Tensor]):
         """Return the sum."""
         shares = keras.ops.sigmoid(self.w)
         return sum(shares[place] * tensor for place, tensor in enumerate(inputs))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Sequence[Sequence[int | None]]):
         """Return the shape of each tensor."""
         return tuple(input_shape[0])
