@@ -187,11 +187,13 @@ def entry_figures(prediction: Prediction, entry: Entry) -> dict[str, Any]:
     """Return the figures of one predictor, by name."""
     ceiling, lead = prediction.ceiling, entry.lead or (None, None, None)
     share = entry.scores.r2 / ceiling.r2 if ceiling and ceiling.r2 > 0 else None
+    scores = dataclasses.asdict(entry.scores).items()
     return {
         "cell": prediction.rows.cell,
         "inputs": entry.inputs,
         "predictor": entry.predictor,
-        **dataclasses.asdict(entry.scores),
+        # JSON has no NaN, such as the R² of folds in which all figures are equal.
+        **{name: value if np.isfinite(value) else None for name, value in scores},
         "ceiling_share": share,
         **dict(zip(("lead", "lead_low", "lead_high"), lead, strict=True)),
     }

@@ -12,6 +12,7 @@ from keras_invprune_lab.structure.prediction.predict import (
     METRICS,
     Settings,
     check_folder,
+    entry_figures,
     predict,
     write,
 )
@@ -40,6 +41,14 @@ def test_cheap_scores_that_know_more_are_seen_to_help(found):
     assert 0 < low < mean < high
     assert by_name["structure", "bayesian-ridge"].lead is None
     assert found.ceiling.r2 > found.best.scores.r2
+
+
+def test_what_is_undefined_is_null_since_json_has_no_nan(found):
+    best = found.best
+    scores = dataclasses.replace(best.scores, fold_r2=np.nan, fold_r2_low=np.nan)
+    figures = entry_figures(found, dataclasses.replace(best, scores=scores))
+    assert json.loads(json.dumps(figures, allow_nan=False))["fold_r2"] is None
+    assert figures["r2"] == best.scores.r2
 
 
 def test_the_features_of_the_truth_are_the_important_ones(found):
