@@ -190,7 +190,12 @@ def _keep_zeros(pruned, masks):
         pruned.masked.set_masks(masks)
         logger.info("%s, and stay so.", already)
     elif not _may_return(pruned, masks):
-        logger.info("%s, and stay so: the graph has no such connections.", already)
+        text = "%s, and stay so: the graph has no such connections."
+        if zeros <= plan.sparsity:
+            logger.info(text, already)
+        else:
+            more = f" Nothing is left to prune: {(1 + zeros) / 2:.4g} removes half."
+            logger.warning(text + more, already)
     elif moves:
         logger.warning("%s, and may come back: this method moves masks.", already)
     else:

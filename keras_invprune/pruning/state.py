@@ -353,6 +353,11 @@ class PruningState:
             left = {key: np.ones(shape, bool) for key, shape in shapes.items()}
         return left | {key: left[key] & mask for key, mask in graph.items()}
 
+    def _is_only_absent(self, removed: float) -> bool:
+        """Return whether all that is removed are connections that a graph lacks."""
+        possible = self._possible(None)
+        return possible is not None and removed <= self.share(possible) + 1e-12
+
     def _finite_weights(self) -> Arrays:
         weights = {key: v.numpy() for key, v in self.masked.prunable.items()}
         for key, weight in weights.items():
@@ -373,7 +378,7 @@ class PruningState:
             less = self.share(masks) < removed - 1e-12
         else:  # whose masks keep removed groups removed
             less = sparsity < min(removed, self._asked(removed)) - 1e-6
-        if less:
+        if less and not self._is_only_absent(removed):
             raise ValueError(
                 f"A share of {removed:.4g} of the {self._counted} is removed, and "
                 "removed weights cannot come back. Received: "

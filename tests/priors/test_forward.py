@@ -202,6 +202,29 @@ def test_absent_connections_stay_zero_on_replicas_in_mixed_precision(strategy):
         assert not kernel[~connections.mask].any()
 
 
+@pytest.mark.parametrize("schedule", ["gradual", "one_shot", "at_init"])
+def test_a_sparsity_below_that_of_the_graph_warns_and_keeps_the_graph(caplog, schedule):
+    graph = priors.make("watts-strogatz", n=20, seed=0)
+    model = priors.feed_forward(graph, 3, 2)
+    kernels = [layer.kernel for layer in model.layers if layer.weights][:-1]
+    absent = sum(int((k.numpy() == 0).sum()) for k in kernels)
+    absent /= sum(k.numpy().size for k in kernels)
+    half = (1 + absent) / 2
+    pruned = kip.prune(model, absent - 0.05, schedule=schedule)
+    assert f"Nothing is left to prune: {half:.4g} removes half" in caplog.text
+    pruned.compile("sgd", "mse")
+    pruned.fit(X, Y, epochs=2, batch_size=2, verbose=0)
+    assert pruned.finished and pruned.sparsity == pytest.approx(absent)
+    assert_same(priors.graph_of(kip.strip_pruning(pruned)), priors.oriented(graph))
+    pruned = kip.prune(model, half, schedule="manual")
+    pruned.prune_to(half)
+    with pytest.raises(ValueError, match="cannot come back"):
+        pruned.prune_to(absent + 0.01)
+    living = sum(np.count_nonzero(k) for k in pruned.masked.prunable.values())
+    before = sum(np.count_nonzero(k) for k in kernels)
+    assert living == pytest.approx(before / 2, abs=1)
+
+
 @both
 def test_it_is_saved_pruned_stripped_and_compacted(skip, tmp_path):
     graph = nx.Graph(GRAPH)
