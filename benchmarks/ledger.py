@@ -6,6 +6,8 @@ and writes the whole table after each of them.
 
 import csv
 
+from keras_invprune_lab.training.files import write_csv
+
 
 def seed_of(row) -> int:
     """Return the seed of a row."""
@@ -30,8 +32,4 @@ def finished(file, key=seed_of) -> dict:
 def write(found, file, fields):
     """Write all rows, in the order in which they were measured."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    with open(file, "w", newline="") as stream:
-        table = csv.DictWriter(stream, fields, lineterminator="\n")
-        table.writeheader()
-        for rows in found.values():
-            table.writerows(rows)
+    write_csv(file, [row for rows in found.values() for row in rows], fields)

@@ -26,6 +26,7 @@ from pathlib import Path
 from keras_invprune.saving import replaced
 from keras_invprune_lab.cli.progress import progress
 from keras_invprune_lab.structure.recurrent.workers import carry_out
+from keras_invprune_lab.training.files import write_csv
 
 CELLS = ("rnn-tanh", "rnn-relu", "gru", "lstm")
 PARTS = ("input_to_hidden", "hidden_to_hidden", "both")
@@ -159,7 +160,7 @@ class Network:
                 rows = [one for one in rows if one not in known]
                 keras.utils.set_random_seed(self.seed)
                 rows += self._recovery(model, part, percent, recovery, data)
-                write(rows, file)
+                write_csv(file, rows, FIELDS)
             done += recovery
             shown(done)
         return rows
@@ -184,14 +185,6 @@ def read(file):
         one |= {name: int(one[name]) for name in ("seed", "percent", "epoch")}
         one["test_accuracy"] = float(one["test_accuracy"])
     return found
-
-
-def write(rows, file):
-    """Write a table that is complete whenever it is there."""
-    with replaced(file) as new, open(new, "w", newline="") as stream:
-        table = csv.DictWriter(stream, FIELDS, lineterminator="\n")
-        table.writeheader()
-        table.writerows(rows)
 
 
 def main():
@@ -219,7 +212,8 @@ def main():
 
     def finished(task, rows):
         found[task.cell, task.seed] = rows
-        write([one for key in sorted(found) for one in found[key]], file)
+        table = [one for key in sorted(found) for one in found[key]]
+        write_csv(file, table, FIELDS)
 
     carry_out(tasks, asked.jobs, finished, progress)
     print(f"A row for each test: {file}")

@@ -28,6 +28,7 @@ from keras_invprune_lab.structure.prediction.predict import (
     predict,
 )
 from keras_invprune_lab.structure.prediction.reading import read
+from keras_invprune_lab.training.files import write_csv
 
 PAPER = Settings(folds=10, repeats=3, splits=50)
 AVERAGED = Settings(folds=10, repeats=3, splits=0)
@@ -83,14 +84,6 @@ def kept(file):
         return list(csv.DictReader(stream))
 
 
-def write(rows, file):
-    """Write rows of equal fields."""
-    with open(file, "w", newline="") as stream:
-        table = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
-        table.writeheader()
-        table.writerows(rows)
-
-
 def main():
     """Measure; write the tables after each one."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -106,7 +99,7 @@ def main():
         found = measure(arguments.folder, name)
         for file, old, new in zip(files, before, found, strict=True):
             if old or new:
-                write([*old, *new], file)
+                write_csv(file, [*old, *new])
         best = max(found[0], key=lambda row: row["r2"])
         print(f"{name}: {best['predictor']}, R² {best['r2']:.3f}", flush=True)
 

@@ -1,7 +1,5 @@
 """A benchmark's runs, means and comparisons as CSV files."""
 
-import csv
-
 from keras_invprune_lab.bench.recovery import points
 from keras_invprune_lab.bench.results import main_rows
 from keras_invprune_lab.bench.statistics import (
@@ -10,6 +8,7 @@ from keras_invprune_lab.bench.statistics import (
     row_means,
     row_ranks,
 )
+from keras_invprune_lab.training.files import write_csv
 
 FIGURES = ("accuracy", "balanced_accuracy", "macro_precision")
 
@@ -33,19 +32,11 @@ def write_all(recipe, table, reports, out):
         reports: All reports, whichever grid point was chosen.
         out: Folder.
     """
-    _write(out / "runs.csv", _runs(reports))
-    _write(out / "table.csv", _means(table, recipe.select))
-    _write(out / "comparisons.csv", _comparisons(table, recipe.select))
+    write_csv(out / "runs.csv", _runs(reports))
+    write_csv(out / "table.csv", _means(table, recipe.select))
+    write_csv(out / "comparisons.csv", _comparisons(table, recipe.select))
     if recovered := points(reports, recipe.select):
-        _write(out / "recovery.csv", [_epoch(point) for point in recovered])
-
-
-def _write(file, rows):
-    fields = dict.fromkeys(name for row in rows for name in row)
-    with open(file, "w", newline="") as stream:
-        table = csv.DictWriter(stream, fields, lineterminator="\n")
-        table.writeheader()
-        table.writerows(rows)
+        write_csv(out / "recovery.csv", [_epoch(point) for point in recovered])
 
 
 def _runs(reports) -> list[dict]:

@@ -22,10 +22,8 @@ from keras_invprune_lab.methods.base import METHODS, Trained, Work
 from keras_invprune_lab.methods.build import make_network
 from keras_invprune_lab.methods.network import FILTERS, Network
 from keras_invprune_lab.methods.settings import Part, Positive, Several, Short
-from keras_invprune_lab.training.augment import AUGMENTATIONS
 from keras_invprune_lab.training.checkpoint import Checkpoint
-from keras_invprune_lab.training.loop import compile_model, fit, steps_of
-from keras_invprune_lab.training.order import batches
+from keras_invprune_lab.training.loop import compile_model, fit, rows_of, steps_of
 
 MERGED, REPORT, UNFINISHED = "merged.keras", "merged.json", "penalized"
 
@@ -118,16 +116,7 @@ class LayerSparse(Network):
         state = Checkpoint(work.part / UNFINISHED, pause=30.0)
         state.folder.mkdir(exist_ok=True)
         first = state.restore(model)
-        rows = batches(
-            data.x_train,
-            data.y_train,
-            min(recipe.batch_size, len(data.x_train)),
-            job.seed,
-            first,
-            epochs,
-            steps=steps,
-            augment=AUGMENTATIONS[recipe.augment],
-        )
+        rows = rows_of(job, data, first, epochs)
         shown = partial(_earlier, work.show, epochs, job.epochs)
         fit(model, rows, steps, first, epochs, [ActiveLayers(), state], shown)
         return model

@@ -36,7 +36,7 @@ ROUNDING = 1e-9  # by which equal densities may differ
 
 
 class Convergence(Part):
-    """When the dense network is trained.
+    """When the training of the dense network ends.
 
     Attributes:
         gain: Least gain of the validation figure, a share, below which the rate falls.

@@ -1,4 +1,4 @@
-"""Files of a training: JSON that is complete whenever it is there, logs as CSV."""
+"""Files of results: JSON and CSV that are complete whenever they are there; logs."""
 
 import csv
 import json
@@ -10,6 +10,22 @@ def write_json(file, content):
     """Write a file of JSON that is complete whenever it is there."""
     with replaced(file) as new:
         new.write_text(json.dumps(content, indent=2) + "\n")
+
+
+def write_csv(file, rows, fields=None):
+    """Write a table as CSV that is complete whenever it is there.
+
+    Args:
+        file: Where.
+        rows: ``{column: value}`` for each row; what it lacks is empty.
+        fields: The columns; None for all that rows have, in the order in which they
+            first appear.
+    """
+    fields = fields or dict.fromkeys(name for row in rows for name in row)
+    with replaced(file) as new, open(new, "w", newline="", encoding="utf-8") as stream:
+        table = csv.DictWriter(stream, fields, lineterminator="\n")
+        table.writeheader()
+        table.writerows(rows)
 
 
 def write_history(history, file):

@@ -101,6 +101,29 @@ def _xla(model, steps):
     return True if steps >= LONG and not noisy else "auto"
 
 
+def rows_of(job, data, first, last, *, augmented=True):
+    """Return an iterator over the batches of some epochs.
+
+    Args:
+        job: `Job`; its seed and the numbers of the epochs decide the order of the rows.
+        data: `Data`.
+        first: The first epoch, where 0 is the first of the run.
+        last: The one after the last.
+        augmented: Whether the rows are augmented as the recipe says.
+    """
+    recipe = job.recipe
+    return batches(
+        data.x_train,
+        data.y_train,
+        min(recipe.batch_size, len(data.x_train)),
+        job.seed,
+        first,
+        last,
+        steps=steps_of(recipe, data),
+        augment=AUGMENTATIONS[recipe.augment] if augmented else None,
+    )
+
+
 def train(model, job, data, epochs, selecting, show, *, augmented=True):
     """Train a compiled model from its last saved state on.
 
@@ -113,21 +136,12 @@ def train(model, job, data, epochs, selecting, show, *, augmented=True):
         show: ``show(done, total)`` after each epoch.
         augmented: Whether the rows are augmented as the recipe says.
     """
-    recipe, first = job.recipe, selecting.restore(model)
+    first = selecting.restore(model)
     # A second phase must not see the rows in the first one's order again.
     before = job.epochs_before
     selecting.set_model(model)
-    steps = steps_of(recipe, data)
-    rows = batches(
-        data.x_train,
-        data.y_train,
-        min(recipe.batch_size, len(data.x_train)),
-        job.seed,
-        before + first,
-        before + epochs,
-        steps=steps,
-        augment=AUGMENTATIONS[recipe.augment] if augmented else None,
-    )
+    rows = rows_of(job, data, before + first, before + epochs, augmented=augmented)
+    steps = steps_of(job.recipe, data)
     fit(model, rows, steps, first, epochs, [selecting], show)
 
 

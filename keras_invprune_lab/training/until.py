@@ -1,8 +1,6 @@
 """A phase of a training that ends when validation no longer gains."""
 
-from keras_invprune_lab.training.augment import AUGMENTATIONS
-from keras_invprune_lab.training.loop import fit, steps_of
-from keras_invprune_lab.training.order import batches
+from keras_invprune_lab.training.loop import fit, rows_of, steps_of
 from keras_invprune_lab.training.selecting import Selecting
 
 
@@ -52,19 +50,9 @@ def train_until(model, job, data, epochs, before, until, show):
         until: `Until`.
         show: ``show(done, total)``, epochs of this phase, after each.
     """
-    recipe, first = job.recipe, until.restore(model)
+    first = until.restore(model)
     until.set_model(model)
     if until.over:
         return
-    steps = steps_of(recipe, data)
-    rows = batches(
-        data.x_train,
-        data.y_train,
-        min(recipe.batch_size, len(data.x_train)),
-        job.seed,
-        before + first,
-        before + epochs,
-        steps=steps,
-        augment=AUGMENTATIONS[recipe.augment],
-    )
-    fit(model, rows, steps, first, epochs, [until], show)
+    rows = rows_of(job, data, before + first, before + epochs)
+    fit(model, rows, steps_of(job.recipe, data), first, epochs, [until], show)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import json
 from collections.abc import Callable, Sequence
@@ -11,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_invprune.saving import named, replaced
+from keras_invprune.saving import named
 from keras_invprune_lab.structure.prediction.ceiling import Ceiling, noise_ceiling
 from keras_invprune_lab.structure.prediction.evaluation import (
     Folds,
@@ -29,6 +28,7 @@ from keras_invprune_lab.structure.prediction.protocol import (
     paper_protocol,
 )
 from keras_invprune_lab.structure.prediction.table import Rows
+from keras_invprune_lab.training.files import write_csv, write_json
 
 SCHEMA = "keras-invprune/structure-prediction/1"
 METRICS = "metrics.json"
@@ -254,11 +254,10 @@ def write(predictions: Sequence[Prediction], source: str, out: Path) -> None:
         "predictions.csv": [row for p in predictions for row in _by_graph(p)],
     }
     for name, rows in tables.items():
-        _write_csv(out / name, rows)
+        write_csv(out / name, rows)
     for prediction in predictions:
         draw(prediction, out)
-    with replaced(out / METRICS) as new:
-        new.write_text(json.dumps(content, indent=2) + "\n")
+    write_json(out / METRICS, content)
 
 
 def check_folder(out: Path) -> None:
@@ -345,11 +344,3 @@ def _by_graph(prediction) -> list[dict[str, Any]]:
             rows.x.index, rows.runs, rows.y.tolist(), said.tolist(), strict=True
         )
     ]
-
-
-def _write_csv(file, rows):
-    fields = dict.fromkeys(name for row in rows for name in row)
-    with replaced(file) as new, open(new, "w", newline="") as stream:
-        table = csv.DictWriter(stream, fields, lineterminator="\n")
-        table.writeheader()
-        table.writerows(rows)

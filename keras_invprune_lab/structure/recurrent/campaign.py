@@ -26,7 +26,7 @@ from keras_invprune_lab.structure.recurrent.cells import CELLS
 from keras_invprune_lab.structure.recurrent.stack import Stack, drawn
 from keras_invprune_lab.structure.recurrent.training import BATCH, Training
 from keras_invprune_lab.structure.recurrent.workers import carry_out
-from keras_invprune_lab.training.files import write_json
+from keras_invprune_lab.training.files import write_csv, write_json
 
 FEWEST, MOST = 10, 50  # nodes
 PRIORS = ("watts-strogatz", "barabasi-albert")  # in turn
@@ -306,7 +306,4 @@ def write(rows: list[dict], file: Path):
     def place(row):
         return row["cell"], int(row["seed"]), int(row["graph"].rpartition("-")[2])
 
-    with replaced(file) as new, open(new, "w", newline="", encoding="utf-8") as stream:
-        table = csv.DictWriter(stream, FIELDS, lineterminator="\n")
-        table.writeheader()
-        table.writerows(sorted(rows, key=place))
+    write_csv(file, sorted(rows, key=place), FIELDS)

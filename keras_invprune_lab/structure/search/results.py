@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -35,7 +34,7 @@ from keras_invprune_lab.structure.search.outcome import (
 from keras_invprune_lab.structure.search.pool import ROWS
 from keras_invprune_lab.structure.search.rows import read
 from keras_invprune_lab.structure.search.screening import described
-from keras_invprune_lab.training.files import write_json
+from keras_invprune_lab.training.files import write_csv, write_json
 from keras_invprune_lab.training.selecting import logits
 
 STEPS, FRONTS, SUMMARY = "graphs.csv", "fronts.csv", "summary.csv"
@@ -50,8 +49,8 @@ def write(found: Found, out: Path):
     Nothing is trained or tested here.
     """
     steps = [row for each in step_rows(found) for row in each]
-    _write_csv(out / STEPS, steps)
-    _write_csv(out / SUMMARY, summary_rows(found))
+    write_csv(out / STEPS, steps)
+    write_csv(out / SUMMARY, summary_rows(found))
     if found.noise:
         write_json(out / NOISE, vars(found.noise))
     with replaced(out / PAGE) as new:
@@ -83,8 +82,8 @@ def finish(found: Found, out: Path) -> list[dict[str, Any]]:
         tester.save_best(
             best_of(steps).scored.key, out / "best" / f"{search.name}.keras"
         )
-    _write_csv(out / FRONTS, rows)
-    _write_csv(out / TRAINED, trained_rows(Ledger(out)))
+    write_csv(out / FRONTS, rows)
+    write_csv(out / TRAINED, trained_rows(Ledger(out)))
     write_json(out / GRAPHS, graphs)
     return rows
 
@@ -291,10 +290,3 @@ class _Tester:
                     f"{file} was not written: the saved model's outputs are {far:.2g} "
                     "away from those of the model in memory."
                 )
-
-
-def _write_csv(file, rows):
-    with replaced(file) as new, open(new, "w", newline="", encoding="utf-8") as stream:
-        table = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
-        table.writeheader()
-        table.writerows(rows)

@@ -16,6 +16,19 @@ def written(config, folder):
     return folder
 
 
+def test_another_configuration_is_refused_with_the_difference(tmp_path):
+    check_same(ASKED, tmp_path)  # nothing is there yet
+    written(ASKED, tmp_path)
+    check_same(ASKED, tmp_path)
+    with pytest.raises(FileExistsError, match="rate: 0.1 there, 0.2 asked"):
+        check_same(ASKED | {"rate": 0.2}, tmp_path)
+
+
+def test_what_only_the_older_one_names_does_not_matter(tmp_path):
+    written(ASKED | {"transfer_epochs": 20}, tmp_path)
+    check_same(ASKED, tmp_path)
+
+
 def test_what_older_configurations_lack_is_filled_at_both_levels(tmp_path):
     written({"optimizer": {"name": "sgd"}}, tmp_path)
     inside = {"optimizer": {"name": "adamw", "momentum": 0.9}}
