@@ -264,12 +264,15 @@ class PruningState:
         if not as_tfmot:
             self.store()  # weights that grow start at zero; no old value returns
         weights = self._finite_weights()
-        present = self._present()
-        left = self._possible(None if as_tfmot or self.may_return else present)
-        masks = self.plan.masks(weights, model, sparsity, left)
+        present, graph = self._present(), self._graph()
+        left = None if as_tfmot or self.may_return else present
+        if graph:
+            every = {key: np.ones(mask.shape, bool) for key, mask in present.items()}
+            left = _within(graph, every if left is None else left)
+        masks = _within(graph, self.plan.masks(weights, model, sparsity, left))
         self._check_no_return(masks, sparsity, present)
         if left is not None:  # allocations and patterns may pick removed weights
-            masks = {k: np.logical_and(mask, left[k]) for k, mask in masks.items()}
+            masks = _within(left, masks)
         self.warn_of_collapse(masks, present)
         self.masked.set_masks(masks)
         if self.plan.budget is not None:
@@ -332,31 +335,20 @@ class PruningState:
     def _present(self) -> Arrays:
         return {key: mask.numpy() != 0 for key, mask in self.masked.masks.items()}
 
-    def _possible(self, left: Arrays | None) -> Arrays | None:
-        """Leave out the connections that the graph of a network does not have.
+    def _graph(self) -> Arrays:
+        """Return ``{key: bool array}`` of the connections that a graph has.
 
-        Their weights stay zero, so that one that is kept is not there all the same.
-        Tied groups are counted and scored as a whole, wherever they have no weights.
-
-        Args:
-            left: ``{key: bool array}`` of the weights that may be kept; None for all.
+        The weights of all others stay zero, so that one that is kept is not there all
+        the same. Tied groups are counted and scored as a whole, wherever they have no
+        weights.
         """
-        graph = {
+        if self.plan.dependencies is not None:
+            return {}
+        return {
             key: variable.constraint.mask
             for key, variable in self.masked.prunable.items()
             if isinstance(variable.constraint, Connections)
         }
-        if not graph or self.plan.dependencies is not None:
-            return left
-        if left is None:
-            shapes = {key: tuple(v.shape) for key, v in self.masked.prunable.items()}
-            left = {key: np.ones(shape, bool) for key, shape in shapes.items()}
-        return left | {key: left[key] & mask for key, mask in graph.items()}
-
-    def _is_only_absent(self, removed: float) -> bool:
-        """Return whether all that is removed are connections that a graph lacks."""
-        possible = self._possible(None)
-        return possible is not None and removed <= self.share(possible) + 1e-12
 
     def _finite_weights(self) -> Arrays:
         weights = {key: v.numpy() for key, v in self.masked.prunable.items()}
@@ -378,7 +370,7 @@ class PruningState:
             less = self.share(masks) < removed - 1e-12
         else:  # whose masks keep removed groups removed
             less = sparsity < min(removed, self._asked(removed)) - 1e-6
-        if less and not self._is_only_absent(removed):
+        if less:
             raise ValueError(
                 f"A share of {removed:.4g} of the {self._counted} is removed, and "
                 "removed weights cannot come back. Received: "
@@ -400,14 +392,20 @@ class PruningState:
         if abs(removed - sparsity) > FAR + 1 / size and not met:
             logger.warning(
                 "Asked to remove %.4g, and %.4g of the %s are masked: the pattern "
-                "(%r) counts groups, the allocation removes another share, or earlier "
-                "zeros are in other places. Give another sparsity if this is not "
-                "intended.",
+                "(%r) counts groups, the allocation removes another share, earlier "
+                "zeros are in other places, or a graph has fewer connections. Give "
+                "another sparsity if this is not intended.",
                 sparsity,
                 removed,
                 self._counted,
                 self.plan.pattern,
             )
+
+
+def _within(bounds, masks) -> Arrays:
+    """Return masks that keep nothing outside of the bounds of their keys."""
+    within = {k: np.logical_and(masks[k], bound) for k, bound in bounds.items()}
+    return masks | within
 
 
 def _is_finite(values) -> bool:
