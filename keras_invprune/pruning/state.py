@@ -369,7 +369,9 @@ class PruningState:
         if self.plan.budget is None:
             less = self.share(masks) < removed - 1e-12
         else:  # whose masks keep removed groups removed
-            less = sparsity < min(removed, self._asked(removed)) - 1e-6
+            asked = self.remembered.asked
+            least = self.plan.sparsity if asked is None else asked
+            less = sparsity < min(removed, least) - 1e-6
         if less:
             raise ValueError(
                 f"A share of {removed:.4g} of the {self._counted} is removed, and "
@@ -377,11 +379,6 @@ class PruningState:
                 f"sparsity={sparsity:.4g}. Prune to increasing sparsities; for a "
                 "smaller one, start again from the unpruned model."
             )
-
-    def _asked(self, removed):
-        """Return the last share of the cost; without one, what may not be undercut."""
-        asked = self.remembered.asked
-        return min(removed, self.plan.sparsity) if asked is None else asked
 
     def _warn_if_far(self, sparsity, removed):
         groups, masks = self.plan.dependencies, self.masked.masks.values()
