@@ -82,7 +82,7 @@ def check_connections(weights: Mapping[str, Weight], plan: Any):
         for key, weight in weights.items()
         if isinstance(weight.variable.constraint, Connections)
     ]
-    if fixed and plan.rewires:
+    if fixed and plan.moves:
         raise ValueError(
             "The connections of a network that was made from a graph are fixed, so "
             "connections that this method would grow elsewhere would stay zero. "

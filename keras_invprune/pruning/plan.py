@@ -91,6 +91,11 @@ class Plan:
         """Whether masks are still renewed at the target sparsity."""
         return Schedule.of(self.schedule).rewires
 
+    @property
+    def moves(self) -> bool:
+        """Whether masked weights may return because the masks move."""
+        return self.rewires or bool(Score.of(self.score).rewires)
+
     def bind(
         self,
         model: keras.Model,
@@ -164,7 +169,7 @@ class Plan:
         """Return why a pattern cannot follow units through a model, or None."""
         if not (is_graph(model) and calls_its_graph(model)):
             return f"{model.name!r} is no Sequential or Functional model"
-        if self.rewires or Score.of(self.score).rewires:
+        if self.moves:
             return "units that are removed on both sides get no gradients to return"
         return None
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from keras_invprune import tfmot
 from keras_invprune.allocation import collapsed
-from keras_invprune.contracts import Arrays, Effective, Ranked, Schedule, Score
+from keras_invprune.contracts import Arrays, Effective, Ranked, Schedule
 from keras_invprune.graph.connections import Connections
 from keras_invprune.graph.weights import weights_by_key
 from keras_invprune.masks.groups import sparsity_of
@@ -165,14 +165,9 @@ class PruningState:
         return bool(self.flag.numpy())
 
     @property
-    def moves(self) -> bool:
-        """Whether masked weights may return because the masks move."""
-        return self.plan.rewires or bool(Score.of(self.plan.score).rewires)
-
-    @property
     def may_return(self) -> bool:
         """Whether masked weights may return, by moving masks or by stored values."""
-        return self.moves or self.masked.remembers
+        return self.plan.moves or self.masked.remembers
 
     @property
     def collapsed(self) -> list[str]:
@@ -260,7 +255,7 @@ class PruningState:
         check_sparsity(sparsity)
         # TF-MOT has no tied groups, whose masks could equal its own.
         as_tfmot = tfmot.is_own(self.plan.schedule) and self.plan.dependencies is None
-        as_tfmot = as_tfmot and not self.moves
+        as_tfmot = as_tfmot and not self.plan.moves
         if not as_tfmot:
             self.store()  # weights that grow start at zero; no old value returns
         weights = self._finite_weights()

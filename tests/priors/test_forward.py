@@ -297,10 +297,11 @@ def test_numbers_of_numpy_will_do():
     assert keras.models.model_from_json(model.to_json()).output_shape == (None, 2)
 
 
-def test_methods_that_move_connections_are_refused():
+@pytest.mark.parametrize("schedule", ["rewire", "manual"])
+def test_methods_that_move_connections_are_refused(schedule):
     model = priors.feed_forward(GRAPH, 3, 2)
     with pytest.raises(ValueError, match="made from a graph are fixed.*only removes"):
-        kip.prune(model, 0.5, score="rigl", schedule="rewire")
+        kip.prune(model, 0.5, score="rigl", schedule=schedule)
 
 
 @pytest.mark.parametrize("score", ["dst", "gumbel", "movement", "random"])
