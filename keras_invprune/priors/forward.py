@@ -1,6 +1,6 @@
 """A graph as a feed-forward network."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal
 
 import keras
@@ -90,9 +90,8 @@ def feed_forward(
     flat = entry if len(shape) == 1 else keras.layers.Flatten()(entry)
     unit = _Unit(activation, normalize, seeds)
     states = [unit(flat, "layer_0", units=len(layers.nodes[0]))]
-    reads = _before if skip == "before" else _after
     for number in range(1, len(layers.nodes)):
-        states.append(reads(layers, number, states, unit))
+        states.append(next_layer(layers, number, states, skip, unit))
     last = keras.layers.Dense(
         int(outputs),
         kernel_initializer=keras.initializers.LecunUniform(seeds()),
@@ -144,21 +143,28 @@ class _Unit:
         return keras.layers.Activation(self.activation, name=f"{name}_active")(x)
 
 
-def _before(layers: Layered, number: int, states, unit: _Unit):
-    """Return a layer that reads the concatenation of all layers before its sum."""
-    sources, name = layers.sources(number), f"layer_{number}"
-    read = read_by(states, sources, name)
-    connections = connections_to(layers, number, sources)
-    return unit(read, name, len(layers.nodes[number]), connections)
+def next_layer(
+    layers: Layered, number: int, states: list, skip: str, make: Callable
+) -> keras.KerasTensor:
+    """Return the outputs of a layer behind layer 0.
 
-
-def _after(layers: Layered, number: int, states, unit: _Unit):
-    """Return the sum of one layer for each layer that is read."""
-    units, name, parts = len(layers.nodes[number]), f"layer_{number}", []
-    for s in reversed(layers.sources(number)):  # the layer before this one is first
+    Args:
+        layers: The layers of the graph.
+        number: The number of this one.
+        states: The outputs of those before it.
+        skip: "before": one layer reads the concatenation of all that are read; "after":
+            the sum of one layer for each of them.
+        make: ``(what is read, name, units, connections) -> outputs``.
+    """
+    sources, units = layers.sources(number), len(layers.nodes[number])
+    name, parts = f"layer_{number}", []
+    if skip == "before":
+        read = read_by(states, sources, name)
+        return make(read, name, units, connections_to(layers, number, sources))
+    for s in reversed(sources):  # the layer before this one is first
         own = name if s == number - 1 else f"{name}_skip_{s}"
         connections = connections_to(layers, number, [s])
-        parts.append(unit(states[s], own, units, connections))
+        parts.append(make(states[s], own, units, connections))
     return keras.layers.Add(name=f"{name}_sum")(parts) if parts[1:] else parts[0]
 
 

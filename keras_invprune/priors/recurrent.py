@@ -1,6 +1,7 @@
 """A graph as a recurrent network."""
 
 import dataclasses
+import functools
 from typing import TYPE_CHECKING, Literal
 
 import keras
@@ -12,10 +13,9 @@ from keras_invprune.priors.forward import (
     check_activation,
     check_sizes,
     check_skip,
-    connections_to,
-    read_by,
+    next_layer,
 )
-from keras_invprune.priors.layers import Layered, check_weights, layered
+from keras_invprune.priors.layers import check_weights, layered
 from keras_invprune.saving import named
 
 if TYPE_CHECKING:
@@ -105,9 +105,10 @@ def recurrent(
     _check_weights(layers, gates, skip)
     entry, states = _entry(inputs, len(layers.nodes[0]))
     make = _Recurrent(layer, gates, activation, len(layers.nodes), Seeds(seed))
-    states = [make(states, 0, "layer_0", len(layers.nodes[0]))]
+    states = [make(0, states, "layer_0", len(layers.nodes[0]))]
     for number in range(1, len(layers.nodes)):
-        states.append(_next(layers, number, states, make, skip))
+        of_this = functools.partial(make, number)
+        states.append(next_layer(layers, number, states, skip, of_this))
     last = keras.layers.Dense(
         int(outputs),
         kernel_initializer=keras.initializers.LecunUniform(make.seeds()),
@@ -139,7 +140,7 @@ class _Recurrent:
         self.depth, self.seeds = depth, seeds
 
     def __call__(
-        self, x, number: int, name: str, units: int, connections=None
+        self, number: int, x, name: str, units: int, connections=None
     ) -> keras.KerasTensor:
         """Return the sequences of a layer; of all connections if none are given."""
         if connections is None:
@@ -162,22 +163,6 @@ class _Recurrent:
             name=name,
         )
         return layer(x)
-
-
-def _next(layers: Layered, number: int, states, make: _Recurrent, skip: str):
-    """Return the sequences of a layer behind layer 0."""
-    units, sources = len(layers.nodes[number]), layers.sources(number)
-    name = f"layer_{number}"
-    if skip == "before":
-        read = read_by(states, sources, name)
-        connections = connections_to(layers, number, sources)
-        return make(read, number, name, units, connections)
-    parts = []
-    for s in reversed(sources):  # the layer before this one is first
-        own = name if s == number - 1 else f"{name}_skip_{s}"
-        connections = connections_to(layers, number, [s])
-        parts.append(make(states[s], number, own, units, connections))
-    return keras.layers.Add(name=f"{name}_sum")(parts) if parts[1:] else parts[0]
 
 
 def _check_weights(layers, gates, skip):
