@@ -1,5 +1,6 @@
 """Masks of a graph: channels read each other if their nodes are neighbors."""
 
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -57,6 +58,7 @@ class Relational(Configured, contracts.Allocation):
                [0, 1]])
 
     Raises:
+        TypeError: If `graph` is neither a graph of networkx nor an array.
         ValueError: If an array is not a matrix, or if nothing reads anything.
 
     Source:
@@ -178,26 +180,44 @@ def _ring(nodes) -> np.ndarray:
 
 
 def _adjacency(graph) -> np.ndarray:
-    """Return which node is read by which; with each node itself, of a networkx graph.
+    """Return which node is read by which.
 
     Raises:
+        TypeError: If it is neither a graph nor an array.
         ValueError: If an array is not a matrix, or if nothing reads anything.
     """
-    if not isinstance(graph, np.ndarray | list):
-        places = {node: place for place, node in enumerate(graph.nodes)}
-        found = np.eye(len(places), dtype=bool)
-        for u, v in graph.edges:
-            found[places[u], places[v]] = True
-            if not graph.is_directed():
-                found[places[v], places[u]] = True
-        return found
-    found = np.array(graph, bool)
+    if _is_graph(graph):
+        found = _with_themselves(graph)
+    elif isinstance(graph, np.ndarray | list | tuple):
+        found = np.array(graph, bool)
+    else:
+        raise TypeError(
+            "`graph` must be a networkx.Graph or an array. Received: "
+            f"{type(graph).__name__}. `kip.priors.make(name, ...)` makes a graph."
+        )
     if found.ndim != 2 or not found.any():
         raise ValueError(
             "`graph` must be a graph of networkx or a matrix in which something is "
-            f"true. Received: an array of shape {found.shape} with "
+            f"true. Received: {type(graph).__name__} of shape {found.shape} with "
             f"{int(found.sum())} true values."
         )
+    return found
+
+
+def _is_graph(thing) -> bool:
+    """Return whether it is a graph of networkx, which then is imported already."""
+    networkx = sys.modules.get("networkx")
+    return networkx is not None and isinstance(thing, networkx.Graph)
+
+
+def _with_themselves(graph) -> np.ndarray:
+    """Return which node is read by which, each of them also by itself."""
+    places = {node: place for place, node in enumerate(graph.nodes)}
+    found = np.eye(len(places), dtype=bool)
+    for u, v in graph.edges:
+        found[places[u], places[v]] = True
+        if not graph.is_directed():
+            found[places[v], places[u]] = True
     return found
 
 

@@ -66,7 +66,7 @@ def test_otherwise_the_best_scores_are_inside_or_outside_of_it(sparsity):
 def test_directed_graphs_and_bipartite_cuts():
     directed = Relational(nx.DiGraph([(0, 1)]))
     np.testing.assert_array_equal(directed.graph, [[1, 1], [0, 1]])
-    cut = Relational([[1, 0, 1], [0, 1, 0]])  # two nodes of inputs, three of outputs
+    cut = Relational(((1, 0, 1), (0, 1, 0)))  # two nodes of inputs, three of outputs
     np.testing.assert_array_equal(cut.mask((2, 3)), cut.graph)
     assert cut.mask((4, 6)).sum() == 3 * 2 * 2
 
@@ -104,9 +104,17 @@ def test_patterns_that_ignore_it_are_refused():
         kip.prune(model, 0.5, allocation="relational", pattern=kip.patterns.NByM(2, 4))
 
 
-@pytest.mark.parametrize("graph", [[1, 0, 1], [[0, 0], [0, 0]]])
+@pytest.mark.parametrize("graph", [[1, 0, 1], [[0, 0], [0, 0]], nx.Graph()])
 def test_what_is_no_graph_is_refused(graph):
     with pytest.raises(ValueError, match="matrix in which something is true"):
+        Relational(graph)
+
+
+@pytest.mark.parametrize("graph", ["ring", GRAPH.edges])
+def test_what_is_neither_a_graph_nor_an_array_is_refused(graph):
+    with pytest.raises(
+        TypeError, match="networkx.Graph or an array. Received: (str|E)"
+    ):
         Relational(graph)
 
 
