@@ -2,6 +2,7 @@
 
 import base64
 import zlib
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -142,6 +143,12 @@ class OnConnections(keras.initializers.Initializer):
         """Return the initializer with its connections."""
         connections = keras.saving.deserialize_keras_object(config["connections"])
         return cls(**{**config, "connections": connections})
+
+
+def connections_of(variables: Mapping[str, keras.Variable]) -> dict[str, Connections]:
+    """Return the connections of the kernels that have some, by key."""
+    limits = {key: variable.constraint for key, variable in variables.items()}
+    return {k: limit for k, limit in limits.items() if isinstance(limit, Connections)}
 
 
 OF_ONE_SHAPE = Connections, OnConnections

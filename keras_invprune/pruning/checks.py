@@ -13,7 +13,7 @@ from keras_invprune import allocation as allocations
 from keras_invprune import contracts, patterns, tfmot
 from keras_invprune.allocation import PerLayer, Shuffled
 from keras_invprune.contracts import Nested, Objective, PruningWrapper, Score
-from keras_invprune.graph.connections import Connections
+from keras_invprune.graph.connections import connections_of
 from keras_invprune.graph.weights import Weight, is_graph
 from keras_invprune.masks.compute import unshuffled
 from keras_invprune.pruning.rewind import inner_optimizer
@@ -77,17 +77,13 @@ def check_connections(weights: Mapping[str, Weight], plan: Any):
         weights: ``{key: Weight}`` of the weights to prune.
         plan: The choices that make the method.
     """
-    fixed = [
-        key
-        for key, weight in weights.items()
-        if isinstance(weight.variable.constraint, Connections)
-    ]
+    fixed = connections_of({key: w.variable for key, w in weights.items()})
     if fixed and plan.moves:
         raise ValueError(
             "The connections of a network that was made from a graph are fixed, so "
             "connections that this method would grow elsewhere would stay zero. "
-            f"Received: {fixed[0]!r} among the weights to prune. Use a method that "
-            "only removes connections, or `select` other weights."
+            f"Received: {next(iter(fixed))!r} among the weights to prune. Use a method "
+            "that only removes connections, or `select` other weights."
         )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from keras_invprune import contracts, tfmot
 from keras_invprune.allocation import Budget, collapsed
 from keras_invprune.contracts import Pattern
-from keras_invprune.graph.connections import Connections
+from keras_invprune.graph.connections import connections_of
 from keras_invprune.graph.copying import copy_model
 from keras_invprune.graph.layouts import layouts, unfit
 from keras_invprune.graph.prunable import prunable_weights
@@ -205,14 +205,11 @@ def _keep_zeros(pruned, masks):
 
 def _may_return(pruned, masks):
     """Return whether some zeros are not absent connections of a graph."""
-    for key, mask in masks.items():
-        constraint = pruned.masked.prunable[key].constraint
-        zeros = ~mask
-        if isinstance(constraint, Connections):
-            zeros &= constraint.mask
-        if zeros.any():
-            return True
-    return False
+    graph = connections_of(pruned.masked.prunable)
+    return any(
+        np.any(~mask & graph[key].mask if key in graph else ~mask)
+        for key, mask in masks.items()
+    )
 
 
 def _also_trained(weights, chosen):

@@ -12,7 +12,7 @@ import numpy as np
 from keras_invprune import tfmot
 from keras_invprune.allocation import collapsed
 from keras_invprune.contracts import Arrays, Effective, Ranked, Schedule
-from keras_invprune.graph.connections import Connections
+from keras_invprune.graph.connections import connections_of
 from keras_invprune.graph.weights import weights_by_key
 from keras_invprune.masks.groups import sparsity_of
 from keras_invprune.pruning.masked import Masked
@@ -339,11 +339,8 @@ class PruningState:
         """
         if self.plan.dependencies is not None:
             return {}
-        return {
-            key: variable.constraint.mask
-            for key, variable in self.masked.prunable.items()
-            if isinstance(variable.constraint, Connections)
-        }
+        found = connections_of(self.masked.prunable)
+        return {key: connections.mask for key, connections in found.items()}
 
     def _finite_weights(self) -> Arrays:
         weights = {key: v.numpy() for key, v in self.masked.prunable.items()}

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_invprune.graph.connections import Connections, OnConnections
+from keras_invprune.graph.connections import Connections, OnConnections, connections_of
 
 RANDOM = np.random.default_rng(0)
 MASK = RANDOM.random((40, 30)) < 0.2
@@ -75,6 +75,13 @@ def test_a_product_connects_what_its_factors_connect():
     kernel = MASK.astype(float) @ second.mask.astype(float)
     np.testing.assert_array_equal(found.mask, kernel != 0)
     assert 0 < found.mask.sum() < found.mask.size
+
+
+def test_kernels_tell_their_connections():
+    layers = [keras.layers.Dense(30, kernel_constraint=c) for c in (CONNECTIONS, None)]
+    keras.Sequential([keras.Input((40,)), *layers])
+    found = connections_of({str(i): each.kernel for i, each in enumerate(layers)})
+    assert found == {"0": CONNECTIONS}
 
 
 def test_kernels_of_another_shape_are_refused():
