@@ -83,13 +83,22 @@ def _edit(node: Node, agreed, kept: Kept) -> Edit | None:
 def _connections(node: Node, path: str, sides) -> dict[str, Any]:
     """Return the entries of the config that say which connections a kernel has."""
     outer, (owner, _, name) = node.call.operation, path.rpartition(".")
-    layer, found = attrgetter(owner)(outer) if owner else outer, {}
-    for role in ("constraint", "initializer"):
-        value = vars(layer).get(f"{name}_{role}")
+    layer, weight = (
+        attrgetter(owner)(outer) if owner else outer,
+        attrgetter(path)(outer),
+    )
+    if weight is None:  # a bias that is only made now
+        return {}
+    limits = {
+        "constraint": weight.constraint,  # it may have been set on the weight itself
+        "initializer": vars(layer).get(f"{name}_initializer"),
+    }
+    found: dict[str, Any] = {}
+    for role, value in limits.items():
         if isinstance(value, OF_ONE_SHAPE):
             rows, columns = (
                 node.rule.cut(outer, path, indices, node.channels, sides)
-                for indices in np.indices(attrgetter(path)(outer).shape)
+                for indices in np.indices(weight.shape)
             )
             cut = value.cut(rows[:, 0], columns[0])
             entry = f"{ENTRIES[owner]}{name}_{role}"

@@ -260,17 +260,35 @@ def test_it_is_exported(tmp_path):
     assert "tflite" in str(done)
 
 
-def test_merged_layers_have_the_connections_of_both():
-    graph = priors.make("tree", n=6, r=1)  # a path, in which nothing is skipped
-    model = priors.feed_forward(graph, 3, 2)
-    for _, variable in weights_by_key(model).values():
+def on_weights_alone(model):
+    """The constraints are those of the weights, and in no layer's config."""
+    for layer in model.layers:
+        if vars(layer).get("kernel_constraint") is not None:
+            layer.kernel_constraint = None
+    return model
+
+
+@pytest.mark.parametrize("place", [shake, lambda model: on_weights_alone(shake(model))])
+def test_merged_layers_have_the_connections_of_both(place):
+    graph = nx.Graph([(0, 2), (1, 3), (2, 4), (3, 4), (3, 5)])  # in which none skips
+    model = place(priors.feed_forward(graph, 3, 2))
+    for variable in model.get_layer("layer_1").weights:  # only its ReLU does nothing
         variable.assign(np.abs(variable))
-    merged = kip.merge_layers(model, nonnegative_inputs=True)
+    merged = kip.merge_layers(model)
     assert merged.depth[1] < merged.depth[0]
-    np.testing.assert_allclose(merged.model(np.abs(X)), model(np.abs(X)), rtol=1e-4)
+    np.testing.assert_allclose(merged.model(X), model(X), rtol=1e-4, atol=1e-5)
+    expected = nx.DiGraph([(0, 4), (1, 4), (1, 5)])
+    assert_same(priors.graph_of(merged.model), expected)
     fitted()(merged.model)
-    for connections, kernel in constrained(merged.model):
-        assert not kernel[~connections.mask].any()
+    assert_same(priors.graph_of(merged.model), expected)
+
+
+def test_connections_that_were_set_on_weights_are_cut_with_them():
+    model = on_weights_alone(shake(priors.feed_forward(GRAPH, 3, 2)))
+    small = kip.compact(model)
+    left = priors.oriented(GRAPH)
+    left.remove_node(5)  # it leads nowhere
+    assert_same(priors.graph_of(small), left)
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ def product(link: Link) -> Product:
 def _connections(link) -> dict[str, Any]:
     """Return the entries of the config that say which connections a kernel has."""
     first, second = (
-        step.operation.kernel_constraint for step in (link.first, link.second)
+        step.operation.kernel.constraint for step in (link.first, link.second)
     )
     if not isinstance(second, Connections):
         return {}
