@@ -32,9 +32,9 @@ class Relational(Configured, contracts.Allocation):
 
     The inputs and the outputs of each kernel are divided among the nodes, as equally
     as possible. Weights between the channels of neighbors, and of a node with itself,
-    are the last to be pruned. At the sparsity that `sparsity` returns, exactly they are
-    left in each kernel, whatever the scores. Below it, the best of the others are kept
-    as well, and above it only the best of them.
+    are the last to be pruned. At the sparsity that `sparsity` returns, exactly these
+    are left in each kernel, whatever the scores. Below it, the best of the others are
+    kept as well, and above it only the best of these.
 
     It is an allocation rather than a score, so that any score can decide the rest, and
     so that rewinding and schedules need not know of it.

@@ -60,7 +60,7 @@ class Grouped:
             scores: ``{key: array}``.
             sparsity: Share of the groups to remove, in [0, 1).
             allocation: ``(scores, sparsity) -> masks``.
-            left: ``{key: bool array}`` of earlier masks.
+            left: Earlier masks, which only `TiedGroups` reads.
         """
         del left
         arranged = self._arranged(scores)

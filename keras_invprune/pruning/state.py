@@ -50,8 +50,8 @@ class Remembered:
         rewind_step: Number of training steps after which `rewind_to` was taken.
         initial_rate: Learning rate to return to; None for a schedule.
         finished_step: Number of training steps made when the target was reached.
-        asked: Share of a budget's cost that was last to be removed. Groups cost
-            different amounts, so that more may be gone.
+        asked: The last share of a budget's cost that was asked to be removed. Groups
+            cost different amounts, so more may be gone.
         rated: `id` of the optimizer that `initial_rate` was read from. It is not
             saved, since ids differ between processes.
     """
@@ -333,9 +333,8 @@ class PruningState:
     def _graph(self) -> Arrays:
         """Return ``{key: bool array}`` of the connections that a graph has.
 
-        The weights of all others stay zero, so that one that is kept is not there all
-        the same. Tied groups are counted and scored as a whole, wherever they have no
-        weights.
+        All other weights stay zero, so a mask that kept some would keep nothing. Tied
+        groups are counted and scored as a whole, wherever they have no weights.
         """
         if self.plan.dependencies is not None:
             return {}

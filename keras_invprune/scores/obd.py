@@ -25,10 +25,11 @@ class OptimalBrainDamage(OnExamples):
     h = E[Σ_kl ∂z_k/∂w · ∂²L/∂z_k∂z_l · ∂z_l/∂w], where z are the inputs of the last
     activations (logits) and the mean is over examples. The full Hessian's diagonal has
     one more term, Σ_k ∂L/∂z_k · ∂²z_k/∂w². It is zero where logits are piecewise linear
-    in each single weight. Hence h is the exact diagonal of the Hessian, but for kinks,
-    for feed-forward networks of Dense, convolutional, pooling and normalization layers
-    with ReLU or another piecewise linear activation. For others it leaves out the term
-    that could be negative. Cross terms between two weights are left out in any case.
+    in each single weight. Hence h is the exact diagonal of the Hessian, except at
+    kinks, in feed-forward networks of Dense, convolutional, pooling and normalization
+    layers with ReLU or another piecewise linear activation. For others it leaves out
+    the term that could be negative. Cross terms between two weights are left out in any
+    case.
 
     It takes a backward pass for each example and logit, ten times as many as "fisher"
     for ten classes. Use it for a trained network, which runs in evaluation mode. The
