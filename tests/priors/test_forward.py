@@ -341,6 +341,15 @@ def test_absent_connections_are_removed_first_whatever_their_scores(score, spars
     assert sum(mask.sum() for mask in kept.values()) == left
 
 
+def test_shares_far_below_that_of_the_graph_follow_each_other(caplog):
+    pruned = kip.prune(priors.feed_forward(DENSE, 3, 2), 0.2, schedule="manual")
+    pruned.prune_to(0.1)
+    absent = pruned.sparsity
+    pruned.prune_to(0.2)
+    assert pruned.finished and pruned.sparsity == absent > 0.2
+    assert "or a graph has fewer connections" in caplog.text
+
+
 def test_tied_units_are_ranked_by_the_weights_that_they_have():
     model = priors.feed_forward(DENSE, 3, 2, activation="tanh", readout="all")
     pruned = kip.prune(model, 0.6, pattern="units", score="gumbel", schedule="manual")
