@@ -55,6 +55,11 @@ def test_a_sum_of_other_tensors_is_refused(shapes):
         WeightedSum().build(shapes)
 
 
+def test_one_tensor_that_is_not_in_a_list_is_refused():
+    with pytest.raises(ValueError, match=r"of shapes \[\(3, 8, 8, 2\)\]"):
+        WeightedSum()(IMAGES)
+
+
 def test_macs_are_those_of_the_convolutions(model):
     uses = kernel_uses(model, IMAGES[:1])
     found = sum(
