@@ -91,6 +91,14 @@ def test_the_seed_decides_the_weights(model):
     assert np.abs(outputs(convolutional(GRAPH, **options)) - outputs(model)).max() > 0
 
 
+def test_sizes_may_be_numbers_of_numpy(model):
+    one, two, three, four, eight = map(np.int64, (1, 2, 3, 4, 8))
+    sizes = {"channels": three, "stages": one, "shrink": two}
+    same = convolutional(GRAPH, (eight, eight, two), four, **sizes, seed=1)
+    assert same.to_json() == model.to_json()
+    assert convolutional(GRAPH, (8, 8, 2), 4, shrink=four).output_shape[1] == 4
+
+
 def test_dead_channels_are_removed_across_sums():
     model = convolutional(GRAPH, (8, 8, 2), 4, channels=3, convolution="full")
     random = np.random.default_rng(0)
@@ -113,6 +121,8 @@ def test_dead_channels_are_removed_across_sums():
         ({"graph": nx.DiGraph([(0, 1), (1, 0)])}, "cycle"),
         ({"graph": nx.path_graph(600), "stages": 2}, "1,200 nodes"),
         ({"input_shape": (8, 8)}, "height, width, channels"),
+        ({"input_shape": (0, 8, 2)}, r"Received: input_shape=\(0, 8, 2\)"),
+        ({"input_shape": (8, 8, None)}, "height and width may be None"),
         ({"shrink": 3}, "power of two"),
         ({"channels": 0}, "`channels`"),
         ({"convolution": "dilated"}, "'separable' or 'full'"),
