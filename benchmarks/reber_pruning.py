@@ -5,11 +5,11 @@
 Networks of three recurrent layers of 50 units are trained on 25,000 Reber strings: each
 kind of cell once for each seed, for 50 epochs. Then copies of each are pruned in one
 shot. Of the kernels that read the layer below (input to hidden), of those that read the
-last step (hidden to hidden), or of both, the smallest weights of all layers together
-are removed. Each copy is tested, trained for up to 10 more epochs under the same masks,
-and tested after each of them. The optimizer is a new Adam of rate 0.001 with gradients
-of a norm of at most 5, the batch 32, as in the paper (2107.12917). Accuracy is in
-percent.
+previous step (hidden to hidden), or of both, the smallest weights of all layers
+together are removed. Each copy is tested, trained for up to 10 more epochs under the
+same masks, and tested after each of them. The optimizer is a new Adam of rate 0.001
+with gradients of a norm of at most 5, the batch 32, as in the paper (2107.12917).
+Accuracy is in percent.
 
 Without options, all are run: four kinds, three parts, ten levels. `--safe` runs only
 what the paper calls safe, and hidden to hidden at 100 %, with one epoch of recovery. A
