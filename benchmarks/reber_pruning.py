@@ -71,10 +71,11 @@ def trained(cell, seed, file, data, epochs, show):
     from keras_invprune_lab.models import get_model
 
     keras.utils.set_random_seed(seed)
-    model = compiled(get_model(cell, data))
+    model = get_model(cell, data)
     if file.exists():
-        model.load_weights(file)
-        return model
+        model.load_weights(file)  # before it is compiled: those of Adam are not needed
+        return compiled(model)
+    compiled(model)
     backup = keras.callbacks.BackupAndRestore(str(file.with_suffix("")))
     shown = keras.callbacks.LambdaCallback(
         on_epoch_end=lambda epoch, logs: show(epoch + 1)
