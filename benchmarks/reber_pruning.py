@@ -5,11 +5,11 @@
 Networks of three recurrent layers of 50 units are trained on 25,000 Reber strings: each
 kind of cell once for each seed, for 50 epochs. Then copies of each are pruned in one
 shot. Of the kernels that read the layer below (input to hidden), of those that read the
-last step (hidden to hidden), or of both, the smallest weights of all layers together
-are removed. Each copy is tested, trained for up to 10 more epochs under the same masks,
-and tested after each of them. The optimizer is a new Adam of rate 0.001 with gradients
-of a norm of at most 5, the batch 32, as in the paper (2107.12917). Accuracy is in
-percent.
+previous step (hidden to hidden), or of both, the smallest weights of all layers
+together are removed. Each copy is tested, trained for up to 10 more epochs under the
+same masks, and tested after each of them. The optimizer is a new Adam of rate 0.001
+with gradients of a norm of at most 5, the batch 32, as in the paper (2107.12917).
+Accuracy is in percent.
 
 Without options, all are run: four kinds, three parts, ten levels. `--safe` runs only
 what the paper calls safe, and hidden to hidden at 100 %, with one epoch of recovery. A
@@ -18,15 +18,15 @@ or, before the first, after the last epoch of the training.
 """
 
 import argparse
-import csv
 import dataclasses
 from functools import partial
 from pathlib import Path
 
+from ledger import finished, write
+
 from keras_invprune.saving import replaced
 from keras_invprune_lab.cli.progress import progress
 from keras_invprune_lab.structure.recurrent.workers import carry_out
-from keras_invprune_lab.training.files import write_csv
 
 CELLS = ("rnn-tanh", "rnn-relu", "gru", "lstm")
 PARTS = ("input_to_hidden", "hidden_to_hidden", "both")
@@ -71,10 +71,11 @@ def trained(cell, seed, file, data, epochs, show):
     from keras_invprune_lab.models import get_model
 
     keras.utils.set_random_seed(seed)
-    model = compiled(get_model(cell, data))
+    model = get_model(cell, data)
     if file.exists():
-        model.load_weights(file)
-        return model
+        model.load_weights(file)  # before it is compiled: those of Adam are not needed
+        return compiled(model)
+    compiled(model)
     backup = keras.callbacks.BackupAndRestore(str(file.with_suffix("")))
     shown = keras.callbacks.LambdaCallback(
         on_epoch_end=lambda epoch, logs: show(epoch + 1)
@@ -148,22 +149,21 @@ class Network:
 
         self.folder.mkdir(parents=True, exist_ok=True)
         file = self.folder / f"{self.cell}-{self.seed}.csv"
-        rows, data = read(file), load(DATASET, DATA_SEED)
+        found, data = finished(file, copy_of), load(DATASET, DATA_SEED)
         weights = file.with_suffix(".weights.h5")
         shown = partial(show, total=self.cost)
         shown(0)
         model = trained(self.cell, self.seed, weights, data, self.epochs, shown)
         done = self.epochs
         for part, percent, recovery in self.todo:
-            known = [r for r in rows if (r["part"], r["percent"]) == (part, percent)]
-            if len(known) <= recovery:
-                rows = [one for one in rows if one not in known]
+            if len(found.get((part, percent), ())) <= recovery:
                 keras.utils.set_random_seed(self.seed)
-                rows += self._recovery(model, part, percent, recovery, data)
-                write_csv(file, rows, FIELDS)
+                tests = self._recovery(model, part, percent, recovery, data)
+                found[part, percent] = list(tests)
+                write(found, file, FIELDS)
             done += recovery
             shown(done)
-        return rows
+        return [test for tests in found.values() for test in tests]
 
     def _recovery(self, model, part, percent, recovery, data):
         """Yield the tests of a copy: at once, and after each epoch of recovery."""
@@ -175,16 +175,14 @@ class Network:
             yield row(self.cell, self.seed, part, percent, epoch, found)
 
 
-def read(file):
-    """Return the rows that an earlier run has written."""
-    if not file.exists():
-        return []
-    with open(file, newline="") as stream:
-        found = list(csv.DictReader(stream))
-    for one in found:
-        one |= {name: int(one[name]) for name in ("seed", "percent", "epoch")}
-        one["test_accuracy"] = float(one["test_accuracy"])
-    return found
+def copy_of(test):
+    """Return (part, percent) of a row of the table."""
+    return test["part"], int(test["percent"])
+
+
+def network_of(test):
+    """Return (cell, seed) of a row of the table."""
+    return test["cell"], int(test["seed"])
 
 
 def main():
@@ -205,17 +203,13 @@ def main():
         for cell in asked.cells
     ]
     file = asked.out / "reber_pruning.csv"
-    asked.out.mkdir(parents=True, exist_ok=True)
-    found = {(one["cell"], one["seed"]): [] for one in read(file)}
-    for one in read(file):
-        found[one["cell"], one["seed"]].append(one)
+    found = finished(file, network_of)
 
-    def finished(task, rows):
+    def add(task, rows):
         found[task.cell, task.seed] = rows
-        table = [one for key in sorted(found) for one in found[key]]
-        write_csv(file, table, FIELDS)
+        write(dict(sorted(found.items())), file, FIELDS)
 
-    carry_out(tasks, asked.jobs, finished, progress)
+    carry_out(tasks, asked.jobs, add, progress)
     print(f"A row for each test: {file}")
 
 

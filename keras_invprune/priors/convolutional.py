@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Literal
 
 import keras
 
+from keras_invprune.arguments import is_positive_integer, plain
 from keras_invprune.priors._libraries import networkx
 from keras_invprune.priors.forward import Seeds, check_sizes
 from keras_invprune.priors.layers import oriented
@@ -42,7 +43,8 @@ def convolutional(
     Args:
         graph: A connected graph of networkx without self loops and, if directed,
             without cycles. Undirected edges point from the lower to the higher node.
-        input_shape: (height, width, channels) of an image.
+        input_shape: (height, width, channels) of an image. Height and width may be
+            None.
         outputs: Number of outputs, which are linear.
         channels: Channels of each node of the first stage; the next stages have twice
             as many as the one before.
@@ -72,9 +74,10 @@ def convolutional(
     sizes = {"outputs": outputs, "channels": channels, "stages": stages}
     check_sizes(**sizes, shrink=shrink)
     _check(input_shape, shrink, convolution)
+    outputs, channels, shrink = int(outputs), int(channels), int(shrink)
     graph, draw = oriented(graph), _Convolutions(convolution, Seeds(seed))
     _check_size(len(graph) * stages)
-    entry = keras.Input(input_shape)
+    entry = keras.Input(plain(tuple(input_shape)))
     x = _stem(entry, channels, shrink, draw)
     for stage in range(stages):
         stride = 2 if stage else 1
@@ -158,10 +161,15 @@ def _check_size(nodes):
 
 
 def _check(input_shape, shrink, convolution):
-    if len(input_shape) != 3:
+    known = [size for size in input_shape if size is not None]
+    if (
+        len(input_shape) != 3
+        or input_shape[2] is None
+        or not all(map(is_positive_integer, known))
+    ):
         raise ValueError(
-            "`input_shape` must be (height, width, channels). Received: "
-            f"input_shape={input_shape!r}."
+            "`input_shape` must be (height, width, channels), all positive integers; "
+            f"height and width may be None. Received: input_shape={input_shape!r}."
         )
     if shrink & (shrink - 1):
         raise ValueError(

@@ -31,11 +31,12 @@ class WeightedSum(keras.layers.Layer):
 
     def build(self, input_shape: Sequence[Sequence[int | None]]):
         """Create a number for each tensor."""
-        shapes = {tuple(shape) for shape in input_shape}
-        if len(input_shape) < 2 or len(shapes) > 1:
+        # Keras passes the shape of a single tensor by itself, and not in a list.
+        shapes = [s for s in input_shape if isinstance(s, Sequence)]
+        if len(shapes) < 2 or len(set(map(tuple, shapes))) > 1:
             raise ValueError(
                 "A weighted sum takes several tensors of one shape. Received: tensors "
-                f"of shapes {list(input_shape)}."
+                f"of shapes {shapes or [input_shape]}."
             )
         self.w = self.add_weight((len(input_shape),), initializer="zeros", name="w")
         self.built = True

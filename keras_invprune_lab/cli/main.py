@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from keras_invprune_lab.cli.extras import needed
 from keras_invprune_lab.cli.structure import structure
 
 app = typer.Typer(
@@ -153,13 +154,8 @@ def bench(
     Without a name it lists the recipes; "digits" is one for the first minutes. One of
     your own is a .yaml file: docs/guides/compare.md.
     """
-    try:
+    with needed("bench", by="benchmarks"):
         from keras_invprune_lab.bench.benchmark import Benchmark
-    except ImportError as error:
-        raise ImportError(
-            f"{error.name} is missing: pip install '.[bench]' brings what benchmarks "
-            "need."
-        ) from error
     from keras_invprune_lab.cli.benches import print_bench, print_recipes
     from keras_invprune_lab.cli.interrupts import interruptible
     from keras_invprune_lab.cli.progress import progress

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from keras_invprune_lab.cli.extras import needed
+
 structure = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -72,7 +74,7 @@ def predict(
     ] = None,
 ):
     """Predict accuracy from structure, with no training: R², tau, regret, ceiling."""
-    try:
+    with needed("structure", by="predictions from structure"):
         from keras_invprune_lab.structure.prediction.predict import (
             Settings,
             check_folder,
@@ -81,11 +83,6 @@ def predict(
         from keras_invprune_lab.structure.prediction.predict import predict as compare
         from keras_invprune_lab.structure.prediction.reading import read
         from keras_invprune_lab.structure.prediction.trained import Trained
-    except ImportError as error:
-        raise ImportError(
-            f"{error.name} is missing: pip install '.[structure]' brings what "
-            "prediction from structure needs."
-        ) from error
     from keras_invprune_lab.cli.predictions import print_prediction
     from keras_invprune_lab.cli.progress import progress
 
@@ -132,14 +129,9 @@ def train(
     ] = 1,
 ):
     """Train many recurrent networks of random structure. Run again, it resumes."""
-    try:
+    with needed("structure", by="networks from graphs"):
         from keras_invprune_lab.structure.recurrent.campaign import Campaign
         from keras_invprune_lab.structure.recurrent.campaign import train as train_all
-    except ImportError as error:
-        raise ImportError(
-            f"{error.name} is missing: pip install '.[structure]' brings what "
-            "networks from graphs need."
-        ) from error
     from keras_invprune_lab.cli.interrupts import interruptible
     from keras_invprune_lab.cli.progress import progress
 
@@ -173,15 +165,10 @@ def search(
     Without a name it lists the recipes. One of your own is a .yaml file:
     docs/guides/structure_search.md.
     """
-    try:
+    with needed("bench,structure", by="searches"):
         from keras_invprune_lab.structure.search import results
         from keras_invprune_lab.structure.search.campaign import Campaign
         from keras_invprune_lab.structure.search.recipe import load
-    except ImportError as error:
-        raise ImportError(
-            f"{error.name} is missing: pip install '.[bench,structure]' brings what a "
-            "search needs."
-        ) from error
     from keras_invprune_lab.cli.interrupts import interruptible
     from keras_invprune_lab.cli.progress import progress
     from keras_invprune_lab.cli.searches import print_found, print_searches

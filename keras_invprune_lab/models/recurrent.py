@@ -59,7 +59,7 @@ def input_to_hidden(key: str, layer: keras.layers.Layer) -> bool:
 
 
 def hidden_to_hidden(key: str, layer: keras.layers.Layer) -> bool:
-    """Select the kernels of recurrent cells that read the last step."""
+    """Select the kernels of recurrent cells that read the previous step."""
     return isinstance(layer, RECURRENT_CELLS) and key.endswith("/recurrent_kernel")
 
 

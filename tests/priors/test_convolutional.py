@@ -55,6 +55,11 @@ def test_a_sum_of_other_tensors_is_refused(shapes):
         WeightedSum().build(shapes)
 
 
+def test_one_tensor_that_is_not_in_a_list_is_refused():
+    with pytest.raises(ValueError, match=r"of shapes \[\(3, 8, 8, 2\)\]"):
+        WeightedSum()(IMAGES)
+
+
 def test_macs_are_those_of_the_convolutions(model):
     uses = kernel_uses(model, IMAGES[:1])
     found = sum(
@@ -86,6 +91,14 @@ def test_the_seed_decides_the_weights(model):
     assert np.abs(outputs(convolutional(GRAPH, **options)) - outputs(model)).max() > 0
 
 
+def test_sizes_may_be_numbers_of_numpy(model):
+    one, two, three, four, eight = map(np.int64, (1, 2, 3, 4, 8))
+    sizes = {"channels": three, "stages": one, "shrink": two}
+    same = convolutional(GRAPH, (eight, eight, two), four, **sizes, seed=1)
+    assert same.to_json() == model.to_json()
+    assert convolutional(GRAPH, (8, 8, 2), 4, shrink=four).output_shape[1] == 4
+
+
 def test_dead_channels_are_removed_across_sums():
     model = convolutional(GRAPH, (8, 8, 2), 4, channels=3, convolution="full")
     random = np.random.default_rng(0)
@@ -108,6 +121,8 @@ def test_dead_channels_are_removed_across_sums():
         ({"graph": nx.DiGraph([(0, 1), (1, 0)])}, "cycle"),
         ({"graph": nx.path_graph(600), "stages": 2}, "1,200 nodes"),
         ({"input_shape": (8, 8)}, "height, width, channels"),
+        ({"input_shape": (0, 8, 2)}, r"Received: input_shape=\(0, 8, 2\)"),
+        ({"input_shape": (8, 8, None)}, "height and width may be None"),
         ({"shrink": 3}, "power of two"),
         ({"channels": 0}, "`channels`"),
         ({"convolution": "dilated"}, "'separable' or 'full'"),

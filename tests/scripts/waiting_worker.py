@@ -4,7 +4,7 @@ import multiprocessing
 import time
 from concurrent.futures import ProcessPoolExecutor
 
-from keras_invprune_lab.runs.executors.local import _listen
+from keras_invprune_lab.runs.executors.children import listen
 
 
 def work():
@@ -15,5 +15,5 @@ def work():
 if __name__ == "__main__":
     context = multiprocessing.get_context("spawn")
     ended, end = context.Pipe(duplex=False)
-    with ProcessPoolExecutor(1, context, _listen, (context.Queue(), ended)) as pool:
+    with ProcessPoolExecutor(1, context, listen, (context.Queue(), ended)) as pool:
         pool.submit(work).result()

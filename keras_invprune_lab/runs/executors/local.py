@@ -1,15 +1,10 @@
 """Runs on this machine: one after the other, or several processes at once."""
 
-import logging
 import multiprocessing
 import os
-import signal
-import threading
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from functools import partial
-from multiprocessing import connection
 
 import keras
 
@@ -21,8 +16,12 @@ from keras_invprune_lab.runs.executors.base import (
     ready,
     unfinished,
 )
-
-THREADS = ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS")
+from keras_invprune_lab.runs.executors.children import (
+    listen,
+    passed_on,
+    tell,
+    threads_of_each,
+)
 
 
 def run_all(
@@ -80,30 +79,23 @@ class Processes(Executor):
     def carry_out(self, jobs, root, show, outcomes):
         """Execute the jobs as soon as nothing that they need is unfinished."""
         context = multiprocessing.get_context("spawn")
-        news, waiting = context.Queue(), list(jobs)
-        reader = threading.Thread(target=_pass_on, args=(news, show), daemon=True)
-        reader.start()
-        fill = partial(_fill, context, news, root, outcomes)
-        try:
-            with threads_for(self.workers):
-                while waiting:
-                    # A process that dies takes its pool with it, hence what ran next
-                    # to it, too: each resumes alone, which shows whose process dies.
-                    for job in fill(waiting, self.workers):
-                        if fill([job], 1):
-                            died = Failure("its process died: out of memory?")
-                            outcomes.note(job, died)
-        finally:
-            news.put(None)
-            news.cancel_join_thread()  # a process that died while it told may
-            reader.join(timeout=10)  # have left the queue locked
+        waiting, each = list(jobs), max(1, (os.cpu_count() or 1) // self.workers)
+        with passed_on(context, show) as news, threads_of_each(each):
+            fill = partial(_fill, context, news, root, outcomes)
+            while waiting:
+                # A process that dies takes its pool with it, hence what ran next to
+                # it, too: each resumes alone, which shows whose process dies.
+                for job in fill(waiting, self.workers):
+                    if fill([job], 1):
+                        died = Failure("its process died: out of memory?")
+                        outcomes.note(job, died)
 
 
 def _fill(context, news, root, outcomes, jobs, workers) -> list:
     """Execute the jobs in a pool of their own; return those it left when it broke."""
     ended, end = context.Pipe(duplex=False)
-    listen = _listen, (news, ended)
-    with ended, end, ProcessPoolExecutor(workers, context, *listen) as pool:
+    started = listen, (news, ended)
+    with ended, end, ProcessPoolExecutor(workers, context, *started) as pool:
         try:
             return _feed(pool, jobs, root, workers, outcomes)
         except BaseException:
@@ -140,58 +132,7 @@ def _feed(pool, waiting, root, workers, outcomes) -> list:
     return stopped
 
 
-_news = None  # of a child process: where its progress goes
-
-
-def _listen(news, ended):
-    """Let a child process tell of its progress, and end when its parent wants.
-
-    Args:
-        news: Queue for its progress.
-        ended: End of a pipe, whose other end the parent closes.
-    """
-    global _news
-    _news = news
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # of models traced in turn
-    threading.Thread(target=_end_with_parent, args=(ended,), daemon=True).start()
-
-
-def _end_with_parent(ended):
-    # Else it would train on, unlocked, next to whoever starts the same runs again.
-    connection.wait([multiprocessing.parent_process().sentinel, ended])
-    os._exit(1)
-
-
 def _in_process(job, root) -> Failure | None:
-    failure = attempt(job, root, lambda *now: _news.put((job.name, *now)))
+    failure = attempt(job, root, partial(tell, job.name))
     keras.backend.clear_session()
     return failure
-
-
-def _pass_on(news, show):
-    while (now := news.get()) is not None:
-        show(*now)
-
-
-@contextmanager
-def threads_for(workers):
-    """Share the cores among child processes, as TensorFlow reads when it starts."""
-    with threads_of_each(max(1, (os.cpu_count() or 1) // workers)):
-        yield
-
-
-@contextmanager
-def threads_of_each(count):
-    """Give each child process that starts this number of threads."""
-    before = {name: os.environ.get(name) for name in THREADS}
-    os.environ.update(dict.fromkeys(THREADS, str(count)))
-    # Else the first process takes all of a GPU's memory.
-    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name)
-            if value is not None:
-                os.environ[name] = value

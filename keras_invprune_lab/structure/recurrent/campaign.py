@@ -267,8 +267,9 @@ def train(campaign: Campaign, out: str | Path, jobs: int = 1, progress=None) -> 
     folder = local(out)
     check_same(campaign.config, folder)
     file = folder / TABLE
-    rows = read(file)
+    read(file)  # refuses one that is not ours before anything is written
     with claimed(folder):
+        rows = read(file)  # what others added in the meantime as well
         write_json(folder / CONFIG, campaign.config)
         done = [(row["graph"], row["cell"], int(row["seed"])) for row in rows]
         left = tasks(campaign, folder, done)

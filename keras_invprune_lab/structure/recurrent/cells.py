@@ -4,8 +4,8 @@ A block is one recurrent layer. All have `m` units and the same batch. Arrays ho
 batch last, so that a step is elementwise over long rows:
 
 - states [blocks, m, batch],
-- what a step reads, ``x`` from below and ``q`` from the last step, each with its bias:
-  [blocks, gates, m, batch], gates in Keras's order.
+- what a step reads, ``x`` from below and ``q`` from the previous step, each with its
+  bias: [blocks, gates, m, batch], gates in Keras's order.
 
 A cell is two functions. ``step(x, q, states)`` returns the new states, the first of
 which is the output, and what the way back needs. ``back(kept, states, slopes)`` gets
@@ -133,7 +133,7 @@ class Weights(NamedTuple):
 
     Attributes:
         kernel: Of what is read, [blocks, gates, m, width].
-        recurrent: Of the last step, [blocks, gates, m to, m from].
+        recurrent: Of the previous step, [blocks, gates, m to, m from].
         bias: Of the former, [blocks, gates, m].
         recurrent_bias: Of the latter, of the same shape; zeros if a cell has one bias.
     """

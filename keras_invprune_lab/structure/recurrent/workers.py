@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import multiprocessing
-import os
-import signal
-import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import connection
 from typing import Any
 
-THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
+from keras_invprune_lab.runs.executors.children import (
+    listen,
+    passed_on,
+    tell,
+    threads_of_each,
+)
 
 
 def carry_out(
@@ -59,67 +59,23 @@ def _named(task, show):
 
 def _in_processes(tasks, jobs, finished, show):
     context = multiprocessing.get_context("spawn")
-    news = context.Queue()
-    reader = threading.Thread(target=_pass_on, args=(news, show), daemon=True)
-    reader.start()
     ended, end = context.Pipe(duplex=False)
-    settings = _listen, (news, ended)
-    try:
-        with (
-            _one_thread_each(),
-            ended,
-            end,
-            ProcessPoolExecutor(jobs, context, *settings) as pool,
-        ):
-            try:
-                futures = {pool.submit(_call, task): task for task in tasks}
-                for future in as_completed(futures):
-                    finished(futures[future], future.result())
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                end.close()  # nobody trains on
-                raise
-    finally:
-        news.put(None)
-        news.cancel_join_thread()  # a process that died may have left it locked
-        reader.join(timeout=10)
-
-
-def _pass_on(news, show):
-    while (now := news.get()) is not None:
-        show(*now)
-
-
-_news: Any = None  # of a child process: where its progress goes
-
-
-def _listen(news, ended):
-    """Let a child process tell of its progress, and end when its parent wants."""
-    global _news
-    _news = news
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # of steps traced in turn
-    threading.Thread(target=_end_with_parent, args=(ended,), daemon=True).start()
-
-
-def _end_with_parent(ended):
-    connection.wait([multiprocessing.parent_process().sentinel, ended])
-    os._exit(1)
+    with (
+        passed_on(context, show) as news,
+        threads_of_each(1),
+        ended,
+        end,
+        ProcessPoolExecutor(jobs, context, listen, (news, ended)) as pool,
+    ):
+        try:
+            futures = {pool.submit(_call, task): task for task in tasks}
+            for future in as_completed(futures):
+                finished(futures[future], future.result())
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            end.close()  # nobody trains on
+            raise
 
 
 def _call(task):
-    return task(lambda done, total: _news.put((task.name, done, total)))
-
-
-@contextlib.contextmanager
-def _one_thread_each():
-    """Give each child process one thread, as TensorFlow reads when it starts."""
-    before = {name: os.environ.get(name) for name in THREADS}
-    os.environ.update(dict.fromkeys(THREADS, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name)
-            if value is not None:
-                os.environ[name] = value
+    return task(_named(task, tell))

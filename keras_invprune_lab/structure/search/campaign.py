@@ -42,8 +42,8 @@ class Campaign:
     """The searches of a recipe, in a folder.
 
     The folder holds a ledger of all trainings, the weights of each, and results that
-    `results.write` makes of them. Strategies, seeds and budgets may change between two
-    calls: what was trained stays. All else may not.
+    `results.write` makes of them. Strategies, seeds, budgets, the title and the noise's
+    graphs may change between two calls: what was trained stays. All else may not.
 
     Args:
         recipe: What is searched.

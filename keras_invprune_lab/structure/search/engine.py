@@ -60,15 +60,8 @@ class Search:
 
     @property
     def name(self) -> str:
-        """Its folder in that of the recipe."""
+        """What its progress is shown under, and the name of its best model."""
         return f"{self.strategy}-seed{self.seed}"
-
-    @property
-    def config(self) -> dict:
-        """All that its result depends on."""
-        own = {"strategy": self.strategy, "seed": self.seed}
-        budget = {"trainings", "minutes"}
-        return own | self.recipe.decided() | self.recipe.model_dump(include=budget)
 
     def run(
         self,

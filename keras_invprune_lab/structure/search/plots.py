@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,9 @@ def curves(rows: Sequence[Row]) -> Figure:
     """
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()
-    for color, (strategy, own) in zip(_colors(), _by(rows, "strategy"), strict=False):
+    for color, (strategy, own) in zip(
+        cycle(COLORS), _by(rows, "strategy"), strict=False
+    ):
         runs = [[row["best"] for row in run] for _, run in _by(own, "seed")]
         length = min(map(len, runs))  # a search may have ended earlier
         best = 100 * np.array([run[:length] for run in runs], float)
@@ -46,7 +49,9 @@ def against_macs(rows: Sequence[Row]) -> Figure:
     axes = figure.subplots()
     points = _points(rows)
     axes.scatter(points[:, 1], points[:, 0], s=5, color="lightgray", linewidths=0)
-    for color, (strategy, own) in zip(_colors(), _by(rows, "strategy"), strict=False):
+    for color, (strategy, own) in zip(
+        cycle(COLORS), _by(rows, "strategy"), strict=False
+    ):
         points = _points(own)
         best = points[ranks(points * [1, -1]) == 0]
         best = best[np.argsort(best[:, 1])]
@@ -68,8 +73,3 @@ def _by(rows, name):
     for row in rows:
         found.setdefault(row[name], []).append(row)
     return found.items()
-
-
-def _colors():
-    while True:
-        yield from COLORS

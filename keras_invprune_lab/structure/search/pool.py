@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import multiprocessing
-import os
-import signal
-import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import connection
 from pathlib import Path
 
-from keras_invprune_lab.runs.executors.local import threads_of_each
+from keras_invprune_lab.runs.executors.children import obey, threads_of_each
 from keras_invprune_lab.structure.search.evaluations import Evaluation
 from keras_invprune_lab.structure.search.recipe import Network, Training
 
@@ -131,19 +126,11 @@ _own: tuple = ()  # of a child process: what all of its trainings share
 def _start(ended, settings, network, folder):
     """Load, in a child process, what all trainings need."""
     global _own
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    threading.Thread(target=_end_with_parent, args=(ended,), daemon=True).start()
+    obey(ended)
     from keras_invprune_lab.structure.search import rows
 
     parts = [rows.read(folder / ROWS, part) for part in ("train", "valid")]
     _own = (settings, network, *parts, folder)
-
-
-def _end_with_parent(ended):
-    # Else it would train on next to whoever resumes the search.
-    connection.wait([multiprocessing.parent_process().sentinel, ended])
-    os._exit(1)
 
 
 def _train(graph, seed) -> Evaluation:

@@ -145,10 +145,6 @@ class SearchRecipe(Part):
             )
         return self
 
-    def evaluated(self) -> dict:
-        """Return all that the evaluation of a graph depends on."""
-        return self.model_dump(mode="json", include={"training", "network"})
-
     def decided(self) -> dict:
         """Return all that decisions depend on, but for strategy, seed and budget."""
         rest = {"title", "strategies", "seeds", "trainings", "minutes"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,8 @@ from keras_invprune_lab.structure.search.screening import described
 from keras_invprune_lab.training.files import write_csv, write_json
 from keras_invprune_lab.training.selecting import logits
 
+logger = logging.getLogger("keras_invprune")
+
 STEPS, FRONTS, SUMMARY = "graphs.csv", "fronts.csv", "summary.csv"
 TRAINED = "trained.csv"
 GRAPHS, NOISE, PAGE = "graphs.json", "noise.json", "table.md"
@@ -63,7 +66,8 @@ def finish(found: Found, out: Path) -> list[dict[str, Any]]:
     """Test the graphs on the fronts, and save the best model of each search.
 
     This is the only place that reads test rows. The weights are those of the search;
-    where they are missing, such as next to a copied ledger, the training is repeated.
+    where they are missing, such as next to a copied ledger, the training is repeated,
+    and a warning says if it ends with another accuracy.
 
     Returns:
         The rows of ``fronts.csv``.
@@ -83,7 +87,7 @@ def finish(found: Found, out: Path) -> list[dict[str, Any]]:
             best_of(steps).scored.key, out / "best" / f"{search.name}.keras"
         )
     write_csv(out / FRONTS, rows)
-    write_csv(out / TRAINED, trained_rows(Ledger(out)))
+    write_csv(out / TRAINED, trained_rows(tester.ledger))
     write_json(out / GRAPHS, graphs)
     return rows
 
@@ -244,7 +248,7 @@ class _Tester:
     """The trained networks of a folder, each measured once."""
 
     def __init__(self, found, out):
-        self.recipe, self.out = found.recipe, out
+        self.recipe, self.out, self.ledger = found.recipe, out, Ledger(out)
         self.rows = {
             part: read(out / ROWS, part) for part in ("train", "valid", "test")
         }
@@ -272,7 +276,8 @@ class _Tester:
         settings, network = self.recipe.training, self.recipe.network
         if not file.exists():
             parts = train, self.rows["valid"]
-            evaluate(graph, seed, settings, network, *parts, self.out)
+            again = evaluate(graph, seed, settings, network, *parts, self.out)
+            _compare(again, self.ledger[graph, seed])
         model = network_of(graph, seed, network, train)
         model.load_weights(file)
         return model
@@ -290,3 +295,17 @@ class _Tester:
                     f"{file} was not written: the saved model's outputs are {far:.2g} "
                     "away from those of the model in memory."
                 )
+
+
+def _compare(again, first):
+    """Warn if a training that was repeated differs from that of the ledger."""
+    if again.accuracy != first.accuracy:
+        logger.warning(
+            "The weights of graph %s, seed %d, were missing. Its training was repeated "
+            "and ended with %.2f %% of the validation rows; the search had %.2f %%. "
+            "The test accuracy and the saved model are those of the new training.",
+            name_of(first.graph),
+            first.seed,
+            100 * again.accuracy,
+            100 * first.accuracy,
+        )

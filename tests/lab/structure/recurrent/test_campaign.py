@@ -1,5 +1,6 @@
 """Many graphs trained: the table, and what an interruption costs."""
 
+import contextlib
 import csv
 import functools
 
@@ -86,6 +87,22 @@ def test_the_same_command_trains_nothing_twice(folder):
     before = (out / "trained.csv").read_bytes()
     train(Campaign(**SMALL, seeds=2), out, progress=lambda costs: pytest.fail("trains"))
     assert (out / "trained.csv").read_bytes() == before
+
+
+def test_rows_that_another_process_adds_before_it_ends_are_kept(
+    folder, tmp_path, monkeypatch
+):
+    table = folder[0] / "trained.csv"
+
+    @contextlib.contextmanager
+    def claimed(out):
+        (out / "trained.csv").write_bytes(table.read_bytes())  # the other's last rows
+        yield
+
+    monkeypatch.setattr(module, "claimed", claimed)
+    campaign = Campaign(**SMALL, seeds=2)
+    train(campaign, tmp_path, progress=lambda costs: pytest.fail("trains"))
+    assert (tmp_path / "trained.csv").read_bytes() == table.read_bytes()
 
 
 def test_an_interrupted_training_ends_as_if_it_had_not_been(folder, tmp_path):

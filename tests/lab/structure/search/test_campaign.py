@@ -1,6 +1,7 @@
 """Real trainings, from the command line to the files; kills and other accidents."""
 
 import csv
+import dataclasses
 import inspect
 import json
 import os
@@ -156,7 +157,7 @@ def test_a_finished_search_trains_nothing(done, recipe):
     assert after == before
 
 
-def test_lost_weights_are_trained_again(done):
+def test_lost_weights_are_trained_again_and_compared(done, caplog):
     out, _ = done
     campaign = Campaign(load_recipe(out), out)
     one = next(iter(campaign.ledger))
@@ -167,6 +168,13 @@ def test_lost_weights_are_trained_again(done):
     tester = results._Tester(found, out)
     model = tester.trained(one.graph, one.seed)
     assert accuracy(model, tester.rows["valid"]) == one.accuracy
+    assert not caplog.records
+    file.unlink()
+    other = dataclasses.replace(one, accuracy=0.125)
+    tester.ledger._found[one.graph, one.seed] = other
+    tester.trained(one.graph, one.seed)
+    (record,) = caplog.records
+    assert name_of(one.graph) in record.message and "had 12.50 %" in record.message
 
 
 def load_recipe(out):

@@ -1,0 +1,91 @@
+"""Child processes: their threads, what they tell of their progress, and their end."""
+
+import logging
+import multiprocessing
+import os
+import signal
+import threading
+from contextlib import contextmanager
+from multiprocessing import connection
+
+THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
+
+
+@contextmanager
+def threads_of_each(count):
+    """Give each child process that starts this number of threads.
+
+    TensorFlow reads the variables when it starts.
+    """
+    before = {name: os.environ.get(name) for name in THREADS}
+    os.environ.update(dict.fromkeys(THREADS, str(count)))
+    # Else the first process takes all of a GPU's memory.
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name)
+            if value is not None:
+                os.environ[name] = value
+
+
+@contextmanager
+def passed_on(context, show):
+    """Yield a queue; what child processes `tell` there is passed on to ``show(*now)``.
+
+    Args:
+        context: Of `multiprocessing`.
+        show: Called in a thread of this process.
+    """
+    news = context.Queue()
+    reader = threading.Thread(target=_pass_on, args=(news, show), daemon=True)
+    reader.start()
+    try:
+        yield news
+    finally:
+        news.put(None)
+        news.cancel_join_thread()  # a process that died while it told may
+        reader.join(timeout=10)  # have left the queue locked
+
+
+def _pass_on(news, show):
+    while (now := news.get()) is not None:
+        show(*now)
+
+
+def obey(ended):
+    """Let this child process end when its parent ends, or wants it to.
+
+    Args:
+        ended: End of a pipe, whose other end the parent closes.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # of models traced in turn
+    threading.Thread(target=_end_with_parent, args=(ended,), daemon=True).start()
+
+
+def _end_with_parent(ended):
+    # Else it would train on, unlocked, next to whoever starts the same again.
+    connection.wait([multiprocessing.parent_process().sentinel, ended])
+    os._exit(1)
+
+
+_news = None  # of a child process: where its progress goes
+
+
+def listen(news, ended):
+    """Let this child process `tell` of its progress, and `obey`.
+
+    Args:
+        news: The queue of `passed_on`.
+        ended: See `obey`.
+    """
+    global _news
+    _news = news
+    obey(ended)
+
+
+def tell(*now):
+    """Tell the parent, in a child process that can `listen`."""
+    _news.put(now)
