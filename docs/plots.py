@@ -465,6 +465,32 @@ def structure_prediction(figure):
         axes.grid(axis="x", alpha=0.3)
 
 
+def relational_graphs(figure):
+    """Draw accuracy by clustering and path length, and ours against the authors'."""
+    keys = "clustering", "path_length", "authors_accuracy"
+    found = grouped(
+        rows("relational_graphs.csv"),
+        lambda line: tuple(float(line[key]) for key in keys),
+        lambda line: float(line["test_accuracy"]),
+    )
+    places = np.array(list(found))
+    means = np.array([np.mean(values) for values in found.values()])
+    left, right = figure.subplots(1, 2)
+    low, path = (0.09, 1.63), (0.72 - 0.09, 3.04 - 1.63)  # the authors' sweet spot
+    left.add_patch(pyplot.Rectangle(low, *path, fill=False, ls="--", color=OTHER))
+    drawn = left.scatter(places[:, 0], places[:, 1], c=means, cmap="viridis")
+    figure.colorbar(drawn, ax=left, label=ACCURACY)
+    left.set(xlabel="clustering C", ylabel="path length L")
+    inside = np.all((places[:, :2] >= low) & (places[:, :2] <= np.add(low, path)), 1)
+    for chosen, color, label in (
+        (inside, OURS, "in the sweet spot"),
+        (~inside, OTHER, "outside"),
+    ):
+        right.plot(places[chosen, 2], means[chosen], "o", color=color, label=label)
+    right.set(xlabel="the authors', 200 epochs, %", ylabel=ACCURACY)
+    right.legend(fontsize="small")
+
+
 def variants(figure):
     """Draw recovery after pruning, and accuracy by compression in rounds."""
     left, right = figure.subplots(1, 2)
@@ -522,6 +548,7 @@ PLOTS = {  # with the size in inches
     layer_teacher: (6.4, 3),
     layer_mnist: (8, 3),
     structure_prediction: (9, 3),
+    relational_graphs: (8, 3.2),
     variants: (8, 3.2),
 }
 

@@ -11,7 +11,7 @@ from one seed.
 | ``cell`` | what its nodes compute, such as ``gru``; each kind is read by itself |
 | ``seed`` | seed of the training |
 | the 23 `FEATURES` | the structure of the graph |
-| ``proxy_...`` | cheap scores of the untrained network; may be absent |
+| ``proxy_...`` | cheap scores of the network before training; may be absent |
 | ``parameters`` | number of weights of the network |
 | ``test_accuracy`` | share in [0, 1] |
 

@@ -63,9 +63,9 @@ def proxies(
     kernel = _kernel(fixed, x[: 2 * (len(labels) // 2)])
     first, second = np.split(labels[: 2 * (len(labels) // 2)], 2)
     values = (
-        _log(sum(float(np.abs(score).sum()) for score in flow.values())),
-        _log(sum(float(np.abs(score).sum()) for score in sensitivity.values())),
-        _log(float(np.sqrt(np.mean(kernel**2)))),
+        logarithm(sum(float(np.abs(score).sum()) for score in flow.values())),
+        logarithm(sum(float(np.abs(score).sum()) for score in sensitivity.values())),
+        logarithm(float(np.sqrt(np.mean(kernel**2)))),
         1 - alignment(kernel, first @ second.T),
     )
     return dict(zip(PROXIES, values, strict=True))
@@ -160,6 +160,11 @@ def kernel_by_rows(model: keras.Model, x: np.ndarray) -> np.ndarray:
     return total / classes
 
 
-def _log(value) -> float:
-    """Return the logarithm; that of the smallest float for zero."""
-    return float(np.log(max(value, np.finfo("float32").tiny)))
+def logarithm(value: float) -> float:
+    """Return the logarithm; below and above all positive floats, that of the nearest.
+
+    Args:
+        value: 0 or more, infinity included.
+    """
+    limits = np.finfo("float32")
+    return float(np.log(np.clip(value, limits.tiny, limits.max)))

@@ -1,7 +1,9 @@
 """Many random graphs, made into recurrent networks and trained: a table of accuracies.
 
 A folder holds ``config.json``, ``trained.csv`` with one row for each training, and,
-while stacks are unfinished, the state of each after its last epoch.
+while stacks are unfinished, the state of each after its last epoch. Tables that were
+begun before there were cheap scores lack them. The weights before training depend on
+the graph and the seed alone, so that `train` fills the scores in.
 """
 
 from __future__ import annotations
@@ -22,8 +24,10 @@ from keras_invprune.priors import FEATURES, Layered, features, layered, make
 from keras_invprune.saving import named, replaced
 from keras_invprune_lab import data as datasets
 from keras_invprune_lab.runs.configuration import CONFIG, check_same
+from keras_invprune_lab.structure.prediction.proxies import PROXIES, ROWS
 from keras_invprune_lab.structure.recurrent.cells import CELLS
-from keras_invprune_lab.structure.recurrent.stack import Stack, drawn
+from keras_invprune_lab.structure.recurrent.scoring import cheap_scores
+from keras_invprune_lab.structure.recurrent.stack import Stack, Weights, drawn
 from keras_invprune_lab.structure.recurrent.training import BATCH, Training
 from keras_invprune_lab.structure.recurrent.workers import carry_out
 from keras_invprune_lab.training.files import write_csv, write_json
@@ -34,7 +38,9 @@ TOGETHER = 16  # networks of a stack, whose memory grows with them
 LETTERS = 27  # A to Z, and 0 for the zeros at the end
 TABLE = "trained.csv"
 KEYS = ("graph", "prior", "cell", "seed")
-FIELDS = (*KEYS, *FEATURES, "parameters", "test_accuracy")
+FIGURES = ("parameters", "test_accuracy")
+FIELDS = (*KEYS, *FEATURES, *PROXIES, *FIGURES)
+WITHOUT_SCORES = (*KEYS, *FEATURES, *FIGURES)
 DATA_SEED = 1
 
 Show = Callable[[str, int, int], None]
@@ -125,63 +131,154 @@ class Campaign:
 
 
 @dataclasses.dataclass(frozen=True)
-class Task:
-    """Trainings of one stack.
+class Networks:
+    """Networks of one cell whose graphs have the same number of layers.
 
     Attributes:
-        campaign: The `Campaign`.
+        cell: A name in `CELLS`.
         members: (number of a graph, seed) of each network.
         depth: Number of layers of all of them.
-        folder: Where the state is kept.
     """
 
-    campaign: Campaign
+    cell: str
     members: tuple[tuple[int, int], ...]
     depth: int
-    folder: Path
 
     @property
     def name(self) -> str:
         """What progress is shown under, the same for the same members."""
-        code = zlib.crc32(repr((self.campaign.cell, self.members)).encode())
+        code = zlib.crc32(repr((self.cell, self.members)).encode())
         return f"{len(self.members)} networks of {self.depth} layers, {code:08x}"
+
+    @property
+    def cost(self) -> float:
+        """What their training takes, compared with others."""
+        return float(len(self.members) * self.depth**1.5)
+
+    @property
+    def graphs(self) -> list[Drawn]:
+        """The graph of each."""
+        return [Drawn(number) for number, _ in self.members]
+
+    def keys(self) -> list[dict]:
+        """Return what names each in the table."""
+        return [
+            dict(zip(KEYS, (g.name, g.prior, self.cell, seed), strict=True))
+            for g, (_, seed) in zip(self.graphs, self.members, strict=True)
+        ]
+
+    def weights(self) -> list[Weights]:
+        """Return the weights before training, which depend on graph and seed alone."""
+        return [
+            drawn(graph.layers, self.cell, LETTERS, [seed, graph.number])
+            for graph, (_, seed) in zip(self.graphs, self.members, strict=True)
+        ]
+
+    def scores(self, data: datasets.Data) -> list[dict[str, float]]:
+        """Return the cheap scores of each before training."""
+        x, y = _numbers(data.x_train[:ROWS]), data.y_train[:ROWS]
+        layers = [graph.layers for graph in self.graphs]
+        return cheap_scores(layers, self.cell, LETTERS, self.weights(), x, y)
+
+
+@dataclasses.dataclass(frozen=True)
+class Scoring:
+    """Cheap scores of networks whose rows lack them.
+
+    Attributes:
+        networks: The networks.
+        dataset: Reber strings.
+    """
+
+    networks: Networks
+    dataset: str
+
+    @property
+    def name(self) -> str:
+        """What progress is shown under."""
+        return f"scores of {self.networks.name}"
+
+    @property
+    def cost(self) -> float:
+        """What it takes, compared with a training of 15 epochs."""
+        return self.networks.cost / 100
+
+    def __call__(self, show: Callable[[int, int], None]) -> list[dict]:
+        """Return what the rows lack, with their keys."""
+        show(0, 1)
+        found = self.networks.scores(datasets.load(self.dataset, DATA_SEED))
+        show(1, 1)
+        return [
+            key | scores
+            for key, scores in zip(self.networks.keys(), found, strict=True)
+        ]
+
+    def clean(self):
+        """Remove nothing: there is no state."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """Trainings of one stack.
+
+    Attributes:
+        networks: The networks.
+        campaign: The `Campaign`.
+        folder: Where the state is kept.
+    """
+
+    networks: Networks
+    campaign: Campaign
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """What progress is shown under."""
+        return self.networks.name
+
+    @property
+    def members(self) -> tuple[tuple[int, int], ...]:
+        """(Number of a graph, seed) of each network."""
+        return self.networks.members
+
+    @property
+    def cost(self) -> float:
+        """What its training takes, compared with others."""
+        return self.networks.cost
 
     @property
     def state(self) -> Path:
         """File of the state after the last epoch."""
         return self.folder / f"stack-{self.name[-8:]}.npz"
 
-    @property
-    def cost(self) -> float:
-        """What its training takes, compared with others."""
-        return float(len(self.members) * self.depth**1.5)
-
     def __call__(self, show: Callable[[int, int], None]) -> list[dict]:
         """Train from the last state on; return the rows of the table."""
-        campaign = self.campaign
+        networks, campaign = self.networks, self.campaign
         data = datasets.load(campaign.dataset, DATA_SEED)
-        graphs = [Drawn(number) for number, _ in self.members]
-        layers = [graph.layers for graph in graphs]
-        stack = Stack(layers, campaign.cell, LETTERS)
-        weights = [
-            drawn(own, campaign.cell, LETTERS, [seed, number])
-            for own, (number, seed) in zip(layers, self.members, strict=True)
-        ]
-        training = Training(stack, weights, _numbers(data.x_train), data.y_train)
-        self._train(training, len(data.x_train), show)
+        scores = networks.scores(data)
+        graphs = networks.graphs
+        stack = Stack([graph.layers for graph in graphs], campaign.cell, LETTERS)
+        x = _numbers(data.x_train)
+        training = Training(stack, networks.weights(), x, data.y_train)
+        self._train(training, len(x), show)
         accuracies = training.accuracy(_numbers(data.x_test), data.y_test)
         sizes = stack.sizes_by_network()
         return [
             {
-                **dict(zip(KEYS, (g.name, g.prior, campaign.cell, seed), strict=True)),
-                **features(g.graph),
+                **key,
+                **features(graph.graph),
+                **own,
                 "parameters": size,
                 "test_accuracy": float(accuracy),
             }
-            for g, (_, seed), size, accuracy in zip(
-                graphs, self.members, sizes, accuracies, strict=True
+            for key, graph, own, size, accuracy in zip(
+                networks.keys(), graphs, scores, sizes, accuracies, strict=True
             )
         ]
+
+    def clean(self):
+        """Remove the state, once the rows are in the table."""
+        self.state.unlink(missing_ok=True)
 
     def _train(self, training, rows, show):
         first, epochs = self._restore(training), self.campaign.epochs
@@ -222,8 +319,48 @@ def tasks(campaign: Campaign, folder: Path, done: Iterable[tuple]) -> list[Task]
         folder: Where the states are kept.
         done: (name of a graph, cell, seed) of the rows of the table.
     """
-    done, by_depth = set(done), {}
-    for graph, seed in campaign.trainings():
+    done = set(done)
+
+    def is_left(graph, seed):
+        return (graph.name, campaign.cell, seed) not in done
+
+    found = stacks(campaign.cell, campaign.trainings(), is_left)
+    return [Task(networks, campaign, folder) for networks in found]
+
+
+def scorings(rows: Iterable[dict], dataset: str) -> list[Scoring]:
+    """Return what rows of a table lack: the cheap scores of their networks.
+
+    Args:
+        rows: Of a table.
+        dataset: Reber strings, the same for all.
+    """
+    by_cell: dict[str, list[tuple[Drawn, int]]] = {}
+    for row in rows:
+        if any(row[name] == "" for name in PROXIES):
+            network = Drawn(_number(row)), int(row["seed"])
+            by_cell.setdefault(row["cell"], []).append(network)
+    return [
+        Scoring(networks, dataset)
+        for cell, lacking in by_cell.items()
+        for networks in stacks(cell, lacking)
+    ]
+
+
+def stacks(
+    cell: str,
+    trainings: Iterable[tuple[Drawn, int]],
+    is_left: Callable[[Drawn, int], bool] = lambda graph, seed: True,
+) -> list[Networks]:
+    """Return networks in stacks of at most `TOGETHER`, the longest to train first.
+
+    Args:
+        cell: A name in `CELLS`.
+        trainings: (graph, seed) of all that are dealt to stacks.
+        is_left: ``(graph, seed)``, which of them stay in their stacks.
+    """
+    by_depth: dict[int, list] = {}
+    for graph, seed in trainings:
         members = by_depth.setdefault(len(graph.layers.nodes), [])
         members.append((len(graph.graph), graph, seed))
     found = []
@@ -231,14 +368,10 @@ def tasks(campaign: Campaign, folder: Path, done: Iterable[tuple]) -> list[Task]
         # Networks of similar size need less padding.
         members.sort(key=lambda member: (member[0], member[1].number, member[2]))
         for part in _parts(members):
-            left = [
-                (graph.number, seed)
-                for _, graph, seed in part
-                if (graph.name, campaign.cell, seed) not in done
-            ]
+            left = [(g.number, seed) for _, g, seed in part if is_left(g, seed)]
             if left:
-                found.append(Task(campaign, tuple(left), depth, folder))
-    return sorted(found, key=lambda task: -task.cost)
+                found.append(Networks(cell, tuple(left), depth))
+    return sorted(found, key=lambda networks: -networks.cost)
 
 
 def _parts(members) -> Iterator[list]:
@@ -251,6 +384,8 @@ def _parts(members) -> Iterator[list]:
 
 def train(campaign: Campaign, out: str | Path, jobs: int = 1, progress=None) -> Path:
     """Train what the table lacks; return the file of the table.
+
+    Rows that lack cheap scores, of any cell, get them first.
 
     Args:
         campaign: The `Campaign`. A table may hold several cells, and may get more
@@ -269,22 +404,36 @@ def train(campaign: Campaign, out: str | Path, jobs: int = 1, progress=None) -> 
     file = folder / TABLE
     read(file)  # refuses one that is not ours before anything is written
     with claimed(folder):
-        rows = read(file)  # what others added in the meantime as well
+        # What others added in the meantime is read as well.
+        rows = {_key(row): row for row in read(file)}
         write_json(folder / CONFIG, campaign.config)
-        done = [(row["graph"], row["cell"], int(row["seed"])) for row in rows]
-        left = tasks(campaign, folder, done)
+        lacking = scorings(rows.values(), campaign.dataset)
+        left = [*lacking, *tasks(campaign, folder, rows)]
 
         def finished(task, new):
-            rows.extend(new)
-            write(rows, file)
-            task.state.unlink(missing_ok=True)
+            for row in new:
+                rows[_key(row)] = rows.get(_key(row), {}) | row
+            write(list(rows.values()), file)
+            task.clean()
 
         carry_out(left, jobs, finished, progress)
     return file
 
 
+def _key(row) -> tuple[str, str, int]:
+    """Return (name of a graph, cell, seed) of a row."""
+    return row["graph"], row["cell"], int(row["seed"])
+
+
+def _number(row) -> int:
+    """Return the number of a row's graph."""
+    return int(row["graph"].rpartition("-")[2])
+
+
 def read(file: Path) -> list[dict]:
     """Return the rows of a table; none if there is no such file.
+
+    Cheap scores that it lacks are empty.
 
     Raises:
         ValueError: If its columns are not ours.
@@ -293,18 +442,18 @@ def read(file: Path) -> list[dict]:
         return []
     with open(file, newline="", encoding="utf-8") as stream:
         table = csv.DictReader(stream)
-        if tuple(table.fieldnames or ()) != FIELDS:
+        if tuple(table.fieldnames or ()) not in (FIELDS, WITHOUT_SCORES):
             raise ValueError(
                 f"{file} is no table of trained graphs: its columns are "
                 f"{table.fieldnames}. Choose another --out, or remove it."
             )
-        return list(table)
+        return [dict.fromkeys(PROXIES, "") | row for row in table]
 
 
 def write(rows: list[dict], file: Path):
     """Write the table, by cell, seed and graph; it is complete whenever it is there."""
 
     def place(row):
-        return row["cell"], int(row["seed"]), int(row["graph"].rpartition("-")[2])
+        return row["cell"], int(row["seed"]), _number(row)
 
     write_csv(file, sorted(rows, key=place), FIELDS)

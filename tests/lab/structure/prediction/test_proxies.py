@@ -8,6 +8,7 @@ from keras_invprune_lab.structure.prediction.proxies import (
     PROXIES,
     alignment,
     kernel_by_rows,
+    logarithm,
     proxies,
 )
 
@@ -96,6 +97,13 @@ def test_alignment_is_one_for_equals_and_ignores_offsets_and_scale():
     assert alignment(3 * k + np.arange(4.0) + 7, k) == pytest.approx(1)
     assert alignment(-k, k) == pytest.approx(-1)
     assert alignment(np.ones((5, 4)), k) == 0
+
+
+def test_logarithms_are_finite():
+    assert logarithm(np.e) == pytest.approx(1)
+    limits = np.finfo("float32")
+    assert logarithm(0) == pytest.approx(np.log(limits.tiny))
+    assert logarithm(np.inf) == pytest.approx(np.log(limits.max))
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from keras_invprune.priors import FEATURES, features
+from keras_invprune_lab.structure.prediction.proxies import PROXIES
 from keras_invprune_lab.structure.recurrent import campaign as module
 from keras_invprune_lab.structure.recurrent.campaign import (
+    WITHOUT_SCORES,
     Campaign,
     Drawn,
     read,
@@ -17,6 +19,7 @@ from keras_invprune_lab.structure.recurrent.campaign import (
     train,
 )
 from keras_invprune_lab.structure.recurrent.training import Training
+from keras_invprune_lab.training.files import write_csv
 
 SMALL = {"cell": "tanh", "graphs": 2, "dataset": "reber:80", "epochs": 2}
 
@@ -105,11 +108,30 @@ def test_rows_that_another_process_adds_before_it_ends_are_kept(
     assert (tmp_path / "trained.csv").read_bytes() == table.read_bytes()
 
 
+def test_a_table_without_cheap_scores_gets_those_that_a_new_one_has(folder, tmp_path):
+    whole = read(folder[0] / "trained.csv")
+    rows = [{name: row[name] for name in WITHOUT_SCORES} for row in whole]
+    rows[2:] = [row | {"cell": "relu"} for row in rows[2:]]
+    table = tmp_path / "trained.csv"
+    write_csv(table, rows)
+    assert {row[name] for row in read(table) for name in PROXIES} == {""}
+    train(Campaign(**SMALL, seeds=1), tmp_path)  # nothing is left to train
+    found = read(table)
+    assert [row for row in found if row["cell"] == "tanh"] == whole[:2]
+    others = [row for row in found if row["cell"] == "relu"]
+    assert [{name: row[name] for name in WITHOUT_SCORES} for row in others] == rows[2:]
+    scores = np.array([[float(row[name]) for name in PROXIES] for row in found])
+    assert np.isfinite(scores).all() and len(np.unique(scores[:, 1])) == len(found)
+    before = table.read_bytes()
+    train(Campaign(**SMALL, seeds=1), tmp_path, progress=lambda costs: pytest.fail())
+    assert table.read_bytes() == before
+
+
 def test_an_interrupted_training_ends_as_if_it_had_not_been(folder, tmp_path):
     campaign = Campaign(**SMALL, seeds=1)
     out, _ = folder
     task = tasks(campaign, tmp_path, [("barabasi-albert-1", "tanh", 0)])[0]
-    assert task.members == ((0, 0),)
+    assert task.networks.members == ((0, 0),)
 
     def stop(done, total):
         assert total == 2
@@ -131,11 +153,13 @@ def test_an_interrupted_training_ends_as_if_it_had_not_been(folder, tmp_path):
 def test_stacks_hold_graphs_of_one_depth_and_are_not_too_large(tmp_path):
     campaign = Campaign("gru", graphs=40, seeds=3)
     found = tasks(campaign, tmp_path, [])
-    members = [member for task in found for member in task.members]
+    members = [member for task in found for member in task.networks.members]
     assert sorted(members) == [(g, s) for g in range(40) for s in range(3)]
     for task in found:
-        assert len(task.members) <= module.TOGETHER
-        assert {len(Drawn(g).layers.nodes) for g, _ in task.members} == {task.depth}
+        networks = task.networks
+        assert len(networks.members) <= module.TOGETHER
+        depths = {len(Drawn(g).layers.nodes) for g, _ in networks.members}
+        assert depths == {networks.depth}
     assert len({task.state for task in found}) == len(found)
     costs = [task.cost for task in found]
     assert costs == sorted(costs, reverse=True)
