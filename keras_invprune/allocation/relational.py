@@ -10,7 +10,7 @@ import numpy as np
 from keras_invprune import contracts
 from keras_invprune.graph.layouts import layout_of
 from keras_invprune.graph.prunable import prunable_weights
-from keras_invprune.graph.weights import Weight, weights_by_key
+from keras_invprune.graph.weights import weights_by_key
 from keras_invprune.masks.selection import (
     Masks,
     Scores,
@@ -129,12 +129,8 @@ class Relational(Configured, contracts.Allocation):
         kept = sum(int(self.mask(shape).sum()) for shape in shapes)
         return 1 - kept / sum(int(np.prod(shape)) for shape in shapes)
 
-    def check_weights(self, weights: Mapping[str, Weight]):
-        """Raise ValueError for kernels whose last axes are not inputs and outputs.
-
-        Args:
-            weights: ``{key: Weight}`` of the weights to prune.
-        """
+    def check_weights(self, weights: Mapping[str, contracts.Located]):
+        """Raise ValueError for kernels whose last axes are not inputs and outputs."""
         wrong = [key for key, weight in weights.items() if not self._reads(*weight)]
         if wrong:
             raise ValueError(

@@ -14,8 +14,8 @@ from keras_invprune import contracts, patterns, tfmot
 from keras_invprune.allocation import PerLayer, Shuffled
 from keras_invprune.contracts import Nested, Objective, PruningWrapper, Score
 from keras_invprune.graph.connections import connections_of
-from keras_invprune.graph.weights import Weight, is_graph
-from keras_invprune.masks.compute import unshuffled
+from keras_invprune.graph.layouts import layouts
+from keras_invprune.graph.weights import Weight, is_graph, shapes_of
 from keras_invprune.pruning.rewind import inner_optimizer
 from keras_invprune.saving import Missing, check_takes, name_of
 from keras_invprune.schedules import OneShot, WhenConverged
@@ -87,17 +87,18 @@ def check_connections(weights: Mapping[str, Weight], plan: Any):
         )
 
 
-def check_relational(weights: Mapping[str, Weight], plan: Any):
-    """Raise ValueError if a relational graph cannot read the weights.
+def check_weights(weights: Mapping[str, Weight], plan: Any):
+    """Raise ValueError if the allocation cannot read the weights.
 
     Args:
         weights: ``{key: Weight}`` of the weights to prune.
         plan: The choices that make the method.
     """
-    allocation = unshuffled(plan.allocation)
-    groups = isinstance(plan.pattern, patterns.Units)  # which have no inputs
-    if isinstance(allocation, allocations.Relational) and not groups:
-        allocation.check_weights(weights)
+    groups = plan.groups(shapes_of(weights), layouts(weights, list(weights)))
+    passed = groups.pool(groups.zeros()) if groups.allocates else {}
+    ranks = {key: np.ndim(values) for key, values in passed.items()}
+    whole = {key: w for key, w in weights.items() if ranks.get(key, 0) > 1}
+    contracts.Allocation.of(plan.allocation).check_weights(whole)
 
 
 def check_xla(strategy: tf.distribute.Strategy, jit_compile: bool | str):

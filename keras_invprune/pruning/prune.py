@@ -21,8 +21,8 @@ from keras_invprune.pruning.checks import (
     check_budget,
     check_connections,
     check_model,
-    check_relational,
     check_scope,
+    check_weights,
 )
 from keras_invprune.pruning.initializers import (
     check_scale,
@@ -148,7 +148,7 @@ def prune(
     keys = _tied(model, weights, keys, plan)
     to_mask = {key: weights[key] for key in keys}
     check_connections(to_mask, plan)
-    check_relational(to_mask, plan)
+    check_weights(to_mask, plan)
     if not copy:
         check_scope(model)
     if budget is not None:  # after what is quick: measuring may take a minute
