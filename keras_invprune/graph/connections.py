@@ -136,7 +136,19 @@ class OnConnections(keras.initializers.Initializer):
 
     def cut(self, rows: np.ndarray, columns: np.ndarray) -> "OnConnections":
         """Return the initializer of some inputs and some outputs: see `Connections`."""
-        return OnConnections(self.connections.cut(rows, columns), self.scale, self.seed)
+        return self.moved(self.connections.cut(rows, columns))
+
+    def moved(self, connections: Connections | None) -> keras.initializers.Initializer:
+        """Return the initializer, of the same scale and seed, of other connections.
+
+        Args:
+            connections: The connections of another kernel; None if it has all.
+        """
+        if connections is None:
+            return keras.initializers.VarianceScaling(
+                self.scale, "fan_in", "uniform", self.seed
+            )
+        return OnConnections(connections, self.scale, self.seed)
 
     @classmethod
     def from_config(cls, config: dict[str, Any]):
