@@ -212,7 +212,10 @@ def _versions() -> dict[str, str]:
 def _members(file) -> tuple[Any, bytes]:
     """Return what a file says of itself, and the bytes of its estimator."""
     if not file.is_file():
-        raise FileNotFoundError(f"There is no file {file}.")
+        raise FileNotFoundError(
+            f"There is no file {file}. A predictor is a file that `keras-invprune "
+            "structure predict TABLE --save FILE` has written."
+        )
     try:
         with zipfile.ZipFile(file) as archive:
             about = json.loads(archive.read(ABOUT))
