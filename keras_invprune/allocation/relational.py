@@ -40,10 +40,11 @@ class Relational(Configured, contracts.Allocation):
     so that rewinding and schedules need not know of it.
 
     Args:
-        graph: A graph of networkx, whose nodes count in their order. Or an array that
-            is true where a node of the inputs (row) is read by one of the outputs
-            (column); nothing is added to its diagonal. An array need not be square: a
-            bipartite cut has other nodes on each side. None: a ring of 8 nodes.
+        graph: A graph of networkx, whose nodes count in their order. Or an array of 0
+            and 1 that is 1 where a node of the inputs (row) is read by one of the
+            outputs (column); nothing is added to its diagonal. An array need not be
+            square: a bipartite cut has other nodes on each side. A list of edges is no
+            such array. None: a ring of 8 nodes.
 
     Attributes:
         graph: Boolean array, true where a node (row) is read by a node (column).
@@ -59,7 +60,7 @@ class Relational(Configured, contracts.Allocation):
 
     Raises:
         TypeError: If `graph` is neither a graph of networkx nor an array.
-        ValueError: If an array is not a matrix, or if nothing reads anything.
+        ValueError: If an array is not a matrix of 0 and 1, or is all 0.
 
     Source:
         You et al. 2020, Graph structure of neural networks (2007.06559), section 2.
@@ -180,12 +181,12 @@ def _adjacency(graph) -> np.ndarray:
 
     Raises:
         TypeError: If it is neither a graph nor an array.
-        ValueError: If an array is not a matrix, or if nothing reads anything.
+        ValueError: If an array is not a matrix of 0 and 1, or is all 0.
     """
     if _is_graph(graph):
         found = _with_themselves(graph)
     elif isinstance(graph, np.ndarray | list | tuple):
-        found = np.array(graph, bool)
+        found = _matrix(graph)
     else:
         raise TypeError(
             "`graph` must be a networkx.Graph or an array. Received: "
@@ -198,6 +199,28 @@ def _adjacency(graph) -> np.ndarray:
             f"{int(found.sum())} true values."
         )
     return found
+
+
+def _matrix(array) -> np.ndarray:
+    """Return an array of 0 and 1 as a boolean one.
+
+    Raises:
+        ValueError: If rows differ in length, or if there are other values, as there are
+            in a list of edges: it names its nodes.
+    """
+    try:
+        found = np.array(array)
+        other = found[~np.isin(found, (0, 1))].tolist()
+        received = f"an array of shape {found.shape} with {other[:1]} in it"
+    except ValueError:
+        other, received = [array], "rows of several lengths"
+    if other:
+        raise ValueError(
+            "`graph` as an array must say with 0 and 1 which node (row) is read by "
+            f"which (column). Received: {received}. Of a list of edges make "
+            "`networkx.Graph(edges)`, of a matrix of weights `matrix != 0`."
+        )
+    return found.astype(bool)
 
 
 def _is_graph(thing) -> bool:

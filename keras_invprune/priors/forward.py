@@ -44,7 +44,7 @@ def feed_forward(
             without cycles. Undirected edges point from the lower to the higher node.
         inputs: Number of inputs, or their shape.
         outputs: Number of outputs, which are linear.
-        activation: Name of the hidden units' activation.
+        activation: Name of the hidden units' activation; "linear" for none.
         skip: Whether a layer adds up what it reads "before" its activation, or "after"
             one activation for each layer that it reads. "before" is the equation of the
             paper: z^l = Σ_s W^{s→l} a^s + b^l. It needs one kernel for each layer, and
@@ -205,12 +205,15 @@ def check_sizes(**sizes: int):
 
 def check_activation(activation: str):
     """Raise ValueError unless Keras knows an activation of this name."""
-    try:
-        keras.activations.get(activation)
-    except ValueError as error:
-        known = [name for name in dir(keras.activations) if name.islower()]
-        hint = did_you_mean(near_names(activation, known))
-        raise ValueError(
-            "`activation` must be the name of an activation of Keras. Received: "
-            f"activation={activation!r}.{hint}"
-        ) from error
+    if isinstance(activation, str):
+        try:
+            keras.activations.get(activation)
+            return
+        except ValueError:
+            pass
+    known = [name for name in dir(keras.activations) if name.islower()]
+    near = ["linear"] if activation is None else near_names(activation, known)
+    raise ValueError(
+        "`activation` must be the name of an activation of Keras. Received: "
+        f"activation={activation!r}.{did_you_mean(near)}"
+    )

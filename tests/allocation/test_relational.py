@@ -110,6 +110,29 @@ def test_what_is_no_graph_is_refused(graph):
         Relational(graph)
 
 
+@pytest.mark.parametrize(
+    "graph, received",
+    [
+        (list(GRAPH.edges), r"shape \(9, 2\) with \[2\]"),
+        (np.array(GRAPH.edges), r"shape \(9, 2\) with \[2\]"),
+        ([("a", "b"), ("b", "c")], r"shape \(2, 2\) with \['a'\]"),
+        (list(GRAPH.edges(data=True)), r"shape \(9, 3\) with \[{}\]"),
+        ([[0.0, 0.3], [0.3, 0.0]], r"with \[0.3\] in it.*matrix != 0"),
+        ([[1, 0], [1]], "rows of several lengths"),
+    ],
+)
+def test_lists_of_edges_are_not_read_as_matrices(graph, received):
+    with pytest.raises(ValueError, match=f"Received: .*{received}"):
+        Relational(graph)
+
+
+@pytest.mark.parametrize("kind", [bool, int, float, "uint8"])
+def test_matrices_of_every_type_are_read(kind):
+    matrix = nx.to_numpy_array(GRAPH).astype(kind)
+    np.testing.assert_array_equal(Relational(matrix).graph, matrix != 0)
+    np.testing.assert_array_equal(Relational(matrix.tolist()).graph, matrix != 0)
+
+
 @pytest.mark.parametrize("graph", ["ring", GRAPH.edges])
 def test_what_is_neither_a_graph_nor_an_array_is_refused(graph):
     with pytest.raises(

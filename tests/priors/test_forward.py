@@ -310,6 +310,8 @@ def test_connections_that_were_set_on_weights_are_cut_with_them():
         ({"skip": "sum"}, "`skip` must be 'before' or 'after'.*'sum'"),
         ({"readout": "first"}, "`readout` must be 'last' or 'all'.*'first'"),
         ({"activation": "rellu"}, "`activation` must be.*'rellu'. Did you mean 'relu'"),
+        ({"activation": None}, "`activation` must be.*None. Did you mean 'linear'"),
+        ({"activation": keras.ops.relu}, "`activation` must be the name of.*function"),
         ({"inputs": True}, "`inputs` must be a positive integer.*True"),
         ({"inputs": 0}, "`inputs` must be a positive integer.*0"),
         ({"inputs": (8, None)}, "`inputs` must be a positive integer.*None"),
