@@ -35,9 +35,13 @@ def feed_forward(
 
     A unit of layer 0 reads all inputs, and any other unit the nodes from which an edge
     leads to it, also across layers. All layers are ordinary Dense layers. What is
-    absent from a kernel is zero and stays so, by a constraint of the kernel. Do not
-    train with ``use_ema=True``: Keras makes these averages before it applies
-    constraints. `graph_of` refuses such a network.
+    absent from a kernel is zero and stays so, by a constraint of the kernel.
+
+    Keras makes the averages of an optimizer with ``use_ema=True`` before it applies
+    constraints, so they are not zero there. `prune`, `compact`, `merge_layers`,
+    `export` and `graph_of` refuse such a network until its constraints are applied,
+    which gives the averages of the network as it was trained. A pruned model applies
+    them itself.
 
     Args:
         graph: A connected graph of networkx without self loops and, if directed,

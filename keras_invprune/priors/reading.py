@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from keras_invprune.contracts import Ranked
-from keras_invprune.graph.connections import Connections
+from keras_invprune.graph.connections import Connections, check_lives
 from keras_invprune.graph.weights import weights_by_key
 from keras_invprune.priors._libraries import networkx
 
@@ -61,19 +61,8 @@ def _kernels(model) -> Iterator[tuple[Connections, np.ndarray]]:
             lives = keras.ops.convert_to_numpy(variable) != 0
             if id(variable) in masks:
                 lives &= keras.ops.convert_to_numpy(masks[id(variable)]) != 0
-            _check_absent(variable, lives)
+            check_lives(variable.path, variable.constraint, lives)
             yield variable.constraint, lives
-
-
-def _check_absent(variable, lives):
-    others = int((lives & ~variable.constraint.mask).sum())
-    if others:
-        raise ValueError(
-            f"Connections that the graph does not have must be zero, and {others} of "
-            f"{variable.path!r} are not. Weights were assigned, or averaged by an "
-            "optimizer with `use_ema=True`, which does so before constraints. Make "
-            "them zero: `kernel.assign(kernel.constraint(kernel))`."
-        )
 
 
 def _graph(parts: Iterable[tuple[Connections, np.ndarray]]) -> "nx.DiGraph":
