@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import networkx as nx
 
 RING = 8  # nodes of the graph if none is given
+MAX_NODES = 4_096  # on each side, since a configuration lists all pairs
 
 
 @keras.saving.register_keras_serializable(package="keras_invprune")
@@ -60,7 +61,8 @@ class Relational(Configured, contracts.Allocation):
 
     Raises:
         TypeError: If `graph` is neither a graph of networkx nor an array.
-        ValueError: If an array is not a matrix of 0 and 1, or is all 0.
+        ValueError: If an array is not a matrix of 0 and 1, or is all 0, or if there are
+            too many nodes.
 
     Source:
         You et al. 2020, Graph structure of neural networks (2007.06559), section 2.
@@ -181,9 +183,11 @@ def _adjacency(graph) -> np.ndarray:
 
     Raises:
         TypeError: If it is neither a graph nor an array.
-        ValueError: If an array is not a matrix of 0 and 1, or is all 0.
+        ValueError: If an array is not a matrix of 0 and 1, or is all 0, or if there are
+            too many nodes.
     """
     if _is_graph(graph):
+        _check_size(graph.number_of_nodes())
         found = _with_themselves(graph)
     elif isinstance(graph, np.ndarray | list | tuple):
         found = _matrix(graph)
@@ -198,7 +202,17 @@ def _adjacency(graph) -> np.ndarray:
             f"true. Received: {type(graph).__name__} of shape {found.shape} with "
             f"{int(found.sum())} true values."
         )
+    _check_size(max(found.shape))
     return found
+
+
+def _check_size(nodes):
+    if nodes > MAX_NODES:
+        raise ValueError(
+            f"A relational graph can have {MAX_NODES:,} nodes here, since all pairs "
+            f"are stored. Received: {nodes:,} nodes. Take a smaller graph: nodes share "
+            "the channels of a kernel, and more of them than channels do nothing."
+        )
 
 
 def _matrix(array) -> np.ndarray:
@@ -233,7 +247,7 @@ def _with_themselves(graph) -> np.ndarray:
     """Return which node is read by which, each of them also by itself."""
     places = {node: place for place, node in enumerate(graph.nodes)}
     found = np.eye(len(places), dtype=bool)
-    for u, v in graph.edges:
+    for u, v in graph.edges():  # of a multigraph, which has keys otherwise, too
         found[places[u], places[v]] = True
         if not graph.is_directed():
             found[places[v], places[u]] = True

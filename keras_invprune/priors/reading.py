@@ -35,6 +35,7 @@ def graph_of(model: keras.Model) -> "nx.DiGraph":
         True
 
     Raises:
+        TypeError: If `model` is not a Keras model.
         ValueError: If no weight of the model knows its nodes, or if weights are not
             zero where the graph has no connection.
     """
@@ -45,6 +46,7 @@ def wiring_of(model: keras.Model) -> "nx.DiGraph":
     """Return the graph of `graph_of` before anything was pruned.
 
     Raises:
+        TypeError: If `model` is not a Keras model.
         ValueError: If `graph_of` refuses the model.
     """
     return _graph((connections, connections.mask) for connections, _ in _kernels(model))
@@ -52,6 +54,12 @@ def wiring_of(model: keras.Model) -> "nx.DiGraph":
 
 def _kernels(model) -> Iterator[tuple[Connections, np.ndarray]]:
     """Yield the connections of each kernel that has some, and where it is not zero."""
+    if not isinstance(model, keras.Model):
+        raise TypeError(
+            "The graph is read from a Keras model. Received: "
+            f"{type(model).__name__}. Of a graph of networkx, `kip.priors.oriented` "
+            "gives the one that its network has."
+        )
     masks = {}
     if isinstance(model, Ranked):
         context = model.score_context()

@@ -71,6 +71,20 @@ def test_directed_graphs_and_bipartite_cuts():
     assert cut.mask((4, 6)).sum() == 3 * 2 * 2
 
 
+def test_parallel_edges_are_one():
+    graph = nx.MultiGraph([(0, 1), (0, 1), (1, 2)])
+    expected = Relational(nx.path_graph(3)).graph
+    np.testing.assert_array_equal(Relational(graph).graph, expected)
+
+
+@pytest.mark.parametrize(
+    "graph", [nx.path_graph(10**5), np.broadcast_to(True, (1, 10**5))]
+)
+def test_a_graph_of_more_nodes_than_any_kernel_has_channels(graph):
+    with pytest.raises(ValueError, match="4,096 nodes here.*Received: 100,000 nodes"):
+        Relational(graph)
+
+
 def test_channels_fewer_than_nodes_belong_to_the_first():
     mask = Relational(GRAPH).mask((2, 3))
     np.testing.assert_array_equal(mask, Relational(GRAPH).graph[:2, :3])

@@ -63,6 +63,13 @@ def test_other_models_have_no_graph():
         graph_of(model)
 
 
+@pytest.mark.parametrize("thing", [GRAPH, None, [(0, 1)], keras.layers.Dense(2)])
+def test_only_models_are_read(thing):
+    kind = type(thing).__name__
+    with pytest.raises(TypeError, match=f"Keras model. Received: {kind}"):
+        graph_of(thing)
+
+
 def test_networks_of_few_bits_give_their_graph_back():
     graph = priors.make("erdos-renyi", n=60, p=0.5)
     keras.config.set_dtype_policy("bfloat16")

@@ -180,6 +180,11 @@ def load(name: str) -> SearchRecipe:
         FileNotFoundError: If there is no such file.
     """
     if name.endswith((".yaml", ".yml")):
+        if not Path(name).is_file():
+            raise FileNotFoundError(
+                f"There is no file {name}. A recipe is a .yaml file, or one of "
+                f"{names()}."
+            )
         return parse(Path(name).read_text(encoding="utf-8"), name)
     named(name, dict.fromkeys(names()), "recipe")
     text = (RECIPES / f"{name}.yaml").read_text(encoding="utf-8")
