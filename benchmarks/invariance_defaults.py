@@ -17,6 +17,7 @@ import json
 import shutil
 from pathlib import Path
 
+import ledger
 import numpy as np
 
 from keras_invprune.exporting.folders import REPORT
@@ -266,13 +267,10 @@ def measure(work, recipe, seed) -> float:
 
 def read(file):
     """Return ``{(task, setting, seed): figure}`` for finished trainings."""
-    if not file.exists():
-        return {}
-    with open(file, newline="") as stream:
-        return {
-            (row["task"], row["setting"], int(row["seed"])): float(row["figure"])
-            for row in csv.DictReader(stream)
-        }
+    return {
+        (row["task"], row["setting"], int(row["seed"])): float(row["figure"])
+        for row in ledger.rows(file)
+    }
 
 
 def append(file, *row):

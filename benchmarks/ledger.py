@@ -14,6 +14,14 @@ def seed_of(row) -> int:
     return int(row["seed"])
 
 
+def rows(file) -> list[dict]:
+    """Return the rows of a CSV file, none if there is no such file; values are text."""
+    if not file.exists():
+        return []
+    with open(file, newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
 def finished(file, key=seed_of) -> dict:
     """Return the rows that an earlier run has written; their values are text.
 
@@ -22,14 +30,12 @@ def finished(file, key=seed_of) -> dict:
         key: ``row -> what is measured at once``, by default its seed.
     """
     found = {}
-    if file.exists():
-        with open(file, newline="") as stream:
-            for row in csv.DictReader(stream):
-                found.setdefault(key(row), []).append(row)
+    for row in rows(file):
+        found.setdefault(key(row), []).append(row)
     return found
 
 
 def write(found, file, fields):
     """Write all rows, in the order in which they were measured."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    write_csv(file, [row for rows in found.values() for row in rows], fields)
+    write_csv(file, [row for each in found.values() for row in each], fields)

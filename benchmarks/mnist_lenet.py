@@ -28,6 +28,7 @@ import warnings
 from pathlib import Path
 
 import keras
+import ledger
 import numpy as np
 
 import keras_invprune as kip
@@ -167,10 +168,7 @@ def finished(arguments) -> list[dict]:
         ValueError: If they were trained for other numbers of epochs.
     """
     file = arguments.out / f"{stem(arguments)}.csv"
-    if not file.exists():
-        return []
-    with open(file, newline="") as stream:
-        rows = list(csv.DictReader(stream))
+    rows = ledger.rows(file)
     if {row["epochs"] for row in rows} - {str(arguments.epochs)}:
         raise ValueError(
             f"{file} has rows of other numbers of epochs. Choose another --out."

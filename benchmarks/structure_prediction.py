@@ -17,9 +17,10 @@ after the other tables were seen. Tables that are in the results are not measure
 """
 
 import argparse
-import csv
 import dataclasses
 from pathlib import Path
+
+import ledger
 
 from keras_invprune_lab.structure.prediction.predict import (
     Settings,
@@ -76,14 +77,6 @@ def measure(folder, name):
     return metrics, falls, splits
 
 
-def kept(file):
-    """Return the rows that an earlier run has written."""
-    if not file.exists():
-        return []
-    with open(file, newline="") as stream:
-        return list(csv.DictReader(stream))
-
-
 def main():
     """Measure; write the tables after each one."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -93,7 +86,7 @@ def main():
     arguments = parser.parse_args()
     files = [arguments.out / f"{name}.csv" for name in FILES]
     for name in arguments.only:
-        before = [kept(file) for file in files]
+        before = [ledger.rows(file) for file in files]
         if any(row["table"] == name for row in before[0]):
             continue
         found = measure(arguments.folder, name)

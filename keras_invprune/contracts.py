@@ -19,6 +19,8 @@ from keras_invprune.saving import Configured
 
 Arrays = dict[str, np.ndarray]
 """``{key of a weight: array of its shape}``."""
+Located = tuple[Any, Any]
+"""``(layer, variable)``: a weight of Keras with the layer that owns it."""
 Tensor = Any
 """A tensor of TensorFlow, or an array."""
 Nested = Any
@@ -216,6 +218,14 @@ class Allocation(Contract):
 
     def check(self, sizes: Mapping[str, int], sparsity: float) -> None:
         """Raise ValueError if it does not suit the ``{key: number of weights}``."""
+
+    def check_weights(self, weights: Mapping[str, Located]) -> None:
+        """Raise ValueError if it cannot read the weights that `prune` is to rank.
+
+        Args:
+            weights: ``{key: (layer, variable)}``, those that it gets with all their
+                axes. A pattern that scores whole units passes a row of numbers instead.
+        """
 
     def even(self, sparsity: float) -> bool:
         """Return whether it may remove the same share of each weight."""

@@ -39,7 +39,7 @@ PRUNING = [
     {"recomputed"},
     {"rewind", "initializers", "masked", "loss"},
     {"checks", "plan"},
-    {"state"},
+    {"fit_checks", "state"},
     {"checkpoint"},
     {"model"},
     {"prune"},

@@ -10,7 +10,7 @@ import numpy as np
 from keras_invprune import contracts
 from keras_invprune.graph.layouts import layout_of
 from keras_invprune.graph.prunable import prunable_weights
-from keras_invprune.graph.weights import Weight, weights_by_key
+from keras_invprune.graph.weights import weights_by_key
 from keras_invprune.masks.selection import (
     Masks,
     Scores,
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import networkx as nx
 
 RING = 8  # nodes of the graph if none is given
+MAX_NODES = 4_096  # on each side, since a configuration lists all pairs
 
 
 @keras.saving.register_keras_serializable(package="keras_invprune")
@@ -40,10 +41,11 @@ class Relational(Configured, contracts.Allocation):
     so that rewinding and schedules need not know of it.
 
     Args:
-        graph: A graph of networkx, whose nodes count in their order. Or an array that
-            is true where a node of the inputs (row) is read by one of the outputs
-            (column); nothing is added to its diagonal. An array need not be square: a
-            bipartite cut has other nodes on each side. None: a ring of 8 nodes.
+        graph: A graph of networkx, whose nodes count in their order. Or an array of 0
+            and 1 that is 1 where a node of the inputs (row) is read by one of the
+            outputs (column); nothing is added to its diagonal. An array need not be
+            square: a bipartite cut has other nodes on each side. A list of edges is no
+            such array. None: a ring of 8 nodes.
 
     Attributes:
         graph: Boolean array, true where a node (row) is read by a node (column).
@@ -59,7 +61,8 @@ class Relational(Configured, contracts.Allocation):
 
     Raises:
         TypeError: If `graph` is neither a graph of networkx nor an array.
-        ValueError: If an array is not a matrix, or if nothing reads anything.
+        ValueError: If an array is not a matrix of 0 and 1, or is all 0, or if there are
+            too many nodes.
 
     Source:
         You et al. 2020, Graph structure of neural networks (2007.06559), section 2.
@@ -129,12 +132,8 @@ class Relational(Configured, contracts.Allocation):
         kept = sum(int(self.mask(shape).sum()) for shape in shapes)
         return 1 - kept / sum(int(np.prod(shape)) for shape in shapes)
 
-    def check_weights(self, weights: Mapping[str, Weight]):
-        """Raise ValueError for kernels whose last axes are not inputs and outputs.
-
-        Args:
-            weights: ``{key: Weight}`` of the weights to prune.
-        """
+    def check_weights(self, weights: Mapping[str, contracts.Located]):
+        """Raise ValueError for kernels whose last axes are not inputs and outputs."""
         wrong = [key for key, weight in weights.items() if not self._reads(*weight)]
         if wrong:
             raise ValueError(
@@ -184,12 +183,14 @@ def _adjacency(graph) -> np.ndarray:
 
     Raises:
         TypeError: If it is neither a graph nor an array.
-        ValueError: If an array is not a matrix, or if nothing reads anything.
+        ValueError: If an array is not a matrix of 0 and 1, or is all 0, or if there are
+            too many nodes.
     """
     if _is_graph(graph):
+        _check_size(graph.number_of_nodes())
         found = _with_themselves(graph)
     elif isinstance(graph, np.ndarray | list | tuple):
-        found = np.array(graph, bool)
+        found = _matrix(graph)
     else:
         raise TypeError(
             "`graph` must be a networkx.Graph or an array. Received: "
@@ -201,7 +202,39 @@ def _adjacency(graph) -> np.ndarray:
             f"true. Received: {type(graph).__name__} of shape {found.shape} with "
             f"{int(found.sum())} true values."
         )
+    _check_size(max(found.shape))
     return found
+
+
+def _check_size(nodes):
+    if nodes > MAX_NODES:
+        raise ValueError(
+            f"A relational graph can have {MAX_NODES:,} nodes here, since all pairs "
+            f"are stored. Received: {nodes:,} nodes. Take a smaller graph: nodes share "
+            "the channels of a kernel, and more of them than channels do nothing."
+        )
+
+
+def _matrix(array) -> np.ndarray:
+    """Return an array of 0 and 1 as a boolean one.
+
+    Raises:
+        ValueError: If rows differ in length, or if there are other values, as there are
+            in a list of edges: it names its nodes.
+    """
+    try:
+        found = np.array(array)
+        other = found[~np.isin(found, (0, 1))].tolist()
+        received = f"an array of shape {found.shape} with {other[:1]} in it"
+    except ValueError:
+        other, received = [array], "rows of several lengths"
+    if other:
+        raise ValueError(
+            "`graph` as an array must say with 0 and 1 which node (row) is read by "
+            f"which (column). Received: {received}. Of a list of edges make "
+            "`networkx.Graph(edges)`, of a matrix of weights `matrix != 0`."
+        )
+    return found.astype(bool)
 
 
 def _is_graph(thing) -> bool:
@@ -214,7 +247,7 @@ def _with_themselves(graph) -> np.ndarray:
     """Return which node is read by which, each of them also by itself."""
     places = {node: place for place, node in enumerate(graph.nodes)}
     found = np.eye(len(places), dtype=bool)
-    for u, v in graph.edges:
+    for u, v in graph.edges():  # of a multigraph, which has keys otherwise, too
         found[places[u], places[v]] = True
         if not graph.is_directed():
             found[places[v], places[u]] = True

@@ -49,6 +49,10 @@ class Shuffled(contracts.Allocation):
         """Raise ValueError if the other allocation does not suit the weights."""
         contracts.Allocation.of(self.allocation).check(sizes, sparsity)
 
+    def check_weights(self, weights: Mapping[str, contracts.Located]):
+        """Raise ValueError if the other allocation cannot read the weights."""
+        contracts.Allocation.of(self.allocation).check_weights(weights)
+
     def even(self, sparsity: float) -> bool:
         """Return False, since the masks that a pattern decides cannot be shuffled."""
         del sparsity

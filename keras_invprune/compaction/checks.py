@@ -6,6 +6,7 @@ import keras
 
 from keras_invprune.contracts import PruningWrapper
 from keras_invprune.graph.active import check_graph
+from keras_invprune.graph.connections import check_absent
 from keras_invprune.graph.weights import walk, weights_by_key
 
 LISTED = 3  # the maximum number of names in a message
@@ -17,12 +18,14 @@ def check_model(model: Any):
     Raises:
         TypeError: If it is not a model of Keras 3.
         ValueError: If it carries masks, is not built or subclassed, or if a weight is
-            not finite.
+            not finite, or not zero where a graph has no connection.
     """
     if isinstance(model, keras.Model):
         _check_plain(model)
     check_graph(model)
-    _check_finite(model)
+    variables = {key: weight.variable for key, weight in weights_by_key(model).items()}
+    _check_finite(variables)
+    check_absent(variables)
 
 
 def _check_plain(model):
@@ -35,10 +38,10 @@ def _check_plain(model):
         )
 
 
-def _check_finite(model):
+def _check_finite(variables):
     wrong = [
         key
-        for key, (_, variable) in weights_by_key(model).items()
+        for key, variable in variables.items()
         if keras.backend.is_float_dtype(variable.dtype)
         and not bool(keras.ops.all(keras.ops.isfinite(variable)))
     ]

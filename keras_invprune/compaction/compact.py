@@ -31,7 +31,8 @@ def plan(model: keras.Model, inputs: str = "keep") -> Plan:
     Raises:
         TypeError: If `model` is not a Keras 3 model.
         ValueError: If it carries masks, is subclassed or not built, or has weights that
-            are not finite; or if `inputs` is unknown.
+            are not finite, or not zero where a graph has no connection; or if `inputs`
+            is unknown.
     """
     calls, live, stays = _analyzed(model, inputs)
     return describe(model, calls, live, edits(calls, live, stays))
@@ -59,7 +60,8 @@ def compact(model: keras.Model, inputs: str = "keep", data: Any = None) -> keras
     Raises:
         TypeError: If `model` is not a Keras 3 model.
         ValueError: If it carries masks, is subclassed or not built, or has weights that
-            are not finite; or if `inputs` is unknown.
+            are not finite, or not zero where a graph has no connection; or if `inputs`
+            is unknown.
         CompactionError: If outputs would differ, or if a layer cannot be made again
             from its config. No model is returned.
 

@@ -32,8 +32,9 @@ from keras_invprune.exporting.serving import (
 )
 from keras_invprune.exporting.verify import SameOutputs
 from keras_invprune.exporting.ways_out import reason, ways_out
+from keras_invprune.graph.connections import check_absent
 from keras_invprune.graph.inventory import inventory
-from keras_invprune.graph.weights import walk
+from keras_invprune.graph.weights import walk, weights_by_key
 
 SCHEMA = "keras_invprune/export/1"
 FORMATS = ("keras", "saved_model", "tflite")
@@ -141,7 +142,8 @@ def export(
         FileExistsError: If the folder contains anything but an earlier export.
         OSError: If the disk is full, or if the folder cannot be written.
         TypeError: If `model` is not a Keras 3 model.
-        ValueError: If the model is not built, or if an argument is invalid.
+        ValueError: If the model is not built, has weights where the graph that it was
+            made from has no connections, or if an argument is invalid.
     """
     _check(model, data, formats, tflite_options, tolerance, batch_size)
     _check_folder(folder)
@@ -198,6 +200,7 @@ def _check(model, data, formats, tflite_options, tolerance, batch_size):
             "`batch_size` must be an integer of at least 1 row, or None for any. "
             f"Received: batch_size={batch_size!r}."
         )
+    check_absent({key: w.variable for key, w in weights_by_key(model).items()})
 
 
 def _check_folder(folder):

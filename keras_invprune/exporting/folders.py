@@ -168,8 +168,15 @@ def claimed(folder: str | Path):
 
     Raises:
         BlockingIOError: If another process has locked it.
+        NotADirectoryError: If it is a file, or would be inside of one.
     """
     folder = local(folder)
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    if not there.is_dir():
+        raise NotADirectoryError(
+            f"Results are written to a folder. Received: {there}, which is a file. "
+            "Choose another one."
+        )
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / ".lock")
     try:

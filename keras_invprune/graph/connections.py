@@ -2,7 +2,8 @@
 
 import base64
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import keras
@@ -18,7 +19,9 @@ class Connections(keras.constraints.Constraint):
     precision. Nothing else in the layer changes. Keras looks at gradients, and at the
     averages of an optimizer with ``use_ema=True``, before constraints. So the gradients
     of absent connections count in the norm that an optimizer clips, and such averages
-    are not exactly zero.
+    are not zero. Since all values that are averaged differ from those of the network in
+    absent connections alone, the constraint, applied to the averages, gives the
+    averages of the network.
 
     Args:
         mask: Boolean array [inputs, outputs], True for connections.
@@ -136,7 +139,19 @@ class OnConnections(keras.initializers.Initializer):
 
     def cut(self, rows: np.ndarray, columns: np.ndarray) -> "OnConnections":
         """Return the initializer of some inputs and some outputs: see `Connections`."""
-        return OnConnections(self.connections.cut(rows, columns), self.scale, self.seed)
+        return self.moved(self.connections.cut(rows, columns))
+
+    def moved(self, connections: Connections | None) -> keras.initializers.Initializer:
+        """Return the initializer, of the same scale and seed, of other connections.
+
+        Args:
+            connections: The connections of another kernel; None if it has all.
+        """
+        if connections is None:
+            return keras.initializers.VarianceScaling(
+                self.scale, "fan_in", "uniform", self.seed
+            )
+        return OnConnections(connections, self.scale, self.seed)
 
     @classmethod
     def from_config(cls, config: dict[str, Any]):
@@ -149,6 +164,50 @@ def connections_of(variables: Mapping[str, keras.Variable]) -> dict[str, Connect
     """Return the connections of the kernels that have some, by key."""
     limits = {key: variable.constraint for key, variable in variables.items()}
     return {k: limit for k, limit in limits.items() if isinstance(limit, Connections)}
+
+
+NONE: Mapping[str, Any] = MappingProxyType({})
+
+
+def check_absent(
+    variables: Mapping[str, keras.Variable], masks: Mapping[str, Any] = NONE
+):
+    """Raise ValueError if weights are not zero where there are no connections.
+
+    Args:
+        variables: Variables by key.
+        masks: ``{key: variable or array}``, 0 where a weight is not read.
+    """
+    for key, connections in connections_of(variables).items():
+        lives = keras.ops.convert_to_numpy(variables[key]) != 0
+        if key in masks:
+            lives &= keras.ops.convert_to_numpy(masks[key]) != 0
+        check_lives(key, connections, lives)
+
+
+def check_lives(name: str, connections: Connections, lives: np.ndarray):
+    """Raise ValueError if a kernel has weights where there are no connections.
+
+    Args:
+        name: Name of the kernel.
+        connections: Its connections.
+        lives: Boolean array of the kernel's shape, True where it is not zero.
+    """
+    others = int((lives & ~connections.mask).sum())
+    if others:
+        raise ValueError(
+            f"Connections that the graph does not have must be zero, and {others} of "
+            f"{name!r} are not. Weights were assigned, or averaged by an optimizer "
+            "with `use_ema=True`, which does so before constraints. Apply these: `for "
+            "w in model.weights: w.constraint and w.assign(w.constraint(w))`."
+        )
+
+
+def clear_absent(variables: Iterable[keras.Variable]):
+    """Set the weights to zero where there are no connections."""
+    for variable in variables:
+        if isinstance(variable.constraint, Connections):
+            variable.assign(variable.constraint(variable))
 
 
 OF_ONE_SHAPE = Connections, OnConnections

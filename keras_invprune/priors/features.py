@@ -28,7 +28,8 @@ FEATURES = (
 )
 """The names of the features, in their order."""
 MAX_STEPS = 2 * 10**8
-"""The largest number of nodes times edges, which is what shortest paths take."""
+"""The largest number of steps: nodes times edges for shortest paths, the sum of squared
+degrees for triangles."""
 
 
 def features(graph: "nx.Graph") -> dict[str, float]:
@@ -88,12 +89,27 @@ def clustering(graph: "nx.Graph") -> float:
     """Return the average clustering coefficient C, ignoring directions.
 
     Args:
-        graph: A graph of networkx.
+        graph: As in `path_length`.
+
+    Raises:
+        TypeError: If `graph` is not a graph of networkx, or has parallel edges.
+        ValueError: If it has no edges or self loops, is not connected, or has nodes of
+            too many edges.
 
     Source:
         You et al. 2020, Graph structure of neural networks (2007.06559), section 3.2.
     """
-    return float(networkx().average_clustering(graph.to_undirected()))
+    check_graph(graph)
+    plain = graph.to_undirected()
+    steps = sum(degree**2 for _, degree in plain.degree)
+    if steps > MAX_STEPS:
+        raise ValueError(
+            "Finding triangles takes about Σ degree² steps over the nodes, at most "
+            f"{MAX_STEPS:.0e} here. Received: {steps:.1e}, and "
+            f"{max(degree for _, degree in plain.degree):,} edges at one node. Take a "
+            "smaller or sparser graph."
+        )
+    return float(networkx().average_clustering(plain))
 
 
 def path_length(graph: "nx.Graph") -> float:

@@ -35,16 +35,20 @@ def feed_forward(
 
     A unit of layer 0 reads all inputs, and any other unit the nodes from which an edge
     leads to it, also across layers. All layers are ordinary Dense layers. What is
-    absent from a kernel is zero and stays so, by a constraint of the kernel. Do not
-    train with ``use_ema=True``: Keras makes these averages before it applies
-    constraints. `graph_of` refuses such a network.
+    absent from a kernel is zero and stays so, by a constraint of the kernel.
+
+    Keras makes the averages of an optimizer with ``use_ema=True`` before it applies
+    constraints, so they are not zero there. `prune`, `compact`, `merge_layers`,
+    `export` and `graph_of` refuse such a network until its constraints are applied,
+    which gives the averages of the network as it was trained. A pruned model applies
+    them itself.
 
     Args:
         graph: A connected graph of networkx without self loops and, if directed,
             without cycles. Undirected edges point from the lower to the higher node.
         inputs: Number of inputs, or their shape.
         outputs: Number of outputs, which are linear.
-        activation: Name of the hidden units' activation.
+        activation: Name of the hidden units' activation; "linear" for none.
         skip: Whether a layer adds up what it reads "before" its activation, or "after"
             one activation for each layer that it reads. "before" is the equation of the
             paper: z^l = Σ_s W^{s→l} a^s + b^l. It needs one kernel for each layer, and
@@ -205,12 +209,15 @@ def check_sizes(**sizes: int):
 
 def check_activation(activation: str):
     """Raise ValueError unless Keras knows an activation of this name."""
-    try:
-        keras.activations.get(activation)
-    except ValueError as error:
-        known = [name for name in dir(keras.activations) if name.islower()]
-        hint = did_you_mean(near_names(activation, known))
-        raise ValueError(
-            "`activation` must be the name of an activation of Keras. Received: "
-            f"activation={activation!r}.{hint}"
-        ) from error
+    if isinstance(activation, str):
+        try:
+            keras.activations.get(activation)
+            return
+        except ValueError:
+            pass
+    known = [name for name in dir(keras.activations) if name.islower()]
+    near = ["linear"] if activation is None else near_names(activation, known)
+    raise ValueError(
+        "`activation` must be the name of an activation of Keras. Received: "
+        f"activation={activation!r}.{did_you_mean(near)}"
+    )

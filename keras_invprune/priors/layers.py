@@ -109,22 +109,19 @@ def check_graph(graph: object):
     if not graph.number_of_edges():
         raise ValueError(
             "A graph needs edges, which become the weights between its nodes. "
-            f"Received: a graph of {graph.number_of_nodes()} nodes and no edges."
+            f"Received: a graph of {graph.number_of_nodes()} nodes and no edges. Add "
+            "some: `graph.add_edge(0, 1)`."
         )
-    parts = [sorted(p, key=str) for p in _components(nx, graph)]
+    directed = graph.is_directed()
+    components = nx.weakly_connected_components if directed else nx.connected_components
+    parts = [sorted(p, key=str) for p in components(graph)]
     if len(parts) > 1:
         smallest = min(parts, key=len)
         raise ValueError(
             f"A graph must be connected. Received: {len(parts)} parts, one of them "
             f"with the nodes {_some(smallest)}. Add edges, or take the largest part: "
-            "`graph.subgraph(max(nx.connected_components(graph), key=len))`."
+            f"`graph.subgraph(max(nx.{components.__name__}(graph), key=len))`."
         )
-
-
-def _components(nx, graph):
-    if graph.is_directed():
-        return nx.weakly_connected_components(graph)
-    return nx.connected_components(graph)
 
 
 def _some(nodes) -> str:

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from keras_invprune.contracts import Ranked
-from keras_invprune.graph.connections import Connections
+from keras_invprune.graph.connections import Connections, check_lives
 from keras_invprune.graph.weights import weights_by_key
 from keras_invprune.priors._libraries import networkx
 
@@ -35,6 +35,7 @@ def graph_of(model: keras.Model) -> "nx.DiGraph":
         True
 
     Raises:
+        TypeError: If `model` is not a Keras model.
         ValueError: If no weight of the model knows its nodes, or if weights are not
             zero where the graph has no connection.
     """
@@ -45,6 +46,7 @@ def wiring_of(model: keras.Model) -> "nx.DiGraph":
     """Return the graph of `graph_of` before anything was pruned.
 
     Raises:
+        TypeError: If `model` is not a Keras model.
         ValueError: If `graph_of` refuses the model.
     """
     return _graph((connections, connections.mask) for connections, _ in _kernels(model))
@@ -52,6 +54,12 @@ def wiring_of(model: keras.Model) -> "nx.DiGraph":
 
 def _kernels(model) -> Iterator[tuple[Connections, np.ndarray]]:
     """Yield the connections of each kernel that has some, and where it is not zero."""
+    if not isinstance(model, keras.Model):
+        raise TypeError(
+            "The graph is read from a Keras model. Received: "
+            f"{type(model).__name__}. Of a graph of networkx, `kip.priors.oriented` "
+            "gives the one that its network has."
+        )
     masks = {}
     if isinstance(model, Ranked):
         context = model.score_context()
@@ -61,19 +69,8 @@ def _kernels(model) -> Iterator[tuple[Connections, np.ndarray]]:
             lives = keras.ops.convert_to_numpy(variable) != 0
             if id(variable) in masks:
                 lives &= keras.ops.convert_to_numpy(masks[id(variable)]) != 0
-            _check_absent(variable, lives)
+            check_lives(variable.path, variable.constraint, lives)
             yield variable.constraint, lives
-
-
-def _check_absent(variable, lives):
-    others = int((lives & ~variable.constraint.mask).sum())
-    if others:
-        raise ValueError(
-            f"Connections that the graph does not have must be zero, and {others} of "
-            f"{variable.path!r} are not. Weights were assigned, or averaged by an "
-            "optimizer with `use_ema=True`, which does so before constraints. Make "
-            "them zero: `kernel.assign(kernel.constraint(kernel))`."
-        )
 
 
 def _graph(parts: Iterable[tuple[Connections, np.ndarray]]) -> "nx.DiGraph":

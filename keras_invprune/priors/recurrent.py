@@ -71,7 +71,8 @@ def recurrent(
             length.
         outputs: Number of outputs, which are linear.
         cell: "simple", "gru" or "lstm".
-        activation: Name of the activation of new values; gates keep their sigmoid.
+        activation: Name of the activation of new values, "linear" for none; gates keep
+            their sigmoid.
         skip: Where a layer adds up what it reads: "after", in the sequences of one
             recurrent layer for each layer that it reads, each with states of its own,
             as in the authors' code; or "before", in one recurrent layer that reads all

@@ -9,6 +9,7 @@ import numpy as np
 
 from keras_invprune.contracts import Arrays
 
+ROUNDING = 1e-3  # of a mask that was averaged with equal ones
 EXTRA, SEED = "extra_", "seed_"  # no slash: HDF5 would make groups of the names
 
 
@@ -59,3 +60,17 @@ def all_or_nothing(model: keras.Model, source: str | Path):
             f"{source} could not be loaded, probably because it was saved by another "
             f"model; this one is unchanged. Keras says: {error}"
         ) from error
+
+
+def check_masks(path: str, value: Any):
+    """Return a mask, or a flag, as 0 and 1; raise ValueError if it is an average."""
+    value = np.asarray(value)
+    whole = np.round(value)
+    if np.abs(value - whole).max(initial=0) > ROUNDING:
+        raise ValueError(
+            f"{path} must be 0 and 1. Received: {value.min():.4g} to {value.max():.4g}."
+            " Weights from before and after pruning were averaged. Average "
+            "`model.trainable_variables` instead of get_weights(), and from "
+            "fine-tuning on: AfterPruning(callback)."
+        )
+    return whole

@@ -1,37 +1,23 @@
-"""Checks that `prune` and `fit` make before any training."""
+"""Checks that `prune` makes before it makes anything."""
 
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
-from keras import tree
 
 from keras_invprune import allocation as allocations
 from keras_invprune import contracts, patterns, tfmot
 from keras_invprune.allocation import PerLayer, Shuffled
-from keras_invprune.contracts import Nested, Objective, PruningWrapper, Score
+from keras_invprune.contracts import PruningWrapper, Score
 from keras_invprune.graph.connections import connections_of
-from keras_invprune.graph.weights import Weight, is_graph
-from keras_invprune.masks.compute import unshuffled
-from keras_invprune.pruning.rewind import inner_optimizer
-from keras_invprune.saving import Missing, check_takes, name_of
+from keras_invprune.graph.layouts import layouts
+from keras_invprune.graph.weights import Weight, is_graph, shapes_of
+from keras_invprune.saving import check_takes, name_of
 from keras_invprune.schedules import OneShot, WhenConverged
 from keras_invprune.schedules.base import Schedule
 
-RATES = (keras.callbacks.LearningRateScheduler, keras.callbacks.ReduceLROnPlateau)
-ROUNDING = 1e-3  # of a mask that was averaged with equal ones
-OWN_STEPS = (
-    "fit",
-    "train_on_batch",
-    "make_train_function",
-    "train_step",
-    "test_step",
-    "compute_loss",
-    "compute_metrics",
-)
 TAKES = {
     "objective": ("model", "x", "y", "sample_weight"),
     "score": ("weights", "model"),
@@ -39,286 +25,6 @@ TAKES = {
     "pattern": ("scores", "sparsity", "allocation"),
     "schedule": ("step",),
 }
-
-
-def check_fit(
-    model: keras.Model, strategy: tf.distribute.Strategy, arguments: dict[str, Any]
-):
-    """Check the arguments of `fit` for a model made under `strategy`."""
-    check_strategy(strategy)
-    check_compiled(model)
-    check_averages(model)
-    check_xla(strategy, model.jit_compile)
-    check_complete(model)
-    if not model.finished:
-        check_agreement(model.plan, trained=model.step > 0)
-    check_own_steps(model.inner)
-    check_monitors(model, arguments)
-    check_labels(model, arguments.get("y"))
-    for name in ("x", "y", "sample_weight", "validation_data"):
-        check_finite(arguments.get(name), name)
-    check_callbacks(arguments["callbacks"], model)
-
-
-def check_compiled(model: keras.Model):
-    """Raise ValueError if a model has no loss and optimizer yet."""
-    if not model.compiled:
-        raise ValueError(
-            "The pruned model is not compiled: it takes neither the optimizer nor the "
-            "loss from the model given to `prune`. Call `compile(optimizer, loss)` on "
-            "it before training."
-        )
-
-
-def check_connections(weights: Mapping[str, Weight], plan: Any):
-    """Raise ValueError if connections would move to where a graph has none.
-
-    Args:
-        weights: ``{key: Weight}`` of the weights to prune.
-        plan: The choices that make the method.
-    """
-    fixed = connections_of({key: w.variable for key, w in weights.items()})
-    if fixed and plan.moves:
-        raise ValueError(
-            "The connections of a network that was made from a graph are fixed, so "
-            "connections that this method would grow elsewhere would stay zero. "
-            f"Received: {next(iter(fixed))!r} among the weights to prune. Use a method "
-            "that only removes connections, or `select` other weights."
-        )
-
-
-def check_relational(weights: Mapping[str, Weight], plan: Any):
-    """Raise ValueError if a relational graph cannot read the weights.
-
-    Args:
-        weights: ``{key: Weight}`` of the weights to prune.
-        plan: The choices that make the method.
-    """
-    allocation = unshuffled(plan.allocation)
-    groups = isinstance(plan.pattern, patterns.Units)  # which have no inputs
-    if isinstance(allocation, allocations.Relational) and not groups:
-        allocation.check_weights(weights)
-
-
-def check_xla(strategy: tf.distribute.Strategy, jit_compile: bool | str):
-    """Raise ValueError if XLA would have to read a variable of another replica."""
-    if strategy.num_replicas_in_sync > 1 and jit_compile is True:
-        raise ValueError(
-            "XLA cannot read a variable of another replica, and this strategy has "
-            f"{strategy.num_replicas_in_sync}. Compile with jit_compile=False."
-        )
-
-
-def check_finite(data: Nested, name: str):
-    """Raise ValueError if arrays of floats hold NaN; data sets are not read."""
-    for part in tree.flatten(data):
-        if not hasattr(part, "__array__"):
-            continue
-        array = np.asarray(part)
-        count = int(np.isnan(array).sum()) if array.dtype.kind == "f" else 0
-        if count:
-            raise ValueError(
-                f"`{name}` holds {count} NaN. Impute or drop them before `fit()`."
-            )
-
-
-def check_complete(model: keras.Model):
-    """Raise RuntimeError if a callable of an unfinished plan was not found."""
-    if not model.finished:
-        parts = list(vars(model.plan).values())
-        inside = [list(getattr(part, "__dict__", {}).values()) for part in parts]
-        for part in tree.flatten([parts, inside]):  # a pair of views is a list
-            if isinstance(part, Missing):
-                part()
-
-
-def check_own_steps(inner: keras.Model):
-    """Raise ValueError if a model has training methods, which would not be called."""
-    own = [
-        name
-        for name in OWN_STEPS
-        if getattr(type(inner), name) is not getattr(keras.Model, name)
-        or name in vars(inner)
-    ]
-    if own and all(_only_prepares(inner, name) for name in own):
-        if inner.preprocessor is None:
-            return
-        raise ValueError(
-            f"{type(inner).__name__} prepares its data in its own {own[0]}, which is "
-            "not called. Make the task with preprocessor=None, prune it, and train it "
-            "on data prepared by `preprocessor(x, y)`."
-        )
-    if own:
-        raise ValueError(
-            f"{type(inner).__name__} has its own {' and '.join(own)}, which would not "
-            "be used: the pruned model around it trains with the compiled loss. Give "
-            "that loss to `compile`, add it in a layer by `add_loss`, or write a "
-            "custom loop, as in examples/custom_loop.py."
-        )
-
-
-def _only_prepares(inner, name):
-    """Return whether a method is KerasHub's: it prepares data, then calls Keras's."""
-    owner = next(cls for cls in type(inner).__mro__ if name in vars(cls))
-    of_hub = owner.__module__.partition(".")[0] == "keras_hub"
-    return of_hub and name in ("fit", "train_on_batch") and name not in vars(inner)
-
-
-def check_labels(model: keras.Model, y: Nested):
-    """Raise ValueError if an array of labels does not fit the outputs and the loss.
-
-    This is checked for one output, one array and Keras's cross-entropies only. Keras
-    reports other mismatches itself.
-    """
-    outputs: Any = getattr(model.inner, "outputs", None) or ()
-    parts = [part for part in tree.flatten(y) if isinstance(part, np.ndarray)]
-    y = parts[0] if len(parts) == 1 else y
-    if len(outputs) != 1 or not isinstance(y, np.ndarray):
-        return
-    if y.dtype.kind in "USO":
-        raise ValueError(
-            f"Labels must be numbers. Received: `y` of dtype {y.dtype}. Number them: "
-            "names, y = np.unique(y, return_inverse=True)."
-        )
-    shape, wanted = y.shape[1:], tuple(outputs[0].shape[1:])
-    loss = model.loss if isinstance(model.loss, str) else type(model.loss).__name__
-    loss = loss.replace("_", "").lower()
-    if not wanted or (len(wanted) > 1 and getattr(model.loss, "axis", None) != -1):
-        return  # the classes may be on another axis, which only some losses know
-    if loss == "categoricalcrossentropy" and not _fits(shape, wanted):
-        raise ValueError(
-            f"One-hot labels of shape {wanted} are needed for each row. Received: `y` "
-            f"of shape {y.shape}. For class numbers use the sparse_categorical_"
-            "crossentropy, or keras.utils.to_categorical(y)."
-        )
-    if loss == "sparsecategoricalcrossentropy":
-        _check_class_numbers(y, wanted, getattr(model.loss, "ignore_class", None))
-
-
-def _check_class_numbers(y, outputs, ignored):
-    shape, (*wanted, classes) = y.shape[1:], outputs
-    if not (_fits(shape, wanted) or _fits(shape, [*wanted, 1])):
-        raise ValueError(
-            f"Class numbers of shape {tuple(wanted)} are needed for each row. "
-            f"Received: `y` of shape {y.shape}. For one-hot rows use "
-            "categorical_crossentropy, or y.argmax(axis=-1)."
-        )
-    inside = (y >= 0) & (y < (np.inf if classes is None else classes))
-    wrong = np.unique(y[~inside & (y != ignored)])
-    if len(wrong):
-        raise ValueError(
-            f"The model has {classes} outputs: labels must be 0 to {classes - 1}. "
-            f"Received: {wrong[:9].tolist()}."
-        )
-
-
-def _fits(shape, wanted) -> bool:
-    """Return whether a shape is the one wanted, in which None is any length."""
-    pairs = zip(shape, wanted, strict=False)
-    return len(shape) == len(wanted) and all(w in (None, s) for s, w in pairs)
-
-
-def check_monitors(model: keras.Model, arguments: dict[str, Any]):
-    """Raise ValueError if a schedule waits for a log that never comes."""
-    validated = arguments.get("validation_data") is not None
-    validated = validated or bool(arguments.get("validation_split"))
-    terms = Objective.of(model.plan.objective).terms
-    schedule = None if model.finished else model.plan.schedule
-    while schedule is not None:
-        known, name = contracts.Schedule.of(schedule), type(schedule).__name__
-        monitor = known.monitor
-        if str(monitor).startswith("val_") and not validated:
-            raise ValueError(
-                f"{name} watches {monitor!r}, and `fit` was given no validation_data. "
-                "Give it, or watch another log."
-            )
-        if monitor == "invariance_loss" and monitor not in terms:
-            raise ValueError(
-                f"{name} watches {monitor!r}, and there is no invariance objective. "
-                f"Give `objective=`, or another log: {name}(..., monitor='loss')."
-            )
-        schedule = known.schedule
-
-
-def check_callbacks(callbacks: Any, model: keras.Model):
-    """Raise or warn if callbacks would act on the search by accident.
-
-    Raises:
-        ValueError: If a callback sets the learning rate or may restore weights of the
-            search, and is not inside `AfterPruning`.
-    """
-    if model.finished:
-        return
-    rewinds = model.plan.rewind is not None
-    for callback in callbacks:
-        if rewinds and isinstance(callback, RATES):
-            name = type(callback).__name__
-            raise ValueError(
-                f"A {name} sees the whole fit, so it would not start again when the "
-                "weights are rewound. Give the optimizer a keras.optimizers.schedules "
-                "object (it starts again by itself), or wrap the callback: "
-                f"AfterPruning({name}(...)) runs it on fine-tuning and counts epochs "
-                "from pruning."
-            )
-        stops = isinstance(callback, keras.callbacks.EarlyStopping)
-        restores = getattr(callback, "restore_best_weights", False)
-        if stops and restores:
-            raise ValueError(
-                "EarlyStopping(restore_best_weights=True) may restore the unpruned "
-                "network of the search. Wrap it, so that the best epoch is one of "
-                "fine-tuning: AfterPruning(EarlyStopping(...)). Its start_from_epoch "
-                "is counted from there."
-            )
-        saves_best = getattr(callback, "save_best_only", False)
-        if stops or saves_best:
-            name = type(callback).__name__
-            warnings.warn(
-                f"{name} also acts on the search, before pruning: it may "
-                f"{'stop the training' if stops else 'keep the unpruned network'} "
-                f"there. Wrap it: AfterPruning({name}(...)).",
-                stacklevel=4,
-            )
-
-
-def check_masks(path: str, value: Any):
-    """Return a mask, or a flag, as 0 and 1; raise ValueError if it is an average."""
-    value = np.asarray(value)
-    whole = np.round(value)
-    if np.abs(value - whole).max(initial=0) > ROUNDING:
-        raise ValueError(
-            f"{path} must be 0 and 1. Received: {value.min():.4g} to {value.max():.4g}."
-            " Weights from before and after pruning were averaged. Average "
-            "`model.trainable_variables` instead of get_weights(), and from "
-            "fine-tuning on: AfterPruning(callback)."
-        )
-    return whole
-
-
-def check_averages(model: keras.Model):
-    """Raise ValueError if Keras could not write averaged weights back.
-
-    At the end of `fit`, Keras pairs averages and trained weights by position. Weights
-    that are trained in the search only are missing by then.
-    """
-    optimizer = inner_optimizer(model.optimizer)
-    parts = getattr(optimizer, "optimizers", [optimizer])
-    if model.search_only and any(getattr(part, "use_ema", False) for part in parts):
-        raise ValueError(
-            "`use_ema=True` needs the same trained weights throughout, and "
-            f"{len(model.search_only)} of them are trained in the search only (those "
-            "of the projection or of the score). Leave `use_ema` out, or choose an "
-            "objective and a score without weights of their own."
-        )
-
-
-def check_strategy(strategy: tf.distribute.Strategy):
-    """Raise ValueError if the current strategy is not the model's own."""
-    if tf.distribute.has_strategy() and tf.distribute.get_strategy() is not strategy:
-        raise ValueError(
-            "This pruned model was made outside the current strategy's scope, so "
-            "its variables are not distributed. Call `prune(...)` inside "
-            "`with strategy.scope():` (the original model may be outside)."
-        )
 
 
 def check_model(model: keras.Model):
@@ -345,6 +51,22 @@ def check_model(model: keras.Model):
         )
 
 
+def check_scope(model: keras.Model):
+    """Raise ValueError if variables were created outside the current strategy."""
+    strategy = tf.distribute.get_strategy()
+    outside = [
+        v.path
+        for v in model.weights
+        if not strategy.extended.variable_created_in_scope(v.value)
+    ]
+    if outside:
+        raise ValueError(
+            "With copy=False the model's own variables are trained, and they were "
+            f"created outside the current strategy's scope: {outside[:3]}. Create the "
+            "model inside `with strategy.scope():`, or use copy=True."
+        )
+
+
 def check_budget(pattern: Any, allocation: Any, model: keras.Model):
     """Raise ValueError if a budget cannot decide how many groups are removed."""
     if not is_graph(model):
@@ -365,20 +87,35 @@ def check_budget(pattern: Any, allocation: Any, model: keras.Model):
         )
 
 
-def check_scope(model: keras.Model):
-    """Raise ValueError if variables were created outside the current strategy."""
-    strategy = tf.distribute.get_strategy()
-    outside = [
-        v.path
-        for v in model.weights
-        if not strategy.extended.variable_created_in_scope(v.value)
-    ]
-    if outside:
+def check_connections(weights: Mapping[str, Weight], plan: Any):
+    """Raise ValueError if connections would move to where a graph has none.
+
+    Args:
+        weights: ``{key: Weight}`` of the weights to prune.
+        plan: The choices that make the method.
+    """
+    fixed = connections_of({key: w.variable for key, w in weights.items()})
+    if fixed and plan.moves:
         raise ValueError(
-            "With copy=False the model's own variables are trained, and they were "
-            f"created outside the current strategy's scope: {outside[:3]}. Create the "
-            "model inside `with strategy.scope():`, or use copy=True."
+            "The connections of a network that was made from a graph are fixed, so "
+            "connections that this method would grow elsewhere would stay zero. "
+            f"Received: {next(iter(fixed))!r} among the weights to prune. Use a method "
+            "that only removes connections, or `select` other weights."
         )
+
+
+def check_weights(weights: Mapping[str, Weight], plan: Any):
+    """Raise ValueError if the allocation cannot read the weights.
+
+    Args:
+        weights: ``{key: Weight}`` of the weights to prune.
+        plan: The choices that make the method.
+    """
+    groups = plan.groups(shapes_of(weights), layouts(weights, list(weights)))
+    passed = groups.pool(groups.zeros()) if groups.allocates else {}
+    ranks = {key: np.ndim(values) for key, values in passed.items()}
+    whole = {key: w for key, w in weights.items() if ranks.get(key, 0) > 1}
+    contracts.Allocation.of(plan.allocation).check_weights(whole)
 
 
 def check_agreement(plan: Any, trained: bool = False):

@@ -32,14 +32,14 @@ from keras_invprune.graph.weights import (
 from keras_invprune.objectives import Losses
 from keras_invprune.pruning.checkpoint import (
     all_or_nothing,
+    check_masks,
     extra_state,
     load_extra_state,
     split,
 )
-from keras_invprune.pruning.checks import (
+from keras_invprune.pruning.fit_checks import (
     check_compiled,
     check_fit,
-    check_masks,
     check_own_steps,
 )
 from keras_invprune.pruning.loss import loss_at

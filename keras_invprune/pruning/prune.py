@@ -10,7 +10,7 @@ import numpy as np
 from keras_invprune import contracts, tfmot
 from keras_invprune.allocation import Budget, collapsed
 from keras_invprune.contracts import Pattern
-from keras_invprune.graph.connections import connections_of
+from keras_invprune.graph.connections import check_absent, connections_of
 from keras_invprune.graph.copying import copy_model
 from keras_invprune.graph.layouts import layouts, unfit
 from keras_invprune.graph.prunable import prunable_weights
@@ -21,8 +21,8 @@ from keras_invprune.pruning.checks import (
     check_budget,
     check_connections,
     check_model,
-    check_relational,
     check_scope,
+    check_weights,
 )
 from keras_invprune.pruning.initializers import (
     check_scale,
@@ -110,7 +110,8 @@ def prune(
 
     Raises:
         ValueError: If an argument is out of range, the model is not built, choices
-            contradict each other, or there is nothing to prune.
+            contradict each other, there is nothing to prune, or weights are not zero
+            where the graph that the model was made from has no connections.
         TypeError: If `model` is not a Keras model, or a callable takes other arguments.
     """
     budget = sparsity if isinstance(sparsity, Budget) else None
@@ -133,6 +134,7 @@ def prune(
     check_model(model)
     factor, everything = check_scale(initial_scale)
     weights = weights_by_key(model)
+    check_absent({key: weight.variable for key, weight in weights.items()})
     if budget is not None:
         check_budget(pattern, allocation, model)
     plan = Plan(
@@ -148,7 +150,7 @@ def prune(
     keys = _tied(model, weights, keys, plan)
     to_mask = {key: weights[key] for key in keys}
     check_connections(to_mask, plan)
-    check_relational(to_mask, plan)
+    check_weights(to_mask, plan)
     if not copy:
         check_scope(model)
     if budget is not None:  # after what is quick: measuring may take a minute
@@ -255,7 +257,8 @@ def strip_pruning(model: keras.Model, *, allow_unfinished: bool = False):
         96
 
     Raises:
-        ValueError: If `model` is not pruned, or has not reached its target sparsity.
+        ValueError: If `model` is not pruned, has not reached its target sparsity, or
+            has weights where the graph that it was made from has no connections.
     """
     if tfmot.is_tf_keras(model):
         return tfmot.strip(model)
@@ -271,6 +274,8 @@ def strip_pruning(model: keras.Model, *, allow_unfinished: bool = False):
             f"{_what_is_missing(model)}, or call "
             "strip_pruning(model, allow_unfinished=True)."
         )
+    variables = {key: w.variable for key, w in weights_by_key(model.inner).items()}
+    check_absent(variables, model.masks)
     if model.owns_inner:
         with model.masked.released() as inner:
             stripped = copy_model(inner)

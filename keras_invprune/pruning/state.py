@@ -12,7 +12,7 @@ import numpy as np
 from keras_invprune import tfmot
 from keras_invprune.allocation import collapsed
 from keras_invprune.contracts import Arrays, Effective, Ranked, Schedule
-from keras_invprune.graph.connections import connections_of
+from keras_invprune.graph.connections import clear_absent, connections_of
 from keras_invprune.graph.weights import weights_by_key
 from keras_invprune.masks.groups import sparsity_of
 from keras_invprune.pruning.masked import Masked
@@ -236,9 +236,13 @@ class PruningState:
         self.store()
 
     def store(self) -> None:
-        """Store masked weights as 0, which averages of an optimizer may not be."""
+        """Store masked weights as 0, which averages of an optimizer may not be.
+
+        Connections that a graph does not have are 0 as well, whether masked or not.
+        """
         if not self.masked.remembers:
             self.masked.apply_masks()
+        clear_absent(self.masked.layer.weights)
 
     def prune_to(self, sparsity: float, model: Ranked) -> bool:
         """Renew the masks, and return whether the target sparsity is now reached.

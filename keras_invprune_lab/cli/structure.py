@@ -82,7 +82,10 @@ def predict(
         )
         from keras_invprune_lab.structure.prediction.predict import predict as compare
         from keras_invprune_lab.structure.prediction.reading import read
-        from keras_invprune_lab.structure.prediction.trained import Trained
+        from keras_invprune_lab.structure.prediction.trained import (
+            Trained,
+            check_target,
+        )
     from keras_invprune_lab.cli.predictions import print_prediction
     from keras_invprune_lab.cli.progress import progress
 
@@ -95,6 +98,8 @@ def predict(
             "A predictor is for one kind of cell. Received: --save, and a table of "
             f"{', '.join(cells)}. Choose one by --cell."
         )
+    if save is not None:
+        check_target(save)
     if out is not None:
         check_folder(out)
     parts = [found.rows(one, target or found.target) for one in cells]

@@ -66,7 +66,8 @@ def is_reber(text: str, embedded: bool = False) -> bool:
     if foreign:
         raise ValueError(
             "A Reber string has only the letters B, E, P, S, T, V and X. Received: "
-            f"{text!r}, which has {', '.join(map(repr, foreign))}."
+            f"{text!r}, which has {', '.join(map(repr, foreign))}. Write capital "
+            "letters, or take such a string for invalid."
         )
     if embedded:
         outer, inner = text[:2] + text[-2:], text[2:-2]

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 CONFIG = "config.json"
+SHOWN = 5  # differences in a message
 
 
 def check_same(config, folder, defaults=None, inside=None):
@@ -16,19 +17,39 @@ def check_same(config, folder, defaults=None, inside=None):
         inside: ``{name: such values}`` of configurations inside it.
 
     Raises:
-        FileExistsError: If it belongs to another one; says what differs.
+        FileExistsError: If it belongs to another one; says what differs. Or if its
+            configuration cannot be read.
     """
     file = Path(folder) / CONFIG
     if not file.exists():
         return
-    other = _filled(json.loads(file.read_text()), defaults or {}, inside or {})
+    other = _filled(_read(file), defaults or {}, inside or {})
     names = [name for name in config if other.get(name) != config[name]]
     if names:
         pairs = [f"{n}: {other.get(n)!r} there, {config[n]!r} asked" for n in names]
+        more = [f"and {len(pairs) - SHOWN} more"] if len(pairs) > SHOWN else []
         raise FileExistsError(
-            f"{folder} is of another configuration ({'; '.join(pairs)}). Choose "
-            "another --out, or remove it."
+            f"{folder} is of another configuration ({'; '.join(pairs[:SHOWN] + more)})."
+            " Choose another --out, or remove it."
         )
+
+
+def _read(file) -> dict:
+    """Return what a file says of a configuration.
+
+    Raises:
+        FileExistsError: If it is none.
+    """
+    try:
+        found = json.loads(file.read_text())
+    except ValueError:  # text that is no JSON, or no text
+        found = None
+    if not isinstance(found, dict):
+        raise FileExistsError(
+            f"{file} says of what configuration its folder is, and this one is damaged "
+            "or of something else. Choose another --out, or remove the folder."
+        )
+    return found
 
 
 def _filled(config, defaults, inside):

@@ -71,6 +71,20 @@ def test_directed_graphs_and_bipartite_cuts():
     assert cut.mask((4, 6)).sum() == 3 * 2 * 2
 
 
+def test_parallel_edges_are_one():
+    graph = nx.MultiGraph([(0, 1), (0, 1), (1, 2)])
+    expected = Relational(nx.path_graph(3)).graph
+    np.testing.assert_array_equal(Relational(graph).graph, expected)
+
+
+@pytest.mark.parametrize(
+    "graph", [nx.path_graph(10**5), np.broadcast_to(True, (1, 10**5))]
+)
+def test_a_graph_of_more_nodes_than_any_kernel_has_channels(graph):
+    with pytest.raises(ValueError, match="4,096 nodes here.*Received: 100,000 nodes"):
+        Relational(graph)
+
+
 def test_channels_fewer_than_nodes_belong_to_the_first():
     mask = Relational(GRAPH).mask((2, 3))
     np.testing.assert_array_equal(mask, Relational(GRAPH).graph[:2, :3])
@@ -108,6 +122,29 @@ def test_patterns_that_ignore_it_are_refused():
 def test_what_is_no_graph_is_refused(graph):
     with pytest.raises(ValueError, match="matrix in which something is true"):
         Relational(graph)
+
+
+@pytest.mark.parametrize(
+    "graph, received",
+    [
+        (list(GRAPH.edges), r"shape \(9, 2\) with \[2\]"),
+        (np.array(GRAPH.edges), r"shape \(9, 2\) with \[2\]"),
+        ([("a", "b"), ("b", "c")], r"shape \(2, 2\) with \['a'\]"),
+        (list(GRAPH.edges(data=True)), r"shape \(9, 3\) with \[{}\]"),
+        ([[0.0, 0.3], [0.3, 0.0]], r"with \[0.3\] in it.*matrix != 0"),
+        ([[1, 0], [1]], "rows of several lengths"),
+    ],
+)
+def test_lists_of_edges_are_not_read_as_matrices(graph, received):
+    with pytest.raises(ValueError, match=f"Received: .*{received}"):
+        Relational(graph)
+
+
+@pytest.mark.parametrize("kind", [bool, int, float, "uint8"])
+def test_matrices_of_every_type_are_read(kind):
+    matrix = nx.to_numpy_array(GRAPH).astype(kind)
+    np.testing.assert_array_equal(Relational(matrix).graph, matrix != 0)
+    np.testing.assert_array_equal(Relational(matrix.tolist()).graph, matrix != 0)
 
 
 @pytest.mark.parametrize("graph", ["ring", GRAPH.edges])

@@ -71,6 +71,15 @@ def test_the_command_line_refuses_them_too(command):
     assert "local folder" in str(found.exception)
 
 
+@pytest.mark.parametrize("inside", [".", "runs/one"])
+def test_a_file_is_not_taken_for_a_folder(inside, tmp_path_factory):
+    file = tmp_path_factory.mktemp("files") / "mine"
+    file.write_text("mine")
+    with pytest.raises(NotADirectoryError, match="mine, which is a file. Choose"):
+        in_claimed(file / inside)
+    assert file.read_text() == "mine"
+
+
 @pytest.mark.parametrize("path", ["C:/mine", "mine/gs:/b", "/tmp/a:b", "gs:b"])
 def test_what_only_looks_like_a_scheme(path):
     assert folders.local(path) == Path(path)

@@ -69,6 +69,16 @@ def test_a_cut_keeps_the_numbers_of_nodes():
     assert OnConnections(CONNECTIONS).cut(rows, columns)((2, 1)).shape == (2, 1)
 
 
+def test_an_initializer_moves_with_its_scale_and_seed():
+    initializer, other = OnConnections(CONNECTIONS, 3, 5), CONNECTIONS.cut([1], [7])
+    expected = OnConnections(other, 3, 5).get_config()
+    assert initializer.moved(other).get_config() == expected
+    # of all connections: the same variance, in ±√(3·scale / n)
+    every = np.asarray(initializer.moved(None)((40, 2000)))
+    assert 0.97 < np.abs(every).max() / np.sqrt(3 * 3 / 40) <= 1
+    np.testing.assert_array_equal(every, initializer.moved(None)((40, 2000)))
+
+
 def test_a_product_connects_what_its_factors_connect():
     second = Connections(RANDOM.random((30, 5)) < 0.1, range(100, 130), range(5))
     found = CONNECTIONS.then(second)

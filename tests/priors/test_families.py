@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from graphs import EXAMPLES, assert_same
 from keras_invprune import priors
+from keras_invprune.priors.families import _known
 
 every_prior = pytest.mark.parametrize("name", priors.PRIORS)
 RANDOM = set(priors.PRIORS) - {"grid"}
@@ -103,6 +104,14 @@ def test_without_networkx_the_extra_is_named(name, monkeypatch):
     monkeypatch.setitem(sys.modules, "networkx", None)
     with pytest.raises(ImportError, match=r"pip install '\.\[structure\]'"):
         make(name)
+
+
+def test_of_large_graphs_fewer_are_drawn(monkeypatch):
+    monkeypatch.setattr(_known, "MAX_DRAWN", 10)
+    parts, seeds = nx.Graph([(0, 1), (1, 2), (3, 4), (4, 5)]), []
+    with pytest.raises(ValueError, match="None of 3 graphs .* Use fewer parts"):
+        _known.connected(lambda s: seeds.append(s) or parts, 0, "Use fewer parts.")
+    assert len(set(seeds)) == 3
 
 
 @pytest.mark.parametrize(

@@ -57,8 +57,30 @@ def test_clustering_and_path_length_are_those_of_the_undirected_graph():
 
 
 @pytest.mark.parametrize("ask", [features, priors.path_length])
-def test_large_and_disconnected_graphs_say_so(ask):
+def test_large_graphs_say_so(ask):
     with pytest.raises(ValueError, match=r"nodes · edges.*20,000 nodes and 19,999"):
         ask(priors.make("tree", n=20_000, r=3))
-    with pytest.raises(ValueError, match="must be connected"):
-        ask(nx.Graph([(0, 1), (2, 3)]))
+
+
+def test_triangles_are_counted_unless_nodes_have_too_many_edges():
+    ring = nx.relabel_nodes(nx.cycle_graph(10**5), str)  # whatever the size
+    assert priors.clustering(ring) == 0
+    with pytest.raises(ValueError, match=r"degree².*4.0e\+08, and 20,000 edges"):
+        priors.clustering(nx.star_graph(20_000))
+
+
+@pytest.mark.parametrize("ask", [features, priors.path_length, priors.clustering])
+@pytest.mark.parametrize(
+    "graph, error, fact",
+    [
+        (nx.Graph(), ValueError, "needs edges"),
+        (nx.empty_graph(3), ValueError, "needs edges"),
+        (nx.Graph([(0, 1), (2, 3)]), ValueError, "must be connected"),
+        (nx.Graph([(0, 1), (1, 1)]), ValueError, "must not read itself"),
+        (nx.MultiGraph([(0, 1), (0, 1)]), TypeError, "at most one edge"),
+        ([(0, 1), (1, 2)], TypeError, "must be a networkx.Graph.*list"),
+    ],
+)
+def test_what_is_no_graph_of_a_network_is_refused(ask, graph, error, fact):
+    with pytest.raises(error, match=fact):
+        ask(graph)

@@ -283,6 +283,19 @@ def test_merged_layers_have_the_connections_of_both(place):
     assert_same(priors.graph_of(merged.model), expected)
 
 
+@pytest.mark.parametrize("positive", ["layer_0", "layer_1"])
+def test_a_merged_layer_is_initialized_as_its_second_layer_was(positive):
+    model = shake(priors.feed_forward(nx.path_graph(3), 3, 2, seed=1))
+    for variable in model.weights:  # only its ReLU does nothing
+        size = np.abs(variable)
+        variable.assign(size if variable.path.startswith(positive) else -size)
+    merged = kip.merge_layers(model, nonnegative_inputs=True, data=np.abs(X)).model
+    assert positive not in {layer.name for layer in merged.layers}
+    second = f"layer_{int(positive[-1]) + 1}"
+    before, after = (m.get_layer(second).kernel_initializer for m in (model, merged))
+    assert (after.scale, after.seed) == (before.scale, before.seed)
+
+
 def test_connections_that_were_set_on_weights_are_cut_with_them():
     model = on_weights_alone(shake(priors.feed_forward(GRAPH, 3, 2)))
     small = kip.compact(model)
@@ -297,6 +310,8 @@ def test_connections_that_were_set_on_weights_are_cut_with_them():
         ({"skip": "sum"}, "`skip` must be 'before' or 'after'.*'sum'"),
         ({"readout": "first"}, "`readout` must be 'last' or 'all'.*'first'"),
         ({"activation": "rellu"}, "`activation` must be.*'rellu'. Did you mean 'relu'"),
+        ({"activation": None}, "`activation` must be.*None. Did you mean 'linear'"),
+        ({"activation": keras.ops.relu}, "`activation` must be the name of.*function"),
         ({"inputs": True}, "`inputs` must be a positive integer.*True"),
         ({"inputs": 0}, "`inputs` must be a positive integer.*0"),
         ({"inputs": (8, None)}, "`inputs` must be a positive integer.*None"),

@@ -66,6 +66,8 @@ PATH = nx.path_graph(1001)
         (NO_EDGES, "needs edges.*3 nodes and no edges"),
         (nx.Graph(), "needs edges.*0 nodes"),
         (PARTS, "must be connected.*3 parts, one of them with the nodes 0, 1"),
+        (PARTS, r"max\(nx.connected_components\("),
+        (nx.DiGraph(PARTS.edges), r"max\(nx.weakly_connected_components\("),
         (nx.DiGraph([(0, 1), (2, 3)]), "must be connected.*2 parts"),
         (CYCLE, r"must not have cycles.*\[0, 1, 2\].*to_undirected"),
         (PATH, "1000 layers.*1001 nodes.*1001 layers"),
@@ -80,7 +82,9 @@ def test_the_advice_works():
     loopless = LOOP.copy()
     loopless.remove_edges_from(list(nx.selfloop_edges(loopless)))
     largest = PARTS.subgraph(max(nx.connected_components(PARTS), key=len))
-    for graph in (loopless, largest, CYCLE.to_undirected()):
+    directed = nx.DiGraph(PARTS.edges)
+    part = directed.subgraph(max(nx.weakly_connected_components(directed), key=len))
+    for graph in (loopless, largest, part, CYCLE.to_undirected()):
         assert layered(graph).nodes
 
 

@@ -63,17 +63,11 @@ def test_other_models_have_no_graph():
         graph_of(model)
 
 
-def test_weights_where_there_are_no_connections_are_refused():
-    model = feed_forward(GRAPH, 3, 2, activation="tanh")
-    optimizer = keras.optimizers.SGD(0.1, use_ema=True)
-    model.compile(optimizer, "mse", run_eagerly=True)
-    model.fit(np.ones((4, 3)), np.ones((4, 2)), verbose=0)
-    with pytest.raises(ValueError, match="use_ema.*kernel.constraint"):
-        graph_of(model)
-    for layer in model.layers:
-        if getattr(layer, "kernel_constraint", None):
-            layer.kernel.assign(layer.kernel.constraint(layer.kernel))
-    assert_same(graph_of(model), oriented(GRAPH))
+@pytest.mark.parametrize("thing", [GRAPH, None, [(0, 1)], keras.layers.Dense(2)])
+def test_only_models_are_read(thing):
+    kind = type(thing).__name__
+    with pytest.raises(TypeError, match=f"Keras model. Received: {kind}"):
+        graph_of(thing)
 
 
 def test_networks_of_few_bits_give_their_graph_back():

@@ -1,290 +1,32 @@
-"""What `fit` refuses before any training."""
+"""What `prune` refuses before it makes anything."""
 
 import keras
-import numpy as np
 import pytest
-import tensorflow as tf
 
 import keras_invprune as kip
 
-X = np.random.default_rng(0).normal(size=(30, 4)).astype("float32")
-Y = np.arange(30) % 3
-SPARSE = "sparse_categorical_crossentropy"
-# Keras 3.8 has neither.
-REMAT = getattr(keras, "remat", tf.recompute_grad)
-needs_scope = pytest.mark.skipif(
-    not hasattr(keras, "RematScope"), reason="this Keras has no RematScope"
-)
+
+class Wide:
+    """Somebody's own allocation, which needs inputs and outputs of 4 or more."""
+
+    def __call__(self, scores, sparsity):
+        return kip.allocation.uniform(scores, sparsity)
+
+    def check_weights(self, weights):
+        for key, (layer, variable) in weights.items():
+            if min(variable.shape) < 4:
+                raise ValueError(f"{layer.name} is too narrow: {key}")
 
 
-def model_with(loss, rewind=None):
-    plain = keras.Sequential(
-        [keras.Input((4,)), keras.layers.Dense(8), keras.layers.Dense(3, "softmax")]
-    )
-    model = kip.prune(plain, 0.5, rewind=rewind)
-    model.compile("sgd", loss, jit_compile=False)
-    return model
-
-
-@pytest.mark.parametrize(
-    ("loss", "y", "message"),
-    [
-        (SPARSE, np.eye(3)[Y], r"Class numbers of shape \(\).*y.argmax"),
-        (SPARSE, Y + 1, r"labels must be 0 to 2. Received: \[3\]"),
-        (SPARSE, Y - 1, r"labels must be 0 to 2. Received: \[-1\]"),
-        ("categorical_crossentropy", Y, r"One-hot labels of shape \(3,\).*to_categ"),
-        (keras.losses.CategoricalCrossentropy(), np.eye(4)[Y], "shape \\(30, 4\\)"),
-        (SPARSE, np.array(list("abc"))[Y], "must be numbers.*np.unique"),
-        ("mse", np.array(["a"] * 30, object), "must be numbers"),
-    ],
-)
-def test_labels_that_do_not_fit(loss, y, message):
-    model = model_with(loss)
-    with pytest.raises(ValueError, match=message):
-        model.fit(X, y, verbose=0)
-    assert model.step == 0
-
-
-@pytest.mark.parametrize(
-    ("loss", "y"),
-    [
-        (SPARSE, Y[:, None]),
-        (SPARSE, list(Y)),
-        (SPARSE, Y.astype("float32")),
-        (keras.losses.SparseCategoricalCrossentropy(ignore_class=-1), Y - (Y == 0)),
-        ("categorical_crossentropy", np.eye(3)[Y]),
-        ("mse", np.eye(3)[Y]),
-        (keras.losses.sparse_categorical_crossentropy, Y),
-    ],
-)
-def test_labels_that_fit(loss, y):
-    model = model_with(loss)
-    y = np.asarray(y) if isinstance(y, list) else y
-    model.fit(X, y, epochs=2, verbose=0)
-    assert model.finished
-
-
-def test_labels_of_sequences_of_any_length():
-    plain = keras.Sequential(
-        [keras.Input((None, 4)), keras.layers.Dense(8), keras.layers.Dense(3)]
-    )
-    x, y = np.zeros((6, 5, 4), "float32"), np.zeros((6, 5), int)
-    logits = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    one_hot = keras.losses.CategoricalCrossentropy(from_logits=True)
-    for loss, labels in ((logits, y), (one_hot, np.eye(3)[y])):
-        model = kip.prune(plain, 0.5)
-        model.compile("sgd", loss, jit_compile=False)
-        model.fit(x, labels, epochs=2, verbose=0)
-        assert model.finished
-    with pytest.raises(ValueError, match=r"One-hot labels of shape \(None, 3\)"):
-        model.fit(x, np.zeros((6, 5, 2)), verbose=0)
-
-
-def own(name):
-    """A registered model class with its own method of that name."""
-
-    def method(self, *args, **kwargs):
-        return getattr(super(made, self), name)(*args, **kwargs)
-
-    made = type(f"Own_{name}", (Plain,), {name: method})
-    return keras.saving.register_keras_serializable("test_checks")(made)
-
-
-@keras.saving.register_keras_serializable("test_checks")
-class Plain(keras.Model):
-    """A subclassed model that trains as Keras does."""
-
-    def __init__(self, **options):
-        super().__init__(**options)
-        self.hidden = keras.layers.Dense(8)
-        self.head = keras.layers.Dense(3, "softmax")
-
-    def call(self, x):
-        return self.head(self.hidden(x))
-
-
-OWN = ["train_step", "compute_loss", "compute_metrics", "fit", "make_train_function"]
-
-
-@pytest.mark.parametrize("name", OWN)
-def test_a_training_of_its_own_is_refused(name):
-    plain = own(name)()
-    plain(X[:1])
-    model = kip.prune(plain, 0.5)
-    model.compile("sgd", SPARSE, jit_compile=False)
-    for run in (model.fit, model.evaluate):
-        with pytest.raises(ValueError, match=f"has its own {name}.*custom_loop"):
-            run(X, Y, verbose=0)
-    assert model.step == 0
-    model.predict(X, verbose=0)  # as ever
-
-
-def test_a_step_that_is_set_on_the_model_itself_is_refused():
-    plain = Plain()
-    plain(X[:1])
-    plain.train_step = lambda data: {}
-    model = kip.prune(plain, 0.5, copy=False)
-    model.compile("sgd", SPARSE, jit_compile=False)
-    with pytest.raises(ValueError, match="has its own train_step"):
-        model.fit(X, Y, verbose=0)
-
-
-def test_a_model_without_one_is_trained():
-    plain = Plain()
-    plain(X[:1])
-    model = kip.prune(plain, 0.5)
-    model.compile("sgd", SPARSE, jit_compile=False)
-    model.fit(X, Y, epochs=2, verbose=0)
-    assert model.finished
-
-
-def test_reducing_the_rate_on_a_plateau_must_wait_for_fine_tuning():
-    model = model_with(SPARSE, rewind="initial")
-    plateau = keras.callbacks.ReduceLROnPlateau("loss")
-    with pytest.raises(ValueError, match=r"AfterPruning\(ReduceLROnPlateau"):
-        model.fit(X, Y, callbacks=[plateau], verbose=0)
-    gated = kip.callbacks.AfterPruning(plateau)
-    model.fit(X, Y, callbacks=[gated], epochs=4, verbose=0)
-    assert model.finished
-
-
-def test_a_layer_frozen_between_two_fits_asks_for_a_new_compile():
-    model = model_with(SPARSE, rewind="initial")
-    model.compile(keras.optimizers.SGD(0.1, 0.9), SPARSE, jit_compile=False)
-    with pytest.warns(UserWarning, match="target"):
-        model.fit(X, Y, epochs=2, batch_size=10, verbose=0, callbacks=[Stop()])
-    model.inner.layers[0].trainable = False
-    with pytest.raises(ValueError, match="layer frozen since.*Compile"):
-        model.fit(X, Y, epochs=4, verbose=0)
-
-
-class Stop(keras.callbacks.Callback):
-    """Stops before half of the steps are made."""
-
-    def on_train_batch_end(self, batch, logs=None):
-        self.model.stop_training = True
-
-
-def rematerialized(mode, **options):
-    with keras.RematScope(mode=mode, **options):
-        return keras.Sequential(
-            [
-                keras.Input((4,)),
-                keras.layers.Dense(8, "relu", name="body"),
-                keras.layers.Dense(3, "softmax"),
-            ]
-        )
-
-
-@needs_scope
-@pytest.mark.parametrize(
-    ("mode", "options"),
-    [("full", {}), ("larger_than", {}), ("list_of_layers", {"layer_names": ["body"]})],
-)
-def test_layers_computed_again_for_their_gradients_are_refused(mode, options):
-    with pytest.raises(ValueError, match=r"RematScope cannot be masked: .*body'"):
-        kip.prune(rematerialized(mode, **options), 0.5, copy=False)
-
-
-@needs_scope
-def test_a_model_that_is_refused_is_not_scaled():
-    model = rematerialized("full")
-    before = model.get_weights()
-    with pytest.raises(ValueError, match=r"cannot be masked: \['body'"):
-        kip.prune(model, 0.5, copy=False, initial_scale=0.25)
-    for old, new in zip(before, model.get_weights(), strict=True):
-        np.testing.assert_array_equal(new, old)
-
-
-@needs_scope
-def test_pruned_models_made_or_loaded_inside_a_scope_are_refused(tmp_path):
-    plain = rematerialized(None)
-    kip.prune(plain, 0.5).save(tmp_path / "pruned.keras")
-    for make in (
-        lambda: keras.saving.load_model(tmp_path / "pruned.keras"),
-        lambda: kip.prune(plain, 0.5, copy=False),
-    ):
-        with (
-            keras.RematScope(mode="full"),
-            pytest.raises(ValueError, match="or load the model outside of the scope"),
-        ):
-            make()
-
-
-class Repeated(keras.layers.Layer):
-    """Calls a layer inside it by way of a function."""
-
-    def __init__(self, function):
-        super().__init__()
-        self.function = function
-        self.dense = keras.layers.Dense(8)
-
-    def build(self, shape):
-        self.dense.build(shape)
-
-    def call(self, x):
-        return self.function(self.dense)(x)
-
-
-@pytest.mark.parametrize("eager", [True, False])
-@pytest.mark.parametrize("function", [REMAT, tf.recompute_grad, lambda f: f])
-def test_weights_whose_gradients_the_masks_stop_are_refused(function, eager):
-    plain = keras.Sequential(
-        [keras.Input((4,)), Repeated(function), keras.layers.Dense(3, "softmax")]
-    )
-    model = kip.prune(plain, 0.5, copy=False, schedule="manual")
-    model.compile("sgd", SPARSE, run_eagerly=eager, jit_compile=False)
-    (kernel,) = model.masked.prunable.values()
-    before = kernel.numpy()
-    if function in (REMAT, tf.recompute_grad):
-        with pytest.raises(ValueError, match="no gradient: .*repeated.*dense/kernel"):
-            model.fit(X, Y, verbose=0)
-    else:
-        model.fit(X, Y, verbose=0)
-        assert (kernel.numpy() != before).all()
-
-
-def test_a_layer_of_ones_own_that_is_not_used_is_not_refused():
-    class Unused(Repeated):
-        def call(self, x):
-            return x
-
-    plain = keras.Sequential(
-        [keras.Input((4,)), Unused(None), keras.layers.Dense(3, "softmax")]
-    )
-    model = kip.prune(plain, 0.5, copy=False, schedule="manual")
-    model.compile("sgd", SPARSE)
-    with pytest.warns(UserWarning, match="Gradients do not exist"):
-        model.fit(X, Y, verbose=0)
-
-
-@needs_scope
-@pytest.mark.parametrize(
-    ("mode", "options", "copy"),
-    [
-        ("full", {}, True),  # the copy is made outside of the scope
-        ("activations", {}, False),
-        ("list_of_layers", {"layer_names": ["other"]}, False),
-    ],
-)
-def test_masked_kernels_are_trained_where_nothing_of_them_is_computed_again(
-    mode, options, copy
-):
-    model = kip.prune(rematerialized(mode, **options), 0.5, copy=copy)
-    model.compile("sgd", SPARSE, run_eagerly=True)
-    (kernel,) = model.masked.prunable.values()
-    before = kernel.numpy()
-    model.fit(X, Y, epochs=2, verbose=0)
-    kept = model.masks["body/kernel"].numpy() == 1
-    assert (kernel.numpy() != before)[kept].all() and not kernel.numpy()[~kept].any()
-
-
-def test_a_loop_of_ones_own_asks_for_compile_too():
-    plain = keras.Sequential(
-        [keras.Input((4,)), keras.layers.Dense(8), keras.layers.Dense(3)]
-    )
-    callback = kip.callbacks.PruningCallback()
-    callback.set_model(kip.prune(plain, 0.5, rewind="initial"))
-    callback.set_params({"epochs": 2, "steps": 2})
-    with pytest.raises(ValueError, match="Call `compile"):
-        callback.on_train_begin()
+@pytest.mark.parametrize("shuffle", [lambda a: a, kip.allocation.Shuffled])
+def test_any_allocation_is_asked_whether_it_can_read_the_weights(shuffle):
+    sizes = {"wide": 8, "narrow": 3, "head": 5}
+    layers = [keras.layers.Dense(units, name=name) for name, units in sizes.items()]
+    plain, allocation = keras.Sequential([keras.Input((4,)), *layers]), shuffle(Wide())
+    assert kip.prune(plain, 0.5, allocation=allocation, select=["wide"]).masks
+    with pytest.raises(ValueError, match="narrow is too narrow: narrow/kernel"):
+        kip.prune(plain, 0.5, allocation=allocation)
+    # Of whole units it gets a number each, in which there is nothing to read.
+    for tied in (True, False):
+        units = kip.patterns.Units(tied=tied)
+        assert kip.prune(plain, 0.5, allocation=Wide(), pattern=units).masks

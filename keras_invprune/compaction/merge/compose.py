@@ -53,17 +53,18 @@ def product(link: Link) -> Product:
 
 def _connections(link) -> dict[str, Any]:
     """Return the entries of the config that say which connections a kernel has."""
-    first, second = (
-        step.operation.kernel.constraint for step in (link.first, link.second)
-    )
-    if not isinstance(second, Connections):
-        return {}
-    found: tuple[Any, Any] = None, keras.initializers.GlorotUniform()
-    if isinstance(first, Connections) and len(first.targets) == len(second.sources):
-        both = first.then(second)
-        found = both, OnConnections(both)
-    saved = map(keras.saving.serialize_keras_object, found)
-    return dict(zip(("kernel_constraint", "kernel_initializer"), saved, strict=True))
+    layer = link.second.operation
+    first, second = link.first.operation.kernel.constraint, layer.kernel.constraint
+    both = None
+    if isinstance(first, Connections) and isinstance(second, Connections):
+        fits = len(first.targets) == len(second.sources)
+        both = first.then(second) if fits else None
+    found: dict[str, Any] = {}
+    if isinstance(second, Connections):
+        found["kernel_constraint"] = both
+    if isinstance(layer.kernel_initializer, OnConnections):
+        found["kernel_initializer"] = layer.kernel_initializer.moved(both)
+    return {k: keras.saving.serialize_keras_object(v) for k, v in found.items()}
 
 
 def _matrix(link, kernel) -> np.ndarray:

@@ -82,7 +82,8 @@ def merge_layers(
     Raises:
         TypeError: If `model` is not a Keras 3 model, or a certificate is not one.
         ValueError: If it carries masks, is subclassed or not built, has weights that
-            are not finite, or if a certificate or an input does not exist.
+            are not finite, or not zero where a graph has no connection, or if a
+            certificate or an input does not exist.
         MergeError: If outputs would differ, or could not be compared. No model is
             returned.
 

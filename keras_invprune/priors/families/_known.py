@@ -16,6 +16,8 @@ MAX_EDGES = 5_000_000
 kilobyte for each."""
 TRIES = 100
 """How many graphs to draw until one is connected."""
+MAX_DRAWN = 10_000_000
+"""After how many edges of such graphs to give up, which takes about half a minute."""
 
 
 def known_as(name: str) -> Callable:
@@ -72,9 +74,12 @@ def connected(draw: Callable, seed: int, advice: str) -> Any:
     Raises:
         ValueError: If there is none.
     """
-    is_connected = networkx().is_connected
+    is_connected, tries, drawn = networkx().is_connected, 0, 0
     for number in np.random.SeedSequence(seed).generate_state(TRIES):
         graph = draw(int(number))
         if is_connected(graph):
             return graph
-    raise ValueError(f"None of {TRIES} graphs that were drawn is connected. {advice}")
+        tries, drawn = tries + 1, drawn + graph.number_of_edges()
+        if drawn > MAX_DRAWN:
+            break
+    raise ValueError(f"None of {tries} graphs that were drawn is connected. {advice}")

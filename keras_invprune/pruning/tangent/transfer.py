@@ -12,7 +12,8 @@ from keras_invprune import tfmot
 from keras_invprune.contracts import Nested, Score
 from keras_invprune.graph.inputs import dense
 from keras_invprune.masks.compute import unshuffled
-from keras_invprune.pruning.checks import check_model, check_xla
+from keras_invprune.pruning.checks import check_model
+from keras_invprune.pruning.fit_checks import check_xla
 from keras_invprune.pruning.prune import prune
 from keras_invprune.pruning.recomputed import check_gradients
 from keras_invprune.pruning.tangent.kernel import check_rows, in_groups

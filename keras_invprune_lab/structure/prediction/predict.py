@@ -265,7 +265,7 @@ def check_folder(out: Path) -> None:
     if out.is_file() or (out.is_dir() and any(out.iterdir()) and not _ours(out)):
         raise ValueError(
             f"`out` is a new folder, or one that `structure predict` has written. "
-            f"Received: {out}, which holds something else."
+            f"Received: {out}, which holds something else. Choose another --out."
         )
 
 

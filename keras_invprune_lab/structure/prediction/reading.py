@@ -22,7 +22,10 @@ def read(file: Path) -> Table:
         ValueError: If the format is unknown, or the content not what it says.
     """
     if not file.is_file():
-        raise FileNotFoundError(f"There is no file {file}.")
+        raise FileNotFoundError(
+            f"There is no file {file}. `keras-invprune structure train` writes a table "
+            "of trained graphs."
+        )
     reader = READERS.get(file.suffix)
     if reader is None:
         raise ValueError(

@@ -205,6 +205,33 @@ class Trained:
             )
 
 
+def check_target(file: Path) -> None:
+    """Raise unless a predictor can be saved to a file, before it is trained.
+
+    Raises:
+        FileExistsError: If it is there and is something else than a predictor.
+        FileNotFoundError: If its folder is not there.
+    """
+    if not file.parent.is_dir():
+        raise FileNotFoundError(
+            f"A predictor is saved to a file in an existing folder. Received: {file}, "
+            f"and there is no folder {file.parent}. Make it first."
+        )
+    if file.exists() and not _is_predictor(file):
+        raise FileExistsError(
+            f"A predictor replaces an earlier one and nothing else. Received: {file}, "
+            "which is something else. Choose another name, or remove it."
+        )
+
+
+def _is_predictor(file) -> bool:
+    try:
+        about, _ = _members(file)
+    except (OSError, ValueError):
+        return False
+    return isinstance(about, dict) and about.get("schema") == SCHEMA
+
+
 def _versions() -> dict[str, str]:
     return {"scikit-learn": sklearn.__version__, "skops": skops.__version__}
 
@@ -212,7 +239,10 @@ def _versions() -> dict[str, str]:
 def _members(file) -> tuple[Any, bytes]:
     """Return what a file says of itself, and the bytes of its estimator."""
     if not file.is_file():
-        raise FileNotFoundError(f"There is no file {file}.")
+        raise FileNotFoundError(
+            f"There is no file {file}. A predictor is a file that `keras-invprune "
+            "structure predict TABLE --save FILE` has written."
+        )
     try:
         with zipfile.ZipFile(file) as archive:
             about = json.loads(archive.read(ABOUT))

@@ -1,9 +1,9 @@
 """Many random graphs, made into recurrent networks and trained: a table of accuracies.
 
 A folder holds ``config.json``, ``trained.csv`` with one row for each training, and,
-while stacks are unfinished, the state of each after its last epoch. Tables that were
-begun before there were cheap scores lack them. The weights before training depend on
-the graph and the seed alone, so that `train` fills the scores in.
+while stacks are unfinished, the state of each after its last epoch. A stack that was
+begun for fewer graphs or seeds can be resumed by asking for these again, until one of
+its rows is in the table. Then its state is removed.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from __future__ import annotations
 import csv
 import dataclasses
 import random
+import re
+import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
@@ -42,6 +44,7 @@ FIGURES = ("parameters", "test_accuracy")
 FIELDS = (*KEYS, *FEATURES, *PROXIES, *FIGURES)
 WITHOUT_SCORES = (*KEYS, *FEATURES, *FIGURES)
 DATA_SEED = 1
+STATE = re.compile(r"(new-)?stack-([0-9a-f]{8})\.npz")
 
 Show = Callable[[str, int, int], None]
 
@@ -147,8 +150,8 @@ class Networks:
     @property
     def name(self) -> str:
         """What progress is shown under, the same for the same members."""
-        code = zlib.crc32(repr((self.cell, self.members)).encode())
-        return f"{len(self.members)} networks of {self.depth} layers, {code:08x}"
+        code = _code(self.cell, self.members)
+        return f"{len(self.members)} networks of {self.depth} layers, {code}"
 
     @property
     def cost(self) -> float:
@@ -249,7 +252,7 @@ class Task:
     @property
     def state(self) -> Path:
         """File of the state after the last epoch."""
-        return self.folder / f"stack-{self.name[-8:]}.npz"
+        return self.folder / f"stack-{_code(self.campaign.cell, self.members)}.npz"
 
     def __call__(self, show: Callable[[int, int], None]) -> list[dict]:
         """Train from the last state on; return the rows of the table."""
@@ -282,6 +285,7 @@ class Task:
 
     def _train(self, training, rows, show):
         first, epochs = self._restore(training), self.campaign.epochs
+        whose = {"cell": self.campaign.cell, "members": self.members}
         batch = min(BATCH, rows)
         show(first, epochs)
         for epoch in range(first, epochs):
@@ -294,7 +298,7 @@ class Task:
             for start in range(0, rows - batch + 1, batch):
                 training.step(orders[:, start : start + batch])
             with replaced(self.state) as new:
-                np.savez(new, epochs=epoch + 1, **training.state())
+                np.savez(new, epochs=epoch + 1, **whose, **training.state())
             show(epoch + 1, epochs)
 
     def _restore(self, training) -> int:
@@ -304,6 +308,11 @@ class Task:
         with np.load(self.state) as arrays:
             training.restore({name: arrays[name] for name in arrays.files})
             return int(arrays["epochs"])
+
+
+def _code(cell: str, members: tuple[tuple[int, int], ...]) -> str:
+    """Return what tells the stack of some networks from others."""
+    return f"{zlib.crc32(repr((cell, members)).encode()):08x}"
 
 
 def _numbers(codes) -> np.ndarray:
@@ -382,6 +391,48 @@ def _parts(members) -> Iterator[list]:
         yield members[start:end]
 
 
+def drop_unfinished(folder: Path):
+    """Remove states that a kill has left half written; others are still there.
+
+    Args:
+        folder: Of the table, in which nothing is trained now.
+    """
+    for file, is_new, _ in _states(folder):
+        if is_new:
+            file.unlink()
+
+
+def drop_useless(folder: Path, done: Iterable[tuple]):
+    """Remove the states that no campaign can resume: a part of each is done.
+
+    Args:
+        folder: Of the table.
+        done: (name of a graph, cell, seed) of the rows of the table.
+    """
+    done = set(done)
+    for file, is_new, code in _states(folder):
+        cell, members = ("", ()) if is_new else _whose(file)
+        ours = code == _code(cell, members)
+        if ours and any((Drawn(g).name, cell, seed) in done for g, seed in members):
+            file.unlink()
+
+
+def _states(folder) -> list[tuple[Path, bool, str]]:
+    """Return the files with the names of states: whether half written, and the code."""
+    found = [(path, STATE.fullmatch(path.name)) for path in sorted(folder.iterdir())]
+    return [(path, bool(name[1]), name[2]) for path, name in found if name]
+
+
+def _whose(file) -> tuple[str, tuple]:
+    """Return the cell and the members of a state; none if it is not one of ours."""
+    try:
+        with np.load(file) as arrays:
+            members = tuple((int(g), int(seed)) for g, seed in arrays["members"])
+            return str(arrays["cell"]), members
+    except (KeyError, ValueError, TypeError, OSError, zipfile.BadZipFile):
+        return "", ()
+
+
 def train(campaign: Campaign, out: str | Path, jobs: int = 1, progress=None) -> Path:
     """Train what the table lacks; return the file of the table.
 
@@ -407,6 +458,8 @@ def train(campaign: Campaign, out: str | Path, jobs: int = 1, progress=None) -> 
         # What others added in the meantime is read as well.
         rows = {_key(row): row for row in read(file)}
         write_json(folder / CONFIG, campaign.config)
+        drop_unfinished(folder)
+        drop_useless(folder, rows)
         lacking = scorings(rows.values(), campaign.dataset)
         left = [*lacking, *tasks(campaign, folder, rows)]
 
@@ -415,6 +468,7 @@ def train(campaign: Campaign, out: str | Path, jobs: int = 1, progress=None) -> 
                 rows[_key(row)] = rows.get(_key(row), {}) | row
             write(list(rows.values()), file)
             task.clean()
+            drop_useless(folder, map(_key, new))
 
         carry_out(left, jobs, finished, progress)
     return file

@@ -17,6 +17,7 @@ from keras_invprune_lab.structure.search.engine import Search, Show, Step
 from keras_invprune_lab.structure.search.evaluations import Ledger
 from keras_invprune_lab.structure.search.pool import ROWS, Trainers
 from keras_invprune_lab.structure.search.recipe import SearchRecipe
+from keras_invprune_lab.structure.search.screening import from_file
 from keras_invprune_lab.training.files import write_json
 
 NOISE = "noise"
@@ -50,12 +51,18 @@ class Campaign:
         out: The folder.
 
     Raises:
-        OSError: If the folder is of another configuration, or holds other files.
-        ValueError: If the ledger is damaged.
+        OSError: If the folder is of another configuration or holds other files, or if
+            there is no file of the predictor to start from.
+        ValueError: If the ledger is damaged, or if that file is not a predictor or
+            needs other features.
     """
 
     def __init__(self, recipe: SearchRecipe, out: Path):
         self.recipe, self.out = recipe, local(out)
+        # Read once: the file may change while the searches run.
+        file = recipe.start_from
+        self._start = None if file is None else from_file(Path(file))
+        self._decided = _flat(recipe.decided())
         self._check_folder()
         self.ledger = Ledger(self.out)
 
@@ -63,7 +70,7 @@ class Campaign:
     def searches(self) -> list[Search]:
         """The searches: each strategy with the first seed, then with the next one."""
         return [
-            Search(self.recipe, strategy, seed)
+            Search(self.recipe, strategy, seed, self._start)
             for seed in self.recipe.seeds
             for strategy in self.recipe.strategies
         ]
@@ -88,9 +95,10 @@ class Campaign:
         """
         recipe, steps = self.recipe, {}
         with claimed(self.out):
-            self.ledger = Ledger(self.out)  # what others added in the meantime
+            self._check_folder()  # others may have been there in the meantime
+            self.ledger = Ledger(self.out)
             rows.prepare(recipe.training, self.out / ROWS)
-            write_json(self.out / CONFIG, _flat(recipe.decided()))
+            write_json(self.out / CONFIG, self._decided)
             settings = recipe.training, recipe.network
             with Trainers(*settings, self.out, workers) as trainers:
 
@@ -134,7 +142,7 @@ class Campaign:
         """Raise unless the folder is free, or of the same configuration."""
         if self.out.exists() and not self.out.is_dir():
             raise NotADirectoryError(f"{self.out} is a file. Choose another --out.")
-        check_same(_flat(self.recipe.decided()), self.out)
+        check_same(self._decided, self.out)
         ours = (self.out / CONFIG).exists()
         if not ours and self.out.exists() and (others := _others(self.out)):
             raise FileExistsError(

@@ -5,13 +5,12 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 
 from keras_invprune_lab.structure.search.evaluations import Ledger
 from keras_invprune_lab.structure.search.recipe import SearchRecipe
-from keras_invprune_lab.structure.search.screening import fitted, from_file, screened
+from keras_invprune_lab.structure.search.screening import Predict, fitted, screened
 from keras_invprune_lab.structure.search.strategies import (
     SCREENED,
     Plan,
@@ -52,11 +51,13 @@ class Search:
         recipe: What is searched, and how.
         strategy: Name of the strategy.
         seed: Seed of the search.
+        start: By what screened strategies choose their first graphs as well, or None.
     """
 
     recipe: SearchRecipe
     strategy: str
     seed: int
+    start: Predict | None = None
 
     @property
     def name(self) -> str:
@@ -105,21 +106,16 @@ class Search:
     def first(self) -> list[Proposal]:
         """Return the first graphs, which are the same for all strategies.
 
-        But if the recipe names a predictor, screened ones choose theirs by it.
-
-        Raises:
-            OSError: If the predictor's file is not there.
-            ValueError: If it is not one, or needs other features.
+        But if there is a predictor to start with, screened ones choose theirs by it.
         """
         recipe, random = self.recipe, np.random.default_rng([self.seed, 0])
-        chooses = self.strategy.startswith(SCREENED) and recipe.start_from is not None
-        count = recipe.population * (recipe.candidates if chooses else 1)
+        predict = self.start if self.strategy.startswith(SCREENED) else None
+        count = recipe.population * (recipe.candidates if predict else 1)
         made: dict[str, Proposal] = {}
         bounds = recipe.graphs.bounds
         fill(made, count, {}, lambda: random_proposal(bounds, random))
-        if not chooses:
+        if predict is None:
             return list(made.values())
-        predict = from_file(Path(recipe.start_from))
         choice = recipe.population, recipe.explore
         return screened(list(made.values()), predict, *choice, random)
 

@@ -39,8 +39,9 @@ class Evaluation:
 class Ledger:
     """All trainings in a folder.
 
-    A line is on the disk before `add` returns. One that a crash has cut off is dropped,
-    and its training is made again.
+    A line is on the disk before `add` returns. One that a crash has cut off does not
+    count, and its training is made again. Reading changes nothing: another process may
+    be writing that line.
 
     Args:
         folder: An existing folder.
@@ -52,6 +53,7 @@ class Ledger:
     def __init__(self, folder: Path):
         self.file = Path(folder) / LEDGER
         self._found: dict[tuple[str, int], Evaluation] = {}
+        self._is_whole = False
         for one in self._read():
             self._found[one.graph, one.seed] = one
 
@@ -72,7 +74,11 @@ class Ledger:
         return iter(self._found.values())
 
     def add(self, one: Evaluation):
-        """Write a training to the file, at once."""
+        """Write a training to the file, at once.
+
+        Only one process may do so at a time: see `keras_invprune.exporting.claimed`.
+        """
+        self._drop_torn()
         line = json.dumps(dataclasses.asdict(one), separators=(",", ":"))
         with open(self.file, "a", encoding="utf-8") as stream:
             stream.write(f"{line}\n")
@@ -84,14 +90,18 @@ class Ledger:
         if not self.file.exists():
             return []
         content = self.file.read_bytes()
-        whole, _, torn = content.rpartition(b"\n")
-        if torn:  # else the next line would be joined to it
-            with open(self.file, "r+b") as stream:
-                stream.truncate(len(content) - len(torn))
+        whole, _, _ = content.rpartition(b"\n")
         return [
             self._parsed(number, line)
             for number, line in enumerate(whole.splitlines(), start=1)
         ]
+
+    def _drop_torn(self):
+        """Drop a line that was cut off, to which the next one would be joined."""
+        if not self._is_whole and self.file.exists():
+            with open(self.file, "r+b") as stream:
+                stream.truncate(stream.read().rfind(b"\n") + 1)
+        self._is_whole = True
 
     def _parsed(self, number, line) -> Evaluation:
         try:

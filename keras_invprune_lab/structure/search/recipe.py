@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -146,11 +147,20 @@ class SearchRecipe(Part):
         return self
 
     def decided(self) -> dict:
-        """Return all that decisions depend on, but for strategy, seed and budget."""
+        """Return all that decisions depend on, but for strategy, seed and budget.
+
+        A predictor is what its file holds, wherever the file is.
+
+        Raises:
+            FileNotFoundError: If the predictor's file is not there.
+        """
         rest = {"title", "strategies", "seeds", "trainings", "minutes"}
-        return self.model_dump(
-            mode="json", exclude=rest | {"noise_graphs", "noise_seeds"}
-        )
+        rest |= {"noise_graphs", "noise_seeds"}
+        found = self.model_dump(mode="json", exclude=rest)
+        if self.start_from is not None:
+            content = Path(self.start_from).read_bytes()
+            found["start_from"] = f"sha256:{hashlib.sha256(content).hexdigest()}"
+        return found
 
 
 def names() -> list[str]:
@@ -170,6 +180,11 @@ def load(name: str) -> SearchRecipe:
         FileNotFoundError: If there is no such file.
     """
     if name.endswith((".yaml", ".yml")):
+        if not Path(name).is_file():
+            raise FileNotFoundError(
+                f"There is no file {name}. A recipe is a .yaml file, or one of "
+                f"{names()}."
+            )
         return parse(Path(name).read_text(encoding="utf-8"), name)
     named(name, dict.fromkeys(names()), "recipe")
     text = (RECIPES / f"{name}.yaml").read_text(encoding="utf-8")

@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_invprune.exporting.folders import claimed
 from keras_invprune.saving import replaced
 from keras_invprune_lab.structure.columns import CELL, FEATURES, GRAPH, PARAMETERS, SEED
 from keras_invprune_lab.structure.prediction.evaluation import kendall
@@ -73,8 +74,14 @@ def finish(found: Found, out: Path) -> list[dict[str, Any]]:
         The rows of ``fronts.csv``.
 
     Raises:
+        BlockingIOError: If another process is at work in the folder.
         RuntimeError: If a saved model does not return the same as the one in memory.
     """
+    with claimed(out):
+        return _finish(found, out)
+
+
+def _finish(found, out):
     tester, rows = _Tester(found, out), []
     graphs: dict[str, Any] = {}
     for search, steps in found.steps.items():

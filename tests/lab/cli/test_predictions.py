@@ -4,7 +4,7 @@ import pytest
 from typer.testing import CliRunner
 
 from keras_invprune_lab.cli.main import app
-from keras_invprune_lab.structure.prediction.trained import Trained
+from keras_invprune_lab.structure.prediction.trained import Trained, check_target
 from structures import table
 
 SMALL = ["--predictors", "bayesian-ridge", "--folds", "3", "--repeats", "1"]
@@ -34,6 +34,7 @@ def test_it_prints_each_cell_and_writes_figures_and_predictor(file, tmp_path):
     assert "gru" not in found.output
     assert (out / "metrics.csv").exists()
     assert Trained.load(saved).cell == "lstm"
+    check_target(saved)  # it may be replaced
 
 
 def test_without_a_cell_each_is_predicted_by_itself(file):
@@ -46,6 +47,9 @@ def test_without_a_cell_each_is_predicted_by_itself(file):
     ("options", "message"),
     [
         (["--save", "{}/p"], "one kind of cell"),
+        (["--cell", "gru", "--save", "{}/no/p"], "there is no folder"),
+        (["--cell", "gru", "--save", "{}/mine.txt"], "which is something else"),
+        (["--cell", "gru", "--save", "{}"], "which is something else"),
         (["--cell", "gruu"], "no cell 'gruu'"),
         (["--predictors", "bayesian"], "bayesian-ridge"),
         (["--target", "nodes"], "no target 'nodes'"),

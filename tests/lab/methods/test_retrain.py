@@ -1,66 +1,22 @@
-"""Retraining after pruning: stages, rounds, what is pruned, resuming."""
+"""Retraining after pruning: rounds, what is pruned, resuming."""
 
 import numpy as np
 import pytest
 
 from keras_invprune_lab.bench.setup_text import setting
-from keras_invprune_lab.data import Data
 from keras_invprune_lab.methods.base import METHODS, Work
-from keras_invprune_lab.methods.retrain import Convergence, sparsities
-from keras_invprune_lab.recipes.recipe import Optimizer, Recipe
+from keras_invprune_lab.methods.retrain import sparsities
 from keras_invprune_lab.runs import execute as runs
 from keras_invprune_lab.runs.execute import execute
 from keras_invprune_lab.runs.jobs import expand
 from keras_invprune_lab.training import selecting
 from keras_invprune_lab.training.checkpoint import STATE
-
-QUICK = {
-    "title": "",
-    "datasets": ["made:blobs"],
-    "model": "mlp-100",
-    "compressions": [5],
-    "counted": "kernels",
-    "prune_head": True,
-    "search_epochs": 6,
-    "finetune_epochs": 3,
-    "batch_size": 20,
-    "optimizer": {"rate": 0.01, "momentum": 0},
-}
-
-
-def blobs(*_):
-    """Three classes in 6 dimensions, which overlap."""
-    generator = np.random.default_rng(0)
-    y = np.arange(300) % 3
-    x = generator.normal(size=(300, 6)) + 1.5 * np.eye(6)[y]
-    parts = np.split(x.astype("float32"), [100, 200])
-    return Data(
-        parts[0], y[:100], parts[1], y[100:200], (), x_valid=parts[2], y_valid=y[200:]
-    )
+from retrainings import blobs, executed, history, recipe
 
 
 @pytest.fixture(autouse=True)
 def data(monkeypatch):
     monkeypatch.setattr(runs.datasets, "load", blobs)
-
-
-def recipe(*methods, **changes):
-    """A recipe of a data set that only this test has."""
-    given = QUICK | changes | {"methods": methods, "datasets": ["sklearn:wine"]}
-    return Recipe(**given)
-
-
-def executed(root, *methods, **changes):
-    """``{method: report}``, each run after what it needs."""
-    jobs = expand(recipe(*methods, **changes))
-    return {job.method: execute(job, root) for job in jobs}
-
-
-def history(root, method):
-    (file,) = root.rglob(f"{method}*/seed0/history.csv")
-    names, *lines = (line.split(",") for line in file.read_text().splitlines())
-    columns = zip(*lines, strict=True)
-    return {n: list(map(float, c)) for n, c in zip(names, columns, strict=True)}
 
 
 @pytest.fixture(scope="module")
@@ -73,36 +29,11 @@ def finished(tmp_path_factory):
         return executed(root, *names, **own), root
 
 
-def test_stages_of_the_paper():
-    first = Optimizer(rate=0.01, momentum=0.0)
-    stages = Convergence().stages(first)
-    assert [(s.rate, s.momentum) for s in stages] == [(0.01, 0.0), (0.001, 0.5)]
-    lower = Convergence(lowest=1e-6, factor=0.5, momentum=0.9).stages(first)
-    assert len(lower) == 14 and lower[-1].rate > 1e-6 > lower[-1].rate / 2
-
-
 def test_rounds_remove_shares_of_what_is_left():
     assert sparsities(None, 0.8) == [0.8]
     np.testing.assert_allclose(sparsities(0.5, 0.8), [0.5, 0.75, 0.8])
     np.testing.assert_allclose(sparsities(0.5, 0.875), [0.5, 0.75, 0.875])
     assert sparsities(0.9, 0.8) == [0.8]
-
-
-def test_the_dense_network_ends_at_the_lowest_rate(tmp_path):
-    own = {"gain": 1.0, "patience": 1}  # no epoch gains so much
-    report = executed(tmp_path, "converged", converge=own)["converged"]
-    found = history(tmp_path, "converged")
-    assert found["rate"] == [0.01, 0.01, 0.001, 0.001]
-    best = int(np.argmax(found["val_accuracy"]))
-    assert report["best_epoch"] == best + 1
-    assert report["validation"]["accuracy"] == pytest.approx(
-        found["val_accuracy"][best], abs=1e-5
-    )
-
-
-def test_it_ends_after_the_last_epoch_at_the_latest(tmp_path):
-    executed(tmp_path, "converged", converge={"gain": 0, "patience": 6})
-    assert len(history(tmp_path, "converged")["rate"]) == 6
 
 
 def test_each_round_starts_from_the_best_epoch_of_the_last(finished):

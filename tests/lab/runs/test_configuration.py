@@ -24,6 +24,21 @@ def test_another_configuration_is_refused_with_the_difference(tmp_path):
         check_same(ASKED | {"rate": 0.2}, tmp_path)
 
 
+def test_of_many_differences_some_are_named(tmp_path):
+    written({}, tmp_path)
+    many = {f"key{number}": number for number in range(20)}
+    with pytest.raises(FileExistsError, match=r"key4: .*asked; and 15 more\). Choose"):
+        check_same(many, tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"{torn", b"[1]", b"\xff\xfe"])
+def test_a_file_that_is_no_configuration_is_named(content, tmp_path):
+    (tmp_path / CONFIG).write_bytes(content)
+    with pytest.raises(FileExistsError, match=r"config.json .* damaged or .*--out"):
+        check_same(ASKED, tmp_path)
+    assert (tmp_path / CONFIG).read_bytes() == content
+
+
 def test_what_only_the_older_one_names_does_not_matter(tmp_path):
     written(ASKED | {"transfer_epochs": 20}, tmp_path)
     check_same(ASKED, tmp_path)

@@ -150,6 +150,43 @@ def test_an_interrupted_training_ends_as_if_it_had_not_been(folder, tmp_path):
     assert row["test_accuracy"] == pytest.approx(float(whole["test_accuracy"]))
 
 
+def interrupted(campaign, out):
+    """The state of the first stack after its first epoch."""
+
+    @contextlib.contextmanager
+    def progress(costs):
+        def show(name, done, total):
+            if done == 1:
+                raise KeyboardInterrupt
+
+        yield show
+
+    before = {*out.glob("stack-*")}
+    with pytest.raises(KeyboardInterrupt):
+        train(campaign, out, progress=progress)
+    (state,) = {*out.glob("stack-*")} - before
+    return state
+
+
+def test_a_state_stays_until_nobody_can_resume_it(tmp_path):
+    foreign = [tmp_path / name for name in ("stack-of-hay.npz", "stack-0123abcd.npz")]
+    for file in foreign:
+        file.write_bytes(b"not ours")
+    np.savez(tmp_path / "stack-89abcdef.npz", cell="tanh", members=[(0, 0)])
+    foreign.append(tmp_path / "stack-89abcdef.npz")  # this is not its name
+    whole, part = Campaign(**SMALL, seeds=2), Campaign(**SMALL | {"graphs": 1}, seeds=1)
+    old = interrupted(whole, tmp_path)
+    other = interrupted(Campaign(**SMALL | {"cell": "relu"}, seeds=1), tmp_path)
+    (tmp_path / f"new-{old.name}").write_bytes(b"half written")
+    train(part, tmp_path)  # one of the rows of the first stack
+    states = {*tmp_path.glob("*.npz")}
+    assert states == {other, *foreign}
+    first = (tmp_path / "trained.csv").read_text()
+    train(whole, tmp_path)
+    assert (tmp_path / "trained.csv").read_text().startswith(first)
+    assert {*tmp_path.glob("*.npz")} == states
+
+
 def test_stacks_hold_graphs_of_one_depth_and_are_not_too_large(tmp_path):
     campaign = Campaign("gru", graphs=40, seeds=3)
     found = tasks(campaign, tmp_path, [])

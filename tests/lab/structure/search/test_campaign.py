@@ -13,19 +13,24 @@ import time
 import keras
 import networkx as nx
 import numpy as np
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from keras_invprune.exporting.folders import claimed
+from keras_invprune.priors import FEATURES
 from keras_invprune_lab.cli.main import app
 from keras_invprune_lab.structure.prediction.csv_tables import read_csv
+from keras_invprune_lab.structure.prediction.table import Rows
+from keras_invprune_lab.structure.prediction.trained import Trained
 from keras_invprune_lab.structure.search import results
-from keras_invprune_lab.structure.search.campaign import Campaign
+from keras_invprune_lab.structure.search.campaign import Campaign, _flat
 from keras_invprune_lab.structure.search.evaluations import Ledger
 from keras_invprune_lab.structure.search.genome import graph_from, key_of, name_of
 from keras_invprune_lab.structure.search.networks import accuracy, weights_file
 from keras_invprune_lab.structure.search.pareto import ranks
 from keras_invprune_lab.structure.search.pool import Trainers
-from keras_invprune_lab.structure.search.recipe import Training, load
+from keras_invprune_lab.structure.search.recipe import Training, load, parse
 from keras_invprune_lab.structure.search.rows import prepare, read
 
 NEWER = "edges" in inspect.signature(nx.node_link_graph).parameters
@@ -192,6 +197,78 @@ def test_a_folder_of_another_configuration_is_refused(done, tmp_path):
     assert isinstance(error, FileExistsError)
     assert "training.epochs: 2 there, 3 asked" in str(error)
     assert (out / "trainings.jsonl").read_bytes() == before
+
+
+def save_predictor(file, features=FEATURES, seed=0):
+    random = np.random.default_rng(seed)
+    x = pd.DataFrame(random.random((8, len(features))), columns=list(features))
+    x.index = [str(graph) for graph in range(8)]
+    runs = [np.array([value]) for value in random.random(8)]
+    about = features, (), "valid_accuracy", "convolutional"
+    rows = Rows(x, runs, np.arange(8), *about)
+    Trained.fit(rows, "bayesian-ridge", features).save(file)
+
+
+def starting(file):
+    return parse(f"{RECIPE}start_from: {file}\n")
+
+
+def test_a_predictor_counts_by_what_its_file_holds(tmp_path):
+    file, copy = tmp_path / "one.predictor", tmp_path / "copy.predictor"
+    save_predictor(file)
+    copy.write_bytes(file.read_bytes())
+    out = tmp_path / "out"
+    out.mkdir()
+    config = json.dumps(_flat(starting(file).decided()))
+    (out / "config.json").write_text(config)
+    campaign = Campaign(starting(copy), out)
+    screened = next(s for s in campaign.searches if s.strategy.startswith("screened"))
+    chosen = screened.first()
+    assert all(proposal.predicted is not None for proposal in chosen)
+    save_predictor(file, seed=1)
+    for recipe in (starting(file), parse(RECIPE)):
+        with pytest.raises(FileExistsError, match="start_from: 'sha256:.* there, "):
+            Campaign(recipe, out)
+    copy.unlink()  # it was read when the campaign was made
+    assert campaign.searches[1].first() == chosen
+    assert [path.name for path in out.iterdir()] == ["config.json"]
+
+
+def test_a_predictor_that_cannot_choose_is_refused_before_anything_is_written(tmp_path):
+    save_predictor(tmp_path / "size.predictor", ("size",))
+    (tmp_path / "torn.predictor").write_text("PK")
+    for name, fact in {
+        "size": "1 of them are missing: size",
+        "torn": "is torn, or is not a predictor",
+        "no": "There is no file",
+    }.items():
+        recipe, out = tmp_path / "recipe.yaml", tmp_path / "out"
+        recipe.write_text(f"{RECIPE}start_from: {tmp_path}/{name}.predictor\n")
+        error = command(recipe, "--out", out).exception
+        assert isinstance(error, ValueError | FileNotFoundError)
+        assert fact in str(error)
+        assert not out.exists()
+
+
+def test_a_folder_that_another_search_takes_first_is_refused(done, tmp_path):
+    campaign = Campaign(parse(RECIPE.replace("epochs: 2", "epochs: 3")), tmp_path)
+    content = (done[0] / "config.json").read_bytes()
+    (tmp_path / "config.json").write_bytes(content)
+    with pytest.raises(FileExistsError, match="epochs: 2 there, 3 asked"):
+        campaign.run()
+    assert (tmp_path / "config.json").read_bytes() == content
+    assert not (tmp_path / "rows").exists()
+
+
+def test_nothing_is_written_next_to_another_process(done):
+    campaign = Campaign(load_recipe(done[0]), done[0])
+    found = campaign.run()
+    before = (done[0] / "fronts.csv").stat().st_mtime_ns
+    with claimed(done[0]):
+        for work in (campaign.run, lambda: results.finish(found, done[0])):
+            with pytest.raises(BlockingIOError, match="another process is at work"):
+                work()
+    assert (done[0] / "fronts.csv").stat().st_mtime_ns == before
 
 
 def test_a_folder_of_something_else_is_refused(recipe, tmp_path):

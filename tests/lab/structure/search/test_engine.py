@@ -11,6 +11,7 @@ from keras_invprune_lab.structure.search.engine import Search
 from keras_invprune_lab.structure.search.evaluations import Evaluation, Ledger
 from keras_invprune_lab.structure.search.genome import Bounds, graph_from
 from keras_invprune_lab.structure.search.recipe import parse
+from keras_invprune_lab.structure.search.screening import from_file
 from keras_invprune_lab.structure.search.strategies import (
     SCREENED,
     STRATEGIES,
@@ -62,11 +63,11 @@ class Trainers:
             after()
 
 
-def run(folder, strategy="random", seed=0, text=RECIPE, **options):
+def run(folder, strategy="random", seed=0, text=RECIPE, start=None, **options):
     folder.mkdir(exist_ok=True)
     ledger = Ledger(folder)
     trainers = Trainers(ledger, **options)
-    steps = Search(parse(text), strategy, seed).run(ledger, trainers)
+    steps = Search(parse(text), strategy, seed, start).run(ledger, trainers)
     return steps, trainers
 
 
@@ -173,29 +174,15 @@ def test_a_saved_predictor_chooses_the_first_graphs(tmp_path):
     rows = Rows(x, runs, groups, FEATURES, (), "valid_accuracy", "convolutional")
     file = tmp_path / "density.predictor"
     Trained.fit(rows, "bayesian-ridge", FEATURES).save(file)
-    text = f"{RECIPE}start_from: {file}\n"
-    chosen, _ = run(tmp_path / "two", "screened-random", text=text)
+    start = from_file(file)
+    chosen, _ = run(tmp_path / "two", "screened-random", start=start)
 
     def mean(found):
         return np.mean([step.scored.accuracy for step in found[:10]])
 
     assert mean(chosen) > mean(steps) + 0.1
     assert all(step.proposal.predicted is not None for step in chosen)
-    assert run(tmp_path / "one", text=text)[0] == steps  # is not screened
-
-
-def test_a_predictor_of_other_features_is_refused(tmp_path):
-    x = pd.DataFrame({"size": range(8)}, index=[f"{i}" for i in range(8)], dtype=float)
-    runs = [np.array([float(i)]) for i in range(8)]
-    rows = Rows(x, runs, np.arange(8), ("size",), (), "a", "b")
-    Trained.fit(rows, "bayesian-ridge", ["size"]).save(tmp_path / "size.predictor")
-    text = f"{RECIPE}start_from: {tmp_path}/size.predictor\n"
-    with pytest.raises(ValueError, match="missing: size"):
-        run(tmp_path / "one", "screened-pareto", text=text)
-    text = text.replace("size.", "other.")
-    with pytest.raises(FileNotFoundError):
-        run(tmp_path / "one", "screened-pareto", text=text)
-    assert not len(Ledger(tmp_path / "one"))
+    assert run(tmp_path / "one", start=start)[0] == steps  # is not screened
 
 
 def test_eddysearch_crosses_drops_and_refills():

@@ -53,5 +53,5 @@ def test_a_search_without_an_end_is_refused():
 def test_unknown_recipes_have_near_names(tmp_path):
     with pytest.raises(ValueError, match="cifar10-small"):
         load("cifar-small")
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match="mine.yaml. A recipe is .*cifar10"):
         load(str(tmp_path / "mine.yaml"))
