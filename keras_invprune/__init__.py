@@ -16,7 +16,9 @@ from keras_invprune import (
 )
 from keras_invprune.compaction import compact
 from keras_invprune.compaction.merge import Merged, MergeError, merge_layers
-from keras_invprune.exporting.export import Exported, ExportError, export
+from keras_invprune.exporting.errors import ExportError
+from keras_invprune.exporting.export import Exported, export
+from keras_invprune.exporting.planner import FileBudget, Planned, Target
 from keras_invprune.graph.active import active_layers
 from keras_invprune.objectives import Invariance
 from keras_invprune.pruning.invariance import prune_for_invariance
@@ -37,14 +39,17 @@ from keras_invprune.reporting.tensorboard import PruningBoard
 __all__ = [
     "ExportError",
     "Exported",
+    "FileBudget",
     "Invariance",
     "LayerPath",
     "Masked",
     "MergeError",
     "Merged",
     "PrunedModel",
+    "Planned",
     "PruningBoard",
     "Report",
+    "Target",
     "TransferSettings",
     "active_layers",
     "allocation",
