@@ -9,6 +9,7 @@ LiteRT's default delegate (XNNPACK).
 import atexit
 import contextlib
 import functools
+import gc
 import math
 import os
 import re
@@ -190,7 +191,21 @@ def _given(specs, keys, x):
             raise ValueError(
                 f"`data` must be finite. Received: NaN or infinity in {name!r}."
             )
-    return [of_rank(s.shape, a) for s, a in zip(specs, arrays, strict=True)]
+    found = [of_rank(s.shape, a) for s, a in zip(specs, arrays, strict=True)]
+    for spec, array in zip(specs, found, strict=True):
+        _check_shape(spec, array)
+    return found
+
+
+def _check_shape(spec, array):
+    """Raise ValueError unless the rows of an array have the shape of an input."""
+    needed, shape = spec.shape[1:], array.shape[1:]
+    pairs = zip(needed, shape, strict=False)
+    if len(needed) != len(shape) or any(n not in (None, s) for n, s in pairs):
+        raise ValueError(
+            f"`data` must have rows of shape {needed} for the input {spec.name!r}. "
+            f"Received: rows of shape {shape}."
+        )
 
 
 def convert(
@@ -391,3 +406,4 @@ def _environment():
 def _leave_quietly():
     with pages_in_a_log():
         _environment.cache_clear()
+        gc.collect()
