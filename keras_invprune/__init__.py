@@ -34,6 +34,7 @@ from keras_invprune.pruning.tangent import (
 from keras_invprune.reporting import latency  # noqa: F401 - a runtime of budgets
 from keras_invprune.reporting.consistency import consistency
 from keras_invprune.reporting.report import Report, compare, report
+from keras_invprune.reporting.savings import Savings, estimate_savings
 from keras_invprune.reporting.tensorboard import PruningBoard
 
 __all__ = [
@@ -49,6 +50,7 @@ __all__ = [
     "Planned",
     "PruningBoard",
     "Report",
+    "Savings",
     "Target",
     "TransferSettings",
     "active_layers",
@@ -58,6 +60,7 @@ __all__ = [
     "compaction",
     "compare",
     "consistency",
+    "estimate_savings",
     "export",
     "layer_path",
     "merge_layers",

@@ -6,10 +6,8 @@ without an error. Therefore no file is trusted until it has been run, with and w
 LiteRT's default delegate (XNNPACK).
 """
 
-import atexit
 import contextlib
 import functools
-import gc
 import math
 import os
 import re
@@ -398,12 +396,4 @@ def _environment():
     """Return what all compiled models of the process share."""
     from ai_edge_litert.environment import Environment
 
-    atexit.register(_leave_quietly)
-    with pages_in_a_log():
-        return Environment.create()
-
-
-def _leave_quietly():
-    with pages_in_a_log():
-        _environment.cache_clear()
-        gc.collect()
+    return Environment.create()

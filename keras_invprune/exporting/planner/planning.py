@@ -95,7 +95,7 @@ def plan(
         renamed, outputs_renamed = sources.same.renamed()
         loss = Loss(sources.same, y, target.metric)
         tried = _tried(sources, Trial(work, tolerance, loss), target)
-        tried = timed(tried, sources.same, max_loss, target.rounds)
+        tried = timed(tried, max_loss, target.rounds)
         rows = [each.row for each in tried]
         try:
             chosen = choose(rows, target.name, max_loss, budget)
@@ -129,6 +129,7 @@ class Sources:
     """The Keras models from which files are made: the given one, and a smaller one.
 
     Attributes:
+        given: The given model.
         same: The rows, and what the given model returns for them.
         notes: What was decided for the user, in sentences.
     """
@@ -144,12 +145,12 @@ class Sources:
         self.notes: list[str] = []
         self._work, self._calibrates = work, x is not None
         self.same = SameOutputs(model, x, y, batch_size)
-        self._given = self._source("", model)
-        _, error = attempt(lambda: self._given.dense)
+        self.given = self._source("", model)
+        _, error = attempt(lambda: self.given.dense)
         if self.same.file_batch is None and LOOP in str(error):
             self.notes.append(ONE_ROW)
             self.same = SameOutputs(model, x, y, 1)
-            self._given = self._source("", model)
+            self.given = self._source("", model)
 
     def _source(self, name, model) -> Source:
         folder = Path(tempfile.mkdtemp(dir=self._work))
@@ -157,8 +158,8 @@ class Sources:
 
     def __iter__(self) -> Iterator[Source]:
         """Yield the given model, and a smaller one if `compact` can make it."""
-        yield self._given
-        model = self._given.model
+        yield self.given
+        model = self.given.model
         try:
             smaller = compact(model)
         except (ValueError, TypeError) as error:
@@ -185,16 +186,14 @@ def _nothing(what: str, done: int, total: int):
     """Show nothing."""
 
 
-def timed(
-    tried: list[Tried], same: SameOutputs, max_loss: float, rounds: int
-) -> list[Tried]:
+def timed(tried: list[Tried], max_loss: float, rounds: int) -> list[Tried]:
     """Return the files with their times, if they may still be chosen.
 
-    All of them take turns in all of their runtimes.
+    All of them take turns in all of their runtimes. They get one row, or as many as
+    they must get.
 
     Args:
         tried: The files.
-        same: The rows; the first ones are timed, one or as many as a file must get.
         max_loss: What the metric may lose.
         rounds: Number of turns.
     """
@@ -205,10 +204,10 @@ def timed(
         pairs = zip(each.candidate.runtimes, each.row.runs, strict=True)
         for place, (runtime, run) in enumerate(pairs):
             if not run.fault:
-                runs[number, place] = _once(runtime, each.path, same)
+                runs[number, place] = _once(runtime, each.path, each.source.same)
     found = dict(zip(runs, times([*runs.values()], rounds), strict=True))
     return [
-        dataclasses.replace(each, row=_with_times(each.row, number, found, same))
+        dataclasses.replace(each, row=_with_times(each, number, found))
         for number, each in enumerate(tried)
     ]
 
@@ -222,18 +221,16 @@ def _once(runtime: Runtime, path: Any, same: SameOutputs) -> Callable[[], dict]:
     return lambda: run(batch)
 
 
-def _with_times(
-    row: Row, number: int, found: dict[tuple[int, int], Times], same: SameOutputs
-) -> Row:
+def _with_times(tried: Tried, number: int, found: dict[tuple[int, int], Times]) -> Row:
     """Return a row with the milliseconds of one input in each runtime."""
     runs: list[Run] = []
-    for place, run in enumerate(row.runs):
+    rows = tried.source.same.file_batch or 1
+    for place, run in enumerate(tried.row.runs):
         if (number, place) in found:
-            rows = same.file_batch or 1
             median, low, high = (each / rows for each in found[number, place])
             run = dataclasses.replace(run, milliseconds=median, low=low, high=high)
         runs.append(run)
-    return dataclasses.replace(row, runs=tuple(runs))
+    return dataclasses.replace(tried.row, runs=tuple(runs))
 
 
 def _keep(tried, chosen, folder):

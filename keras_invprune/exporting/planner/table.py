@@ -16,9 +16,26 @@ def table(rows: Sequence[Row], metric: str) -> str:
     """
     heading = ["file", "bytes", "gzip", "zstd", "ms", "± ms", metric, "", "why"]
     order = sorted(rows, key=lambda row: (row.verdict != BEST, row.size))
-    cells = [heading, *map(_cells, order)]
+    last = len(heading) - 1
+    return columns([heading, *map(_cells, order)], texts=(0, last - 1, last))
+
+
+def columns(cells: Sequence[Sequence[str]], texts: Sequence[int]) -> str:
+    """Return lines of aligned cells.
+
+    Args:
+        cells: The cells of each line.
+        texts: Numbers of the columns that are aligned to the left.
+    """
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    return "\n".join(_line(line, widths) for line in cells)
+    lines = [
+        "  ".join(
+            cell.ljust(width) if number in texts else cell.rjust(width)
+            for number, (cell, width) in enumerate(zip(line, widths, strict=True))
+        )
+        for line in cells
+    ]
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def _cells(row) -> list[str]:
@@ -38,13 +55,3 @@ def _cells(row) -> list[str]:
 
 def _number(value, form) -> str:
     return UNKNOWN if value is None else format(value, form)
-
-
-def _line(cells, widths) -> str:
-    """Return a line: the first cell and the last two to the left, numbers right."""
-    last = len(cells) - 2
-    padded = [
-        cell.rjust(width) if 0 < number < last else cell.ljust(width)
-        for number, (cell, width) in enumerate(zip(cells, widths, strict=True))
-    ]
-    return "  ".join(padded).rstrip()

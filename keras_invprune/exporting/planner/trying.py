@@ -33,11 +33,13 @@ class Tried:
     Attributes:
         row: What was found out so far.
         candidate: What kind of file it is.
+        source: What it was made of.
         path: Where it is; None if there is none.
     """
 
     row: Row
     candidate: Candidate
+    source: Source
     path: Path | None = None
 
 
@@ -81,20 +83,21 @@ class Trial:
         row = Row(name, candidate.file, uses_zeros=uses_zeros)
         made, error = attempt(lambda: candidate.make(source))
         if isinstance(error, NotTried):
-            return Tried(row.dropped(NOT_TRIED, str(error)), candidate)
+            return Tried(row.dropped(NOT_TRIED, str(error)), candidate, source)
         if error is not None:
-            return Tried(row.dropped(NOT_MADE, _reason(candidate, error)), candidate)
+            text = _reason(candidate, error)
+            return Tried(row.dropped(NOT_MADE, text), candidate, source)
         if isinstance(made, bytes):
             if made in self._seen:
                 twin = f"has the bytes of {self._seen[made]!r}"
-                return Tried(row.dropped(SAME, twin), candidate)
+                return Tried(row.dropped(SAME, twin), candidate, source)
             path = self._work / str(len(self._seen))
             path.write_bytes(made)
             self._seen[made] = name
         else:
             path = made
         row = dataclasses.replace(row, **_sizes(path))
-        return Tried(self._run(row, candidate, source, path), candidate, path)
+        return Tried(self._run(row, candidate, source, path), candidate, source, path)
 
     def _run(self, row, candidate, source, path) -> Row:
         """Return the row with differences and metric, or a verdict."""
