@@ -51,8 +51,7 @@ class Estimate:
         file: The number format and what is done with zeros, as in `export`.
         bytes: Size of the file; None if it cannot be made.
         milliseconds: Median time of one input, on one thread; None if it does not run.
-        low: Lower quartile of the times.
-        high: Upper quartile.
+        spread: Half of the distance between the quartiles of the times.
         fault: Why it cannot be used; "" if it can.
     """
 
@@ -61,8 +60,7 @@ class Estimate:
     file: str
     bytes: int | None
     milliseconds: float | None
-    low: float | None
-    high: float | None
+    spread: float | None
     fault: str
 
 
@@ -103,9 +101,8 @@ def _cells(each: Estimate, dense: Estimate) -> list[str]:
     if each.bytes is not None and dense.bytes is not None:
         size = [f"{each.bytes:,}", f"{dense.bytes / each.bytes:.1f}x"]
     if each.milliseconds is not None and dense.milliseconds is not None:
-        spread = (each.high - each.low) / 2
         faster = dense.milliseconds / each.milliseconds
-        time = [f"{each.milliseconds:.4f}", f"{spread:.4f}", f"{faster:.1f}x"]
+        time = [f"{each.milliseconds:.4f}", f"{each.spread:.4f}", f"{faster:.1f}x"]
     first = [each.pattern, f"{each.sparsity:.0%}", each.file]
     return [*first, *size, *time, each.fault]
 
@@ -239,7 +236,7 @@ def _files(
     model: keras.Model, is_exact: bool, batch_size: int | None, work: Path
 ) -> Iterator[Tried]:
     """Yield the files that make use of what is removed; all of them are run."""
-    sources = Sources(model, None, None, batch_size, work)
+    sources = Sources(model, None, None, batch_size, work, calibrates=True)
     trial = Trial(work, TOLERANCE, Loss(sources.same, None, None))
     for kind in CANDIDATES:
         if "litert-cpu" in kind.targets and kind.uses_zeros != is_exact:
@@ -249,15 +246,13 @@ def _files(
 
 
 def _estimate(removal: _Removal, row: Row) -> Estimate:
-    run = row.runs[0] if row.is_right else None
     return Estimate(
         pattern=removal.name,
         sparsity=removal.share,
         file=row.name,
         bytes=row.bytes,
-        milliseconds=run and run.milliseconds,
-        low=run and run.low,
-        high=run and run.high,
+        milliseconds=row.milliseconds if row.is_right else None,
+        spread=(row.high - row.low) / 2 if row.is_right else None,
         fault=f"{row.verdict}: {row.reason}" if row.verdict else "",
     )
 

@@ -91,7 +91,7 @@ def plan(
     with replacing(folder) as new, states_kept(model):
         work = new.parent / "tried"
         work.mkdir()
-        sources = Sources(model, x, y, batch_size, work)
+        sources = Sources(model, x, y, batch_size, work, calibrates=x is not None)
         renamed, outputs_renamed = sources.same.renamed()
         loss = Loss(sources.same, y, target.metric)
         tried = _tried(sources, Trial(work, tolerance, loss), target)
@@ -128,6 +128,14 @@ def plan(
 class Sources:
     """The Keras models from which files are made: the given one, and a smaller one.
 
+    Args:
+        model: The given model.
+        x: Rows, or None for random ones.
+        y: Labels, or None.
+        batch_size: Number of rows that the files take, or None for any.
+        work: Folder for intermediate files.
+        calibrates: Whether the rows may show the ranges of activations.
+
     Attributes:
         given: The given model.
         same: The rows, and what the given model returns for them.
@@ -141,9 +149,10 @@ class Sources:
         y: Nested,
         batch_size: int | None,
         work: Path,
+        calibrates: bool,
     ):
         self.notes: list[str] = []
-        self._work, self._calibrates = work, x is not None
+        self._work, self._calibrates = work, calibrates
         self.same = SameOutputs(model, x, y, batch_size)
         self.given = self._source("", model)
         _, error = attempt(lambda: self.given.dense)

@@ -43,7 +43,7 @@ def tries(tmp_path):
     """A function that tries files of a model and returns them by name."""
 
     def found(model, *names):
-        sources = Sources(model, drawn(model), None, None, tmp_path)
+        sources = Sources(model, drawn(model), None, None, tmp_path, calibrates=True)
         trial = Trial(tmp_path, 1e-4, Loss(sources.same, None, None))
         given = next(iter(sources))
         kinds = [kind for kind in CANDIDATES if kind.name in names]
