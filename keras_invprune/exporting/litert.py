@@ -281,18 +281,28 @@ def converted(
     return converter.convert()
 
 
+def schema() -> Any:
+    """Return the module with the classes of the file format."""
+    from ai_edge_litert import schema_py_generated
+
+    return schema_py_generated
+
+
+def serialized(model: Any) -> bytes:
+    """Return the content of the file of a `ModelT` of `schema`."""
+    from ai_edge_litert.tools.flatbuffer_utils import convert_object_to_bytearray
+
+    return bytes(convert_object_to_bytearray(model))
+
+
 def has_loops(content: bytes) -> bool:
     """Return whether a .tflite file has loops or branches."""
-    from ai_edge_litert.schema_py_generated import Model
-
-    return Model.GetRootAs(content).SubgraphsLength() > 1
+    return schema().Model.GetRootAs(content).SubgraphsLength() > 1
 
 
 def is_sparse(content: bytes) -> bool:
     """Return whether a .tflite file leaves out zeros of any tensor."""
-    from ai_edge_litert.schema_py_generated import Model
-
-    model = Model.GetRootAs(content)
+    model = schema().Model.GetRootAs(content)
     graphs = [model.Subgraphs(i) for i in range(model.SubgraphsLength())]
     tensors = (g.Tensors(i) for g in graphs for i in range(g.TensorsLength()))
     return any(tensor.Sparsity() is not None for tensor in tensors)

@@ -97,6 +97,14 @@ def test_more_zeros_may_make_a_larger_file(tries):
     assert more.verdict == ""  # it is right, and the choice compares its bytes
 
 
+def test_single_zeros_that_we_leave_out_make_a_smaller_file(tries):
+    names = "float32, sparse", "float32, sparse rows"
+    found = tries(sparse_model(0.98), *names)
+    blocks, rows = (found[name].row for name in names)
+    assert rows.verdict == blocks.verdict == ""
+    assert rows.bytes < blocks.bytes
+
+
 def test_a_file_that_has_no_zeros_to_leave_out_is_not_tried(tries):
     row = tries(sparse_model(0.0), "float32, sparse")["float32, sparse"].row
     assert row.verdict == NOT_TRIED and "no kernel has so many zeros" in row.reason

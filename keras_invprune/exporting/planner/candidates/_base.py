@@ -38,6 +38,7 @@ class Source:
         folder: An empty folder for intermediate files.
         calibrates: Whether the rows are the user's, so that they show the ranges of
             activations.
+        made: The .tflite files so far.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Source:
     same: SameOutputs
     folder: Path
     calibrates: bool
+    made: dict[tuple, bytes] = dataclasses.field(default_factory=dict)
 
     @functools.cached_property
     def saved_model(self) -> Path:
@@ -54,7 +56,7 @@ class Source:
         write_saved_model(self.model, self.same.named(), path)
         return path
 
-    @functools.cached_property
+    @property
     def dense(self) -> bytes:
         """Its .tflite file in float32 with all zeros."""
         return self.tflite()
@@ -65,8 +67,11 @@ class Source:
         Raises:
             NotTried: If it is to be calibrated, and there are no rows.
         """
-        examples = self.examples() if calibrated else None
-        return litert.converted(self.saved_model, options, examples)
+        key = options, calibrated
+        if key not in self.made:
+            examples = self.examples() if calibrated else None
+            self.made[key] = litert.converted(self.saved_model, options, examples)
+        return self.made[key]
 
     def examples(self) -> list[dict[str, np.ndarray]]:
         """Return batches of rows that show the activations, by names in the files.

@@ -25,7 +25,7 @@ FLOAT_ENDS = [
 ]
 
 
-def _quantized(source: Source, recipe: str) -> bytes:
+def quantized(source: Source, recipe: str) -> bytes:
     """Return the quantized file of a source.
 
     Args:
@@ -80,6 +80,6 @@ RECIPES = {
 }
 
 CANDIDATES = [
-    Candidate(name, functools.partial(_quantized, recipe=recipe), rounding=rounding)
+    Candidate(name, functools.partial(quantized, recipe=recipe), rounding=rounding)
     for name, (recipe, rounding) in RECIPES.items()
 ]
