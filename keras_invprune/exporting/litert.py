@@ -244,6 +244,9 @@ def pages_in_a_log():
             file.write(f"\n{error}\n")
         error.add_note(f"The full log is in {log}.")
         raise
+    except BaseException:  # an interruption
+        os.remove(log)
+        raise
     else:
         os.remove(log)
     finally:
