@@ -6,12 +6,13 @@ are timed, and `choice` decides.
 """
 
 import dataclasses
+import functools
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import keras
 import numpy as np
@@ -49,6 +50,7 @@ LIBRARIES = (
     "litert-quantizer",
     "zstandard",
 )
+MEMORY = 1e9  # bytes of the files that are loaded at a time to be timed
 LOOP = "TensorList"  # in the converter's error for loops over batches of any size
 ONE_ROW = (
     "The file takes one row at a time, because TensorFlow Lite has loops over time "
@@ -206,25 +208,38 @@ def timed(tried: list[Tried], max_loss: float, rounds: int) -> list[Tried]:
         max_loss: What the metric may lose.
         rounds: Number of turns.
     """
-    runs: dict[tuple[int, int], Callable] = {}
-    for number, each in enumerate(tried):
-        if judged_by_loss(each.row, max_loss).verdict:
-            continue
-        pairs = zip(each.candidate.runtimes, each.row.runs, strict=True)
-        for place, (runtime, run) in enumerate(pairs):
-            if not run.fault:
-                runs[number, place] = _once(runtime, each.path, each.source.same)
-    found = dict(zip(runs, times([*runs.values()], rounds), strict=True))
+    keys = [
+        (number, place)
+        for number, each in enumerate(tried)
+        if not judged_by_loss(each.row, max_loss).verdict
+        for place, run in enumerate(each.row.runs)
+        if not run.fault
+    ]
+    largest = max((tried[number].row.size for number, _ in keys), default=1)
+
+    # What was used last stays loaded. The first run of a turn, which loads a file that
+    # had to make room, is not timed.
+    @functools.lru_cache(max(1, int(MEMORY // largest)))
+    def loaded(key: tuple[int, int]) -> Callable[[], dict]:
+        number, place = key
+        return _once(tried[number], tried[number].candidate.runtimes[place])
+
+    def run(key: tuple[int, int]) -> dict:
+        return loaded(key)()
+
+    measured = times([functools.partial(run, key) for key in keys], rounds)
+    found = dict(zip(keys, measured, strict=True))
     return [
         dataclasses.replace(each, row=_with_times(each, number, found))
         for number, each in enumerate(tried)
     ]
 
 
-def _once(runtime: Runtime, path: Any, same: SameOutputs) -> Callable[[], dict]:
+def _once(tried: Tried, runtime: Runtime) -> Callable[[], dict]:
     """Return a function that runs a file once, on the first rows."""
+    same = tried.source.same
     with litert.pages_in_a_log():
-        run = runtime.load(path, same, True)
+        run = runtime.load(cast(Path, tried.path), same, True)
     rows = np.arange(same.file_batch or 1)
     batch = {name: array[rows % len(array)] for name, array in same.inputs.items()}
     return lambda: run(batch)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import gzip
+import hashlib
 import importlib
 from collections.abc import Callable
 from pathlib import Path
@@ -69,7 +70,7 @@ class Trial:
 
     def __init__(self, work: Path, tolerance: float, loss: Loss):
         self._work, self._tolerance, self._loss = work, tolerance, loss
-        self._seen: dict[bytes, str] = {}
+        self._seen: dict[str, str] = {}
 
     def __call__(self, candidate: Candidate, source: Source) -> Tried:
         """Return what was found out about a file of a source.
@@ -88,12 +89,13 @@ class Trial:
             text = _reason(candidate, error)
             return Tried(row.dropped(NOT_MADE, text), candidate, source)
         if isinstance(made, bytes):
-            if made in self._seen:
-                twin = f"has the bytes of {self._seen[made]!r}"
+            digest = hashlib.sha256(made).hexdigest()
+            if digest in self._seen:
+                twin = f"has the bytes of {self._seen[digest]!r}"
                 return Tried(row.dropped(SAME, twin), candidate, source)
-            path = self._work / str(len(self._seen))
+            path = self._work / digest
             path.write_bytes(made)
-            self._seen[made] = name
+            self._seen[digest] = name
         else:
             path = made
         row = dataclasses.replace(row, **_sizes(path))

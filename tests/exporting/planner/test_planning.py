@@ -155,6 +155,17 @@ def test_progress_is_shown(planned):
     assert {total for *_, total in shown} == {len(shown)}
 
 
+def test_files_that_do_not_fit_into_memory_together_are_timed(folder, monkeypatch):
+    only(monkeypatch, "float32", "float16")
+    monkeypatch.setattr(planning, "MEMORY", 1)
+    loads, once = [], planning._once
+    monkeypatch.setattr(planning, "_once", lambda *a: loads.append(a) or once(*a))
+    target = kip.Target("size", rounds=2)
+    found = kip.export(network(zeros=False), folder, target=target, max_loss=1.0)
+    runs = [run for row in found.files for run in row.runs]
+    assert len(loads) == 2 * len(runs) and all(run.milliseconds > 0 for run in runs)
+
+
 def test_a_model_without_zeros_is_told_so(folder, monkeypatch):
     only(monkeypatch, "float32", "float32, sparse")
     model = network(zeros=False)
