@@ -10,7 +10,7 @@ import math
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import keras
 
@@ -18,6 +18,7 @@ from keras_invprune.arguments import is_number, is_positive_integer
 from keras_invprune.compaction import compact
 from keras_invprune.contracts import PruningWrapper
 from keras_invprune.exporting.batches import states_kept
+from keras_invprune.exporting.errors import ExportError
 from keras_invprune.exporting.planner.candidates import CANDIDATES
 from keras_invprune.exporting.planner.loss import Loss
 from keras_invprune.exporting.planner.planning import Sources, timed
@@ -49,7 +50,7 @@ class Estimate:
         pattern: "none", "unstructured", "units", or the name of another pattern.
         sparsity: Share that is removed, of the prunable weights or of the units.
         file: The number format and what is done with zeros, as in `export`.
-        bytes: Size of the file; None if it cannot be made.
+        bytes: Size of the file.
         milliseconds: Median time of one input, on one thread; None if it does not run.
         spread: Half of the distance between the quartiles of the times.
         fault: Why it cannot be used; "" if it can.
@@ -58,7 +59,7 @@ class Estimate:
     pattern: str
     sparsity: float
     file: str
-    bytes: int | None
+    bytes: int
     milliseconds: float | None
     spread: float | None
     fault: str
@@ -97,9 +98,8 @@ class Savings:
 
 
 def _cells(each: Estimate, dense: Estimate) -> list[str]:
-    size, time = ["-"] * 2, ["-"] * 3
-    if each.bytes is not None and dense.bytes is not None:
-        size = [f"{each.bytes:,}", f"{dense.bytes / each.bytes:.1f}x"]
+    size = [f"{each.bytes:,}", f"{dense.bytes / each.bytes:.1f}x"]
+    time = ["-"] * 3
     if each.milliseconds is not None and dense.milliseconds is not None:
         faster = dense.milliseconds / each.milliseconds
         time = [f"{each.milliseconds:.4f}", f"{each.spread:.4f}", f"{faster:.1f}x"]
@@ -154,6 +154,7 @@ def estimate_savings(
         show: ``(what, done, total)``, called while files are made.
 
     Raises:
+        ExportError: If no .tflite file can be made of it.
         TypeError: If `model` is not a Keras 3 model.
         ValueError: If it is not built or carries masks, or if an argument is invalid.
     """
@@ -176,8 +177,13 @@ def estimate_savings(
         files = timed([each for _, each in tried], math.inf, rounds)
     removals = [removal for removal, _ in tried]
     rows = [(r, each.row) for r, each in zip(removals, files, strict=True)]
-    estimates = [_estimate(r, row) for r, row in rows if r.choices == EVEN]
-    return Savings(model.name, _error(rows), tuple(estimates))
+    made = [(r, row) for r, row in rows if row.bytes is not None]
+    if not made:
+        raise ExportError(
+            f"No .tflite file can be made of {model.name!r}: {rows[0][1].reason}."
+        )
+    estimates = [_estimate(r, row) for r, row in made if r.choices == EVEN]
+    return Savings(model.name, _error(made), tuple(estimates))
 
 
 def _nothing(what: str, done: int, total: int):
@@ -240,9 +246,7 @@ def _files(
     trial = Trial(work, TOLERANCE, Loss(sources.same, None, None))
     for kind in CANDIDATES:
         if "litert-cpu" in kind.targets and kind.uses_zeros != is_exact:
-            tried = trial(kind, sources.given)
-            if tried.row.bytes is not None:
-                yield tried
+            yield trial(kind, sources.given)
 
 
 def _estimate(removal: _Removal, row: Row) -> Estimate:
@@ -250,7 +254,7 @@ def _estimate(removal: _Removal, row: Row) -> Estimate:
         pattern=removal.name,
         sparsity=removal.share,
         file=row.name,
-        bytes=row.bytes,
+        bytes=cast(int, row.bytes),
         milliseconds=row.milliseconds if row.is_right else None,
         spread=(row.high - row.low) / 2 if row.is_right else None,
         fault=f"{row.verdict}: {row.reason}" if row.verdict else "",

@@ -46,8 +46,7 @@ def choose(
     judged = [judged_by_loss(row, max_loss) for row in rows]
     eligible = [row for row in judged if not row.verdict]
     if not eligible:
-        reasons = "; ".join(f"{r.name}: {r.verdict}, {r.reason}" for r in judged)
-        raise NothingLeftError(f"No file can be kept. {reasons}")
+        raise NothingLeftError(f"No file can be kept. {_reasons(judged)}")
     affordable = [row for row in eligible if _excess(row, budget) <= 1]
     if not affordable:
         raise NothingLeftError(_nearest(eligible, budget))
@@ -112,6 +111,14 @@ def _costs(row, budget) -> str:
     if budget.milliseconds is not None:
         parts.append(f"{row.milliseconds:.3g} of {budget.milliseconds:.3g} ms")
     return ", ".join(parts)
+
+
+def _reasons(rows) -> str:
+    """Return the reasons of all rows, each one once."""
+    names: dict[str, list[str]] = {}
+    for row in rows:
+        names.setdefault(f"{row.verdict}, {row.reason}", []).append(row.name)
+    return "; ".join(f"{', '.join(of)}: {why}" for why, of in names.items())
 
 
 def _nearest(rows, budget) -> str:
