@@ -178,7 +178,7 @@ def export(
         >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
         >>> x, y = np.random.rand(32, 4).astype("float32"), np.arange(32) % 2
         >>> found = export(model, "exported", data=(x, y), formats=("keras", "tflite"))
-        >>> sorted(os.listdir("exported"))
+        >>> sorted(path.name for path in Path("exported").iterdir())
         ['model.keras', 'model.tflite', 'report.json']
         >>> found.files["model.tflite"]["max_abs_error"] < 1e-4
         True
