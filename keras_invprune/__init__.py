@@ -16,7 +16,9 @@ from keras_invprune import (
 )
 from keras_invprune.compaction import compact
 from keras_invprune.compaction.merge import Merged, MergeError, merge_layers
-from keras_invprune.exporting.export import Exported, ExportError, export
+from keras_invprune.exporting.errors import ExportError
+from keras_invprune.exporting.export import Exported, export
+from keras_invprune.exporting.planner import FileBudget, Planned, Target
 from keras_invprune.graph.active import active_layers
 from keras_invprune.objectives import Invariance
 from keras_invprune.pruning.invariance import prune_for_invariance
@@ -32,19 +34,24 @@ from keras_invprune.pruning.tangent import (
 from keras_invprune.reporting import latency  # noqa: F401 - a runtime of budgets
 from keras_invprune.reporting.consistency import consistency
 from keras_invprune.reporting.report import Report, compare, report
+from keras_invprune.reporting.savings import Savings, estimate_savings
 from keras_invprune.reporting.tensorboard import PruningBoard
 
 __all__ = [
     "ExportError",
     "Exported",
+    "FileBudget",
     "Invariance",
     "LayerPath",
     "Masked",
     "MergeError",
     "Merged",
     "PrunedModel",
+    "Planned",
     "PruningBoard",
     "Report",
+    "Savings",
+    "Target",
     "TransferSettings",
     "active_layers",
     "allocation",
@@ -53,6 +60,7 @@ __all__ = [
     "compaction",
     "compare",
     "consistency",
+    "estimate_savings",
     "export",
     "layer_path",
     "merge_layers",

@@ -67,6 +67,7 @@ DOORS = {
     "tf.keras": "keras_invprune/tfmot.py",
     "tensorflow.keras": "keras_invprune/tfmot.py",
     "ai_edge_litert": "keras_invprune/exporting/litert.py",
+    "litert_quantizer": "keras_invprune/exporting/planner/candidates/quantized.py",
     "keras.src": None,  # Keras's private part: no file
 }
 # What can be imported without waiting for TensorFlow.

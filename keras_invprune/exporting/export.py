@@ -5,15 +5,14 @@ files appear together at the end, or none does.
 """
 
 import contextlib
-import errno
 import gzip
 import logging
-import os
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import keras
 
@@ -24,7 +23,9 @@ from keras_invprune.exporting.batches import (
     reset_states,
     states_kept,
 )
+from keras_invprune.exporting.errors import ExportError, raise_if_disk_is_full
 from keras_invprune.exporting.folders import local, replacing, write_report
+from keras_invprune.exporting.planner import FileBudget, Planned, Target, plan
 from keras_invprune.exporting.rows import rows_of
 from keras_invprune.exporting.serving import (
     load_saved_model,
@@ -38,16 +39,14 @@ from keras_invprune.graph.weights import walk, weights_by_key
 
 SCHEMA = "keras_invprune/export/1"
 FORMATS = ("keras", "saved_model", "tflite")
+OPTIONS = ("sparsity",)
+MAX_LOSS = 0.003
 LIBRARIES = ("keras", "tensorflow", "numpy", "ai-edge-litert")
 # By compute dtype: float16 has 11 bits and bfloat16 8, against 24 of float32.
 TOLERANCES = {"float16": 1e-2, "bfloat16": 1e-1}
 MODEL_FILES = (".keras", ".h5", ".hdf5", ".tflite", ".pb")
 
 logger = logging.getLogger("keras_invprune")
-
-
-class ExportError(RuntimeError):
-    """A file cannot be made, or its outputs differ from those of the Keras model."""
 
 
 @dataclass(frozen=True)
@@ -85,23 +84,60 @@ class Exported:
         return {"schema": SCHEMA, **asdict(self)}
 
 
+@overload
 def export(
     model: keras.Model,
     folder: str | Path,
     *,
     data: Nested = None,
     formats: Iterable[str] = FORMATS,
-    tflite_options: Iterable[str] = ("sparsity",),
+    tflite_options: Iterable[str] = OPTIONS,
     tolerance: float | None = None,
     batch_size: int | None = None,
-) -> Exported:
+    target: None = None,
+) -> Exported: ...
+
+
+@overload
+def export(
+    model: keras.Model,
+    folder: str | Path,
+    *,
+    data: Nested = None,
+    tolerance: float | None = None,
+    batch_size: int | None = None,
+    target: str | Target,
+    max_loss: float = MAX_LOSS,
+    budget: Mapping[str, float] | FileBudget | None = None,
+) -> Planned: ...
+
+
+def export(
+    model: keras.Model,
+    folder: str | Path,
+    *,
+    data: Nested = None,
+    formats: Iterable[str] = FORMATS,
+    tflite_options: Iterable[str] = OPTIONS,
+    tolerance: float | None = None,
+    batch_size: int | None = None,
+    target: str | Target | None = None,
+    max_loss: float = MAX_LOSS,
+    budget: Mapping[str, float] | FileBudget | None = None,
+) -> Exported | Planned:
     """Write the files of a model into a folder and verify each by running it.
 
-    A file is rejected if an output differs from Keras's by more than
-    ``tolerance * max |Keras's output| + 1e-6``. For "float16" and "int8", the tolerance
-    is at least 1e-2 and 1e-1, because of their rounding. LiteRT runs the .tflite file
-    with and without its default delegate, and both must agree with Keras. All files
-    contain the model in evaluation mode, including layers that augment images.
+    With a `target`, all files that make sense are made, run and measured: float32 and
+    float16, with and without zeros, quantized to 8 and 4 bits, from the model and from
+    what `compact` leaves of it. Only the best one is written. The result prints as a
+    table of all of them, with the reason for each that was dropped.
+
+    Without one, the given formats are written. A file is then rejected if an output
+    differs from Keras's by more than ``tolerance * max |Keras's output| + 1e-6``. For
+    "float16" and "int8", the tolerance is at least 1e-2 and 1e-1, because of their
+    rounding. LiteRT runs the .tflite file with and without its default delegate, and
+    both must agree with Keras. All files contain the model in evaluation mode,
+    including layers that augment images.
 
     The files of a model with a fixed batch size (``keras.Input(batch_shape=...)``) have
     the same size. Names of inputs and outputs that are invalid in a file are replaced;
@@ -115,30 +151,42 @@ def export(
             or a `tf.data.Dataset` of batches. Outputs are compared on 256 rows; the
             accuracy is measured on all rows. None: random inputs, 0 and 1 for integers.
         formats: Any of ``"keras"`` (model.keras), ``"saved_model"`` (saved_model/) and
-            ``"tflite"`` (model.tflite).
+            ``"tflite"`` (model.tflite). Not with a target.
         tflite_options: Any of ``"sparsity"`` (zeros are not stored if that makes the
-            file smaller), and ``"float16"`` or ``"int8"`` (dynamic range).
+            file smaller), and ``"float16"`` or ``"int8"`` (dynamic range). Not with a
+            target.
         tolerance: Largest difference, as a share of Keras's largest output. None: 1e-4,
             but 1e-2 if a layer computes in float16, and 1e-1 if one computes in
             bfloat16.
         batch_size: Number of rows that the SavedModel and the .tflite file take. Use 1
             for GPU and NNAPI delegates, which need fixed shapes, and for recurrent
-            layers in .tflite. None: that of the model's inputs, or any.
+            layers in .tflite. None: that of the model's inputs, or any. With a target,
+            it is 1 for recurrent layers that need it.
+        target: What the best file is to be good at: "litert-cpu" (the fastest .tflite
+            file on one thread of the CPU), "size" (the smallest one) or "any" (the
+            fastest file of any runtime); or a `Target`, which can have a metric of
+            your own.
+        max_loss: What the metric may lose against Keras: the accuracy on the given
+            rows, in [0, 1], or what `Target` says.
+        budget: What the best file may cost, such as ``{"bytes": 100_000}`` or
+            ``{"milliseconds": 0.2}``, or both.
 
     Returns:
-        What was written, with sizes and differences. ``report.json`` holds the same.
+        What was written, with sizes and differences; with a target, what was found out
+        about all files. ``report.json`` holds the same.
 
     Example:
         >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
         >>> x, y = np.random.rand(32, 4).astype("float32"), np.arange(32) % 2
         >>> found = export(model, "exported", data=(x, y), formats=("keras", "tflite"))
-        >>> sorted(os.listdir("exported"))
+        >>> sorted(path.name for path in Path("exported").iterdir())
         ['model.keras', 'model.tflite', 'report.json']
         >>> found.files["model.tflite"]["max_abs_error"] < 1e-4
         True
 
     Raises:
-        ExportError: If a file cannot be made or run, or differs. Nothing is written.
+        ExportError: If a file cannot be made or run, or differs; or if no file meets
+            the budget. Nothing is written.
         FileExistsError: If the folder contains anything but an earlier export.
         OSError: If the disk is full, or if the folder cannot be written.
         TypeError: If `model` is not a Keras 3 model.
@@ -146,9 +194,23 @@ def export(
             made from has no connections, or if an argument is invalid.
     """
     _check(model, data, formats, tflite_options, tolerance, batch_size)
+    goal = None if target is None else Target.of(target)
+    _check_goal(goal, formats, tflite_options, max_loss, budget)
     _check_folder(folder)
     x, y = rows_of(data)
     tolerance = _usual_tolerance(model) if tolerance is None else tolerance
+    if goal is not None:
+        return plan(
+            model,
+            folder,
+            x,
+            y,
+            target=goal,
+            max_loss=max_loss,
+            budget=FileBudget.of(budget),
+            tolerance=tolerance,
+            batch_size=batch_size,
+        )
     with replacing(folder) as new, states_kept(model):
         same = SameOutputs(model, x, y, batch_size)
         renamed = ({}, {}) if set(formats) == {"keras"} else same.renamed()
@@ -201,6 +263,29 @@ def _check(model, data, formats, tflite_options, tolerance, batch_size):
             f"Received: batch_size={batch_size!r}."
         )
     check_absent({key: w.variable for key, w in weights_by_key(model).items()})
+
+
+def _check_goal(goal, formats, tflite_options, max_loss, budget):
+    """Raise ValueError unless a target stands without formats, and no limit alone."""
+    if goal is None:
+        if budget is not None or max_loss != MAX_LOSS:
+            raise ValueError(
+                "`max_loss` and `budget` limit the files of a target. Received: "
+                f"max_loss={max_loss!r}, budget={budget!r}, and no target. Give one: "
+                '`target="litert-cpu"`, "size" or "any".'
+            )
+        return
+    if formats != FORMATS or tflite_options != OPTIONS:
+        raise ValueError(
+            "A target chooses the format itself. Received: a target, "
+            f"formats={formats!r}, tflite_options={tflite_options!r}. Leave out the "
+            "formats and options, or the target."
+        )
+    if not (is_number(max_loss) and 0 <= max_loss < math.inf):
+        raise ValueError(
+            f"`max_loss` must be >= 0 and finite. Received: max_loss={max_loss!r}."
+        )
+    FileBudget.of(budget)
 
 
 def _check_folder(folder):
@@ -272,8 +357,7 @@ def _refusing(file, runtime, model):
     except (OSError, ImportError):
         raise
     except Exception as error:
-        if "No space left on device" in str(error):  # TensorFlow's wording
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
+        raise_if_disk_is_full(error)
         notes = "".join(f" {note}" for note in getattr(error, "__notes__", []))
         raise ExportError(
             f"{file} was rejected, and nothing was written. {runtime}: "

@@ -7,11 +7,13 @@ LiteRT's default delegate (XNNPACK).
 """
 
 import contextlib
+import functools
+import math
 import os
 import re
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -187,7 +189,21 @@ def _given(specs, keys, x):
             raise ValueError(
                 f"`data` must be finite. Received: NaN or infinity in {name!r}."
             )
-    return [of_rank(s.shape, a) for s, a in zip(specs, arrays, strict=True)]
+    found = [of_rank(s.shape, a) for s, a in zip(specs, arrays, strict=True)]
+    for spec, array in zip(specs, found, strict=True):
+        _check_shape(spec, array)
+    return found
+
+
+def _check_shape(spec, array):
+    """Raise ValueError unless the rows of an array have the shape of an input."""
+    needed, shape = spec.shape[1:], array.shape[1:]
+    pairs = zip(needed, shape, strict=False)
+    if len(needed) != len(shape) or any(n not in (None, s) for n, s in pairs):
+        raise ValueError(
+            f"`data` must have rows of shape {needed} for the input {spec.name!r}. "
+            f"Received: rows of shape {shape}."
+        )
 
 
 def convert(
@@ -206,9 +222,10 @@ def convert(
     """
     formats = set(options) - {"sparsity"}
     with pages_in_a_log():
-        content = dense = _convert(saved_model, formats)
+        content = dense = converted(saved_model, formats)
         if "sparsity" in options:
-            content = min(dense, _convert(saved_model, formats | {"sparsity"}), key=len)
+            sparse = converted(saved_model, formats | {"sparsity"})
+            content = min(dense, sparse, key=len)
     return content, {"sparse": content is not dense, "dense_bytes": len(dense)}
 
 
@@ -227,6 +244,9 @@ def pages_in_a_log():
             file.write(f"\n{error}\n")
         error.add_note(f"The full log is in {log}.")
         raise
+    except BaseException:  # an interruption
+        os.remove(log)
+        raise
     else:
         os.remove(log)
     finally:
@@ -235,18 +255,60 @@ def pages_in_a_log():
         os.close(terminal)
 
 
-def _convert(saved_model, options) -> bytes:
+def converted(
+    saved_model: Path,
+    options: Iterable[str],
+    examples: Sequence[dict[str, np.ndarray]] | None = None,
+) -> bytes:
+    """Return the .tflite file that the converter makes of a SavedModel.
+
+    Args:
+        saved_model: Folder of a SavedModel.
+        options: As in `convert`. With ``"sparsity"``, zeros are left out even if that
+            makes the file larger.
+        examples: Batches of arrays by input name. With ``"int8"``, activations are
+            then quantized as well, in the ranges that they have on these batches.
+    """
     # `from_keras_model` would export to its own folder, and print the path.
     converter = tf.lite.TFLiteConverter.from_saved_model(str(saved_model))
-    optimizations = []
+    options, optimizations = set(options), []
     if "sparsity" in options:
         optimizations.append(tf.lite.Optimize.EXPERIMENTAL_SPARSITY)
     if options & {"float16", "int8"}:
         optimizations.append(tf.lite.Optimize.DEFAULT)
     if "float16" in options:
         converter.target_spec.supported_types = [tf.float16]
+    if examples is not None:
+        converter.representative_dataset = lambda: iter(examples)
     converter.optimizations = optimizations
     return converter.convert()
+
+
+def schema() -> Any:
+    """Return the module with the classes of the file format."""
+    from ai_edge_litert import schema_py_generated
+
+    return schema_py_generated
+
+
+def serialized(model: Any) -> bytes:
+    """Return the content of the file of a `ModelT` of `schema`."""
+    from ai_edge_litert.tools.flatbuffer_utils import convert_object_to_bytearray
+
+    return bytes(convert_object_to_bytearray(model))
+
+
+def has_loops(content: bytes) -> bool:
+    """Return whether a .tflite file has loops or branches."""
+    return schema().Model.GetRootAs(content).SubgraphsLength() > 1
+
+
+def is_sparse(content: bytes) -> bool:
+    """Return whether a .tflite file leaves out zeros of any tensor."""
+    model = schema().Model.GetRootAs(content)
+    graphs = [model.Subgraphs(i) for i in range(model.SubgraphsLength())]
+    tensors = (g.Tensors(i) for g in graphs for i in range(g.TensorsLength()))
+    return any(tensor.Sparsity() is not None for tensor in tensors)
 
 
 class Runtime:
@@ -270,27 +332,81 @@ class Runtime:
         return self._signature(**inputs)
 
 
-def runtime(content: bytes, *, delegate: bool) -> Runtime:
-    """Return a runtime of LiteRT for one file, on one thread.
+def runtime(content: bytes, *, delegate: bool, threads: int = 1) -> Runtime:
+    """Return a runtime of LiteRT for one file.
 
     Args:
         content: The content of the file.
         delegate: Whether LiteRT may use its default delegate, as apps do.
+        threads: Number of threads.
     """
-    return runtimes(content, delegate=delegate)["serving_default"]
+    found = runtimes(content, delegate=delegate, threads=threads)
+    return found["serving_default"]
 
 
-def runtimes(content: bytes, *, delegate: bool) -> dict[str, Runtime]:
+def runtimes(content: bytes, *, delegate: bool, threads: int = 1) -> dict[str, Runtime]:
     """Return the runtimes of all endpoints of one file by name; see `runtime`."""
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
     ops = OpResolverType
     interpreter = Interpreter(
         model_content=content,
-        num_threads=1,
+        num_threads=threads,
         experimental_op_resolver_type=(
             ops.AUTO if delegate else ops.BUILTIN_WITHOUT_DEFAULT_DELEGATES
         ),
     )
     names = interpreter.get_signature_list()
     return {name: Runtime(interpreter.get_signature_runner(name)) for name in names}
+
+
+class Compiled:
+    """A callable that runs a file with LiteRT's CompiledModel, on one thread.
+
+    It takes arrays by input name, and returns arrays by output name.
+
+    Args:
+        content: The content of the file. A file that takes batches of any size takes
+            one row here, since CompiledModel resizes only some of them.
+    """
+
+    def __init__(self, content: bytes):
+        from ai_edge_litert.compiled_model import CompiledModel, CpuOptions, Options
+
+        self._content = content  # the model may read it at any time
+        self._model = CompiledModel.from_buffer(
+            content,
+            environment=_environment(),
+            options=Options(cpu_options=CpuOptions(num_threads=1)),
+        )
+        ((key, names),) = self._model.get_signature_list().items()
+        self._inputs = {
+            name: self._model.create_input_buffer_by_name(key, name)
+            for name in names["inputs"]
+        }
+        self._outputs = {
+            name: self._model.create_output_buffer_by_name(key, name)
+            for name in names["outputs"]
+        }
+        self._details = self._model.get_output_tensor_details(key)
+        self._key = key
+
+    def __call__(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Run the file."""
+        for name, buffer in self._inputs.items():
+            buffer.write(inputs[name])
+        self._model.run_by_name(self._key, self._inputs, self._outputs)
+        return {name: self._read(name) for name in self._outputs}
+
+    def _read(self, name) -> np.ndarray:
+        shape, dtype = self._details[name]["shape"], self._details[name]["dtype"]
+        found = self._outputs[name].read(math.prod(shape), np.dtype(dtype))
+        return found.reshape(shape)
+
+
+@functools.cache
+def _environment():
+    """Return what all compiled models of the process share."""
+    from ai_edge_litert.environment import Environment
+
+    return Environment.create()

@@ -22,8 +22,24 @@ COMPARED_ROWS, COMPARED_BATCHES = 256, 32
 logger = logging.getLogger("keras_invprune")
 
 
+class Differs(ValueError):
+    """The outputs of a file differ from those of the Keras model."""
+
+
+class Random(ValueError):
+    """The Keras model itself gives different outputs when it is run again."""
+
+
 class SameOutputs:
-    """Compares a file's outputs with those of the Keras model, on the same rows."""
+    """Compares a file's outputs with those of the Keras model, on the same rows.
+
+    Attributes:
+        inputs: Arrays by name, the rows that are compared.
+        outputs: Keras's outputs for them, arrays by name.
+        every: The inputs of all rows that have a label, and Keras's outputs. Without
+            labels, those of the rows that are compared.
+        accuracy: The accuracy on all rows; None without class labels.
+    """
 
     def __init__(
         self, model: keras.Model, x: Nested, y: Nested, batch_size: int | None
@@ -48,7 +64,9 @@ class SameOutputs:
         most = min(COMPARED_ROWS, COMPARED_BATCHES * (self.file_batch or COMPARED_ROWS))
         self.inputs = {name: array[:most] for name, array in inputs.items()}
         run = self.of_keras(model)
-        outputs = _on_cpu(run, self.inputs if y is None else inputs, self.batch)
+        every = self.inputs if y is None else inputs
+        outputs = _on_cpu(run, every, self.batch)
+        self.every = every, outputs
         self.outputs = {k: v[:most].astype(float) for k, v in outputs.items()}
         if not all(np.isfinite(array).all() for array in self.outputs.values()):
             raise ValueError(
@@ -101,8 +119,21 @@ class SameOutputs:
 
     def of_litert(self, content: bytes, delegate: bool):
         """Return a function that runs a .tflite file from its initial states."""
-        runtime = functools.partial(litert.runtime, content, delegate=delegate)
-        stateless = None if stateful_layers(self.model) else runtime()
+        return self.of_runtime(
+            functools.partial(litert.runtime, content, delegate=delegate)
+        )
+
+    def of_runtime(self, runtime: Callable[[], Callable], states: bool = False):
+        """Return a function that runs a file.
+
+        Args:
+            runtime: A function that loads the file. What it returns takes arrays by the
+                names in the file.
+            states: Whether each call continues with the states of the last one. If
+                not, a file with states is loaded again for each call.
+        """
+        kept = states or not stateful_layers(self.model)
+        stateless = runtime() if kept else None
 
         def run(inputs):
             by_file = {self.names[name]: array for name, array in inputs.items()}
@@ -119,17 +150,18 @@ class SameOutputs:
             batch: Exact number of rows in a batch, or None for any.
 
         Raises:
-            ValueError: If an output differs by more than the tolerance.
+            Differs: If an output differs by more than the tolerance.
+            Random: If it does so because the Keras model is random.
         """
         worst, same_class, fault = self._difference(run, tolerance, batch)
         if not fault:
             return {"max_abs_error": worst, "same_class": same_class}
         again = self.of_keras(self.model)
         if self._difference(again, tolerance, self.batch)[-1]:
-            raise ValueError(
+            raise Random(
                 f"the Keras model {RANDOM}, so no file can have the same outputs"
             )
-        raise ValueError(fault)
+        raise Differs(fault)
 
     def _difference(self, run, tolerance, batch) -> tuple[float, float | None, str]:
         """Return max |difference|, share of rows of the same class, and any fault."""

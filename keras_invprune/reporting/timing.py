@@ -5,20 +5,15 @@ quartiles of interleaved runs, so other work on the machine matters little.
 """
 
 import tempfile
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import keras
-import numpy as np
 
 from keras_invprune.exporting import litert
 from keras_invprune.exporting.export import export
 from keras_invprune.exporting.serving import safe_names, write_saved_models
-
-ROUNDS, MOST = 5, 30  # interleaved rounds, and the runs of each one
-LONG = 20  # milliseconds after which a round ends
+from keras_invprune.exporting.timing import lower_quartiles
 
 
 def milliseconds_of_file(model: keras.Model) -> float:
@@ -59,25 +54,6 @@ def milliseconds_alone(models: Sequence[keras.Model]) -> list[float]:
         found = litert.runtimes(content, delegate=True)
     by_name = found if len(named) > 1 else {"model_0": found["serving_default"]}
     return lower_quartiles([_runner(by_name[name], m, 1) for name, m in named.items()])
-
-
-def lower_quartiles(runs: Sequence[Callable[[], Any]]) -> list[float]:
-    """Return the lower quartile of the milliseconds of each function, interleaved."""
-    times: list[list[float]] = [[] for _ in runs]
-    for _ in range(ROUNDS):
-        for run, found in zip(runs, times, strict=True):
-            run()  # not timed: the last one has filled the caches
-            found += _timed(run)
-    return [float(np.percentile(found, 25)) for found in times]
-
-
-def _timed(run) -> list[float]:
-    found: list[float] = []
-    while len(found) < MOST and sum(found) < LONG:
-        begin = time.perf_counter()
-        run()
-        found.append((time.perf_counter() - begin) * 1e3)
-    return found
 
 
 def _runner(runtime, model, rows):

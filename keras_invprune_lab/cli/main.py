@@ -209,16 +209,74 @@ def export(
         int | None,
         typer.Option(help="Rows in a batch; 1 for phones.", show_default="any"),
     ] = None,
+    target: Annotated[
+        str | None,
+        typer.Option(help="Find the best file for litert-cpu, size or any."),
+    ] = None,
+    max_loss: Annotated[
+        float | None,
+        typer.Option(help="What accuracy may lose.", show_default="0.003"),
+    ] = None,
+    budget: Annotated[
+        list[str] | None,
+        typer.Option(help="bytes=100000 or milliseconds=0.2; may be repeated."),
+    ] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            help="sklearn:digits, tfds:mnist, ...: rows to compare and calibrate with.",
+            show_default="random rows",
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the split of the data.")] = 0,
 ):
-    """Write a model as .keras, SavedModel and .tflite, each run and compared."""
+    """Write a model as .keras, SavedModel and .tflite, or its best file for a target.
+
+    Each file is run and compared with Keras.
+    """
     from keras_invprune.exporting.export import export as export_model
+    from keras_invprune_lab.cli.exports import plan, rows_of
     from keras_invprune_lab.cli.tables import load_model, print_files
 
+    data = rows_of(dataset, seed)
+    if target is not None:
+        plan(load_model(file), out, data, target, max_loss, budget, tflite, batch_size)
+        return
+    if max_loss is not None or budget:
+        raise ValueError(
+            "--max-loss and --budget limit the files of a target. Add "
+            "--target litert-cpu, size or any."
+        )
     options = ("sparsity",) if tflite is None else tuple(tflite)
     found = export_model(
-        load_model(file), out, tflite_options=options, batch_size=batch_size
+        load_model(file), out, data=data, tflite_options=options, batch_size=batch_size
     )
     print_files(found, out)
+
+
+@app.command()
+def savings(
+    file: Annotated[Path, typer.Argument(help="A .keras file, trained or not.")],
+    share: Annotated[
+        list[float] | None,
+        typer.Option(
+            help="Share to remove; may be repeated.", show_default="0.5 0.8 0.9 0.95"
+        ),
+    ] = None,
+):
+    """Print what patterns, shares and number formats would save on a model."""
+    from keras_invprune.reporting.savings import SHARES, estimate_savings
+    from keras_invprune_lab.cli.progress import progress
+    from keras_invprune_lab.cli.tables import load_model
+
+    model = load_model(file)
+    with progress(unit="files") as show:
+        found = estimate_savings(
+            model,
+            shares=share or SHARES,
+            show=lambda _, done, total: show("networks", done, total),
+        )
+    print(found, end="")
 
 
 @app.command()

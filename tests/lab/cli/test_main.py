@@ -16,6 +16,9 @@ from typer.testing import CliRunner
 
 from disks import small_disk
 from keras_invprune.compaction import verify
+from keras_invprune.exporting.planner import planning
+from keras_invprune.exporting.planner.candidates import CANDIDATES
+from keras_invprune.reporting import savings
 from keras_invprune_lab.cli.main import app, main
 from keras_invprune_lab.runs import environment
 
@@ -113,6 +116,28 @@ def test_a_keras_file_is_exported_and_reported(tmp_path, command):
 
 
 @pytest.mark.slow
+def test_the_best_file_for_a_target_is_written(tmp_path, command, monkeypatch):
+    kinds = [kind for kind in CANDIDATES if kind.name in ("float32", "float16")]
+    monkeypatch.setattr(planning, "CANDIDATES", kinds)
+    options = "--target", "size", "--budget", "bytes=100000"
+    out = "--out", tmp_path / "out"
+    done = command("export", SAVED, *out, *options, "--dataset", "sklearn:digits")
+    assert done.returncode == 0, done.stderr
+    assert "at most 0.003 accuracy lost" in done.stdout
+    assert "model.tflite is in" in done.stdout and " best" in done.stdout
+    assert (tmp_path / "out" / "model.tflite").stat().st_size <= 100_000
+
+
+@pytest.mark.slow
+def test_savings_are_printed(command, monkeypatch):
+    kinds = [kind for kind in CANDIDATES if kind.name == "float32, sparse"]
+    monkeypatch.setattr(savings, "CANDIDATES", [CANDIDATES[0], *kinds])
+    done = command("savings", SAVED, "--share", "0.9")
+    assert done.returncode == 0, done.stderr
+    assert "units" in done.stdout and "unstructured" in done.stdout
+
+
+@pytest.mark.slow
 def test_a_keras_file_is_compacted(tmp_path, command):
     small = tmp_path / "new" / "small.keras"
     done = command("compact", SAVED, "--out", small, "--gather")
@@ -148,6 +173,13 @@ def test_a_file_that_could_not_be_compared_is_not_praised(
         (("export", "no-such.keras"), "There is no file no-such.keras"),
         (("demo", "--sparsity", "90"), "mean 0.9"),
         (("compact", SAVED), "must end in .keras"),
+        (("export", SAVED, "--max-loss", "0.1"), "Add --target litert-cpu"),
+        (("export", SAVED, "--target", "gpu"), "`target` must be one of"),
+        (
+            ("export", SAVED, "--target", "any", "--tflite", "int8"),
+            "Leave out --tflite",
+        ),
+        (("export", SAVED, "--target", "any", "--budget", "1MB"), "--budget 1MB"),
     ],
 )
 def test_bad_input_is_one_line_and_writes_nothing(

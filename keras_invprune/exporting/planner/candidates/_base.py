@@ -1,0 +1,117 @@
+"""What a kind of files says of itself, and what files are made of."""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from keras_invprune.exporting import litert
+from keras_invprune.exporting.batches import reset_states
+from keras_invprune.exporting.planner.runtimes import LITERT, Runtime
+from keras_invprune.exporting.serving import write_saved_model
+from keras_invprune.exporting.verify import SameOutputs
+
+TFLITE = "model.tflite"
+# Largest error of formats of 8 bits for weights and activations, or of 4 bits, as a
+# share of the largest output. Errors of single outputs are large even where classes
+# stay the same, so this only finds outputs that are nonsense. The metric decides.
+STATIC, FOUR_BITS = 3e-1, 5e-1
+# Rows whose activations are all kept in memory, and the number of such batches.
+CALIBRATED_AT_ONCE, CALIBRATION_BATCHES = 8, 16
+
+
+class NotTried(Exception):  # noqa: N818 - it says why, and is no error
+    """A file was not made, for a reason that says nothing against it."""
+
+
+@dataclasses.dataclass
+class Source:
+    """A Keras model from which files are made.
+
+    Attributes:
+        name: "" for the given model, else what was done to it.
+        model: The model.
+        same: The rows, the names in the files, and what Keras returns.
+        folder: An empty folder for intermediate files.
+        calibrates: Whether the rows are the user's, so that they show the ranges of
+            activations.
+        made: The .tflite files so far.
+    """
+
+    name: str
+    model: keras.Model
+    same: SameOutputs
+    folder: Path
+    calibrates: bool
+    made: dict[tuple, bytes] = dataclasses.field(default_factory=dict)
+
+    @functools.cached_property
+    def saved_model(self) -> Path:
+        """The folder of its SavedModel."""
+        path = self.folder / "saved_model"
+        reset_states(self.model)
+        write_saved_model(self.model, self.same.named(), path)
+        return path
+
+    @property
+    def dense(self) -> bytes:
+        """Its .tflite file in float32 with all zeros."""
+        return self.tflite()
+
+    def tflite(self, *options: str, calibrated: bool = False) -> bytes:
+        """Return its .tflite file, made with options of the converter.
+
+        Raises:
+            NotTried: If it is to be calibrated, and there are no rows.
+        """
+        key = options, calibrated
+        if key not in self.made:
+            examples = self.examples() if calibrated else None
+            self.made[key] = litert.converted(self.saved_model, options, examples)
+        return self.made[key]
+
+    def examples(self) -> list[dict[str, np.ndarray]]:
+        """Return batches of rows that show the activations, by names in the files.
+
+        Raises:
+            NotTried: If the rows are not the user's, or if the model has loops.
+        """
+        if not self.calibrates:
+            raise NotTried("needs rows that show the activations: data=x")
+        if litert.has_loops(self.dense):
+            raise NotTried("TensorFlow's converter crashes if it calibrates loops")
+        same, size = self.same, self.same.file_batch or CALIBRATED_AT_ONCE
+        rows = min(len(array) for array in same.inputs.values())
+        starts = range(0, max(rows - size, 0) + 1, size)
+        return [
+            {same.names[k]: v[i : i + size] for k, v in same.inputs.items()}
+            for i in starts[:CALIBRATION_BATCHES]
+        ]
+
+
+@dataclasses.dataclass(frozen=True)
+class Candidate:
+    """A kind of files.
+
+    Attributes:
+        name: What it is, such as "int8 dynamic".
+        make: Makes the file of a source: its content, or a path to a file or folder.
+            It raises `NotTried` with a reason if there is no point.
+        rounding: Largest error of the number format, as a share of Keras's largest
+            output.
+        uses_zeros: Whether zeros are left out.
+        file: Name of the file or folder in the end.
+        runtimes: What runs it.
+        targets: For which targets it is tried.
+    """
+
+    name: str
+    make: Callable[[Source], bytes | Path]
+    rounding: float = 0.0
+    uses_zeros: bool = False
+    file: str = TFLITE
+    runtimes: tuple[Runtime, ...] = LITERT
+    targets: tuple[str, ...] = ("litert-cpu", "size", "any")

@@ -1,0 +1,129 @@
+"""The choice: from rows of figures to the best one, with a reason for each other.
+
+Nothing here runs a file. Rows that already have a verdict are left as they are.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+from keras_invprune.exporting.planner.row import (
+    BEST,
+    INACCURATE,
+    LARGER,
+    OVER,
+    SLOWER,
+    Row,
+)
+from keras_invprune.exporting.planner.target import FileBudget
+
+ROUNDING = 1e-9  # by which a loss may exceed what is allowed
+JUST_AS_FAST = 1.05  # times that differ by less are equal, whatever their spread
+BY_BYTES = "size"  # the target for which bytes decide, and not milliseconds
+
+
+class NothingLeftError(ValueError):
+    """No row may be chosen; the message says why, and what is nearest."""
+
+
+def choose(
+    rows: Sequence[Row],
+    target: str,
+    max_loss: float,
+    budget: FileBudget | None = None,
+) -> tuple[Row, ...]:
+    """Return the rows in their order: one is the best, the others have a reason.
+
+    Args:
+        rows: What was found out. Those with a verdict are out of the question.
+        target: "size" for the smallest file, else the fastest. Of files that are as
+            fast within their quartiles, or within 5 %, the smallest one is best.
+        max_loss: What the metric may lose.
+        budget: What the best file may cost, or None.
+
+    Raises:
+        NothingLeftError: If no row is left, or if none meets the budget.
+    """
+    judged = [judged_by_loss(row, max_loss) for row in rows]
+    eligible = [row for row in judged if not row.verdict]
+    if not eligible:
+        raise NothingLeftError(f"No file can be kept. {_reasons(judged)}")
+    affordable = [row for row in eligible if _excess(row, budget) <= 1]
+    if not affordable:
+        raise NothingLeftError(_nearest(eligible, budget))
+    best = _best(affordable, target)
+    return tuple(
+        row if row.verdict else _judged_by_best(row, best, target, budget)
+        for row in judged
+    )
+
+
+def judged_by_loss(row: Row, max_loss: float) -> Row:
+    """Return the row, dropped if its metric loses more than allowed."""
+    if row.verdict or row.loss is None or row.loss <= max_loss + ROUNDING:
+        return row
+    lost = f"loses {row.loss:.4g}, allowed {max_loss:.4g}"
+    return row.dropped(INACCURATE, lost)
+
+
+def _excess(row, budget) -> float:
+    return budget.excess(row.size, row.milliseconds) if budget else 0.0
+
+
+def _best(rows, target) -> Row:
+    if target == BY_BYTES:
+        return min(rows, key=lambda row: (row.size, row.milliseconds))
+    quickest = min(rows, key=lambda row: row.milliseconds)
+    equal = [row for row in rows if _as_fast(row, quickest)]
+    return min(equal, key=lambda row: (row.size, row.milliseconds))
+
+
+def _as_fast(row, other) -> bool:
+    """Return whether a row is not measurably slower than another."""
+    within = row.milliseconds <= JUST_AS_FAST * other.milliseconds
+    return within or row.low <= other.high
+
+
+def _judged_by_best(row, best, target, budget) -> Row:
+    if row is best:
+        return dataclasses.replace(row, verdict=BEST, reason="")
+    if _excess(row, budget) > 1:
+        return row.dropped(OVER, _costs(row, budget))
+    larger = row.size > best.size
+    if target == BY_BYTES:
+        verdict = LARGER if larger else SLOWER
+    else:
+        verdict = LARGER if larger and _as_fast(row, best) else SLOWER
+    if verdict == LARGER:
+        return row.dropped(LARGER, f"{_ratio(row.size, best.size)} times the bytes")
+    times = _ratio(row.milliseconds, best.milliseconds)
+    return row.dropped(SLOWER, f"{times} times the milliseconds")
+
+
+def _ratio(one, other) -> str:
+    return f"{one / other:.3g}"
+
+
+def _costs(row, budget) -> str:
+    """Return what a row costs, next to the limits of a budget."""
+    parts = []
+    if budget.bytes is not None:
+        parts.append(f"{row.size:,} of {budget.bytes:,} bytes")
+    if budget.milliseconds is not None:
+        parts.append(f"{row.milliseconds:.3g} of {budget.milliseconds:.3g} ms")
+    return ", ".join(parts)
+
+
+def _reasons(rows) -> str:
+    """Return the reasons of all rows, each one once."""
+    names: dict[str, list[str]] = {}
+    for row in rows:
+        names.setdefault(f"{row.verdict}, {row.reason}", []).append(row.name)
+    return "; ".join(f"{', '.join(of)}: {why}" for why, of in names.items())
+
+
+def _nearest(rows, budget) -> str:
+    nearest = min(rows, key=lambda row: _excess(row, budget))
+    return (
+        f"No file meets the budget. The nearest is {nearest.name!r}: "
+        f"{_costs(nearest, budget)}. Allow more, or prune further"
+    )

@@ -1,0 +1,93 @@
+"""What a file loses against Keras: accuracy, R², agreement, or the user's metric."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from keras_invprune.arguments import is_number
+from keras_invprune.contracts import Nested
+from keras_invprune.exporting.accuracy import accuracy, predicted_classes
+from keras_invprune.exporting.batches import in_batches
+from keras_invprune.exporting.verify import SameOutputs
+
+Outputs = dict[str, np.ndarray]
+
+
+class Loss:
+    """Computes a metric of files on the given rows. Higher is better.
+
+    Args:
+        same: The rows, and what Keras returns for them.
+        y: The labels, or None.
+        metric: The user's own ``(y, outputs) -> number``, or None.
+
+    Attributes:
+        name: "accuracy", "R²", "agreement" (with Keras), or "metric" for the user's.
+        keras: The metric of the Keras model.
+
+    Raises:
+        ValueError: If there is a metric and no labels, or if it is not a finite number.
+    """
+
+    def __init__(
+        self, same: SameOutputs, y: Nested, metric: Callable[[Any, Any], float] | None
+    ):
+        if metric is not None and y is None:
+            raise ValueError(
+                "`metric` compares outputs with labels. Received: no labels. Pass "
+                "them: `data=(x, y)`."
+            )
+        self._inputs, expected = same.every
+        self.name, self._metric = _metric(expected, y, metric)
+        self.keras = self._checked(expected)
+
+    def __call__(self, run: Callable, batch: int | None) -> float:
+        """Return the metric of what a function from arrays to arrays computes."""
+        return self._checked(in_batches(run, self._inputs, batch))
+
+    def _checked(self, outputs: Outputs) -> float:
+        found = self._metric(outputs)
+        if not (is_number(found) and math.isfinite(found)):
+            raise ValueError(f"`metric` must return a number. Received: {found!r}.")
+        return float(found)
+
+
+def _metric(expected, y, metric) -> tuple[str, Callable[[Outputs], Any]]:
+    if metric is not None:
+        return "metric", lambda outputs: metric(y, _alone(outputs))
+    (first, *others) = expected.values()
+    if y is not None and not others:
+        labels = np.asarray(y)
+        if accuracy(first, y) is not None:
+            return "accuracy", lambda outputs: accuracy(_alone(outputs), y)
+        if labels.size == first.size and labels.dtype.kind in "fiu":
+            target = labels.reshape(first.shape)
+            return "R²", lambda outputs: _r2(_alone(outputs), target)
+    return "agreement", lambda outputs: _agreement(outputs, expected)
+
+
+def _alone(outputs: Outputs):
+    """Return the only array, or all of them by name."""
+    return next(iter(outputs.values())) if len(outputs) == 1 else outputs
+
+
+def _agreement(outputs: Outputs, expected: Outputs) -> float:
+    """Return the least agreement of all outputs with Keras's."""
+    return min(_same(outputs[name], array) for name, array in expected.items())
+
+
+def _same(found, expected) -> float:
+    if expected.ndim == 2 and expected.shape[1] > 1:
+        same = predicted_classes(found) == predicted_classes(expected)
+        return float(np.mean(same))
+    return _r2(found, expected)
+
+
+def _r2(found, expected) -> float:
+    """Return 1 - Σ(found - expected)² / Σ(expected - mean)²; the mean over rows."""
+    found, expected = found.astype(float), expected.astype(float)
+    total = np.square(expected - expected.mean(axis=0)).sum()
+    error = np.square(found - expected).sum()
+    return float(1 - error / (total or 1.0))

@@ -1,0 +1,278 @@
+"""Makes, runs and measures all files that make sense, and keeps the best one.
+
+A file is dropped as soon as there is a reason: it cannot be made, is the same as
+another one, does not run, is wrong in one of the runtimes, or less accurate. The others
+are timed, and `choice` decides.
+"""
+
+import dataclasses
+import functools
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import cast
+
+import keras
+import numpy as np
+
+from keras_invprune.compaction import compact
+from keras_invprune.contracts import Nested
+from keras_invprune.exporting import litert
+from keras_invprune.exporting.batches import states_kept
+from keras_invprune.exporting.errors import ExportError
+from keras_invprune.exporting.folders import replacing, write_report
+from keras_invprune.exporting.planner.candidates import CANDIDATES, Source
+from keras_invprune.exporting.planner.choice import (
+    NothingLeftError,
+    choose,
+    judged_by_loss,
+)
+from keras_invprune.exporting.planner.loss import Loss
+from keras_invprune.exporting.planner.result import (
+    SCHEMA,
+    Planned,
+    what_pruning_brings,
+)
+from keras_invprune.exporting.planner.row import BEST, Row, Run
+from keras_invprune.exporting.planner.runtimes import Runtime
+from keras_invprune.exporting.planner.target import FileBudget, Target
+from keras_invprune.exporting.planner.trying import Trial, Tried, attempt, name_of
+from keras_invprune.exporting.timing import Times, times
+from keras_invprune.exporting.verify import SameOutputs
+
+LIBRARIES = (
+    "keras",
+    "tensorflow",
+    "numpy",
+    "ai-edge-litert",
+    "litert-quantizer",
+    "zstandard",
+)
+MEMORY = 1e9  # bytes of the files that are loaded at a time to be timed
+LOOP = "TensorList"  # in the converter's error for loops over batches of any size
+ONE_ROW = (
+    "The file takes one row at a time, because TensorFlow Lite has loops over time "
+    "steps only for a fixed batch size. For larger batches, use recurrent layers with "
+    "`unroll=True`, or give `batch_size`."
+)
+
+
+def plan(
+    model: keras.Model,
+    folder: str | Path,
+    x: Nested,
+    y: Nested,
+    *,
+    target: Target,
+    max_loss: float,
+    budget: FileBudget | None,
+    tolerance: float,
+    batch_size: int | None,
+) -> Planned:
+    """Write the best file of a model into a folder; see `keras_invprune.export`.
+
+    Args:
+        model: A built, plain Keras 3 model.
+        folder: Folder to write to.
+        x: Rows, or None for random ones.
+        y: Labels, or None.
+        target: What the file is to be good at.
+        max_loss: What the metric may lose.
+        budget: What the file may cost, or None.
+        tolerance: Largest difference of float32 files, as a share of the largest
+            output.
+        batch_size: Number of rows that the file takes, or None for any.
+
+    Raises:
+        ExportError: If no file is right, accurate enough and within the budget.
+        OSError: If the disk is full, or if the folder cannot be written.
+        ValueError: If an argument is invalid.
+    """
+    with replacing(folder) as new, states_kept(model):
+        work = new.parent / "tried"
+        work.mkdir()
+        sources = Sources(model, x, y, batch_size, work, calibrates=x is not None)
+        renamed, outputs_renamed = sources.same.renamed()
+        loss = Loss(sources.same, y, target.metric)
+        tried = _tried(sources, Trial(work, tolerance, loss), target)
+        tried = timed(tried, max_loss, target.rounds)
+        rows = [each.row for each in tried]
+        try:
+            chosen = choose(rows, target.name, max_loss, budget)
+        except NothingLeftError as error:
+            raise ExportError(f"{error}. Nothing was written.") from error
+        _keep(tried, chosen, new)
+        outcome = what_pruning_brings(chosen, target.name, max_loss, budget)
+        planned = Planned(
+            target=target.name,
+            max_loss=max_loss,
+            budget=dataclasses.asdict(budget) if budget else None,
+            metric=loss.name,
+            keras=loss.keras,
+            inputs="random" if x is None else "given",
+            batch_size=sources.same.file_batch,
+            renamed=renamed,
+            outputs_renamed=outputs_renamed,
+            tolerance=tolerance,
+            files=chosen,
+            notes=(*sources.notes, outcome),
+            versions=_versions(),
+            sha256={},
+        )
+        report = planned.to_json()
+        del report["schema"], report["sha256"]
+        written = write_report(new, SCHEMA, report)
+        return dataclasses.replace(planned, sha256=written["sha256"])
+
+
+class Sources:
+    """The Keras models from which files are made: the given one, and a smaller one.
+
+    Args:
+        model: The given model.
+        x: Rows, or None for random ones.
+        y: Labels, or None.
+        batch_size: Number of rows that the files take, or None for any.
+        work: Folder for intermediate files.
+        calibrates: Whether the rows may show the ranges of activations.
+
+    Attributes:
+        given: The given model.
+        same: The rows, and what the given model returns for them.
+        notes: What was decided for the user, in sentences.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        x: Nested,
+        y: Nested,
+        batch_size: int | None,
+        work: Path,
+        calibrates: bool,
+    ):
+        self.notes: list[str] = []
+        self._work, self._calibrates = work, calibrates
+        self.same = SameOutputs(model, x, y, batch_size)
+        self.given = self._source("", model)
+        _, error = attempt(lambda: self.given.dense)
+        if self.same.file_batch is None and LOOP in str(error):
+            self.notes.append(ONE_ROW)
+            self.same = SameOutputs(model, x, y, 1)
+            self.given = self._source("", model)
+
+    def _source(self, name, model) -> Source:
+        folder = Path(tempfile.mkdtemp(dir=self._work))
+        return Source(name, model, self.same, folder, self._calibrates)
+
+    def __iter__(self) -> Iterator[Source]:
+        """Yield the given model, and a smaller one if `compact` can make it."""
+        yield self.given
+        model = self.given.model
+        try:
+            smaller = compact(model)
+        except (ValueError, TypeError) as error:
+            text = str(error).partition("\n")[0]
+            self.notes.append(f"No compact files were tried: {text}")
+            return
+        if smaller.count_params() < model.count_params():
+            yield self._source("compact", smaller)
+
+
+def _tried(sources: Sources, trial: Trial, target: Target) -> list[Tried]:
+    """Return what was found out about each file, but for its time."""
+    kinds = [each for each in CANDIDATES if target.name in each.targets]
+    pairs = [(kind, source) for source in sources for kind in kinds]
+    show, found = target.show or _nothing, []
+    for number, (kind, source) in enumerate(pairs):
+        show(name_of(kind, source), number, len(pairs) + 1)
+        found.append(trial(kind, source))
+    show("timing", len(pairs), len(pairs) + 1)
+    return found
+
+
+def _nothing(what: str, done: int, total: int):
+    """Show nothing."""
+
+
+def timed(tried: list[Tried], max_loss: float, rounds: int) -> list[Tried]:
+    """Return the files with their times, if they may still be chosen.
+
+    All of them take turns in all of their runtimes. They get one row, or as many as
+    they must get.
+
+    Args:
+        tried: The files.
+        max_loss: What the metric may lose.
+        rounds: Number of turns.
+    """
+    keys = [
+        (number, place)
+        for number, each in enumerate(tried)
+        if not judged_by_loss(each.row, max_loss).verdict
+        for place, run in enumerate(each.row.runs)
+        if not run.fault
+    ]
+    largest = max((tried[number].row.size for number, _ in keys), default=1)
+
+    # What was used last stays loaded. The first run of a turn, which loads a file that
+    # had to make room, is not timed.
+    @functools.lru_cache(max(1, int(MEMORY // largest)))
+    def loaded(key: tuple[int, int]) -> Callable[[], dict]:
+        number, place = key
+        return _once(tried[number], tried[number].candidate.runtimes[place])
+
+    def run(key: tuple[int, int]) -> dict:
+        return loaded(key)()
+
+    measured = times([functools.partial(run, key) for key in keys], rounds)
+    found = dict(zip(keys, measured, strict=True))
+    return [
+        dataclasses.replace(each, row=_with_times(each, number, found))
+        for number, each in enumerate(tried)
+    ]
+
+
+def _once(tried: Tried, runtime: Runtime) -> Callable[[], dict]:
+    """Return a function that runs a file once, on the first rows."""
+    same = tried.source.same
+    with litert.pages_in_a_log():
+        run = runtime.load(cast(Path, tried.path), same, True)
+    rows = np.arange(same.file_batch or 1)
+    batch = {name: array[rows % len(array)] for name, array in same.inputs.items()}
+    return lambda: run(batch)
+
+
+def _with_times(tried: Tried, number: int, found: dict[tuple[int, int], Times]) -> Row:
+    """Return a row with the milliseconds of one input in each runtime."""
+    runs: list[Run] = []
+    rows = tried.source.same.file_batch or 1
+    for place, run in enumerate(tried.row.runs):
+        if (number, place) in found:
+            median, low, high = (each / rows for each in found[number, place])
+            run = dataclasses.replace(run, milliseconds=median, low=low, high=high)
+        runs.append(run)
+    return dataclasses.replace(tried.row, runs=tuple(runs))
+
+
+def _keep(tried, chosen, folder):
+    """Copy the best file."""
+    best = next(number for number, row in enumerate(chosen) if row.verdict == BEST)
+    path, goal = tried[best].path, folder / chosen[best].file
+    if path.is_dir():
+        shutil.copytree(path, goal)
+    else:
+        shutil.copyfile(path, goal)
+
+
+def _versions() -> dict[str, str]:
+    """Return the versions of the libraries that are installed."""
+    found = {}
+    for name in LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

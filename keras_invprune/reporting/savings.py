@@ -1,0 +1,273 @@
+"""What pruning can save on a model, found out before it is trained.
+
+Size and speed of a file depend on where its zeros are, and not on the values of the
+other weights. So the model gets drawn masks, and real files are made, run and timed.
+"""
+
+import dataclasses
+import logging
+import math
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import keras
+
+from keras_invprune.arguments import is_number, is_positive_integer
+from keras_invprune.compaction import compact
+from keras_invprune.contracts import PruningWrapper
+from keras_invprune.exporting.batches import states_kept
+from keras_invprune.exporting.errors import ExportError
+from keras_invprune.exporting.planner.candidates import CANDIDATES
+from keras_invprune.exporting.planner.loss import Loss
+from keras_invprune.exporting.planner.planning import Sources, timed
+from keras_invprune.exporting.planner.row import Row
+from keras_invprune.exporting.planner.table import columns
+from keras_invprune.exporting.planner.trying import Trial, Tried
+from keras_invprune.exporting.timing import ROUNDS
+from keras_invprune.patterns import Block, Units
+from keras_invprune.patterns import get as get_pattern
+from keras_invprune.pruning.prune import prune, strip_pruning
+
+SCHEMA = "keras_invprune/savings/1"
+SHARES = (0.5, 0.8, 0.9, 0.95)
+PATTERNS = ("unstructured", Block((4, 1)), "units")
+NOTHING = "none"  # the name of no pattern
+# Score and allocation: zeros spread evenly, and as unevenly as magnitudes of untrained
+# weights put them, which says how far estimates are off.
+EVEN, UNEVEN = ("random", "uniform"), ("magnitude", "global")
+TOLERANCE = 1e-4  # of float32 files, as a share of the largest output
+
+logger = logging.getLogger("keras_invprune")
+
+
+@dataclasses.dataclass(frozen=True)
+class Estimate:
+    """What one kind of file would cost.
+
+    Attributes:
+        pattern: "none", "unstructured", "units", or the name of another pattern.
+        sparsity: Share that is removed, of the prunable weights or of the units.
+        file: The number format and what is done with zeros, as in `export`.
+        bytes: Size of the file.
+        milliseconds: Median time of one input, on one thread; None if it does not run.
+        spread: Half of the distance between the quartiles of the times.
+        fault: Why it cannot be used; "" if it can.
+    """
+
+    pattern: str
+    sparsity: float
+    file: str
+    bytes: int
+    milliseconds: float | None
+    spread: float | None
+    fault: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Savings:
+    """What patterns, shares, number formats and compaction can save. Prints as a table.
+
+    Attributes:
+        model: The model's name.
+        error: How far sizes are off if zeros are spread unevenly over the layers: the
+            largest relative difference, at the largest share. NaN if it is unknown.
+        estimates: One for each kind of file. The first one is the dense float32 file.
+    """
+
+    model: str
+    error: float
+    estimates: tuple[Estimate, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the schema and the fields; the error is None if it is unknown."""
+        found = dataclasses.asdict(self)
+        found["error"] = None if math.isnan(self.error) else self.error
+        return {"schema": SCHEMA, **found, "estimates": list(found["estimates"])}
+
+    def __str__(self) -> str:
+        """Return a line for each file, with its ratios to the dense one."""
+        dense = self.estimates[0]
+        heading = "pattern removed file bytes smaller ms ± faster".split()
+        cells = [[*heading, ""], *(_cells(each, dense) for each in self.estimates)]
+        lines = [columns(cells, texts=(0, 2, len(heading)))]
+        if not math.isnan(self.error):
+            lines += ["", f"Uneven zeros change sizes by up to {self.error:.0%}."]
+        return "\n".join(lines) + "\n"
+
+
+def _cells(each: Estimate, dense: Estimate) -> list[str]:
+    size = [f"{each.bytes:,}", f"{dense.bytes / each.bytes:.1f}x"]
+    time = ["-"] * 3
+    if each.milliseconds is not None and dense.milliseconds is not None:
+        faster = dense.milliseconds / each.milliseconds
+        time = [f"{each.milliseconds:.4f}", f"{each.spread:.4f}", f"{faster:.1f}x"]
+    first = [each.pattern, f"{each.sparsity:.0%}", each.file]
+    return [*first, *size, *time, each.fault]
+
+
+class _Removal(NamedTuple):
+    """What is removed from a copy of the model; a pattern of None is nothing."""
+
+    name: str
+    pattern: Callable | None
+    share: float
+    choices: tuple[str, str]  # score and allocation
+
+    @classmethod
+    def by(cls, pattern: str | Callable, share: float, choices: tuple[str, str]):
+        """Return a removal by a pattern or its name."""
+        name = pattern if isinstance(pattern, str) else repr(pattern)
+        return cls(name, get_pattern(pattern), share, choices)
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether nothing of what is removed is left as zeros."""
+        return self.pattern is None or isinstance(self.pattern, Units)
+
+
+def estimate_savings(
+    model: keras.Model,
+    *,
+    patterns: Sequence[str | Callable] = PATTERNS,
+    shares: Sequence[float] = SHARES,
+    batch_size: int | None = None,
+    rounds: int = ROUNDS,
+    show: Callable[[str, int, int], None] | None = None,
+) -> Savings:
+    """Return what pruning can save on a model and runtime, before it is trained.
+
+    Each pattern removes each share of a copy, at random and evenly in all layers. Its
+    .tflite files are made, run in LiteRT on one thread, and timed in turns. Units are
+    removed by `compact`, so that all number formats profit from them. A small network
+    takes about a minute.
+
+    The accuracy that remains is not estimated: train to find out.
+
+    Args:
+        model: A built, plain Keras 3 model. It is not changed, and need not be trained.
+        patterns: Patterns as in `prune`.
+        shares: The shares to remove, in (0, 1).
+        batch_size: Number of rows that the files take, as in `export`.
+        rounds: How often each file is timed.
+        show: ``(what, done, total)``, called while files are made.
+
+    Raises:
+        ExportError: If no .tflite file can be made of it.
+        TypeError: If `model` is not a Keras 3 model.
+        ValueError: If it is not built or carries masks, or if an argument is invalid.
+    """
+    _check(model, patterns, shares, rounds)
+    todo = [_Removal(NOTHING, None, 0.0, EVEN)]
+    todo += [_Removal.by(p, s, EVEN) for p in patterns for s in shares]
+    uneven = [_Removal.by(p, max(shares), UNEVEN) for p in patterns]
+    todo += [each for each in uneven if not each.is_exact][:1]
+    show = show or _nothing
+    tried: list[tuple[_Removal, Tried]] = []
+    with tempfile.TemporaryDirectory() as folder, states_kept(model):
+        for number, removal in enumerate(todo):
+            show(f"{removal.name} {removal.share:.0%}", number, len(todo) + 1)
+            work = Path(folder) / str(number)
+            work.mkdir()
+            if (smaller := _removed(model, removal)) is not None:
+                found = _files(smaller, removal.is_exact, batch_size, work)
+                tried += [(removal, each) for each in found]
+        show("timing", len(todo), len(todo) + 1)
+        files = timed([each for _, each in tried], math.inf, rounds)
+    removals = [removal for removal, _ in tried]
+    rows = [(r, each.row) for r, each in zip(removals, files, strict=True)]
+    made = [(r, row) for r, row in rows if row.bytes is not None]
+    if not made:
+        raise ExportError(
+            f"No .tflite file can be made of {model.name!r}: {rows[0][1].reason}."
+        )
+    estimates = [_estimate(r, row) for r, row in made if r.choices == EVEN]
+    return Savings(model.name, _error(made), tuple(estimates))
+
+
+def _nothing(what: str, done: int, total: int):
+    """Show nothing."""
+
+
+def _check(model, patterns, shares, rounds):
+    if not isinstance(model, keras.Model):
+        raise TypeError(
+            "`model` must be a Keras 3 model, built with `import keras`. Received: "
+            f"{type(model).__module__}.{type(model).__qualname__}."
+        )
+    if isinstance(model, PruningWrapper):
+        raise ValueError(
+            "`model` must be a plain model. Received: a model with pruning masks. "
+            "Strip them first: `kip.estimate_savings(kip.strip_pruning(model))`."
+        )
+    if isinstance(patterns, str) or not patterns:
+        raise ValueError(
+            f"`patterns` must be a list of patterns. Received: patterns={patterns!r}."
+        )
+    if not shares or not all(is_number(s) and 0 < s < 1 for s in shares):
+        raise ValueError(
+            f"`shares` must be numbers in (0, 1). Received: shares={shares!r}."
+        )
+    if not is_positive_integer(rounds):
+        raise ValueError(
+            f"`rounds` must be an integer of at least 1. Received: rounds={rounds!r}."
+        )
+
+
+def _removed(model: keras.Model, removal: _Removal) -> keras.Model | None:
+    """Return a copy without what is removed; None if the pattern does not fit."""
+    if removal.pattern is None:
+        return model
+    score, allocation = removal.choices
+    try:
+        pruned = prune(
+            model,
+            removal.share,
+            score=score,
+            allocation=allocation,
+            pattern=removal.pattern,
+            schedule="manual",
+        )
+        pruned.prune_to(removal.share)
+        found = strip_pruning(pruned)
+        return compact(found) if removal.is_exact else found
+    except ValueError as error:
+        text = str(error).partition("\n")[0]
+        logger.warning("%s is left out: %s", removal.name, text)
+        return None
+
+
+def _files(
+    model: keras.Model, is_exact: bool, batch_size: int | None, work: Path
+) -> Iterator[Tried]:
+    """Yield the files that make use of what is removed; all of them are run."""
+    sources = Sources(model, None, None, batch_size, work, calibrates=True)
+    trial = Trial(work, TOLERANCE, Loss(sources.same, None, None))
+    for kind in CANDIDATES:
+        if "litert-cpu" in kind.targets and kind.uses_zeros != is_exact:
+            yield trial(kind, sources.given)
+
+
+def _estimate(removal: _Removal, row: Row) -> Estimate:
+    return Estimate(
+        pattern=removal.name,
+        sparsity=removal.share,
+        file=row.name,
+        bytes=cast(int, row.bytes),
+        milliseconds=row.milliseconds if row.is_right else None,
+        spread=(row.high - row.low) / 2 if row.is_right else None,
+        fault=f"{row.verdict}: {row.reason}" if row.verdict else "",
+    )
+
+
+def _error(rows: list[tuple[_Removal, Row]]) -> float:
+    """Return the largest relative difference of sizes by uneven zeros; NaN if none."""
+    even = {(r.name, r.share, row.name): row for r, row in rows if r.choices == EVEN}
+    pairs = [
+        (row, even.get((r.name, r.share, row.name)))
+        for r, row in rows
+        if r.choices == UNEVEN
+    ]
+    found = [abs(one.size / other.size - 1) for one, other in pairs if other]
+    return max(found, default=math.nan)

@@ -1,0 +1,129 @@
+"""Files that are known to be wrong, unusable or pointless, each made and run here."""
+
+import re
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from keras_invprune.exporting.planner.candidates import CANDIDATES
+from keras_invprune.exporting.planner.loss import Loss
+from keras_invprune.exporting.planner.planning import Sources
+from keras_invprune.exporting.planner.row import NOT_RUN, NOT_TRIED, WRONG
+from keras_invprune.exporting.planner.trying import Trial
+from keras_invprune.exporting.verify import Differs
+
+WIDTH = 64
+
+
+def sparse_model(share, block=1):
+    """A network whose first kernel has zeros in runs of `block` along the inputs."""
+    model = keras.Sequential(
+        [
+            keras.Input((WIDTH,)),
+            layers.Dense(WIDTH, activation="relu"),
+            layers.Dense(4),
+        ]
+    )
+    kernel = model.layers[0].kernel
+    order = np.random.default_rng(1).permutation(WIDTH * WIDTH // block)
+    kept = order.reshape(WIDTH // block, WIDTH) >= share * order.size
+    kernel.assign(kernel * np.repeat(kept, block, axis=0))
+    return model
+
+
+def drawn(model, rows=64):
+    shape = rows, *model.input_shape[1:]
+    return np.random.default_rng(2).normal(size=shape).astype("float32")
+
+
+@pytest.fixture
+def tries(tmp_path):
+    """A function that tries files of a model and returns them by name."""
+
+    def found(model, *names):
+        sources = Sources(model, drawn(model), None, None, tmp_path, calibrates=True)
+        trial = Trial(tmp_path, 1e-4, Loss(sources.same, None, None))
+        given = next(iter(sources))
+        kinds = [kind for kind in CANDIDATES if kind.name in names]
+        assert len(kinds) == len(names)
+        tried = [trial(kind, given) for kind in kinds]
+        return {each.row.name: each for each in tried} | {"sources": sources}
+
+    return found
+
+
+@pytest.mark.parametrize(
+    "name, block, verdict, text",
+    [
+        ("int8 dynamic, sparse", 16, WRONG, "Interpreter, 1 thread: .* is off by"),
+        ("float16, sparse", 4, WRONG, "is off by nan"),
+        ("int8 dynamic, sparse", 1, NOT_RUN, "failed to delegate"),
+    ],
+)
+def test_it_is_dropped(tries, name, block, verdict, text):
+    row = tries(sparse_model(0.8, block), name)[name].row
+    assert row.verdict == verdict
+    assert row.bytes > 0  # a real file
+    assert re.search(text, row.reason)
+
+
+def test_without_the_default_delegate_int8_blocks_are_right(tries):
+    # So comparing the outputs in one runtime would not be enough.
+    found = tries(sparse_model(0.8, 16), "int8 dynamic, sparse")
+    same = found["sources"].same
+    content = found["int8 dynamic, sparse"].path.read_bytes()
+    assert same(same.of_litert(content, delegate=False), 1e-1, None)
+    with pytest.raises(Differs):
+        same(same.of_litert(content, delegate=True), 1e-1, None)
+
+
+def test_int8_that_is_half_zeros_is_larger_without_them(tries):
+    pytest.importorskip("litert_quantizer")
+    found = tries(sparse_model(0.5), "int8 dynamic", "int8 dynamic, sparse")
+    dense, sparse = (
+        found[name].row for name in ("int8 dynamic", "int8 dynamic, sparse")
+    )
+    assert sparse.bytes > dense.bytes
+    assert dense.verdict == "" and sparse.verdict == NOT_RUN
+
+
+def test_more_zeros_may_make_a_larger_file(tries):
+    # The converter then stores blocks of 4, most of them with three zeros.
+    name = "float32, sparse"
+    fewer, more = (tries(sparse_model(share), name)[name].row for share in (0.95, 0.98))
+    assert more.bytes > fewer.bytes
+    assert more.verdict == ""  # it is right, and the choice compares its bytes
+
+
+def test_single_zeros_that_we_leave_out_make_a_smaller_file(tries):
+    names = "float32, sparse", "float32, sparse rows"
+    found = tries(sparse_model(0.98), *names)
+    blocks, rows = (found[name].row for name in names)
+    assert rows.verdict == blocks.verdict == ""
+    assert rows.bytes < blocks.bytes
+
+
+def test_a_file_that_has_no_zeros_to_leave_out_is_not_tried(tries):
+    row = tries(sparse_model(0.0), "float32, sparse")["float32, sparse"].row
+    assert row.verdict == NOT_TRIED and "no kernel has so many zeros" in row.reason
+
+
+def test_loops_take_one_row_and_are_not_calibrated(tries):
+    model = keras.Sequential([keras.Input((3, 2)), layers.LSTM(2)])
+    found = tries(model, "float32", "int8 static, sparse")
+    (note,) = found["sources"].notes
+    assert "one row at a time" in note and "unroll=True" in note
+    assert found["sources"].same.file_batch == 1
+    assert found["float32"].row.verdict == ""
+    row = found["int8 static, sparse"].row  # TensorFlow's calibrator would crash
+    assert row.verdict == NOT_TRIED and "loops" in row.reason
+
+
+def test_unrolled_loops_take_any_number_of_rows(tries):
+    model = keras.Sequential([keras.Input((3, 2)), layers.LSTM(2, unroll=True)])
+    found = tries(model, "float32")
+    assert found["sources"].notes == []
+    assert found["sources"].same.file_batch is None
+    assert found["float32"].row.verdict == ""

@@ -1,0 +1,90 @@
+import types
+
+import numpy as np
+import pytest
+
+from keras_invprune.exporting.planner.loss import Loss
+
+X = {"x": np.arange(8.0)[:, None]}
+
+
+def loss(outputs, y=None, metric=None):
+    """Keras's outputs for 8 rows, as `SameOutputs` keeps them."""
+    if not isinstance(outputs, dict):
+        outputs = {"output_0": outputs}
+    return Loss(types.SimpleNamespace(every=(X, outputs)), y, metric)
+
+
+def returning(**outputs):
+    """A file that returns the same rows for each input of 0, 1, 2, ..."""
+
+    def run(inputs):
+        places = inputs["x"][:, 0].astype(int)
+        return {name: array[places] for name, array in outputs.items()}
+
+    return run
+
+
+ROWS = np.random.default_rng(0).normal(size=(8, 3))
+
+
+def test_labels_of_classes_give_the_accuracy():
+    labels = ROWS.argmax(1)
+    labels[:2] = (labels[:2] + 1) % 3
+    found = loss(ROWS, labels)
+    assert (found.name, found.keras) == ("accuracy", 0.75)
+    worse = np.zeros((8, 3))
+    assert found(returning(output_0=worse), None) == np.mean(labels == 0)
+
+
+def test_other_labels_give_r2():
+    labels = ROWS[:, :1] + 0.5
+    found = loss(ROWS[:, :1], labels[:, 0])  # a column and a row, as users have them
+    total = ((labels - labels.mean()) ** 2).sum()
+    assert found.name == "R²"
+    assert found.keras == pytest.approx(1 - 8 * 0.25 / total)
+    assert found(returning(output_0=labels), 4) == 1.0
+
+
+def test_without_labels_files_must_agree_with_keras():
+    found = loss(ROWS)
+    assert (found.name, found.keras) == ("agreement", 1.0)
+    other = np.where(np.arange(8)[:, None] < 2, -ROWS, ROWS)
+    assert found(returning(output_0=other), None) == 0.75
+
+
+def test_of_several_outputs_the_one_that_agrees_least_counts():
+    outputs = {"a": ROWS, "b": ROWS[:, :1]}
+    found = loss(outputs, y=[ROWS.argmax(1), ROWS[:, :1]])
+    assert found.name == "agreement"
+    mean = np.full((8, 1), ROWS[:, 0].mean())
+    assert found(returning(a=ROWS, b=mean), None) == pytest.approx(0.0)
+
+
+def test_outputs_that_never_change_agree_with_themselves():
+    found = loss(np.ones((8, 1)))
+    assert found(returning(output_0=np.ones((8, 1))), None) == 1.0
+
+
+def test_the_users_metric_gets_labels_and_outputs():
+    seen = []
+
+    def metric(y, outputs):
+        seen.append((y, outputs))
+        return np.float32(-np.abs(outputs - y).mean())
+
+    found = loss(ROWS[:, :1], ROWS[:, :1], metric)
+    assert (found.name, found.keras) == ("metric", 0.0)
+    assert found(returning(output_0=ROWS[:, :1] + 1), 3) == -1.0
+    np.testing.assert_array_equal(seen[1][1], ROWS[:, :1] + 1)
+
+
+def test_a_metric_without_labels_is_refused():
+    with pytest.raises(ValueError, match=r"no labels. Pass them: `data=\(x, y\)`"):
+        loss(ROWS, None, lambda y, outputs: 0.0)
+
+
+@pytest.mark.parametrize("value", [float("nan"), None, "high", True])
+def test_a_metric_must_be_a_number(value):
+    with pytest.raises(ValueError, match="`metric` must return a number"):
+        loss(ROWS, ROWS, lambda y, outputs: value)

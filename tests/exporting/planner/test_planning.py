@@ -1,0 +1,368 @@
+import json
+
+import keras
+import numpy as np
+import pytest
+from ai_edge_litert.interpreter import Interpreter
+from keras import layers
+
+import keras_invprune as kip
+from disks import small_disk
+from keras_invprune.exporting.planner import planning
+from keras_invprune.exporting.planner.candidates import CANDIDATES, Candidate
+from keras_invprune.exporting.planner.row import (
+    BEST,
+    INACCURATE,
+    NOT_MADE,
+    NOT_TRIED,
+    OVER,
+    SAME,
+)
+
+WIDTH = 64
+
+
+def network(zeros=True):
+    """A classifier with a dead unit, and blocks of zeros in its first kernel."""
+    model = keras.Sequential(
+        [
+            keras.Input((WIDTH,), name="features"),
+            layers.Dense(WIDTH, activation="relu", name="hidden"),
+            layers.Dense(4, name="head"),
+        ]
+    )
+    if zeros:
+        kernel = model.layers[0].kernel
+        kept = np.random.default_rng(1).random((WIDTH // 4, WIDTH)) >= 0.8
+        kept[:, 0] = False  # a unit that is always 0
+        kernel.assign(kernel * np.repeat(kept, 4, axis=0))
+    return model
+
+
+def rows(model, count=96):
+    shape = count, *model.input_shape[1:]
+    return np.random.default_rng(2).normal(size=shape).astype("float32")
+
+
+def labeled(model):
+    x = rows(model)
+    return x, model.predict(x, verbose=0).argmax(1)
+
+
+def only(monkeypatch, *names):
+    """Let the planner try only these kinds of files."""
+    kinds = [kind for kind in CANDIDATES if kind.name in names]
+    monkeypatch.setattr(planning, "CANDIDATES", kinds)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Where to export to; whatever happens, nothing else may lie beside it."""
+    parent = tmp_path / "models"
+    parent.mkdir()
+    yield parent / "mine"
+    assert [path.name for path in parent.iterdir()] in ([], ["mine"])
+
+
+@pytest.fixture(scope="module")
+def planned(tmp_path_factory):
+    """All files of a network, what was shown meanwhile, and the folder."""
+    keras.utils.set_random_seed(0)
+    folder, shown, model = tmp_path_factory.mktemp("planned"), [], network()
+
+    def show(*now):
+        shown.append(now)
+
+    target = kip.Target("size", rounds=1, show=show)
+    data = labeled(model)
+    return (
+        model,
+        data,
+        folder,
+        kip.export(model, folder, data=data, target=target),
+        shown,
+    )
+
+
+def test_the_best_file_is_right_and_accurate(planned):
+    model, (x, y), folder, found, _ = planned
+    run = Interpreter(str(folder / "model.tflite")).get_signature_runner()
+    (outputs,) = run(features=x).values()
+    assert found.metric == "accuracy" and found.keras == 1.0
+    assert np.mean(outputs.argmax(1) == y) == found.best.score >= 1 - 0.003
+    assert (folder / "model.tflite").stat().st_size == found.best.bytes
+
+
+def test_no_file_that_was_dropped_is_smaller_without_a_reason(planned):
+    *_, found, _ = planned
+    for row in found.files:
+        assert row.verdict and (row.reason or row is found.best)
+    left = [row for row in found.files if row.is_right and row.loss <= 0.003]
+    assert found.best.bytes == min(row.bytes for row in left)
+    assert found.best.uses_zeros
+    assert found.notes[-1].startswith("Pruning pays: with all weights, '")
+
+
+def test_each_file_ran_in_each_runtime(planned):
+    *_, found, _ = planned
+    runs = [
+        "Interpreter, 1 thread",
+        "Interpreter, 2 threads",
+        "Interpreter without delegate, 1 thread",
+        "Interpreter without delegate, 2 threads",
+        "CompiledModel, 1 thread",
+    ]
+    measured = [row for row in found.files if row.is_right]
+    assert len(measured) >= 4
+    for row in measured:
+        assert [run.runtime for run in row.runs] == runs
+        for run in row.runs:
+            assert run.fault or 0 < run.low <= run.milliseconds <= run.high
+        assert 0 < row.gzip_bytes < row.bytes * 1.1
+
+
+def test_the_compact_model_is_tried_as_well(planned):
+    *_, found, _ = planned
+    by_name = {row.name: row for row in found.files}
+    smaller = by_name["compact, float32"]
+    assert smaller.bytes < by_name["float32"].bytes
+    assert smaller.uses_zeros and not by_name["float32"].uses_zeros
+
+
+def test_the_report_has_all_of_it(planned):
+    *_, folder, found, _ = planned
+    saved = json.loads((folder / "report.json").read_text())
+    assert saved == found.to_json()
+    assert list(saved)[0] == "schema" and saved["schema"] == "keras_invprune/planned/1"
+    assert set(saved["sha256"]) == {"model.tflite"}
+    assert {path.name for path in folder.iterdir()} == {"model.tflite", "report.json"}
+
+
+def test_the_table_has_a_line_for_each_file(planned):
+    *_, found, _ = planned
+    text = str(found)
+    assert all(f"\n{row.name} " in text for row in found.files)
+    lines = text.splitlines()
+    assert lines[3].split()[:4] == ["file", "bytes", "gzip", "zstd"]
+    assert lines[4].startswith(found.best.name) and " best" in lines[4]
+    assert "CompiledModel, 1 thread: 0." in text
+
+
+def test_progress_is_shown(planned):
+    *_, found, shown = planned
+    assert [name for name, *_ in shown] == [*(r.name for r in found.files), "timing"]
+    assert [done for _, done, _ in shown] == list(range(len(shown)))
+    assert {total for *_, total in shown} == {len(shown)}
+
+
+def test_files_that_do_not_fit_into_memory_together_are_timed(folder, monkeypatch):
+    only(monkeypatch, "float32", "float16")
+    monkeypatch.setattr(planning, "MEMORY", 1)
+    loads, once = [], planning._once
+    monkeypatch.setattr(planning, "_once", lambda *a: loads.append(a) or once(*a))
+    target = kip.Target("size", rounds=2)
+    found = kip.export(network(zeros=False), folder, target=target, max_loss=1.0)
+    runs = [run for row in found.files for run in row.runs]
+    assert len(loads) == 2 * len(runs) and all(run.milliseconds > 0 for run in runs)
+
+
+def test_a_model_without_zeros_is_told_so(folder, monkeypatch):
+    only(monkeypatch, "float32", "float32, sparse")
+    model = network(zeros=False)
+    found = kip.export(model, folder, data=rows(model), target="size")
+    assert found.metric == "agreement" and found.best.name == "float32"
+    assert "Pruning brings nothing here" in found.notes[-1]
+    verdicts = {row.name: row.verdict for row in found.files}
+    assert verdicts == {"float32": BEST, "float32, sparse": NOT_TRIED}
+
+
+def test_the_fastest_of_any_runtime(folder, monkeypatch):
+    only(monkeypatch, "SavedModel", "float16")
+    model = network(zeros=False)
+    found = kip.export(model, folder, target=kip.Target("any", rounds=1))
+    assert found.inputs == "random"
+    assert found.best.name == "float16"  # TensorFlow takes ten times as long
+    first = next(row for row in found.files if row.name == "SavedModel")
+    assert [run.runtime for run in first.runs] == ["TensorFlow, all threads"]
+
+
+def test_a_folder_is_kept_if_it_is_best(folder, monkeypatch):
+    only(monkeypatch, "SavedModel")
+    model = network(zeros=False)
+    found = kip.export(model, folder, target=kip.Target("any", rounds=1))
+    assert found.best.file == "saved_model"
+    loaded = keras.layers.TFSMLayer(folder / "saved_model", call_endpoint="serve")
+    x = rows(model)
+    np.testing.assert_allclose(loaded(x), model(x), atol=1e-5)
+
+
+def test_several_outputs_keep_names_and_order_and_augmentation_is_off(
+    folder, monkeypatch
+):
+    only(monkeypatch, "float32", "int8 weights", "int8 static")
+    image = keras.Input((6, 6, 2), name="an image")
+    features = layers.Flatten()(layers.RandomFlip()(image))
+    outputs = {
+        "zeta": layers.Dense(3)(features),
+        "alpha": layers.Dense(2, activation="softmax")(features),
+    }
+    model = keras.Model(image, outputs)
+    target = kip.Target("litert-cpu", rounds=1)
+    found = kip.export(model, folder, data=rows(model), target=target, max_loss=1.0)
+    assert found.renamed == {"an image": "an_image"}
+    run = Interpreter(str(folder / "model.tflite")).get_signature_runner()
+    x = rows(model)
+    found, expected = run(an_image=x), model(x, training=False)
+    for name, shape in {"zeta": (96, 3), "alpha": (96, 2)}.items():
+        assert found[name].shape == shape
+        np.testing.assert_allclose(found[name], expected[name], atol=0.1)
+
+
+def test_states_are_those_before(folder, monkeypatch):
+    only(monkeypatch, "float32")
+    cell = layers.LSTM(2, stateful=True)
+    model = keras.Sequential([keras.Input(batch_shape=(1, 2, 3)), cell])
+    model(np.ones((1, 2, 3)))
+    before = [state.numpy() for state in cell.states]
+    found = kip.export(model, folder, target=kip.Target("size", rounds=1))
+    assert found.batch_size == 1 and found.best.milliseconds > 0
+    for state, value in zip(cell.states, before, strict=True):
+        np.testing.assert_array_equal(state, value)
+
+
+def test_a_missing_extra_is_named(folder, monkeypatch):
+    only(monkeypatch, "float32", "int8 dynamic")
+    monkeypatch.setitem(__import__("sys").modules, "litert_quantizer", None)
+    monkeypatch.setitem(__import__("sys").modules, "zstandard", None)
+    model = network(zeros=False)
+    found = kip.export(model, folder, target=kip.Target("size", rounds=1))
+    row = next(row for row in found.files if row.name == "int8 dynamic")
+    assert row.verdict == NOT_TRIED and "keras-invprune[quantize]" in row.reason
+    assert found.best.zstd_bytes is None
+
+
+def test_activations_are_quantized_only_with_rows(folder, monkeypatch):
+    pytest.importorskip("litert_quantizer")
+    only(monkeypatch, "float32", "int8 static")
+    model = network(zeros=False)
+    found = kip.export(model, folder, target=kip.Target("size", rounds=1))
+    row = next(row for row in found.files if row.name == "int8 static")
+    assert row.verdict == NOT_TRIED and "data=x" in row.reason
+
+
+def test_what_the_metric_loses_decides(folder, monkeypatch):
+    pytest.importorskip("litert_quantizer")
+    only(monkeypatch, "float32", "int4 weights")
+    model, seen = network(zeros=False), []
+
+    def metric(y, outputs):
+        seen.append(outputs.shape)
+        return -float(np.abs(outputs - y).max())
+
+    x = rows(model)
+    data, target = (x, model(x).numpy()), kip.Target("size", metric, rounds=1)
+    strict = kip.export(model, folder, data=data, target=target, max_loss=1e-3)
+    assert strict.best.name == "float32"
+    assert strict.files[1].verdict == INACCURATE
+    lenient = kip.export(model, folder, data=data, target=target, max_loss=10)
+    assert lenient.best.name == "int4 weights" and lenient.metric == "metric"
+    assert set(seen) == {(96, 4)}
+
+
+def test_the_budget_limits_the_choice(folder, monkeypatch):
+    only(monkeypatch, "float32", "float16")
+    model = network(zeros=False)
+    target = kip.Target("litert-cpu", rounds=1)
+    limits = {"bytes": 14_000}
+    found = kip.export(model, folder, target=target, budget=limits, max_loss=0.1)
+    assert found.best.name == "float16" and found.best.bytes <= 14_000
+    assert [row.verdict for row in found.files] == [OVER, BEST]
+    assert found.budget == {"bytes": 14_000, "milliseconds": None}
+    before = (folder / "model.tflite").read_bytes()
+    with pytest.raises(kip.ExportError, match="nearest is 'float16'.* of 10 bytes"):
+        kip.export(model, folder, target=target, budget={"bytes": 10}, max_loss=0.1)
+    assert (folder / "model.tflite").read_bytes() == before
+
+
+def made(content):
+    """A kind of file that has this content, or raises it."""
+
+    def make(source):
+        if isinstance(content, BaseException):
+            raise content
+        return source.dense if content is None else content
+
+    return Candidate("own", make)
+
+
+def test_what_cannot_be_made_is_dropped(folder, monkeypatch):
+    kinds = [CANDIDATES[0], made(None), made(RuntimeError("no such op"))]
+    assert kinds[0].name == "float32"
+    monkeypatch.setattr(planning, "CANDIDATES", kinds)
+    model = network(zeros=False)
+    found = kip.export(model, folder, target=kip.Target("size", rounds=1))
+    assert [row.verdict for row in found.files] == [BEST, SAME, NOT_MADE]
+    assert found.files[1].reason == "has the bytes of 'float32'"
+    assert found.files[2].reason == "no such op"
+
+
+@pytest.mark.parametrize(
+    "error, expected, text",
+    [
+        (KeyboardInterrupt("now"), KeyboardInterrupt, "now"),
+        (RuntimeError("No space left on device"), OSError, "Make room"),
+    ],
+)
+def test_nothing_is_half_written(folder, monkeypatch, error, expected, text):
+    monkeypatch.setattr(planning, "CANDIDATES", [CANDIDATES[0], made(error)])
+    with pytest.raises(expected, match=text):
+        kip.export(network(), folder, target="size")
+    assert not folder.exists()
+
+
+def test_a_random_model_is_refused(folder, monkeypatch):
+    @keras.saving.register_keras_serializable("test_planning")
+    class Noise(layers.Layer):
+        """Adds a number, another one in each call, but a constant in a graph."""
+
+        def call(self, x):
+            return x + float(np.random.default_rng().normal())
+
+    only(monkeypatch, "float32")
+    model = keras.Sequential([keras.Input((3,)), Noise()])
+    with pytest.raises(kip.ExportError, match="different outputs when it is run again"):
+        kip.export(model, folder, target="size")
+
+
+def test_a_full_disk(tmp_path):
+    model = network()
+    with small_disk(tmp_path / "disk", kilobytes=40) as disk:
+        with pytest.raises(OSError, match="was not written: No space left.*Make room"):
+            kip.export(model, disk / "mine", target="size")
+        assert [path.name for path in disk.iterdir()] == []
+
+
+@pytest.mark.parametrize(
+    "arguments, text",
+    [
+        ({"target": "gpu"}, "`target` must be one of"),
+        ({"target": "size", "formats": ("keras",)}, "chooses the format itself"),
+        ({"target": "size", "tflite_options": ()}, "chooses the format itself"),
+        ({"target": "size", "max_loss": -0.1}, "`max_loss` must be >= 0"),
+        ({"target": "size", "budget": {"kb": 3}}, "`budget` must be a dict"),
+        ({"budget": {"bytes": 3}}, "no target. Give one"),
+        ({"max_loss": 0.1}, "no target. Give one"),
+        ({"target": "size", "data": np.ones((8, 5))}, r"rows of shape \(64,\)"),
+        (
+            {
+                "target": kip.Target(metric=lambda y, outputs: 0),
+                "data": np.ones((8, 64)),
+            },
+            "no labels",
+        ),
+    ],
+)
+def test_bad_arguments_are_refused_and_nothing_is_written(folder, arguments, text):
+    with pytest.raises(ValueError, match=text):
+        kip.export(network(), folder, **arguments)
+    assert not folder.exists()
