@@ -19,6 +19,8 @@ from keras_invprune.compaction.merge import Merged, MergeError, merge_layers
 from keras_invprune.exporting.export import Exported, ExportError, export
 from keras_invprune.graph.active import active_layers
 from keras_invprune.objectives import Invariance
+from keras_invprune.packing.errors import PackError
+from keras_invprune.packing.pack import Packed, pack, unpack
 from keras_invprune.pruning.invariance import prune_for_invariance
 from keras_invprune.pruning.layer_path import LayerPath, layer_path
 from keras_invprune.pruning.masked import Masked
@@ -42,6 +44,8 @@ __all__ = [
     "Masked",
     "MergeError",
     "Merged",
+    "PackError",
+    "Packed",
     "PrunedModel",
     "PruningBoard",
     "Report",
@@ -58,6 +62,7 @@ __all__ = [
     "merge_layers",
     "neural_tangent_transfer",
     "objectives",
+    "pack",
     "patterns",
     "priors",
     "proximal",
@@ -68,5 +73,6 @@ __all__ = [
     "scores",
     "strip_pruning",
     "tangent_kernel",
+    "unpack",
     "views",
 ]

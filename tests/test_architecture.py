@@ -29,7 +29,7 @@ ROOMS = [
     {"objectives"},
     {"pruning"},
     {"exporting"},
-    {"reporting"},
+    {"packing", "reporting"},
     {"__init__"},
     {"keras_invprune_lab"},
 ]
@@ -67,6 +67,7 @@ DOORS = {
     "tf.keras": "keras_invprune/tfmot.py",
     "tensorflow.keras": "keras_invprune/tfmot.py",
     "ai_edge_litert": "keras_invprune/exporting/litert.py",
+    "constriction": "keras_invprune/packing/coder.py",
     "keras.src": None,  # Keras's private part: no file
 }
 # What can be imported without waiting for TensorFlow.
