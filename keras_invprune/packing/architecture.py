@@ -90,9 +90,9 @@ def _check_assets(path, layer):
         layer.save_assets(folder)
         if files := os.listdir(folder):
             raise PackError(
-                f"Layer {path!r} ({type(layer).__name__}) saves {', '.join(files)}, and "
-                "a packed file holds arrays only. Pass the vocabulary to the layer's "
-                "constructor, so that its config has it."
+                f"Layer {path!r} ({type(layer).__name__}) saves {', '.join(files)}, "
+                "and a packed file holds arrays only. Pass the vocabulary to the "
+                "layer's constructor, so that its config has it."
             )
 
 

@@ -213,6 +213,20 @@ def test_a_dense_and_a_quantized_tflite_file_come_back(tmp_path):
     assert kip.unpack(tmp_path / "m.kip") == file.read_bytes()
 
 
+@pytest.mark.slow
+def test_the_unpacked_model_makes_the_same_tflite_file(tmp_path):
+    pruned = kip.prune(network(16), 0.8)
+    pruned.prune_to(0.8)
+    model = kip.strip_pruning(pruned)
+    assert not any(np.signbit(v[v == 0]).any() for v in values(model).values())
+    kip.pack(model, tmp_path / "m.kip")
+    for name, each in (("a", model), ("b", kip.unpack(tmp_path / "m.kip"))):
+        options = {"formats": ("tflite",), "tflite_options": ()}
+        kip.export(each, tmp_path / name, **options)
+    one, other = (tmp_path / name / "model.tflite" for name in "ab")
+    assert one.read_bytes() == other.read_bytes()
+
+
 def test_what_is_no_tflite_file_is_refused(tmp_path):
     (tmp_path / "m.tflite").write_bytes(b"no flatbuffer at all")
     with pytest.raises(kip.PackError, match="not a .tflite file"):
