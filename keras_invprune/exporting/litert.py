@@ -13,7 +13,7 @@ import sys
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import numpy as np
@@ -296,88 +296,8 @@ def runtimes(content: bytes, *, delegate: bool) -> dict[str, Runtime]:
     return {name: Runtime(interpreter.get_signature_runner(name)) for name in names}
 
 
-class Stored(NamedTuple):
-    """Where a .tflite file stores an array.
+def schema() -> Any:
+    """Return the module that reads .tflite files as data, without running them."""
+    from ai_edge_litert import schema_py_generated
 
-    Attributes:
-        start: Its first byte.
-        stop: The byte after its last one.
-        dtype: The name of its dtype.
-        shape: Its shape.
-        ordered: Whether its numbers mostly grow, as those of a sparse index do.
-    """
-
-    start: int
-    stop: int
-    dtype: str
-    shape: tuple[int, ...]
-    ordered: bool
-
-
-def stored_arrays(content: bytes) -> list[Stored]:
-    """Return the arrays in a .tflite file: tensors, and the indices of sparse ones.
-
-    Args:
-        content: The content of the file. Errors are those of the library that reads it.
-    """
-    from ai_edge_litert import schema_py_generated as schema
-
-    names = {
-        code: name.lower()
-        for name, code in vars(schema.TensorType).items()
-        if isinstance(code, int)
-    }
-    model = schema.Model.GetRootAs(content, 0)
-    origin = np.frombuffer(content, np.uint8).ctypes.data
-    found = {}
-    for index in range(model.SubgraphsLength()):
-        graph = model.Subgraphs(index)
-        for each in map(graph.Tensors, range(graph.TensorsLength())):
-            data = model.Buffers(each.Buffer()).DataAsNumpy()
-            shape = tuple(map(int, np.atleast_1d(each.ShapeAsNumpy())))
-            for part, kind, ordered in [
-                (data, names[each.Type()], False),
-                *_indices(each.Sparsity(), schema),
-            ]:
-                if isinstance(part, np.ndarray) and part.size:
-                    stored = _stored(part, origin, kind, shape, ordered)
-                    found[stored.start] = stored
-    return list(found.values())
-
-
-def _indices(sparsity, schema):
-    """Yield (array, its dtype, True) for the index of a sparse tensor."""
-    kinds = schema.SparseIndexVector
-    vectors = {
-        kinds.Int32Vector: (schema.Int32Vector, "int32"),
-        kinds.Uint16Vector: (schema.Uint16Vector, "uint16"),
-        kinds.Uint8Vector: (schema.Uint8Vector, "uint8"),
-    }
-    axes = sparsity.DimMetadataLength() if sparsity else 0
-    for axis in map(sparsity.DimMetadata, range(axes)) if axes else ():
-        for kind, table in (
-            (axis.ArraySegmentsType(), axis.ArraySegments()),
-            (axis.ArrayIndicesType(), axis.ArrayIndices()),
-        ):
-            if kind in vectors:
-                vector, dtype = vectors[kind][0](), vectors[kind][1]
-                vector.Init(table.Bytes, table.Pos)
-                yield vector.ValuesAsNumpy(), dtype, True
-
-
-def _stored(part, origin, dtype, shape, ordered) -> Stored:
-    """Return where an array is; one that has not its tensor's size is a row."""
-    start, flat = part.ctypes.data - origin, part.nbytes
-    whole = flat == np.prod(shape) * np.dtype(dtype).itemsize if _is_plain(dtype) else 0
-    if ordered or not whole:
-        size = np.dtype(dtype).itemsize if _is_plain(dtype) else 1
-        dtype, size = (dtype, size) if not flat % size else ("uint8", 1)
-        shape = (flat // size,)
-    return Stored(start, start + flat, dtype, shape, ordered)
-
-
-def _is_plain(dtype) -> bool:
-    """Return whether NumPy knows a dtype, with whole bytes for each number."""
-    return dtype in ("bool", "float16", "float32", "float64") or bool(
-        re.fullmatch(r"u?int(8|16|32|64)", dtype)
-    )
+    return schema_py_generated
