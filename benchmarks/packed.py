@@ -29,8 +29,8 @@ from keras_invprune_lab.data import tfds_images
 from keras_invprune_lab.models import get_model
 from keras_invprune_lab.training.optimizers import optimizer_for
 
-SPARSITY = {"lenet-300-100": 0.985, "lenet-5": 0.99}
-FINE_RATE, FINE_EPOCHS = 0.01, 10
+SPARSITY = {"lenet-300-100": 0.98, "lenet-5": 0.99}
+FINE_RATE, FINE_EPOCHS = 0.03, 15
 FIELDS = (
     *("network", "rows", "seed", "sparsity", "epochs", "bits", "bias_bits", "how"),
     *("bytes", "entropy_bytes", "over_entropy", "mask_bytes", "value_bytes"),

@@ -81,9 +81,9 @@ class Decoder:
         content: What `Encoder.to_bytes` returned: a multiple of 4 bytes.
     """
 
-    def __init__(self, content: bytes):
+    def __init__(self, content: bytes | memoryview):
         self._stream = _constriction()
-        words = np.frombuffer(content, WORD).astype(np.uint32)
+        words = np.frombuffer(content, WORD).astype(np.uint32, copy=False)
         self._coder = self._stream.queue.RangeDecoder(words)
 
     def code(

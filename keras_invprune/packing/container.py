@@ -138,7 +138,8 @@ def _opened(content, limit) -> tuple:
             f"This is not a packed file: it begins with {content[:4]!r}, not with "
             f"{MAGIC!r}. Pass a file that `kip.pack` wrote."
         )
-    reader = Reader(content[:-4])
+    checked = memoryview(content)[:-4]
+    reader = Reader(checked)
     version, kind = reader.take(len(MAGIC) + 2)[len(MAGIC) :]
     if version != VERSION:
         raise PackError(
@@ -146,7 +147,7 @@ def _opened(content, limit) -> tuple:
             "be read. Update keras_invprune."
         )
     expected = int.from_bytes(content[-4:], ORDER)
-    if (found := zlib.crc32(content[:-4])) != expected:
+    if (found := zlib.crc32(checked)) != expected:
         raise PackError(
             f"The file is torn or damaged: its checksum is {found:08x}, and should be "
             f"{expected:08x}. Copy or download it again."

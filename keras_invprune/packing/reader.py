@@ -22,11 +22,11 @@ class Reader:
     """Reads a file from its beginning to its end.
 
     Args:
-        content: The bytes.
+        content: The bytes, which are not copied as a whole.
     """
 
-    def __init__(self, content: bytes):
-        self._content, self._at = content, 0
+    def __init__(self, content: bytes | memoryview):
+        self._content, self._at = memoryview(content), 0
 
     def take(self, count: int) -> bytes:
         """Return the next bytes.
@@ -34,7 +34,7 @@ class Reader:
         Raises:
             PackError: If there are fewer.
         """
-        found = self._content[self._at : self._at + count]
+        found = bytes(self._content[self._at : self._at + count])
         if len(found) < count:
             raise PackError(
                 f"The file ends too early: {count} bytes should follow at byte "
@@ -57,6 +57,7 @@ class Reader:
                 return number
         raise PackError(f"The file has a number without an end at byte {self._at}.")
 
-    def rest(self) -> bytes:
-        """Return all bytes that are left."""
-        return self.take(len(self._content) - self._at)
+    def rest(self) -> memoryview:
+        """Return all bytes that are left, without copying them."""
+        start, self._at = self._at, len(self._content)
+        return self._content[start:]

@@ -222,6 +222,19 @@ def test_ten_thousand_mutations_are_refused_or_read_within_their_memory():
     assert peak < 6 * limit + 2**20
 
 
+@pytest.mark.parametrize("density", [0.05, 1.0])
+def test_memory_is_a_few_times_that_of_the_arrays(density):
+    array = bits_of(sparse(400, 500, density=density))
+    content = container.write(Contents(KERAS, b"", [array])).content
+    tracemalloc.start()
+    try:
+        container.read(content)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 6 * array.bits.nbytes + 2**21
+
+
 def test_each_torn_file_is_refused():
     content = tiny()
     for end in range(len(content)):
