@@ -81,10 +81,10 @@ class Header:
     @property
     def symbols(self) -> int:
         """The number of symbols in the stream."""
-        sizes = [most - least for least, most in self.ranges]
+        sizes = [most - least + 1 for least, most in self.ranges]
         if self.form != BYTES:
-            sizes = [self.count or len(self.all_levels())]
-        values = self.ones * sum(size > 0 for size in sizes)
+            sizes = [len(self.all_levels())]
+        values = self.ones * sum(size > 1 for size in sizes)
         return values + self.size * self.masked
 
     def all_levels(self) -> np.ndarray:
@@ -168,7 +168,8 @@ def _steps(levels) -> tuple[bytes, int, int] | None:
         for away in NEAR:
             nearest = np.float32(sizes.max() / np.abs(numbers).max())
             step = (nearest.view(np.int32) + np.int32(away)).tobytes()
-            found = np.frombuffer(step, "<f4")[0] * numbers.astype(np.float32)
+            with np.errstate(over="ignore"):
+                found = np.frombuffer(step, "<f4")[0] * numbers.astype(np.float32)
             if np.array_equal(found, values):
                 return step, first, last - first
     return None

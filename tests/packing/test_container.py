@@ -313,7 +313,8 @@ def test_a_text_that_grows_is_stopped():
 def test_no_file_reaches_the_limit_of_symbols_for_a_bit():
     values = np.zeros((3000, 300), "float32")
     values[0, 0] = 1
-    for each in (values, 1 - values, np.where(values == 0, np.float32(2), values)):
+    twos = np.full_like(values, 2)
+    for each in (values, 1 - values, twos, np.where(values == 0, twos, values)):
         arrays = [bits_of(each)]
         content = container.write(Contents(KERAS, b"", arrays)).content
         np.testing.assert_array_equal(
