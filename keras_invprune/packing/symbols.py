@@ -32,7 +32,7 @@ def code_symbols(
     Args:
         coder: An `Encoder`, a `Meter` or a `Decoder`.
         count: Number of symbols n.
-        alphabet: Number of different symbols k.
+        alphabet: Number of different symbols k, at most 256.
         symbols: Integers in [0, k), [n]; None for a decoder.
 
     Returns:
@@ -40,7 +40,7 @@ def code_symbols(
     """
     if alphabet == 1:  # there is nothing to tell
         return np.zeros(count, np.uint8)
-    found = np.empty(count, np.uint8 if alphabet <= 256 else np.uint16)
+    found = np.empty(count, np.uint8)
     counts = np.ones(alphabet, np.int64)
     start = 0
     while start < count:
