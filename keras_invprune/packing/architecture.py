@@ -154,12 +154,14 @@ def _config_of(text) -> tuple[dict, dict[str, Any]]:
 
 def _classes(config) -> Iterator[tuple[Any, str]]:
     """Yield (module, registered name) of all that a config names."""
-    for part in config.values() if isinstance(config, dict) else config:
+    left = [config]
+    while left:
+        part = left.pop()
+        if isinstance(part, dict) and "class_name" in part:
+            name = part.get("registered_name") or part["class_name"]
+            yield part.get("module"), str(name)
         if isinstance(part, dict | list):
-            yield from _classes(part)
-    if isinstance(config, dict) and "class_name" in config:
-        name = config.get("registered_name") or config["class_name"]
-        yield config.get("module"), str(name)
+            left += part.values() if isinstance(part, dict) else part
 
 
 def _built(config) -> keras.Model:

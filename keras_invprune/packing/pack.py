@@ -6,21 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 
 from keras_invprune.arguments import is_integer, is_number, is_positive_integer
 from keras_invprune.contracts import Nested, PruningWrapper
 from keras_invprune.exporting.batches import states_kept
 from keras_invprune.exporting.folders import local
-from keras_invprune.exporting.rows import rows_of
-from keras_invprune.exporting.verify import SameOutputs
-from keras_invprune.graph.outputs import answered, outputs_of
 from keras_invprune.graph.weights import weights_by_key
 from keras_invprune.packing import architecture, container, tflite
 from keras_invprune.packing.container import LIMIT, MAGIC, TFLITE, Contents
 from keras_invprune.packing.entropy import entropy_of
 from keras_invprune.packing.errors import PackError
 from keras_invprune.packing.quantize import BITS, quantized
+from keras_invprune.packing.verify import check_outputs, check_weights, compared
 from keras_invprune.saving import replaced
 
 SCHEMA = "keras_invprune/pack/1"
@@ -166,8 +163,12 @@ def unpack(file: str | Path, *, limit: int = LIMIT) -> keras.Model | bytes:
     path = local(file)
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {path}.")
-    with open(path, "rb") as opened:
-        contents = container.read(opened.read(limit + ROOM), limit)
+    if (size := path.stat().st_size) > limit + ROOM:
+        raise PackError(
+            f"{path} has {size:,} bytes, and at most {limit:,} are read. If you trust "
+            f"it, pass `limit={size}`."
+        )
+    contents = container.read(path.read_bytes(), limit)
     if contents.kind == TFLITE:
         return tflite.file_of(contents)
     return architecture.model_of(contents)
@@ -237,72 +238,13 @@ def _packed(model, bits, data, tolerance) -> tuple[bytes, Packed]:
         contents = contents._replace(arrays=arrays)
     written = container.write(contents)
     made = architecture.model_of(container.read(written.content, _size(contents)))
-    _check_same(contents, architecture.contents_of(made))
+    check_weights(contents, architecture.contents_of(made))
     if bits is None:
-        _check_outputs(model, made)
+        check_outputs(model, made)
     else:
-        changes = {"bits": int(bits), **_compared(model, made, data, tolerance)}
+        changes = {"bits": int(bits), **compared(model, made, data, tolerance)}
     keys = [slot.key for slot in slots]
     return written.content, _figures("keras", written, contents, keys, changes)
-
-
-def _check_same(contents, again):
-    """Raise unless two contents have the same arrays, bit for bit."""
-    pairs = zip(contents.arrays, again.arrays, strict=True)
-    if not all(a.dtype == b.dtype and np.array_equal(a.bits, b.bits) for a, b in pairs):
-        raise PackError(
-            "The unpacked model has other weights. The layers' `load_own_variables` "
-            "must restore what `save_own_variables` saves."
-        )
-
-
-def _check_outputs(model, made):
-    """Raise if two models with the same weights differ on drawn inputs.
-
-    A model that is random in evaluation, or rejects all drawn inputs, is not compared.
-    """
-    for inputs, expected in answered(model):
-        if _alike(expected, outputs_of(made, inputs)):
-            continue
-        if _alike(expected, outputs_of(model, inputs)):
-            raise PackError(
-                "The unpacked model has the same weights, but other outputs. The "
-                "layers' `get_config`, `save_own_variables` and `load_own_variables` "
-                "must restore all that a layer reads."
-            )
-
-
-def _alike(outputs, others) -> bool:
-    """Return whether outputs are the same, but for rounding."""
-    pairs = list(zip(outputs, others, strict=True))
-    return all(
-        np.allclose(one, other, rtol=1e-3, atol=1e-6, equal_nan=True)
-        if one.dtype.kind == other.dtype.kind == "f"
-        else np.array_equal(one, other)
-        for one, other in pairs
-    )
-
-
-def _compared(model, made, data, tolerance) -> dict[str, Any]:
-    """Return how far the outputs of two models are apart."""
-    x, y = rows_of(data)
-    before, after = (SameOutputs(each, x, y, None) for each in (model, made))
-    errors, shares = [0.0], [0.0]
-    for one, other in zip(before.outputs.values(), after.outputs.values(), strict=True):
-        errors.append(float(np.abs(one - other).max()))
-        shares.append(errors[-1] / max(float(np.abs(one).max()), 1e-12))
-    if tolerance is not None and max(shares) > tolerance:
-        raise PackError(
-            f"The quantized model is off by {max(shares):.3g} of the largest output, "
-            f"and {tolerance:.3g} is allowed. Nothing was written. Pass more `bits`, a "
-            "larger `tolerance`, or train with quantized weights."
-        )
-    return {
-        "max_abs_error": max(errors),
-        "relative_error": max(shares),
-        "accuracy": after.accuracy,
-        "accuracy_before": before.accuracy,
-    }
 
 
 def _packed_file(path) -> tuple[bytes, Packed]:

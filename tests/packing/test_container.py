@@ -77,11 +77,11 @@ def test_everything_comes_back_here_and_by_the_documented_decoder(kind, text, gi
 
 
 def test_the_same_contents_make_the_same_file():
-    contents = Contents(KERAS, b"text", [bits_of(sparse(50, 40))])
+    contents = Contents(KERAS, b"", [bits_of(sparse(50, 40))])
     one, other = (container.write(contents).content for _ in range(2))
     assert one == other
     # On every machine: nothing but integers decides about the stream.
-    assert zlib.crc32(one) == 0x2144DF1C
+    assert zlib.crc32(one[:-4]) == 0xE3DD0013
 
 
 def test_an_old_dictionary_is_never_changed():

@@ -316,6 +316,16 @@ def test_lambdas_and_unregistered_layers_are_refused(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_layer_in_a_scope_is_known(packed, tmp_path):
+    model = keras.Sequential([keras.Input((3,)), Unregistered()])
+    with keras.saving.custom_object_scope({"Unregistered": Unregistered}):
+        kip.pack(model, tmp_path / "m.kip")
+        made = kip.unpack(tmp_path / "m.kip")
+    assert type(made.layers[0]) is Unregistered
+    with pytest.raises(kip.PackError, match="is not registered"):
+        kip.unpack(tmp_path / "m.kip")
+
+
 def test_words_in_a_file_of_their_own_are_refused(tmp_path):
     known, adapted = layers.StringLookup(vocabulary=["a", "b"]), layers.StringLookup()
     adapted.adapt(["a", "b"])
@@ -337,6 +347,10 @@ def test_what_cannot_be_unpacked(packed, tmp_path):
         kip.unpack(packed[1], limit=0)
     with pytest.raises(kip.PackError, match="at most 1,000 are read"):
         kip.unpack(packed[1], limit=1000)
+    with open(file, "wb") as large:
+        large.truncate(2**21)
+    with pytest.raises(kip.PackError, match="has 2,097,152 bytes, and at most 999 are"):
+        kip.unpack(file, limit=999)
     file.write_bytes(packed[1].read_bytes()[:-40])
     with pytest.raises(kip.PackError, match="torn or damaged"):
         kip.unpack(file)
@@ -354,6 +368,7 @@ def with_config(change):
         (lambda text: b"[1, 2]", "not that of a model"),
         (lambda text: b"{", "is not JSON"),
         (lambda text: b"[" * 10**5, "is not JSON"),
+        (lambda text: b'{"a":' * 900 + b"1" + b"}" * 900, "."),
         (lambda text: b'{"class_name": "Dense", "module": "keras"}', "."),
         (lambda text: text.replace(b'"keras.layers"', b'"os"', 1), "os.InputLayer"),
         (lambda text: text.replace(b'"units":3', b'"units":2'), "describes the arrays"),
