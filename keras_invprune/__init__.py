@@ -21,6 +21,8 @@ from keras_invprune.exporting.export import Exported, export
 from keras_invprune.exporting.planner import FileBudget, Planned, Target
 from keras_invprune.graph.active import active_layers
 from keras_invprune.objectives import Invariance
+from keras_invprune.packing.errors import PackError
+from keras_invprune.packing.pack import Packed, pack, unpack
 from keras_invprune.pruning.invariance import prune_for_invariance
 from keras_invprune.pruning.layer_path import LayerPath, layer_path
 from keras_invprune.pruning.masked import Masked
@@ -46,6 +48,8 @@ __all__ = [
     "Masked",
     "MergeError",
     "Merged",
+    "PackError",
+    "Packed",
     "PrunedModel",
     "Planned",
     "PruningBoard",
@@ -66,6 +70,7 @@ __all__ = [
     "merge_layers",
     "neural_tangent_transfer",
     "objectives",
+    "pack",
     "patterns",
     "priors",
     "proximal",
@@ -76,5 +81,6 @@ __all__ = [
     "scores",
     "strip_pruning",
     "tangent_kernel",
+    "unpack",
     "views",
 ]

@@ -35,11 +35,15 @@ class Configured:
 def replaced(file: Path) -> Iterator[Path]:
     """Yield a path next to a file; what is written there then takes its place.
 
-    So the file is complete whenever it is there.
+    So the file is complete whenever it is there. After an error, nothing is left.
     """
     new = file.with_name(f"new-{file.name}")
-    yield new
-    os.replace(new, file)
+    try:
+        yield new
+        os.replace(new, file)
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise
 
 
 def named(name: str, known: Mapping[str, Any], kind: str):

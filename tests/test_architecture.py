@@ -29,7 +29,7 @@ ROOMS = [
     {"objectives"},
     {"pruning"},
     {"exporting"},
-    {"reporting"},
+    {"packing", "reporting"},
     {"__init__"},
     {"keras_invprune_lab"},
 ]
@@ -68,6 +68,7 @@ DOORS = {
     "tensorflow.keras": "keras_invprune/tfmot.py",
     "ai_edge_litert": "keras_invprune/exporting/litert.py",
     "litert_quantizer": "keras_invprune/exporting/planner/candidates/quantized.py",
+    "constriction": "keras_invprune/packing/coder.py",
     "keras.src": None,  # Keras's private part: no file
 }
 # What can be imported without waiting for TensorFlow.

@@ -59,7 +59,7 @@ def test_a_file_is_replaced_once_the_new_one_is_complete(tmp_path):
     with pytest.raises(OSError, match="full"), replaced(file) as new:
         new.write_text("ne")
         raise OSError("full")
-    assert file.read_text() == "old"
+    assert file.read_text() == "old" and [*tmp_path.iterdir()] == [file]
     with replaced(file) as new:
         new.write_text("new")
     assert file.read_text() == "new" and [*tmp_path.iterdir()] == [file]

@@ -285,7 +285,8 @@ def strip_pruning(model: keras.Model, *, allow_unfinished: bool = False):
     # In the copy, if there is one: masked weights of the model may still return.
     for key, weight in weights_by_key(stripped).items():
         if key in model.masks:
-            weight.variable.assign(product(weight.variable, model.masks[key]))
+            kept = product(weight.variable, model.masks[key])
+            weight.variable.assign(kept + 0.0)  # -0.0 becomes 0.0
     return stripped
 
 

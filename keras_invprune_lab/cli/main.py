@@ -308,6 +308,32 @@ def compact(
 
 
 @app.command()
+def pack(
+    file: Annotated[Path, typer.Argument(help="A .keras or .tflite file.")],
+    out: Annotated[Path, typer.Option(help="New .kip file.")],
+    bits: Annotated[
+        int | None,
+        typer.Option(help="Round kernels to so many bits.", show_default="all kept"),
+    ] = None,
+):
+    """Write the smallest file of a model, for downloads."""
+    from keras_invprune_lab.cli.packing import pack_file
+
+    pack_file(file, out, bits)
+
+
+@app.command()
+def unpack(
+    file: Annotated[Path, typer.Argument(help="A .kip file.")],
+    out: Annotated[Path, typer.Option(help="New .keras or .tflite file.")],
+):
+    """Make the .keras or .tflite file again that was packed."""
+    from keras_invprune_lab.cli.packing import unpack_file
+
+    unpack_file(file, out)
+
+
+@app.command()
 def env():
     """Print versions, devices and extras: what an issue should say."""
     from keras_invprune_lab.cli.tables import print_environment

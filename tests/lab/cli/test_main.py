@@ -180,6 +180,10 @@ def test_a_file_that_could_not_be_compared_is_not_praised(
             "Leave out --tflite",
         ),
         (("export", SAVED, "--target", "any", "--budget", "1MB"), "--budget 1MB"),
+        (("pack", SAVED), "must end in .kip"),
+        (("pack", "notes.txt"), "A .keras or .tflite file can be packed"),
+        (("unpack", "no-such.kip"), "There is no file no-such.kip"),
+        (("unpack", SAVED), "is not a packed file"),
     ],
 )
 def test_bad_input_is_one_line_and_writes_nothing(
@@ -191,6 +195,30 @@ def test_bad_input_is_one_line_and_writes_nothing(
     assert last.startswith("keras-invprune: ") and message in last
     assert "Traceback" not in done.stderr and done.stdout == ""
     assert list(tmp_path.iterdir()) == []
+
+
+def test_files_are_packed_and_unpacked(tmp_path, command):
+    small = tmp_path / "new" / "small.kip"
+    done = command("pack", SAVED, "--out", small, "--bits", "4")
+    assert done.returncode == 0, done.stderr
+    assert "hidden_1/kernel" in done.stdout and "of the entropy" in done.stdout
+    assert f"{small.stat().st_size:,} bytes" in done.stdout
+    assert "outputs differ by up to" in done.stdout
+    done = command("unpack", small, "--out", tmp_path / "back.keras")
+    assert done.returncode == 0, done.stderr
+    assert command("report", tmp_path / "back.keras").returncode == 0
+    for out, message in (
+        (tmp_path / "back.keras", "is there already"),
+        (tmp_path / "back.tflite", "must end in .keras"),
+    ):
+        done = command("unpack", small, "--out", out)
+        assert done.returncode == 2 and message in done.stderr
+    lite = SAVED.with_name("model.tflite")
+    assert command("pack", lite, "--out", tmp_path / "lite.kip").returncode == 0
+    again = tmp_path / "back.tflite"
+    assert command("unpack", tmp_path / "lite.kip", "--out", again).returncode == 0
+    assert again.read_bytes() == lite.read_bytes()
+    assert len(list(tmp_path.iterdir())) == 4
 
 
 def test_tracebacks_are_shown_when_asked_for(tmp_path, monkeypatch):

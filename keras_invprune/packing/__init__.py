@@ -1,0 +1,1 @@
+"""The smallest files: entropy-coded weights, back to the same bits."""

@@ -1,0 +1,94 @@
+"""Compares a model with what its packed file gives back."""
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_invprune.contracts import Nested
+from keras_invprune.exporting.rows import rows_of
+from keras_invprune.exporting.verify import SameOutputs
+from keras_invprune.graph.outputs import answered, outputs_of
+from keras_invprune.packing.container import Contents
+from keras_invprune.packing.errors import PackError
+
+
+def check_weights(contents: Contents, again: Contents):
+    """Raise unless two contents have the same arrays, bit for bit.
+
+    Raises:
+        PackError: If they differ.
+    """
+    pairs = zip(contents.arrays, again.arrays, strict=True)
+    if not all(a.dtype == b.dtype and np.array_equal(a.bits, b.bits) for a, b in pairs):
+        raise PackError(
+            "The unpacked model has other weights. The layers' `load_own_variables` "
+            "must restore what `save_own_variables` saves."
+        )
+
+
+def check_outputs(model: keras.Model, made: keras.Model):
+    """Raise if two models with the same weights differ on drawn inputs.
+
+    A model that is random in evaluation, or rejects all drawn inputs, is not compared.
+
+    Raises:
+        PackError: If they differ.
+    """
+    for inputs, expected in answered(model):
+        if _alike(expected, outputs_of(made, inputs)):
+            continue
+        if _alike(expected, outputs_of(model, inputs)):
+            raise PackError(
+                "The unpacked model has the same weights, but other outputs. The "
+                "layers' `get_config`, `save_own_variables` and `load_own_variables` "
+                "must restore all that a layer reads."
+            )
+
+
+def _alike(outputs, others) -> bool:
+    """Return whether outputs are the same, but for rounding."""
+    pairs = list(zip(outputs, others, strict=True))
+    return all(
+        np.allclose(one, other, rtol=1e-3, atol=1e-6, equal_nan=True)
+        if one.dtype.kind == other.dtype.kind == "f"
+        else np.array_equal(one, other)
+        for one, other in pairs
+    )
+
+
+def compared(
+    model: keras.Model, made: keras.Model, data: Nested, tolerance: float | None
+) -> dict[str, Any]:
+    """Return how far the outputs of a quantized model are from the given one's.
+
+    Args:
+        model: The given model.
+        made: The quantized one.
+        data: ``x`` or ``(x, y)``; None for random inputs.
+        tolerance: Largest difference as a share of the largest output, or None.
+
+    Returns:
+        The figures of `Packed`.
+
+    Raises:
+        PackError: If the difference is larger.
+    """
+    x, y = rows_of(data)
+    before, after = (SameOutputs(each, x, y, None) for each in (model, made))
+    errors, shares = [0.0], [0.0]
+    for one, other in zip(before.outputs.values(), after.outputs.values(), strict=True):
+        errors.append(float(np.abs(one - other).max()))
+        shares.append(errors[-1] / max(float(np.abs(one).max()), 1e-12))
+    if tolerance is not None and max(shares) > tolerance:
+        raise PackError(
+            f"The quantized model is off by {max(shares):.3g} of the largest output, "
+            f"and {tolerance:.3g} is allowed. Nothing was written. Pass more `bits`, a "
+            "larger `tolerance`, or train with quantized weights."
+        )
+    return {
+        "max_abs_error": max(errors),
+        "relative_error": max(shares),
+        "accuracy": after.accuracy,
+        "accuracy_before": before.accuracy,
+    }
