@@ -37,11 +37,12 @@ def pytest_collection_finish():
 
 @pytest.fixture(autouse=True)
 def clean_keras():
-    """One seed for all; no layer name and no dtype policy outlives its test."""
+    """One seed for all; no layer name, dtype policy or graph outlives its test."""
     keras.utils.set_random_seed(0)
     yield
     # Without the garbage collection, which takes a quarter of a second each time.
     keras.backend.clear_session(free_memory=False)
+    _forget_graphs()
 
 
 COMPILABLE = "keras_invprune.objectives.invariance.are_compilable"
@@ -66,26 +67,17 @@ def views_are_compiled(monkeypatch):
     monkeypatch.setattr(COMPILABLE, are_compilable)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def graphs_are_forgotten():
-    """Forget the graphs of a file's tests, some 30 MB for each training."""
-    yield
-    _forget_graphs()
-
-
 @pytest.fixture
-def graphs_are_forgotten_at_once():
-    """Forget the graphs of one test of large networks."""
+def graphs_are_collected():
+    """Free the graphs of one test of large networks at once."""
     yield
     _forget_graphs()
+    gc.collect()
 
 
 def _forget_graphs():
     # TensorFlow registers the gradient of an optimizer's all-reduce anew for each
-    # training step that is traced, and the registry keeps the whole graph.
+    # training step that is traced, and the registry keeps the whole graph, some 30 MB.
     registry = ops.gradient_registry._registry
-    traced = [name for name in registry if name.startswith("CustomGradient")]
-    for name in traced:
+    for name in [name for name in registry if name.startswith("CustomGradient")]:
         del registry[name]
-    if traced:
-        gc.collect()

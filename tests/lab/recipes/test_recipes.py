@@ -60,7 +60,7 @@ OTHERS = [name for name in names() if name != "cifar10"]  # that one is below
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("graphs_are_forgotten_at_once")
+@pytest.mark.usefixtures("graphs_are_collected")
 @pytest.mark.parametrize(
     "name",
     [pytest.param(n, marks=[pytest.mark.heavy] * (n in TWINS)) for n in OTHERS],
