@@ -116,8 +116,8 @@ def test_mirrored():
     assert printed.splitlines()[-1].startswith("2 replicas, accuracy 0.")
 
 
-def test_phone():
-    printed = run_alone("examples/phone.py", ROOT / "saved_models/digits/model.tflite")
+def test_phone(run):
+    printed = run("examples/phone.py", ROOT / "saved_models/digits/model.tflite")
     assert int(printed.splitlines()[-1].split()[0]) > 0.95 * 450
 
 

@@ -5,8 +5,9 @@ import sys
 
 HIDDEN = ("fcntl", "resource", "pwd", "grp", "termios", "pty")
 SCRIPT = f"""
-import sys
+import gc, sys
 
+gc.disable()  # imports make no garbage
 import tensorflow, tensorflow_model_optimization  # what they import is theirs
 
 for name in {HIDDEN}:

@@ -102,16 +102,15 @@ def test_structures_are_kept(name):
         keras.tree.assert_same_structure(trace.outputs, model.output)
 
 
-def graphs():
-    found = [name for name, make in zoo.CASES.items() if is_graph(make().model)]
-    keras.backend.clear_session(free_memory=False)  # as after each test
-    return found
-
-
-@pytest.mark.parametrize("name", graphs())
-def test_a_model_stays_as_it_was(name):
-    model, x, *_ = zoo.CASES[name]()
-    config, before = model.get_config(), model(x)
-    traced(model)
-    assert model.get_config() == config
-    keras.tree.map_structure(np.testing.assert_array_equal, before, model(x))
+def test_a_model_stays_as_it_was():
+    seen = []
+    for name, make in zoo.CASES.items():
+        model, x, *_ = make()
+        if not is_graph(model):
+            continue
+        config, before = model.get_config(), model(x)
+        traced(model)
+        assert model.get_config() == config, name
+        keras.tree.map_structure(np.testing.assert_array_equal, before, model(x))
+        seen.append(name)
+    assert len(seen) > 20

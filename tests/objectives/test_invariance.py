@@ -67,6 +67,10 @@ def test_sparse_rows_of_a_data_set_are_searched():
     assert found == pytest.approx(expected(sparse=True), rel=1e-6)
 
 
+def test_compiled_views_give_the_same_loss(views_are_compiled):
+    assert searched(network) == pytest.approx(expected(), rel=1e-5)
+
+
 @pytest.mark.parametrize(("projection", "widths"), [(None, (16, 16)), (4, (16, 12))])
 def test_one_objective_serves_several_models(projection, widths):
     objective = kip.Invariance(projection=projection)
@@ -293,7 +297,11 @@ MOVING = {
 
 
 @pytest.mark.parametrize("name", MOVING)
-def test_labels_that_have_a_place_are_held_against_the_image_as_it_is(name, caplog):
+def test_labels_that_have_a_place_are_held_against_the_image_as_it_is(
+    name, caplog, request
+):
+    if name == "default":
+        request.getfixturevalue("views_are_compiled")
     margin = np.abs(IMAGES - 0.5).min()  # of the pixel nearest to the threshold
     bound = np.log1p(np.exp(-1e3 * margin))
     assert segmentation_loss(MOVING[name]) <= bound + 1e-6

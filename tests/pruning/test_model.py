@@ -10,7 +10,6 @@ import tensorflow as tf
 import keras_invprune as kip
 from keras_invprune.saving import Missing
 
-pytestmark = pytest.mark.usefixtures("views_are_not_compiled")
 X = np.random.default_rng(0).uniform(size=(24, 8, 8, 1)).astype("float32")
 Y = np.arange(24) % 3
 LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)

@@ -17,7 +17,6 @@ import tensorflow as tf
 import keras_invprune as kip
 from keras_invprune.reporting.tensorboard import picture
 
-pytestmark = pytest.mark.usefixtures("views_are_not_compiled")
 X = np.random.default_rng(0).random((32, 8, 8, 1), "float32")
 Y = np.arange(32) % 3
 KEY = "hidden/kernel"

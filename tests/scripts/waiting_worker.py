@@ -1,10 +1,9 @@
 """A parent whose child of a benchmark says that it is there, and works on for long."""
 
-import multiprocessing
 import time
 from concurrent.futures import ProcessPoolExecutor
 
-from keras_invprune_lab.runs.executors.children import listen
+from keras_invprune_lab.runs.executors.children import context, listen
 
 
 def work():
@@ -13,7 +12,8 @@ def work():
 
 
 if __name__ == "__main__":
-    context = multiprocessing.get_context("spawn")
-    ended, end = context.Pipe(duplex=False)
-    with ProcessPoolExecutor(1, context, listen, (context.Queue(), ended)) as pool:
+    processes = context()
+    ended, end = processes.Pipe(duplex=False)
+    started = listen, (processes.Queue(), ended, 1)
+    with ProcessPoolExecutor(1, processes, *started) as pool:
         pool.submit(work).result()

@@ -4,6 +4,7 @@ import logging
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from contextlib import contextmanager
 from multiprocessing import connection
@@ -11,11 +12,30 @@ from multiprocessing import connection
 THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
 
 
+def context(*imported: str) -> multiprocessing.context.BaseContext:
+    """Return the context in which child processes start.
+
+    On Linux they are copies of a process that has imported some modules and has done
+    nothing else, so that they need not import them. The first child starts it.
+    Elsewhere libraries do not stand to be copied, and each child imports them.
+
+    Args:
+        imported: Names of the modules. They may start no threads and use no device.
+    """
+    if sys.platform != "linux":
+        return multiprocessing.get_context("spawn")
+    found = multiprocessing.get_context("forkserver")
+    found.set_forkserver_preload(list(imported))
+    return found
+
+
 @contextmanager
 def threads_of_each(count):
     """Give each child process that starts this number of threads.
 
-    TensorFlow reads the variables when it starts.
+    Libraries read the variables when they are imported, TensorFlow when it is used.
+    What is imported before the children start is imported within this context, too,
+    the first time. Later children are told by `obey`.
     """
     before = {name: os.environ.get(name) for name in THREADS}
     os.environ.update(dict.fromkeys(THREADS, str(count)))
@@ -54,12 +74,14 @@ def _pass_on(news, show):
         show(*now)
 
 
-def obey(ended):
+def obey(ended, threads):
     """Let this child process end when its parent ends, or wants it to.
 
     Args:
         ended: End of a pipe, whose other end the parent closes.
+        threads: Number of threads of this process.
     """
+    os.environ.update(dict.fromkeys(THREADS, str(threads)))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # of models traced in turn
     threading.Thread(target=_end_with_parent, args=(ended,), daemon=True).start()
@@ -74,16 +96,17 @@ def _end_with_parent(ended):
 _news = None  # of a child process: where its progress goes
 
 
-def listen(news, ended):
+def listen(news, ended, threads):
     """Let this child process `tell` of its progress, and `obey`.
 
     Args:
         news: The queue of `passed_on`.
         ended: See `obey`.
+        threads: See `obey`.
     """
     global _news
     _news = news
-    obey(ended)
+    obey(ended, threads)
 
 
 def tell(*now):

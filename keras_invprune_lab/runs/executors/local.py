@@ -1,6 +1,5 @@
 """Runs on this machine: one after the other, or several processes at once."""
 
-import multiprocessing
 import os
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -17,6 +16,7 @@ from keras_invprune_lab.runs.executors.base import (
     unfinished,
 )
 from keras_invprune_lab.runs.executors.children import (
+    context,
     listen,
     passed_on,
     tell,
@@ -78,10 +78,10 @@ class Processes(Executor):
 
     def carry_out(self, jobs, root, show, outcomes):
         """Execute the jobs as soon as nothing that they need is unfinished."""
-        context = multiprocessing.get_context("spawn")
+        processes = context("keras")
         waiting, each = list(jobs), max(1, (os.cpu_count() or 1) // self.workers)
-        with passed_on(context, show) as news, threads_of_each(each):
-            fill = partial(_fill, context, news, root, outcomes)
+        with passed_on(processes, show) as news, threads_of_each(each):
+            fill = partial(_fill, processes, (news, each), root, outcomes)
             while waiting:
                 # A process that dies takes its pool with it, hence what ran next to
                 # it, too: each resumes alone, which shows whose process dies.
@@ -91,11 +91,11 @@ class Processes(Executor):
                         outcomes.note(job, died)
 
 
-def _fill(context, news, root, outcomes, jobs, workers) -> list:
+def _fill(processes, told, root, outcomes, jobs, workers) -> list:
     """Execute the jobs in a pool of their own; return those it left when it broke."""
-    ended, end = context.Pipe(duplex=False)
-    started = listen, (news, ended)
-    with ended, end, ProcessPoolExecutor(workers, context, *started) as pool:
+    (news, threads), (ended, end) = told, processes.Pipe(duplex=False)
+    started = listen, (news, ended, threads)
+    with ended, end, ProcessPoolExecutor(workers, processes, *started) as pool:
         try:
             return _feed(pool, jobs, root, workers, outcomes)
         except BaseException:

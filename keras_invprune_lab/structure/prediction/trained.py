@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import sklearn
-import skops.io
+import skops
 from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.tree import BaseDecisionTree
@@ -139,7 +139,7 @@ class Trained:
         It holds ``predictor.json`` (schema, names of the features, versions,
         predictions of the probes, checksum) and ``estimator.skops``.
         """
-        content = skops.io.dumps(self.estimator)
+        content = _io().dumps(self.estimator)
         about = {
             "schema": SCHEMA,
             "features": list(self.features),
@@ -232,6 +232,13 @@ def _is_predictor(file) -> bool:
     return isinstance(about, dict) and about.get("schema") == SCHEMA
 
 
+def _io():
+    """Import `skops.io`, which searches all modules for types, when it is needed."""
+    import skops.io
+
+    return skops.io
+
+
 def _versions() -> dict[str, str]:
     return {"scikit-learn": sklearn.__version__, "skops": skops.__version__}
 
@@ -273,7 +280,7 @@ def _estimator(content, about, file) -> Pipeline:
             f"{file} is torn: its estimator is not the one that was saved. Train the "
             "predictor again from its table."
         )
-    unknown = sorted({*skops.io.get_untrusted_types(data=content)} - ALLOWED)
+    unknown = sorted({*_io().get_untrusted_types(data=content)} - ALLOWED)
     if unknown:
         raise ValueError(
             f"{file} holds types that no predictor of this package has: "
@@ -291,7 +298,7 @@ def _estimator(content, about, file) -> Pipeline:
         # scikit-learn says the same for each part of the pipeline.
         category = sklearn.exceptions.InconsistentVersionWarning
         warnings.simplefilter("ignore", category)
-        estimator = skops.io.loads(content, trusted=[*ALLOWED])
+        estimator = _io().loads(content, trusted=[*ALLOWED])
     _check_parts(estimator, len(about["features"]), file)
     return estimator
 

@@ -65,7 +65,7 @@ def _in_processes(tasks, jobs, finished, show):
         threads_of_each(1),
         ended,
         end,
-        ProcessPoolExecutor(jobs, context, listen, (news, ended)) as pool,
+        ProcessPoolExecutor(jobs, context, listen, (news, ended, 1)) as pool,
     ):
         try:
             futures = {pool.submit(_call, task): task for task in tasks}

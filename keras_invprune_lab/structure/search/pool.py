@@ -8,7 +8,7 @@ from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
-from keras_invprune_lab.runs.executors.children import obey, threads_of_each
+from keras_invprune_lab.runs.executors.children import context, obey, threads_of_each
 from keras_invprune_lab.structure.search.evaluations import Evaluation
 from keras_invprune_lab.structure.search.recipe import Network, Training
 
@@ -103,11 +103,10 @@ class Trainers:
 
     def _started(self) -> ProcessPoolExecutor:
         if self._pool is None:
-            context = multiprocessing.get_context("spawn")
             own = (self.settings, self.network, self.folder)
             self._pool = ProcessPoolExecutor(
                 self.workers,
-                context,
+                context("keras"),
                 _start,
                 (self._ended, *own),
             )
@@ -126,7 +125,7 @@ _own: tuple = ()  # of a child process: what all of its trainings share
 def _start(ended, settings, network, folder):
     """Load, in a child process, what all trainings need."""
     global _own
-    obey(ended)
+    obey(ended, 1)
     from keras_invprune_lab.structure.search import rows
 
     parts = [rows.read(folder / ROWS, part) for part in ("train", "valid")]

@@ -26,21 +26,12 @@ ROOT = Path(__file__).resolve().parents[3]
 SAVED = ROOT / "saved_models" / "digits" / "model.keras"
 
 
-LINE = [sys.executable, "-m", "keras_invprune_lab.cli"]
-
-
 class Done(NamedTuple):
     """What is left of a command, named as by `subprocess`."""
 
     returncode: int
     stdout: str
     stderr: str
-
-
-def command_alone(*arguments):
-    """Runs the command in a new process, where nothing has been set up for it."""
-    line = [*LINE, *map(str, arguments)]
-    return subprocess.run(line, capture_output=True, text=True, cwd=ROOT, timeout=280)
 
 
 @pytest.fixture
@@ -60,9 +51,9 @@ def command(monkeypatch, capsys):
 @pytest.mark.slow
 def test_runs_are_reported_compared_and_not_repeated(tmp_path, command):
     options = ("--dataset", "sklearn:wine", "--epochs", "2", "--batch-size", "16")
-    for method, runs in (("omp", command_alone), ("dense", command)):
+    for method in ("omp", "dense"):
         out = ("--out", tmp_path / method)
-        done = runs("run", *options, "--method", method, *out)
+        done = command("run", *options, "--method", method, *out)
         assert done.returncode == 0, done.stderr
         assert "accuracy" in done.stdout
     report = (tmp_path / "omp" / "report.json").read_text()
@@ -86,9 +77,9 @@ def test_runs_are_reported_compared_and_not_repeated(tmp_path, command):
 def test_ctrl_c_and_the_same_command_again(tmp_path, command):
     line = ["run", "--dataset", "sklearn:wine", "--epochs", "40"]
     line += ["--out", str(tmp_path / "out")]
-    process = subprocess.Popen(
-        [*LINE, *line], stderr=subprocess.PIPE, text=True, cwd=ROOT
-    )
+    # Alone, where nothing has been set up for it.
+    alone = [sys.executable, "-m", "keras_invprune_lab.cli", *line]
+    process = subprocess.Popen(alone, stderr=subprocess.PIPE, text=True, cwd=ROOT)
     progress = tmp_path / "out.part" / "progress.json"
     deadline = time.monotonic() + 120
     while not progress.exists() and time.monotonic() < deadline:

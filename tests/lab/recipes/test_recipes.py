@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from keras_invprune.graph.weights import weights_by_key
-from keras_invprune.objectives import invariance
 from keras_invprune_lab.data import Data
 from keras_invprune_lab.data import load as load_data
 from keras_invprune_lab.data.kadra import TASKS
@@ -61,17 +60,21 @@ OTHERS = [name for name in names() if name != "cifar10"]  # that one is below
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("graphs_are_forgotten_at_once")
+@pytest.mark.usefixtures("graphs_are_collected")
 @pytest.mark.parametrize(
     "name",
     [pytest.param(n, marks=[pytest.mark.heavy] * (n in TWINS)) for n in OTHERS],
 )
-def test_each_recipe_of_the_package_makes_two_steps(tmp_path, monkeypatch, name):
+def test_each_recipe_of_the_package_makes_two_steps(
+    tmp_path, monkeypatch, request, name
+):
     monkeypatch.setattr(runs.datasets, "load", fake)
-    monkeypatch.setattr(boosting, "GRID", boosting.GRID[::6])
-    if name not in ("cifar10-small", "digits"):  # colors and grays
+    monkeypatch.setattr(boosting, "GRID", boosting.GRID[:1])
+    monkeypatch.setattr(boosting, "ROUNDS", 10)
+    if name in ("cifar10-small", "digits"):  # colors and grays
+        request.getfixturevalue("views_are_compiled")
+    else:
         monkeypatch.setattr(evaluate, "consistency", lambda *_, **__: {})
-        monkeypatch.setattr(invariance, "are_compilable", lambda views: False)
     given = load(name)
     small = {"search_epochs": 1, "finetune_epochs": 1, "epoch_steps": 2}
     small |= {"width": NARROW.get(given.model, given.width), "transfer_epochs": 1}

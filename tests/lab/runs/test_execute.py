@@ -27,10 +27,7 @@ from keras_invprune_lab.training import evaluate
 from keras_invprune_lab.training.checkpoint import STATE
 from keras_invprune_lab.training.evaluate import first_filters
 
-pytestmark = [
-    pytest.mark.timeout(1800),  # many small runs
-    pytest.mark.usefixtures("views_are_not_compiled"),
-]
+pytestmark = pytest.mark.timeout(1800)  # many small runs
 # Of the sanity checks those of one method; the transfer's own are below, as is SNIP's
 # number of examples. Folding needs ReLU layers, and has a test of its own. Of those
 # that retrain, "class-blinded", "obd" and the control are here.
@@ -69,6 +66,7 @@ def finished(tmp_path_factory):
     root = tmp_path_factory.mktemp("runs")
     with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
         patch.setattr(boosting, "GRID", boosting.GRID[::6])
+        patch.setattr(boosting, "ROUNDS", 10)
         patch.setattr(evaluate, "consistency", lambda *_, **__: {})  # tested below
         # Nine steps are too few for the connections of RigL and SET to move.
         warnings.filterwarnings("ignore", "Rewire updates the masks only once")

@@ -13,7 +13,6 @@ from keras_invprune_lab.runs import run as runs
 from keras_invprune_lab.runs.run import Run, execute
 from keras_invprune_lab.runs.stopwatch import ELAPSED
 
-pytestmark = pytest.mark.usefixtures("views_are_not_compiled")
 QUICK = {"dataset": "sklearn:digits", "epochs": 2, "sparsity": 0.8}
 
 

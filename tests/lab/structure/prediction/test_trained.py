@@ -7,7 +7,6 @@ import zipfile
 
 import numpy as np
 import pytest
-import skops.io
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, MinMaxScaler
 from sklearn.svm import SVR
@@ -36,6 +35,12 @@ def saved(rows, tmp_path_factory):
     file = tmp_path_factory.mktemp("saved") / "trees.predictor"
     Trained.fit(rows, "extra-trees", FEATURES).save(file)
     return file
+
+
+def dumped(estimator):
+    import skops.io  # takes seconds, also for a process that runs other files
+
+    return skops.io.dumps(estimator)
 
 
 def changed(saved, file, member, change):
@@ -127,7 +132,7 @@ def test_an_exchanged_estimator_is_refused(saved, tmp_path):
 
 
 def test_types_that_could_run_code_are_refused(saved, tmp_path):
-    forged = skops.io.dumps(FunctionTransformer(np.testing.assert_allclose))
+    forged = dumped(FunctionTransformer(np.testing.assert_allclose))
     file = changed(saved, tmp_path / "forged", ESTIMATOR, lambda c: forged)
     with pytest.raises(ValueError, match="could run code"):
         Trained.load(file)
@@ -142,7 +147,7 @@ def test_a_tree_that_points_outside_of_itself_is_refused(rows, tmp_path):
     for value in (10**6, 0):  # far outside, and a circle
         state["nodes"]["left_child"][inner] = value
         tree.__setstate__(state)
-        content.append(skops.io.dumps(trained.estimator))
+        content.append(dumped(trained.estimator))
     good = tmp_path / "good"
     Trained.fit(rows, "random-forest", FEATURES).save(good)
     for forged in content:
@@ -160,7 +165,7 @@ def test_trees_are_found_wherever_they_are(rows, tmp_path):
     state["nodes"]["left_child"][0] = 10**6
     tree.tree_.__setstate__(state)
     boosting.init_ = tree  # what it predicts before the first stage
-    forged = skops.io.dumps(good.estimator)
+    forged = dumped(good.estimator)
     file = changed(tmp_path / "good", tmp_path / "bad", ESTIMATOR, lambda c: forged)
     with pytest.raises(ValueError, match="point outside"):
         Trained.load(file)
@@ -169,7 +174,7 @@ def test_trees_are_found_wherever_they_are(rows, tmp_path):
 @pytest.mark.parametrize("pipeline", [True, False])
 def test_estimators_that_no_predictor_has_are_refused(pipeline, saved, tmp_path):
     other = make_pipeline(MinMaxScaler()) if pipeline else SVR()
-    forged = skops.io.dumps(other)
+    forged = dumped(other)
     file = changed(saved, tmp_path / "forged", ESTIMATOR, lambda c: forged)
     name = "MinMaxScaler" if pipeline else "SVR"
     with pytest.raises(ValueError, match=f"that no predictor .* has: {name}"):

@@ -1,0 +1,83 @@
+"""What every test stands on: two CPU devices, one seed, a clean Keras. A plugin."""
+
+import gc
+
+# Imports make millions of objects and no garbage. Collections begin with the tests.
+gc.disable()
+
+import hypothesis  # noqa: E402
+import keras  # noqa: E402
+import pytest  # noqa: E402
+import tensorflow as tf  # noqa: E402
+from tensorflow.python.framework import ops  # noqa: E402
+
+from keras_invprune.views import are_compilable  # noqa: E402
+
+# Two replicas for MirroredStrategy on any machine. TensorFlow fixes its devices when
+# they are first used, so that a fixture would come too late.
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0],
+    [tf.config.LogicalDeviceConfiguration()] * 2,
+)
+
+# No deadline, because the first call of a tf.function traces it; and the same
+# examples in every run, so that a red test is red again for whoever looks at it.
+hypothesis.settings.register_profile("suite", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("suite")
+
+
+def pytest_collection_finish():
+    """Garbage collections skip what was imported: TensorFlow's converter runs them."""
+    gc.collect()
+    gc.freeze()
+    # A third as often as by default: each looks at all graphs that are in use.
+    gc.set_threshold(2_000, 10, 10)
+    gc.enable()
+
+
+@pytest.fixture(autouse=True)
+def clean_keras():
+    """One seed for all; no layer name, dtype policy or graph outlives its test."""
+    keras.utils.set_random_seed(0)
+    yield
+    # Without the garbage collection, which takes a quarter of a second each time.
+    keras.backend.clear_session(free_memory=False)
+    _forget_graphs()
+
+
+COMPILABLE = "keras_invprune.objectives.invariance.are_compilable"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def views_are_not_compiled():
+    """Spare each search the seconds in which XLA compiles its views.
+
+    Each view is compiled in tests/views; searches with compiled views are in
+    tests/objectives, test_zoo_search.py and test_recipes.py, in examples and wherever
+    a search has a process of its own.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(COMPILABLE, lambda views: False)
+        yield
+
+
+@pytest.fixture
+def views_are_compiled(monkeypatch):
+    """Compile the views of the searches of one test, as for users."""
+    monkeypatch.setattr(COMPILABLE, are_compilable)
+
+
+@pytest.fixture
+def graphs_are_collected():
+    """Free the graphs of one test of large networks at once."""
+    yield
+    _forget_graphs()
+    gc.collect()
+
+
+def _forget_graphs():
+    # TensorFlow registers the gradient of an optimizer's all-reduce anew for each
+    # training step that is traced, and the registry keeps the whole graph, some 30 MB.
+    registry = ops.gradient_registry._registry
+    for name in [name for name in registry if name.startswith("CustomGradient")]:
+        del registry[name]
