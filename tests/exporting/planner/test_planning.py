@@ -171,7 +171,8 @@ def test_a_model_without_zeros_is_told_so(folder, monkeypatch):
     model = network(zeros=False)
     found = kip.export(model, folder, data=rows(model), target="size")
     assert found.metric == "agreement" and found.best.name == "float32"
-    assert "Pruning brings nothing here" in found.notes[-1]
+    assert found.notes[-1].startswith("Pruning brings nothing here")
+    assert found.notes[-1].endswith("no file that does may be kept.")
     verdicts = {row.name: row.verdict for row in found.files}
     assert verdicts == {"float32": BEST, "float32, sparse": NOT_TRIED}
 
@@ -208,8 +209,11 @@ def test_several_outputs_keep_names_and_order_and_augmentation_is_off(
     }
     model = keras.Model(image, outputs)
     target = kip.Target("litert-cpu", rounds=1)
-    found = kip.export(model, folder, data=rows(model), target=target, max_loss=1.0)
+    labels = {"zeta": np.zeros(96), "alpha": np.zeros(96)}
+    data = rows(model), labels
+    found = kip.export(model, folder, data=data, target=target, max_loss=1.0)
     assert found.renamed == {"an image": "an_image"}
+    assert found.metric == "agreement" and found.notes[0] == planning.NO_LABELS
     run = Interpreter(str(folder / "model.tflite")).get_signature_runner()
     x = rows(model)
     found, expected = run(an_image=x), model(x, training=False)
