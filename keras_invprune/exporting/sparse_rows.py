@@ -15,6 +15,8 @@ from keras_invprune.exporting import litert
 
 # Bytes that the second tensor, the operation and the names take for each kernel.
 OVERHEAD = 300
+# Metadata that give operations by their numbers, which a new operation changes.
+ORDER = b"model_control_dependencies"
 
 
 class Rows(NamedTuple):
@@ -47,7 +49,7 @@ class Rows(NamedTuple):
 
 def _narrow(numbers) -> np.ndarray:
     """Return numbers >= 0 in the narrowest type that the file format has."""
-    most = max(numbers, default=0)
+    most = np.max(numbers, initial=0)
     types = (np.uint8, np.uint16)
     fitting = (each for each in types if most <= np.iinfo(each).max)
     return np.asarray(numbers, next(fitting, np.int32))
@@ -64,6 +66,8 @@ def without_zeros(content: bytes) -> bytes | None:
     """
     schema = litert.schema()
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content))
+    if any(each.name == ORDER for each in model.metadata or ()):
+        return None
     graph = model.subgraphs[0]
     found = {}
     for number in _kernels(schema, model, graph):
@@ -96,6 +100,7 @@ def _kernels(schema, model, graph) -> list[int]:
         number
         for number, tensor in enumerate(graph.tensors)
         if readers.get(number, {None}) <= reading
+        and number not in graph.outputs
         and tensor.type in types
         and tensor.sparsity is None
         and len(tensor.shape) > 1

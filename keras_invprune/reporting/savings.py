@@ -158,7 +158,7 @@ def estimate_savings(
         TypeError: If `model` is not a Keras 3 model.
         ValueError: If it is not built or carries masks, or if an argument is invalid.
     """
-    _check(model, patterns, shares, rounds)
+    _check(model, patterns, shares, batch_size, rounds)
     todo = [_Removal(NOTHING, None, 0.0, EVEN)]
     todo += [_Removal.by(p, s, EVEN) for p in patterns for s in shares]
     uneven = [_Removal.by(p, max(shares), UNEVEN) for p in patterns]
@@ -190,7 +190,7 @@ def _nothing(what: str, done: int, total: int):
     """Show nothing."""
 
 
-def _check(model, patterns, shares, rounds):
+def _check(model, patterns, shares, batch_size, rounds):
     if not isinstance(model, keras.Model):
         raise TypeError(
             "`model` must be a Keras 3 model, built with `import keras`. Received: "
@@ -201,13 +201,23 @@ def _check(model, patterns, shares, rounds):
             "`model` must be a plain model. Received: a model with pruning masks. "
             "Strip them first: `kip.estimate_savings(kip.strip_pruning(model))`."
         )
-    if isinstance(patterns, str) or not patterns:
+    if not (isinstance(patterns, Sequence) and patterns) or isinstance(patterns, str):
         raise ValueError(
             f"`patterns` must be a list of patterns. Received: patterns={patterns!r}."
         )
-    if not shares or not all(is_number(s) and 0 < s < 1 for s in shares):
+    if not (
+        isinstance(shares, Sequence)
+        and shares
+        and all(is_number(share) and 0 < share < 1 for share in shares)
+    ):
         raise ValueError(
-            f"`shares` must be numbers in (0, 1). Received: shares={shares!r}."
+            "`shares` must be a list of numbers in (0, 1). Received: "
+            f"shares={shares!r}."
+        )
+    if batch_size is not None and not is_positive_integer(batch_size):
+        raise ValueError(
+            "`batch_size` must be an integer of at least 1 row, or None for any. "
+            f"Received: batch_size={batch_size!r}."
         )
     if not is_positive_integer(rounds):
         raise ValueError(
@@ -247,6 +257,7 @@ def _files(
     for kind in CANDIDATES:
         if "litert-cpu" in kind.targets and kind.uses_zeros != is_exact:
             yield trial(kind, sources.given)
+    sources.given.made.clear()  # they are on the disk
 
 
 def _estimate(removal: _Removal, row: Row) -> Estimate:

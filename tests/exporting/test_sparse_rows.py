@@ -1,3 +1,5 @@
+import copy
+
 import hypothesis
 import keras
 import numpy as np
@@ -111,6 +113,53 @@ def test_the_largest_kernels_decide_the_size(network):
     rows = (16 * 9 + 1) + 2 * (64 + 1)
     expected = len(dense) - 4 * sum(whole) + 5 * sum(kept) + rows
     assert expected < len(without_zeros(dense)) < expected + 3 * OVERHEAD
+
+
+def as_output(schema, model, graph, kernel):
+    graph.outputs = [*graph.outputs, kernel]
+
+
+def in_a_shared_buffer(schema, model, graph, kernel):
+    graph.tensors.append(copy.copy(graph.tensors[kernel]))
+
+
+def with_another_reader(schema, model, graph, kernel):
+    relu = schema.BuiltinOperator.RELU
+    model.operatorCodes.append(schema.OperatorCodeT(builtinCode=relu))
+    number = len(model.operatorCodes) - 1
+    reader = schema.OperatorT(opcodeIndex=number, inputs=[kernel], outputs=[0])
+    graph.operators.append(reader)
+
+
+def with_operations_by_number(schema, model, graph, kernel):
+    metadata = schema.MetadataT(name="model_control_dependencies", buffer=0)
+    model.metadata.append(metadata)
+
+
+@pytest.mark.parametrize(
+    "change, others",
+    [
+        (as_output, True),
+        (in_a_shared_buffer, True),
+        (with_another_reader, True),
+        (with_operations_by_number, False),
+    ],
+)
+def test_kernels_that_something_else_needs_keep_their_zeros(network, change, others):
+    schema = litert.schema()
+    dense = litert.converted(network[1], ())
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(dense))
+    (graph,) = model.subgraphs
+    kernel = max(
+        range(len(graph.tensors)), key=lambda n: np.prod(graph.tensors[n].shape)
+    )
+    assert model.buffers[graph.tensors[kernel].buffer].data is not None
+    change(schema, model, graph, kernel)
+    found = without_zeros(litert.serialized(model))
+    assert (found is not None) == others
+    if others:  # the other kernel is sparse
+        tensors = schema.Model.GetRootAs(found).Subgraphs(0)
+        assert tensors.Tensors(kernel).Sparsity() is None
 
 
 def test_a_file_that_would_not_get_smaller_is_left_alone(tmp_path):

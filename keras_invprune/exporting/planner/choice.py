@@ -4,6 +4,7 @@ Nothing here runs a file. Rows that already have a verdict are left as they are.
 """
 
 import dataclasses
+import math
 from collections.abc import Sequence
 
 from keras_invprune.exporting.planner.row import (
@@ -35,8 +36,9 @@ def choose(
 
     Args:
         rows: What was found out. Those with a verdict are out of the question.
-        target: "size" for the smallest file, else the fastest. Of files that are as
-            fast within their quartiles, or within 5 %, the smallest one is best.
+        target: "size" for the smallest file, else the fastest. Of files whose median
+            time is within the upper quartile of the fastest one, or within 5 %, the
+            smallest one is best.
         max_loss: What the metric may lose.
         budget: What the best file may cost, or None.
 
@@ -50,9 +52,11 @@ def choose(
     affordable = [row for row in eligible if _excess(row, budget) <= 1]
     if not affordable:
         raise NothingLeftError(_nearest(eligible, budget))
-    best = _best(affordable, target)
+    limit = _limit(affordable, target)
+    equal = [row for row in affordable if row.milliseconds <= limit]
+    best = min(equal, key=lambda row: (row.size, row.milliseconds))
     return tuple(
-        row if row.verdict else _judged_by_best(row, best, target, budget)
+        row if row.verdict else _judged_by_best(row, best, limit, budget)
         for row in judged
     )
 
@@ -69,31 +73,23 @@ def _excess(row, budget) -> float:
     return budget.excess(row.size, row.milliseconds) if budget else 0.0
 
 
-def _best(rows, target) -> Row:
+def _limit(rows, target) -> float:
+    """Return the milliseconds up to which only bytes decide.
+
+    A limit on medians: of two rows, the larger and slower one is never best.
+    """
     if target == BY_BYTES:
-        return min(rows, key=lambda row: (row.size, row.milliseconds))
-    quickest = min(rows, key=lambda row: row.milliseconds)
-    equal = [row for row in rows if _as_fast(row, quickest)]
-    return min(equal, key=lambda row: (row.size, row.milliseconds))
+        return math.inf
+    quickest = min(rows, key=lambda row: (row.milliseconds, row.high))
+    return max(JUST_AS_FAST * quickest.milliseconds, quickest.high)
 
 
-def _as_fast(row, other) -> bool:
-    """Return whether a row is not measurably slower than another."""
-    within = row.milliseconds <= JUST_AS_FAST * other.milliseconds
-    return within or row.low <= other.high
-
-
-def _judged_by_best(row, best, target, budget) -> Row:
+def _judged_by_best(row, best, limit, budget) -> Row:
     if row is best:
         return dataclasses.replace(row, verdict=BEST, reason="")
     if _excess(row, budget) > 1:
         return row.dropped(OVER, _costs(row, budget))
-    larger = row.size > best.size
-    if target == BY_BYTES:
-        verdict = LARGER if larger else SLOWER
-    else:
-        verdict = LARGER if larger and _as_fast(row, best) else SLOWER
-    if verdict == LARGER:
+    if row.size > best.size and row.milliseconds <= limit:
         return row.dropped(LARGER, f"{_ratio(row.size, best.size)} times the bytes")
     times = _ratio(row.milliseconds, best.milliseconds)
     return row.dropped(SLOWER, f"{times} times the milliseconds")

@@ -10,9 +10,10 @@ from keras_invprune.arguments import is_number
 from keras_invprune.contracts import Nested
 from keras_invprune.exporting.accuracy import accuracy, predicted_classes
 from keras_invprune.exporting.batches import in_batches
-from keras_invprune.exporting.verify import SameOutputs
+from keras_invprune.exporting.verify import Differs, SameOutputs
 
 Outputs = dict[str, np.ndarray]
+AGREEMENT = "agreement"  # the metric without labels
 
 
 class Loss:
@@ -39,13 +40,22 @@ class Loss:
                 "`metric` compares outputs with labels. Received: no labels. Pass "
                 "them: `data=(x, y)`."
             )
-        self._inputs, expected = same.every
-        self.name, self._metric = _metric(expected, y, metric)
-        self.keras = self._checked(expected)
+        self._inputs, self._expected = same.every
+        self.name, self._metric = _metric(self._expected, y, metric)
+        self.keras = self._checked(self._expected)
 
     def __call__(self, run: Callable, batch: int | None) -> float:
-        """Return the metric of what a function from arrays to arrays computes."""
-        return self._checked(in_batches(run, self._inputs, batch))
+        """Return the metric of what a function from arrays to arrays computes.
+
+        Raises:
+            Differs: If it is NaN or infinite where Keras is finite. This may happen in
+                rows that were not compared.
+        """
+        found = in_batches(run, self._inputs, batch)
+        for name, expected in self._expected.items():
+            if (np.isfinite(expected) & ~np.isfinite(found[name])).any():
+                raise Differs(f"output {name!r} is NaN or infinite in some rows")
+        return self._checked(found)
 
     def _checked(self, outputs: Outputs) -> float:
         found = self._metric(outputs)
@@ -65,7 +75,7 @@ def _metric(expected, y, metric) -> tuple[str, Callable[[Outputs], Any]]:
         if labels.size == first.size and labels.dtype.kind in "fiu":
             target = labels.reshape(first.shape)
             return "R²", lambda outputs: _r2(_alone(outputs), target)
-    return "agreement", lambda outputs: _agreement(outputs, expected)
+    return AGREEMENT, lambda outputs: _agreement(outputs, expected)
 
 
 def _alone(outputs: Outputs):

@@ -29,7 +29,7 @@ from keras_invprune.exporting.planner.choice import (
     choose,
     judged_by_loss,
 )
-from keras_invprune.exporting.planner.loss import Loss
+from keras_invprune.exporting.planner.loss import AGREEMENT, Loss
 from keras_invprune.exporting.planner.result import (
     SCHEMA,
     Planned,
@@ -51,6 +51,11 @@ LIBRARIES = (
     "zstandard",
 )
 MEMORY = 1e9  # bytes of the files that are loaded at a time to be timed
+NO_LABELS = (
+    "The labels are neither classes nor as many numbers as a single output has, so "
+    "files were only compared with Keras. To use them, pass a function: "
+    "`target=Target(..., metric=...)`."
+)
 LOOP = "TensorList"  # in the converter's error for loops over batches of any size
 ONE_ROW = (
     "The file takes one row at a time, because TensorFlow Lite has loops over time "
@@ -96,6 +101,8 @@ def plan(
         sources = Sources(model, x, y, batch_size, work, calibrates=x is not None)
         renamed, outputs_renamed = sources.same.renamed()
         loss = Loss(sources.same, y, target.metric)
+        if y is not None and loss.name == AGREEMENT:
+            sources.notes.append(NO_LABELS)
         tried = _tried(sources, Trial(work, tolerance, loss), target)
         tried = timed(tried, max_loss, target.rounds)
         rows = [each.row for each in tried]
@@ -189,6 +196,8 @@ def _tried(sources: Sources, trial: Trial, target: Target) -> list[Tried]:
     for number, (kind, source) in enumerate(pairs):
         show(name_of(kind, source), number, len(pairs) + 1)
         found.append(trial(kind, source))
+        if kind is kinds[-1]:
+            source.made.clear()  # they are on the disk
     show("timing", len(pairs), len(pairs) + 1)
     return found
 

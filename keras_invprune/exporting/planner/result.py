@@ -84,7 +84,7 @@ def what_pruning_brings(
     best = next(row for row in rows if row.verdict == BEST)
     other = _best_of(rows, not best.uses_zeros, target, max_loss, budget)
     if not best.uses_zeros:
-        found = "no other file uses its zeros" if other is None else _costs(other)
+        found = "no file that does may be kept" if other is None else _costs(other)
         return (
             f"Pruning brings nothing here: {best.name!r} does not use the zeros of the "
             f"model, and {found}."

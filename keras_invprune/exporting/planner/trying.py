@@ -124,7 +124,11 @@ class Trial:
             else:
                 runs.append(Run(runtime.name, max_abs_error=entry["max_abs_error"]))
         first = candidate.runtimes[0]
-        score = self._loss(first.load(path, same, False), first.batch(same))
+        run = first.load(path, same, False)
+        try:
+            score = self._loss(run, first.batch(same))
+        except Differs as error:
+            return row.dropped(WRONG, f"{first.name}: {error}")
         loss = self._loss.keras - score
         return dataclasses.replace(row, runs=tuple(runs), score=score, loss=loss)
 

@@ -45,10 +45,18 @@ def test_reasons_have_figures():
 
 
 @pytest.mark.parametrize(
-    "other", [row("other", 20, 1.04), row("other", 20, 1.5, spread=0.5)]
+    "spread, other, best",
+    [
+        (0.0, row("other", 20, 1.04), True),
+        (0.3, row("other", 20, 1.3), True),
+        (0.3, row("other", 20, 1.4, spread=0.9), False),
+    ],
 )
-def test_of_files_that_are_as_fast_the_smallest_is_best(other):
-    assert verdicts([FAST, other], "any", 0) == {"fast": LARGER, "other": BEST}
+def test_of_files_that_are_as_fast_the_smallest_is_best(spread, other, best):
+    fast = row("fast", 30, 1.0, spread=spread)
+    expected = (LARGER, BEST) if best else (BEST, SLOWER)
+    found = verdicts([fast, other], "any", 0)
+    assert (found["fast"], found["other"]) == expected
 
 
 def test_a_loss_that_is_allowed_exactly_is_allowed():
@@ -88,7 +96,7 @@ rows = st.lists(
         sizes,
         times,
         st.sampled_from([-0.1, 0.0, 0.01, 0.2]),
-        st.sampled_from([0.0, 0.1]),
+        st.sampled_from([0.0, 0.1, 0.4]),
         verdict=st.sampled_from(["", "", WRONG]),
     ),
     min_size=1,
@@ -121,10 +129,14 @@ def test_the_best_is_right_accurate_affordable_and_unbeaten(given, target, budge
         assert best.bytes == min(r.bytes for r in meets)
     else:
         quickest = min(meets, key=lambda r: r.milliseconds)
-        limit = max(quickest.milliseconds * choice.JUST_AS_FAST, quickest.high)
-        assert min(best.milliseconds, best.low) <= limit
+        high = max(r.high for r in meets if r.milliseconds == quickest.milliseconds)
+        limit = max(quickest.milliseconds * choice.JUST_AS_FAST, high)
+        assert best.milliseconds <= limit
+        # None is at least as fast and smaller, and no reason says the contrary.
         beaten = [r for r in meets if r.milliseconds <= best.milliseconds]
         assert best.bytes == min(r.bytes for r in beaten)
+        slower = [r for r in found if r.verdict == SLOWER]
+        assert all(r.milliseconds >= best.milliseconds for r in slower)
 
 
 @hypothesis.given(rows, targets, st.randoms())

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from keras_invprune.exporting.planner.loss import Loss
+from keras_invprune.exporting.verify import Differs
 
 X = {"x": np.arange(8.0)[:, None]}
 
@@ -51,6 +52,16 @@ def test_without_labels_files_must_agree_with_keras():
     assert (found.name, found.keras) == ("agreement", 1.0)
     other = np.where(np.arange(8)[:, None] < 2, -ROWS, ROWS)
     assert found(returning(output_0=other), None) == 0.75
+
+
+@pytest.mark.parametrize("metric", [None, lambda y, outputs: outputs.sum()])
+def test_a_file_that_is_nan_in_any_row_is_wrong(metric):
+    # Neither the largest output nor a metric of the user's need show it.
+    found = loss(ROWS, ROWS.argmax(1), metric)
+    other = ROWS.copy()
+    other[5, 0] = np.nan
+    with pytest.raises(Differs, match="'output_0' is NaN or infinite in some rows"):
+        found(returning(output_0=other), None)
 
 
 def test_of_several_outputs_the_one_that_agrees_least_counts():

@@ -17,7 +17,9 @@ from keras_invprune.exporting.planner.row import (
     NOT_TRIED,
     OVER,
     SAME,
+    WRONG,
 )
+from keras_invprune.exporting.planner.runtimes import Runtime
 
 WIDTH = 64
 
@@ -171,7 +173,8 @@ def test_a_model_without_zeros_is_told_so(folder, monkeypatch):
     model = network(zeros=False)
     found = kip.export(model, folder, data=rows(model), target="size")
     assert found.metric == "agreement" and found.best.name == "float32"
-    assert "Pruning brings nothing here" in found.notes[-1]
+    assert found.notes[-1].startswith("Pruning brings nothing here")
+    assert found.notes[-1].endswith("no file that does may be kept.")
     verdicts = {row.name: row.verdict for row in found.files}
     assert verdicts == {"float32": BEST, "float32, sparse": NOT_TRIED}
 
@@ -208,8 +211,11 @@ def test_several_outputs_keep_names_and_order_and_augmentation_is_off(
     }
     model = keras.Model(image, outputs)
     target = kip.Target("litert-cpu", rounds=1)
-    found = kip.export(model, folder, data=rows(model), target=target, max_loss=1.0)
+    labels = {"zeta": np.zeros(96), "alpha": np.zeros(96)}
+    data = rows(model), labels
+    found = kip.export(model, folder, data=data, target=target, max_loss=1.0)
     assert found.renamed == {"an image": "an_image"}
+    assert found.metric == "agreement" and found.notes[0] == planning.NO_LABELS
     run = Interpreter(str(folder / "model.tflite")).get_signature_runner()
     x = rows(model)
     found, expected = run(an_image=x), model(x, training=False)
@@ -304,6 +310,31 @@ def test_what_cannot_be_made_is_dropped(folder, monkeypatch):
     assert [row.verdict for row in found.files] == [BEST, SAME, NOT_MADE]
     assert found.files[1].reason == "has the bytes of 'float32'"
     assert found.files[2].reason == "no such op"
+
+
+def test_a_file_that_is_nan_in_a_row_that_was_not_compared_is_dropped(
+    folder, monkeypatch
+):
+    model = network(zeros=False)
+    x = rows(model, 260)
+    x[258] = 7
+
+    def load(path, same, states):
+        run = same.of_keras(model)
+
+        def with_nan(inputs):
+            marked = inputs["features"][:, :1] == 7
+            return {k: np.where(marked, np.nan, v) for k, v in run(inputs).items()}
+
+        return with_nan
+
+    runtime = Runtime("own", load)
+    own = Candidate("own", lambda source: b"small", runtimes=(runtime,))
+    monkeypatch.setattr(planning, "CANDIDATES", [CANDIDATES[0], own])
+    data, target = (x, np.zeros(260)), kip.Target("size", rounds=1)
+    found = kip.export(model, folder, data=data, target=target, max_loss=1.0)
+    assert [row.verdict for row in found.files] == [BEST, WRONG]
+    assert "own: output 'output_0' is NaN" in found.files[1].reason
 
 
 @pytest.mark.parametrize(

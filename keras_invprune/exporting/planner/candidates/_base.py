@@ -84,11 +84,13 @@ class Source:
         if litert.has_loops(self.dense):
             raise NotTried("TensorFlow's converter crashes if it calibrates loops")
         same, size = self.same, self.same.file_batch or CALIBRATED_AT_ONCE
-        rows = min(len(array) for array in same.inputs.values())
-        starts = range(0, max(rows - size, 0) + 1, size)
+        rows = len(next(iter(same.inputs.values())))
+        starts = range(0, rows, size)[:CALIBRATION_BATCHES]
+        # The last batch begins again, since the file may take exactly `size` rows.
+        chosen = [np.arange(start, start + size) % rows for start in starts]
         return [
-            {same.names[k]: v[i : i + size] for k, v in same.inputs.items()}
-            for i in starts[:CALIBRATION_BATCHES]
+            {same.names[name]: array[each] for name, array in same.inputs.items()}
+            for each in chosen
         ]
 
 
