@@ -274,19 +274,18 @@ def strip_pruning(model: keras.Model, *, allow_unfinished: bool = False):
             f"{_what_is_missing(model)}, or call "
             "strip_pruning(model, allow_unfinished=True)."
         )
-    variables = {key: w.variable for key, w in weights_by_key(model.inner).items()}
-    check_absent(variables, model.masks)
+    stripped = model.inner
     if model.owns_inner:
         with model.masked.released() as inner:
             stripped = copy_model(inner)
-    else:
-        stripped = model.inner
+    variables = {key: w.variable for key, w in weights_by_key(stripped).items()}
+    check_absent(variables, model.masks)
+    if not model.owns_inner:
         model.masked.release()
     # In the copy, if there is one: masked weights of the model may still return.
-    for key, weight in weights_by_key(stripped).items():
-        if key in model.masks:
-            kept = product(weight.variable, model.masks[key])
-            weight.variable.assign(kept + 0.0)  # -0.0 becomes 0.0
+    for key, mask in model.masks.items():
+        kept = product(variables[key], mask)
+        variables[key].assign(kept + 0.0)  # -0.0 becomes 0.0
     return stripped
 
 

@@ -49,7 +49,7 @@ def test_models_give_the_same_outputs(name):
 
 
 @pytest.mark.parametrize("name", [name for name in CASES if name != "own-score"])
-def test_models_resume(name):
+def test_models_resume(name, views_are_compiled):
     data, _, _ = CASES[name]
     found = resumed(saved(name), data())
     with np.load(SAVED / f"{name}.npz") as expected:

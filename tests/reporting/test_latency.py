@@ -8,7 +8,7 @@ import keras_invprune as kip
 from keras_invprune.allocation import Budget
 from keras_invprune.allocation.budget import RUNTIMES, macs_of
 from keras_invprune.graph.weights import shapes_of, weights_by_key
-from keras_invprune.reporting import latency, timing
+from keras_invprune.reporting import latency
 from keras_invprune.reporting.latency import LatencyTable, LiteRT, Measured
 
 NOTHING = 0.5  # milliseconds of a file that does nothing, here
@@ -206,7 +206,7 @@ def test_a_table_survives_its_config():
 
 
 def test_a_budget_of_milliseconds_is_met_in_the_table(monkeypatch):
-    monkeypatch.setattr(timing, "ROUNDS", 2)
+    monkeypatch.setattr("keras_invprune.exporting.timing.ROUNDS", 2)
     hidden = [layers.Dense(1024, "relu"), layers.Dense(1024, "relu")]
     model = keras.Sequential([keras.Input((256,)), *hidden, layers.Dense(2)])
     dense = RUNTIMES["litert-cpu"].milliseconds(model)
