@@ -465,6 +465,30 @@ def structure_prediction(figure):
         axes.grid(axis="x", alpha=0.3)
 
 
+def trained_graphs(figure):
+    """Draw the predicted accuracy of each graph, and the best R² by what is read."""
+    folder = "structure-train/predictions"
+    left, right = figure.subplots(1, 2)
+    found = rows(f"{folder}/predictions.csv")
+    said, trained = ([100 * float(r[key]) for r in found] for key in ("said", "figure"))
+    left.plot(said, trained, "o", color=OURS, ms=4)
+    left.plot([60, 100], [60, 100], color="gray", lw=0.8)
+    left.set_xlabel("test accuracy as predicted, %")
+    left.set_ylabel("as trained, %")
+    metrics = rows(f"{folder}/metrics.csv")
+    inputs = list(dict.fromkeys(row["inputs"] for row in metrics))
+    for height, name in enumerate(inputs):
+        own = [row for row in metrics if row["inputs"] == name]
+        best = max(own, key=lambda row: float(row["r2"]))
+        r2, low, high = (float(best[key]) for key in ("r2", "r2_low", "r2_high"))
+        error = [[r2 - low], [high - r2]]
+        right.errorbar(r2, -height, xerr=error, fmt="o", capsize=3, color=OURS)
+    right.axvline(r2 / float(best["ceiling_share"]), color="black", ls="--")
+    right.set_yticks(-np.arange(len(inputs)), inputs)
+    right.set_xlabel("R², 95 %; dashed: noise ceiling")
+    right.grid(axis="x", alpha=0.3)
+
+
 def relational_graphs(figure):
     """Draw accuracy by clustering and path length, and ours against the authors'."""
     keys = "clustering", "path_length", "authors_accuracy"
@@ -548,6 +572,7 @@ PLOTS = {  # with the size in inches
     layer_teacher: (6.4, 3),
     layer_mnist: (8, 3),
     structure_prediction: (9, 3),
+    trained_graphs: (8, 3),
     relational_graphs: (8, 3.2),
     variants: (8, 3.2),
 }

@@ -1,0 +1,40 @@
+"""What the prior of a graph says of its accuracy."""
+
+import importlib
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+
+
+@pytest.fixture
+def benchmark(monkeypatch):
+    """The module, found as when it is run."""
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    yield importlib.import_module("trained_graphs")
+    for name in ("trained_graphs", "ledger"):
+        sys.modules.pop(name, None)
+
+
+def test_predictions_that_know_the_prior_alone_say_nothing_within_it(benchmark):
+    accuracies = {"tree-0": 0.5, "tree-1": 0.7, "two-words-2": 0.8, "two-words-3": 1.0}
+    said = {"tree-0": 0.6, "tree-1": 0.6, "two-words-2": 0.9, "two-words-3": 0.9}
+    lines = [
+        {"graph": graph, "figure": str(value), "said": str(said[graph])}
+        for graph, value in accuracies.items()
+    ]
+    found = benchmark.figures(benchmark.by_prior(lines))
+    between = 4 * 0.15**2  # of all means around the mean of all, 0.75
+    assert found["all"] == found["prior"] == pytest.approx(between / (between + 0.04))
+    assert found["tree"] == found["two-words"] == pytest.approx(0, abs=1e-12)
+
+
+def test_predictions_within_a_prior_are_worth_more_than_its_mean(benchmark):
+    lines = [
+        {"graph": f"tree-{i}", "figure": str(i / 4), "said": str(i / 4)}
+        for i in range(4)
+    ]
+    found = benchmark.figures(benchmark.by_prior(lines))
+    assert found == {"all": 1, "prior": 0, "tree": 1}
