@@ -5,7 +5,6 @@ files appear together at the end, or none does.
 """
 
 import contextlib
-import gzip
 import logging
 import math
 from collections.abc import Iterable, Mapping
@@ -16,21 +15,21 @@ from typing import Any, overload
 
 import keras
 
-from keras_invprune.arguments import is_number, is_positive_integer
-from keras_invprune.contracts import Nested, PruningWrapper
+from keras_invprune.arguments import is_number
+from keras_invprune.contracts import Nested
 from keras_invprune.exporting import litert
-from keras_invprune.exporting.batches import (
-    reset_states,
-    states_kept,
+from keras_invprune.exporting.batches import reset_states, states_kept
+from keras_invprune.exporting.checks import (
+    check_batch_size,
+    check_keras,
+    check_plain,
 )
 from keras_invprune.exporting.errors import ExportError, raise_if_disk_is_full
 from keras_invprune.exporting.folders import local, replacing, write_report
 from keras_invprune.exporting.planner import FileBudget, Planned, Target, plan
 from keras_invprune.exporting.rows import rows_of
-from keras_invprune.exporting.serving import (
-    load_saved_model,
-    write_saved_model,
-)
+from keras_invprune.exporting.serving import load_saved_model, write_saved_model
+from keras_invprune.exporting.sizes import contents_of, sizes
 from keras_invprune.exporting.verify import SameOutputs
 from keras_invprune.exporting.ways_out import reason, ways_out
 from keras_invprune.graph.connections import check_absent
@@ -223,7 +222,9 @@ def export(
             "tolerance": tolerance,
             "weights": inventory(model),
             "accuracy": same.accuracy,
-            "files": {name: _sizes(new / name) | files[name] for name in files},
+            "files": {
+                name: sizes(contents_of(new / name)) | files[name] for name in files
+            },
             "versions": {name: version(name) for name in LIBRARIES},
         }
         written = write_report(new, SCHEMA, report)
@@ -231,16 +232,8 @@ def export(
 
 
 def _check(model, data, formats, tflite_options, tolerance, batch_size):
-    if not isinstance(model, keras.Model):
-        raise TypeError(
-            "`model` must be a Keras 3 model, built with `import keras`. Received: "
-            f"{type(model).__module__}.{type(model).__qualname__}."
-        )
-    if isinstance(model, PruningWrapper):
-        raise ValueError(
-            "`model` must be a plain model. Received: a model with pruning masks. "
-            "Strip them first: `kip.export(kip.strip_pruning(model), folder)`."
-        )
+    check_keras(model)
+    check_plain(model, "kip.export({}, folder)")
     if isinstance(data, tuple) and len(data) != 2:
         raise ValueError(
             "`data` must be x or (x, y), where x is a list or dict if the model has "
@@ -257,11 +250,7 @@ def _check(model, data, formats, tflite_options, tolerance, batch_size):
         raise ValueError(
             f"`tolerance` must be >= 0 and finite. Received: tolerance={tolerance!r}."
         )
-    if batch_size is not None and not is_positive_integer(batch_size):
-        raise ValueError(
-            "`batch_size` must be an integer of at least 1 row, or None for any. "
-            f"Received: batch_size={batch_size!r}."
-        )
+    check_batch_size(batch_size)
     check_absent({key: w.variable for key, w in weights_by_key(model).items()})
 
 
@@ -364,10 +353,3 @@ def _refusing(file, runtime, model):
             f"{reason(file, error)}. "
             f"{ways_out(file, error, model)}{notes}"
         ) from error
-
-
-def _sizes(path) -> dict:
-    files = [path] if path.is_file() else filter(Path.is_file, path.rglob("*"))
-    contents = [file.read_bytes() for file in files]
-    zipped = [gzip.compress(content, compresslevel=6) for content in contents]
-    return {"bytes": sum(map(len, contents)), "gzip_bytes": sum(map(len, zipped))}

@@ -8,8 +8,9 @@ from typing import Any
 import keras
 
 from keras_invprune.arguments import is_integer, is_number, is_positive_integer
-from keras_invprune.contracts import Nested, PruningWrapper
+from keras_invprune.contracts import Nested
 from keras_invprune.exporting.batches import states_kept
+from keras_invprune.exporting.checks import check_plain
 from keras_invprune.exporting.folders import local
 from keras_invprune.graph.weights import weights_by_key
 from keras_invprune.packing import architecture, container, tflite
@@ -175,11 +176,7 @@ def unpack(file: str | Path, *, limit: int = LIMIT) -> keras.Model | bytes:
 
 
 def _check(model, bits, data, tolerance):
-    if isinstance(model, PruningWrapper):
-        raise ValueError(
-            "`model` must be a plain model. Received: a model with pruning masks. "
-            "Strip them first: `kip.pack(kip.strip_pruning(model), file)`."
-        )
+    check_plain(model, "kip.pack({}, file)")
     if not isinstance(model, keras.Model | str | Path):
         raise TypeError(
             "`model` must be a Keras 3 model, or the path of a .tflite file. Received: "

@@ -16,14 +16,19 @@ import keras
 
 from keras_invprune.arguments import is_number, is_positive_integer
 from keras_invprune.compaction import compact
-from keras_invprune.contracts import PruningWrapper
 from keras_invprune.exporting.batches import states_kept
+from keras_invprune.exporting.checks import (
+    check_batch_size,
+    check_keras,
+    check_plain,
+)
 from keras_invprune.exporting.errors import ExportError
 from keras_invprune.exporting.planner.candidates import CANDIDATES
 from keras_invprune.exporting.planner.loss import Loss
 from keras_invprune.exporting.planner.planning import Sources, timed
 from keras_invprune.exporting.planner.row import Row
 from keras_invprune.exporting.planner.table import columns
+from keras_invprune.exporting.planner.target import show_nothing
 from keras_invprune.exporting.planner.trying import Trial, Tried
 from keras_invprune.exporting.timing import ROUNDS
 from keras_invprune.patterns import Block, Units
@@ -163,7 +168,7 @@ def estimate_savings(
     todo += [_Removal.by(p, s, EVEN) for p in patterns for s in shares]
     uneven = [_Removal.by(p, max(shares), UNEVEN) for p in patterns]
     todo += [each for each in uneven if not each.is_exact][:1]
-    show = show or _nothing
+    show = show or show_nothing
     tried: list[tuple[_Removal, Tried]] = []
     with tempfile.TemporaryDirectory() as folder, states_kept(model):
         for number, removal in enumerate(todo):
@@ -186,21 +191,9 @@ def estimate_savings(
     return Savings(model.name, _error(made), tuple(estimates))
 
 
-def _nothing(what: str, done: int, total: int):
-    """Show nothing."""
-
-
 def _check(model, patterns, shares, batch_size, rounds):
-    if not isinstance(model, keras.Model):
-        raise TypeError(
-            "`model` must be a Keras 3 model, built with `import keras`. Received: "
-            f"{type(model).__module__}.{type(model).__qualname__}."
-        )
-    if isinstance(model, PruningWrapper):
-        raise ValueError(
-            "`model` must be a plain model. Received: a model with pruning masks. "
-            "Strip them first: `kip.estimate_savings(kip.strip_pruning(model))`."
-        )
+    check_keras(model)
+    check_plain(model, "kip.estimate_savings({})")
     if not (isinstance(patterns, Sequence) and patterns) or isinstance(patterns, str):
         raise ValueError(
             f"`patterns` must be a list of patterns. Received: patterns={patterns!r}."
@@ -214,11 +207,7 @@ def _check(model, patterns, shares, batch_size, rounds):
             "`shares` must be a list of numbers in (0, 1). Received: "
             f"shares={shares!r}."
         )
-    if batch_size is not None and not is_positive_integer(batch_size):
-        raise ValueError(
-            "`batch_size` must be an integer of at least 1 row, or None for any. "
-            f"Received: batch_size={batch_size!r}."
-        )
+    check_batch_size(batch_size)
     if not is_positive_integer(rounds):
         raise ValueError(
             f"`rounds` must be an integer of at least 1. Received: rounds={rounds!r}."

@@ -79,15 +79,6 @@ def files_in(folder):
     }
 
 
-@pytest.fixture
-def folder(tmp_path):
-    """Where to export to; whatever happens, nothing else may lie beside it."""
-    parent = tmp_path / "models"
-    parent.mkdir()
-    yield parent / "mine"
-    assert [path.name for path in parent.iterdir()] in ([], ["mine"])
-
-
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
     """A model with nine tenths zeros, its folder, and the report."""

@@ -37,7 +37,7 @@ from keras_invprune.exporting.planner.result import (
 )
 from keras_invprune.exporting.planner.row import BEST, Row, Run
 from keras_invprune.exporting.planner.runtimes import Runtime
-from keras_invprune.exporting.planner.target import FileBudget, Target
+from keras_invprune.exporting.planner.target import FileBudget, Target, show_nothing
 from keras_invprune.exporting.planner.trying import Trial, Tried, attempt, name_of
 from keras_invprune.exporting.timing import Times, times
 from keras_invprune.exporting.verify import SameOutputs
@@ -192,7 +192,7 @@ def _tried(sources: Sources, trial: Trial, target: Target) -> list[Tried]:
     """Return what was found out about each file, but for its time."""
     kinds = [each for each in CANDIDATES if target.name in each.targets]
     pairs = [(kind, source) for source in sources for kind in kinds]
-    show, found = target.show or _nothing, []
+    show, found = target.show or show_nothing, []
     for number, (kind, source) in enumerate(pairs):
         show(name_of(kind, source), number, len(pairs) + 1)
         found.append(trial(kind, source))
@@ -200,10 +200,6 @@ def _tried(sources: Sources, trial: Trial, target: Target) -> list[Tried]:
             source.made.clear()  # they are on the disk
     show("timing", len(pairs), len(pairs) + 1)
     return found
-
-
-def _nothing(what: str, done: int, total: int):
-    """Show nothing."""
 
 
 def timed(tried: list[Tried], max_loss: float, rounds: int) -> list[Tried]:

@@ -12,6 +12,10 @@ from keras_invprune.exporting.timing import ROUNDS
 TARGETS = ("litert-cpu", "size", "any")
 
 
+def show_nothing(what: str, done: int, total: int):
+    """Show no progress."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Target:
     """What the best file is to be good at. See `keras_invprune.export`.

@@ -1,7 +1,6 @@
 """Makes a file, runs it in all of its runtimes and measures it, but for its time."""
 
 import dataclasses
-import gzip
 import hashlib
 import importlib
 from collections.abc import Callable
@@ -21,6 +20,7 @@ from keras_invprune.exporting.planner.row import (
     Row,
     Run,
 )
+from keras_invprune.exporting.sizes import contents_of, sizes
 from keras_invprune.exporting.verify import Differs, Random
 from keras_invprune.exporting.ways_out import reason
 
@@ -144,14 +144,8 @@ def _reason(candidate, error) -> str:
 
 def _sizes(path: Path) -> dict[str, Any]:
     """Return the bytes of a file or folder, and those after compression."""
-    files = [path] if path.is_file() else filter(Path.is_file, path.rglob("*"))
-    contents = [file.read_bytes() for file in files]
-    zipped = sum(len(gzip.compress(each, compresslevel=6)) for each in contents)
-    return {
-        "bytes": sum(map(len, contents)),
-        "gzip_bytes": zipped,
-        "zstd_bytes": _zstd_bytes(contents),
-    }
+    contents = contents_of(path)
+    return {**sizes(contents), "zstd_bytes": _zstd_bytes(contents)}
 
 
 def _zstd_bytes(contents) -> int | None:

@@ -57,15 +57,6 @@ def only(monkeypatch, *names):
     monkeypatch.setattr(planning, "CANDIDATES", kinds)
 
 
-@pytest.fixture
-def folder(tmp_path):
-    """Where to export to; whatever happens, nothing else may lie beside it."""
-    parent = tmp_path / "models"
-    parent.mkdir()
-    yield parent / "mine"
-    assert [path.name for path in parent.iterdir()] in ([], ["mine"])
-
-
 @pytest.fixture(scope="module")
 def planned(tmp_path_factory):
     """All files of a network, what was shown meanwhile, and the folder."""
