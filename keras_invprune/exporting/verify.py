@@ -54,7 +54,7 @@ class SameOutputs:
         inputs = litert.inputs(self.structure, x)
         self.names = safe_names(list(inputs))
         rows = len(next(iter(inputs.values())))
-        labels = _labels(y)
+        labels = labels_of(y)
         for part in labels:
             if len(part) != rows:
                 raise ValueError(
@@ -186,7 +186,7 @@ def _same_class(found, expected) -> float | None:
     return float(np.mean(one == other))
 
 
-def _labels(y) -> list:
+def labels_of(y: Nested) -> list:
     """Return a list of the labels of each output, from a dict, a list or an array."""
     if y is None:
         return []

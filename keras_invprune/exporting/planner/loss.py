@@ -10,10 +10,19 @@ from keras_invprune.arguments import is_number
 from keras_invprune.contracts import Nested
 from keras_invprune.exporting.accuracy import accuracy, predicted_classes
 from keras_invprune.exporting.batches import in_batches
-from keras_invprune.exporting.verify import Differs, SameOutputs
+from keras_invprune.exporting.verify import Differs, SameOutputs, labels_of
 
 Outputs = dict[str, np.ndarray]
 AGREEMENT = "agreement"  # the metric without labels
+
+
+def check_labels(metric: Callable[[Any, Any], float] | None, y: Nested):
+    """Raise ValueError if there is a metric of the user's and no labels."""
+    if metric is not None and y is None:
+        raise ValueError(
+            "`metric` compares outputs with labels. Received: no labels. Pass "
+            "them: `data=(x, y)`."
+        )
 
 
 class Loss:
@@ -29,17 +38,12 @@ class Loss:
         keras: The metric of the Keras model.
 
     Raises:
-        ValueError: If there is a metric and no labels, or if it is not a finite number.
+        ValueError: If the user's metric fails, or is not a finite number.
     """
 
     def __init__(
         self, same: SameOutputs, y: Nested, metric: Callable[[Any, Any], float] | None
     ):
-        if metric is not None and y is None:
-            raise ValueError(
-                "`metric` compares outputs with labels. Received: no labels. Pass "
-                "them: `data=(x, y)`."
-            )
         self._inputs, self._expected = same.every
         self.name, self._metric = _metric(self._expected, y, metric)
         self.keras = self._checked(self._expected)
@@ -50,6 +54,7 @@ class Loss:
         Raises:
             Differs: If it is NaN or infinite where Keras is finite. This may happen in
                 rows that were not compared.
+            ValueError: If the user's metric fails, or is not a finite number.
         """
         found = in_batches(run, self._inputs, batch)
         for name, expected in self._expected.items():
@@ -66,16 +71,28 @@ class Loss:
 
 def _metric(expected, y, metric) -> tuple[str, Callable[[Outputs], Any]]:
     if metric is not None:
-        return "metric", lambda outputs: metric(y, _alone(outputs))
+        return "metric", lambda outputs: _users(metric, y, _alone(outputs))
     (first, *others) = expected.values()
-    if y is not None and not others:
-        labels = np.asarray(y)
-        if accuracy(first, y) is not None:
-            return "accuracy", lambda outputs: accuracy(_alone(outputs), y)
+    given = labels_of(y)
+    if len(given) == 1 and not others:
+        labels = np.asarray(given[0])
+        if accuracy(first, labels) is not None:
+            return "accuracy", lambda outputs: accuracy(_alone(outputs), labels)
         if labels.size == first.size and labels.dtype.kind in "fiu":
             target = labels.reshape(first.shape)
             return "R²", lambda outputs: _r2(_alone(outputs), target)
     return AGREEMENT, lambda outputs: _agreement(outputs, expected)
+
+
+def _users(metric, y, outputs):
+    """Return the user's metric; an error in it says that it is from there."""
+    try:
+        return metric(y, outputs)
+    except Exception as error:
+        raise ValueError(
+            f"`metric` must return a number for labels and outputs. It raised "
+            f"{type(error).__name__}: {error}"
+        ) from error
 
 
 def _alone(outputs: Outputs):

@@ -29,7 +29,7 @@ from keras_invprune.exporting.planner.choice import (
     choose,
     judged_by_loss,
 )
-from keras_invprune.exporting.planner.loss import AGREEMENT, Loss
+from keras_invprune.exporting.planner.loss import AGREEMENT, Loss, check_labels
 from keras_invprune.exporting.planner.result import (
     SCHEMA,
     Planned,
@@ -95,6 +95,7 @@ def plan(
         OSError: If the disk is full, or if the folder cannot be written.
         ValueError: If an argument is invalid.
     """
+    check_labels(target.metric, y)
     with replacing(folder) as new, states_kept(model):
         work = new.parent / "tried"
         work.mkdir()

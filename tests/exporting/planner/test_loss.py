@@ -3,7 +3,7 @@ import types
 import numpy as np
 import pytest
 
-from keras_invprune.exporting.planner.loss import Loss
+from keras_invprune.exporting.planner.loss import Loss, check_labels
 from keras_invprune.exporting.verify import Differs
 
 X = {"x": np.arange(8.0)[:, None]}
@@ -92,7 +92,23 @@ def test_the_users_metric_gets_labels_and_outputs():
 
 def test_a_metric_without_labels_is_refused():
     with pytest.raises(ValueError, match=r"no labels. Pass them: `data=\(x, y\)`"):
-        loss(ROWS, None, lambda y, outputs: 0.0)
+        check_labels(lambda y, outputs: 0.0, None)
+    check_labels(lambda y, outputs: 0.0, ROWS)
+    check_labels(None, None)
+
+
+def test_an_error_in_the_users_metric_says_where_it_is_from():
+    with pytest.raises(ValueError, match="`metric` must .* raised KeyError: 'head'"):
+        loss(ROWS, ROWS, lambda y, outputs: {}["head"])
+
+
+@pytest.mark.parametrize("wrapped", [lambda y: {"head": y}, lambda y: [y]])
+def test_labels_may_be_by_name_or_in_a_list(wrapped):
+    labels = np.roll(ROWS.argmax(1), 1)
+    found, plain = loss(ROWS, wrapped(labels)), loss(ROWS, labels)
+    assert found.name == "accuracy" and found.keras == plain.keras < 1
+    numbers = loss(ROWS[:, :1], wrapped(ROWS[:, :1] + 0.5))
+    assert numbers.name == "R²" and numbers.keras < 1
 
 
 @pytest.mark.parametrize("value", [float("nan"), None, "high", True])
