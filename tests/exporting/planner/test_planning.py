@@ -8,6 +8,7 @@ from keras import layers
 
 import keras_invprune as kip
 from disks import small_disk
+from keras_invprune.exporting import litert
 from keras_invprune.exporting.planner import planning
 from keras_invprune.exporting.planner.candidates import CANDIDATES, Candidate
 from keras_invprune.exporting.planner.row import (
@@ -138,7 +139,8 @@ def test_the_table_has_a_line_for_each_file(planned):
     lines = text.splitlines()
     assert lines[3].split()[:4] == ["file", "bytes", "gzip", "zstd"]
     assert lines[4].startswith(found.best.name) and " best" in lines[4]
-    assert "CompiledModel, 1 thread: 0." in text
+    for run in found.best.runs:
+        assert f"{run.runtime}: {run.fault or f'{run.milliseconds:.4f} ms'}" in text
 
 
 def test_progress_is_shown(planned):
@@ -301,6 +303,30 @@ def test_what_cannot_be_made_is_dropped(folder, monkeypatch):
     assert [row.verdict for row in found.files] == [BEST, SAME, NOT_MADE]
     assert found.files[1].reason == "has the bytes of 'float32'"
     assert found.files[2].reason == "no such op"
+
+
+def test_what_fails_once_is_not_made_again(folder, monkeypatch):
+    calls = []
+
+    def fails(saved_model, options, examples=None):
+        calls.append((*options, examples is None))
+        raise RuntimeError("no such op")
+
+    monkeypatch.setattr(litert, "converted", fails)
+    model = network()
+    with pytest.raises(kip.ExportError, match="float32, .*: not made, no such op"):
+        kip.export(model, folder, data=rows(model), target="size")
+    assert {("float16", True), ("sparsity", True)} < set(calls)
+    assert len(calls) == 2 * len(set(calls))  # the model and the compact one
+
+
+def test_a_metric_without_labels_is_refused_before_anything_is_made(
+    folder, monkeypatch
+):
+    monkeypatch.setattr(planning, "Sources", None)
+    target = kip.Target(metric=lambda y, outputs: 0)
+    with pytest.raises(ValueError, match="no labels"):
+        kip.export(network(), folder, data=np.ones((8, 64)), target=target)
 
 
 def test_a_file_that_is_nan_in_a_row_that_was_not_compared_is_dropped(

@@ -1,9 +1,9 @@
 """What a kind of files says of itself, and what files are made of."""
 
 import dataclasses
-import functools
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -38,7 +38,7 @@ class Source:
         folder: An empty folder for intermediate files.
         calibrates: Whether the rows are the user's, so that they show the ranges of
             activations.
-        made: The .tflite files so far.
+        made: What was made so far, or the error that came instead.
     """
 
     name: str
@@ -46,11 +46,29 @@ class Source:
     same: SameOutputs
     folder: Path
     calibrates: bool
-    made: dict[tuple, bytes] = dataclasses.field(default_factory=dict)
+    made: dict[Hashable, Any] = dataclasses.field(default_factory=dict)
 
-    @functools.cached_property
+    def once(self, key: Hashable, make: Callable[[], Any]) -> Any:
+        """Return what `make` returned, or raise what it raised, for the same key.
+
+        Many kinds of files need the same ones, and failing may take long, too.
+        """
+        if key not in self.made:
+            try:
+                self.made[key] = make()
+            except Exception as error:
+                self.made[key] = error
+        found = self.made[key]
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    @property
     def saved_model(self) -> Path:
         """The folder of its SavedModel."""
+        return self.once("saved_model", self._saved_model)
+
+    def _saved_model(self) -> Path:
         path = self.folder / "saved_model"
         reset_states(self.model)
         write_saved_model(self.model, self.same.named(), path)
@@ -67,11 +85,12 @@ class Source:
         Raises:
             NotTried: If it is to be calibrated, and there are no rows.
         """
-        key = options, calibrated
-        if key not in self.made:
+
+        def convert() -> bytes:
             examples = self.examples() if calibrated else None
-            self.made[key] = litert.converted(self.saved_model, options, examples)
-        return self.made[key]
+            return litert.converted(self.saved_model, options, examples)
+
+        return self.once((options, calibrated), convert)
 
     def examples(self) -> list[dict[str, np.ndarray]]:
         """Return batches of rows that show the activations, by names in the files.

@@ -26,7 +26,7 @@ FLOAT_ENDS = [
 
 
 def quantized(source: Source, recipe: str) -> bytes:
-    """Return the quantized file of a source.
+    """Return the quantized file of a source, made once.
 
     Args:
         source: The model.
@@ -35,6 +35,10 @@ def quantized(source: Source, recipe: str) -> bytes:
     Raises:
         NotTried: If litert-quantizer is missing, or rows to calibrate with.
     """
+    return source.once(recipe, functools.partial(_quantized, source, recipe))
+
+
+def _quantized(source: Source, recipe: str) -> bytes:
     try:
         from litert_quantizer import recipe as recipes
         from litert_quantizer.quantizer import Quantizer
