@@ -144,9 +144,8 @@ def estimate_savings(
     """Return what pruning can save on a model and runtime, before it is trained.
 
     Each pattern removes each share of a copy, at random and evenly in all layers. Its
-    .tflite files are made, run in LiteRT on one thread, and timed in turns. Units are
-    removed by `compact`, so that all number formats profit from them. A small network
-    takes about a minute.
+    .tflite files are made and run as by `export`, and timed in turns on one thread.
+    Units are removed by `compact`, so that all number formats profit from them.
 
     The accuracy that remains is not estimated: train to find out.
 
@@ -179,7 +178,7 @@ def estimate_savings(
                 found = _files(smaller, removal.is_exact, batch_size, work)
                 tried += [(removal, each) for each in found]
         show("timing", len(todo), len(todo) + 1)
-        files = timed([each for _, each in tried], math.inf, rounds)
+        files = timed([each for _, each in tried], math.inf, rounds, runtimes=1)
     removals = [removal for removal, _ in tried]
     rows = [(r, each.row) for r, each in zip(removals, files, strict=True)]
     made = [(r, row) for r, row in rows if row.bytes is not None]

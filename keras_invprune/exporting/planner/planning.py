@@ -203,22 +203,25 @@ def _tried(sources: Sources, trial: Trial, target: Target) -> list[Tried]:
     return found
 
 
-def timed(tried: list[Tried], max_loss: float, rounds: int) -> list[Tried]:
+def timed(
+    tried: list[Tried], max_loss: float, rounds: int, runtimes: int | None = None
+) -> list[Tried]:
     """Return the files with their times, if they may still be chosen.
 
-    All of them take turns in all of their runtimes. They get one row, or as many as
-    they must get.
+    All of them take turns in their runtimes. They get one row, or as many as they must
+    get.
 
     Args:
         tried: The files.
         max_loss: What the metric may lose.
         rounds: Number of turns.
+        runtimes: Number of runtimes of each file, from the first one on; None for all.
     """
     keys = [
         (number, place)
         for number, each in enumerate(tried)
         if not judged_by_loss(each.row, max_loss).verdict
-        for place, run in enumerate(each.row.runs)
+        for place, run in enumerate(each.row.runs[:runtimes])
         if not run.fault
     ]
     largest = max((tried[number].row.size for number, _ in keys), default=1)
