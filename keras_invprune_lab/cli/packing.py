@@ -38,11 +38,17 @@ def pack_file(file: Path, out: Path, bits: int | None):
 def unpack_file(file: Path, out: Path):
     """Unpack a file to a new .keras or .tflite file, which appears when complete.
 
+    A .keras file is loaded again before that, and compared with what was unpacked.
+
     Raises:
         FileExistsError: If the new file is there.
+        PackError: If what Keras has saved differs.
         ValueError: If its name does not suit what was packed.
     """
+    import keras
+
     import keras_invprune as kip
+    from keras_invprune.packing.verify import check_outputs
     from keras_invprune.saving import replaced
 
     if out.exists():
@@ -62,6 +68,7 @@ def unpack_file(file: Path, out: Path):
             new.write_bytes(found)
         else:
             found.save(new)
+            check_outputs(found, keras.saving.load_model(new, compile=False))
     console.print(f"{out}: {out.stat().st_size:,} bytes.")
 
 

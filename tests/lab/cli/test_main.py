@@ -11,6 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
+import keras
 import pytest
 from typer.testing import CliRunner
 
@@ -210,6 +211,19 @@ def test_files_are_packed_and_unpacked(tmp_path, command):
     assert command("unpack", tmp_path / "lite.kip", "--out", again).returncode == 0
     assert again.read_bytes() == lite.read_bytes()
     assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_an_unpacked_model_that_is_saved_with_other_outputs_is_not_kept(
+    tmp_path, command, monkeypatch
+):
+    small = tmp_path / "small.kip"
+    assert command("pack", SAVED, "--out", small).returncode == 0
+    other = keras.saving.load_model(SAVED, compile=False)
+    other.set_weights([weight + 1 for weight in other.get_weights()])
+    monkeypatch.setattr(keras.saving, "load_model", lambda *_, **options: other)
+    done = command("unpack", small, "--out", tmp_path / "back.keras")
+    assert done.returncode == 2 and "other outputs" in done.stderr
+    assert list(tmp_path.iterdir()) == [small]
 
 
 def test_tracebacks_are_shown_when_asked_for(tmp_path, monkeypatch):
