@@ -7,6 +7,7 @@ import pytest
 from keras import layers
 
 import keras_invprune as kip
+from keras_invprune.exporting.planner import planning
 from keras_invprune.exporting.planner.candidates import CANDIDATES
 from keras_invprune.reporting import savings
 
@@ -116,6 +117,19 @@ def test_progress_is_shown(found):
     assert "units 90%" in names
     assert [done for _, done, _ in shown] == list(range(len(shown)))
     assert {total for *_, total in shown} == {len(shown)}
+
+
+def test_only_the_runtime_that_is_shown_is_timed(monkeypatch):
+    only(monkeypatch, "float32")
+    counts, times = [], planning.times
+
+    def counted(runs, rounds):
+        counts.append(len(runs))
+        return times(runs, rounds)
+
+    monkeypatch.setattr(planning, "times", counted)
+    found = kip.estimate_savings(dense(8), patterns=["units"], shares=[0.5], rounds=1)
+    assert counts == [len(found.estimates)] == [2]
 
 
 @pytest.mark.slow
