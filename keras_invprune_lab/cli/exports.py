@@ -55,7 +55,7 @@ def plan(
 
     if tflite is not None:
         raise ValueError("A target chooses the format itself. Leave out --tflite.")
-    Target.of(target)
+    Target.of(target)  # an error comes before the progress bar
     with progress(unit="files") as show:
         found = export(
             model,

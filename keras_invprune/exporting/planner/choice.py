@@ -37,8 +37,8 @@ def choose(
     Args:
         rows: What was found out. Those with a verdict are out of the question.
         target: "size" for the smallest file, else the fastest. Of files whose median
-            time is within the upper quartile of the fastest one, or within 5 %, the
-            smallest one is best.
+            time is at most the upper quartile of the fastest one, or at most 5 % above
+            its median, the smallest one is best.
         max_loss: What the metric may lose.
         budget: What the best file may cost, or None.
 

@@ -43,7 +43,7 @@ def _quantized(source: Source, recipe: str) -> bytes:
         from litert_quantizer import recipe as recipes
         from litert_quantizer.quantizer import Quantizer
     except ImportError as error:
-        raise NotTried("needs pip install 'keras-invprune[quantize]'") from error
+        raise NotTried("needs litert-quantizer: pip install '.[quantize]'") from error
     with warnings.catch_warnings():
         # It keeps all tensors to see their ranges, and the Interpreter warns of that.
         warnings.filterwarnings("ignore", ".*preserve_all_tensors", UserWarning)
