@@ -23,6 +23,7 @@ A row of the table is one training. An interrupted run resumes after its last fi
 training. The figures have the order of the graphs: Kendall's tau between our means and
 theirs, with an interval of 95 % by bootstrap over graphs; how well our own seeds agree,
 and theirs; and how much better the graphs of their sweet spot are than the others.
+Those of the authors alone are there before anything is trained.
 """
 
 import argparse
@@ -294,41 +295,69 @@ def lead(accuracies, sweet):
     return figure
 
 
-def figures(graphs, accuracies):
-    """Return rows of what is known of the order of the graphs.
+def authors_figures(graphs):
+    """Return rows of what the authors' own networks say of the order of the graphs.
 
     Args:
         graphs: [graphs] of `Known`.
-        accuracies: Ours, [graphs, seeds], in percent.
     """
-    theirs = np.array([graph.accuracies for graph in graphs])
-    sweet = np.array([graph.sweet for graph in graphs])
-    ours, seeds = accuracies.mean(axis=1), range(theirs.shape[1])
+    theirs, sweet = of_authors(graphs)
+    seeds = range(theirs.shape[1])
     halves = [
         (theirs[:, two].mean(axis=1), np.delete(theirs, two, axis=1).mean(axis=1))
         for two in map(list, combinations(seeds, 2))
     ]
     wanted = {
-        "tau, our means and the authors'": agreement([(ours, theirs.mean(axis=1))]),
         "tau, two of the authors' seeds and the others": agreement(halves),
-        "lead of the sweet spot, ours": lead(ours, sweet),
         "lead of the sweet spot, the authors'": lead(theirs.mean(axis=1), sweet),
+    }
+    return figure_rows(wanted, *theirs.shape)
+
+
+def our_figures(graphs, accuracies):
+    """Return rows of what our networks say of the order of the graphs.
+
+    Args:
+        graphs: [graphs] of `Known`.
+        accuracies: Ours, [graphs, seeds], in percent.
+    """
+    theirs, sweet = of_authors(graphs)
+    ours = accuracies.mean(axis=1)
+    wanted = {
+        "tau, our means and the authors'": agreement([(ours, theirs.mean(axis=1))]),
+        "lead of the sweet spot, ours": lead(ours, sweet),
     }
     if accuracies.shape[1] > 1:
         pairs = list(combinations(accuracies.T, 2))
         wanted["tau, two of our seeds"] = agreement(pairs)
-    about = {"graphs": len(graphs), "seeds": accuracies.shape[1]}
+    return figure_rows(wanted, *accuracies.shape)
+
+
+def of_authors(graphs):
+    """Return the authors' accuracies, [graphs, seeds], and which graphs are sweet."""
+    theirs = np.array([graph.accuracies for graph in graphs])
+    return theirs, np.array([graph.sweet for graph in graphs])
+
+
+def figure_rows(wanted, graphs, seeds):
+    """Return a row for each ``{name: figure}``, with its interval."""
     found = []
     for name, figure in wanted.items():
-        value, low, high = with_interval(figure, len(graphs))
-        found.append(
-            {"figure": name, **about, "value": value, "low": low, "high": high}
-        )
+        value, low, high = with_interval(figure, graphs)
+        about = {"figure": name, "graphs": graphs, "seeds": seeds}
+        found.append(about | {"value": value, "low": low, "high": high})
     return found
 
 
+def show_figures(order, file):
+    """Write the figures to a file, and print them."""
+    write_csv(file, order)
+    for row in order:
+        print("{figure}: {value:.3f} ({low:.3f} to {high:.3f})".format(**row))
+
+
 def main():
-    """Train what the table lacks, write it after each training, then the figures."""
+    """Write the authors' figures, train what the table lacks, and write ours."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="of graph2nn's three files")
     parser.add_argument("--graphs", type=int, default=24)
@@ -340,6 +369,8 @@ def main():
     graphs = chosen(known(asked.folder), asked.graphs)
     for graph in graphs:
         check(graph)
+    authors, order = authors_figures(graphs), asked.out / "relational_graphs_order.csv"
+    show_figures(authors, order)
     file = asked.out / "relational_graphs.csv"
     found = finished(file, training_of)
     tasks = [
@@ -361,10 +392,7 @@ def main():
         ]
         for graph in graphs
     ]
-    order = figures(graphs, np.array(accuracies))
-    write_csv(asked.out / "relational_graphs_order.csv", order)
-    for row in order:
-        print("{figure}: {value:.3f} ({low:.3f} to {high:.3f})".format(**row))
+    show_figures([*authors, *our_figures(graphs, np.array(accuracies))], order)
 
 
 if __name__ == "__main__":

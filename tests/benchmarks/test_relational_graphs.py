@@ -105,7 +105,8 @@ def test_images_are_cropped_from_around_and_flipped(benchmark):
 def test_figures_of_an_order_that_is_known(benchmark, folder):
     graphs = benchmark.known(folder)
     ours = np.array([[50.0, 51.0], [52.0, 50.0], [54.0, 56.0]])
-    found = {row["figure"]: row for row in benchmark.figures(graphs, ours)}
+    rows = benchmark.authors_figures(graphs) + benchmark.our_figures(graphs, ours)
+    found = {row["figure"]: row for row in rows}
     assert {row["graphs"] for row in found.values()} == {3}
     values = {name: row["value"] for name, row in found.items()}
     assert values["tau, our means and the authors'"] == 1
@@ -132,7 +133,11 @@ def test_nothing_is_trained_twice(benchmark, folder, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", [*command, str(folder)])
     with pytest.raises(KeyboardInterrupt):
         benchmark.main()
+    order = folder / "relational_graphs_order.csv"
+    before = order.read_text().splitlines()  # what is known without any training
+    assert len(before) == 3 and all("authors'" in line for line in before[1:])
     benchmark.main()
+    assert order.read_text().splitlines()[:3] == before
     names = ["complete-64", *NAMES]
     wanted = [(name, seed) for seed in (0, 1) for name in names]
     assert trained == [*wanted[:4], *wanted[3:]]

@@ -1,9 +1,8 @@
 """A parent whose child of a benchmark says that it is there, and works on for long."""
 
 import time
-from concurrent.futures import ProcessPoolExecutor
 
-from keras_invprune_lab.runs.executors.children import context, listen
+from keras_invprune_lab.runs.executors.children import Pool, context, listen
 
 
 def work():
@@ -13,7 +12,7 @@ def work():
 
 if __name__ == "__main__":
     processes = context()
-    ended, end = processes.Pipe(duplex=False)
-    started = listen, (processes.Queue(), ended, 1)
-    with ProcessPoolExecutor(1, processes, *started) as pool:
-        pool.submit(work).result()
+    with Pool(1, processes, listen, processes.Queue()) as pool:
+        task = pool.submit(work)
+        pool.begin()
+        task.result()

@@ -6,6 +6,8 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import connection
 
@@ -35,7 +37,7 @@ def threads_of_each(count):
 
     Libraries read the variables when they are imported, TensorFlow when it is used.
     What is imported before the children start is imported within this context, too,
-    the first time. Later children are told by `obey`.
+    the first time. Later children get them from their `Pool`.
     """
     before = {name: os.environ.get(name) for name in THREADS}
     os.environ.update(dict.fromkeys(THREADS, str(count)))
@@ -74,17 +76,62 @@ def _pass_on(news, show):
         show(*now)
 
 
-def obey(ended, threads):
-    """Let this child process end when its parent ends, or wants it to.
+class Pool(ProcessPoolExecutor):
+    """Child processes that end with their parent, or when it wants them to.
+
+    A pool starts its processes one by one, with the first tasks. If one of them dies
+    while the next one starts, `ProcessPoolExecutor` may wait for the latter forever.
+    Processes that import nothing can die so soon. Hence they do nothing before `begin`.
+
+    What is copied has the environment of the process that it is a copy of. So each
+    child is told that of this process, when the pool was made.
+
+    Used as a context, an error within it ends the processes and what they do.
 
     Args:
-        ended: End of a pipe, whose other end the parent closes.
-        threads: Number of threads of this process.
+        workers: Number of processes.
+        context: Of `multiprocessing`, but not "fork", which copies all open files.
+        start: Called in each process before its first task.
+        arguments: What it is called with.
     """
-    os.environ.update(dict.fromkeys(THREADS, str(threads)))
+
+    def __init__(
+        self,
+        workers: int,
+        context: multiprocessing.context.BaseContext,
+        start: Callable,
+        *arguments: object,
+    ):
+        begun, self._begin = context.Pipe(duplex=False)
+        ended, self._end = context.Pipe(duplex=False)
+        own = begun, ended, dict(os.environ), start, arguments
+        super().__init__(workers, context, _start, own)
+
+    def begin(self):
+        """Let the processes begin, once the first tasks are submitted."""
+        self._begin.close()
+
+    def end(self):
+        """End the processes, and what they do."""
+        self._end.close()
+
+    def __exit__(self, *error):
+        """Wait for the processes; end them if there was an error."""
+        if error[0] is not None:
+            self.end()
+        self.begin()
+        return super().__exit__(*error)
+
+
+def _start(begun, ended, environment, start, arguments):
+    """Obey the parent, in a child process."""
+    os.environ.clear()
+    os.environ.update(environment)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # of models traced in turn
     threading.Thread(target=_end_with_parent, args=(ended,), daemon=True).start()
+    connection.wait([begun])  # until its other end is closed
+    start(*arguments)
 
 
 def _end_with_parent(ended):
@@ -96,17 +143,14 @@ def _end_with_parent(ended):
 _news = None  # of a child process: where its progress goes
 
 
-def listen(news, ended, threads):
-    """Let this child process `tell` of its progress, and `obey`.
+def listen(news):
+    """Let this child process `tell` of its progress.
 
     Args:
         news: The queue of `passed_on`.
-        ended: See `obey`.
-        threads: See `obey`.
     """
     global _news
     _news = news
-    obey(ended, threads)
 
 
 def tell(*now):

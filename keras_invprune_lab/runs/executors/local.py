@@ -1,7 +1,7 @@
 """Runs on this machine: one after the other, or several processes at once."""
 
 import os
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, wait
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 
@@ -16,6 +16,7 @@ from keras_invprune_lab.runs.executors.base import (
     unfinished,
 )
 from keras_invprune_lab.runs.executors.children import (
+    Pool,
     context,
     listen,
     passed_on,
@@ -81,7 +82,7 @@ class Processes(Executor):
         processes = context("keras")
         waiting, each = list(jobs), max(1, (os.cpu_count() or 1) // self.workers)
         with passed_on(processes, show) as news, threads_of_each(each):
-            fill = partial(_fill, processes, (news, each), root, outcomes)
+            fill = partial(_fill, processes, news, root, outcomes)
             while waiting:
                 # A process that dies takes its pool with it, hence what ran next to
                 # it, too: each resumes alone, which shows whose process dies.
@@ -91,16 +92,10 @@ class Processes(Executor):
                         outcomes.note(job, died)
 
 
-def _fill(processes, told, root, outcomes, jobs, workers) -> list:
+def _fill(processes, news, root, outcomes, jobs, workers) -> list:
     """Execute the jobs in a pool of their own; return those it left when it broke."""
-    (news, threads), (ended, end) = told, processes.Pipe(duplex=False)
-    started = listen, (news, ended, threads)
-    with ended, end, ProcessPoolExecutor(workers, processes, *started) as pool:
-        try:
-            return _feed(pool, jobs, root, workers, outcomes)
-        except BaseException:
-            end.close()  # nobody trains on
-            raise
+    with Pool(workers, processes, listen, news) as pool:
+        return _feed(pool, jobs, root, workers, outcomes)
 
 
 def _feed(pool, waiting, root, workers, outcomes) -> list:
@@ -119,6 +114,7 @@ def _feed(pool, waiting, root, workers, outcomes) -> list:
                 broken = True
                 break
             waiting.remove(job)
+        pool.begin()
         done, _ = wait(running, return_when=FIRST_COMPLETED)
         for future in done:
             job = running.pop(future)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from typing import Any
 
 from keras_invprune_lab.runs.executors.children import (
+    Pool,
     listen,
     passed_on,
     tell,
@@ -59,22 +60,15 @@ def _named(task, show):
 
 def _in_processes(tasks, jobs, finished, show):
     context = multiprocessing.get_context("spawn")
-    ended, end = context.Pipe(duplex=False)
     with (
         passed_on(context, show) as news,
         threads_of_each(1),
-        ended,
-        end,
-        ProcessPoolExecutor(jobs, context, listen, (news, ended, 1)) as pool,
+        Pool(jobs, context, listen, news) as pool,
     ):
-        try:
-            futures = {pool.submit(_call, task): task for task in tasks}
-            for future in as_completed(futures):
-                finished(futures[future], future.result())
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            end.close()  # nobody trains on
-            raise
+        futures = {pool.submit(_call, task): task for task in tasks}
+        pool.begin()
+        for future in as_completed(futures):
+            finished(futures[future], future.result())
 
 
 def _call(task):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Callable, Iterable
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, wait
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
-from keras_invprune_lab.runs.executors.children import context, obey, threads_of_each
+from keras_invprune_lab.runs.executors.children import Pool, context, threads_of_each
 from keras_invprune_lab.structure.search.evaluations import Evaluation
 from keras_invprune_lab.structure.search.recipe import Network, Training
 
@@ -37,9 +36,8 @@ class Trainers:
     ):
         self.settings, self.network = settings, network
         self.folder, self.workers = folder, workers
-        self._pool: ProcessPoolExecutor | None = None
+        self._pool: Pool | None = None
         self._made = 0
-        self._ended, self._end = multiprocessing.Pipe(duplex=False)
 
     def __enter__(self) -> Trainers:
         """Return the object; processes start with the first training."""
@@ -47,9 +45,9 @@ class Trainers:
 
     def __exit__(self, *_):
         """End the processes, and trainings that are under way."""
-        self._end.close()
+        if self._pool is not None:
+            self._pool.end()
         self._close()
-        self._ended.close()
 
     def train(self, wanted: Iterable[Which], add: Callable[[Evaluation], None]):
         """Train graphs, in any order.
@@ -78,8 +76,13 @@ class Trainers:
         # One thread each: its sums do not depend on how many cores there are.
         with threads_of_each(1):
             pool = self._started()
-            running = {pool.submit(_train, *one): one for one in wanted}
-            left, failures = [], []
+            running, left, failures = {}, [], []
+            for one in wanted:
+                try:
+                    running[pool.submit(_train, *one)] = one
+                except BrokenProcessPool:  # a process died since the last trainings
+                    left.append(one)
+            pool.begin()
             while running:
                 done, _ = wait(running, return_when=FIRST_COMPLETED)
                 for future in done:
@@ -101,15 +104,10 @@ class Trainers:
             ) from error
         return left
 
-    def _started(self) -> ProcessPoolExecutor:
+    def _started(self) -> Pool:
         if self._pool is None:
             own = (self.settings, self.network, self.folder)
-            self._pool = ProcessPoolExecutor(
-                self.workers,
-                context("keras"),
-                _start,
-                (self._ended, *own),
-            )
+            self._pool = Pool(self.workers, context("keras"), _start, *own)
             self._made = 0
         return self._pool
 
@@ -122,10 +120,9 @@ class Trainers:
 _own: tuple = ()  # of a child process: what all of its trainings share
 
 
-def _start(ended, settings, network, folder):
+def _start(settings, network, folder):
     """Load, in a child process, what all trainings need."""
     global _own
-    obey(ended, 1)
     from keras_invprune_lab.structure.search import rows
 
     parts = [rows.read(folder / ROWS, part) for part in ("train", "valid")]

@@ -232,7 +232,10 @@ def test_several_workers_ask_at_once_and_not_again(tmp_path, monkeypatch):
             asked.append(job)
             return super().submit(pool.Failure, "No network.", of_data=True)
 
-    monkeypatch.setattr(pool, "ProcessPoolExecutor", Threads)
+        def begin(self):
+            """Threads have begun."""
+
+    monkeypatch.setattr(pool, "Pool", Threads)
     failures = benchmark.run(workers=2)
     assert len(asked) <= 2 and len(failures) == len(benchmark.jobs) == 6
 
@@ -319,14 +322,14 @@ def test_two_processes_find_what_one_finds_though_one_dies(tmp_path, monkeypatch
     )
     one, two = (Benchmark(file, tmp_path / folder) for folder in ("one", "two"))
     (impossible,) = one.run()
-    submit, doomed = pool.ProcessPoolExecutor.submit, two.jobs[0]
+    submit, doomed = pool.Pool.submit, two.jobs[0]
 
     def one_dies(executor, function, job, root):
         if job != doomed:
             return submit(executor, function, job, root)
         return submit(executor, exec, DIE_NEXT_TO_A_SEARCH.format(folder=str(root)))
 
-    monkeypatch.setattr(pool.ProcessPoolExecutor, "submit", one_dies)
+    monkeypatch.setattr(pool.Pool, "submit", one_dies)
     seen = []
     failures = two.run(2, lambda *now: seen.append(now))
     assert failures.keys() == {doomed.name, impossible}

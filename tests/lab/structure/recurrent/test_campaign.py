@@ -10,14 +10,10 @@ import pytest
 from keras_invprune.priors import FEATURES, features
 from keras_invprune_lab.structure.prediction.proxies import PROXIES
 from keras_invprune_lab.structure.recurrent import campaign as module
-from keras_invprune_lab.structure.recurrent.campaign import (
-    WITHOUT_SCORES,
-    Campaign,
-    Drawn,
-    read,
-    tasks,
-    train,
-)
+from keras_invprune_lab.structure.recurrent import networks
+from keras_invprune_lab.structure.recurrent.campaign import Campaign, tasks, train
+from keras_invprune_lab.structure.recurrent.networks import Drawn
+from keras_invprune_lab.structure.recurrent.table import WITHOUT_SCORES, read
 from keras_invprune_lab.structure.recurrent.training import Training
 from keras_invprune_lab.training.files import write_csv
 
@@ -28,8 +24,9 @@ SMALL = {"cell": "tanh", "graphs": 2, "dataset": "reber:80", "epochs": 2}
 def tiny():
     """Graphs of a few nodes, in place of the paper's, which XLA need not compile."""
     patch = pytest.MonkeyPatch()
-    patch.setattr(module, "FEWEST", 4)
-    patch.setattr(module, "MOST", 5)
+    for each in (module, networks):
+        patch.setattr(each, "FEWEST", 4)
+        patch.setattr(each, "MOST", 5)
     quick = functools.partial(Training, jit_compile=False)
     patch.setattr(module, "Training", quick)
     yield
@@ -193,10 +190,10 @@ def test_stacks_hold_graphs_of_one_depth_and_are_not_too_large(tmp_path):
     members = [member for task in found for member in task.networks.members]
     assert sorted(members) == [(g, s) for g in range(40) for s in range(3)]
     for task in found:
-        networks = task.networks
-        assert len(networks.members) <= module.TOGETHER
-        depths = {len(Drawn(g).layers.nodes) for g, _ in networks.members}
-        assert depths == {networks.depth}
+        stack = task.networks
+        assert len(stack.members) <= networks.TOGETHER
+        depths = {len(Drawn(g).layers.nodes) for g, _ in stack.members}
+        assert depths == {stack.depth}
     assert len({task.state for task in found}) == len(found)
     costs = [task.cost for task in found]
     assert costs == sorted(costs, reverse=True)
