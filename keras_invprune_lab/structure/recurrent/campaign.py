@@ -23,7 +23,7 @@ import numpy as np
 
 from keras_invprune.exporting.folders import claimed, local
 from keras_invprune.priors import FEATURES, Layered, features, layered, make
-from keras_invprune.saving import named, replaced
+from keras_invprune.saving import UNFINISHED, named, replaced
 from keras_invprune_lab import data as datasets
 from keras_invprune_lab.runs.configuration import CONFIG, check_same
 from keras_invprune_lab.structure.prediction.proxies import PROXIES, ROWS
@@ -44,7 +44,7 @@ FIGURES = ("parameters", "test_accuracy")
 FIELDS = (*KEYS, *FEATURES, *PROXIES, *FIGURES)
 WITHOUT_SCORES = (*KEYS, *FEATURES, *FIGURES)
 DATA_SEED = 1
-STATE = re.compile(r"(new-)?stack-([0-9a-f]{8})\.npz")
+STATE = re.compile(rf"({re.escape(UNFINISHED)})?stack-([0-9a-f]{{8}})\.npz")
 
 Show = Callable[[str, int, int], None]
 
