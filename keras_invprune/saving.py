@@ -16,6 +16,8 @@ import keras
 
 from keras_invprune.arguments import plain
 
+UNFINISHED = ".keras_invprune."  # prefix of files and folders that are being made
+
 
 class Configured:
     """A class whose attributes hold the constructor's arguments under their names."""
@@ -35,9 +37,10 @@ class Configured:
 def replaced(file: Path) -> Iterator[Path]:
     """Yield a path next to a file; what is written there then takes its place.
 
-    So the file is complete whenever it is there. After an error, nothing is left.
+    So the file is complete whenever it is there. After an error, nothing is left. The
+    path begins with `UNFINISHED`, so it replaces no file of the user's.
     """
-    new = file.with_name(f"new-{file.name}")
+    new = file.with_name(f"{UNFINISHED}{file.name}")
     try:
         yield new
         os.replace(new, file)

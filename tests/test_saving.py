@@ -63,3 +63,13 @@ def test_a_file_is_replaced_once_the_new_one_is_complete(tmp_path):
     with replaced(file) as new:
         new.write_text("new")
     assert file.read_text() == "new" and [*tmp_path.iterdir()] == [file]
+
+
+def test_replacing_a_file_touches_no_other_one(tmp_path):
+    other = tmp_path / "new-state.txt"
+    other.write_text("mine")
+    with replaced(tmp_path / "state.txt") as new:
+        new.write_text("theirs")
+    with pytest.raises(OSError, match="full"), replaced(tmp_path / "state.txt"):
+        raise OSError("full")
+    assert other.read_text() == "mine"

@@ -13,8 +13,9 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from keras_invprune.saving import UNFINISHED
+
 REPORT = "report.json"
-UNFINISHED = ".keras_invprune."  # prefix of our folders in which files are being made
 OURS = "keras_invprune/"  # prefix of the schemas of our reports
 # At least two letters, since "C:/" is a drive. pathlib leaves one slash of two.
 SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")

@@ -82,16 +82,22 @@ FURTHER = [
 ]
 
 
-def check_outputs(model: keras.Model, copied: keras.Model):
+def check_outputs(model: keras.Model, copied: keras.Model, *, training: bool = True):
     """Compare the outputs of both models on drawn inputs.
 
     A model that rejects all drawn inputs is not compared. Of a model that is random in
     evaluation, only what exceeds its own spread is seen. Both are logged.
 
+    Args:
+        model: The given model.
+        copied: The copy.
+        training: Whether custom layers are compared in training mode, too. Their random
+            states must then be the same.
+
     Raises:
         DifferentError: If they differ; the message names the first layer that does.
     """
-    modes = (False, True) if _has_own(model) else (False,)
+    modes = (False, True) if training and _has_own(model) else (False,)
     ran = False
     for draw, needed in _draws(model):
         if needed or not ran:

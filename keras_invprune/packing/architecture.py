@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-from keras_invprune.graph.weights import is_graph, walk
+from keras_invprune.graph.weights import walk
 from keras_invprune.packing.arrays import DTYPES, Array, unsigned
 from keras_invprune.packing.container import KERAS, Contents
 from keras_invprune.packing.errors import PackError
@@ -53,8 +53,6 @@ class Slot(NamedTuple):
 def slots(model: keras.Model) -> Iterator[Slot]:
     """Yield what the layers of a model save, layer by layer."""
     for path, layer in walk(model):
-        if is_graph(layer):
-            continue
         store: dict[str, Any] = {}
         layer.save_own_variables(store)
         for name, value in store.items():
@@ -140,7 +138,15 @@ def _config_of(text) -> tuple[dict, dict[str, Any]]:
     if not isinstance(config, dict):
         raise PackError(NO_MODEL)
     known = {}
-    for module, name in _classes(config):
+    for part in _classes(config):
+        name = str(part.get("registered_name") or part["class_name"])
+        module, own = part.get("module"), part.get("config")
+        if isinstance(own, dict) and own.get("stateful") is True:
+            raise PackError(
+                f"The config has a stateful {name}. Its states take memory that no "
+                "array of a packed file accounts for. Make the layer with "
+                "`stateful=False`, and set its weights."
+            )
         if (found := keras.saving.get_registered_object(name)) is not None:
             known[name] = found
         elif str(module).partition(".")[0] not in ("None", "keras", "builtins"):
@@ -152,14 +158,13 @@ def _config_of(text) -> tuple[dict, dict[str, Any]]:
     return config, known
 
 
-def _classes(config) -> Iterator[tuple[Any, str]]:
-    """Yield (module, registered name) of all that a config names."""
+def _classes(config) -> Iterator[dict[str, Any]]:
+    """Yield the parts of a config that name a class or a function."""
     left = [config]
     while left:
         part = left.pop()
         if isinstance(part, dict) and "class_name" in part:
-            name = part.get("registered_name") or part["class_name"]
-            yield part.get("module"), str(name)
+            yield part
         if isinstance(part, dict | list):
             left += part.values() if isinstance(part, dict) else part
 
@@ -183,9 +188,11 @@ def _check_shapes(config, known, arrays):
     thread of their own, nobody else's variables wait with them.
     """
     found: list[Any] = []
+    policy = keras.config.dtype_policy()  # each thread has its own
 
     def build():
         try:
+            keras.config.set_dtype_policy(policy)
             scope = keras.StatelessScope(initialize_variables=False)
             with scope, keras.saving.custom_object_scope(known):
                 model = _built(config)
@@ -201,6 +208,8 @@ def _check_shapes(config, known, arrays):
     held = [(array.dtype, array.bits.shape) for array in arrays]
     if found != held:
         raise PackError(
-            f"The file is damaged: its config describes the arrays {found!r:.300}, and "
-            f"it holds {held!r:.300}."
+            f"The config describes the arrays {found!r:.300}, and the file holds "
+            f"{held!r:.300}. The file is damaged, or the config does not say all: a "
+            "`get_config` leaves something out, or two models share a layer, which "
+            "Keras's config makes two of."
         )

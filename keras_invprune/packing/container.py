@@ -28,6 +28,7 @@ VERSION = 1
 KERAS, TFLITE = range(2)
 KINDS = (KERAS, TFLITE)
 LIMIT = 2**30  # bytes
+MOST_ARRAYS = 2**14  # the header of each takes memory, even of an empty one
 RATIO = 2**11  # symbols that a bit can stand for at most
 ORDER: Literal["little"] = "little"
 RAW = -15  # deflate without a header
@@ -155,7 +156,11 @@ def _opened(content, limit) -> tuple:
     if kind not in KINDS:
         raise PackError(f"{DAMAGED} It is of the unknown kind {kind}.")
     size, packed = reader.varint(), reader.take(reader.varint())
-    headers = [read_header(reader) for _ in range(reader.varint())]
+    if (count := reader.varint()) > MOST_ARRAYS:
+        raise PackError(
+            f"The file has {count:,} arrays, and at most {MOST_ARRAYS:,} can be packed."
+        )
+    headers = [read_header(reader) for _ in range(count)]
     stream = reader.rest()
     _check_sizes(size, headers, stream, limit)
     return kind, packed, size, headers, stream

@@ -90,6 +90,7 @@ def pack(
     Masks and values are entropy-coded. Without `bits`, `unpack` returns a model with
     the same weights, bit for bit; only negative zeros become zeros. Of a .tflite file,
     it returns the same bytes. Before the file appears, it is unpacked and compared.
+    The optimizer, metrics and random states are left out.
 
     Args:
         model: A built Keras 3 model; call `strip_pruning` on a pruned one first. Or

@@ -15,7 +15,7 @@ def on_grid(values: np.ndarray, bits: int) -> np.ndarray:
     """Return values rounded to k * step, for whole numbers |k| < 2**(bits - 1).
 
     The step is the one with the least squared error. Values beyond the grid get its
-    last level. Zero stays zero.
+    last level. Zero stays zero. Values with NaN or infinity stay as they are.
 
     Args:
         values: float32.
@@ -25,7 +25,7 @@ def on_grid(values: np.ndarray, bits: int) -> np.ndarray:
         float32, in the same shape.
     """
     given = values[values != 0]
-    if not given.size:
+    if not given.size or not np.isfinite(given).all():
         return values
     last = np.float32(2 ** (bits - 1) - 1)
     steps = np.float32(np.abs(given).max()) * SHARES.astype(np.float32) / last

@@ -44,7 +44,8 @@ def contents_of(content: bytes) -> Contents:
     except Exception as error:
         raise PackError(
             f"This is not a .tflite file that can be read: {error!r:.200}. Pass a "
-            "file that `kip.export` or TensorFlow's converter wrote."
+            "file that `kip.export` or TensorFlow's converter wrote. A .keras file is "
+            "loaded first: `kip.pack(keras.saving.load_model(path), file)`."
         ) from error
     head, text, arrays, end = b"", b"", [], 0
     for start, (_, array, ordered) in sorted(found.items()):

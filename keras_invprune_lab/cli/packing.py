@@ -78,5 +78,7 @@ def _table(found) -> Table:
         shape = "x".join(map(str, array["shape"]))
         sizes = f"{array['mask_bytes']:,.0f}", f"{array['value_bytes']:,.0f}"
         table.add_row(array["key"], shape, f"{array['nonzeros']:,}", *sizes)
-    table.add_row("the rest of the file", "", "", "", f"{found.text_bytes:,}")
+    of_arrays = sum(one["mask_bytes"] + one["value_bytes"] for one in found.arrays)
+    rest = round(found.bytes - of_arrays)
+    table.add_row("the rest of the file", "", "", "", f"{rest:,}")
     return table

@@ -296,6 +296,21 @@ def test_what_is_declared_is_checked_first(content, message):
         tracemalloc.stop()
 
 
+def test_many_empty_arrays_are_refused_before_they_take_memory():
+    text = zlib.compressobj(wbits=-15).flush()
+    begin = container.MAGIC + bytes([1, KERAS, 0, len(text)]) + text
+    content = begin + container.varint(10**6) + bytes(4 * 10**6)
+    tracemalloc.start()
+    try:
+        with pytest.raises(PackError, match="1,000,000 arrays, and at most 16,384"):
+            container.read(sealed(content))
+        assert tracemalloc.get_traced_memory()[1] < 2**23  # the file has 4 MB
+    finally:
+        tracemalloc.stop()
+    most = container.varint(container.MOST_ARRAYS) + bytes(4 * container.MOST_ARRAYS)
+    assert len(container.read(sealed(begin + most)).arrays) == container.MOST_ARRAYS
+
+
 def test_a_text_that_grows_is_stopped():
     packer = zlib.compressobj(9, wbits=-15)
     text = packer.compress(bytes(10**8)) + packer.flush()

@@ -109,6 +109,59 @@ def test_what_adapt_has_learned_is_used(tmp_path):
     np.testing.assert_array_equal(kip.unpack(tmp_path / "m.kip")(x), model(x))
 
 
+@keras.saving.register_keras_serializable("packing")
+class WithScale(keras.Model):
+    """A network with a weight of its own next to its graph."""
+
+    def __init__(self):
+        inputs = keras.Input((3,))
+        super().__init__(inputs, layers.Dense(2)(inputs))
+        self.scale = self.add_weight(shape=(2,), initializer="ones", name="scale")
+
+    def call(self, x):
+        return super().call(x) * self.scale
+
+    def get_config(self):
+        return {}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls()
+
+
+def test_weights_next_to_a_graph_come_back(tmp_path):
+    model = WithScale()
+    model.scale.assign([2.0, 3.0])
+    kip.pack(model, tmp_path / "m.kip")
+    made = kip.unpack(tmp_path / "m.kip")
+    np.testing.assert_array_equal(made.scale.numpy(), [2.0, 3.0])
+
+
+@keras.saving.register_keras_serializable("packing")
+class OfPolicy(keras.Model):
+    """A model whose layer has the dtype that is the default when it is made."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.dense = layers.Dense(2)
+
+    def call(self, x):
+        return self.dense(x)
+
+
+def test_the_default_dtype_holds_while_shapes_are_compared(tmp_path):
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float16")
+    try:
+        model = OfPolicy()
+        model(np.ones((1, 3)))
+        kip.pack(model, tmp_path / "m.kip")
+        assert_same_weights(model, kip.unpack(tmp_path / "m.kip"))
+    finally:
+        keras.config.set_dtype_policy(before)
+    assert model.dense.kernel.dtype == "float16"
+
+
 def test_a_small_network_has_a_small_header(tmp_path):
     body = [layers.Flatten(), *(layers.Dense(9) for _ in range(3))]
     model = keras.Sequential([keras.Input((28, 28, 1)), *body])
@@ -186,6 +239,12 @@ def test_grids_of_any_floats_are_finite(values):
     assert found.dtype == np.float32 and np.isfinite(found).all()
 
 
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+def test_no_grid_has_infinities(value):
+    given = np.array([value, 1.0, 0.3], "float32")
+    np.testing.assert_array_equal(on_grid(given, 4), given)
+
+
 def test_what_float16_cannot_hold_stays():
     for given in ([1e-9, 1.0], [1e9, 1.0]):
         given = np.array(given, "float32")
@@ -231,6 +290,8 @@ def test_what_is_no_tflite_file_is_refused(tmp_path):
     (tmp_path / "m.tflite").write_bytes(b"no flatbuffer at all")
     with pytest.raises(kip.PackError, match="not a .tflite file"):
         kip.pack(tmp_path / "m.tflite", tmp_path / "m.kip")
+    with pytest.raises(kip.PackError, match="A .keras file is loaded first"):
+        kip.pack(ROOT / "saved_models" / "digits" / "model.keras", tmp_path / "m.kip")
     with pytest.raises(FileNotFoundError, match="no file"):
         kip.pack(tmp_path / "none.tflite", tmp_path / "m.kip")
     assert [path.name for path in tmp_path.iterdir()] == ["m.tflite"]
@@ -316,6 +377,56 @@ def test_lambdas_and_unregistered_layers_are_refused(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@keras.saving.register_keras_serializable("packing")
+class Forgetful(layers.Layer):
+    """Multiplies by what its config does not have."""
+
+    def __init__(self, factor=1, **options):
+        super().__init__(**options)
+        self.factor = factor
+
+    def call(self, x):
+        return x * self.factor
+
+    def get_config(self):
+        return super().get_config() | {"factor": 1}
+
+
+@keras.saving.register_keras_serializable("packing")
+class Repeating(Forgetful):
+    """Has another shape of outputs."""
+
+    def call(self, x):
+        return keras.ops.tile(x, (1, self.factor))
+
+
+@keras.saving.register_keras_serializable("packing")
+class NotLoading(layers.Dense):
+    """Saves its weights, but does not load them."""
+
+    def load_own_variables(self, store):
+        assert store
+
+
+def test_layers_that_do_not_come_back_are_refused(tmp_path):
+    for layer, message in (
+        (Forgetful(3), "other outputs.*Layer 'forgetful.*get_config"),
+        (Repeating(3), "other outputs.*Layer 'repeating"),
+        (NotLoading(3), "other weights.*load_own_variables"),
+    ):
+        model = keras.Sequential([keras.Input((3,)), layer])
+        with pytest.raises(kip.PackError, match=message):
+            kip.pack(model, tmp_path / "m.kip")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_layer_that_two_models_share_is_refused(tmp_path):
+    model = zoo.CASES["shared_by_nested_models"]().model
+    with pytest.raises(kip.PackError, match="or two models share a layer"):
+        kip.pack(model, tmp_path / "m.kip")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_layer_in_a_scope_is_known(packed, tmp_path):
     model = keras.Sequential([keras.Input((3,)), Unregistered()])
     with keras.saving.custom_object_scope({"Unregistered": Unregistered}):
@@ -378,6 +489,19 @@ def with_config(change):
 def test_a_config_that_is_not_the_file_s_is_refused(change, message):
     with pytest.raises(kip.PackError, match=message):
         architecture.model_of(with_config(change))
+
+
+def test_states_are_refused_before_they_take_memory(tmp_path):
+    given = keras.Input(batch_shape=(2, 3, 4))
+    inner = layers.Bidirectional(layers.GRU(5, stateful=True))
+    model = keras.Model(given, inner(given))
+    with pytest.raises(kip.PackError, match="a stateful GRU.*stateful=False"):
+        kip.pack(model, tmp_path / "m.kip")
+    assert list(tmp_path.iterdir()) == []
+    contents = architecture.contents_of(model)
+    text = contents.text.replace(b"[2,3,4]", b"[%d,3,4]" % 10**9)  # states of 20 GB
+    with pytest.raises(kip.PackError, match="a stateful GRU"):
+        architecture.model_of(contents._replace(text=text))
 
 
 def test_a_config_of_a_huge_layer_takes_no_memory():

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_invprune.saving import replaced
+from keras_invprune.saving import UNFINISHED, replaced
 from keras_invprune_lab.structure.recurrent.networks import Drawn, Members, code_of
 from keras_invprune_lab.structure.recurrent.training import Training
 
-NAME = re.compile(r"(new-)?stack-([0-9a-f]{8})\.npz")
+NAME = re.compile(rf"({re.escape(UNFINISHED)})?stack-([0-9a-f]{{8}})\.npz")
 
 
 def file_of(folder: Path, cell: str, members: Members) -> Path:

@@ -194,7 +194,16 @@ def test_files_are_packed_and_unpacked(tmp_path, command):
     done = command("pack", SAVED, "--out", small, "--bits", "4")
     assert done.returncode == 0, done.stderr
     assert "hidden_1/kernel" in done.stdout and "of the entropy" in done.stdout
-    assert f"{small.stat().st_size:,} bytes" in done.stdout
+    size = small.stat().st_size
+    assert f"{size:,} bytes" in done.stdout
+    rows = [line.split("│") for line in done.stdout.splitlines() if "│" in line]
+    parts = [
+        float(cell.replace(",", ""))
+        for row in rows
+        for cell in row[4:6]
+        if cell.strip()
+    ]
+    assert sum(parts) == pytest.approx(size, abs=len(parts))
     assert "outputs differ by up to" in done.stdout
     done = command("unpack", small, "--out", tmp_path / "back.keras")
     assert done.returncode == 0, done.stderr

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from keras_invprune.priors import FEATURES, features
+from keras_invprune.saving import UNFINISHED
 from keras_invprune_lab.structure.prediction.proxies import PROXIES
 from keras_invprune_lab.structure.recurrent import campaign as module
 from keras_invprune_lab.structure.recurrent import networks
@@ -174,7 +175,7 @@ def test_a_state_stays_until_nobody_can_resume_it(tmp_path):
     whole, part = Campaign(**SMALL, seeds=2), Campaign(**SMALL | {"graphs": 1}, seeds=1)
     old = interrupted(whole, tmp_path)
     other = interrupted(Campaign(**SMALL | {"cell": "relu"}, seeds=1), tmp_path)
-    (tmp_path / f"new-{old.name}").write_bytes(b"half written")
+    (tmp_path / f"{UNFINISHED}{old.name}").write_bytes(b"half written")
     train(part, tmp_path)  # one of the rows of the first stack
     states = {*tmp_path.glob("*.npz")}
     assert states == {other, *foreign}
