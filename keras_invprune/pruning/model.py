@@ -90,7 +90,7 @@ class PrunedModel(PruningWrapper, keras.Model):
         self.supports_masking = True
         self.plan = plan
         self.owns_inner = owns_inner
-        self.masked = Masked(model, keys, plan.effective, plan.readers)
+        self.masked = Masked(model, keys, plan.effective, plan.readers, plan.grid)
         self._strategy = tf.distribute.get_strategy()
         clock = Clock(counter(self, "clock", "int64"))
         finished = counter(self, "finished", "int32")
