@@ -20,7 +20,7 @@ from keras_invprune.exporting.errors import ExportError
 from keras_invprune.exporting.export import Exported, export
 from keras_invprune.exporting.planner import FileBudget, Planned, Target
 from keras_invprune.graph.active import active_layers
-from keras_invprune.objectives import Invariance
+from keras_invprune.objectives import Distillation, Invariance
 from keras_invprune.pruning.invariance import prune_for_invariance
 from keras_invprune.pruning.layer_path import LayerPath, layer_path
 from keras_invprune.pruning.masked import Masked
@@ -38,6 +38,7 @@ from keras_invprune.reporting.savings import Savings, estimate_savings
 from keras_invprune.reporting.tensorboard import PruningBoard
 
 __all__ = [
+    "Distillation",
     "ExportError",
     "Exported",
     "FileBudget",

@@ -276,13 +276,15 @@ def test_it_is_saved_and_loaded(tmp_path):
     np.testing.assert_allclose(again(X), model(X), 1e-6)
 
 
-def own(weights, model):
-    del model
-    return {key: np.abs(weight) for key, weight in weights.items()}
+class Own:
+    """A score that is not registered."""
+
+    def __call__(self, weights, model):
+        return {key: np.abs(weight) for key, weight in weights.items()}
 
 
 def test_a_score_of_ones_own_may_be_missing_on_loading(tmp_path):
-    model = kip.prune(network(), 0.5, score=Quantized(lambda w, m: own(w, m)))
+    model = kip.prune(network(), 0.5, score=Quantized(Own()))
     model.save(tmp_path / "model.keras")
     again = keras.models.load_model(tmp_path / "model.keras")
     assert isinstance(again.plan.score.score, Missing)
