@@ -169,8 +169,7 @@ class Distillation(Objective):
             answer(self.teacher, tree.map_structure(np.asarray, row), bound.shape)
         if not self.compiles:
             logger.info(
-                "%s runs in Python for each batch, so training is not compiled "
-                "by XLA.",
+                "%s runs in Python for each batch, so training is not compiled by XLA.",
                 name_of(self.teacher),
             )
         bind = Objective.of(self.base).bind

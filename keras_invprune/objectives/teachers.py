@@ -9,7 +9,7 @@ import tensorflow as tf
 from keras import ops, tree
 
 from keras_invprune.contracts import Nested, Tensor
-from keras_invprune.graph.trace import traced, unfolded
+from keras_invprune.graph.trace import traced
 from keras_invprune.graph.weights import is_graph
 from keras_invprune.saving import name_of
 
@@ -66,8 +66,10 @@ def gives_logits(model: keras.Model) -> bool | None:
         return None
     trace = traced(model)
     (output,) = tree.flatten(trace.outputs)
-    makers = {id(t): s.operation for s in unfolded(trace.steps) for t in s.made}
+    makers = {id(made): step.operation for step in trace.steps for made in step.made}
     last = makers.get(id(output))
+    if is_graph(last):
+        return gives_logits(last)
     if isinstance(last, keras.layers.Softmax):
         return False
     if isinstance(last, ACTIVATED):

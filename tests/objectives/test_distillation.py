@@ -100,10 +100,12 @@ def test_the_loss_is_the_average_of_both(kind, weighted):
     w = np.ones(32) if weights is None else weights
     distilled = 9 * (w * reference(p, q, 3.0)).mean()
     supervised = (w * -np.log(q[np.arange(32), Y])).mean()
-    assert losses.terms["distillation_loss"] == pytest.approx(distilled, rel=1e-4)
-    assert losses.terms["supervised_loss"] == pytest.approx(supervised, rel=1e-4)
+    assert float(losses.terms["distillation_loss"]) == pytest.approx(
+        distilled, rel=1e-4
+    )
+    assert float(losses.terms["supervised_loss"]) == pytest.approx(supervised, rel=1e-4)
     total = 0.7 * supervised + 0.3 * distilled
-    assert losses.total == pytest.approx(total, rel=1e-4)
+    assert float(losses.total) == pytest.approx(total, rel=1e-4)
 
 
 def test_students_of_logits_and_of_probabilities_learn_the_same():
@@ -190,7 +192,7 @@ def test_binary_classes_of_one_output():
     )
     q = np.asarray(model(X))[:, 0]
     expected = 4 * reference(teacher(X), np.stack([1 - q, q], -1), 2.0).mean()
-    assert model.search_loss(X, Y % 2).total == pytest.approx(expected, rel=1e-3)
+    assert float(model.search_loss(X, Y % 2).total) == pytest.approx(expected, rel=1e-3)
 
 
 def test_python_is_not_compiled_and_keras_is():
@@ -238,14 +240,14 @@ def test_a_forest_teaches_a_network_the_classes_it_knows():
 def test_a_teacher_is_given_again_after_loading(tmp_path):
     teacher = network(width=5)
     model = pruned(kip.Distillation(teacher, 0.3, 3.0, from_logits=False))
-    expected = model.search_loss(X, Y).total
+    expected = float(model.search_loss(X, Y).total)
     model.save(tmp_path / "model.keras")
     again = keras.models.load_model(tmp_path / "model.keras")
     assert isinstance(again.plan.objective.teacher, Missing)
     with pytest.raises(RuntimeError, match="set `model.plan.objective.teacher = ...`"):
         again.fit(X, Y, verbose=0)
     again.plan.objective.teacher = teacher
-    assert again.search_loss(X, Y).total == pytest.approx(expected, rel=1e-5)
+    assert float(again.search_loss(X, Y).total) == pytest.approx(expected, rel=1e-5)
     again.fit(X, Y, verbose=0)
 
 
