@@ -29,10 +29,10 @@ def fitted(data, seed, sparsity, score, epochs):
     return kip.strip_pruning(pruned)
 
 
-def rounded(model, bits):
+def rounded(model, sparsity, bits):
     """Return the model as its quantized file computes: no step is made."""
     score = Quantized(bits=bits)
-    wrapped = kip.prune(model, 0.0, score=score, schedule="manual")
+    wrapped = kip.prune(model, sparsity, score=score, schedule="manual")
     return kip.strip_pruning(wrapped, allow_unfinished=True)
 
 
@@ -50,7 +50,7 @@ def rows(seeds, sparsities, epochs):
             plain = fitted(data, seed, sparsity, "magnitude", epochs)
             yield sparsity, 32, "float", seed, accuracy(plain, data)
             for bits in (8, 4):
-                after = accuracy(rounded(plain, bits), data)
+                after = accuracy(rounded(plain, sparsity, bits), data)
                 yield sparsity, bits, "rounded after", seed, after
                 score = Quantized(bits=bits)
                 model = fitted(data, seed, sparsity, score, epochs)
