@@ -151,7 +151,7 @@ class Masked(PruningWrapper, keras.layers.Wrapper):
         self._given = MappingProxyType(keys if isinstance(keys, Mapping) else {})
         self.effective = product if effective is None else effective
         self.plain = tuple(plain)
-        self.grid = grid
+        self.grid: Any = grid
         self.settled = False
         self.masks = {}
         self.own = MappingProxyType({})
