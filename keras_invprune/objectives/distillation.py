@@ -55,6 +55,7 @@ class Distillation(Objective):
     ``model.plan.objective.teacher`` before `fit`.
 
     Example:
+        >>> from keras_invprune import prune
         >>> teacher = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
         >>> student = keras.Sequential(
         ...     [
@@ -63,7 +64,7 @@ class Distillation(Objective):
         ...         keras.layers.Dense(3, "softmax"),
         ...     ]
         ... )
-        >>> pruned = kip.prune(student, 0.5, objective=Distillation(teacher))
+        >>> pruned = prune(student, 0.5, objective=Distillation(teacher))
 
     Raises:
         ValueError: If α or T are out of range, or if `base` has a teacher, too. On

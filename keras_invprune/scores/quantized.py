@@ -33,9 +33,10 @@ class Quantized(Score):
         bits: 8 or 4, the bits of a weight.
 
     Example:
+        >>> from keras_invprune import prune
         >>> model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(16)])
         >>> score = Quantized("magnitude", bits=4)
-        >>> pruned = kip.prune(model, 0.5, score=score, select=["dense"])
+        >>> pruned = prune(model, 0.5, score=score, select=["dense"])
 
     Raises:
         ValueError: If `bits` is another number, or `score` is quantized already.
