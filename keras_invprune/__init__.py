@@ -20,7 +20,7 @@ from keras_invprune.exporting.errors import ExportError
 from keras_invprune.exporting.export import Exported, export
 from keras_invprune.exporting.planner import FileBudget, Planned, Target
 from keras_invprune.graph.active import active_layers
-from keras_invprune.objectives import Invariance
+from keras_invprune.objectives import Distillation, Invariance
 from keras_invprune.packing.errors import PackError
 from keras_invprune.packing.pack import Packed, pack, unpack
 from keras_invprune.pruning.invariance import prune_for_invariance
@@ -40,6 +40,7 @@ from keras_invprune.reporting.savings import Savings, estimate_savings
 from keras_invprune.reporting.tensorboard import PruningBoard
 
 __all__ = [
+    "Distillation",
     "ExportError",
     "Exported",
     "FileBudget",

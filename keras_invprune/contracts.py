@@ -168,6 +168,10 @@ class Score(Configured, Contract):
         learns: Whether its scores mean nothing before the first training step.
         effective: What layers read during training instead of w * mask: under
             `Rewire` always, otherwise until the target sparsity is reached.
+        grid: ``(weight, axes) -> weight`` of the same shape, or None. Layers read all
+            kernels through it, after the masks, in training and in evaluation, and
+            `strip_pruning` stores what it returns. `axes` are those over which an
+            output channel of the kernel extends.
         suits: The choices of `prune` that it is meant for, used in comparisons:
             ``schedule``, ``allocation``.
     """
@@ -178,6 +182,7 @@ class Score(Configured, Contract):
     updates: Literal["one", "several"] | None = None
     learns: bool = False
     effective: Any = None
+    grid: Callable[..., Any] | None = None
     suits: Mapping[str, str] = {}
 
     def __call__(self, weights: Arrays, model: object) -> Arrays:
@@ -326,10 +331,12 @@ class Objective(Contract):
         terms: Names of the values that it logs.
         layers: Keras layers that belong to it. They are trained and saved with the
             model, and `strip_pruning` drops them.
+        compiles: Whether XLA can compile it.
     """
 
     terms: tuple[str, ...] = ()
     layers: Any = ()
+    compiles: bool = True
     bind: Callable[[Any], Any] | None = None
     """``(model) -> objective``: called once with the plain Keras model, to check it and
     to prepare. It returns an objective for this model only."""

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from keras_invprune.contracts import Pattern
-from keras_invprune.graph.prunable import on_request
+from keras_invprune.graph.prunable import PRUNABLE_NAMES, is_depthwise, on_request
 from keras_invprune.graph.weights import Weight
 
 TRANSPOSED = (
@@ -66,6 +66,37 @@ def layout_of(layer: keras.Layer, variable: keras.Variable) -> Layout | None:
     if isinstance(layer, TRANSPOSED):
         inputs, outputs = outputs, inputs
     return Layout(tuple(positions), (inputs,), (outputs,))
+
+
+def channel_axes(
+    layer: keras.Layer, variable: keras.Variable
+) -> tuple[int, ...] | None:
+    """Return the axes over which an output channel of a kernel extends.
+
+    A depthwise convolution has a channel for each input and multiplier, as in LiteRT.
+
+    Args:
+        layer: The Keras layer that owns the weight.
+        variable: A weight of this layer.
+
+    Returns:
+        The axes of positions and inputs, or None if the weight is not a kernel of
+        floats that a layer of Keras has.
+
+    Example:
+        >>> layer = keras.layers.Conv2D(8, 3)
+        >>> layer.build((None, 9, 9, 2))
+        >>> channel_axes(layer, layer.kernel)  # 8 channels of 3 * 3 * 2 weights
+        (0, 1, 2)
+    """
+    if not keras.backend.is_float_dtype(variable.dtype):
+        return None
+    if is_depthwise(layer, variable) and variable.name != "bias":
+        return tuple(range(len(variable.shape) - 2))
+    if variable.name not in PRUNABLE_NAMES:
+        return None
+    layout = layout_of(layer, variable)
+    return None if layout is None else layout.positions + layout.inputs
 
 
 def _of_equation(equation) -> Layout | None:

@@ -22,6 +22,11 @@ def on_request(layer: keras.Layer, variable: keras.Variable) -> bool:
     return variable.name in ON_REQUEST_NAMES or isinstance(layer, DEPTHWISE)
 
 
+def is_depthwise(layer: keras.Layer, variable: keras.Variable) -> bool:
+    """Return whether a weight filters each input channel by itself."""
+    return variable.name == "depthwise_kernel" or isinstance(layer, DEPTHWISE)
+
+
 def prunable_weights(
     model: keras.Model,
     select: Select | Iterable[str] | str | None = None,

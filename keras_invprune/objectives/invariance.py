@@ -21,7 +21,7 @@ from keras_invprune.graph.inputs import (
 from keras_invprune.graph.weights import walk
 from keras_invprune.objectives.contrastive import contrastive_loss
 from keras_invprune.objectives.embedding import embedder
-from keras_invprune.objectives.losses import Losses
+from keras_invprune.objectives.losses import Losses, only, row_weights
 from keras_invprune.saving import Missing, load_object, save_object
 from keras_invprune.views import (
     are_compilable,
@@ -196,7 +196,7 @@ class Invariance(Objective):
         if self.projection is not None:
             z = as_in_training(self.projection, z)
         labels = self._labels(model, y)
-        weights = _row_weights(sample_weight, y)
+        weights = row_weights(sample_weight, y)
         # L_NCE, for the replica's own part of the batch
         invariance = contrastive_loss(z, labels, self.temperature, weights)
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
@@ -267,7 +267,7 @@ class Invariance(Objective):
             return None
         if self.labels == "auto":
             return self._classes(model, y)
-        y = _only(y)
+        y = only(y)
         if y is None:
             raise ValueError(
                 "`labels=True` needs exactly one array of labels. Received: none, or "
@@ -278,7 +278,7 @@ class Invariance(Objective):
 
     def _classes(self, model, y):
         """Return the labels if they are one class per row, else None."""
-        y = _only(y)
+        y = only(y)
         one = y is not None and is_classification(model) and len(y.shape) <= 2
         return y if one and not _have_place(model, y, self.structure) else None
 
@@ -366,7 +366,7 @@ def is_classification(model: keras.Model) -> bool:
 
 def _loss_name(model) -> str:
     """Return all names of the compiled loss, joined, if it is a single loss."""
-    loss = _only(getattr(model, "loss", None))
+    loss = only(getattr(model, "loss", None))
     loss = keras.losses.get(loss) if isinstance(loss, str) else loss
     names = [getattr(loss, "name", ""), getattr(loss, "__name__", "")]
     return " ".join([*map(str, names), type(loss).__name__]).lower()
@@ -397,20 +397,5 @@ def _check_stateless(model):
             )
 
 
-def _only(structure):
-    """Return the only element of a structure that is not None; None if several."""
-    elements = [part for part in tree.flatten(structure) if part is not None]
-    return elements[0] if len(elements) == 1 else None
-
-
 def _stack(first, second):
     return ops.concatenate([ops.cast(first, second.dtype), second], axis=0)
-
-
-def _row_weights(sample_weight, y):
-    """Return per-row weights for L_NCE, or None for weights per output or per step."""
-    weights = _only(sample_weight)
-    if weights is None or len(tree.flatten(y)) > 1:
-        return None
-    per_row = len(weights.shape) == 1 or weights.shape[1:] == (1,)
-    return weights if per_row else None

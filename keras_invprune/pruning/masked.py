@@ -1,7 +1,7 @@
 """The layer wrapper: reads w * mask wherever the wrapped layer reads w.
 
 In training a method may read an *effective weight* of its own instead
-(`keras_invprune.contracts.Effective`).
+(`keras_invprune.contracts.Effective`). A *grid* then rounds all kernels, always.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ import keras
 from keras import ops
 
 from keras_invprune.contracts import Effective, Nested, PruningWrapper, Tensor
-from keras_invprune.graph.layouts import layouts
+from keras_invprune.graph.layouts import channel_axes, layouts
 from keras_invprune.graph.prunable import prunable_weights
 from keras_invprune.graph.weights import Weight, weights_by_key
 from keras_invprune.masks.groups import sparsity_of
@@ -113,10 +113,14 @@ class Masked(PruningWrapper, keras.layers.Wrapper):
         effective: ``(weight, mask, *own) -> tensor``, what training reads; None for
             the product.
         plain: Keys of masked weights of which training reads the product, too.
+        grid: ``(weight, axes) -> tensor``, through which all kernels are read, whether
+            masked or not; None for no rounding.
 
     Attributes:
         prunable: ``{key: variable}`` of the masked weights.
         layouts: ``{key: Layout}`` of the masked weights that have one.
+        rounded: ``{key: (variable, axes)}`` of the kernels that are read through the
+            grid, with the axes over which an output channel extends.
         settled: Whether training reads the product as well.
         own: ``{key: variables}`` that ``effective.build`` made.
         learned: The trainable ones among them.
@@ -135,6 +139,7 @@ class Masked(PruningWrapper, keras.layers.Wrapper):
         keys: Iterable[str] | Mapping[str, Weight] | None = None,
         effective: Callable | None = None,
         plain: Iterable[str] = (),
+        grid: Callable | None = None,
         **kwargs,
     ):
         # Weights are multiplied in the dtype they are stored in. Each inner layer then
@@ -146,11 +151,13 @@ class Masked(PruningWrapper, keras.layers.Wrapper):
         self._given = MappingProxyType(keys if isinstance(keys, Mapping) else {})
         self.effective = product if effective is None else effective
         self.plain = tuple(plain)
+        self.grid: Any = grid
         self.settled = False
         self.masks = {}
         self.own = MappingProxyType({})
         self.prunable = MappingProxyType({})
         self.layouts = MappingProxyType({})
+        self.rounded = MappingProxyType({})
         if layer.built:
             self.build()
 
@@ -182,6 +189,8 @@ class Masked(PruningWrapper, keras.layers.Wrapper):
         for variable in _trainable([own.pop(key, ()) for key in self.plain]):
             variable.trainable = False  # nothing reads it
         self.learned = tuple(_trainable(own))
+        if self.grid is not None:
+            self.rounded = MappingProxyType(_channels(weights_by_key(self.layer)))
         self.built = True
 
     def _find(self) -> dict[str, Weight]:
@@ -231,17 +240,13 @@ class Masked(PruningWrapper, keras.layers.Wrapper):
     ):
         """Call the wrapped layer, whose arguments and results are unchanged.
 
-        Every read of w in it returns w * mask, or effective(w, mask) in training.
+        Every read of w in it returns w * mask, or effective(w, mask) in training. If
+        there is a grid, that is then rounded, as are the kernels without a mask.
         Updates that wrapped layers make to their state (BatchNorm statistics, seeds,
         metrics) and losses that they add are kept. For `function`, see `run`.
         """
         learning = bool(training) and not self.settled
-        masked = [
-            # w <- m ⊙ w
-            (variable, self._effective(key, learning)(*self._arguments(key)))
-            for key, variable in self.prunable.items()
-        ]
-        with _Scope(masked) as scope:
+        with _Scope(self._values(learning)) as scope:
             if function is None:  # `training` is in Keras's call context
                 outputs = self.layer(inputs, *args, **kwargs)
             else:
@@ -251,6 +256,31 @@ class Masked(PruningWrapper, keras.layers.Wrapper):
         for loss in scope.losses + self._penalties(learning):
             self.add_loss(loss)
         return outputs
+
+    def _values(self, learning):
+        """Return the pairs (variable, tensor to read in its place)."""
+        values = {
+            # w <- m ⊙ w
+            key: (variable, self._effective(key, learning)(*self._arguments(key)))
+            for key, variable in self.prunable.items()
+        }
+        for key, (variable, axes) in self.rounded.items():
+            value = values[key][1] if key in values else variable.value
+            values[key] = variable, self.grid(value, axes)
+        return list(values.values())
+
+    def read(self, key: str, weight: Tensor):
+        """Return a stored weight as layers read it in evaluation.
+
+        Args:
+            key: Its key in the wrapped layer, or in a copy of it.
+            weight: Its stored value.
+        """
+        if key in self.masks:
+            weight = product(weight, self.masks[key].value)
+        if key in self.rounded:
+            weight = self.grid(weight, self.rounded[key][1])
+        return weight
 
     def _penalties(self, learning):
         penalty = Effective.of(self.effective).penalty
@@ -324,6 +354,8 @@ class Masked(PruningWrapper, keras.layers.Wrapper):
             config["effective"] = keras.saving.serialize_keras_object(self.effective)
         if self.plain:
             config["plain"] = list(self.plain)
+        if self.grid is not None:
+            config["grid"] = keras.saving.serialize_keras_object(self.grid)
         return config
 
     @classmethod
@@ -331,10 +363,21 @@ class Masked(PruningWrapper, keras.layers.Wrapper):
         cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None
     ):
         """Return the wrapper of a config; masks are loaded as weights."""
-        effective = config.pop("effective", None)
-        if effective is not None:
-            effective = keras.saving.deserialize_keras_object(effective, custom_objects)
+        for name in {"effective", "grid"} & config.keys():
+            config[name] = keras.saving.deserialize_keras_object(
+                config[name], custom_objects
+            )
         layer = keras.saving.deserialize_keras_object(
             config.pop("layer"), custom_objects
         )
-        return cls(layer, effective=effective, **config)
+        return cls(layer, **config)
+
+
+def _channels(weights) -> dict[str, tuple]:
+    """Return ``{key: (variable, axes of a channel)}`` of all kernels."""
+    axes = {key: channel_axes(*weight) for key, weight in weights.items()}
+    return {
+        key: (weights[key].variable, found)
+        for key, found in axes.items()
+        if found is not None
+    }

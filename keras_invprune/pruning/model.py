@@ -29,7 +29,7 @@ from keras_invprune.graph.weights import (
     walk,
     weights_by_key,
 )
-from keras_invprune.objectives import Losses
+from keras_invprune.objectives.losses import Losses, as_losses
 from keras_invprune.pruning.checkpoint import (
     all_or_nothing,
     check_masks,
@@ -90,7 +90,7 @@ class PrunedModel(PruningWrapper, keras.Model):
         self.supports_masking = True
         self.plan = plan
         self.owns_inner = owns_inner
-        self.masked = Masked(model, keys, plan.effective, plan.readers)
+        self.masked = Masked(model, keys, plan.effective, plan.readers, plan.grid)
         self._strategy = tf.distribute.get_strategy()
         clock = Clock(counter(self, "clock", "int64"))
         finished = counter(self, "finished", "int32")
@@ -105,6 +105,7 @@ class PrunedModel(PruningWrapper, keras.Model):
         if bind is not None:
             self.plan.objective = bind(model)
         objective = Objective.of(self.plan.objective)
+        self.supports_jit = objective.compiles
         self._objective_layers = list(objective.layers)
         set_trainable(self._objective_layers, True)  # they may have been saved frozen
         self._terms = [keras.metrics.Mean(name=name) for name in objective.terms]
@@ -377,16 +378,7 @@ class PrunedModel(PruningWrapper, keras.Model):
         Raises:
             TypeError: If the objective returns neither `Losses` nor a pair.
         """
-        losses = self.plan.objective(self, x, y, sample_weight)
-        if isinstance(losses, Losses):
-            return losses
-        if not (isinstance(losses, tuple | list) and len(losses) == 2):
-            raise TypeError(
-                "An objective must return (loss, predictions), or `Losses`. "
-                f"Received: {type(losses).__name__}."
-            )
-        total, predictions = losses
-        return Losses(total, predictions, {})
+        return as_losses(self.plan.objective(self, x, y, sample_weight))
 
     def _record(self, losses, x):
         count = ops.shape(tree.flatten(x)[0])[0]

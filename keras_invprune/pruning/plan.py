@@ -87,6 +87,11 @@ class Plan:
         return Score.of(self.score).effective
 
     @property
+    def grid(self):
+        """What all kernels are read through, or None."""
+        return Score.of(self.score).grid
+
+    @property
     def rewires(self) -> bool:
         """Whether masks are still renewed at the target sparsity."""
         return Schedule.of(self.schedule).rewires
@@ -250,6 +255,7 @@ class Plan:
             and save_object(self.cost_of_shapes, "plan.cost_of_shapes"),
             "schedule": schedules.save_schedule(self.schedule),
             "effective": save_object(self.effective, "plan.score"),
+            "grid": save_object(self.grid, "plan.score"),
             **{
                 name: save_object(getattr(self, name), f"plan.{name}") for name in PARTS
             },
@@ -268,8 +274,11 @@ class Plan:
             cost = load_object(config["cost_of_shapes"], "plan.cost_of_shapes")
             config["cost_of_shapes"] = None if isinstance(cost, Missing) else cost
         effective = config.pop("effective", None)
-        if effective and isinstance(loaded["score"], Missing):
-            # The file has its weights and must load all the same.
+        if effective and Score.of(loaded["score"]).effective is None:
+            # A score is missing. The file has its weights and must load all the same.
             missing: Any = loaded["score"]
             missing.effective = load_object(effective, "plan.score")
+        grid = config.pop("grid", None)
+        if grid and Score.of(loaded["score"]).grid is None:
+            loaded["score"].grid = load_object(grid, "plan.score")
         return cls(**{**config, **loaded, "schedule": schedule})

@@ -31,7 +31,6 @@ from keras_invprune.pruning.initializers import (
     masks_of_zeros,
     scale_weights,
 )
-from keras_invprune.pruning.masked import product
 from keras_invprune.pruning.model import PrunedModel
 from keras_invprune.pruning.plan import Plan
 from keras_invprune.pruning.state import log_collapse
@@ -243,8 +242,9 @@ def strip_pruning(model: keras.Model, *, allow_unfinished: bool = False):
             sparsity.
 
     Returns:
-        A new, uncompiled model of the caller's class, with weights times masks and
-        nothing of this package; after ``prune(copy=False)`` the caller's own model.
+        A new, uncompiled model of the caller's class, with weights times masks, rounded
+        if they were trained so, and nothing of this package; after
+        ``prune(copy=False)`` the caller's own model.
 
     Example:
         >>> model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(16)])
@@ -283,8 +283,8 @@ def strip_pruning(model: keras.Model, *, allow_unfinished: bool = False):
     if not model.owns_inner:
         model.masked.release()
     # In the copy, if there is one: masked weights of the model may still return.
-    for key, mask in model.masks.items():
-        kept = product(variables[key], mask)
+    for key in {**model.masks, **model.masked.rounded}:
+        kept = model.masked.read(key, variables[key].value)
         variables[key].assign(kept + 0.0)  # -0.0 becomes 0.0
     return stripped
 
@@ -303,9 +303,9 @@ def _what_is_missing(model) -> str:
 
 def _prune_tf_keras(model, plan, select):
     pattern = Pattern.of(plan.pattern)
-    if plan.effective is not None:
+    if plan.effective is not None or plan.grid is not None:
         raise TypeError(
-            f"{plan.score!r} learns while a Keras 3 model is trained, and this is a "
+            f"{plan.score!r} acts while a Keras 3 model is trained, and this is a "
             "tf_keras model. Use 'magnitude', 'random' or your own callable."
         )
 

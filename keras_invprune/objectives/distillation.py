@@ -1,0 +1,267 @@
+"""Distillation: a teacher's class probabilities as soft labels."""
+
+import copy
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import ops, tree
+
+from keras_invprune.contracts import Nested, Objective, Tensor
+from keras_invprune.graph.inputs import dense, input_structure, standardized
+from keras_invprune.objectives._known import get
+from keras_invprune.objectives.losses import Losses, as_losses, row_weights
+from keras_invprune.objectives.teachers import (
+    answer,
+    asked,
+    gives_logits,
+    log_probabilities,
+)
+from keras_invprune.saving import Missing, load_object, name_of, save_object
+
+logger = logging.getLogger("keras_invprune")
+ROLE = "plan.objective"  # where a message says that a missing part belongs
+TERM = "distillation_loss"
+
+
+@keras.saving.register_keras_serializable(package="keras_invprune")
+class Distillation(Objective):
+    """The loss L = (1 - α) · L_base + α · T² · KL(p_T ‖ q_T) of a student.
+
+    p_T are the teacher's class probabilities and q_T the student's, both softened by
+    the temperature T: proportional to p^(1/T). The teacher sees the batch as it is.
+    With an objective that draws views, its probabilities are labels of the views, as
+    the class is.
+
+    Args:
+        teacher: A built Keras model with the student's inputs and classes, which is
+            called in evaluation mode and not trained. Or a callable of NumPy arrays
+            that returns probabilities, shape [batch, classes], such as
+            ``forest.predict_proba``. It runs in Python for each batch, so that the step
+            is not compiled by XLA.
+        weight: The weight α, in (0, 1].
+        temperature: The temperature T > 0.
+        base: The other objective: "supervised" or None for the compiled loss,
+            "invariance", `Invariance(...)` or a callable
+            (`keras_invprune.objectives`).
+        from_logits: Whether the student returns logits. None: told from its last
+            layer; a softmax or a sigmoid gives probabilities.
+
+    A Keras teacher is not saved with the student, nor is a callable that is not
+    registered. After loading an unfinished model, set
+    ``model.plan.objective.teacher`` before `fit`.
+
+    Example:
+        >>> from keras_invprune import prune
+        >>> teacher = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+        >>> student = keras.Sequential(
+        ...     [
+        ...         keras.Input((4,)),
+        ...         keras.layers.Dense(8, "relu"),
+        ...         keras.layers.Dense(3, "softmax"),
+        ...     ]
+        ... )
+        >>> pruned = prune(student, 0.5, objective=Distillation(teacher))
+
+    Raises:
+        ValueError: If α or T are out of range, or if `base` has a teacher, too. On
+            `bind`: if the student has several outputs, if it cannot be told whether
+            outputs are logits, or if the teacher does not return probabilities of the
+            student's classes.
+        TypeError: If `teacher` is not callable.
+
+    Source:
+        Hinton, Vinyals and Dean 2015, Distilling the knowledge in a neural network
+        (1503.02531), section 2: the factor T², and the weighted average with the loss
+        of the labels. The divergence differs from their cross-entropy by the teacher's
+        entropy, which has no gradient.
+    """
+
+    def __init__(
+        self,
+        teacher: Any,
+        weight: float = 0.5,
+        temperature: float = 2.0,
+        base: str | Callable | None = "supervised",
+        from_logits: bool | None = None,
+    ):
+        if isinstance(teacher, type) or not callable(teacher):
+            raise TypeError(
+                "`teacher` must be a Keras model, or a callable that returns class "
+                f"probabilities. Received: {teacher!r}. For a classifier of "
+                "scikit-learn or XGBoost, give its method predict_proba."
+            )
+        if not 0 < weight <= 1:
+            raise ValueError(
+                f"`weight` (α) must be in (0, 1]. Received: weight={weight}."
+            )
+        if not temperature > 0:
+            raise ValueError(
+                f"`temperature` (T) must be > 0. Received: temperature={temperature}."
+            )
+        self.base: Any = get(base)
+        if isinstance(self.base, Distillation):
+            raise ValueError(
+                "`base` must not have a teacher, too. Received: base=Distillation("
+                "...). Give one teacher, such as a callable that averages both."
+            )
+        self.teacher = teacher
+        self.weight, self.temperature = float(weight), float(temperature)
+        self.from_logits = from_logits
+        self.structure: Nested = None  # `bind` sets these two
+        self.shape: tuple = ()
+
+    @property
+    def terms(self):
+        """The terms of the other objective, and its own."""
+        other = ("supervised_loss",) if self.base is None else Objective.of(self.base)
+        return (*(other if isinstance(other, tuple) else other.terms), TERM)
+
+    @property
+    def layers(self):
+        """The layers of the other objective; the teacher is not trained."""
+        return Objective.of(self.base).layers
+
+    @property
+    def compiles(self):
+        """Whether XLA can compile it: not what a callable does in Python."""
+        keras_teacher = isinstance(self.teacher, keras.Model | Missing)
+        return keras_teacher and Objective.of(self.base).compiles
+
+    @property
+    def embed(self):
+        """What gives the embedding that the other objective asks for."""
+        return self.base.embed
+
+    def bind(self, model: keras.Model):
+        """Return an objective for this model only; `self` stays unbound.
+
+        Args:
+            model: The plain Keras model: the student.
+
+        Raises:
+            ValueError: If teacher or other objective do not fit the model, or if it
+                has several outputs.
+        """
+        bound = copy.copy(self)
+        bound.structure = input_structure(model)
+        row = tree.map_structure(
+            lambda t: ops.zeros([length or 1 for length in t.shape], t.dtype),
+            bound.structure,
+        )
+        outputs = tree.flatten(model(row, training=False))
+        if len(outputs) != 1:
+            raise ValueError(
+                "A teacher gives the probabilities of one output. Received: a model "
+                f"with {len(outputs)}. Give a model with one of them, or an objective "
+                "of your own."
+            )
+        bound.shape = (None, *outputs[0].shape[1:])
+        if bound.from_logits is None:
+            bound.from_logits = _told(model, "student", "Give `from_logits`")
+        if isinstance(self.teacher, keras.Model):
+            way_out = "Give keras.Sequential([teacher, keras.layers.Softmax()])"
+            _told(self.teacher, "teacher", way_out)
+            asked(self.teacher, row, bound.shape)
+        elif not isinstance(self.teacher, Missing):
+            answer(self.teacher, tree.map_structure(np.asarray, row), bound.shape)
+        if not self.compiles:
+            logger.info(
+                "%s runs in Python for each batch, so training is not compiled by XLA.",
+                name_of(self.teacher),
+            )
+        bind = Objective.of(self.base).bind
+        if bind is not None:
+            bound.base = bind(model)
+        return bound
+
+    def __call__(
+        self, model: keras.Model, x: Nested, y: Nested, sample_weight: Nested = None
+    ):
+        """Return the `Losses` of a batch."""
+        losses = self._other(model, x, y, sample_weight)
+        inputs = standardized(self.structure, dense(x))
+        # log p and log q
+        teacher = asked(self.teacher, inputs, self.shape)
+        student = log_probabilities(losses.predictions, bool(self.from_logits))
+        distance = divergence(teacher, student, self.temperature)
+        weights = row_weights(sample_weight, y)
+        if weights is not None:
+            weights = ops.cast(ops.reshape(weights, (-1,)), "float32")
+            distance = distance * weights
+        # A replica may get no rows of the last batch.
+        count = ops.cast(ops.maximum(ops.shape(distance)[0], 1), "float32")
+        own = self.temperature**2 * ops.sum(distance) / count
+        # L = (1 - α) · L_base + α · T² · KL, for the replica's own part of the batch
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        other = (1 - self.weight) * ops.cast(losses.total, "float32")
+        total = other + self.weight * own / replicas
+        return Losses(total, losses.predictions, losses.terms | {TERM: own})
+
+    def _other(self, model, x, y, sample_weight) -> Losses:
+        """Return the losses of the other objective."""
+        if self.base is not None:
+            return as_losses(self.base(model, x, y, sample_weight))
+        predictions = model(x, training=True)
+        loss = model.compute_loss(x, y, predictions, sample_weight, True)
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        return Losses(loss, predictions, {"supervised_loss": loss * replicas})
+
+    def get_config(self):
+        """Return the constructor's arguments; of a Keras teacher only the name."""
+        teacher = self.teacher
+        if isinstance(teacher, keras.Model):
+            teacher = Missing(teacher.name, f"{ROLE}.teacher")
+        return {
+            "teacher": save_object(teacher, f"{ROLE}.teacher"),
+            "weight": self.weight,
+            "temperature": self.temperature,
+            "base": save_object(self.base, f"{ROLE}.base"),
+            "from_logits": self.from_logits,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]):
+        """Return the objective; parts that cannot be found raise on use."""
+        parts = ("teacher", "base")
+        loaded = {name: load_object(config[name], f"{ROLE}.{name}") for name in parts}
+        return cls(**{**config, **loaded})
+
+
+def divergence(teacher: Tensor, student: Tensor, temperature: float):
+    """Return KL(p_T ‖ q_T) of each row, the mean over its positions.
+
+    Args:
+        teacher: log p, shape [batch, ..., classes].
+        student: log q, of the same shape.
+        temperature: The temperature T.
+
+    Returns:
+        Shape [batch], in float32.
+
+    Example:
+        >>> alike = divergence(np.log([[0.5, 0.5]]), np.log([[0.5, 0.5]]), 2.0)
+        >>> float(alike[0])
+        0.0
+    """
+    # p_T = p^(1/T) / Σ p^(1/T), the softmax of logits / T
+    log_p = ops.log_softmax(ops.cast(teacher, "float32") / temperature, axis=-1)
+    log_q = ops.log_softmax(ops.cast(student, "float32") / temperature, axis=-1)
+    each = ops.sum(ops.exp(log_p) * (log_p - log_q), axis=-1)
+    return ops.mean(ops.reshape(each, (ops.shape(each)[0], -1)), axis=-1)
+
+
+def _told(model, whose, way_out) -> bool:
+    """Return whether a model returns logits; raise ValueError if it is unclear."""
+    found = gives_logits(model)
+    if found is None:
+        raise ValueError(
+            f"It cannot be told from the last layer of the {whose} {model.name!r} "
+            "whether it returns logits or probabilities: that is read from a "
+            "softmax, a sigmoid, or a layer with an activation, of a Sequential or "
+            f"Functional model. {way_out}."
+        )
+    return found
