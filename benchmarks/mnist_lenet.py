@@ -98,15 +98,17 @@ def pruned_rows(data, name, method, seed, epochs, sparsities, folder):
     return [measure(model, data, method, share, seed) for share, model in found]
 
 
-def pruned(data, name, method, seed, epochs, sparsities, folder):
+def pruned(
+    data, name, method, seed, epochs, sparsities, folder, units=(300, 100), **choices
+):
     """Yield (sparsity, stripped model), all from the end of a single search."""
     found = Path(folder) / f"{method}_{seed}.weights.h5"
     keras.utils.set_random_seed(seed)
     steps = -(-len(data.x_train) // BATCH)
-    network = mlp(data.x_train.shape[1:], data.classes)
+    network = mlp(data.x_train.shape[1:], data.classes, units)
     for index, sparsity in enumerate(sparsities):
         at = kip.schedules.OneShot(sparsity, at=epochs * steps)
-        options = {"schedule": at, "rewind": "first_epoch"}
+        options = {"schedule": at, "rewind": "first_epoch", **choices}
         if method == "iunet":
             model = kip.prune_for_invariance(network, sparsity, **options)
         else:

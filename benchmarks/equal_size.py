@@ -1,0 +1,134 @@
+"""Is a large pruned network better than a small dense one of the same size?
+
+    python benchmarks/equal_size.py [--data tfds:mnist] [--seeds 0 1 2]
+    python benchmarks/equal_size.py --data tfds:cifar10
+    python benchmarks/equal_size.py --data openml:adult
+
+Dense networks of several widths are compared with the widest one, pruned by OMP and by
+IUNet to several shares. All train with the same optimizer for `--epochs` twice: a
+search and a fine-tuning, as in mnist_lenet.py, whose settings are used. The pruning is
+by connections, and by units. The accuracy is that on the test rows; nothing is selected
+by it.
+
+`kip.export` makes all files of a network that make sense, with 1,000 training rows.
+Among those that lose no more than 0.1 points on these, `bytes` is the size of the
+smallest one, and `ms` the median milliseconds of the fastest one, for one row on one
+thread; `floor` is the same of a network of two hidden units, which took turns with
+nobody: it says what a call costs. Rows of finished seeds are not trained again.
+"""
+
+import argparse
+import math
+import tempfile
+from pathlib import Path
+
+import keras
+from ledger import finished, write
+from mnist_lenet import BATCH, compile_for, pruned
+
+import keras_invprune as kip
+from keras_invprune_lab.data import load
+from keras_invprune_lab.models import mlp
+
+UNITS = {"tfds:mnist": (300, 100), "tfds:cifar10": (512, 256)}
+TABLE = (256, 128)  # units, for all other data sets
+EPOCHS = {"tfds:mnist": 15, "tfds:cifar10": 8}
+TABLE_EPOCHS = 30
+WIDTHS = (1, 1 / 2, 1 / 4, 1 / 8, 1 / 16, 1 / 32)
+CONNECTIONS, BY_UNITS = "connections", "units"
+SHARES = {CONNECTIONS: (0.8, 0.9, 0.95, 0.98, 0.99), BY_UNITS: (0.5, 0.75, 0.875)}
+CHOICES = {
+    CONNECTIONS: {},
+    BY_UNITS: {"pattern": "units", "allocation": "uniform"},
+}
+CHOOSING, MAX_LOSS = 1000, 0.001
+FIELDS = (
+    *("data", "seed", "epochs", "method", "pattern", "sparsity", "width", "weights"),
+    *("accuracy", "bytes", "smallest", "ms", "fastest", "floor"),
+)
+
+
+def dense(data, seed, epochs, units):
+    """Return a dense network, trained for the epochs of both phases."""
+    keras.utils.set_random_seed(seed)
+    model = mlp(data.x_train.shape[1:], data.classes, units)
+    compile_for(model, data, "sgd", 2 * epochs)
+    fit = {"batch_size": BATCH, "epochs": 2 * epochs, "verbose": 0}
+    model.fit(data.x_train, data.y_train, **fit)
+    return model
+
+
+def networks(data, units, epochs, seed):
+    """Yield ({what tells it from the others}, plain network)."""
+    for width in WIDTHS:
+        own = [math.ceil(width * each) for each in units]
+        about = {"method": "dense", "pattern": "", "sparsity": 0.0, "width": width}
+        yield about, dense(data, seed, epochs, own)
+    for pattern, shares in SHARES.items():
+        for method in ("omp", "iunet"):
+            about = {"method": method, "pattern": pattern, "width": 1.0}
+            given = data, "sgd", method, seed, epochs, shares
+            with tempfile.TemporaryDirectory() as folder:
+                every = pruned(*given, folder, units, **CHOICES[pattern])
+                for share, model in every:
+                    yield about | {"sparsity": share}, model
+
+
+def best_files(model, rows) -> dict:
+    """Return the size of the smallest file, and the time of the fastest one."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "files"
+        found = kip.export(model, out, data=rows, target="size", max_loss=MAX_LOSS)
+    right = [file for file in found.files if file.is_right]
+    smallest = min(right, key=lambda file: file.size)
+    fastest = min(right, key=lambda file: file.milliseconds)
+    return {
+        "bytes": smallest.bytes,
+        "smallest": smallest.name,
+        "ms": round(fastest.milliseconds, 6),
+        "fastest": fastest.name,
+    }
+
+
+def measure(name, seed, epochs) -> list[dict]:
+    """Return the rows of one seed, see `FIELDS`."""
+    data, rows = load(name, seed), []
+    given = data.x_train[:CHOOSING], data.y_train[:CHOOSING]
+    none = mlp(data.x_train.shape[1:], data.classes, (2,))
+    floor = best_files(none, given[0])["ms"]
+    for about, model in networks(data, UNITS.get(name, TABLE), epochs, seed):
+        found = model.predict(data.x_test, batch_size=1000, verbose=0).argmax(1)
+        row = {"data": name, "seed": seed, "epochs": epochs, **about, "floor": floor}
+        row["weights"] = sum(int((w != 0).sum()) for w in model.get_weights())
+        row["accuracy"] = round(100 * float((found == data.y_test).mean()), 2)
+        rows.append(row | best_files(model, given))
+        print(rows[-1], flush=True)
+    return rows
+
+
+def key_of(row) -> tuple:
+    """Return what is measured at once."""
+    return row["data"], int(row["seed"]), int(row["epochs"])
+
+
+def main():
+    """Measure what is missing, and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", default="tfds:mnist", help="as in keras-invprune run")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--epochs", type=int, help="of each phase")
+    parser.add_argument("--out", type=Path, default=Path("docs/results"))
+    arguments = parser.parse_args()
+    file, name = arguments.out / "equal_size.csv", arguments.data
+    epochs = arguments.epochs or EPOCHS.get(name, TABLE_EPOCHS)
+    found = finished(file, key_of)
+    for seed in arguments.seeds:
+        key = name, seed, epochs
+        if key not in found:
+            found[key] = measure(name, seed, epochs)
+            write(found, file, FIELDS)
+            keras.backend.clear_session()
+
+
+if __name__ == "__main__":
+    main()
