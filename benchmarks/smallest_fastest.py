@@ -10,16 +10,18 @@ All networks of a seed train on MNIST with the same optimizer, for the same epoc
 10 and 60 % of the steps. "TF-MOT" is `prune_low_magnitude` with `PolynomialDecay` over
 the same steps, as in its guide, and then `strip_pruning` and TensorFlow's converter.
 
-Of each Keras network there are three files: the converter's float file, and those that
-`kip.export` finds for the targets "size" and "litert-cpu". It chooses them by 3,000
-training images, on which the file may lose 0.3 points. Of TF-MOT's network there are
-the converter's default file, and the one without zeros. The files of a seed run in
-turns; milliseconds are those of one image on one thread, in the median, with quartiles.
+Of each Keras network there are these files: the converter's float file; where blocks
+are pruned, the same without zeros, of the compact network; and those that `kip.export`
+finds for the targets "size" and "litert-cpu". It chooses them by 3,000 training images,
+on which the file may lose 0.3 points. Of TF-MOT's network there are the converter's
+default file, and the one without zeros. The files of a seed run in turns; milliseconds
+are those of one image on one thread, in the median, with quartiles.
 
-The bound is the order-0 entropy of which blocks of the float network are zero, and 32
-bits for each weight that is not. The accuracy is that of the file on the test images.
-With --held-out, the last 10,000 training images replace them. Rows of finished seeds
-are in smallest_fastest.csv, not measured again. Trained networks stay in --folder.
+The bound is the order-0 entropy of which weights of the float network are zero, or
+which blocks, and 32 bits for each one that is not. The accuracy is that of the file on
+the test images. With --held-out, the last 10,000 training images replace them. Rows of
+finished seeds are in smallest_fastest.csv, not measured again. Trained networks stay in
+--folder.
 """
 
 import argparse
@@ -45,7 +47,8 @@ from keras_invprune_lab.training.optimizers import IMAGE_RATE, optimizer_for
 
 BEGIN, END, UPDATES = 0.1, 0.6, 25  # of the steps
 CHOOSING, MAX_LOSS, ROUNDS = 3000, 0.003, 40
-TFMOT, WIDTH = "TF-MOT", 4  # of a block
+TFMOT, CONVERTER = "TF-MOT", "converter"
+WIDTH = 4  # of a block
 BLOCKS = {"pattern": kip.patterns.Block((WIDTH, 1)), "select": lambda key, layer: True}
 UNITS = {"pattern": "units", "allocation": "uniform"}
 NETWORKS = {  # name: (network, epochs, {method: choices of pruning})
@@ -141,17 +144,26 @@ def trained_by_tfmot(make, data, seed, epochs, choices):
     return tfmot.sparsity.strip_pruning(model)
 
 
-def kept(file, make):
-    """Return the Keras network in a file, which `make` trains if there is none."""
+def kept(file, make, load):
+    """Return the network in a file, which `make` trains if there is none."""
     if not file.exists():
         make().save(file)
-    return keras.models.load_model(file)
+    return load(file)
 
 
-def files_of(model, data, folder):
+def converted(model, folder, *options):
+    """Return the content of the file that the converter makes of a Keras network."""
+    kip.export(model, folder, formats=("tflite",), tflite_options=options)
+    return (folder / "model.tflite").read_bytes()
+
+
+def files_of(model, data, folder, in_blocks):
     """Yield (goal, name of the file, its content) of a Keras network."""
-    kip.export(model, folder / "float", formats=("tflite",), tflite_options=())
-    yield "converter", "float32", (folder / "float/model.tflite").read_bytes()
+    yield CONVERTER, "float32", converted(model, folder / "dense")
+    if in_blocks:
+        compact = kip.compact(model)
+        content = converted(compact, folder / "sparse", "sparsity")
+        yield CONVERTER, "compact, float32, sparse", content
     rows = data.x_train[:CHOOSING], data.y_train[:CHOOSING]
     for goal in ("size", "litert-cpu"):
         out = folder / goal
@@ -168,28 +180,29 @@ def files_of_tfmot(model):
         converter = tf.lite.TFLiteConverter.from_keras_model(model)
         converter.optimizations = optimizations
         with litert.pages_in_a_log():
-            yield "converter", name, converter.convert()
+            yield CONVERTER, name, converter.convert()
 
 
-def bound(kernels) -> float:
-    """Return the bytes that the zeros and the floats of a network cannot go below."""
-    bits = 0.0
-    for kernel in kernels:
-        blocks = (
-            kernel.reshape(-1, WIDTH, kernel.shape[-1]) if divides(kernel) else None
-        )
-        used = kernel != 0 if blocks is None else (blocks != 0).any(1)
-        share = used.mean()
-        if 0 < share < 1:
-            entropy = share * np.log2(share) + (1 - share) * np.log2(1 - share)
-            bits -= used.size * entropy
-        bits += 32 * (used.sum() if blocks is None else WIDTH * used.sum())
-    return bits / 8
+def bound(kernel) -> float:
+    """Return the bytes that a kernel cannot go below, by single zeros or in blocks.
+
+    Args:
+        kernel: [..., outputs].
+    """
+    ways = [bits_of(kernel != 0, 32)]
+    if kernel.ndim == 2 and not len(kernel) % WIDTH:
+        blocks = kernel.reshape(-1, WIDTH, kernel.shape[-1])
+        ways.append(bits_of((blocks != 0).any(1), 32 * WIDTH))
+    return min(ways) / 8
 
 
-def divides(kernel) -> bool:
-    """Return whether a weight consists of blocks of inputs."""
-    return kernel.ndim == 2 and kernel.shape[0] % WIDTH == 0
+def bits_of(used, bits) -> float:
+    """Return the order-0 entropy of what is used, and the bits of what is."""
+    share = used.mean()
+    zeros = 0.0
+    if 0 < share < 1:
+        zeros = share * np.log2(share) + (1 - share) * np.log2(1 - share)
+    return bits * used.sum() - used.size * zeros
 
 
 class File:
@@ -223,19 +236,22 @@ class File:
 
 def networks(data, name, seed, folder):
     """Yield (method, sparsity, kernels, files) of each network of a seed."""
+    import tf_keras
+
     make, epochs, methods = NETWORKS[name]
     for method, choices in {"dense": None, **methods}.items():
         print(name, "seed", seed, method, flush=True)
+        train, load = trained, keras.models.load_model
         if method == TFMOT:
-            model = trained_by_tfmot(make, data, seed, epochs, choices)
+            train, load = trained_by_tfmot, tf_keras.models.load_model
+        file = folder / f"{name}-{method}-seed{seed}.keras"
+        given = make, data, seed, epochs, choices
+        model = kept(file, functools.partial(train, *given), load)
+        if method == TFMOT:
             files = list(files_of_tfmot(model))
         else:
-            model = kept(
-                folder / f"{name}-{method}-seed{seed}.keras",
-                functools.partial(trained, make, data, seed, epochs, choices),
-            )
             with tempfile.TemporaryDirectory() as out:
-                files = list(files_of(model, data, Path(out)))
+                files = list(files_of(model, data, Path(out), method == "blocks"))
         kernels = [array for array in model.get_weights() if array.ndim > 1]
         yield method, choices["sparsity"] if choices else 0.0, kernels, files
 
@@ -254,7 +270,7 @@ def measure(data, arguments, seed) -> list[dict]:
             row = about | {"method": method, "sparsity": sparsity, "goal": goal}
             row |= {"file": kind, "bytes": len(content)}
             row["gzip_bytes"] = len(gzip.compress(content))
-            row["bound"] = round(bound(kernels))
+            row["bound"] = round(sum(map(bound, kernels)))
             row["accuracy"] = files[-1].accuracy(data.x_test, data.y_test)
             rows.append(row)
     files = [File(file.content, data.x_test[:1]) for file in files]

@@ -51,7 +51,10 @@ def test_each_activation_of_the_published_count_starts_as_a_relu(name, count):
 
 @pytest.mark.parametrize(
     ("name", "depth"),
-    [("layer-vgg16-cifar10", [16, 14]), ("layer-resnet18-cifar10", [21, 21])],
+    [
+        ("layer-vgg16-cifar10", [16, 14]),
+        pytest.param("layer-resnet18-cifar10", [21, 21], marks=pytest.mark.heavy),
+    ],
 )
 def test_activations_go_and_padded_convolutions_stay(
     tmp_path, monkeypatch, name, depth

@@ -30,9 +30,12 @@ from keras_invprune_lab.training.evaluate import first_filters
 pytestmark = pytest.mark.timeout(1800)  # many small runs
 # Of the sanity checks those of one method; the transfer's own are below, as is SNIP's
 # number of examples. Folding needs ReLU layers, and has a test of its own. Of those
-# that retrain, "class-blinded", "obd" and the control are here.
+# that retrain, "class-blinded", "obd" and the control are here. Of methods that differ
+# in nothing but the score, which has tests of its own, one of each kind is here.
 LATER = ("grasp-", "synflow-", "ntt-", "snip-5000", "folding")
 LATER += ("class-uniform", "class-distributed", "random-retrained")
+LATER += ("omp-before", "random-before", "logit-snip", "fisher", "taylor", "set")
+LATER += ("movement", "quantized")
 ONCE = [m for m in METHODS if not m.startswith(LATER)]
 QUICK = {
     "title": "",
