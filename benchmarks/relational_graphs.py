@@ -46,7 +46,7 @@ from keras_invprune_lab.training.files import write_csv
 RESULTS, NAMES = (f"{kind}_mlp_cifar10_epoch200.npy" for kind in ("results", "names"))
 ERROR = 3  # column of the results, in percent
 PIXELS, FIRST, LAYERS, CLASSES = 3072, 512, 3, 10
-EPOCHS, REPLICATES = 4, 1000
+IMAGES, EPOCHS, REPLICATES = 50_000, 4, 1000
 BATCH, RATE, MOMENTUM, DECAY, STDDEV, PAD = 128, 0.1, 0.9, 5e-4, 0.01, 4
 MEAN, DEVIATION = (125.3, 123.0, 113.9), (63.0, 62.1, 66.7)  # of the channels
 CLUSTERING, PATH = (0.09, 0.72), (1.63, 3.04)  # their sweet spot
@@ -55,6 +55,7 @@ FIELDS = (
     "clustering",
     "path_length",
     "width",
+    "images",
     "epochs",
     "seed",
     "test_accuracy",
@@ -228,6 +229,7 @@ class Training:
 
     graph: Known
     width: int
+    images: int
     epochs: int
     seed: int
 
@@ -240,7 +242,7 @@ class Training:
     def cost(self):
         """What it takes, compared with others: masked weights are computed as well."""
         inner = self.width * (FIRST + (LAYERS - 1) * self.width)
-        return self.epochs * (2 * PIXELS * FIRST + 3 * inner)
+        return self.images * self.epochs * (2 * PIXELS * FIRST + 3 * inner)
 
     def __call__(self, show):
         """Train; return the row of the table."""
@@ -253,20 +255,21 @@ class Training:
         for epoch in range(self.epochs):
             rate = RATE * (1 + np.cos(np.pi * epoch / self.epochs)) / 2
             model.optimizer.learning_rate = rate
-            x = cropped(windows, self.seed, epoch)
-            model.fit(x, classes, BATCH, verbose=0)
+            x = cropped(windows[: self.images], self.seed, epoch)
+            model.fit(x, classes[: self.images], BATCH, verbose=0)
             show(epoch + 1, self.epochs)
         _, share = model.evaluate(*test, 1000, verbose=0)
         keras.backend.clear_session()
         about = (self.graph.name, self.graph.clustering, self.graph.path, self.width)
         authors = round(float(np.mean(self.graph.accuracies)), 3)
-        values = (*about, self.epochs, self.seed, round(100 * share, 2), authors)
+        trained = self.images, self.epochs, self.seed
+        values = (*about, *trained, round(100 * share, 2), authors)
         return dict(zip(FIELDS, values, strict=True))
 
 
 def training_of(row):
-    """Return (graph, epochs, seed) of a row of the table."""
-    return row["graph"], int(row["epochs"]), int(row["seed"])
+    """Return (graph, images, epochs, seed) of a row of the table."""
+    return row["graph"], int(row["images"]), int(row["epochs"]), int(row["seed"])
 
 
 def with_interval(figure, graphs):
@@ -362,6 +365,7 @@ def main():
     parser.add_argument("folder", type=Path, help="of graph2nn's three files")
     parser.add_argument("--graphs", type=int, default=24)
     parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--images", type=int, default=IMAGES, help="to train with")
     parser.add_argument("--epochs", type=int, default=EPOCHS)
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("docs/results"))
@@ -374,10 +378,10 @@ def main():
     file = asked.out / "relational_graphs.csv"
     found = finished(file, training_of)
     tasks = [
-        Training(graph, width_for(graph), asked.epochs, seed)
+        Training(graph, width_for(graph), asked.images, asked.epochs, seed)
         for seed in range(asked.seeds)
         for graph in graphs
-        if (graph.name, asked.epochs, seed) not in found
+        if (graph.name, asked.images, asked.epochs, seed) not in found
     ]
 
     def add(task, row):
@@ -385,9 +389,10 @@ def main():
         write(found, file, FIELDS)
 
     carry_out(tasks, asked.jobs, add, progress)
+    trained = asked.images, asked.epochs
     accuracies = [
         [
-            float(found[graph.name, asked.epochs, seed][0]["test_accuracy"])
+            float(found[(graph.name, *trained, seed)][0]["test_accuracy"])
             for seed in range(asked.seeds)
         ]
         for graph in graphs

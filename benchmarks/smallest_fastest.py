@@ -49,7 +49,8 @@ BEGIN, END, UPDATES = 0.1, 0.6, 25  # of the steps
 CHOOSING, MAX_LOSS, ROUNDS = 3000, 0.003, 40
 TFMOT, CONVERTER = "TF-MOT", "converter"
 WIDTH = 4  # of a block
-BLOCKS = {"pattern": kip.patterns.Block((WIDTH, 1)), "select": lambda key, layer: True}
+ALL = {"select": lambda key, layer: True}  # the head, too
+BLOCKS = {"pattern": kip.patterns.Block((WIDTH, 1)), **ALL}
 UNITS = {"pattern": "units", "allocation": "uniform"}
 NETWORKS = {  # name: (network, epochs, {method: choices of pruning})
     "lenet-300-100": (
@@ -58,6 +59,7 @@ NETWORKS = {  # name: (network, epochs, {method: choices of pruning})
         {
             "units": {"sparsity": 0.75, **UNITS},
             "blocks": {"sparsity": 0.95, **BLOCKS},
+            "connections": {"sparsity": 0.98, **ALL},
             TFMOT: {"sparsity": 0.95},
         },
     ),

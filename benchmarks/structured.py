@@ -1,18 +1,20 @@
 """What is left of a residual network on CIFAR-10 within 40 % of its MACs?
 
-    python benchmarks/structured.py [--seeds 0 1 2] [--epochs 8] [--width 16]
+    python benchmarks/structured.py [--seeds 0 1 2] [--epochs 8] [--width 32]
 
-A small residual network is trained for `--epochs`. From there, three copies are trained
-for as many epochs again: as it is (dense); pruned to `Budget(macs=0.4)` by dependency
-groups; and with the same share of units pruned by themselves, `Units(tied=False)`. A
-network of fewer filters with 40 % of the MACs is trained from scratch for twice the
-epochs. Masks are made gradually, by magnitude; each share is the same in all families
-("uniform"). All rates follow a cosine. Images are shifted by up to 4 pixels and
-mirrored.
+A residual network is trained for `--epochs`: the dense network. Copies of it are pruned
+to `Budget(macs=0.4)` by dependency groups, in multiples of 16, which fill LiteRT's
+kernels; and with the same share of units pruned by themselves, `Units(tied=False)`.
+Masks are made gradually, by magnitude, in a quarter of `--epochs`; each share is the
+same in all families ("uniform"). Then the networks are compacted and trained for the
+other epochs. A network of fewer filters with 40 % of the MACs trains from scratch for
+twice the epochs. All three learn from the labels and, by distillation, from the dense
+network. "dense, as long" is the dense network after `--epochs` more. All rates follow a
+cosine. Images are shifted by up to 4 pixels and mirrored.
 
-Pruned networks are compacted. Milliseconds are LiteRT's for one image on one thread:
-the files of a seed are run in turns, ten times, and each has the lowest of its medians.
-Accuracy is in percent of the test set. Finished seeds are read from structured.csv.
+Milliseconds are LiteRT's for one image on one thread: the files of a seed are run in
+turns, ten times, and each has the lowest of its medians. Accuracy is in percent of the
+test set. Finished seeds are read from structured.csv.
 """
 
 import argparse
@@ -25,10 +27,13 @@ from keras import layers
 from ledger import finished, write
 
 import keras_invprune as kip
+from keras_invprune.objectives.distillation import divergence
 from keras_invprune.reporting.report import milliseconds
 from keras_invprune_lab.data import load
 
-MACS, BATCH, RATE, TURNS = 0.4, 128, 2e-3, 10
+MACS, MULTIPLE, BATCH, RATE, TURNS = 0.4, 16, 128, 2e-3, 10
+PRUNING, END = 1 / 4, 0.8  # of the epochs, and of the steps in these
+WEIGHT, TEMPERATURE = 0.5, 4.0  # of distillation
 FIELDS = ("width", "epochs", "method", "seed", "parameters", "macs", "accuracy")
 FIELDS += ("ms", "kilobytes")
 
@@ -107,11 +112,42 @@ def trained(model, data, epochs, seed):
     return model
 
 
-def pruned(model, data, epochs, seed, **choices):
-    """Prune a trained network by units, and train it."""
-    schedule = kip.schedules.Gradual(choices.pop("target"), end=0.5)
+class Taught(keras.Model):
+    """A model that learns from labels and from the class probabilities of another one.
+
+    Args:
+        student: The model.
+        teacher: The other one. Both return logits.
+    """
+
+    def __init__(self, student, teacher):
+        super().__init__()
+        self.student, self._teacher = student, [teacher]  # not to be trained
+
+    def call(self, x, training=None):
+        """Return the logits of the student."""
+        return self.student(x, training=training)
+
+    def compute_loss(self, x, y, y_pred, sample_weight=None, training=True):
+        """Return the loss of `kip.Distillation`."""
+        own = super().compute_loss(x, y, y_pred, sample_weight, training)
+        logits = self._teacher[0](x, training=False)
+        far = divergence(logits, y_pred, TEMPERATURE)
+        return (1 - WEIGHT) * own + WEIGHT * TEMPERATURE**2 * keras.ops.mean(far)
+
+
+def taught(model, teacher, data, epochs, seed):
+    """Train a model with a teacher, and return it."""
+    return trained(Taught(model, teacher), data, epochs, seed).student
+
+
+def pruned(start, data, epochs, seed, target, **choices):
+    """Prune a trained network by units, and return it under its masks."""
+    schedule = kip.schedules.Gradual(target, end=END)
+    objective = kip.Distillation(start, WEIGHT, TEMPERATURE)
     choices = {"allocation": "uniform", "schedule": schedule, **choices}
-    return trained(kip.prune(model, **choices), data, epochs, seed)
+    model = kip.prune(start, objective=objective, **choices)
+    return trained(model, data, epochs, seed)
 
 
 def narrower(width, seed):
@@ -125,21 +161,34 @@ def narrower(width, seed):
 def models(data, width, epochs, seed):
     """Yield (method, plain model)."""
     start = trained(network(width, seed), data, epochs, seed)
-    budget = kip.allocation.Budget(macs=MACS)
+    yield "dense", start
+    first = max(1, round(PRUNING * epochs))
+
+    def tuned(model):
+        small = kip.compact(kip.strip_pruning(model))
+        return taught(small, start, data, epochs - first, seed + 1)
+
     tied = pruned(
-        start, data, epochs, seed, sparsity=budget, target=1 - MACS, pattern="units"
+        start,
+        data,
+        first,
+        seed,
+        1 - MACS,
+        sparsity=kip.allocation.Budget(macs=MACS),
+        pattern=kip.patterns.Units(round_to=MULTIPLE),
     )
     groups = tied.plan.groups({k: m.shape for k, m in tied.masks.items()})
     groups.cost = None  # the share of units, not of MACs
     share = groups.removed({k: m.numpy() for k, m in tied.masks.items()})
-    yield "dependency groups", kip.compact(kip.strip_pruning(tied))
+    yield "dependency groups", tuned(tied)
     alone = kip.patterns.Units(tied=False)
-    apart = pruned(
-        start, data, epochs, seed, sparsity=share, target=share, pattern=alone
-    )
-    yield "units by themselves", kip.compact(kip.strip_pruning(apart))
-    yield "dense", trained(start, data, epochs, seed)
-    yield "fewer filters", trained(narrower(width, seed), data, 2 * epochs, seed)
+    apart = pruned(start, data, first, seed, share, sparsity=share, pattern=alone)
+    yield "units by themselves", tuned(apart)
+    narrow = narrower(width, seed)
+    yield "fewer filters", taught(narrow, start, data, 2 * epochs, seed)
+    longer = keras.models.clone_model(start)
+    longer.set_weights(start.get_weights())
+    yield "dense, as long", trained(longer, data, epochs, seed + 1)
 
 
 def timed(found, x, folder):
@@ -182,7 +231,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, default=8)
-    parser.add_argument("--width", type=int, default=16)
+    parser.add_argument("--width", type=int, default=32)
     parser.add_argument("--out", type=Path, default=Path("docs/results"))
     arguments = parser.parse_args()
     file, data = arguments.out / "structured.csv", rows()

@@ -124,7 +124,8 @@ def test_nothing_is_trained_twice(benchmark, folder, monkeypatch, capsys):
         trained.append((self.graph.name, self.seed))
         if len(trained) == 4:
             raise KeyboardInterrupt
-        values = (self.graph.name, 1, 1, self.width, self.epochs, self.seed)
+        size = self.images, self.epochs
+        values = (self.graph.name, 1, 1, self.width, *size, self.seed)
         accuracy = {"test_accuracy": 50 + len(trained), "authors_accuracy": 60}
         return dict(zip(benchmark.FIELDS, values, strict=False)) | accuracy
 
@@ -148,3 +149,6 @@ def test_nothing_is_trained_twice(benchmark, folder, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", [*command, str(folder), "--epochs", "9"])
     benchmark.main()  # other epochs are other trainings
     assert len(trained) == 13
+    monkeypatch.setattr(sys, "argv", [*command, str(folder), "--images", "90"])
+    benchmark.main()  # so are other numbers of images
+    assert len(trained) == 19
