@@ -109,6 +109,45 @@ def test_a_wrapper_reads_each_kernel_by_its_channels():
     }
 
 
+def rare_kinds():
+    """Kernels of which files hold some as floats, or as matrices that share scales."""
+    return keras.Sequential(
+        [
+            keras.Input((4, 4, 2)),
+            layers.DepthwiseConv2D(2, name="depthwise"),
+            layers.Conv2DTranspose(3, 2, name="back"),
+            layers.SeparableConv2D(3, 2, name="apart"),
+            layers.Reshape((3, 3, 3, 1)),
+            layers.Conv3D(4, 2, name="solid"),
+            layers.Reshape((8, 4)),
+            layers.EinsumDense("abc,bcd->abd", (8, 3), name="positions"),
+        ]
+    )
+
+
+RARE = ["apart/pointwise_kernel", "positions/kernel"]
+ONLY_8 = ["depthwise/kernel", "back/kernel", "apart/depthwise_kernel"]
+
+
+@pytest.mark.parametrize("bits, keys", [(4, RARE), (8, RARE + ONLY_8)])
+def test_the_file_holds_the_same_kernels_rounded(bits, keys, tmp_path):
+    model = kip.prune(rare_kinds(), 0.5, score=Quantized(bits=bits), schedule="manual")
+    assert sorted(model.masked.rounded) == sorted(keys)
+    pytest.importorskip("litert_quantizer")
+    from ai_edge_litert.interpreter import Interpreter
+
+    rows = G.normal(size=(8, 4, 4, 2)).astype("float32")
+    stripped = kip.strip_pruning(model, allow_unfinished=True)
+    sources = Sources(stripped, rows, None, None, tmp_path, calibrates=True)
+    file = quantized(sources.given, f"weight_only_wi{bits}_afp32")
+    run = sources.same.of_litert(file, delegate=False)
+    tensors = Interpreter(model_content=file).get_tensor_details()
+    scales = [each["quantization_parameters"]["scales"] for each in tensors]
+    assert sum(len(each) > 0 for each in scales) == len(keys)
+    (found,) = run(sources.same.inputs).values()
+    np.testing.assert_allclose(found, stripped.predict(rows, verbose=0), 1e-4, 1e-5)
+
+
 def test_embeddings_biases_and_slopes_are_not_rounded():
     inner = keras.Sequential(
         [
