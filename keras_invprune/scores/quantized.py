@@ -65,10 +65,35 @@ class Quantized(Score):
             )
         self.grid = Grid(bits)
         self.bits = self.grid.bits
-        inner = Score.of(self.score)
-        self.examples, self.rounds = inner.examples, inner.rounds
-        self.rewires, self.updates = inner.rewires, inner.updates
-        self.learns, self.effective = inner.learns, inner.effective
+        # The model's weights are made from it, so it stays if the score is replaced.
+        self.effective = Score.of(self.score).effective
+
+    # Read anew, since a score that was missing on loading may be given later.
+
+    @property
+    def examples(self):
+        """What the other score needs."""
+        return Score.of(self.score).examples
+
+    @property
+    def rounds(self):
+        """The rounds of the other score."""
+        return Score.of(self.score).rounds
+
+    @property
+    def rewires(self):
+        """Whether the other score moves connections."""
+        return Score.of(self.score).rewires
+
+    @property
+    def updates(self):
+        """How often the other score must be asked."""
+        return Score.of(self.score).updates
+
+    @property
+    def learns(self):
+        """Whether the other score is learned in training."""
+        return Score.of(self.score).learns
 
     def __call__(self, weights: Arrays, model: object) -> Arrays:
         """Return the scores of the other score."""

@@ -282,7 +282,8 @@ def test_a_teacher_is_given_again_after_loading(tmp_path):
     model.save(tmp_path / "model.keras")
     again = keras.models.load_model(tmp_path / "model.keras")
     assert isinstance(again.plan.objective.teacher, Missing)
-    with pytest.raises(RuntimeError, match="set `model.plan.objective.teacher = ...`"):
+    message = f"teacher={teacher.name}, .* set `model.plan.objective.teacher = ...`"
+    with pytest.raises(RuntimeError, match=message):
         again.fit(X, Y, verbose=0)
     again.plan.objective.teacher = teacher
     assert float(again.search_loss(X, Y).total) == pytest.approx(expected, rel=1e-5)

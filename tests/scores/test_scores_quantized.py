@@ -7,6 +7,7 @@ import tensorflow as tf
 from keras import layers
 
 import keras_invprune as kip
+from keras_invprune.contracts import Score
 from keras_invprune.exporting.planner.candidates.quantized import quantized
 from keras_invprune.exporting.planner.planning import Sources
 from keras_invprune.pruning.masked import Masked
@@ -315,10 +316,14 @@ def test_it_is_saved_and_loaded(tmp_path):
     np.testing.assert_allclose(again(X), model(X), 1e-6)
 
 
-class Own:
-    """A score that is not registered."""
+class Own(Score):
+    """A score that is not registered, and needs more than weights."""
 
-    def __call__(self, weights, model):
+    examples = 8
+    rounds = 3
+
+    def rank(self, weights, context):
+        assert len(context.examples[0]) == self.examples
         return {key: np.abs(weight) for key, weight in weights.items()}
 
 
@@ -331,6 +336,10 @@ def test_a_score_of_ones_own_may_be_missing_on_loading(tmp_path):
     again.compile("sgd", "mse")
     with pytest.raises(RuntimeError, match="set `model.plan.score.score = ...`"):
         again.fit(X, Y, verbose=0)
+    again.plan.score.score = Own()
+    assert (again.plan.score.examples, again.plan.score.rounds) == (8, 3)
+    again.fit(X, Y, batch_size=4, verbose=0)
+    assert again.finished
 
 
 def test_a_wrapper_with_a_grid_is_saved(tmp_path):
