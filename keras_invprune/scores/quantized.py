@@ -24,8 +24,8 @@ class Quantized(Score):
     In training and in evaluation, kernels are read as the quantized file will hold
     them, including those that are not pruned: symmetric, with one scale for each output
     channel. So one `fit` prunes a network and trains it for this file. Zeros stay zero.
-    Scores and the optimizer see the weights that are not rounded, whose gradients are
-    those of the rounded ones. `strip_pruning` returns rounded weights, and their file
+    The optimizer changes weights that are not rounded, by the gradients of the rounded
+    ones. Scores see the network without rounding. `strip_pruning` returns rounded weights, and their file
     has the same scales and integers.
 
     Kept weights below half a scale are rounded to zero, so the file may have more zeros
