@@ -25,8 +25,8 @@ class Quantized(Score):
     them, including those that are not pruned: symmetric, with one scale for each output
     channel. So one `fit` prunes a network and trains it for this file. Zeros stay zero.
     The optimizer changes weights that are not rounded, by the gradients of the rounded
-    ones. Scores see the network without rounding. `strip_pruning` returns rounded weights, and their file
-    has the same scales and integers.
+    ones. Scores see the network without rounding. `strip_pruning` returns rounded
+    weights, and their file has the same scales and integers.
 
     Kept weights below half a scale are rounded to zero, so the file may have more zeros
     than the masks. Embeddings, biases and activations are trained as floats. So are the
