@@ -153,6 +153,19 @@ class Effective(Contract):
         """Adapt to the progress towards the target sparsity, from 0 to 1."""
 
 
+class Rounding(Contract):
+    """What layers read instead of a kernel, whether it is masked or not.
+
+    A callable ``(weight, axes) -> weight`` of the same shape. `axes` are those over
+    which an output channel of the kernel extends.
+    """
+
+    def rounds(self, layer: Any, variable: Any) -> bool:
+        """Return whether a kernel is read through it."""
+        del layer, variable
+        return True
+
+
 class Score(Configured, Contract):
     """How much each weight matters: low scores are pruned first.
 
@@ -168,10 +181,8 @@ class Score(Configured, Contract):
         learns: Whether its scores mean nothing before the first training step.
         effective: What layers read during training instead of w * mask: under
             `Rewire` always, otherwise until the target sparsity is reached.
-        grid: ``(weight, axes) -> weight`` of the same shape, or None. Layers read all
-            kernels through it, after the masks, in training and in evaluation, and
-            `strip_pruning` stores what it returns. `axes` are those over which an
-            output channel of the kernel extends.
+        grid: What layers read kernels through, after the masks, in training and in
+            evaluation (`Rounding`), or None. `strip_pruning` stores what it returns.
         suits: The choices of `prune` that it is meant for, used in comparisons:
             ``schedule``, ``allocation``.
     """

@@ -150,7 +150,7 @@ def check_takes(function: Callable, takes: Sequence[str], kind: str):
 
 
 @keras.saving.register_keras_serializable(package="keras_invprune")
-class Missing:
+class Missing(Configured):
     """Replaces an object that was saved by name and cannot be found on loading.
 
     The model can still predict, and be stripped and exported. Calling the object raises
@@ -169,10 +169,6 @@ class Missing:
             "`@keras.saving.register_keras_serializable()` before saving and loading, "
             f"or set `model.{self.role} = ...` before `fit()`."
         )
-
-    def get_config(self):
-        """Return the name and the role."""
-        return {"name": self.name, "role": self.role}
 
 
 def save_object(thing: Any, role: str):

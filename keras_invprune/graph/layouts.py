@@ -96,7 +96,12 @@ def channel_axes(
     if variable.name not in PRUNABLE_NAMES:
         return None
     layout = layout_of(layer, variable)
-    return None if layout is None else layout.positions + layout.inputs
+    if layout is None:
+        return None
+    axes = {*layout.positions, *layout.inputs}
+    if isinstance(layer, keras.layers.EinsumDense):
+        axes |= _repeated(layer.equation)
+    return tuple(sorted(axes))
 
 
 def _of_equation(equation) -> Layout | None:
@@ -107,6 +112,16 @@ def _of_equation(equation) -> Layout | None:
     if sorted(summed + kept) != sorted(kernel) or not (summed and kept):
         return None  # a letter is repeated, or nothing is summed
     return Layout((), tuple(map(kernel.index, summed)), tuple(map(kernel.index, kept)))
+
+
+def _repeated(equation) -> set[int]:
+    """Return the axes of a kernel of matrices, one for each index of its inputs.
+
+    Such a product is a BATCH_MATMUL in LiteRT, whose matrices share their scales.
+    """
+    operands, outputs = equation.replace(" ", "").split("->")
+    inputs, kernel = operands.split(",")
+    return {i for i, c in enumerate(kernel) if c in inputs and c in outputs}
 
 
 def layouts(weights: Mapping[str, Weight], keys: Iterable[str]) -> dict[str, Layout]:

@@ -1,6 +1,7 @@
 """Distillation: a teacher's class probabilities as soft labels."""
 
 import copy
+import inspect
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -17,8 +18,10 @@ from keras_invprune.objectives.losses import Losses, as_losses, row_weights
 from keras_invprune.objectives.teachers import (
     answer,
     asked,
-    gives_logits,
+    check_exclusive,
+    check_keras,
     log_probabilities,
+    told,
 )
 from keras_invprune.saving import Missing, load_object, name_of, save_object
 
@@ -41,7 +44,8 @@ class Distillation(Objective):
             called in evaluation mode and not trained. Or a callable of NumPy arrays
             that returns probabilities, shape [batch, classes], such as
             ``forest.predict_proba``. It runs in Python for each batch, so that the step
-            is not compiled by XLA.
+            is not compiled by XLA. It must not call `predict` of a Keras model, nor any
+            `tf.function`, for which the step would wait forever.
         weight: The weight α, in (0, 1].
         temperature: The temperature T > 0.
         base: The other objective: "supervised" or None for the compiled loss,
@@ -49,6 +53,8 @@ class Distillation(Objective):
             (`keras_invprune.objectives`).
         from_logits: Whether the student returns logits. None: told from its last
             layer; a softmax or a sigmoid gives probabilities.
+
+    Sample weights of rows count for both losses, those of positions for L_base only.
 
     A Keras teacher is not saved with the student, nor is a callable that is not
     registered. After loading an unfinished model, set
@@ -69,9 +75,9 @@ class Distillation(Objective):
     Raises:
         ValueError: If α or T are out of range, or if `base` has a teacher, too. On
             `bind`: if the student has several outputs, if it cannot be told whether
-            outputs are logits, or if the teacher does not return probabilities of the
-            student's classes.
-        TypeError: If `teacher` is not callable.
+            outputs are logits, if the teacher does not return probabilities of the
+            student's classes, or if both have the same weights.
+        TypeError: If `teacher` is not callable, or is a method of a Keras model.
 
     Source:
         Hinton, Vinyals and Dean 2015, Distilling the knowledge in a neural network
@@ -94,13 +100,20 @@ class Distillation(Objective):
                 f"probabilities. Received: {teacher!r}. For a classifier of "
                 "scikit-learn or XGBoost, give its method predict_proba."
             )
+        if inspect.ismethod(teacher) and isinstance(teacher.__self__, keras.Model):
+            raise TypeError(
+                "A method of a Keras model cannot run within a training step, which "
+                f"would wait for it forever. Received: teacher={name_of(teacher)}. "
+                "Give the model itself."
+            )
         if not 0 < weight <= 1:
             raise ValueError(
                 f"`weight` (α) must be in (0, 1]. Received: weight={weight}."
             )
-        if not temperature > 0:
+        if not 0 < temperature < float("inf"):
             raise ValueError(
-                f"`temperature` (T) must be > 0. Received: temperature={temperature}."
+                "`temperature` (T) must be > 0 and finite. Received: "
+                f"temperature={temperature}."
             )
         self.base: Any = get(base)
         if isinstance(self.base, Distillation):
@@ -117,8 +130,9 @@ class Distillation(Objective):
     @property
     def terms(self):
         """The terms of the other objective, and its own."""
-        other = ("supervised_loss",) if self.base is None else Objective.of(self.base)
-        return (*(other if isinstance(other, tuple) else other.terms), TERM)
+        if self.base is None:
+            return "supervised_loss", TERM
+        return (*Objective.of(self.base).terms, TERM)
 
     @property
     def layers(self):
@@ -148,11 +162,7 @@ class Distillation(Objective):
         """
         bound = copy.copy(self)
         bound.structure = input_structure(model)
-        row = tree.map_structure(
-            lambda t: ops.zeros([length or 1 for length in t.shape], t.dtype),
-            bound.structure,
-        )
-        outputs = tree.flatten(model(row, training=False))
+        outputs = tree.flatten(model.compute_output_spec(bound.structure))
         if len(outputs) != 1:
             raise ValueError(
                 "A teacher gives the probabilities of one output. Received: a model "
@@ -161,13 +171,17 @@ class Distillation(Objective):
             )
         bound.shape = (None, *outputs[0].shape[1:])
         if bound.from_logits is None:
-            bound.from_logits = _told(model, "student", "Give `from_logits`")
+            bound.from_logits = told(model, "student", "Give `from_logits`")
+        check_exclusive(model, bound.shape)
         if isinstance(self.teacher, keras.Model):
-            way_out = "Give keras.Sequential([teacher, keras.layers.Softmax()])"
-            _told(self.teacher, "teacher", way_out)
-            asked(self.teacher, row, bound.shape)
-        elif not isinstance(self.teacher, Missing):
-            answer(self.teacher, tree.map_structure(np.asarray, row), bound.shape)
+            _check_apart(self.teacher, model)
+            check_keras(
+                self.teacher,
+                self.teacher.compute_output_spec(bound.structure),
+                bound.shape,
+            )
+        elif not isinstance(self.teacher, Missing) and _sized(bound.structure):
+            answer(self.teacher, _row(bound.structure), bound.shape)
         if not self.compiles:
             logger.info(
                 "%s runs in Python for each batch, so training is not compiled by XLA.",
@@ -184,9 +198,10 @@ class Distillation(Objective):
         """Return the `Losses` of a batch."""
         losses = self._other(model, x, y, sample_weight)
         inputs = standardized(self.structure, dense(x))
+        (predictions,) = tree.flatten(losses.predictions)
         # log p and log q
         teacher = asked(self.teacher, inputs, self.shape)
-        student = log_probabilities(losses.predictions, bool(self.from_logits))
+        student = log_probabilities(predictions, bool(self.from_logits))
         distance = divergence(teacher, student, self.temperature)
         weights = row_weights(sample_weight, y)
         if weights is not None:
@@ -228,7 +243,13 @@ class Distillation(Objective):
         """Return the objective; parts that cannot be found raise on use."""
         parts = ("teacher", "base")
         loaded = {name: load_object(config[name], f"{ROLE}.{name}") for name in parts}
-        return cls(**{**config, **loaded})
+        found = cls(**{**config, **loaded})
+        inside = vars(found.base).values() if found.base is not None else ()
+        for part in tree.flatten(list(inside)):
+            if isinstance(part, Missing):  # said by an objective that stands alone
+                name = part.role.rpartition(".")[-1]
+                part.role = f"{ROLE}.base.{name}"
+        return found
 
 
 def divergence(teacher: Tensor, student: Tensor, temperature: float):
@@ -254,14 +275,25 @@ def divergence(teacher: Tensor, student: Tensor, temperature: float):
     return ops.mean(ops.reshape(each, (ops.shape(each)[0], -1)), axis=-1)
 
 
-def _told(model, whose, way_out) -> bool:
-    """Return whether a model returns logits; raise ValueError if it is unclear."""
-    found = gives_logits(model)
-    if found is None:
+def _sized(structure) -> bool:
+    """Return whether all lengths but the number of rows are known."""
+    return all(None not in t.shape[1:] for t in tree.flatten(structure))
+
+
+def _row(structure) -> Nested:
+    """Return arrays of zeros for symbolic inputs."""
+    return tree.map_structure(
+        lambda t: np.zeros([length or 1 for length in t.shape], t.dtype), structure
+    )
+
+
+def _check_apart(teacher, student):
+    """Raise ValueError if training the student would train its teacher."""
+    own = {id(variable) for variable in student.trainable_variables}
+    shared = [v.path for v in teacher.variables if id(v) in own]
+    if shared:
         raise ValueError(
-            f"It cannot be told from the last layer of the {whose} {model.name!r} "
-            "whether it returns logits or probabilities: that is read from a "
-            "softmax, a sigmoid, or a layer with an activation, of a Sequential or "
-            f"Functional model. {way_out}."
+            "A teacher must not change while its student is trained, and both have the "
+            f"same weights. Received: {teacher.name!r}, which shares {shared[:3]}. "
+            "Prune a copy (`copy=True`), or give a clone of the teacher."
         )
-    return found

@@ -14,15 +14,22 @@ from keras_invprune.graph.weights import is_graph
 from keras_invprune.saving import name_of
 
 LEAST = 1e-7  # probability, so that its logarithm is finite
+WAY_OUT = (  # for a teacher
+    "If it returns logits, give keras.Sequential([teacher, keras.layers.Softmax()]); "
+    "if probabilities, a function: lambda x: teacher(x, training=False)"
+)
 ROUNDING = 1e-3  # of the sum of the probabilities of a row
 ACTIVATED = (
-    keras.layers.Activation,
     keras.layers.Dense,
     keras.layers.EinsumDense,
     keras.layers.Conv1D,
     keras.layers.Conv2D,
     keras.layers.Conv3D,
 )
+activations = keras.activations
+# The logarithms of probabilities are logits as well.
+OF_LOGITS = (activations.linear, activations.log_softmax)
+OF_PROBABILITIES = (activations.softmax, activations.sigmoid)
 
 
 def log_probabilities(outputs: Tensor, from_logits: bool):
@@ -56,26 +63,64 @@ def log_probabilities(outputs: Tensor, from_logits: bool):
 def gives_logits(model: keras.Model) -> bool | None:
     """Return whether a model's only output are logits; None if it cannot be told.
 
-    It is told from the last operation: a softmax or sigmoid, or another activation of a
-    layer with one.
+    Args:
+        model: A built Keras model.
+    """
+    activation = last_activation(model)
+    known = activation in OF_LOGITS + OF_PROBABILITIES
+    return activation in OF_LOGITS if known else None
+
+
+def last_activation(model: keras.Model) -> Callable | None:
+    """Return the activation that makes a model's only output; None if it is unknown.
+
+    It is that of the last layer, if this is a softmax, another activation, or a layer
+    with a kernel.
 
     Args:
         model: A built Keras model.
     """
-    if not is_graph(model):
+    if not (is_graph(model) and len(model.outputs) == 1):
         return None
     trace = traced(model)
     (output,) = tree.flatten(trace.outputs)
-    makers = {id(made): step.operation for step in trace.steps for made in step.made}
-    last = makers.get(id(output))
-    if is_graph(last):
-        return gives_logits(last)
-    if isinstance(last, keras.layers.Softmax):
-        return False
-    if isinstance(last, ACTIVATED):
-        bounded = (keras.activations.softmax, keras.activations.sigmoid)
-        return last.activation not in bounded
+    makers = {id(made): step for step in trace.steps for made in step.made}
+    while (step := makers.get(id(output))) is not None:
+        last = step.operation
+        if is_graph(last):
+            return last_activation(last)
+        if isinstance(last, keras.layers.Softmax):
+            return activations.softmax
+        if isinstance(last, ACTIVATED):
+            return last.activation
+        if not isinstance(last, keras.layers.Activation):
+            return None
+        if last.activation is not activations.linear:
+            return last.activation
+        (output,) = step.reads  # such as a cast to float32
     return None
+
+
+def told(model: keras.Model, whose: str, way_out: str) -> bool:
+    """Return whether a model's only output are logits.
+
+    Args:
+        model: A built Keras model.
+        whose: What the message calls it: "student" or "teacher".
+        way_out: What the message advises.
+
+    Raises:
+        ValueError: If it cannot be told.
+    """
+    found = gives_logits(model)
+    if found is None:
+        raise ValueError(
+            f"It must be clear whether a {whose} returns logits or probabilities: its "
+            "one output must come from a softmax, a sigmoid, or a layer with a kernel "
+            "and no other activation, of a Sequential or Functional model. Received: "
+            f"{model.name!r}, which ends otherwise. {way_out}."
+        )
+    return found
 
 
 def asked(teacher: Any, x: Nested, shape: tuple):
@@ -91,15 +136,50 @@ def asked(teacher: Any, x: Nested, shape: tuple):
         Shape [..., max(classes, 2)], in float32, without a gradient.
 
     Raises:
-        ValueError: If a Keras model does not have the student's classes. In a compiled
-            step, wrong values of a callable raise TensorFlow's InvalidArgumentError.
+        ValueError: If a Keras model does not have the student's classes, or if it is
+            unclear whether it returns logits. In a compiled step, wrong values of a
+            callable raise TensorFlow's InvalidArgumentError.
     """
     if isinstance(teacher, keras.Model):
-        outputs, logits = teacher(x, training=False), bool(gives_logits(teacher))
-        _check_shape(teacher, outputs.shape, shape)
+        outputs = teacher(x, training=False)
+        logits = check_keras(teacher, outputs, shape)
+        (outputs,) = tree.flatten(outputs)
     else:
         outputs, logits = _in_python(teacher, x, shape), False
     return ops.stop_gradient(log_probabilities(outputs, logits))
+
+
+def check_keras(teacher: keras.Model, outputs: Nested, shape: tuple) -> bool:
+    """Return whether a Keras teacher returns logits.
+
+    Args:
+        teacher: The teacher.
+        outputs: What it returns, tensors or symbolic ones.
+        shape: Shape of the student's outputs.
+
+    Raises:
+        ValueError: If that is unclear, or if it does not have the student's classes.
+    """
+    logits = told(teacher, "teacher", WAY_OUT)
+    (output,) = tree.flatten(outputs)
+    check_exclusive(teacher, output.shape)
+    _check_shape(teacher, output.shape, shape)
+    return logits
+
+
+def check_exclusive(model: keras.Model, shape: tuple):
+    """Raise ValueError if each of several outputs is a probability by itself.
+
+    Args:
+        model: The teacher or the student.
+        shape: Shape of its outputs.
+    """
+    if shape[-1] != 1 and last_activation(model) is activations.sigmoid:
+        raise ValueError(
+            "A teacher gives the probabilities of classes of which each row has one: "
+            f"their sum is 1. Received: {model.name!r}, which returns a sigmoid of "
+            f"shape {tuple(shape)}. Give a model that ends in a softmax."
+        )
 
 
 def answer(teacher: Callable, x: Nested, shape: tuple) -> np.ndarray:

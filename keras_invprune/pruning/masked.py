@@ -13,7 +13,13 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_invprune.contracts import Effective, Nested, PruningWrapper, Tensor
+from keras_invprune.contracts import (
+    Effective,
+    Nested,
+    PruningWrapper,
+    Rounding,
+    Tensor,
+)
 from keras_invprune.graph.layouts import channel_axes, layouts
 from keras_invprune.graph.prunable import prunable_weights
 from keras_invprune.graph.weights import Weight, weights_by_key
@@ -113,8 +119,8 @@ class Masked(PruningWrapper, keras.layers.Wrapper):
         effective: ``(weight, mask, *own) -> tensor``, what training reads; None for
             the product.
         plain: Keys of masked weights of which training reads the product, too.
-        grid: ``(weight, axes) -> tensor``, through which all kernels are read, whether
-            masked or not; None for no rounding.
+        grid: ``(weight, axes) -> tensor``, through which kernels are read, whether
+            masked or not (`keras_invprune.contracts.Rounding`); None for no rounding.
 
     Attributes:
         prunable: ``{key: variable}`` of the masked weights.
@@ -190,7 +196,7 @@ class Masked(PruningWrapper, keras.layers.Wrapper):
             variable.trainable = False  # nothing reads it
         self.learned = tuple(_trainable(own))
         if self.grid is not None:
-            self.rounded = MappingProxyType(_channels(weights_by_key(self.layer)))
+            self.rounded = MappingProxyType(self._channels())
         self.built = True
 
     def _find(self) -> dict[str, Weight]:
@@ -201,6 +207,15 @@ class Masked(PruningWrapper, keras.layers.Wrapper):
             select = (lambda *_: True) if self.keys is None else self.keys
             keys = prunable_weights(self.layer, select, known).keys()
         return {key: weight for key, weight in known.items() if key in keys}
+
+    def _channels(self) -> dict[str, tuple]:
+        """Return ``{key: (variable, axes of a channel)}`` of what the grid rounds."""
+        rounds, found = Rounding.of(self.grid).rounds, {}
+        for key, weight in weights_by_key(self.layer).items():
+            axes = channel_axes(*weight)
+            if axes is not None and rounds(*weight):
+                found[key] = weight.variable, axes
+        return found
 
     def release(self):
         """Give the weights of the wrapped layer their own regularizers back."""
@@ -371,13 +386,3 @@ class Masked(PruningWrapper, keras.layers.Wrapper):
             config.pop("layer"), custom_objects
         )
         return cls(layer, **config)
-
-
-def _channels(weights) -> dict[str, tuple]:
-    """Return ``{key: (variable, axes of a channel)}`` of all kernels."""
-    axes = {key: channel_axes(*weight) for key, weight in weights.items()}
-    return {
-        key: (weights[key].variable, found)
-        for key, found in axes.items()
-        if found is not None
-    }

@@ -335,6 +335,8 @@ class PrunedModel(PruningWrapper, keras.Model):
     def make_train_function(self, force: bool = False):
         """Trace the step of the present phase: search or fine-tuning."""
         self.set_phase()
+        if not Objective.of(self.plan.objective).compiles:
+            self.jit_compile = False  # the objective may be another one since loading
         super().make_train_function(force=force)
 
     def set_phase(self):

@@ -6,11 +6,14 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_invprune.contracts import Arrays, Score, Tensor
+from keras_invprune.contracts import Arrays, Rounding, Score, Tensor
+from keras_invprune.graph.layouts import TRANSPOSED
+from keras_invprune.graph.prunable import is_depthwise
 from keras_invprune.saving import Configured, load_object, resolve, save_object
 from keras_invprune.scores._known import KNOWN, known_as
 
 ROLE = "plan.score.score"  # where a message says that a missing score belongs
+KEPT = (keras.layers.Conv3D, keras.layers.Conv3DTranspose)  # as floats in the file
 LEAST = 1e-9  # of the largest weight of a channel, so that no scale is zero
 
 
@@ -18,15 +21,17 @@ LEAST = 1e-9  # of the largest weight of a channel, so that no scale is zero
 class Quantized(Score):
     """Ranks weights by another score, while layers read them as integers times a scale.
 
-    In training and in evaluation, all kernels are read as the quantized file will hold
+    In training and in evaluation, kernels are read as the quantized file will hold
     them, including those that are not pruned: symmetric, with one scale for each output
     channel. So one `fit` prunes a network and trains it for this file. Zeros stay zero.
-    Scores and the optimizer see the weights that are not rounded, whose gradients are
-    those of the rounded ones. `strip_pruning` returns rounded weights, and their file
-    has the same scales and integers.
+    The optimizer changes weights that are not rounded, by the gradients of the rounded
+    ones. Scores see the network without rounding. `strip_pruning` returns rounded
+    weights, and their file has the same scales and integers.
 
     Kept weights below half a scale are rounded to zero, so the file may have more zeros
-    than the masks. Embeddings, biases and activations are trained as floats.
+    than the masks. Embeddings, biases and activations are trained as floats. So are the
+    kernels that the file holds as floats: of 3D convolutions and, with 4 bits, of
+    depthwise and transposed ones.
 
     Args:
         score: Any other score: a name, an object or a callable.
@@ -60,10 +65,35 @@ class Quantized(Score):
             )
         self.grid = Grid(bits)
         self.bits = self.grid.bits
-        inner = Score.of(self.score)
-        self.examples, self.rounds = inner.examples, inner.rounds
-        self.rewires, self.updates = inner.rewires, inner.updates
-        self.learns, self.effective = inner.learns, inner.effective
+        # The model's weights are made from it, so it stays if the score is replaced.
+        self.effective = Score.of(self.score).effective
+
+    # Read anew, since a score that was missing on loading may be given later.
+
+    @property
+    def examples(self):
+        """What the other score needs."""
+        return Score.of(self.score).examples
+
+    @property
+    def rounds(self):
+        """The rounds of the other score."""
+        return Score.of(self.score).rounds
+
+    @property
+    def rewires(self):
+        """Whether the other score moves connections."""
+        return Score.of(self.score).rewires
+
+    @property
+    def updates(self):
+        """How often the other score must be asked."""
+        return Score.of(self.score).updates
+
+    @property
+    def learns(self):
+        """Whether the other score is learned in training."""
+        return Score.of(self.score).learns
 
     def __call__(self, weights: Arrays, model: object) -> Arrays:
         """Return the scores of the other score."""
@@ -80,7 +110,7 @@ class Quantized(Score):
 
 
 @keras.saving.register_keras_serializable(package="keras_invprune")
-class Grid(Configured):
+class Grid(Configured, Rounding):
     """The multiples of a scale s that integers of some bits can hold, with gradient 1.
 
     With the largest integer L = 2^(bits - 1) - 1, and the maximum over a channel::
@@ -101,6 +131,13 @@ class Grid(Configured):
                 f"bits={bits!r}."
             )
         self.bits = int(bits)
+
+    def rounds(self, layer: keras.Layer, variable: keras.Variable) -> bool:
+        """Return whether litert-quantizer rounds a kernel to these bits."""
+        if isinstance(layer, KEPT):
+            return False
+        only_8 = is_depthwise(layer, variable) or isinstance(layer, TRANSPOSED)
+        return self.bits == 8 or not only_8
 
     def __call__(self, weight: Tensor, axes: tuple[int, ...]):
         """Return w', of the weight's shape and dtype.

@@ -5,7 +5,8 @@ import functools
 import keras
 import numpy as np
 import pytest
-from keras import layers
+import tensorflow as tf
+from keras import layers, ops
 from sklearn.datasets import load_digits
 from sklearn.ensemble import RandomForestClassifier
 
@@ -24,6 +25,11 @@ def network(activation="softmax", classes=3, width=8):
     head = layers.Dense(classes, activation, name="head")
     body = layers.Dense(width, "relu", name="body")
     return keras.Sequential([keras.Input((4,)), body, head])
+
+
+def two_outputs():
+    inputs = keras.Input((4,))
+    return keras.Model(inputs, [layers.Dense(3)(inputs), layers.Dense(3)(inputs)])
 
 
 def softmax(z):
@@ -132,6 +138,15 @@ def test_students_of_logits_and_of_probabilities_learn_the_same():
         ),
         (lambda: keras.Sequential([keras.Input((4,)), network(None)]), True),
         (lambda: keras.Sequential([network(), layers.Dropout(0.1)]), None),
+        (lambda: network("log_softmax"), True),
+        (lambda: keras.Sequential([network(), layers.Activation("linear")]), False),
+        (lambda: keras.Sequential([network(None), layers.Activation("linear")]), True),
+        # Activations that are not Keras's own may be a softmax.
+        (lambda: network(tf.nn.softmax), None),
+        (lambda: keras.Sequential([network(None), layers.Activation(ops.tanh)]), None),
+        (lambda: network("hard_sigmoid", 1), None),
+        (lambda: network("relu"), None),
+        (two_outputs, None),
     ],
 )
 def test_whether_outputs_are_logits_is_told_from_the_last_layer(make, expected):
@@ -180,6 +195,28 @@ def test_it_combines_with_a_callable():
     model = pruned(kip.Distillation(smooth, base=base))
     assert model.plan.objective.terms == ("distillation_loss",)
     assert "distillation_loss" in model.fit(X, Y, verbose=0).history
+
+
+def test_lengths_may_be_unknown():
+    def make():
+        body = layers.Conv2D(4, 3, activation="relu")
+        head = layers.Conv2D(2, 1, activation="softmax")
+        return keras.Sequential([keras.Input((None, None, 3)), body, head])
+
+    images, labels = G.normal(size=(4, 5, 5, 3)), G.integers(0, 2, (4, 3, 3))
+    for teacher in (make(), lambda x: np.full((len(x), 3, 3, 2), 0.5)):
+        model = pruned(kip.Distillation(teacher), make())
+        model.fit(images, labels, verbose=0)
+
+
+def test_an_output_may_have_a_name():
+    def make():
+        inputs = keras.Input((4,))
+        outputs = layers.Dense(3, "softmax", name="y")(layers.Dense(5)(inputs))
+        return keras.Model(inputs, {"y": outputs})
+
+    model = pruned(kip.Distillation(make()), make(), loss={"y": SPARSE})
+    assert "distillation_loss" in model.fit(X, {"y": Y}, verbose=0).history
 
 
 def test_binary_classes_of_one_output():
@@ -245,11 +282,49 @@ def test_a_teacher_is_given_again_after_loading(tmp_path):
     model.save(tmp_path / "model.keras")
     again = keras.models.load_model(tmp_path / "model.keras")
     assert isinstance(again.plan.objective.teacher, Missing)
-    with pytest.raises(RuntimeError, match="set `model.plan.objective.teacher = ...`"):
+    message = f"teacher={teacher.name}, .* set `model.plan.objective.teacher = ...`"
+    with pytest.raises(RuntimeError, match=message):
         again.fit(X, Y, verbose=0)
     again.plan.objective.teacher = teacher
     assert float(again.search_loss(X, Y).total) == pytest.approx(expected, rel=1e-5)
     again.fit(X, Y, verbose=0)
+
+
+class OfLogits(keras.Model):
+    """A teacher of which nobody can tell what it returns."""
+
+    def __init__(self):
+        super().__init__()
+        self.head = layers.Dense(3)
+
+    def call(self, x):
+        return self.head(x)
+
+
+def test_a_teacher_that_is_given_after_loading_is_checked(tmp_path):
+    model = pruned(kip.Distillation(network(width=5)))
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras")
+    teacher = again.plan.objective.teacher = OfLogits()
+    teacher(X)
+    with pytest.raises(ValueError, match="must be clear whether a teacher"):
+        again.search_loss(X, Y)
+    again.plan.objective.teacher = lambda x: ops.softmax(teacher(x))
+    again.jit_compile = True  # as if saved with a teacher that XLA compiles
+    again.fit(X, Y, verbose=0)
+    assert not again.jit_compile
+
+
+def test_a_part_of_the_base_that_is_missing_is_named_by_its_place(tmp_path):
+    def moved(x):
+        return x + 1.0
+
+    base = kip.Invariance((None, moved), projection=3)
+    pruned(kip.Distillation(certain, base=base)).save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras")
+    message = r"or set `model.plan.objective.base.views = ...` before"
+    with pytest.raises(RuntimeError, match=message):
+        again.search_loss(X, Y)
 
 
 @keras.saving.register_keras_serializable(package="test")
@@ -283,6 +358,8 @@ def test_a_method_of_a_library_is_missing_after_loading(tmp_path):
         ({"teacher": smooth, "weight": 0}, ValueError, "weight=0"),
         ({"teacher": smooth, "weight": 1.5}, ValueError, "weight=1.5"),
         ({"teacher": smooth, "temperature": 0}, ValueError, "temperature=0"),
+        ({"teacher": smooth, "temperature": np.inf}, ValueError, "temperature=inf"),
+        ({"teacher": network().predict}, TypeError, "Give the model itself"),
         ({"teacher": smooth, "base": "invariant"}, ValueError, "'invariance'"),
         (
             {"teacher": smooth, "base": kip.Distillation(smooth)},
@@ -296,11 +373,6 @@ def test_wrong_arguments_are_refused(arguments, error, message):
         kip.Distillation(**arguments)
 
 
-def two_outputs():
-    inputs = keras.Input((4,))
-    return keras.Model(inputs, [layers.Dense(3)(inputs), layers.Dense(3)(inputs)])
-
-
 @pytest.mark.parametrize(
     "teacher, student, message",
     [
@@ -308,18 +380,21 @@ def two_outputs():
         (lambda x: np.full((len(x), 2), 0.5), network, r"returns shape \(1, 2\)"),
         (lambda x: np.full((len(x), 3), 0.5), network, "sums from 1.5 to 1.5"),
         (lambda x: np.full((len(x), 3), np.nan), network, "Apply a softmax"),
-        (network(classes=5), network, r"returns shape \(1, 5\)"),
+        (network(classes=5), network, r"returns shape \(None, 5\)"),
         (smooth, two_outputs, "a model with 2"),
         (
             smooth,
             lambda: keras.Sequential([network(), layers.Dropout(0.1)]),
-            "student 'sequential.* Give `from_logits`",
+            "a student returns .* Give `from_logits`",
         ),
         (
             keras.Sequential([network(), layers.Dropout(0.1)]),
             network,
-            "teacher 'sequential.*Softmax",
+            "a teacher returns logits.*'sequential.*If it returns .*Softmax",
         ),
+        (two_outputs(), network, "its one output must come from"),
+        (network("sigmoid"), network, r"a sigmoid of shape \(None, 3\)"),
+        (smooth, lambda: network("sigmoid"), "of which each row has one"),
     ],
 )
 def test_a_teacher_that_does_not_fit_is_refused(teacher, student, message):
@@ -332,3 +407,11 @@ def test_a_teacher_that_does_not_fit_is_refused(teacher, student, message):
             objective=kip.Distillation(teacher),
             select=lambda key, layer: True,
         )
+
+
+def test_a_teacher_must_not_be_the_student_itself():
+    model = network()
+    objective = kip.Distillation(model)
+    kip.prune(model, 0.5, objective=objective)
+    with pytest.raises(ValueError, match="Prune a copy"):
+        kip.prune(model, 0.5, objective=objective, copy=False)

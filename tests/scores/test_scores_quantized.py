@@ -7,6 +7,7 @@ import tensorflow as tf
 from keras import layers
 
 import keras_invprune as kip
+from keras_invprune.contracts import Score
 from keras_invprune.exporting.planner.candidates.quantized import quantized
 from keras_invprune.exporting.planner.planning import Sources
 from keras_invprune.pruning.masked import Masked
@@ -107,6 +108,45 @@ def test_a_wrapper_reads_each_kernel_by_its_channels():
         "wide/kernel": (0,),
         "einsum/kernel": (0,),
     }
+
+
+def rare_kinds():
+    """Kernels of which files hold some as floats, or as matrices that share scales."""
+    return keras.Sequential(
+        [
+            keras.Input((4, 4, 2)),
+            layers.DepthwiseConv2D(2, name="depthwise"),
+            layers.Conv2DTranspose(3, 2, name="back"),
+            layers.SeparableConv2D(3, 2, name="apart"),
+            layers.Reshape((3, 3, 3, 1)),
+            layers.Conv3D(4, 2, name="solid"),
+            layers.Reshape((8, 4)),
+            layers.EinsumDense("abc,bcd->abd", (8, 3), name="positions"),
+        ]
+    )
+
+
+RARE = ["apart/pointwise_kernel", "positions/kernel"]
+ONLY_8 = ["depthwise/kernel", "back/kernel", "apart/depthwise_kernel"]
+
+
+@pytest.mark.parametrize("bits, keys", [(4, RARE), (8, RARE + ONLY_8)])
+def test_the_file_holds_the_same_kernels_rounded(bits, keys, tmp_path):
+    model = kip.prune(rare_kinds(), 0.5, score=Quantized(bits=bits), schedule="manual")
+    assert sorted(model.masked.rounded) == sorted(keys)
+    pytest.importorskip("litert_quantizer")
+    from ai_edge_litert.interpreter import Interpreter
+
+    rows = G.normal(size=(8, 4, 4, 2)).astype("float32")
+    stripped = kip.strip_pruning(model, allow_unfinished=True)
+    sources = Sources(stripped, rows, None, None, tmp_path, calibrates=True)
+    file = quantized(sources.given, f"weight_only_wi{bits}_afp32")
+    run = sources.same.of_litert(file, delegate=False)
+    tensors = Interpreter(model_content=file).get_tensor_details()
+    scales = [each["quantization_parameters"]["scales"] for each in tensors]
+    assert sum(len(each) > 0 for each in scales) == len(keys)
+    (found,) = run(sources.same.inputs).values()
+    np.testing.assert_allclose(found, stripped.predict(rows, verbose=0), 1e-4, 1e-5)
 
 
 def test_embeddings_biases_and_slopes_are_not_rounded():
@@ -276,10 +316,14 @@ def test_it_is_saved_and_loaded(tmp_path):
     np.testing.assert_allclose(again(X), model(X), 1e-6)
 
 
-class Own:
-    """A score that is not registered."""
+class Own(Score):
+    """A score that is not registered, and needs more than weights."""
 
-    def __call__(self, weights, model):
+    examples = 8
+    rounds = 3
+
+    def rank(self, weights, context):
+        assert len(context.examples[0]) == self.examples
         return {key: np.abs(weight) for key, weight in weights.items()}
 
 
@@ -292,6 +336,10 @@ def test_a_score_of_ones_own_may_be_missing_on_loading(tmp_path):
     again.compile("sgd", "mse")
     with pytest.raises(RuntimeError, match="set `model.plan.score.score = ...`"):
         again.fit(X, Y, verbose=0)
+    again.plan.score.score = Own()
+    assert (again.plan.score.examples, again.plan.score.rounds) == (8, 3)
+    again.fit(X, Y, batch_size=4, verbose=0)
+    assert again.finished
 
 
 def test_a_wrapper_with_a_grid_is_saved(tmp_path):
