@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+TESTS = Path(__file__).parent
 # Set before Keras and XGBoost are imported. ~/.keras/keras.json may name a backend.
 os.environ["KERAS_BACKEND"] = "tensorflow"
 # XGBoost's threads wait for one another spinning: minutes beside other processes.
@@ -50,7 +51,12 @@ def _folder(variable, content):
 
 @pytest.hookimpl(tryfirst=True)  # before pytest selects by marker
 def pytest_collection_modifyitems(items):
-    """Marks each test that asks for real data as `data`."""
+    """Marks each test that asks for real data as `data`; puts whole stories first.
+
+    Guides, examples and networks of others are the files that take longest. At the end,
+    one process would be busy with them, and the others would wait.
+    """
+    items.sort(key=lambda item: item.path.parent != TESTS)
     for item in items:
         if {"mnist", "openml"} & set(getattr(item, "fixturenames", ())):
             item.add_marker("data")
