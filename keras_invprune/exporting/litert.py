@@ -284,7 +284,7 @@ def converted(
     converter.optimizations = optimizations
     with warnings.catch_warnings():
         # It calibrates with an Interpreter that TensorFlow has given to LiteRT.
-        warnings.filterwarnings("ignore", r"\s*Warning: tf.lite.Interp", UserWarning)
+        warnings.filterwarnings("ignore", "(?s).*LiteRT interpreter", UserWarning)
         return converter.convert()
 
 

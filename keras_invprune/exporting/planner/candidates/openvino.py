@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from keras_invprune.exporting import litert
 from keras_invprune.exporting.planner.candidates._base import (
     STATIC,
@@ -119,19 +121,33 @@ def _load(
     folder: Path, same: SameOutputs, states: bool, *, threads: int, **options: Any
 ) -> Run:
     del states  # there are none
-    # Where the processor has bfloat16, OpenVINO would compute with its 8 bits.
+    core = _core()
+    import openvino
+
     settings = {
         "INFERENCE_NUM_THREADS": threads,
         "PERFORMANCE_HINT": "LATENCY",
+        # Where the processor has bfloat16, OpenVINO would compute with its 8 bits.
         "INFERENCE_PRECISION_HINT": "f32",
+        # Pinned to a core, it waits for whatever else runs there.
+        "ENABLE_CPU_PINNING": False,
         **options,
     }
-    compiled = _core().compile_model(folder / XML, "CPU", settings)
+    compiled = core.compile_model(folder / XML, "CPU", settings)
     names = [port.get_any_name() for port in compiled.outputs]
+    request = compiled.create_infer_request()
 
     def run(inputs):
-        found = compiled({same.names[name]: array for name, array in inputs.items()})
-        return dict(zip(names, found.values(), strict=True))
+        tensors = {  # they are read until the request ends
+            same.names[name]: openvino.Tensor(
+                np.ascontiguousarray(array), shared_memory=True
+            )
+            for name, array in inputs.items()
+        }
+        for name, tensor in tensors.items():
+            request.set_tensor(name, tensor)
+        request.infer()
+        return {name: request.get_tensor(name).data.copy() for name in names}
 
     return run
 
