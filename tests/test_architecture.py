@@ -68,6 +68,10 @@ DOORS = {
     "tensorflow.keras": "keras_invprune/tfmot.py",
     "ai_edge_litert": "keras_invprune/exporting/litert.py",
     "litert_quantizer": "keras_invprune/exporting/planner/candidates/quantized.py",
+    "onnx": "keras_invprune/exporting/planner/candidates/onnx.py",
+    "tf2onnx": "keras_invprune/exporting/planner/candidates/onnx.py",
+    "onnxruntime": "keras_invprune/exporting/planner/candidates/onnx.py",
+    "openvino": "keras_invprune/exporting/planner/candidates/openvino.py",
     "constriction": "keras_invprune/packing/coder.py",
     "keras.src": None,  # Keras's private part: no file
 }
@@ -137,7 +141,8 @@ def declared_modules():
         requirements = requirements + project["optional-dependencies"][extra]
     # A requirement starts with the name; names compare with "-" and "_" as one.
     names = {re.match(r"[\w.-]+", r)[0].replace("_", "-") for r in requirements}
-    return {
+    # What is not installed has a module of its own name, as far as anyone can tell.
+    return {name.replace("-", "_") for name in names} | {
         module
         for module, distributions in metadata.packages_distributions().items()
         if names & {name.replace("_", "-") for name in distributions}

@@ -162,9 +162,10 @@ def export(
             layers in .tflite. None: that of the model's inputs, or any. With a target,
             it is 1 for recurrent layers that need it.
         target: What the best file is to be good at: "litert-cpu" (the fastest .tflite
-            file on one thread of the CPU), "size" (the smallest one) or "any" (the
-            fastest file of any runtime); or a `Target`, which can have a metric of
-            your own.
+            file on one thread of the CPU), "size" (the smallest one),
+            "onnxruntime-cpu" (the fastest ONNX file), "openvino-cpu" (the fastest file
+            of OpenVINO) or "any" (the fastest file of any runtime); or a `Target`,
+            which can have a metric of your own.
         max_loss: What the metric may lose against Keras: the accuracy on the given
             rows, in [0, 1], or what `Target` says.
         budget: What the best file may cost, such as ``{"bytes": 100_000}`` or
@@ -261,7 +262,8 @@ def _check_goal(goal, formats, tflite_options, max_loss, budget):
             raise ValueError(
                 "`max_loss` and `budget` limit the files of a target. Received: "
                 f"max_loss={max_loss!r}, budget={budget!r}, and no target. Give one: "
-                '`target="litert-cpu"`, "size" or "any".'
+                '`target="litert-cpu"`, "size", "onnxruntime-cpu", "openvino-cpu" or '
+                '"any".'
             )
         return
     if formats != FORMATS or tflite_options != OPTIONS:

@@ -13,6 +13,7 @@ import os
 import re
 import sys
 import tempfile
+import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -281,7 +282,10 @@ def converted(
     if examples is not None:
         converter.representative_dataset = lambda: iter(examples)
     converter.optimizations = optimizations
-    return converter.convert()
+    with warnings.catch_warnings():
+        # It calibrates with an Interpreter that TensorFlow has given to LiteRT.
+        warnings.filterwarnings("ignore", "(?s).*LiteRT interpreter", UserWarning)
+        return converter.convert()
 
 
 def schema() -> Any:
@@ -309,6 +313,17 @@ def is_sparse(content: bytes) -> bool:
     graphs = [model.Subgraphs(i) for i in range(model.SubgraphsLength())]
     tensors = (g.Tensors(i) for g in graphs for i in range(g.TensorsLength()))
     return any(tensor.Sparsity() is not None for tensor in tensors)
+
+
+def tensor_names(content: bytes) -> tuple[dict[str, str], dict[str, str]]:
+    """Return ``{name of an input: name of its tensor}`` of a file, and of outputs."""
+    model = schema().ModelT.InitFromObj(schema().Model.GetRootAs(content))
+    (entry,), tensors = model.signatureDefs, model.subgraphs[0].tensors
+
+    def names(maps):
+        return {m.name.decode(): tensors[m.tensorIndex].name.decode() for m in maps}
+
+    return names(entry.inputs), names(entry.outputs)
 
 
 class Runtime:

@@ -23,12 +23,16 @@ from keras_invprune.exporting.checks import (
     check_plain,
 )
 from keras_invprune.exporting.errors import ExportError
-from keras_invprune.exporting.planner.candidates import CANDIDATES
+from keras_invprune.exporting.planner.candidates import (
+    CANDIDATES,
+    TFLITE,
+    Candidate,
+)
 from keras_invprune.exporting.planner.loss import Loss
 from keras_invprune.exporting.planner.planning import Sources, timed
-from keras_invprune.exporting.planner.row import Row
+from keras_invprune.exporting.planner.row import NOT_TRIED, Row
 from keras_invprune.exporting.planner.table import columns
-from keras_invprune.exporting.planner.target import show_nothing
+from keras_invprune.exporting.planner.target import Target, show_nothing
 from keras_invprune.exporting.planner.trying import Trial, Tried
 from keras_invprune.exporting.timing import ROUNDS
 from keras_invprune.patterns import Block, Units
@@ -79,17 +83,20 @@ class Savings:
         error: How far sizes are off if zeros are spread unevenly over the layers: the
             largest relative difference, at the largest share. NaN if it is unknown.
         estimates: One for each kind of file. The first one is the dense float32 file.
+        notes: Why kinds of files were never tried, in sentences.
     """
 
     model: str
     error: float
     estimates: tuple[Estimate, ...]
+    notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the schema and the fields; the error is None if it is unknown."""
         found = dataclasses.asdict(self)
         found["error"] = None if math.isnan(self.error) else self.error
-        return {"schema": SCHEMA, **found, "estimates": list(found["estimates"])}
+        lists = {name: list(found[name]) for name in ("estimates", "notes")}
+        return {"schema": SCHEMA, **found, **lists}
 
     def __str__(self) -> str:
         """Return a line for each file, with its ratios to the dense one."""
@@ -99,6 +106,8 @@ class Savings:
         lines = [columns(cells, texts=(0, 2, len(heading)))]
         if not math.isnan(self.error):
             lines += ["", f"Uneven zeros change sizes by up to {self.error:.0%}."]
+        if self.notes:
+            lines += ["", *self.notes]
         return "\n".join(lines) + "\n"
 
 
@@ -137,6 +146,7 @@ def estimate_savings(
     *,
     patterns: Sequence[str | Callable] = PATTERNS,
     shares: Sequence[float] = SHARES,
+    target: str = "litert-cpu",
     batch_size: int | None = None,
     rounds: int = ROUNDS,
     show: Callable[[str, int, int], None] | None = None,
@@ -144,7 +154,7 @@ def estimate_savings(
     """Return what pruning can save on a model and runtime, before it is trained.
 
     Each pattern removes each share of a copy, at random and evenly in all layers. Its
-    .tflite files are made and run as by `export`, and timed in turns on one thread.
+    files are made and run as by `export`, and timed in turns on one thread.
     Units are removed by `compact`, so that all number formats profit from them.
 
     The accuracy that remains is not estimated: train to find out.
@@ -153,16 +163,19 @@ def estimate_savings(
         model: A built, plain Keras 3 model. It is not changed, and need not be trained.
         patterns: Patterns as in `prune`.
         shares: The shares to remove, in (0, 1).
+        target: Which files are made, as in `export`: "litert-cpu", "onnxruntime-cpu",
+            "openvino-cpu" or "any".
         batch_size: Number of rows that the files take, as in `export`.
         rounds: How often each file is timed.
         show: ``(what, done, total)``, called while files are made.
 
     Raises:
-        ExportError: If no .tflite file can be made of it.
+        ExportError: If no file can be made of it.
         TypeError: If `model` is not a Keras 3 model.
         ValueError: If it is not built or carries masks, or if an argument is invalid.
     """
     _check(model, patterns, shares, batch_size, rounds)
+    kinds = [each for each in CANDIDATES if Target(target).name in each.targets]
     todo = [_Removal(NOTHING, None, 0.0, EVEN)]
     todo += [_Removal.by(p, s, EVEN) for p in patterns for s in shares]
     uneven = [_Removal.by(p, max(shares), UNEVEN) for p in patterns]
@@ -175,7 +188,9 @@ def estimate_savings(
             work = Path(folder) / str(number)
             work.mkdir()
             if (smaller := _removed(model, removal)) is not None:
-                found = _files(smaller, removal.is_exact, batch_size, work)
+                exact = removal.is_exact
+                fitting = [each for each in kinds if each.uses_zeros != exact]
+                found = _files(smaller, fitting, batch_size, work)
                 tried += [(removal, each) for each in found]
         show("timing", len(todo), len(todo) + 1)
         files = timed([each for _, each in tried], math.inf, rounds, runtimes=1)
@@ -184,10 +199,12 @@ def estimate_savings(
     made = [(r, row) for r, row in rows if row.bytes is not None]
     if not made:
         raise ExportError(
-            f"No .tflite file can be made of {model.name!r}: {rows[0][1].reason}."
+            f"No file for {target!r} can be made of {model.name!r}: "
+            f"{rows[0][1].reason}."
         )
     estimates = [_estimate(r, row) for r, row in made if r.choices == EVEN]
-    return Savings(model.name, _error(made), tuple(estimates))
+    notes = _never_tried([row for _, row in rows])
+    return Savings(model.name, _error(made), tuple(estimates), notes)
 
 
 def _check(model, patterns, shares, batch_size, rounds):
@@ -237,14 +254,14 @@ def _removed(model: keras.Model, removal: _Removal) -> keras.Model | None:
 
 
 def _files(
-    model: keras.Model, is_exact: bool, batch_size: int | None, work: Path
+    model: keras.Model, kinds: Sequence[Candidate], batch_size: int | None, work: Path
 ) -> Iterator[Tried]:
-    """Yield the files that make use of what is removed; all of them are run."""
-    sources = Sources(model, None, None, batch_size, work, calibrates=True)
+    """Yield the files of some kinds; all of them are run."""
+    tflite = any(each.file == TFLITE for each in kinds)
+    sources = Sources(model, None, None, batch_size, work, True, tflite)
     trial = Trial(work, TOLERANCE, Loss(sources.same, None, None))
-    for kind in CANDIDATES:
-        if "litert-cpu" in kind.targets and kind.uses_zeros != is_exact:
-            yield trial(kind, sources.given)
+    for kind in kinds:
+        yield trial(kind, sources.given)
     sources.given.made.clear()  # they are on the disk
 
 
@@ -258,6 +275,14 @@ def _estimate(removal: _Removal, row: Row) -> Estimate:
         spread=(row.high - row.low) / 2 if row.is_right else None,
         fault=f"{row.verdict}: {row.reason}" if row.verdict else "",
     )
+
+
+def _never_tried(rows: Sequence[Row]) -> tuple[str, ...]:
+    """Return why kinds of files were never tried, in sentences."""
+    reasons = {row.name: row.reason for row in rows if row.verdict == NOT_TRIED}
+    tried = {row.name for row in rows if row.verdict != NOT_TRIED}
+    found = (f"{name!r}: {why}." for name, why in reasons.items() if name not in tried)
+    return tuple(found)
 
 
 def _error(rows: list[tuple[_Removal, Row]]) -> float:

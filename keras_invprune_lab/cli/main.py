@@ -211,7 +211,10 @@ def export(
     ] = None,
     target: Annotated[
         str | None,
-        typer.Option(help="Find the best file for litert-cpu, size or any."),
+        typer.Option(
+            help="Find the best file: litert-cpu, size, onnxruntime-cpu, openvino-cpu "
+            "or any."
+        ),
     ] = None,
     max_loss: Annotated[
         float | None,
@@ -245,7 +248,7 @@ def export(
     if max_loss is not None or budget:
         raise ValueError(
             "--max-loss and --budget limit the files of a target. Add "
-            "--target litert-cpu, size or any."
+            "--target litert-cpu, size, onnxruntime-cpu, openvino-cpu or any."
         )
     options = ("sparsity",) if tflite is None else tuple(tflite)
     found = export_model(
@@ -263,6 +266,10 @@ def savings(
             help="Share to remove; may be repeated.", show_default="0.5 0.8 0.9 0.95"
         ),
     ] = None,
+    target: Annotated[
+        str,
+        typer.Option(help="Files of litert-cpu, onnxruntime-cpu, openvino-cpu or any."),
+    ] = "litert-cpu",
 ):
     """Print what patterns, shares and number formats would save on a model."""
     from keras_invprune.reporting.savings import SHARES, estimate_savings
@@ -274,6 +281,7 @@ def savings(
         found = estimate_savings(
             model,
             shares=share or SHARES,
+            target=target,
             show=lambda _, done, total: show("networks", done, total),
         )
     print(found, end="")

@@ -8,7 +8,11 @@ from keras import layers
 
 import keras_invprune as kip
 from keras_invprune.exporting.planner import planning
-from keras_invprune.exporting.planner.candidates import CANDIDATES
+from keras_invprune.exporting.planner.candidates import (
+    CANDIDATES,
+    Candidate,
+    NotTried,
+)
 from keras_invprune.reporting import savings
 
 BLOCKS = kip.patterns.Block((4, 1))
@@ -132,6 +136,26 @@ def test_only_the_runtime_that_is_shown_is_timed(monkeypatch):
     assert counts == [len(found.estimates)] == [2]
 
 
+def test_a_kind_that_is_never_tried_is_named(monkeypatch):
+    def make(source):
+        raise NotTried("needs what is not there")
+
+    kinds = [each for each in CANDIDATES if each.name == "float32"]
+    kinds += [
+        Candidate("mine", make, targets=("size",)),
+        Candidate("others", make, targets=("any",)),
+    ]
+    monkeypatch.setattr(savings, "CANDIDATES", kinds)
+    model = dense(8)
+    found = kip.estimate_savings(
+        model, patterns=["units"], shares=[0.5], rounds=1, target="size"
+    )
+    assert {each.file for each in found.estimates} == {"float32"}
+    assert found.notes == ("'mine': needs what is not there.",)
+    assert found.to_json()["notes"] == list(found.notes)
+    assert str(found).endswith("'mine': needs what is not there.\n")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "make, pattern, share",
@@ -179,7 +203,7 @@ def test_a_model_without_a_tflite_file_is_refused(monkeypatch):
     only(monkeypatch, "float32")
     determinant = layers.Lambda(keras.ops.linalg.det)
     model = keras.Sequential([keras.Input((3, 3)), layers.Dense(3), determinant])
-    with pytest.raises(kip.ExportError, match="No .tflite file can be made of"):
+    with pytest.raises(kip.ExportError, match="No file for 'litert-cpu' can be"):
         kip.estimate_savings(model, patterns=["unstructured"], shares=[0.5], rounds=1)
 
 
@@ -195,6 +219,7 @@ def test_a_model_without_a_tflite_file_is_refused(monkeypatch):
         ({"patterns": ["uints"]}, ValueError, "units"),
         ({"batch_size": "8"}, ValueError, "`batch_size` must be an integer"),
         ({"rounds": 0}, ValueError, "`rounds` must be an integer"),
+        ({"target": "gpu"}, ValueError, "`target` must be one of"),
     ],
 )
 def test_impossible_arguments_are_refused(arguments, error, text):

@@ -9,7 +9,7 @@ import dataclasses
 import functools
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import cast
@@ -23,7 +23,12 @@ from keras_invprune.exporting import litert
 from keras_invprune.exporting.batches import states_kept
 from keras_invprune.exporting.errors import ExportError
 from keras_invprune.exporting.folders import replacing, write_report
-from keras_invprune.exporting.planner.candidates import CANDIDATES, Source
+from keras_invprune.exporting.planner.candidates import (
+    CANDIDATES,
+    TFLITE,
+    Candidate,
+    Source,
+)
 from keras_invprune.exporting.planner.choice import (
     NothingLeftError,
     choose,
@@ -42,14 +47,8 @@ from keras_invprune.exporting.planner.trying import Trial, Tried, attempt, name_
 from keras_invprune.exporting.timing import Times, times
 from keras_invprune.exporting.verify import SameOutputs
 
-LIBRARIES = (
-    "keras",
-    "tensorflow",
-    "numpy",
-    "ai-edge-litert",
-    "litert-quantizer",
-    "zstandard",
-)
+# What makes and measures all files
+LIBRARIES = ("keras", "tensorflow", "numpy", "ai-edge-litert", "zstandard")
 MEMORY = 1e9  # bytes of the files that are loaded at a time to be timed
 NO_LABELS = (
     "The labels are neither classes nor as many numbers as a single output has, so "
@@ -99,12 +98,22 @@ def plan(
     with replacing(folder) as new, states_kept(model):
         work = new.parent / "tried"
         work.mkdir()
-        sources = Sources(model, x, y, batch_size, work, calibrates=x is not None)
+        kinds = [each for each in CANDIDATES if target.name in each.targets]
+        sources = Sources(
+            model,
+            x,
+            y,
+            batch_size,
+            work,
+            calibrates=x is not None,
+            tflite=any(each.file == TFLITE for each in kinds),
+        )
         renamed, outputs_renamed = sources.same.renamed()
         loss = Loss(sources.same, y, target.metric)
         if y is not None and loss.name == AGREEMENT:
             sources.notes.append(NO_LABELS)
-        tried = _tried(sources, Trial(work, tolerance, loss), target)
+        trial = Trial(work, tolerance, loss)
+        tried = _tried(sources, kinds, trial, target.show or show_nothing)
         tried = timed(tried, max_loss, target.rounds)
         rows = [each.row for each in tried]
         try:
@@ -126,7 +135,7 @@ def plan(
             tolerance=tolerance,
             files=chosen,
             notes=(*sources.notes, outcome),
-            versions=_versions(),
+            versions=_versions(kinds),
             sha256={},
         )
         report = planned.to_json()
@@ -145,6 +154,7 @@ class Sources:
         batch_size: Number of rows that the files take, or None for any.
         work: Folder for intermediate files.
         calibrates: Whether the rows may show the ranges of activations.
+        tflite: Whether .tflite files are made, where a loop needs a fixed batch size.
 
     Attributes:
         given: The given model.
@@ -160,13 +170,16 @@ class Sources:
         batch_size: int | None,
         work: Path,
         calibrates: bool,
+        tflite: bool = True,
     ):
         self.notes: list[str] = []
         self._work, self._calibrates = work, calibrates
         self.same = SameOutputs(model, x, y, batch_size)
         self.given = self._source("", model)
+        if not tflite or self.same.file_batch is not None:
+            return
         _, error = attempt(lambda: self.given.dense)
-        if self.same.file_batch is None and LOOP in str(error):
+        if LOOP in str(error):
             self.notes.append(ONE_ROW)
             self.same = SameOutputs(model, x, y, 1)
             self.given = self._source("", model)
@@ -189,11 +202,14 @@ class Sources:
             yield self._source("compact", smaller)
 
 
-def _tried(sources: Sources, trial: Trial, target: Target) -> list[Tried]:
+def _tried(
+    sources: Sources,
+    kinds: Sequence[Candidate],
+    trial: Trial,
+    show: Callable[[str, int, int], None],
+) -> list[Tried]:
     """Return what was found out about each file, but for its time."""
-    kinds = [each for each in CANDIDATES if target.name in each.targets]
-    pairs = [(kind, source) for source in sources for kind in kinds]
-    show, found = target.show or show_nothing, []
+    pairs, found = [(kind, source) for source in sources for kind in kinds], []
     for number, (kind, source) in enumerate(pairs):
         show(name_of(kind, source), number, len(pairs) + 1)
         found.append(trial(kind, source))
@@ -276,10 +292,10 @@ def _keep(tried, chosen, folder):
         shutil.copyfile(path, goal)
 
 
-def _versions() -> dict[str, str]:
+def _versions(kinds: Sequence[Candidate]) -> dict[str, str]:
     """Return the versions of the libraries that are installed."""
     found = {}
-    for name in LIBRARIES:
+    for name in dict.fromkeys([*LIBRARIES, *(n for k in kinds for n in k.libraries)]):
         try:
             found[name] = version(name)
         except PackageNotFoundError:

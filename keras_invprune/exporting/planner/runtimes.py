@@ -1,4 +1,4 @@
-"""The runtimes in which a file is run: each says how it loads one.
+"""What a runtime is, and the runtimes of .tflite files.
 
 The first runtime of a kind of file decides which file is faster.
 """

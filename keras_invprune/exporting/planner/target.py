@@ -7,9 +7,11 @@ from typing import Any
 
 from keras_invprune.arguments import is_number, is_positive_integer, number
 from keras_invprune.contracts import Nested
+from keras_invprune.exporting.planner.candidates import CANDIDATES
 from keras_invprune.exporting.timing import ROUNDS
 
-TARGETS = ("litert-cpu", "size", "any")
+# "litert-cpu", "size", "any", and one for each other runtime
+TARGETS = tuple(dict.fromkeys(name for kind in CANDIDATES for name in kind.targets))
 
 
 def show_nothing(what: str, done: int, total: int):
@@ -22,8 +24,10 @@ class Target:
 
     Args:
         name: "litert-cpu" for the fastest .tflite file on the CPU, "size" for the
-            smallest one, or "any" for the fastest file of any runtime. Of files that
-            are equally fast within the spread, the smallest one is best.
+            smallest one, "onnxruntime-cpu" for the fastest ONNX file, "openvino-cpu"
+            for the fastest file of OpenVINO, or "any" for the fastest file of any
+            runtime. Of files that are equally fast within the spread, the smallest one
+            is best.
         metric: ``(y, outputs) -> number``, higher is better. `outputs` is an array, or
             a dict of arrays by name if the model has several outputs. None: accuracy
             for class labels, R² for other labels. Without labels, it is the share of

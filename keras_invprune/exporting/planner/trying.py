@@ -114,6 +114,8 @@ class Trial:
             entry, error = attempt(compare)
             if isinstance(error, Random):
                 raise ExportError(f"Nothing was written, because {error}.") from error
+            if isinstance(error, NotTried):
+                return row.dropped(NOT_TRIED, str(error))
             if isinstance(error, Differs):
                 return row.dropped(WRONG, f"{runtime.name}: {error}")
             if error is not None and runtime.needed:

@@ -9,11 +9,8 @@ import pytest
 from keras import layers
 
 from keras_invprune.exporting import litert
-from keras_invprune.exporting.planner.candidates import CANDIDATES, Source
-from keras_invprune.exporting.planner.loss import Loss
-from keras_invprune.exporting.planner.planning import Sources
+from keras_invprune.exporting.planner.candidates import Source
 from keras_invprune.exporting.planner.row import NOT_RUN, NOT_TRIED, WRONG
-from keras_invprune.exporting.planner.trying import Trial
 
 WIDTH = 64
 
@@ -32,27 +29,6 @@ def sparse_model(share, block=1):
     kept = order.reshape(WIDTH // block, WIDTH) >= share * order.size
     kernel.assign(kernel * np.repeat(kept, block, axis=0))
     return model
-
-
-def drawn(model, rows=64):
-    shape = rows, *model.input_shape[1:]
-    return np.random.default_rng(2).normal(size=shape).astype("float32")
-
-
-@pytest.fixture
-def tries(tmp_path):
-    """A function that tries files of a model and returns them by name."""
-
-    def found(model, *names):
-        sources = Sources(model, drawn(model), None, None, tmp_path, calibrates=True)
-        trial = Trial(tmp_path, 1e-4, Loss(sources.same, None, None))
-        given = next(iter(sources))
-        kinds = [kind for kind in CANDIDATES if kind.name in names]
-        assert len(kinds) == len(names)
-        tried = [trial(kind, given) for kind in kinds]
-        return {each.row.name: each for each in tried} | {"sources": sources}
-
-    return found
 
 
 def test_float16_blocks_are_nan(tries):

@@ -1,4 +1,5 @@
 import json
+import sys
 
 import keras
 import numpy as np
@@ -10,7 +11,11 @@ import keras_invprune as kip
 from disks import small_disk
 from keras_invprune.exporting import litert
 from keras_invprune.exporting.planner import planning
-from keras_invprune.exporting.planner.candidates import CANDIDATES, Candidate
+from keras_invprune.exporting.planner.candidates import (
+    CANDIDATES,
+    Candidate,
+    openvino,
+)
 from keras_invprune.exporting.planner.row import (
     BEST,
     INACCURATE,
@@ -231,14 +236,50 @@ def test_states_are_those_before(folder, monkeypatch):
 
 def test_a_missing_extra_is_named(folder, monkeypatch):
     only(monkeypatch, "float32", "int8 dynamic")
-    monkeypatch.setitem(__import__("sys").modules, "litert_quantizer", None)
-    monkeypatch.setitem(__import__("sys").modules, "zstandard", None)
+    monkeypatch.setitem(sys.modules, "litert_quantizer", None)
+    monkeypatch.setitem(sys.modules, "zstandard", None)
     model = network(zeros=False)
     found = kip.export(model, folder, target=kip.Target("size", rounds=1))
     row = next(row for row in found.files if row.name == "int8 dynamic")
     assert row.verdict == NOT_TRIED
     assert row.reason == "needs litert-quantizer: pip install '.[quantize]'"
     assert found.best.zstd_bytes is None
+
+
+@pytest.mark.parametrize(
+    "target, libraries, reason",
+    [
+        (
+            "onnxruntime-cpu",
+            ["onnx", "tf2onnx"],
+            r"needs onnx and tf2onnx: pip install '.\[onnx\]'",
+        ),
+        (
+            "openvino-cpu",
+            ["openvino"],
+            r"needs openvino: pip install '.\[openvino\]'",
+        ),
+    ],
+)
+def test_a_runtime_that_is_missing_is_named(
+    folder, monkeypatch, target, libraries, reason
+):
+    openvino._core.cache_clear()
+    for name in libraries:
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(kip.ExportError, match=f"No file can be kept.*{reason}"):
+        kip.export(network(), folder, target=target)
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("target", ["onnxruntime-cpu", "openvino-cpu"])
+def test_states_are_not_lost(folder, target):
+    pytest.importorskip(target.removesuffix("-cpu"))
+    pytest.importorskip("onnx")
+    cell = layers.LSTM(2, stateful=True)
+    model = keras.Sequential([keras.Input(batch_shape=(1, 2, 3)), cell])
+    with pytest.raises(kip.ExportError, match="would not keep states"):
+        kip.export(model, folder, target=target)
 
 
 def test_activations_are_quantized_only_with_rows(folder, monkeypatch):

@@ -7,6 +7,7 @@ import importlib
 import pkgutil
 
 from keras_invprune.exporting.planner.candidates._base import (
+    TFLITE,
     Candidate,
     NotTried,
     Source,
@@ -18,4 +19,4 @@ for _module in pkgutil.iter_modules(__path__):
         _family = importlib.import_module(f"{__name__}.{_module.name}")
         CANDIDATES += _family.CANDIDATES
 
-__all__ = ["CANDIDATES", "Candidate", "NotTried", "Source"]
+__all__ = ["CANDIDATES", "TFLITE", "Candidate", "NotTried", "Source"]

@@ -1,7 +1,8 @@
 """What a kind of files says of itself, and what files are made of."""
 
+import contextlib
 import dataclasses
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import keras
 import numpy as np
 
 from keras_invprune.exporting import litert
-from keras_invprune.exporting.batches import reset_states
+from keras_invprune.exporting.batches import reset_states, stateful_layers
 from keras_invprune.exporting.planner.runtimes import LITERT, Runtime
 from keras_invprune.exporting.serving import write_saved_model
 from keras_invprune.exporting.verify import SameOutputs
@@ -24,7 +25,21 @@ CALIBRATED_AT_ONCE, CALIBRATION_BATCHES = 8, 16
 
 
 class NotTried(Exception):  # noqa: N818 - it says why, and is no error
-    """A file was not made, for a reason that says nothing against it."""
+    """A file was not made or not run, for a reason that says nothing against it."""
+
+
+@contextlib.contextmanager
+def needing(library: str, extra: str) -> Iterator[None]:
+    """Raise `NotTried` if an import in the context fails.
+
+    Args:
+        library: What is imported.
+        extra: The extra of this package that brings it.
+    """
+    try:
+        yield
+    except ImportError as error:
+        raise NotTried(f"needs {library}: pip install '.[{extra}]'") from error
 
 
 @dataclasses.dataclass
@@ -62,6 +77,15 @@ class Source:
         if isinstance(found, Exception):
             raise found
         return found
+
+    def check_stateless(self):
+        """Raise `NotTried` if the model has states, for files that would lose them.
+
+        The comparison with Keras begins each batch in the same state, so it would not
+        notice.
+        """
+        if stateful_layers(self.model):
+            raise NotTried("the file would not keep states from one call to the next")
 
     @property
     def saved_model(self) -> Path:
@@ -126,7 +150,8 @@ class Candidate:
         uses_zeros: Whether zeros are left out.
         file: Name of the file or folder in the end.
         runtimes: What runs it.
-        targets: For which targets it is tried.
+        targets: For which targets it is tried. What no other kind names is a new one.
+        libraries: The libraries that make and run it, whose versions are reported.
     """
 
     name: str
@@ -136,3 +161,4 @@ class Candidate:
     file: str = TFLITE
     runtimes: tuple[Runtime, ...] = LITERT
     targets: tuple[str, ...] = ("litert-cpu", "size", "any")
+    libraries: tuple[str, ...] = ("ai-edge-litert",)

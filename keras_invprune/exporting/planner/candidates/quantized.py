@@ -14,8 +14,8 @@ from keras_invprune.exporting.planner.candidates._base import (
     FOUR_BITS,
     STATIC,
     Candidate,
-    NotTried,
     Source,
+    needing,
 )
 
 # Inputs and outputs of the file stay float, so that it replaces the float file.
@@ -39,11 +39,9 @@ def quantized(source: Source, recipe: str) -> bytes:
 
 
 def _quantized(source: Source, recipe: str) -> bytes:
-    try:
+    with needing("litert-quantizer", "quantize"):
         from litert_quantizer import recipe as recipes
         from litert_quantizer.quantizer import Quantizer
-    except ImportError as error:
-        raise NotTried("needs litert-quantizer: pip install '.[quantize]'") from error
     with warnings.catch_warnings():
         # It keeps all tensors to see their ranges, and the Interpreter warns of that.
         warnings.filterwarnings("ignore", ".*preserve_all_tensors", UserWarning)
@@ -84,6 +82,11 @@ RECIPES = {
 }
 
 CANDIDATES = [
-    Candidate(name, functools.partial(quantized, recipe=recipe), rounding=rounding)
+    Candidate(
+        name,
+        functools.partial(quantized, recipe=recipe),
+        rounding=rounding,
+        libraries=("ai-edge-litert", "litert-quantizer"),
+    )
     for name, (recipe, rounding) in RECIPES.items()
 ]

@@ -20,5 +20,6 @@ CANDIDATES = [
         file="saved_model",
         runtimes=(Runtime("TensorFlow, all threads", _load),),
         targets=("any",),
+        libraries=("tensorflow",),
     ),
 ]
