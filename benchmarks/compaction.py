@@ -105,14 +105,14 @@ def timed(forms, x, rounds=ROUNDS, calls=CALLS) -> dict:
 def _runner(model, options, x):
     """Return the size of a model's file, and a function that runs it on one image."""
     import keras_invprune as kip
-    from keras_invprune.exporting import litert
+    from keras_invprune.exporting import converter, litert
 
     with tempfile.TemporaryDirectory() as folder:
         out, more = Path(folder) / "files", {"formats": ("tflite",), "batch_size": 1}
         kip.export(model, out, data=x[:1], tflite_options=options, **more)
         content = (out / "model.tflite").read_bytes()
     run = litert.runtime(content, delegate=True)
-    (name,) = litert.inputs(litert.signature(model), x)
+    (name,) = converter.inputs(converter.signature(model), x)
     image = {name: x[:1]}
     return len(content), lambda: run(image)
 

@@ -18,7 +18,7 @@ import numpy as np
 from keras import layers
 
 import keras_invprune as kip
-from keras_invprune.exporting import litert
+from keras_invprune.exporting import converter, litert
 from keras_invprune.exporting.timing import times
 
 ROWS, EPOCHS, CLASSES = 256, 4, 10
@@ -86,7 +86,7 @@ def measured(model, rounds):
         kip.export(model, Path(folder) / "out", formats=("tflite",))
         content = (Path(folder) / "out" / "model.tflite").read_bytes()
     run = litert.runtime(content, delegate=True)
-    inputs = litert.inputs(litert.signature(model), rows=1)
+    inputs = converter.inputs(converter.signature(model), rows=1)
     (found,) = times([lambda: run(inputs)], rounds)
     return len(content), found.median
 

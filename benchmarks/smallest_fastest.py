@@ -38,7 +38,7 @@ from mnist_lenet import BATCH, without_test
 
 import keras_invprune as kip
 from keras_invprune import tfmot
-from keras_invprune.exporting import litert
+from keras_invprune.exporting import converter
 from keras_invprune.exporting.timing import times
 from keras_invprune_lab.data import tfds_images
 from keras_invprune_lab.models import mlp
@@ -179,10 +179,10 @@ def files_of_tfmot(model):
         ("float32", []),
         ("float32, sparse", [tf.lite.Optimize.EXPERIMENTAL_SPARSITY]),
     ):
-        converter = tf.lite.TFLiteConverter.from_keras_model(model)
-        converter.optimizations = optimizations
-        with litert.pages_in_a_log():
-            yield CONVERTER, name, converter.convert()
+        made = tf.lite.TFLiteConverter.from_keras_model(model)
+        made.optimizations = optimizations
+        with converter.pages_in_a_log():
+            yield CONVERTER, name, made.convert()
 
 
 def bound(kernel) -> float:

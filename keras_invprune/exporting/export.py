@@ -17,7 +17,7 @@ import keras
 
 from keras_invprune.arguments import is_number
 from keras_invprune.contracts import Nested
-from keras_invprune.exporting import litert
+from keras_invprune.exporting import converter
 from keras_invprune.exporting.batches import reset_states, states_kept
 from keras_invprune.exporting.checks import (
     check_batch_size,
@@ -240,11 +240,11 @@ def _check(model, data, formats, tflite_options, tolerance, batch_size):
             "`data` must be x or (x, y), where x is a list or dict if the model has "
             f"several inputs. Received: a tuple of {len(data)} elements."
         )
-    if not litert.are_names(formats, FORMATS) or not formats:
+    if not converter.are_names(formats, FORMATS) or not formats:
         raise ValueError(
             f"`formats` must name some of {FORMATS}. Received: formats={formats!r}."
         )
-    litert.check_options(tflite_options)
+    converter.check_options(tflite_options)
     if tolerance is not None and not (
         is_number(tolerance) and 0 <= tolerance < float("inf")
     ):
@@ -327,14 +327,14 @@ def _write(model, new, formats, options, same, tolerance) -> dict[str, dict]:
 
 
 def _write_tflite(model, new, saved_model, options, same, tolerance) -> dict:
-    tolerance = max(tolerance, *(litert.ROUNDING.get(o, 0.0) for o in options), 0.0)
+    tolerance = max(tolerance, *(converter.ROUNDING.get(o, 0.0) for o in options), 0.0)
     with _refusing("model.tflite", "TensorFlow's converter", model):
-        content, found = litert.convert(saved_model, options)
+        content, found = converter.convert(saved_model, options)
     (new / "model.tflite").write_bytes(content)
     for name, delegate in (("default", True), ("no", False)):
         end = "" if delegate else "_without_delegate"
         runtime = f"LiteRT with {name} delegate"
-        with _refusing("model.tflite", runtime, model), litert.pages_in_a_log():
+        with _refusing("model.tflite", runtime, model), converter.pages_in_a_log():
             run = same.of_litert(content, delegate)
             entry = same(run, tolerance, same.file_batch)
         found |= {key + end: value for key, value in entry.items()}

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_invprune.contracts import Nested
-from keras_invprune.exporting import litert
+from keras_invprune.exporting import converter, litert
 from keras_invprune.exporting.accuracy import accuracy, predicted_classes
 from keras_invprune.exporting.batches import in_batches, reset_states, stateful_layers
 from keras_invprune.exporting.serving import named_outputs, output_names, safe_names
@@ -45,13 +45,13 @@ class SameOutputs:
         self, model: keras.Model, x: Nested, y: Nested, batch_size: int | None
     ):
         self.model = model
-        self.structure = litert.signature(model, batch_size)
-        self.file_batch = litert.batch_of(self.structure)
-        self.batch = litert.batch_of(litert.signature(model))
+        self.structure = converter.signature(model, batch_size)
+        self.file_batch = converter.batch_of(self.structure)
+        self.batch = converter.batch_of(converter.signature(model))
         own = isinstance(model, keras.Sequential) and is_graph(model)
         if self.file_batch is None and own:
             _say_if_any_batch_will_do(model)
-        inputs = litert.inputs(self.structure, x)
+        inputs = converter.inputs(self.structure, x)
         self.names = safe_names(list(inputs))
         rows = len(next(iter(inputs.values())))
         labels = labels_of(y)

@@ -16,7 +16,7 @@ from rich.table import Column, Table
 
 from keras_invprune.arguments import is_positive_integer
 from keras_invprune.contracts import Nested, PruningWrapper
-from keras_invprune.exporting import litert
+from keras_invprune.exporting import converter, litert
 from keras_invprune.exporting.accuracy import balanced_accuracy
 from keras_invprune.exporting.batches import in_batches, reset_states, states_kept
 from keras_invprune.exporting.export import FORMATS, ExportError, export
@@ -257,7 +257,7 @@ def milliseconds(
         ``{"median", "low", "high"}``: median and quartiles in milliseconds.
     """
     run = litert.runtime(Path(tflite).read_bytes(), delegate=True)
-    inputs = litert.inputs(litert.signature(model), x)
+    inputs = converter.inputs(converter.signature(model), x)
     names = safe_names(list(inputs))
     rows, size = len(next(iter(inputs.values()))), run.batch or 1
     times = []
@@ -272,7 +272,7 @@ def milliseconds(
 
 
 def _default_views(model, seed) -> dict:
-    specs = keras.tree.flatten(litert.signature(model))
+    specs = keras.tree.flatten(converter.signature(model))
     rank = len(specs[0].shape) if len(specs) == 1 else None
     first = rank == 4 and channels_come_first(specs[0].shape)
     if rank == 4 and first is not None:
@@ -323,8 +323,8 @@ def _is_structure(y) -> bool:
 
 def _in_own_batches(model):
     """Return the model, or a callable if it needs fixed batches or string tensors."""
-    structure = litert.signature(model)
-    size = litert.batch_of(structure)
+    structure = converter.signature(model)
+    size = converter.batch_of(structure)
     strings = any(spec.dtype == "string" for spec in keras.tree.flatten(structure))
     if size is None and not strings:
         return model
@@ -337,7 +337,7 @@ def _in_own_batches(model):
         return {k: keras.ops.convert_to_numpy(v) for k, v in named.items()}
 
     def predict(x):
-        outputs = in_batches(run, litert.inputs(structure, x), size)
+        outputs = in_batches(run, converter.inputs(structure, x), size)
         (first, *more) = outputs.values()
         return outputs if more else first
 
@@ -367,9 +367,9 @@ def _files_by_format(model, folder, data):
 
 
 def _layers(model, x, by_key):
-    inputs = litert.inputs(litert.signature(model), x)
-    structure = litert.signature(model)
-    size = litert.batch_of(structure) or 1
+    inputs = converter.inputs(converter.signature(model), x)
+    structure = converter.signature(model)
+    size = converter.batch_of(structure) or 1
     first = [np.resize(array, (size, *array.shape[1:])) for array in inputs.values()]
     first = [keras.ops.convert_to_tensor(array) for array in first]
     with states_kept(model):

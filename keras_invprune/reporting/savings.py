@@ -34,6 +34,7 @@ from keras_invprune.exporting.planner.row import NOT_TRIED, Row
 from keras_invprune.exporting.planner.table import columns
 from keras_invprune.exporting.planner.target import Target, show_nothing
 from keras_invprune.exporting.planner.trying import Trial, Tried
+from keras_invprune.exporting.sandbox import Sandbox
 from keras_invprune.exporting.timing import ROUNDS
 from keras_invprune.patterns import Block, Units
 from keras_invprune.patterns import get as get_pattern
@@ -259,9 +260,10 @@ def _files(
     """Yield the files of some kinds; all of them are run."""
     tflite = any(each.file == TFLITE for each in kinds)
     sources = Sources(model, None, None, batch_size, work, True, tflite)
-    trial = Trial(work, TOLERANCE, Loss(sources.same, None, None))
-    for kind in kinds:
-        yield trial(kind, sources.given)
+    with Sandbox() as sandbox:
+        trial = Trial(work, TOLERANCE, Loss(sources.same, None, None), sandbox)
+        for kind in kinds:
+            yield trial(kind, sources.given)
     sources.given.made.clear()  # they are on the disk
 
 

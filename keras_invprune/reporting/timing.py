@@ -10,7 +10,7 @@ from pathlib import Path
 
 import keras
 
-from keras_invprune.exporting import litert
+from keras_invprune.exporting import converter, litert
 from keras_invprune.exporting.export import export
 from keras_invprune.exporting.serving import safe_names, write_saved_models
 from keras_invprune.exporting.timing import lower_quartiles
@@ -25,8 +25,8 @@ def milliseconds_of_file(model: keras.Model) -> float:
         ExportError: If there is no such file, or if its outputs differ.
         ValueError: If an axis of the inputs has an unknown length.
     """
-    structure = litert.signature(model)
-    rows = litert.batch_of(structure) or 1
+    structure = converter.signature(model)
+    rows = converter.batch_of(structure) or 1
     for spec in keras.tree.flatten(structure):
         if None in spec.shape[1:]:
             raise ValueError(
@@ -46,18 +46,18 @@ def milliseconds_of_file(model: keras.Model) -> float:
 def milliseconds_alone(models: Sequence[keras.Model]) -> list[float]:
     """Return the milliseconds of models of one input each, from one .tflite file."""
     named = {f"model_{number}": model for number, model in enumerate(models)}
-    endpoints = {name: (m, litert.signature(m)) for name, m in named.items()}
+    endpoints = {name: (m, converter.signature(m)) for name, m in named.items()}
     with tempfile.TemporaryDirectory() as folder:
         write_saved_models(endpoints, folder)
-        content, _ = litert.convert(Path(folder), ())
-    with litert.pages_in_a_log():
+        content, _ = converter.convert(Path(folder), ())
+    with converter.pages_in_a_log():
         found = litert.runtimes(content, delegate=True)
     by_name = found if len(named) > 1 else {"model_0": found["serving_default"]}
     return lower_quartiles([_runner(by_name[name], m, 1) for name, m in named.items()])
 
 
 def _runner(runtime, model, rows):
-    inputs = litert.inputs(litert.signature(model), rows=rows)
+    inputs = converter.inputs(converter.signature(model), rows=rows)
     names = safe_names(list(inputs))
     batch = {names[name]: array for name, array in inputs.items()}
     return lambda: runtime(batch)

@@ -18,7 +18,7 @@ from ai_edge_litert.interpreter import Interpreter
 import keras_invprune
 import zoo
 from disks import small_disk
-from keras_invprune.exporting import litert
+from keras_invprune.exporting import converter, litert
 from keras_invprune.exporting.export import ExportError, export
 
 
@@ -172,7 +172,7 @@ def test_sparse_weights_that_litert_computes_wrongly_are_refused(
     model, x = dense_model(0.9, block, width=512), rows(32, 512)
     options = ("sparsity", option)
     model.export(tmp_path / "saved", verbose=False)
-    content, _ = litert.convert(tmp_path / "saved", options)
+    content, _ = converter.convert(tmp_path / "saved", options)
 
     def difference(delegate):
         outputs = litert.runtime(content, delegate=delegate)({"features": x})
@@ -829,13 +829,13 @@ def test_a_folder_with_anything_else_in_it_is_left_alone(folder, touch):
 
 def test_a_file_that_appears_in_the_meantime_is_kept(folder, monkeypatch):
     export(tiny_model(), folder, formats=("keras",))
-    convert = litert.convert
+    convert = converter.convert
 
     def slow_convert(*arguments):
         add_a_file(folder)
         return convert(*arguments)
 
-    monkeypatch.setattr(litert, "convert", slow_convert)
+    monkeypatch.setattr(converter, "convert", slow_convert)
     with pytest.raises(FileExistsError, match="notes.txt"):
         export(tiny_model(), folder)
     assert set(files_in(folder)) == {"model.keras", "report.json", "notes.txt"}

@@ -7,7 +7,7 @@ import pytest
 from hypothesis.extra import numpy as arrays
 from keras import layers
 
-from keras_invprune.exporting import litert
+from keras_invprune.exporting import converter, litert
 from keras_invprune.exporting.serving import write_saved_model
 from keras_invprune.exporting.sparse_rows import OVERHEAD, Rows, without_zeros
 
@@ -67,7 +67,7 @@ def network(tmp_path_factory):
         kernel = layer.kernel
         kernel.assign(kernel * (random.random(kernel.shape) >= 0.95))
     folder = tmp_path_factory.mktemp("saved")
-    write_saved_model(model, litert.signature(model), folder)
+    write_saved_model(model, converter.signature(model), folder)
     return model, folder
 
 
@@ -83,7 +83,7 @@ def outputs(content, delegate):
 @pytest.mark.parametrize("options", [(), ("float16",)], ids=["float32", "float16"])
 def test_the_file_computes_the_same_bit_for_bit(network, options, delegate):
     _, folder = network
-    dense = litert.converted(folder, options)
+    dense = converter.converted(folder, options)
     sparse = without_zeros(dense)
     assert len(sparse) < len(dense) / 2 and litert.is_sparse(sparse)
     np.testing.assert_array_equal(outputs(sparse, delegate), outputs(dense, delegate))
@@ -94,7 +94,7 @@ def test_quantized_weights_may_be_left_out_as_well(network):
     from litert_quantizer import recipe
     from litert_quantizer.quantizer import Quantizer
 
-    quantizer = Quantizer(bytearray(litert.converted(network[1], ())))
+    quantizer = Quantizer(bytearray(converter.converted(network[1], ())))
     quantizer.load_quantization_recipe(recipe.weight_only_wi8_afp32())
     dense = bytes(quantizer.quantize(enable_progress_report=False).quantized_model)
     sparse = without_zeros(dense)
@@ -104,7 +104,7 @@ def test_quantized_weights_may_be_left_out_as_well(network):
 
 def test_the_largest_kernels_decide_the_size(network):
     model, folder = network
-    dense = litert.converted(folder, ())
+    dense = converter.converted(folder, ())
     kept = [np.count_nonzero(model.layers[n].kernel) for n in (1, 3)]
     whole = [model.layers[n].kernel.numpy().size for n in (1, 3)]
     # Each weight has 4 bytes and 1 for its place among 32 or 256 inputs. Where a row
@@ -147,7 +147,7 @@ def with_operations_by_number(schema, model, graph, kernel):
 )
 def test_kernels_that_something_else_needs_keep_their_zeros(network, change, others):
     schema = litert.schema()
-    dense = litert.converted(network[1], ())
+    dense = converter.converted(network[1], ())
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(dense))
     (graph,) = model.subgraphs
     kernel = max(
@@ -164,5 +164,5 @@ def test_kernels_that_something_else_needs_keep_their_zeros(network, change, oth
 
 def test_a_file_that_would_not_get_smaller_is_left_alone(tmp_path):
     model = keras.Sequential([keras.Input((32,)), layers.Dense(32)])
-    write_saved_model(model, litert.signature(model), tmp_path)
-    assert without_zeros(litert.converted(tmp_path, ())) is None
+    write_saved_model(model, converter.signature(model), tmp_path)
+    assert without_zeros(converter.converted(tmp_path, ())) is None

@@ -19,7 +19,7 @@ import numpy as np
 
 from keras_invprune.compaction import compact
 from keras_invprune.contracts import Nested
-from keras_invprune.exporting import litert
+from keras_invprune.exporting import converter
 from keras_invprune.exporting.batches import states_kept
 from keras_invprune.exporting.errors import ExportError
 from keras_invprune.exporting.folders import replacing, write_report
@@ -44,6 +44,7 @@ from keras_invprune.exporting.planner.row import BEST, Row, Run
 from keras_invprune.exporting.planner.runtimes import Runtime
 from keras_invprune.exporting.planner.target import FileBudget, Target, show_nothing
 from keras_invprune.exporting.planner.trying import Trial, Tried, attempt, name_of
+from keras_invprune.exporting.sandbox import Sandbox
 from keras_invprune.exporting.timing import Times, times
 from keras_invprune.exporting.verify import SameOutputs
 
@@ -112,8 +113,10 @@ def plan(
         loss = Loss(sources.same, y, target.metric)
         if y is not None and loss.name == AGREEMENT:
             sources.notes.append(NO_LABELS)
-        trial = Trial(work, tolerance, loss)
-        tried = _tried(sources, kinds, trial, target.show or show_nothing)
+        show = target.show or show_nothing
+        with Sandbox() as sandbox:
+            trial = Trial(work, tolerance, loss, sandbox)
+            tried = _tried(sources, kinds, trial, show)
         tried = timed(tried, max_loss, target.rounds)
         rows = [each.row for each in tried]
         try:
@@ -263,7 +266,7 @@ def timed(
 def _once(tried: Tried, runtime: Runtime) -> Callable[[], dict]:
     """Return a function that runs a file once, on the first rows."""
     same = tried.source.same
-    with litert.pages_in_a_log():
+    with converter.pages_in_a_log():
         run = runtime.load(cast(Path, tried.path), same, True)
     rows = np.arange(same.file_batch or 1)
     batch = {name: array[rows % len(array)] for name, array in same.inputs.items()}

@@ -4,11 +4,11 @@ The first runtime of a kind of file decides which file is faster.
 """
 
 import dataclasses
-import functools
 from collections.abc import Callable
 from pathlib import Path
 
 from keras_invprune.exporting import litert
+from keras_invprune.exporting.sandbox import Sandbox
 from keras_invprune.exporting.verify import SameOutputs
 
 Run = Callable[[dict], dict]
@@ -23,6 +23,8 @@ class Runtime:
         load: ``(file, same, states) -> run``, from arrays by Keras's names to arrays
             by name. `states` is whether each call continues with the states of the
             last one, if there are any.
+        isolated: ``(file, same, sandbox) -> run``, the same in another process,
+            without states; None if files of this kind end no process.
         needed: Whether a file that it cannot run is dropped. Wrong outputs always drop
             a file.
         one_row: Whether it takes one row at a time of a file for batches of any size.
@@ -30,6 +32,7 @@ class Runtime:
 
     name: str
     load: Callable[[Path, SameOutputs, bool], Run]
+    isolated: Callable[[Path, SameOutputs, Sandbox], Run] | None = None
     needed: bool = True
     one_row: bool = False
 
@@ -37,33 +40,30 @@ class Runtime:
         """Return the exact number of rows of a batch; None for any."""
         return same.file_batch or (1 if self.one_row else None)
 
-
-def _interpreter(
-    file: Path, same: SameOutputs, states: bool, *, delegate: bool, threads: int
-) -> Run:
-    content = file.read_bytes()
-    load = functools.partial(
-        litert.runtime, content, delegate=delegate, threads=threads
-    )
-    return same.of_runtime(load, states)
+    def try_out(self, file: Path, same: SameOutputs, sandbox: Sandbox) -> Run:
+        """Return a function that runs a file of which nothing is known yet."""
+        if self.isolated is None:
+            return self.load(file, same, False)
+        return self.isolated(file, same, sandbox)
 
 
-def _compiled(file: Path, same: SameOutputs, states: bool) -> Run:
-    load = functools.partial(litert.Compiled, file.read_bytes())
-    return same.of_runtime(load, states)
+def of_litert(name: str, delegate: bool | None, threads: int = 1, **more) -> Runtime:
+    """Return a runtime of LiteRT, see `litert.load`."""
 
+    def load(file: Path, same: SameOutputs, states: bool) -> Run:
+        return same.of_runtime(lambda: litert.load(file, delegate, threads), states)
 
-def _interpreters():
-    for delegate in (True, False):
-        for threads in (1, 2):
-            kind = "Interpreter" if delegate else "Interpreter without delegate"
-            name = f"{kind}, {threads} thread{'s' if threads > 1 else ''}"
-            load = functools.partial(_interpreter, delegate=delegate, threads=threads)
-            yield Runtime(name, load)
+    def isolated(file: Path, same: SameOutputs, sandbox: Sandbox) -> Run:
+        return same.of_runtime(lambda: sandbox.load(file, delegate, threads))
+
+    return Runtime(name, load, isolated, **more)
 
 
 # Some files that the Interpreter runs cannot be loaded by CompiledModel.
 LITERT = (
-    *_interpreters(),
-    Runtime("CompiledModel, 1 thread", _compiled, needed=False, one_row=True),
+    of_litert("Interpreter, 1 thread", True, 1),
+    of_litert("Interpreter, 2 threads", True, 2),
+    of_litert("Interpreter without delegate, 1 thread", False, 1),
+    of_litert("Interpreter without delegate, 2 threads", False, 2),
+    of_litert("CompiledModel, 1 thread", None, needed=False, one_row=True),
 )

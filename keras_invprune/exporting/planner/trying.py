@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from keras_invprune.exporting import litert
+from keras_invprune.exporting import converter
 from keras_invprune.exporting.errors import ExportError, raise_if_disk_is_full
 from keras_invprune.exporting.planner.candidates import Candidate, NotTried, Source
 from keras_invprune.exporting.planner.loss import Loss
@@ -20,6 +20,7 @@ from keras_invprune.exporting.planner.row import (
     Row,
     Run,
 )
+from keras_invprune.exporting.sandbox import Crashed, Sandbox
 from keras_invprune.exporting.sizes import contents_of, sizes
 from keras_invprune.exporting.verify import Differs, Random
 from keras_invprune.exporting.ways_out import reason
@@ -50,7 +51,7 @@ def attempt(call: Callable[[], Any]) -> tuple[Any, Exception | None]:
     Raises:
         OSError: If the disk is full.
     """
-    with litert.pages_in_a_log():
+    with converter.pages_in_a_log():
         try:
             return call(), None
         except Exception as error:  # converters and runtimes may raise anything
@@ -66,10 +67,12 @@ class Trial:
         tolerance: Largest difference of float32 files, as a share of the largest
             output.
         loss: The metric.
+        sandbox: Where files run that may end their process.
     """
 
-    def __init__(self, work: Path, tolerance: float, loss: Loss):
+    def __init__(self, work: Path, tolerance: float, loss: Loss, sandbox: Sandbox):
         self._work, self._tolerance, self._loss = work, tolerance, loss
+        self._sandbox = sandbox
         self._seen: dict[str, str] = {}
 
     def __call__(self, candidate: Candidate, source: Source) -> Tried:
@@ -108,7 +111,7 @@ class Trial:
         for runtime in candidate.runtimes:
 
             def compare(runtime=runtime):
-                run = runtime.load(path, same, False)
+                run = runtime.try_out(path, same, self._sandbox)
                 return same(run, tolerance, runtime.batch(same))
 
             entry, error = attempt(compare)
@@ -126,11 +129,13 @@ class Trial:
             else:
                 runs.append(Run(runtime.name, max_abs_error=entry["max_abs_error"]))
         first = candidate.runtimes[0]
-        run = first.load(path, same, False)
         try:
+            run = first.try_out(path, same, self._sandbox)
             score = self._loss(run, first.batch(same))
         except Differs as error:
             return row.dropped(WRONG, f"{first.name}: {error}")
+        except Crashed as error:
+            return row.dropped(NOT_RUN, f"{first.name}: {error}")
         loss = self._loss.keras - score
         return dataclasses.replace(row, runs=tuple(runs), score=score, loss=loss)
 

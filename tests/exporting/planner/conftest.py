@@ -5,6 +5,7 @@ from keras_invprune.exporting.planner.candidates import CANDIDATES
 from keras_invprune.exporting.planner.loss import Loss
 from keras_invprune.exporting.planner.planning import Sources
 from keras_invprune.exporting.planner.trying import Trial
+from keras_invprune.exporting.sandbox import Sandbox
 
 
 def drawn(model, rows=64):
@@ -14,12 +15,19 @@ def drawn(model, rows=64):
 
 
 @pytest.fixture
-def tries(tmp_path):
+def sandbox():
+    """Where the files run."""
+    with Sandbox() as found:
+        yield found
+
+
+@pytest.fixture
+def tries(tmp_path, sandbox):
     """A function that tries files of a model and returns them by name."""
 
     def found(model, *names):
         sources = Sources(model, drawn(model), None, None, tmp_path, calibrates=True)
-        trial = Trial(tmp_path, 1e-4, Loss(sources.same, None, None))
+        trial = Trial(tmp_path, 1e-4, Loss(sources.same, None, None), sandbox)
         given = next(iter(sources))
         kinds = [kind for kind in CANDIDATES if kind.name in names]
         assert len(kinds) == len(names)

@@ -9,7 +9,7 @@ from keras import layers
 
 import keras_invprune as kip
 from disks import small_disk
-from keras_invprune.exporting import litert
+from keras_invprune.exporting import converter
 from keras_invprune.exporting.planner import planning
 from keras_invprune.exporting.planner.candidates import (
     CANDIDATES,
@@ -20,12 +20,14 @@ from keras_invprune.exporting.planner.row import (
     BEST,
     INACCURATE,
     NOT_MADE,
+    NOT_RUN,
     NOT_TRIED,
     OVER,
     SAME,
     WRONG,
 )
 from keras_invprune.exporting.planner.runtimes import Runtime
+from keras_invprune.exporting.sandbox import Sandbox
 
 WIDTH = 64
 
@@ -354,12 +356,35 @@ def test_what_fails_once_is_not_made_again(folder, monkeypatch):
         calls.append((*options, examples is None))
         raise RuntimeError("no such op")
 
-    monkeypatch.setattr(litert, "converted", fails)
+    monkeypatch.setattr(converter, "converted", fails)
     model = network()
     with pytest.raises(kip.ExportError, match="float32, .*: not made, no such op"):
         kip.export(model, folder, data=rows(model), target="size")
     assert {("float16", True), ("sparsity", True)} < set(calls)
     assert len(calls) == 2 * len(set(calls))  # the model and the compact one
+
+
+@pytest.mark.parametrize("place", [1, 6])
+def test_a_file_that_ends_its_process_is_dropped(folder, monkeypatch, place):
+    """It does so in its first runtime, or later, when the metric is measured."""
+    load, seen = Sandbox.load, []
+
+    def deadly(self, file, *how):
+        run = load(self, file, *how)
+        seen.append(file)
+        if len(seen) == place:
+            self._process.kill()
+        return run
+
+    only(monkeypatch, "float32", "float16")
+    monkeypatch.setattr(Sandbox, "load", deadly)
+    target = kip.Target("size", rounds=1)
+    found = kip.export(network(zeros=False), folder, target=target)
+    by_name = {row.name: row for row in found.files}
+    verdicts = {name: row.verdict for name, row in by_name.items()}
+    assert verdicts == {"float32": NOT_RUN, "float16": BEST}
+    reason = by_name["float32"].reason
+    assert reason.endswith("LiteRT ended its process (signal SIGKILL)")
 
 
 def test_a_metric_without_labels_is_refused_before_anything_is_made(

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_invprune.exporting import litert
+from keras_invprune.exporting import converter, litert
 from keras_invprune.exporting.batches import reset_states, stateful_layers
 from keras_invprune.exporting.planner.runtimes import LITERT, Runtime
 from keras_invprune.exporting.serving import write_saved_model
@@ -112,7 +112,7 @@ class Source:
 
         def convert() -> bytes:
             examples = self.examples() if calibrated else None
-            return litert.converted(self.saved_model, options, examples)
+            return converter.converted(self.saved_model, options, examples)
 
         return self.once((options, calibrated), convert)
 

@@ -1,6 +1,6 @@
 """Float files that hold all weights, zeros included."""
 
-from keras_invprune.exporting import litert
+from keras_invprune.exporting import converter
 from keras_invprune.exporting.planner.candidates._base import Candidate
 
 CANDIDATES = [
@@ -8,6 +8,6 @@ CANDIDATES = [
     Candidate(
         "float16",
         lambda source: source.tflite("float16"),
-        rounding=litert.ROUNDING["float16"],
+        rounding=converter.ROUNDING["float16"],
     ),
 ]

@@ -13,7 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_invprune.exporting import litert
+from keras_invprune.exporting import converter
 from keras_invprune.exporting.planner.candidates._base import (
     Candidate,
     NotTried,
@@ -171,5 +171,5 @@ _kind = functools.partial(
 CANDIDATES = [
     _kind("ONNX", dense),
     _kind("ONNX, sparse", _sparse, uses_zeros=True),
-    _kind("ONNX, int8 dynamic", _quantized, rounding=litert.ROUNDING["int8"]),
+    _kind("ONNX, int8 dynamic", _quantized, rounding=converter.ROUNDING["int8"]),
 ]

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_invprune.exporting import litert
+from keras_invprune.exporting import converter, litert
 from keras_invprune.exporting.planner.candidates._base import (
     STATIC,
     Candidate,
@@ -174,7 +174,7 @@ CANDIDATES = [
     _kind(
         "OpenVINO, float16",
         functools.partial(_float, half=True),
-        rounding=litert.ROUNDING["float16"],
+        rounding=converter.ROUNDING["float16"],
     ),
     _kind("OpenVINO, int8 static", _static, rounding=STATIC),
     _kind(

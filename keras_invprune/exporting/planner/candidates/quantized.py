@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_invprune.exporting import litert
+from keras_invprune.exporting import converter
 from keras_invprune.exporting.planner.candidates._base import (
     FOUR_BITS,
     STATIC,
@@ -73,10 +73,10 @@ def _ranges(quantizer: Any, source: Source) -> dict[str, dict[str, np.ndarray]]:
 # By name: the recipe, and the error of the number format as a share of the largest
 # output.
 RECIPES = {
-    "int8 dynamic": ("dynamic_wi8_afp32", litert.ROUNDING["int8"]),
-    "int8 weights": ("weight_only_wi8_afp32", litert.ROUNDING["int8"]),
+    "int8 dynamic": ("dynamic_wi8_afp32", converter.ROUNDING["int8"]),
+    "int8 weights": ("weight_only_wi8_afp32", converter.ROUNDING["int8"]),
     "int8 static": ("static_wi8_ai8", STATIC),
-    "int8 static, 16-bit activations": ("static_wi8_ai16", litert.ROUNDING["int8"]),
+    "int8 static, 16-bit activations": ("static_wi8_ai16", converter.ROUNDING["int8"]),
     "int4 dynamic": ("dynamic_wi4_afp32", FOUR_BITS),
     "int4 weights": ("weight_only_wi4_afp32", FOUR_BITS),
 }

@@ -7,7 +7,7 @@ those are tried that convert the weights back to floats.
 
 from collections.abc import Callable
 
-from keras_invprune.exporting import litert
+from keras_invprune.exporting import converter
 from keras_invprune.exporting.planner.candidates._base import (
     Candidate,
     NotTried,
@@ -32,11 +32,13 @@ def _rows(name: str, dense: Callable[[Source], bytes], rounding: float) -> Candi
 CANDIDATES = [
     _rows("float32", lambda source: source.dense, 0.0),
     _rows(
-        "float16", lambda source: source.tflite("float16"), litert.ROUNDING["float16"]
+        "float16",
+        lambda source: source.tflite("float16"),
+        converter.ROUNDING["float16"],
     ),
     _rows(
         "int8 weights",
         lambda source: quantized(source, "weight_only_wi8_afp32"),
-        litert.ROUNDING["int8"],
+        converter.ROUNDING["int8"],
     ),
 ]

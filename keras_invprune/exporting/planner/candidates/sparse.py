@@ -6,7 +6,7 @@ Dense layers. Everything else it fills up with zeros when the file is loaded. So
 these files are wrong or cannot be loaded, which is why all of them are run.
 """
 
-from keras_invprune.exporting import litert
+from keras_invprune.exporting import converter, litert
 from keras_invprune.exporting.planner.candidates._base import (
     STATIC,
     Candidate,
@@ -32,13 +32,13 @@ CANDIDATES = [
     Candidate(
         "float16, sparse",
         lambda source: _sparse(source, "float16"),
-        rounding=litert.ROUNDING["float16"],
+        rounding=converter.ROUNDING["float16"],
         uses_zeros=True,
     ),
     Candidate(
         "int8 dynamic, sparse",
         lambda source: _sparse(source, "int8"),
-        rounding=litert.ROUNDING["int8"],
+        rounding=converter.ROUNDING["int8"],
         uses_zeros=True,
     ),
     Candidate(

@@ -1,0 +1,140 @@
+"""A process in which files run, so that a file that ends it does no other harm.
+
+LiteRT trusts its files. One whose numbers it misreads may read memory that is not its
+own: this mostly gives wrong outputs, and sometimes ends the process.
+"""
+
+import contextlib
+import os
+import pickle
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import numpy as np
+
+from keras_invprune.exporting import litert
+
+Outputs = dict[str, np.ndarray]
+PATIENCE = 10  # seconds in which the process may end by itself
+
+
+class Crashed(RuntimeError):  # noqa: N818 - it is said of the other process
+    """A file has ended the process that ran it."""
+
+
+class Sandbox:
+    """Runs .tflite files in another process of LiteRT, without TensorFlow.
+
+    The process starts when it is needed, and again after it was ended. Use it as a
+    context, which ends it.
+
+    Example:
+        >>> with Sandbox() as sandbox:
+        ...     sandbox.load(Path("missing.tflite"), delegate=True)
+        Traceback (most recent call last):
+        ...
+        RuntimeError: [Errno 2] No such file or directory: 'missing.tflite'
+    """
+
+    def __init__(self):
+        self._process: subprocess.Popen | None = None
+        self._loaded: object = None
+
+    def __enter__(self):
+        """Return the sandbox."""
+        return self
+
+    def __exit__(self, *_):
+        """End the process."""
+        self._end()
+
+    def load(
+        self, file: Path, delegate: bool | None, threads: int = 1
+    ) -> Callable[[dict[str, Any]], Outputs]:
+        """Load a file, in place of the last one.
+
+        Args:
+            file: The file.
+            delegate: Whether the Interpreter may use its default delegate; None for
+                CompiledModel.
+            threads: Number of threads of the Interpreter.
+
+        Returns:
+            A function from arrays by input name to arrays by output name. It may be
+            called until another file is loaded.
+
+        Raises:
+            Crashed: If this ends the process.
+            RuntimeError: If LiteRT cannot load the file.
+        """
+        self._loaded = None
+        self._ask((file, delegate, threads))
+        mine = self._loaded = object()
+
+        def run(inputs: dict[str, Any]) -> Outputs:
+            if self._loaded is not mine:
+                raise RuntimeError(
+                    f"{file.name} is not loaded any more. Load it again."
+                )
+            return self._ask(inputs)
+
+        return run
+
+    def _ask(self, request) -> Any:
+        """Return the answer of the process, which starts if there is none."""
+        if self._process is None:
+            self._process = _started()
+        requests, answers = _pipes(self._process)
+        try:
+            pickle.dump(request, requests)
+            requests.flush()
+            found, fault = pickle.load(answers)
+        except (EOFError, BrokenPipeError, pickle.UnpicklingError):
+            code = self._end()
+            raise Crashed(f"LiteRT ended its process ({_meaning(code)})") from None
+        except BaseException:  # an interruption, after which the answer would be late
+            self._process.kill()
+            self._end()
+            raise
+        if fault:
+            raise RuntimeError(fault)
+        return found
+
+    def _end(self) -> int:
+        """End the process, if there is one, and return its exit code."""
+        process, self._process, self._loaded = self._process, None, None
+        if process is None:
+            return 0
+        for pipe in _pipes(process):
+            with contextlib.suppress(BrokenPipeError):  # nobody wants the rest
+                pipe.close()
+        try:
+            return process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return process.wait()
+
+
+def _started() -> subprocess.Popen:
+    path = os.pathsep.join(filter(None, sys.path))  # where LiteRT is
+    return subprocess.Popen(
+        # Without -P, it would look for modules next to the file.
+        [sys.executable, "-P", litert.__file__],
+        env={**os.environ, "PYTHONPATH": path},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def _pipes(process) -> tuple[BinaryIO, BinaryIO]:
+    return cast(BinaryIO, process.stdin), cast(BinaryIO, process.stdout)
+
+
+def _meaning(code) -> str:
+    """Return an exit code in words."""
+    return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"

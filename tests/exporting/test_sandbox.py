@@ -1,0 +1,116 @@
+"""Files in a process of their own: the same outputs, and an end that harms nothing."""
+
+import os
+import signal
+import subprocess
+
+import keras
+import numpy as np
+import pytest
+
+from keras_invprune import export
+from keras_invprune.exporting import litert, sandbox
+from keras_invprune.exporting.sandbox import Crashed, Sandbox
+
+X = np.random.default_rng(0).normal(size=(5, 6)).astype("float32")
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory):
+    """A .tflite file of one layer."""
+    out = tmp_path_factory.mktemp("export") / "files"
+    model = keras.Sequential([keras.Input((6,), name="x"), keras.layers.Dense(3)])
+    export(model, out, formats=("tflite",))
+    return out / "model.tflite"
+
+
+@pytest.fixture
+def box():
+    with Sandbox() as found:
+        yield found
+
+
+def process(box) -> subprocess.Popen:
+    return box._process
+
+
+@pytest.mark.parametrize(
+    ("delegate", "rows"), [(True, X), (False, X), (None, X[:1])], ids=str
+)
+def test_outputs_are_those_of_this_process(box, file, delegate, rows):
+    run = box.load(file, delegate=delegate)
+    (found,) = run({"x": rows}).values()
+    (expected,) = litert.load(file, delegate)({"x": rows}).values()
+    assert found.shape == (len(rows), 3)
+    np.testing.assert_array_equal(found, expected)
+    assert process(box).pid != os.getpid()
+
+
+def test_one_process_runs_file_after_file(box, file):
+    first = box.load(file, delegate=True)
+    own = process(box)
+    second = box.load(file, delegate=False, threads=2)
+    second({"x": X})
+    assert process(box) is own
+    with pytest.raises(RuntimeError, match=r"model.tflite is not loaded any more"):
+        first({"x": X})
+
+
+@pytest.mark.parametrize("moment", ["load", "run"])
+def test_a_process_that_is_ended_is_replaced(box, file, moment):
+    run = box.load(file, delegate=True)
+    process(box).send_signal(signal.SIGSEGV)
+    with pytest.raises(Crashed, match=r"ended its process \(signal SIGSEGV\)"):
+        box.load(file, delegate=True) if moment == "load" else run({"x": X})
+    with pytest.raises(RuntimeError, match="not loaded any more"):
+        run({"x": X})
+    assert box.load(file, delegate=True)({"x": X})
+
+
+def test_an_exit_is_reported_with_its_code(box, monkeypatch, tmp_path, file):
+    program = tmp_path / "ends.py"
+    program.write_text("raise SystemExit(3)")
+    monkeypatch.setattr(sandbox.litert, "__file__", str(program))
+    with pytest.raises(Crashed, match=r"\(exit code 3\)"):
+        box.load(file, delegate=True)
+
+
+def test_what_litert_raises_is_raised_here_and_ends_nothing(box, tmp_path, file):
+    broken = tmp_path / "broken.tflite"
+    broken.write_bytes(file.read_bytes()[:200])
+    run = box.load(file, delegate=True)
+    own = process(box)
+    with pytest.raises(RuntimeError, match="(?i)model"):
+        box.load(broken, delegate=True)
+    run = box.load(file, delegate=True)
+    with pytest.raises(RuntimeError, match="y"):
+        run({"y": X})
+    assert run({"x": X})
+    assert process(box) is own
+
+
+def test_an_interruption_ends_the_process(box, file, monkeypatch):
+    run = box.load(file, delegate=True)
+    own = process(box)
+
+    def interrupted(_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(sandbox.pickle, "load", interrupted)
+        run({"x": X})
+    assert own.returncode is not None
+    assert box.load(file, delegate=True)({"x": X})
+
+
+def test_it_ends_with_the_context(file):
+    with Sandbox() as box:
+        box.load(file, delegate=True)
+        own = process(box)
+    assert own.returncode is not None
+
+
+def test_it_starts_when_it_is_needed(monkeypatch):
+    monkeypatch.setattr(subprocess, "Popen", None)
+    with Sandbox():
+        pass
