@@ -10,10 +10,10 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 # Tests trace graphs most of the time, which keeps one core busy. A file stays in one
-# process, since its tests share fixtures. Three, so that two cores are busy while one
-# waits for a file or for a process of its own; each takes some gigabytes. The files come
-# in order, since those of the most tests are not the longest.
-WORKERS ?= --numprocesses=3 --dist=loadfile --no-loadscope-reorder
+# process, since its tests share fixtures. Four at most: each takes some gigabytes. More
+# processes than cores slow one another down by a third. The files come in the order of
+# tests/conftest.py, since those of the most tests are not the longest.
+WORKERS ?= --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:

@@ -492,8 +492,13 @@ def trained_graphs(figure):
 def relational_graphs(figure):
     """Draw accuracy by clustering and path length, and ours against the authors'."""
     keys = "clustering", "path_length", "authors_accuracy"
+    trained = "50000", "4"  # images and epochs, without what was tried besides
     found = grouped(
-        rows("relational_graphs.csv"),
+        [
+            line
+            for line in rows("relational_graphs.csv")
+            if (line["images"], line["epochs"]) == trained
+        ],
         lambda line: tuple(float(line[key]) for key in keys),
         lambda line: float(line["test_accuracy"]),
     )
@@ -513,6 +518,30 @@ def relational_graphs(figure):
         right.plot(places[chosen, 2], means[chosen], "o", color=color, label=label)
     right.set(xlabel="the authors', 200 epochs, %", ylabel=ACCURACY)
     right.legend(fontsize="small")
+
+
+def structure_search(figure):
+    """Draw the best accuracy so far by strategy, and the best for their MACs."""
+    found = grouped(
+        rows("structure-search/graphs.csv"), lambda line: line["strategy"], dict
+    )
+    left, right = figure.subplots(1, 2)
+    for strategy, own in found.items():
+        best = grouped(
+            own, lambda line: int(line["number"]), lambda line: float(line["best"])
+        )
+        means = [100 * np.mean(values) for values in best.values()]
+        color = OTHER if strategy == "random" else None
+        (line,) = left.step(
+            list(best), means, where="post", label=strategy, color=color
+        )
+        cheap = sorted((int(row["macs"]), float(row["accuracy"])) for row in own)
+        macs, accuracies = np.array(cheap).T
+        record = np.maximum.accumulate(accuracies)
+        right.step(macs / 1000, 100 * record, where="post", color=line.get_color())
+    left.set(xlabel="graphs trained", ylabel="best validation accuracy so far, %")
+    left.legend(fontsize="small")
+    right.set(xlabel="MACs, thousands", ylabel="best validation accuracy, %")
 
 
 def variants(figure):
@@ -574,6 +603,7 @@ PLOTS = {  # with the size in inches
     structure_prediction: (9, 3),
     trained_graphs: (8, 3),
     relational_graphs: (8, 3.2),
+    structure_search: (8, 3.2),
     variants: (8, 3.2),
 }
 

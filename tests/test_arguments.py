@@ -27,7 +27,9 @@ ROOMS = (
 GIVEN = {
     "Block": {"shape": (2, 3)},
     "Budget": {"macs": 0.5},
+    "Distillation": {"teacher": global_topk, "base": None},
     "Gradual": {"sparsity": 0.5, "begin": 2, "end": 30},
+    "Grid": {"bits": 4},
     "GumbelSoftmax": {"seed": 1},
     "GumbelWeight": {
         "penalty": 0.5,
@@ -44,6 +46,7 @@ GIVEN = {
     "NegativeParts": {"strengths": {"dense": 0.5}},
     "OneShot": {"sparsity": 0.5},
     "PerLayer": {"sparsities": {"dense": 0.5}},
+    "Quantized": {"score": "magnitude", "bits": 4},
     "RandomColorJitter": {"value_range": (0.0, 2.0), "seed": 1},
     "Rewire": {"sparsity": 0.5},
     "Shuffled": {"allocation": global_topk, "seed": 1},
