@@ -78,11 +78,14 @@ def test_a_question_has_a_command(page):
     assert re.match(r"# .+\?\n", text)
     scripts = re.findall(r"^python (benchmarks/\w+\.py)", text, re.M)
     recipes = re.findall(r"^keras-invprune bench(?: ([\w-]+))?", text, re.M)
+    searches = re.findall(r"^keras-invprune structure search ([\w-]+)", text, re.M)
+    lab = "keras_invprune_lab"
     needed = [
         *scripts,
-        *(f"keras_invprune_lab/recipes/{name}.yaml" for name in recipes if name),
+        *(f"{lab}/recipes/{name}.yaml" for name in recipes if name),
+        *(f"{lab}/structure/search/recipes/{name}.yaml" for name in searches),
     ]
-    assert scripts or recipes
+    assert scripts or recipes or searches
     assert [file for file in needed if not (ROOT / file).exists()] == []
 
 
