@@ -22,7 +22,8 @@ are 200.
 A row of the table is one training. An interrupted run resumes after its last finished
 training. The figures have the order of the graphs: Kendall's tau between our means and
 theirs, with an interval of 95 % by bootstrap over graphs; how well our own seeds agree,
-and theirs; and how much better the graphs of their sweet spot are than the others.
+and theirs; how much better the graphs of their sweet spot are than the others; and the
+tau of accuracies and path lengths.
 Those of the authors alone are there before anything is trained.
 """
 
@@ -313,6 +314,9 @@ def authors_figures(graphs):
     wanted = {
         "tau, two of the authors' seeds and the others": agreement(halves),
         "lead of the sweet spot, the authors'": lead(theirs.mean(axis=1), sweet),
+        "tau, the authors' means and path lengths": agreement(
+            [(theirs.mean(axis=1), paths(graphs))]
+        ),
     }
     return figure_rows(wanted, *theirs.shape)
 
@@ -329,6 +333,7 @@ def our_figures(graphs, accuracies):
     wanted = {
         "tau, our means and the authors'": agreement([(ours, theirs.mean(axis=1))]),
         "lead of the sweet spot, ours": lead(ours, sweet),
+        "tau, our means and path lengths": agreement([(ours, paths(graphs))]),
     }
     if accuracies.shape[1] > 1:
         pairs = list(combinations(accuracies.T, 2))
@@ -340,6 +345,11 @@ def of_authors(graphs):
     """Return the authors' accuracies, [graphs, seeds], and which graphs are sweet."""
     theirs = np.array([graph.accuracies for graph in graphs])
     return theirs, np.array([graph.sweet for graph in graphs])
+
+
+def paths(graphs):
+    """Return the path lengths, [graphs]."""
+    return np.array([graph.path for graph in graphs])
 
 
 def figure_rows(wanted, graphs, seeds):

@@ -110,6 +110,9 @@ def test_figures_of_an_order_that_is_known(benchmark, folder):
     assert {row["graphs"] for row in found.values()} == {3}
     values = {name: row["value"] for name, row in found.items()}
     assert values["tau, our means and the authors'"] == 1
+    for whose in ("our", "the authors'"):  # paths of 1, 4.4 and 1.6
+        name = f"tau, {whose} means and path lengths"
+        assert values[name] == pytest.approx(1 / 3)
     assert values["tau, two of our seeds"] == pytest.approx(1 / 3)
     assert values["tau, two of the authors' seeds and the others"] == 1
     assert values["lead of the sweet spot, ours"] == pytest.approx(55 - 50.75)
@@ -136,9 +139,9 @@ def test_nothing_is_trained_twice(benchmark, folder, monkeypatch, capsys):
         benchmark.main()
     order = folder / "relational_graphs_order.csv"
     before = order.read_text().splitlines()  # what is known without any training
-    assert len(before) == 3 and all("authors'" in line for line in before[1:])
+    assert len(before) == 4 and all("authors'" in line for line in before[1:])
     benchmark.main()
-    assert order.read_text().splitlines()[:3] == before
+    assert order.read_text().splitlines()[:4] == before
     names = ["complete-64", *NAMES]
     wanted = [(name, seed) for seed in (0, 1) for name in names]
     assert trained == [*wanted[:4], *wanted[3:]]
