@@ -13,8 +13,8 @@ by it.
 `kip.export` makes all files of a network that make sense, with 1,000 training rows.
 Among those that lose no more than 0.1 points on these, `bytes` is the size of the
 smallest one, and `ms` the median milliseconds of the fastest one, for one row on one
-thread; `floor` is the same of a network of two hidden units, which took turns with
-nobody: it says what a call costs. Rows of finished seeds are not trained again.
+thread. `floor` is the same for a network with two hidden units: what a call costs. Rows
+of finished seeds are not trained again.
 """
 
 import argparse

@@ -1,16 +1,18 @@
 """Compares training for 4 or 8 bits with rounding afterwards, on pruned networks.
 
-python benchmarks/quantized_training.py [--seeds 0 1 2 3 4] [--out docs/results]
+    python benchmarks/quantized_training.py [--data sklearn:digits] [--seeds 0 1 2 3 4]
 
-It adds the rows of a task to those of other tasks that are in the file already.
+A network is pruned gradually by magnitude. "float" is what comes out, and "rounded
+after" is its rounding. "trained for it" is pruned under `Quantized`. Accuracy is in
+percent of the test rows. Rows that are in the file are not measured again.
 """
 
 import argparse
-import csv
 import statistics
 from pathlib import Path
 
 import keras
+from ledger import finished, write
 
 import keras_invprune as kip
 from keras_invprune.scores import Quantized
@@ -19,7 +21,7 @@ from keras_invprune_lab.models import mlp
 
 # By name: the hidden units, and the number of rows of a batch.
 TASKS = {"sklearn:digits": ((32,), 32), "tfds:mnist": ((300, 100), 128)}
-COLUMNS = ("data", "sparsity", "bits", "trained", "seed", "accuracy")
+FIELDS = ("data", "sparsity", "epochs", "bits", "trained", "seed", "accuracy")
 
 
 def fitted(task, data, seed, sparsity, score, epochs):
@@ -47,51 +49,49 @@ def accuracy(model, data):
     return 100 * float((found == data.y_test).mean())
 
 
-def rows(task, seeds, sparsities, epochs):
-    """Yield a row for each network, by COLUMNS."""
-    for seed in seeds:
-        data = load(task, seed)
-        for sparsity in sparsities:
-            start = task, data, seed, sparsity
-            plain = fitted(*start, "magnitude", epochs)
-            yield task, sparsity, 32, "float", seed, accuracy(plain, data)
-            for bits in (8, 4):
-                after = accuracy(rounded(plain, sparsity, bits), data)
-                yield task, sparsity, bits, "rounded after", seed, after
-                model = fitted(*start, Quantized(bits=bits), epochs)
-                found = accuracy(model, data)
-                yield task, sparsity, bits, "trained for it", seed, found
+def measure(task, sparsity, epochs, seed):
+    """Return the rows of a seed, see `FIELDS`."""
+    data = load(task, seed)
+    given = task, data, seed, sparsity
+    plain = fitted(*given, "magnitude", epochs)
+    found = [(32, "float", accuracy(plain, data))]
+    for bits in (8, 4):
+        after = rounded(plain, sparsity, bits)
+        found.append((bits, "rounded after", accuracy(after, data)))
+        model = fitted(*given, Quantized(bits=bits), epochs)
+        found.append((bits, "trained for it", accuracy(model, data)))
+    about = {"data": task, "sparsity": sparsity, "epochs": epochs, "seed": seed}
+    names = "bits", "trained", "accuracy"
+    return [about | dict(zip(names, each, strict=True)) for each in found]
 
 
-def others(file, task):
-    """Return the rows of other tasks that a file has."""
-    if not file.exists():
-        return []
-    with file.open(newline="") as opened:
-        return [row for row in csv.reader(opened) if row[0] not in (COLUMNS[0], task)]
+def measured(row):
+    """Return what is measured at once."""
+    return row["data"], float(row["sparsity"]), int(row["epochs"]), int(row["seed"])
 
 
 def main():
-    """Write one row for each network, and print the means."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Measure what is missing, write the table, and print the means."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", choices=TASKS, default="sklearn:digits")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--sparsities", type=float, nargs="+", default=[0.8, 0.95])
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--out", type=Path, default=Path("docs/results"))
-    arguments = parser.parse_args()
-    found = []
-    given = arguments.seeds, arguments.sparsities, arguments.epochs
-    for row in rows(arguments.data, *given):
-        found.append(row)
-        print(*row, flush=True)
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    file = arguments.out / "quantized_training.csv"
-    lines = [COLUMNS, *others(file, arguments.data), *found]
-    with file.open("w", newline="") as opened:
-        csv.writer(opened, lineterminator="\n").writerows(lines)
-    for kind in dict.fromkeys(row[:4] for row in found):
-        values = [row[5] for row in found if row[:4] == kind]
+    asked = parser.parse_args()
+    file = asked.out / "quantized_training.csv"
+    found = finished(file, measured)
+    kinds = {}
+    for sparsity in asked.sparsities:
+        for seed in asked.seeds:
+            key = asked.data, sparsity, asked.epochs, seed
+            if key not in found:
+                found[key] = measure(asked.data, sparsity, asked.epochs, seed)
+                write(found, file, FIELDS)
+            for row in found[key]:
+                kind = sparsity, row["bits"], row["trained"]
+                kinds.setdefault(kind, []).append(float(row["accuracy"]))
+    for kind, values in kinds.items():
         spread = statistics.stdev(values) if len(values) > 1 else 0.0
         print(*kind, f"{statistics.mean(values):.2f} ± {spread:.2f}")
 

@@ -68,10 +68,8 @@ def main():
     parser.add_argument("--out", type=Path, default=Path("docs/results"))
     arguments = parser.parse_args()
     data = load("tfds:mnist", arguments.seed)
-    test, target = (
-        (data.x_test, data.y_test),
-        kip.Target("any", rounds=arguments.rounds),
-    )
+    test = data.x_test, data.y_test
+    target = kip.Target("any", rounds=arguments.rounds)
     found = []
     for sparsity in (0.0, arguments.sparsity):
         model = trained(data, arguments.seed, sparsity, arguments.epochs)

@@ -38,7 +38,7 @@ from mnist_lenet import BATCH, without_test
 
 import keras_invprune as kip
 from keras_invprune import tfmot
-from keras_invprune.exporting import converter
+from keras_invprune.exporting import converter, litert
 from keras_invprune.exporting.timing import times
 from keras_invprune_lab.data import tfds_images
 from keras_invprune_lab.models import mlp
@@ -216,22 +216,19 @@ class File:
     """
 
     def __init__(self, content, image):
-        from ai_edge_litert.interpreter import Interpreter
-
-        interpreter = Interpreter(model_content=content, num_threads=1)
-        self._run = interpreter.get_signature_runner()
-        (self._name,) = self._run.get_input_details()
+        self._run = litert.runtime(content, delegate=True)
+        (self._name,), _ = litert.tensor_names(content)
         self.content, self._image = content, {self._name: image}
 
     def __call__(self):
         """Run the image."""
-        return self._run(**self._image)
+        return self._run(self._image)
 
     def accuracy(self, x, y) -> float:
         """Return the share of right classes in %."""
         right = 0
         for begin in range(0, len(x), 1000):
-            (found,) = self._run(**{self._name: x[begin : begin + 1000]}).values()
+            (found,) = self._run({self._name: x[begin : begin + 1000]}).values()
             right += int((found.argmax(1) == y[begin : begin + 1000]).sum())
         return round(100 * right / len(x), 2)
 

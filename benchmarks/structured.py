@@ -34,7 +34,17 @@ from keras_invprune_lab.data import load
 MACS, MULTIPLE, BATCH, RATE, TURNS = 0.4, 16, 128, 2e-3, 10
 PRUNING, END = 1 / 4, 0.8  # of the epochs, and of the steps in these
 WEIGHT, TEMPERATURE = 0.5, 4.0  # of distillation
-FIELDS = ("width", "epochs", "method", "seed", "parameters", "macs", "accuracy")
+TAUGHT = 1  # rows with 0 are of an earlier version, without a teacher
+FIELDS = ("taught", "width", "epochs", "method", "seed", "parameters", "macs")
+FIELDS += ("accuracy", "ms", "kilobytes")
+    "width",
+    "epochs",
+    "method",
+    "seed",
+    "parameters",
+    "macs",
+    "accuracy",
+)
 FIELDS += ("ms", "kilobytes")
 
 
@@ -215,7 +225,8 @@ def measure(seed, width, epochs, data):
     table = []
     for (method, model), (ms, size) in zip(found.items(), costs, strict=True):
         right = model.predict(test[0], batch_size=1000, verbose=0).argmax(1) == test[1]
-        values = width, epochs, method, seed, model.count_params(), macs.measure(model)
+        values = TAUGHT, width, epochs, method, seed
+        values += model.count_params(), macs.measure(model)
         values += 100 * right.mean(), ms, size
         table.append(dict(zip(FIELDS, values, strict=True)))
     return table
@@ -223,7 +234,8 @@ def measure(seed, width, epochs, data):
 
 def trained_as(row):
     """Return what tells the trainings of a row from others."""
-    return int(row["width"]), int(row["epochs"]), int(row["seed"])
+    names = "taught", "width", "epochs", "seed"
+    return tuple(int(row[name]) for name in names)
 
 
 def main():
@@ -237,7 +249,7 @@ def main():
     file, data = arguments.out / "structured.csv", rows()
     found = finished(file, trained_as)
     for seed in arguments.seeds:
-        key = arguments.width, arguments.epochs, seed
+        key = TAUGHT, arguments.width, arguments.epochs, seed
         if key not in found:
             found[key] = measure(seed, arguments.width, arguments.epochs, data)
             write(found, file, FIELDS)
