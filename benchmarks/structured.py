@@ -37,15 +37,6 @@ WEIGHT, TEMPERATURE = 0.5, 4.0  # of distillation
 TAUGHT = 1  # rows with 0 are of an earlier version, without a teacher
 FIELDS = ("taught", "width", "epochs", "method", "seed", "parameters", "macs")
 FIELDS += ("accuracy", "ms", "kilobytes")
-    "width",
-    "epochs",
-    "method",
-    "seed",
-    "parameters",
-    "macs",
-    "accuracy",
-)
-FIELDS += ("ms", "kilobytes")
 
 
 def rows():
