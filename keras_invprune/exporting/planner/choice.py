@@ -14,6 +14,7 @@ from keras_invprune.exporting.planner.row import (
     OVER,
     SLOWER,
     Row,
+    by_reason,
 )
 from keras_invprune.exporting.planner.target import FileBudget
 
@@ -48,7 +49,7 @@ def choose(
     judged = [judged_by_loss(row, max_loss) for row in rows]
     eligible = [row for row in judged if not row.verdict]
     if not eligible:
-        raise NothingLeftError(f"No file can be kept. {_reasons(judged)}")
+        raise NothingLeftError(f"No file can be kept. {'; '.join(by_reason(judged))}")
     affordable = [row for row in eligible if _excess(row, budget) <= 1]
     if not affordable:
         raise NothingLeftError(_nearest(eligible, budget))
@@ -107,14 +108,6 @@ def _costs(row, budget) -> str:
     if budget.milliseconds is not None:
         parts.append(f"{row.milliseconds:.3g} of {budget.milliseconds:.3g} ms")
     return ", ".join(parts)
-
-
-def _reasons(rows) -> str:
-    """Return the reasons of all rows, each one once."""
-    names: dict[str, list[str]] = {}
-    for row in rows:
-        names.setdefault(f"{row.verdict}, {row.reason}", []).append(row.name)
-    return "; ".join(f"{', '.join(of)}: {why}" for why, of in names.items())
 
 
 def _nearest(rows, budget) -> str:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Iterable
 from typing import Any
 
 # Why a file was dropped, in the order in which this is found out.
@@ -106,3 +107,11 @@ class Row:
     def dropped(self, verdict: str, reason: str) -> "Row":
         """Return the row with the reason why it was dropped."""
         return dataclasses.replace(self, verdict=verdict, reason=reason)
+
+
+def by_reason(rows: Iterable[Row]) -> list[str]:
+    """Return a line for each reason, with the names of the files that it dropped."""
+    names: dict[str, list[str]] = {}
+    for row in rows:
+        names.setdefault(f"{row.verdict}, {row.reason}", []).append(repr(row.name))
+    return [f"{', '.join(of)}: {why}" for why, of in names.items()]

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from keras_invprune.exporting.planner.row import BEST, Row
+from keras_invprune.exporting.planner.row import BEST, Row, by_reason
 
 UNKNOWN = "-"
 
@@ -10,14 +10,19 @@ UNKNOWN = "-"
 def table(rows: Sequence[Row], metric: str) -> str:
     """Return a line for each file, the best one first, then by size.
 
+    Below are those without a size, not made or the same as another, by reason.
+
     Args:
         rows: What was found out about each file.
         metric: Name of the metric.
     """
     heading = ["file", "bytes", "gzip", "zstd", "ms", "± ms", metric, "", "why"]
-    order = sorted(rows, key=lambda row: (row.verdict != BEST, row.size))
+    made = [row for row in rows if row.bytes is not None]
+    order = sorted(made, key=lambda row: (row.verdict != BEST, row.size))
     last = len(heading) - 1
-    return columns([heading, *map(_cells, order)], texts=(0, last - 1, last))
+    lines = columns([heading, *map(_cells, order)], texts=(0, last - 1, last))
+    others = by_reason(row for row in rows if row.bytes is None)
+    return "\n".join([lines, *([""] if others else []), *others])
 
 
 def columns(cells: Sequence[Sequence[str]], texts: Sequence[int]) -> str:

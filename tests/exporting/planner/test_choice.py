@@ -83,7 +83,7 @@ def test_a_budget_that_nothing_meets_names_the_nearest():
 
 def test_if_nothing_is_left_each_has_its_reason():
     wrong = [each.dropped(WRONG, "off by nan") for each in (SMALL, FAST)]
-    with pytest.raises(NothingLeftError, match="small, fast: wrong, off by nan$"):
+    with pytest.raises(NothingLeftError, match="'small', 'fast': wrong, off by nan$"):
         choose(wrong, "size", 0)
 
 

@@ -349,6 +349,17 @@ def test_what_cannot_be_made_is_dropped(folder, monkeypatch):
     assert found.files[2].reason == "no such op"
 
 
+def test_what_was_not_made_is_below_the_table_by_reason(folder, monkeypatch):
+    kinds = [CANDIDATES[0], made(RuntimeError("no op")), made(RuntimeError("no op"))]
+    monkeypatch.setattr(planning, "CANDIDATES", kinds)
+    target = kip.Target("size", rounds=1)
+    printed = str(kip.export(network(zeros=False), folder, target=target))
+    heading, *table = printed.partition("file  ")[2].splitlines()
+    assert heading.split()[0] == "bytes"
+    assert table[0].startswith("float32") and table[1] == ""
+    assert table[2] == "'own', 'own': not made, no op"
+
+
 def test_what_fails_once_is_not_made_again(folder, monkeypatch):
     calls = []
 
@@ -358,7 +369,7 @@ def test_what_fails_once_is_not_made_again(folder, monkeypatch):
 
     monkeypatch.setattr(converter, "converted", fails)
     model = network()
-    with pytest.raises(kip.ExportError, match="float32, .*: not made, no such op"):
+    with pytest.raises(kip.ExportError, match="'float32', .*: not made, no such op"):
         kip.export(model, folder, data=rows(model), target="size")
     assert {("float16", True), ("sparsity", True)} < set(calls)
     assert len(calls) == 2 * len(set(calls))  # the model and the compact one
