@@ -27,10 +27,11 @@ class Crashed(RuntimeError):  # noqa: N818 - it is said of the other process
 
 
 class Sandbox:
-    """Runs .tflite files in another process of LiteRT, without TensorFlow.
+    """Runs .tflite files with LiteRT in another process, without TensorFlow.
 
-    The process starts when it is needed, and again after it was ended. Use it as a
-    context, which ends it.
+    The process starts when it is needed, and again after it was ended. Use the sandbox
+    as a context, which ends the process. Where Python is part of another program, no
+    process can be started, and files run in this one.
 
     Example:
         >>> with Sandbox() as sandbox:
@@ -72,6 +73,8 @@ class Sandbox:
             RuntimeError: If LiteRT cannot load the file.
         """
         self._loaded = None
+        if not _can_start():
+            return litert.load(file, delegate, threads)
         self._ask((file, delegate, threads))
         mine = self._loaded = object()
 
@@ -93,7 +96,8 @@ class Sandbox:
             pickle.dump(request, requests)
             requests.flush()
             found, fault = pickle.load(answers)
-        except (EOFError, BrokenPipeError, pickle.UnpicklingError):
+        # Windows raises an OSError of no special kind for a broken pipe.
+        except (EOFError, OSError, pickle.UnpicklingError):
             code = self._end()
             raise Crashed(f"LiteRT ended its process ({_meaning(code)})") from None
         except BaseException:  # an interruption, after which the answer would be late
@@ -110,7 +114,7 @@ class Sandbox:
         if process is None:
             return 0
         for pipe in _pipes(process):
-            with contextlib.suppress(BrokenPipeError):  # nobody wants the rest
+            with contextlib.suppress(OSError):  # nobody reads the rest
                 pipe.close()
         try:
             return process.wait(PATIENCE)
@@ -119,8 +123,14 @@ class Sandbox:
             return process.wait()
 
 
+def _can_start() -> bool:
+    """Return whether `sys.executable` is Python, and not the program that brings it."""
+    return bool(sys.executable) and not hasattr(sys, "frozen")
+
+
 def _started() -> subprocess.Popen:
-    path = os.pathsep.join(filter(None, sys.path))  # where LiteRT is
+    # Where LiteRT is. Python ignores other entries, such as a `Path`, in silence.
+    path = os.pathsep.join(p for p in sys.path if isinstance(p, str) and p)
     return subprocess.Popen(
         # Without -P, it would look for modules next to the file.
         [sys.executable, "-P", litert.__file__],
