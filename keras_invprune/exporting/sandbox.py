@@ -1,7 +1,8 @@
 """A process in which files run, so that a file that ends it does no other harm.
 
 LiteRT trusts its files. One whose numbers it misreads may read memory that is not its
-own: this mostly gives wrong outputs, and sometimes ends the process.
+own: this mostly gives wrong outputs, and sometimes ends the process. If it damages
+memory, the process may end only when the file is unloaded.
 """
 
 import contextlib
@@ -86,6 +87,16 @@ class Sandbox:
             return self._ask(inputs)
 
         return run
+
+    def unload(self):
+        """Unload the last file, so that the next one is not blamed for its damage.
+
+        Raises:
+            Crashed: If this ends the process.
+        """
+        self._loaded = None
+        if self._process is not None:
+            self._ask(())
 
     def _ask(self, request) -> Any:
         """Return the answer of the process, which starts if there is none."""

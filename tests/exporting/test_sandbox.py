@@ -62,12 +62,17 @@ def test_one_process_runs_file_after_file(box, file):
         first({"x": X})
 
 
-@pytest.mark.parametrize("moment", ["load", "run"])
+@pytest.mark.parametrize("moment", ["load", "run", "unload"])
 def test_a_process_that_is_ended_is_replaced(box, file, moment):
     run = box.load(file, delegate=True)
     process(box).send_signal(signal.SIGSEGV)
     with pytest.raises(Crashed, match=r"ended its process \(signal SIGSEGV\)"):
-        box.load(file, delegate=True) if moment == "load" else run({"x": X})
+        if moment == "load":
+            box.load(file, delegate=True)
+        elif moment == "run":
+            run({"x": X})
+        else:
+            box.unload()
     with pytest.raises(RuntimeError, match="not loaded any more"):
         run({"x": X})
     assert box.load(file, delegate=True)({"x": X})
@@ -124,6 +129,16 @@ def test_a_broken_pipe_is_known_on_windows(box, file, monkeypatch):
     assert box.load(file, delegate=True)({"x": X})
 
 
+def test_an_unloaded_file_is_gone(box, file):
+    run = box.load(file, delegate=True)
+    box.unload()
+    with pytest.raises(RuntimeError, match="not loaded any more"):
+        run({"x": X})
+    with pytest.raises(RuntimeError, match="not callable"):  # nor there
+        box._ask({"x": X})
+    assert box.load(file, delegate=True)({"x": X})
+
+
 @pytest.mark.parametrize(
     ("name", "value"), [("executable", ""), ("executable", None), ("frozen", True)]
 )
@@ -132,6 +147,7 @@ def test_within_another_program_files_run_in_its_process(
 ):
     monkeypatch.setattr(sys, name, value, raising=False)
     assert box.load(file, delegate=True)({"x": X})
+    box.unload()
     assert process(box) is None
 
 

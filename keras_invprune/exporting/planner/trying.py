@@ -102,7 +102,11 @@ class Trial:
         else:
             path = made
         row = dataclasses.replace(row, **_sizes(path))
-        return Tried(self._run(row, candidate, source, path), candidate, source, path)
+        row = self._run(row, candidate, source, path)
+        _, error = attempt(self._sandbox.unload)
+        if error is not None and not row.verdict:
+            row = row.dropped(NOT_RUN, str(error))
+        return Tried(row, candidate, source, path)
 
     def _run(self, row, candidate, source, path) -> Row:
         """Return the row with differences and metric, or a verdict."""

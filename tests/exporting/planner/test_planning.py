@@ -387,6 +387,26 @@ def test_a_file_that_ends_its_process_is_dropped(folder, monkeypatch, place):
     assert reason.endswith("LiteRT ended its process (signal SIGKILL)")
 
 
+def test_a_file_that_ends_its_process_when_it_is_unloaded_is_dropped(
+    folder, monkeypatch
+):
+    unload, seen = Sandbox.unload, []
+
+    def deadly(self):
+        seen.append(self)
+        if len(seen) == 1:
+            self._process.kill()
+        unload(self)
+
+    only(monkeypatch, "float32", "float16")
+    monkeypatch.setattr(Sandbox, "unload", deadly)
+    target = kip.Target("size", rounds=1)
+    found = kip.export(network(zeros=False), folder, target=target)
+    verdicts = {row.name: (row.verdict, row.reason) for row in found.files}
+    fault = "LiteRT ended its process (signal SIGKILL)"
+    assert verdicts == {"float32": (NOT_RUN, fault), "float16": (BEST, "")}
+
+
 def test_a_metric_without_labels_is_refused_before_anything_is_made(
     folder, monkeypatch
 ):
