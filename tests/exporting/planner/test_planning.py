@@ -416,9 +416,11 @@ def test_a_metric_without_labels_is_refused_before_anything_is_made(
         kip.export(network(), folder, data=np.ones((8, 64)), target=target)
 
 
-def test_a_file_that_is_nan_in_a_row_that_was_not_compared_is_dropped(
-    folder, monkeypatch
+@pytest.mark.parametrize("verdict", [WRONG, NOT_RUN])
+def test_a_file_that_fails_in_a_row_that_was_not_compared_is_dropped(
+    folder, monkeypatch, verdict
 ):
+    """There, it is NaN, or the runtime raises an error."""
     model = network(zeros=False)
     x = rows(model, 260)
     x[258] = 7
@@ -426,19 +428,22 @@ def test_a_file_that_is_nan_in_a_row_that_was_not_compared_is_dropped(
     def load(path, same, states):
         run = same.of_keras(model)
 
-        def with_nan(inputs):
+        def failing(inputs):
             marked = inputs["features"][:, :1] == 7
+            if verdict == NOT_RUN and marked.any():
+                raise RuntimeError("no such row")
             return {k: np.where(marked, np.nan, v) for k, v in run(inputs).items()}
 
-        return with_nan
+        return failing
 
     runtime = Runtime("own", load)
     own = Candidate("own", lambda source: b"small", runtimes=(runtime,))
     monkeypatch.setattr(planning, "CANDIDATES", [CANDIDATES[0], own])
     data, target = (x, np.zeros(260)), kip.Target("size", rounds=1)
     found = kip.export(model, folder, data=data, target=target, max_loss=1.0)
-    assert [row.verdict for row in found.files] == [BEST, WRONG]
-    assert "own: output 'output_0' is NaN" in found.files[1].reason
+    assert [row.verdict for row in found.files] == [BEST, verdict]
+    reasons = {WRONG: "output 'output_0' is NaN", NOT_RUN: "no such row"}
+    assert f"own: {reasons[verdict]}" in found.files[1].reason
 
 
 @pytest.mark.parametrize(
