@@ -27,7 +27,7 @@ from keras_invprune.exporting.checks import (
 )
 from keras_invprune.exporting.errors import ExportError, raise_if_disk_is_full
 from keras_invprune.exporting.folders import local, replacing, write_report
-from keras_invprune.exporting.planner import FileBudget, Planned, Target, plan
+from keras_invprune.exporting.planner import TARGETS, FileBudget, Planned, Target, plan
 from keras_invprune.exporting.rows import rows_of
 from keras_invprune.exporting.sandbox import Sandbox
 from keras_invprune.exporting.serving import load_saved_model, write_saved_model
@@ -263,9 +263,8 @@ def _check_goal(goal, formats, tflite_options, max_loss, budget):
         if budget is not None or max_loss != MAX_LOSS:
             raise ValueError(
                 "`max_loss` and `budget` limit the files of a target. Received: "
-                f"max_loss={max_loss!r}, budget={budget!r}, and no target. Give one: "
-                '`target="litert-cpu"`, "size", "onnxruntime-cpu", "openvino-cpu" or '
-                '"any".'
+                f"max_loss={max_loss!r}, budget={budget!r}, and no target. Give one of "
+                f"{TARGETS}."
             )
         return
     if formats != FORMATS or tflite_options != OPTIONS:

@@ -1,7 +1,7 @@
 """Reads .tflite files and runs them with LiteRT: the only file that imports it.
 
 It imports neither TensorFlow nor this package, since it is also a program: `sandbox.py`
-starts it, so that a file that ends its process does no other harm.
+starts it, so that a file that crashes does no further harm.
 """
 
 import functools

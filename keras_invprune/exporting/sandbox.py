@@ -1,8 +1,8 @@
-"""A process in which files run, so that a file that ends it does no other harm.
+"""Runs files in a separate process, so that one that crashes does no further harm.
 
 LiteRT trusts its files. One whose numbers it misreads may read memory that is not its
-own: this mostly gives wrong outputs, and sometimes ends the process. If it damages
-memory, the process may end only when the file is unloaded.
+own: this mostly gives wrong outputs, and sometimes crashes the process. If it
+damages memory, the crash may come only when the file is unloaded.
 """
 
 import contextlib
@@ -24,14 +24,14 @@ PATIENCE = 10  # seconds in which the process may end by itself
 
 
 class Crashed(RuntimeError):  # noqa: N818 - it is said of the other process
-    """A file has ended the process that ran it."""
+    """A file has crashed the process that ran it."""
 
 
 class Sandbox:
     """Runs .tflite files with LiteRT in another process, without TensorFlow.
 
-    The process starts when it is needed, and again after it was ended. Use the sandbox
-    as a context, which ends the process. Where Python is part of another program, no
+    The process starts when it is needed, and again after a crash. Use the sandbox as a
+    context, which ends the process. Where Python is part of another program, no
     process can be started, and files run in this one.
 
     Example:
@@ -70,7 +70,7 @@ class Sandbox:
             called until another file is loaded.
 
         Raises:
-            Crashed: If this ends the process.
+            Crashed: If this crashes the process.
             RuntimeError: If LiteRT cannot load the file.
         """
         self._loaded = None
@@ -92,7 +92,7 @@ class Sandbox:
         """Unload the last file, so that the next one is not blamed for its damage.
 
         Raises:
-            Crashed: If this ends the process.
+            Crashed: If this crashes the process.
         """
         self._loaded = None
         if self._process is not None:
@@ -110,7 +110,7 @@ class Sandbox:
         # Windows raises an OSError of no special kind for a broken pipe.
         except (EOFError, OSError, pickle.UnpicklingError):
             code = self._end()
-            raise Crashed(f"LiteRT ended its process ({_meaning(code)})") from None
+            raise Crashed(f"LiteRT crashed ({_meaning(code)})") from None
         except BaseException:  # an interruption, after which the answer would be late
             self._process.kill()
             self._end()

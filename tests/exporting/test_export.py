@@ -201,7 +201,7 @@ def test_a_file_that_ends_the_process_of_litert_is_refused(
         unload(self)
 
     monkeypatch.setattr(Sandbox, "unload", deadly)
-    fault = rf"LiteRT with {name} delegate: LiteRT ended its process \(signal SIGKILL\)"
+    fault = rf"LiteRT with {name} delegate: LiteRT crashed \(signal SIGKILL\)"
     with pytest.raises(ExportError, match=f"{fault}.*help: `tflite_options="):
         export(tiny_model(), folder, formats=("tflite",))
     assert not folder.exists() and len(seen) == place + 1

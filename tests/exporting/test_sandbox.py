@@ -66,7 +66,7 @@ def test_one_process_runs_file_after_file(box, file):
 def test_a_process_that_is_ended_is_replaced(box, file, moment):
     run = box.load(file, delegate=True)
     process(box).send_signal(signal.SIGSEGV)
-    with pytest.raises(Crashed, match=r"ended its process \(signal SIGSEGV\)"):
+    with pytest.raises(Crashed, match=r"LiteRT crashed \(signal SIGSEGV\)"):
         if moment == "load":
             box.load(file, delegate=True)
         elif moment == "run":
