@@ -5,6 +5,7 @@ files appear together at the end, or none does.
 """
 
 import contextlib
+import functools
 import logging
 import math
 from collections.abc import Iterable, Mapping
@@ -26,8 +27,9 @@ from keras_invprune.exporting.checks import (
 )
 from keras_invprune.exporting.errors import ExportError, raise_if_disk_is_full
 from keras_invprune.exporting.folders import local, replacing, write_report
-from keras_invprune.exporting.planner import FileBudget, Planned, Target, plan
+from keras_invprune.exporting.planner import TARGETS, FileBudget, Planned, Target, plan
 from keras_invprune.exporting.rows import rows_of
+from keras_invprune.exporting.sandbox import Sandbox
 from keras_invprune.exporting.serving import load_saved_model, write_saved_model
 from keras_invprune.exporting.sizes import contents_of, sizes
 from keras_invprune.exporting.verify import SameOutputs
@@ -261,9 +263,8 @@ def _check_goal(goal, formats, tflite_options, max_loss, budget):
         if budget is not None or max_loss != MAX_LOSS:
             raise ValueError(
                 "`max_loss` and `budget` limit the files of a target. Received: "
-                f"max_loss={max_loss!r}, budget={budget!r}, and no target. Give one: "
-                '`target="litert-cpu"`, "size", "onnxruntime-cpu", "openvino-cpu" or '
-                '"any".'
+                f"max_loss={max_loss!r}, budget={budget!r}, and no target. Give one of "
+                f"{TARGETS}."
             )
         return
     if formats != FORMATS or tflite_options != OPTIONS:
@@ -330,14 +331,17 @@ def _write_tflite(model, new, saved_model, options, same, tolerance) -> dict:
     tolerance = max(tolerance, *(converter.ROUNDING.get(o, 0.0) for o in options), 0.0)
     with _refusing("model.tflite", "TensorFlow's converter", model):
         content, found = converter.convert(saved_model, options)
-    (new / "model.tflite").write_bytes(content)
-    for name, delegate in (("default", True), ("no", False)):
-        end = "" if delegate else "_without_delegate"
-        runtime = f"LiteRT with {name} delegate"
-        with _refusing("model.tflite", runtime, model), converter.pages_in_a_log():
-            run = same.of_litert(content, delegate)
-            entry = same(run, tolerance, same.file_batch)
-        found |= {key + end: value for key, value in entry.items()}
+    path = new / "model.tflite"
+    path.write_bytes(content)
+    with Sandbox() as sandbox:
+        for name, delegate in (("default", True), ("no", False)):
+            end = "" if delegate else "_without_delegate"
+            runtime = f"LiteRT with {name} delegate"
+            with _refusing("model.tflite", runtime, model), converter.pages_in_a_log():
+                run = same.of_runtime(functools.partial(sandbox.load, path, delegate))
+                entry = same(run, tolerance, same.file_batch)
+                sandbox.unload()
+            found |= {key + end: value for key, value in entry.items()}
     return found
 
 

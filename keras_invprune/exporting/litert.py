@@ -1,7 +1,7 @@
 """Reads .tflite files and runs them with LiteRT: the only file that imports it.
 
 It imports neither TensorFlow nor this package, since it is also a program: `sandbox.py`
-starts it, so that a file that ends its process does no other harm.
+starts it, so that a file that crashes does no further harm.
 """
 
 import functools
@@ -173,8 +173,8 @@ def serve(requests: BinaryIO, replies: BinaryIO):
     """Load files and run them, as pickled requests ask, until these end.
 
     A request is a tuple, the arguments of `load`, or a dict of arrays, the inputs of
-    the file that was loaded last. A reply is ``(outputs, "")``, or
-    ``(None, what went wrong)``.
+    the file that was loaded last. An empty tuple only unloads that file. A reply is
+    ``(outputs, "")``, or ``(None, what went wrong)``.
     """
     run: Any = None
     while True:
@@ -188,7 +188,7 @@ def serve(requests: BinaryIO, replies: BinaryIO):
                 found = run(request)
             else:
                 run = None  # before the next one is loaded, which may be large
-                run = load(*request)
+                run = load(*request) if request else None
         except Exception as error:  # LiteRT may raise anything
             fault = str(error) or type(error).__name__
         pickle.dump((found, fault), replies)

@@ -1,7 +1,8 @@
-"""A process in which files run, so that a file that ends it does no other harm.
+"""Runs files in a separate process, so that one that crashes does no further harm.
 
 LiteRT trusts its files. One whose numbers it misreads may read memory that is not its
-own: this mostly gives wrong outputs, and sometimes ends the process.
+own: this mostly gives wrong outputs, and sometimes crashes the process. If it
+damages memory, the crash may come only when the file is unloaded.
 """
 
 import contextlib
@@ -23,14 +24,15 @@ PATIENCE = 10  # seconds in which the process may end by itself
 
 
 class Crashed(RuntimeError):  # noqa: N818 - it is said of the other process
-    """A file has ended the process that ran it."""
+    """A file has crashed the process that ran it."""
 
 
 class Sandbox:
-    """Runs .tflite files in another process of LiteRT, without TensorFlow.
+    """Runs .tflite files with LiteRT in another process, without TensorFlow.
 
-    The process starts when it is needed, and again after it was ended. Use it as a
-    context, which ends it.
+    The process starts when it is needed, and again after a crash. Use the sandbox as a
+    context, which ends the process. Where Python is part of another program, no
+    process can be started, and files run in this one.
 
     Example:
         >>> with Sandbox() as sandbox:
@@ -68,10 +70,12 @@ class Sandbox:
             called until another file is loaded.
 
         Raises:
-            Crashed: If this ends the process.
+            Crashed: If this crashes the process.
             RuntimeError: If LiteRT cannot load the file.
         """
         self._loaded = None
+        if not _can_start():
+            return litert.load(file, delegate, threads)
         self._ask((file, delegate, threads))
         mine = self._loaded = object()
 
@@ -84,6 +88,16 @@ class Sandbox:
 
         return run
 
+    def unload(self):
+        """Unload the last file, so that the next one is not blamed for its damage.
+
+        Raises:
+            Crashed: If this crashes the process.
+        """
+        self._loaded = None
+        if self._process is not None:
+            self._ask(())
+
     def _ask(self, request) -> Any:
         """Return the answer of the process, which starts if there is none."""
         if self._process is None:
@@ -93,9 +107,10 @@ class Sandbox:
             pickle.dump(request, requests)
             requests.flush()
             found, fault = pickle.load(answers)
-        except (EOFError, BrokenPipeError, pickle.UnpicklingError):
+        # Windows raises an OSError of no special kind for a broken pipe.
+        except (EOFError, OSError, pickle.UnpicklingError):
             code = self._end()
-            raise Crashed(f"LiteRT ended its process ({_meaning(code)})") from None
+            raise Crashed(f"LiteRT crashed ({_meaning(code)})") from None
         except BaseException:  # an interruption, after which the answer would be late
             self._process.kill()
             self._end()
@@ -110,7 +125,7 @@ class Sandbox:
         if process is None:
             return 0
         for pipe in _pipes(process):
-            with contextlib.suppress(BrokenPipeError):  # nobody wants the rest
+            with contextlib.suppress(OSError):  # nobody reads the rest
                 pipe.close()
         try:
             return process.wait(PATIENCE)
@@ -119,8 +134,14 @@ class Sandbox:
             return process.wait()
 
 
+def _can_start() -> bool:
+    """Return whether `sys.executable` is Python, and not the program that brings it."""
+    return bool(sys.executable) and not hasattr(sys, "frozen")
+
+
 def _started() -> subprocess.Popen:
-    path = os.pathsep.join(filter(None, sys.path))  # where LiteRT is
+    # Where LiteRT is. Python ignores other entries, such as a `Path`, in silence.
+    path = os.pathsep.join(p for p in sys.path if isinstance(p, str) and p)
     return subprocess.Popen(
         # Without -P, it would look for modules next to the file.
         [sys.executable, "-P", litert.__file__],

@@ -1,6 +1,5 @@
 """Runs a file on the same rows as the Keras model, and compares the outputs."""
 
-import functools
 import logging
 from collections.abc import Callable
 
@@ -9,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_invprune.contracts import Nested
-from keras_invprune.exporting import converter, litert
+from keras_invprune.exporting import converter
 from keras_invprune.exporting.accuracy import accuracy, predicted_classes
 from keras_invprune.exporting.batches import in_batches, reset_states, stateful_layers
 from keras_invprune.exporting.serving import named_outputs, output_names, safe_names
@@ -116,12 +115,6 @@ class SameOutputs:
             return {k: keras.ops.convert_to_numpy(v) for k, v in named.items()}
 
         return run
-
-    def of_litert(self, content: bytes, delegate: bool):
-        """Return a function that runs a .tflite file from its initial states."""
-        return self.of_runtime(
-            functools.partial(litert.runtime, content, delegate=delegate)
-        )
 
     def of_runtime(self, runtime: Callable[[], Callable], states: bool = False):
         """Return a function that runs a file.

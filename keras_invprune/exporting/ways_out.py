@@ -56,7 +56,7 @@ CAUSES = {
             "`batch_size=1`, or recurrent layers with `unroll=True`, since TensorFlow "
             "Lite has loops only for a fixed batch size",
         ),
-        ("is off by", '`tflite_options=("sparsity",)` or `()`'),
+        ("is off by|LiteRT crashed", '`tflite_options=("sparsity",)` or `()`'),
     ],
 }
 

@@ -183,7 +183,11 @@ def estimate_savings(
     todo += [each for each in uneven if not each.is_exact][:1]
     show = show or show_nothing
     tried: list[tuple[_Removal, Tried]] = []
-    with tempfile.TemporaryDirectory() as folder, states_kept(model):
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        states_kept(model),
+        Sandbox() as sandbox,
+    ):
         for number, removal in enumerate(todo):
             show(f"{removal.name} {removal.share:.0%}", number, len(todo) + 1)
             work = Path(folder) / str(number)
@@ -191,7 +195,7 @@ def estimate_savings(
             if (smaller := _removed(model, removal)) is not None:
                 exact = removal.is_exact
                 fitting = [each for each in kinds if each.uses_zeros != exact]
-                found = _files(smaller, fitting, batch_size, work)
+                found = _files(smaller, fitting, batch_size, work, sandbox)
                 tried += [(removal, each) for each in found]
         show("timing", len(todo), len(todo) + 1)
         files = timed([each for _, each in tried], math.inf, rounds, runtimes=1)
@@ -255,15 +259,18 @@ def _removed(model: keras.Model, removal: _Removal) -> keras.Model | None:
 
 
 def _files(
-    model: keras.Model, kinds: Sequence[Candidate], batch_size: int | None, work: Path
+    model: keras.Model,
+    kinds: Sequence[Candidate],
+    batch_size: int | None,
+    work: Path,
+    sandbox: Sandbox,
 ) -> Iterator[Tried]:
     """Yield the files of some kinds; all of them are run."""
     tflite = any(each.file == TFLITE for each in kinds)
     sources = Sources(model, None, None, batch_size, work, True, tflite)
-    with Sandbox() as sandbox:
-        trial = Trial(work, TOLERANCE, Loss(sources.same, None, None), sandbox)
-        for kind in kinds:
-            yield trial(kind, sources.given)
+    trial = Trial(work, TOLERANCE, Loss(sources.same, None, None), sandbox)
+    for kind in kinds:
+        yield trial(kind, sources.given)
     sources.given.made.clear()  # they are on the disk
 
 

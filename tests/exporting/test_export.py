@@ -20,6 +20,7 @@ import zoo
 from disks import small_disk
 from keras_invprune.exporting import converter, litert
 from keras_invprune.exporting.export import ExportError, export
+from keras_invprune.exporting.sandbox import Sandbox
 
 
 def rows(*shape):
@@ -185,6 +186,25 @@ def test_sparse_weights_that_litert_computes_wrongly_are_refused(
     with pytest.raises(ExportError, match=f"tflite was rejected.*{message}.*help"):
         export(model, folder, formats=("tflite",), tflite_options=options)
     assert not folder.exists()
+
+
+@pytest.mark.parametrize(("place", "name"), [(0, "default"), (1, "no")])
+def test_a_file_that_ends_the_process_of_litert_is_refused(
+    folder, monkeypatch, place, name
+):
+    unload, seen = Sandbox.unload, []
+
+    def deadly(self):
+        if len(seen) == place:
+            self._process.kill()
+        seen.append(self)
+        unload(self)
+
+    monkeypatch.setattr(Sandbox, "unload", deadly)
+    fault = rf"LiteRT with {name} delegate: LiteRT crashed \(signal SIGKILL\)"
+    with pytest.raises(ExportError, match=f"{fault}.*help: `tflite_options="):
+        export(tiny_model(), folder, formats=("tflite",))
+    assert not folder.exists() and len(seen) == place + 1
 
 
 def test_a_network_with_convolutions_trained_and_given_data(folder):

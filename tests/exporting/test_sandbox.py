@@ -1,8 +1,12 @@
 """Files in a process of their own: the same outputs, and an end that harms nothing."""
 
+import errno
 import os
+import pickle
 import signal
 import subprocess
+import sys
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -35,7 +39,9 @@ def process(box) -> subprocess.Popen:
 
 
 @pytest.mark.parametrize(
-    ("delegate", "rows"), [(True, X), (False, X), (None, X[:1])], ids=str
+    ("delegate", "rows"),
+    [(True, X), (False, X), (None, X[:1])],
+    ids=["default delegate", "no delegate", "CompiledModel"],
 )
 def test_outputs_are_those_of_this_process(box, file, delegate, rows):
     run = box.load(file, delegate=delegate)
@@ -56,12 +62,17 @@ def test_one_process_runs_file_after_file(box, file):
         first({"x": X})
 
 
-@pytest.mark.parametrize("moment", ["load", "run"])
+@pytest.mark.parametrize("moment", ["load", "run", "unload"])
 def test_a_process_that_is_ended_is_replaced(box, file, moment):
     run = box.load(file, delegate=True)
     process(box).send_signal(signal.SIGSEGV)
-    with pytest.raises(Crashed, match=r"ended its process \(signal SIGSEGV\)"):
-        box.load(file, delegate=True) if moment == "load" else run({"x": X})
+    with pytest.raises(Crashed, match=r"LiteRT crashed \(signal SIGSEGV\)"):
+        if moment == "load":
+            box.load(file, delegate=True)
+        elif moment == "run":
+            run({"x": X})
+        else:
+            box.unload()
     with pytest.raises(RuntimeError, match="not loaded any more"):
         run({"x": X})
     assert box.load(file, delegate=True)({"x": X})
@@ -78,28 +89,70 @@ def test_an_exit_is_reported_with_its_code(box, monkeypatch, tmp_path, file):
 def test_what_litert_raises_is_raised_here_and_ends_nothing(box, tmp_path, file):
     broken = tmp_path / "broken.tflite"
     broken.write_bytes(file.read_bytes()[:200])
-    run = box.load(file, delegate=True)
+    box.load(file, delegate=True)
     own = process(box)
     with pytest.raises(RuntimeError, match="(?i)model"):
         box.load(broken, delegate=True)
     run = box.load(file, delegate=True)
-    with pytest.raises(RuntimeError, match="y"):
+    with pytest.raises(RuntimeError, match=r"(?i)invalid input name \(y\)"):
         run({"y": X})
     assert run({"x": X})
     assert process(box) is own
 
 
-def test_an_interruption_ends_the_process(box, file, monkeypatch):
+@pytest.mark.parametrize("direction", ["dump", "load"])
+def test_an_interruption_ends_the_process(box, file, monkeypatch, direction):
     run = box.load(file, delegate=True)
     own = process(box)
 
-    def interrupted(_):
+    def interrupted(*given):
+        if direction == "dump":  # more of a request than a pipe holds, and not its end
+            given[1].write(pickle.dumps(b"x" * 2**20)[:-9])
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(sandbox.pickle, "load", interrupted)
+        patch.setattr(sandbox.pickle, direction, interrupted)
         run({"x": X})
     assert own.returncode is not None
+    assert box.load(file, delegate=True)({"x": X})
+
+
+def test_a_broken_pipe_is_known_on_windows(box, file, monkeypatch):
+    run = box.load(file, delegate=True)
+
+    def broken(*_):
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    with monkeypatch.context() as patch, pytest.raises(Crashed, match="exit code 0"):
+        patch.setattr(sandbox.pickle, "dump", broken)
+        run({"x": X})
+    assert box.load(file, delegate=True)({"x": X})
+
+
+def test_an_unloaded_file_is_gone(box, file):
+    run = box.load(file, delegate=True)
+    box.unload()
+    with pytest.raises(RuntimeError, match="not loaded any more"):
+        run({"x": X})
+    with pytest.raises(RuntimeError, match="not callable"):  # nor there
+        box._ask({"x": X})
+    assert box.load(file, delegate=True)({"x": X})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("executable", ""), ("executable", None), ("frozen", True)]
+)
+def test_within_another_program_files_run_in_its_process(
+    box, file, monkeypatch, name, value
+):
+    monkeypatch.setattr(sys, name, value, raising=False)
+    assert box.load(file, delegate=True)({"x": X})
+    box.unload()
+    assert process(box) is None
+
+
+def test_what_python_ignores_in_its_path_is_ignored(box, file, monkeypatch):
+    monkeypatch.setattr(sys, "path", ["", Path("here"), *sys.path])
     assert box.load(file, delegate=True)({"x": X})
 
 

@@ -7,6 +7,7 @@ import pytest
 from keras import layers
 
 import keras_invprune as kip
+from keras_invprune.exporting import sandbox
 from keras_invprune.exporting.planner import planning
 from keras_invprune.exporting.planner.candidates import (
     CANDIDATES,
@@ -134,6 +135,17 @@ def test_only_the_runtime_that_is_shown_is_timed(monkeypatch):
     monkeypatch.setattr(planning, "times", counted)
     found = kip.estimate_savings(dense(8), patterns=["units"], shares=[0.5], rounds=1)
     assert counts == [len(found.estimates)] == [2]
+
+
+def test_files_of_all_removals_run_in_one_process(monkeypatch):
+    only(monkeypatch, "float32")
+    processes, started = [], sandbox._started
+    monkeypatch.setattr(
+        sandbox, "_started", lambda: processes.append(started()) or processes[-1]
+    )
+    kip.estimate_savings(dense(8), patterns=["units"], shares=[0.5], rounds=1)
+    (process,) = processes
+    assert process.returncode == 0
 
 
 def test_a_kind_that_is_never_tried_is_named(monkeypatch):

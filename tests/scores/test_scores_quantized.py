@@ -8,6 +8,7 @@ from keras import layers
 
 import keras_invprune as kip
 from keras_invprune.contracts import Score
+from keras_invprune.exporting import litert
 from keras_invprune.exporting.planner.candidates.quantized import quantized
 from keras_invprune.exporting.planner.planning import Sources
 from keras_invprune.pruning.masked import Masked
@@ -141,7 +142,7 @@ def test_the_file_holds_the_same_kernels_rounded(bits, keys, tmp_path):
     stripped = kip.strip_pruning(model, allow_unfinished=True)
     sources = Sources(stripped, rows, None, None, tmp_path, calibrates=True)
     file = quantized(sources.given, f"weight_only_wi{bits}_afp32")
-    run = sources.same.of_litert(file, delegate=False)
+    run = sources.same.of_runtime(lambda: litert.runtime(file, delegate=False))
     tensors = Interpreter(model_content=file).get_tensor_details()
     scales = [each["quantization_parameters"]["scales"] for each in tensors]
     assert sum(len(each) > 0 for each in scales) == len(keys)
@@ -293,7 +294,7 @@ def test_the_file_holds_the_weights_that_were_trained(trained, bits, tmp_path):
     def error(model):
         sources = Sources(model, rows, None, None, tmp_path, calibrates=True)
         file = quantized(sources.given, f"weight_only_wi{bits}_afp32")
-        run = sources.same.of_litert(file, delegate=False)
+        run = sources.same.of_runtime(lambda: litert.runtime(file, delegate=False))
         (found,) = run(sources.same.inputs).values()
         expected = model.predict(rows, verbose=0)
         return np.abs(found - expected).max() / np.abs(expected).max()

@@ -3,6 +3,6 @@
 from keras_invprune.exporting.planner.planning import plan
 from keras_invprune.exporting.planner.result import Planned
 from keras_invprune.exporting.planner.row import Row, Run
-from keras_invprune.exporting.planner.target import FileBudget, Target
+from keras_invprune.exporting.planner.target import TARGETS, FileBudget, Target
 
-__all__ = ["FileBudget", "Planned", "Row", "Run", "Target", "plan"]
+__all__ = ["TARGETS", "FileBudget", "Planned", "Row", "Run", "Target", "plan"]

@@ -46,23 +46,27 @@ class Loss:
     ):
         self._inputs, self._expected = same.every
         self.name, self._metric = _metric(self._expected, y, metric)
-        self.keras = self._checked(self._expected)
+        self.keras = self(self._expected)
 
-    def __call__(self, run: Callable, batch: int | None) -> float:
-        """Return the metric of what a function from arrays to arrays computes.
+    def outputs(self, run: Callable, batch: int | None) -> Outputs:
+        """Return what a function from arrays to arrays computes for all rows.
 
         Raises:
             Differs: If it is NaN or infinite where Keras is finite. This may happen in
                 rows that were not compared.
-            ValueError: If the user's metric fails, or is not a finite number.
         """
         found = in_batches(run, self._inputs, batch)
         for name, expected in self._expected.items():
             if (np.isfinite(expected) & ~np.isfinite(found[name])).any():
                 raise Differs(f"output {name!r} is NaN or infinite in some rows")
-        return self._checked(found)
+        return found
 
-    def _checked(self, outputs: Outputs) -> float:
+    def __call__(self, outputs: Outputs) -> float:
+        """Return the metric of the outputs for all rows.
+
+        Raises:
+            ValueError: If the user's metric fails, or is not a finite number.
+        """
         found = self._metric(outputs)
         if not (is_number(found) and math.isfinite(found)):
             raise ValueError(f"`metric` must return a number. Received: {found!r}.")

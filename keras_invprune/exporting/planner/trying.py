@@ -20,7 +20,7 @@ from keras_invprune.exporting.planner.row import (
     Row,
     Run,
 )
-from keras_invprune.exporting.sandbox import Crashed, Sandbox
+from keras_invprune.exporting.sandbox import Sandbox
 from keras_invprune.exporting.sizes import contents_of, sizes
 from keras_invprune.exporting.verify import Differs, Random
 from keras_invprune.exporting.ways_out import reason
@@ -102,7 +102,11 @@ class Trial:
         else:
             path = made
         row = dataclasses.replace(row, **_sizes(path))
-        return Tried(self._run(row, candidate, source, path), candidate, source, path)
+        row = self._run(row, candidate, source, path)
+        _, error = attempt(self._sandbox.unload)
+        if error is not None and not row.verdict:
+            row = row.dropped(NOT_RUN, str(error))
+        return Tried(row, candidate, source, path)
 
     def _run(self, row, candidate, source, path) -> Row:
         """Return the row with differences and metric, or a verdict."""
@@ -129,13 +133,16 @@ class Trial:
             else:
                 runs.append(Run(runtime.name, max_abs_error=entry["max_abs_error"]))
         first = candidate.runtimes[0]
-        try:
+
+        def run_all() -> Any:
             run = first.try_out(path, same, self._sandbox)
-            score = self._loss(run, first.batch(same))
-        except Differs as error:
-            return row.dropped(WRONG, f"{first.name}: {error}")
-        except Crashed as error:
-            return row.dropped(NOT_RUN, f"{first.name}: {error}")
+            return self._loss.outputs(run, first.batch(same))
+
+        outputs, error = attempt(run_all)
+        if error is not None:  # in rows that were not compared
+            verdict = WRONG if isinstance(error, Differs) else NOT_RUN
+            return row.dropped(verdict, f"{first.name}: {_reason(candidate, error)}")
+        score = self._loss(outputs)
         loss = self._loss.keras - score
         return dataclasses.replace(row, runs=tuple(runs), score=score, loss=loss)
 

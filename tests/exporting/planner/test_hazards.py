@@ -43,7 +43,7 @@ def test_int8_blocks_are_right_only_without_the_default_delegate(tries):
     made, same = found["int8 dynamic, sparse"], found["sources"].same
     assert made.row.verdict == WRONG
     assert re.search("^Interpreter, 1 thread: .* is off by", made.row.reason)
-    run = same.of_litert(made.path.read_bytes(), delegate=False)
+    run = same.of_runtime(lambda: litert.load(made.path, delegate=False))
     assert same(run, 1e-1, None)
 
 

@@ -35,7 +35,7 @@ def test_labels_of_classes_give_the_accuracy():
     found = loss(ROWS, labels)
     assert (found.name, found.keras) == ("accuracy", 0.75)
     worse = np.zeros((8, 3))
-    assert found(returning(output_0=worse), None) == np.mean(labels == 0)
+    assert found(found.outputs(returning(output_0=worse), None)) == np.mean(labels == 0)
 
 
 def test_other_labels_give_r2():
@@ -44,14 +44,14 @@ def test_other_labels_give_r2():
     total = ((labels - labels.mean()) ** 2).sum()
     assert found.name == "R²"
     assert found.keras == pytest.approx(1 - 8 * 0.25 / total)
-    assert found(returning(output_0=labels), 4) == 1.0
+    assert found(found.outputs(returning(output_0=labels), 4)) == 1.0
 
 
 def test_without_labels_files_must_agree_with_keras():
     found = loss(ROWS)
     assert (found.name, found.keras) == ("agreement", 1.0)
     other = np.where(np.arange(8)[:, None] < 2, -ROWS, ROWS)
-    assert found(returning(output_0=other), None) == 0.75
+    assert found(found.outputs(returning(output_0=other), None)) == 0.75
 
 
 @pytest.mark.parametrize("metric", [None, lambda y, outputs: outputs.sum()])
@@ -61,7 +61,7 @@ def test_a_file_that_is_nan_in_any_row_is_wrong(metric):
     other = ROWS.copy()
     other[5, 0] = np.nan
     with pytest.raises(Differs, match="'output_0' is NaN or infinite in some rows"):
-        found(returning(output_0=other), None)
+        found.outputs(returning(output_0=other), None)
 
 
 def test_of_several_outputs_the_one_that_agrees_least_counts():
@@ -69,12 +69,12 @@ def test_of_several_outputs_the_one_that_agrees_least_counts():
     found = loss(outputs, y=[ROWS.argmax(1), ROWS[:, :1]])
     assert found.name == "agreement"
     mean = np.full((8, 1), ROWS[:, 0].mean())
-    assert found(returning(a=ROWS, b=mean), None) == pytest.approx(0.0)
+    assert found(found.outputs(returning(a=ROWS, b=mean), None)) == pytest.approx(0.0)
 
 
 def test_outputs_that_never_change_agree_with_themselves():
     found = loss(np.ones((8, 1)))
-    assert found(returning(output_0=np.ones((8, 1))), None) == 1.0
+    assert found(found.outputs(returning(output_0=np.ones((8, 1))), None)) == 1.0
 
 
 def test_the_users_metric_gets_labels_and_outputs():
@@ -86,7 +86,7 @@ def test_the_users_metric_gets_labels_and_outputs():
 
     found = loss(ROWS[:, :1], ROWS[:, :1], metric)
     assert (found.name, found.keras) == ("metric", 0.0)
-    assert found(returning(output_0=ROWS[:, :1] + 1), 3) == -1.0
+    assert found(found.outputs(returning(output_0=ROWS[:, :1] + 1), 3)) == -1.0
     np.testing.assert_array_equal(seen[1][1], ROWS[:, :1] + 1)
 
 

@@ -274,10 +274,13 @@ def test_a_runtime_that_is_missing_is_named(
     assert not folder.exists()
 
 
-@pytest.mark.parametrize("target", ["onnxruntime-cpu", "openvino-cpu"])
-def test_states_are_not_lost(folder, target):
-    pytest.importorskip(target.removesuffix("-cpu"))
-    pytest.importorskip("onnx")
+@pytest.mark.parametrize(
+    "target, libraries",
+    [("onnxruntime-cpu", ["onnx", "tf2onnx"]), ("openvino-cpu", ["openvino"])],
+)
+def test_states_are_not_lost(folder, target, libraries):
+    for name in libraries:
+        pytest.importorskip(name)
     cell = layers.LSTM(2, stateful=True)
     model = keras.Sequential([keras.Input(batch_shape=(1, 2, 3)), cell])
     with pytest.raises(kip.ExportError, match="would not keep states"):
@@ -395,7 +398,27 @@ def test_a_file_that_ends_its_process_is_dropped(folder, monkeypatch, place):
     verdicts = {name: row.verdict for name, row in by_name.items()}
     assert verdicts == {"float32": NOT_RUN, "float16": BEST}
     reason = by_name["float32"].reason
-    assert reason.endswith("LiteRT ended its process (signal SIGKILL)")
+    assert reason.endswith("LiteRT crashed (signal SIGKILL)")
+
+
+def test_a_file_that_ends_its_process_when_it_is_unloaded_is_dropped(
+    folder, monkeypatch
+):
+    unload, seen = Sandbox.unload, []
+
+    def deadly(self):
+        seen.append(self)
+        if len(seen) == 1:
+            self._process.kill()
+        unload(self)
+
+    only(monkeypatch, "float32", "float16")
+    monkeypatch.setattr(Sandbox, "unload", deadly)
+    target = kip.Target("size", rounds=1)
+    found = kip.export(network(zeros=False), folder, target=target)
+    verdicts = {row.name: (row.verdict, row.reason) for row in found.files}
+    fault = "LiteRT crashed (signal SIGKILL)"
+    assert verdicts == {"float32": (NOT_RUN, fault), "float16": (BEST, "")}
 
 
 def test_a_metric_without_labels_is_refused_before_anything_is_made(
@@ -407,9 +430,11 @@ def test_a_metric_without_labels_is_refused_before_anything_is_made(
         kip.export(network(), folder, data=np.ones((8, 64)), target=target)
 
 
-def test_a_file_that_is_nan_in_a_row_that_was_not_compared_is_dropped(
-    folder, monkeypatch
+@pytest.mark.parametrize("verdict", [WRONG, NOT_RUN])
+def test_a_file_that_fails_in_a_row_that_was_not_compared_is_dropped(
+    folder, monkeypatch, verdict
 ):
+    """There, it is NaN, or the runtime raises an error."""
     model = network(zeros=False)
     x = rows(model, 260)
     x[258] = 7
@@ -417,19 +442,22 @@ def test_a_file_that_is_nan_in_a_row_that_was_not_compared_is_dropped(
     def load(path, same, states):
         run = same.of_keras(model)
 
-        def with_nan(inputs):
+        def failing(inputs):
             marked = inputs["features"][:, :1] == 7
+            if verdict == NOT_RUN and marked.any():
+                raise RuntimeError("no such row")
             return {k: np.where(marked, np.nan, v) for k, v in run(inputs).items()}
 
-        return with_nan
+        return failing
 
     runtime = Runtime("own", load)
     own = Candidate("own", lambda source: b"small", runtimes=(runtime,))
     monkeypatch.setattr(planning, "CANDIDATES", [CANDIDATES[0], own])
     data, target = (x, np.zeros(260)), kip.Target("size", rounds=1)
     found = kip.export(model, folder, data=data, target=target, max_loss=1.0)
-    assert [row.verdict for row in found.files] == [BEST, WRONG]
-    assert "own: output 'output_0' is NaN" in found.files[1].reason
+    assert [row.verdict for row in found.files] == [BEST, verdict]
+    reasons = {WRONG: "output 'output_0' is NaN", NOT_RUN: "no such row"}
+    assert f"own: {reasons[verdict]}" in found.files[1].reason
 
 
 @pytest.mark.parametrize(
@@ -476,7 +504,7 @@ def test_a_full_disk(tmp_path):
         ({"target": "size", "tflite_options": ()}, "chooses the format itself"),
         ({"target": "size", "max_loss": -0.1}, "`max_loss` must be >= 0"),
         ({"target": "size", "budget": {"kb": 3}}, "`budget` must be a dict"),
-        ({"budget": {"bytes": 3}}, "no target. Give one"),
+        ({"budget": {"bytes": 3}}, "no target. Give one of .*'openvino-cpu'"),
         ({"max_loss": 0.1}, "no target. Give one"),
         ({"target": "size", "data": np.ones((8, 5))}, r"rows of shape \(64,\)"),
         (

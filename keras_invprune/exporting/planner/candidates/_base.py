@@ -150,7 +150,8 @@ class Candidate:
         uses_zeros: Whether zeros are left out.
         file: Name of the file or folder in the end.
         runtimes: What runs it.
-        targets: For which targets it is tried. What no other kind names is a new one.
+        targets: The targets for which it is tried. A name that no other kind has is a
+            new target.
         libraries: The libraries that make and run it, whose versions are reported.
     """
 
