@@ -47,6 +47,7 @@ from keras_invprune.pruning.masked import Masked
 from keras_invprune.pruning.plan import Plan
 from keras_invprune.pruning.recomputed import check_gradients
 from keras_invprune.pruning.state import Clock, PruningState, counter
+from keras_invprune.pruning.tracing import variables_made_outside
 from keras_invprune.scores._examples import examples_for
 
 
@@ -357,6 +358,10 @@ class PrunedModel(PruningWrapper, keras.Model):
 
     def train_step(self, data: Nested):
         """Make one step of the search or of the fine-tuning."""
+        with variables_made_outside():
+            return self._train_step(data)
+
+    def _train_step(self, data):
         # After the data have arrived: a step that finds none is not counted.
         parts = tf.nest.flatten(data, expand_composites=True)  # also of sparse tensors
         with tf.control_dependencies([part for part in parts if part is not None]):
@@ -398,7 +403,8 @@ class PrunedModel(PruningWrapper, keras.Model):
         """
         check_own_steps(self.inner)
         hidden = {metric.name for metric in self._terms}
-        logs = super().test_step(data)
+        with variables_made_outside():
+            logs = super().test_step(data)
         return {name: value for name, value in logs.items() if name not in hidden}
 
     def load_weights(self, filepath: str | Path, *args, **kwargs):

@@ -7,6 +7,7 @@ from keras import ops
 from keras_invprune.contracts import Nested
 from keras_invprune.pruning.state import Clock, counter
 from keras_invprune.pruning.tangent.kernel import tangent_kernel
+from keras_invprune.pruning.tracing import variables_made_outside
 from keras_invprune.scores._gradients import heads_through, logits_only
 
 TERMS = ("loss", "target_distance", "kernel_distance", "penalty")
@@ -99,7 +100,8 @@ class Student(keras.Model):
             # The optimizer sums the gradients of all replicas.
             replicas = tf.distribute.get_strategy().num_replicas_in_sync
             scaled = self.optimizer.scale_loss(loss / replicas)
-        self.optimizer.apply(tape.gradient(scaled, variables), variables)
+        with variables_made_outside():
+            self.optimizer.apply(tape.gradient(scaled, variables), variables)
         for metric, value in zip(
             self._terms, (loss, target, kernel, squares), strict=True
         ):
