@@ -1,6 +1,8 @@
 """What every test stands on: two CPU devices, one seed, a clean Keras. A plugin."""
 
+import functools
 import gc
+import types
 
 # Imports make millions of objects and no garbage. Collections begin with the tests.
 gc.disable()
@@ -9,8 +11,11 @@ import hypothesis  # noqa: E402
 import keras  # noqa: E402
 import pytest  # noqa: E402
 import tensorflow as tf  # noqa: E402
+from keras.src.backend.tensorflow.trainer import TensorFlowTrainer  # noqa: E402
+from tensorflow.lite.python import lite  # noqa: E402
 from tensorflow.python.framework import ops  # noqa: E402
 
+from keras_invprune.pruning.tracing import variables_made_outside  # noqa: E402
 from keras_invprune.views import are_compilable  # noqa: E402
 
 # Two replicas for MirroredStrategy on any machine. TensorFlow fixes its devices when
@@ -19,6 +24,9 @@ tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0],
     [tf.config.LogicalDeviceConfiguration()] * 2,
 )
+
+# Most graphs run for a few steps. To optimize them takes longer than that.
+tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
 
 # No deadline, because the first call of a tf.function traces it; and the same
 # examples in every run, so that a red test is red again for whoever looks at it.
@@ -45,6 +53,26 @@ def clean_keras():
     _forget_graphs()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def steps_of_keras_are_traced_once():
+    """Spare plain models the second trace, as pruned ones spare it to themselves."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("train_step", "test_step"):
+            patch.setattr(TensorFlowTrainer, name, _traced_once(name))
+        yield
+
+
+def _traced_once(name):
+    step = getattr(TensorFlowTrainer, name)
+
+    @functools.wraps(step)
+    def traced_once(self, data):
+        with variables_made_outside():
+            return step(self, data)
+
+    return traced_once
+
+
 COMPILABLE = "keras_invprune.objectives.invariance.are_compilable"
 
 
@@ -65,6 +93,14 @@ def views_are_not_compiled():
 def views_are_compiled(monkeypatch):
     """Compile the views of the searches of one test, as for users."""
     monkeypatch.setattr(COMPILABLE, are_compilable)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def converters_collect_no_garbage():
+    """Spare each conversion a sixth of a second; collections come by themselves."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lite, "gc", types.SimpleNamespace(collect=lambda: 0))
+        yield
 
 
 @pytest.fixture

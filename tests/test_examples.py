@@ -59,7 +59,7 @@ def test_quickstart(tmp_path):
 
 @pytest.mark.slow
 def test_image(run, mnist, tmp_path):
-    options = ("--epochs", "2", "--rows", "6000", "--out", tmp_path / "out")
+    options = ("--epochs", "2", "--rows", "4000", "--out", tmp_path / "out")
     printed = run("examples/image.py", *options)
     assert float(printed.split("test accuracy: ")[1].split()[0]) > 0.5
     assert (tmp_path / "out" / "model.tflite").exists()

@@ -479,8 +479,9 @@ ON = {
 }
 
 
-@pytest.mark.parametrize("train", [True, False])
-@pytest.mark.parametrize("name", ON)
+@pytest.mark.parametrize(
+    ("name", "train"), [*((name, True) for name in ON), ("gradually", False)]
+)
 def test_what_an_earlier_pruning_has_left_at_zero_stays_zero(name, train, rows):
     model = sparse_network(rows, train=train)
     before = zeros(model)
