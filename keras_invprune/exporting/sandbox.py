@@ -11,8 +11,9 @@ import pickle
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Event, Timer
 from typing import Any, BinaryIO, cast
 
 import numpy as np
@@ -21,10 +22,11 @@ from keras_invprune.exporting import litert
 
 Outputs = dict[str, np.ndarray]
 PATIENCE = 10  # seconds in which the process may end by itself
+LONGEST = 3600  # seconds for an answer, so that a file that hangs stops no night's work
 
 
 class Crashed(RuntimeError):  # noqa: N818 - it is said of the other process
-    """A file has crashed the process that ran it."""
+    """A file has crashed the process that ran it, or has kept it from answering."""
 
 
 class Sandbox:
@@ -70,7 +72,7 @@ class Sandbox:
             called until another file is loaded.
 
         Raises:
-            Crashed: If this crashes the process.
+            Crashed: If this crashes the process, or takes an hour.
             RuntimeError: If LiteRT cannot load the file.
         """
         self._loaded = None
@@ -104,13 +106,16 @@ class Sandbox:
             self._process = _started()
         requests, answers = _pipes(self._process)
         try:
-            pickle.dump(request, requests)
-            requests.flush()
-            found, fault = pickle.load(answers)
+            with _killed_after(LONGEST, self._process) as too_late:
+                pickle.dump(request, requests)
+                requests.flush()
+                found, fault = pickle.load(answers)
         # Windows raises an OSError of no special kind for a broken pipe.
         except (EOFError, OSError, pickle.UnpicklingError):
-            code = self._end()
-            raise Crashed(f"LiteRT crashed ({_meaning(code)})") from None
+            end = f"crashed ({_meaning(self._end())})"
+            if too_late.is_set():
+                end = f"did not answer for {LONGEST} s"
+            raise Crashed(f"LiteRT {end}") from None
         except BaseException:  # an interruption, after which the answer would be late
             self._process.kill()
             self._end()
@@ -132,6 +137,24 @@ class Sandbox:
         except subprocess.TimeoutExpired:
             process.kill()
             return process.wait()
+
+
+@contextlib.contextmanager
+def _killed_after(seconds: float, process: subprocess.Popen) -> Iterator[Event]:
+    """Kill a process if the context takes longer, and then set the event returned."""
+    too_late = Event()
+
+    def kill():
+        too_late.set()
+        process.kill()
+
+    timer = Timer(seconds, kill)
+    timer.daemon = True  # Python need not wait for it
+    timer.start()
+    try:
+        yield too_late
+    finally:
+        timer.cancel()
 
 
 def _can_start() -> bool:

@@ -86,6 +86,17 @@ def test_an_exit_is_reported_with_its_code(box, monkeypatch, tmp_path, file):
         box.load(file, delegate=True)
 
 
+def test_a_file_that_hangs_is_given_up(box, monkeypatch, tmp_path, file):
+    program = tmp_path / "hangs.py"
+    program.write_text("import time\ntime.sleep(600)")
+    with monkeypatch.context() as patch:
+        patch.setattr(sandbox.litert, "__file__", str(program))
+        patch.setattr(sandbox, "LONGEST", 0.3)
+        with pytest.raises(Crashed, match="LiteRT did not answer for 0.3 s"):
+            box.load(file, delegate=True)
+    assert box.load(file, delegate=True)({"x": X})
+
+
 def test_what_litert_raises_is_raised_here_and_ends_nothing(box, tmp_path, file):
     broken = tmp_path / "broken.tflite"
     broken.write_bytes(file.read_bytes()[:200])
