@@ -24,6 +24,8 @@ Outputs = dict[str, np.ndarray]
 PATIENCE = 10  # seconds in which the process may end by itself
 LONGEST = 3600  # seconds for an answer, so that a file that hangs stops no night's work
 
+PYTHONS = ("python", "pypy", "graalpy")  # how the names of interpreters begin
+
 
 class Crashed(RuntimeError):  # noqa: N818 - it is said of the other process
     """A file has crashed the process that ran it, or has kept it from answering."""
@@ -158,8 +160,12 @@ def _killed_after(seconds: float, process: subprocess.Popen) -> Iterator[Event]:
 
 
 def _can_start() -> bool:
-    """Return whether `sys.executable` is Python, and not the program that brings it."""
-    return bool(sys.executable) and not hasattr(sys, "frozen")
+    """Return whether `sys.executable` is Python, and not the program that brings it.
+
+    The latter may be frozen, or a server with Python in it, such as uWSGI.
+    """
+    name = Path(sys.executable or "").name.lower()
+    return name.startswith(PYTHONS) and not hasattr(sys, "frozen")
 
 
 def _started() -> subprocess.Popen:

@@ -151,7 +151,8 @@ def test_an_unloaded_file_is_gone(box, file):
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("executable", ""), ("executable", None), ("frozen", True)]
+    ("name", "value"),
+    [*(("executable", each) for each in ("", None, "/bin/uwsgi")), ("frozen", True)],
 )
 def test_within_another_program_files_run_in_its_process(
     box, file, monkeypatch, name, value
