@@ -334,11 +334,17 @@ def pack(
 def unpack(
     file: Annotated[Path, typer.Argument(help="A .kip file.")],
     out: Annotated[Path, typer.Option(help="New .keras or .tflite file.")],
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="The most bytes that it may hold.", show_default="a gibibyte"
+        ),
+    ] = None,
 ):
     """Make the .keras or .tflite file again that was packed."""
     from keras_invprune_lab.cli.packing import unpack_file
 
-    unpack_file(file, out)
+    unpack_file(file, out, limit)
 
 
 @app.command()

@@ -35,7 +35,7 @@ def pack_file(file: Path, out: Path, bits: int | None):
         )
 
 
-def unpack_file(file: Path, out: Path):
+def unpack_file(file: Path, out: Path, limit: int | None = None):
     """Unpack a file to a new .keras or .tflite file, which appears when complete.
 
     A .keras file is loaded again before that, and compared with what was unpacked.
@@ -55,7 +55,8 @@ def unpack_file(file: Path, out: Path):
         raise FileExistsError(
             f"{out} is there already. Move it, or choose another name."
         )
-    found: Any = kip.unpack(file)
+    options = {} if limit is None else {"limit": limit}
+    found: Any = kip.unpack(file, **options)
     suffix = TFLITE if isinstance(found, bytes) else KERAS
     if out.suffix != suffix:
         raise ValueError(

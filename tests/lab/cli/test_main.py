@@ -214,12 +214,17 @@ def test_files_are_packed_and_unpacked(tmp_path, command):
     ):
         done = command("unpack", small, "--out", out)
         assert done.returncode == 2 and message in done.stderr
+    line = "unpack", small, "--out", tmp_path / "again.keras", "--limit"
+    done = command(*line, "1000")
+    assert done.returncode == 2 and "(`--limit " in done.stderr
+    declared = done.stderr.split("--limit ")[1].split("`")[0]
+    assert command(*line, declared).returncode == 0
     lite = SAVED.with_name("model.tflite")
     assert command("pack", lite, "--out", tmp_path / "lite.kip").returncode == 0
     again = tmp_path / "back.tflite"
     assert command("unpack", tmp_path / "lite.kip", "--out", again).returncode == 0
     assert again.read_bytes() == lite.read_bytes()
-    assert len(list(tmp_path.iterdir())) == 4
+    assert len(list(tmp_path.iterdir())) == 5
 
 
 def test_an_unpacked_model_that_is_saved_with_other_outputs_is_not_kept(
