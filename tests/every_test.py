@@ -67,7 +67,7 @@ def _traced_once(name):
 
     @functools.wraps(step)
     def traced_once(self, data):
-        with variables_made_outside():
+        with variables_made_outside(self):
             return step(self, data)
 
     return traced_once

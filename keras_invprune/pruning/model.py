@@ -358,7 +358,7 @@ class PrunedModel(PruningWrapper, keras.Model):
 
     def train_step(self, data: Nested):
         """Make one step of the search or of the fine-tuning."""
-        with variables_made_outside():
+        with variables_made_outside(self):
             return self._train_step(data)
 
     def _train_step(self, data):
@@ -403,7 +403,7 @@ class PrunedModel(PruningWrapper, keras.Model):
         """
         check_own_steps(self.inner)
         hidden = {metric.name for metric in self._terms}
-        with variables_made_outside():
+        with variables_made_outside(self):
             logs = super().test_step(data)
         return {name: value for name, value in logs.items() if name not in hidden}
 

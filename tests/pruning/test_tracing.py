@@ -59,7 +59,7 @@ def test_each_phase_is_traced_once(traced, schedule, phases):
 def test_nothing_else_changes(monkeypatch):
     one = pruned(kip.schedules.OneShot(0.5, at=2))
     history = fit(one).history
-    monkeypatch.setattr(tracing, "_outside", lambda create, **given: create(**given))
+    monkeypatch.setattr(tracing, "_outside", lambda _, create, **given: create(**given))
     other = pruned(kip.schedules.OneShot(0.5, at=2))
     assert fit(other).history == history
     pairs = [(one.variables, other.variables)]
@@ -77,14 +77,48 @@ def test_variables_of_replicas_are_mirrored(strategy):
     assert all(isinstance(value, tf.distribute.DistributedValues) for value in own)
 
 
-def test_a_value_of_the_graph_makes_a_variable_in_it():
+@pytest.mark.parametrize(
+    "initial", [lambda x: 2.0 * x, lambda x: lambda: 2.0 * x, lambda x: lambda: x + x]
+)
+def test_a_value_of_the_graph_makes_a_variable_in_it(initial):
     made = []
 
     @tf.function
     def doubled(x):
-        with tracing.variables_made_outside():
+        with tracing.variables_made_outside(keras.Model()):
             if not made:
-                made.append(tf.Variable(2.0 * x))
+                made.append(tf.Variable(initial(x)))
         return made[0] * x
 
     assert doubled(tf.constant(3.0)) == 18
+
+
+def test_a_variable_of_each_call_stays_one():
+    @tf.function
+    def one():
+        options = {"experimental_enable_variable_lifting": False}
+        with tracing.variables_made_outside(keras.Model()):
+            return tf.Variable(lambda: 0.0, **options).assign_add(1.0)
+
+    assert [one(), one()] == [1, 1]
+
+
+def forgetful(y, outputs):
+    """A metric that Keras refuses: it is made again with each batch."""
+    mean = keras.metrics.Mean()
+    mean.update_state(outputs[:, 0] - keras.ops.cast(y, outputs.dtype))
+    return mean.result()
+
+
+def test_a_metric_that_is_made_in_each_call_is_refused():
+    model = pruned("manual")
+    model.compile("adam", LOSS, metrics=[forgetful])
+    with pytest.raises(ValueError, match=r"tf.function only supports singleton"):
+        fit(model)
+
+
+def test_a_metric_that_makes_variables_late_is_kept(traced):
+    model = pruned("manual")
+    model.compile("adam", keras.losses.MeanSquaredError(), metrics=["r2_score"])
+    model.fit(X, np.eye(3, dtype="float32")[Y], batch_size=8, verbose=0)
+    assert traced == ["train_step"]

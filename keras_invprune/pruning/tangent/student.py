@@ -100,7 +100,7 @@ class Student(keras.Model):
             # The optimizer sums the gradients of all replicas.
             replicas = tf.distribute.get_strategy().num_replicas_in_sync
             scaled = self.optimizer.scale_loss(loss / replicas)
-        with variables_made_outside():
+        with variables_made_outside(self):
             self.optimizer.apply(tape.gradient(scaled, variables), variables)
         for metric, value in zip(
             self._terms, (loss, target, kernel, squares), strict=True
