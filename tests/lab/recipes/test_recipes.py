@@ -37,11 +37,10 @@ TWINS = (
     "at-init-long",  # at-init-snip
     "at-init-svhn",  # at-init-conv-4
     "cifar10-kappa",  # cifar10-movements
-    "cifar10-movements",  # cifar10-small, and its views are those of digits
+    "cifar10-movements",  # cifar10-small, and its views are those of test_execute.py
     "cifar10-tuned",  # cifar10-small; its second optimizer is in test_execute.py
     "cifar100",  # cifar10-small
     "digits",  # test_execute.py trains its methods, cifar10-small has its views
-    "fashion-mnist",  # at-init, and its views are those of cifar10-small
     "layer-digits",  # layer-teacher, and test_layer_sparse.py trains its methods
     "layer-mnist",  # layer-teacher
     "layer-resnet18-cifar10",  # test_layer_folding.py trains it
@@ -73,7 +72,7 @@ def test_each_recipe_of_the_package_makes_two_steps(
     monkeypatch.setattr(runs.datasets, "load", fake)
     monkeypatch.setattr(boosting, "GRID", boosting.GRID[:1])
     monkeypatch.setattr(boosting, "ROUNDS", 10)
-    if name == "cifar10-small":  # colors and grays
+    if name in ("cifar10-small", "digits"):  # colors and grays
         request.getfixturevalue("views_are_compiled")
     else:
         monkeypatch.setattr(evaluate, "consistency", lambda *_, **__: {})
