@@ -2,6 +2,7 @@
 
 import functools
 import gc
+import os
 import types
 
 # Imports make millions of objects and no garbage. Collections begin with the tests.
@@ -25,8 +26,13 @@ tf.config.set_logical_device_configuration(
     [tf.config.LogicalDeviceConfiguration()] * 2,
 )
 
+# Set by `make test-all`, where graphs are made and optimized as for users.
+AS_FOR_USERS = "AS_FOR_USERS" in os.environ
+
 # Most graphs run for a few steps. To optimize them takes longer than that.
-tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+tf.config.optimizer.set_experimental_options(
+    {"disable_meta_optimizer": not AS_FOR_USERS}
+)
 
 # No deadline, because the first call of a tf.function traces it; and the same
 # examples in every run, so that a red test is red again for whoever looks at it.
@@ -57,7 +63,7 @@ def clean_keras():
 def steps_of_keras_are_traced_once():
     """Spare plain models the second trace, as pruned ones spare it to themselves."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("train_step", "test_step"):
+        for name in () if AS_FOR_USERS else ("train_step", "test_step"):
             patch.setattr(TensorFlowTrainer, name, _traced_once(name))
         yield
 
