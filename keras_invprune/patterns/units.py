@@ -48,6 +48,7 @@ class Units(Pattern):
     """
 
     on_matrices = True
+    default_allocation = "uniform"
     pooling: str = "mean"
     tied: bool = True
     round_to: int = 1
