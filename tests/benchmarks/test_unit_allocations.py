@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+NAMES = ("global", "uniform", "lamp")
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
 
@@ -19,44 +20,41 @@ def benchmark(monkeypatch):
         sys.modules.pop(name, None)
 
 
-def lines(task, removed, **found):
-    """The lines of one seed at one share; allocations that are not given have 80."""
-    known = ("global", "uniform", "lamp", "class_distributed", "l2_normalized")
-    values = dict.fromkeys(known, 80.0) | found
-    about = {"part": "shares", "task": task, "seed": "0", "removed": str(removed)}
+def lines(task, removed, seed=0, **found):
+    """The lines of one seed at one share, for each allocation."""
+    about = {"part": "shares", "task": task, "seed": str(seed), "removed": str(removed)}
     return [
         about | {"allocation": name, "validation": str(value)}
-        for name, value in values.items()
-        if value is not None
+        for name, value in found.items()
     ]
 
 
 def test_leads_are_counted_in_cells_and_tested_over_tasks(benchmark):
-    table = []
+    table, others = [], {"global": 80.0, "lamp": 80.0}
     for number in range(6):
-        table += lines(f"task-{number}", 0.5, uniform=81 + number, lamp=79.0)
-        table += lines(f"task-{number}", 0.9, uniform=85.0)
-    found = benchmark.compared(benchmark.means(table, "shares"))
-    uniform, lamp, same = found["uniform"], found["lamp"], found["l2_normalized"]
+        table += lines(f"task-{number}", 0.5, uniform=81 + number, **others)
+        table += lines(f"task-{number}", 0.9, uniform=85.0, **others)
+    found = benchmark.compared(benchmark.means(table, "shares", NAMES))
+    uniform, lamp = found["uniform"], found["lamp"]
     assert (uniform["wins"], uniform["ties"], uniform["losses"]) == (12, 0, 0)
-    assert (lamp["wins"], lamp["ties"], lamp["losses"]) == (0, 6, 6)
-    assert (same["ties"], same["lead"], same["p"]) == (12, 0.0, None)
-    assert uniform["rank"] == 1
+    assert (lamp["wins"], lamp["ties"], lamp["losses"]) == (0, 12, 0)
+    assert (lamp["lead"], lamp["p"], found["global"]["p"]) == (0, None, None)
+    assert (uniform["rank"], lamp["rank"]) == (1, 2.5)
     assert uniform["lead"] == pytest.approx((np.mean([1, 2, 3, 4, 5, 6]) + 5) / 2)
-    # 2 of 2^6 signs of six tasks are as extreme; Holm counts three tests, one is None.
-    assert uniform["p"] == pytest.approx(3 * 2 / 64)
+    assert uniform["p"] == pytest.approx(2 / 64)  # of the signs of six tasks
 
 
-def test_seeds_are_averaged_and_incomplete_cells_left_out(benchmark):
-    table = lines("a", 0.5, uniform=82.0) + lines("a", 0.5, uniform=86.0)
-    table += lines("b", 0.5, uniform=None)
-    cells = benchmark.means(table, "shares")
-    assert cells["a", 0.5]["uniform"] == 84
-    found = benchmark.compared(cells)
-    assert (found["uniform"]["wins"], found["uniform"]["lead"]) == (1, 4)
-    assert benchmark.by_task(cells | {("a", 0.9): cells["a", 0.5]}, "lamp", "global")[
-        :1
-    ] == [0]
+def test_only_seeds_count_that_all_allocations_have(benchmark):
+    table = lines("a", 0.5, seed=0, **{"global": 80, "uniform": 82, "lamp": 81})
+    table += lines("a", 0.5, seed=1, **{"global": 80, "uniform": 86})
+    table += lines("b", 0.5, seed=0, **{"global": 80})
+    assert benchmark.means(table, "shares", NAMES) == {
+        ("a", 0.5): {"global": 80, "uniform": 82, "lamp": 81}
+    }
+    two = benchmark.means(table, "shares", NAMES[:2])
+    assert two == {("a", 0.5): {"global": 80, "uniform": 84}}
+    assert benchmark.means(table, "macs", NAMES) == {}
+    assert benchmark.by_task(two, "uniform", "global") == [4]
 
 
 def test_the_least_share_is_that_of_the_starved_layer(benchmark):
