@@ -388,6 +388,33 @@ def compaction(figure):
         axes.set_xlim(left=0)
 
 
+def unit_allocations(figure):
+    """Draw the mean accuracy over the tasks, by what is removed."""
+    panels = figure.subplots(1, 2, sharey=True)
+    shown = {"shares": "units removed, %", "macs": "MACs removed, %"}
+    for axes, (part, label) in zip(panels, shown.items(), strict=True):
+        by_seed = grouped(
+            [line for line in rows("unit_allocations.csv") if line["part"] == part],
+            lambda line: (
+                line["allocation"],
+                round(100 * float(line["removed"])),
+                line["seed"],
+            ),
+            lambda line: float(line["validation"]),
+        )
+        found = grouped(
+            sorted(by_seed.items()),
+            lambda item: item[0][:2],
+            lambda item: np.mean(item[1]),
+        )
+        drawn = {
+            name: {x: v for (other, x), v in found.items() if other == name}
+            for name in ("uniform", "lamp", "global")
+        }
+        lines(axes, drawn, label, "validation accuracy, %", "linear")
+    panels[0].legend()
+
+
 def layer_teacher(figure):
     """Draw the test loss by depth, of all points of all paths."""
     found = rows("layer_teacher.csv")
@@ -598,6 +625,7 @@ PLOTS = {  # with the size in inches
     without_labels: (8, 2.2),
     layer_collapse: (6.4, 3.2),
     compaction: (8, 3.2),
+    unit_allocations: (8, 3.2),
     layer_teacher: (6.4, 3),
     layer_mnist: (8, 3),
     structure_prediction: (9, 3),

@@ -262,12 +262,15 @@ class Pattern(Contract):
             `group` then gets, for each family of groups, an array [values, groups].
         target_sparsity: The only final sparsity that it allows, or None.
         allocates: Whether the allocation influences the masks.
+        default_allocation: The allocation if `prune` is given none: a name that
+            `keras_invprune.allocation` lists, or a callable.
     """
 
     on_matrices: bool = False
     tied: bool = False
     target_sparsity: float | None = None
     allocates: bool = True
+    default_allocation: str | Callable = "global"
 
     def unfit(self, shape: tuple[int, ...]) -> str | None:
         """Return why weights of this shape are left out, or None if they fit."""

@@ -22,6 +22,10 @@ class Units(Pattern):
     tied, since the weights that read a removed unit go with it. Each family of tied
     units keeps at least one, since Keras has no layers without units.
 
+    If `prune` is given no allocation, the same share of each family, or weight, goes:
+    "uniform". One ranking of all units starves layers, since their scores are means
+    over other numbers of weights (benchmarks/unit_allocations.py).
+
     Args:
         pooling: "mean" or "max" of a unit's scores.
         tied: Whether units that can only be removed together are one group: both sides
@@ -48,6 +52,7 @@ class Units(Pattern):
     """
 
     on_matrices = True
+    default_allocation = "uniform"
     pooling: str = "mean"
     tied: bool = True
     round_to: int = 1

@@ -7,7 +7,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_invprune import allocation as allocations
 from keras_invprune import contracts, patterns, tfmot
 from keras_invprune.allocation import PerLayer, Shuffled
 from keras_invprune.contracts import PruningWrapper, Score
@@ -80,7 +79,7 @@ def check_budget(pattern: Any, allocation: Any, model: keras.Model):
             "A budget counts what `compact` leaves, so it needs pattern='units'. "
             f"Received: pattern={pattern!r}."
         )
-    if isinstance(allocations.get(allocation), PerLayer):
+    if isinstance(allocation, dict | PerLayer):
         raise ValueError(
             "A budget decides how many units go, and sparsities of the layers do, too. "
             f"Received: allocation={allocation!r}. Give one of the two."

@@ -34,7 +34,7 @@ class Plan:
             the cost to remove.
         objective: Loss of the search, or None for the compiled loss only.
         score: ``(weights, model) -> {key: array}``.
-        allocation: ``(scores, sparsity) -> masks``.
+        allocation: ``(scores, sparsity) -> masks``. None becomes that of the pattern.
         pattern: ``(scores, sparsity, allocation) -> masks``.
         schedule: ``(step) -> (should_prune, sparsity)``.
         rewind: The point that surviving weights return to, or None.
@@ -52,7 +52,7 @@ class Plan:
     sparsity: float
     objective: Any = None
     score: Any = "magnitude"
-    allocation: Any = "global"
+    allocation: Any = None
     pattern: Any = None
     schedule: Any = "one_shot"
     rewind: str | None = None
@@ -70,8 +70,10 @@ class Plan:
         self.sparsity = schedules.check_sparsity(self.sparsity)
         self.objective = objectives.get(self.objective)
         self.score = scores.get(self.score)
-        self.allocation = allocations.get(self.allocation)
         self.pattern = patterns.get(self.pattern)
+        if self.allocation is None:
+            self.allocation = Pattern.of(self.pattern).default_allocation
+        self.allocation = allocations.get(self.allocation)
         self.schedule = schedules.get(self.schedule, self.sparsity)
         self.rewind = check_rewind(self.rewind)
         fixed = Pattern.of(self.pattern).target_sparsity

@@ -45,7 +45,7 @@ def prune(
     *,
     objective: str | Callable | None = None,
     score: str | Callable = "magnitude",
-    allocation: str | dict | Callable = "global",
+    allocation: str | dict | Callable | None = None,
     pattern: str | Callable | None = None,
     schedule: str | Callable = "one_shot",
     rewind: str | None = None,
@@ -69,8 +69,9 @@ def prune(
             `Invariance(...)`, or a callable (`keras_invprune.objectives`).
         score: "magnitude", "snip", "rigl", "movement" or another name that
             `keras_invprune.scores` lists, or a callable.
-        allocation: "global" (one ranking), "uniform" (the same share in each
-            weight), "class_distributed", "erk", "lamp", ``{key: sparsity}``, or a
+        allocation: None (the pattern's: "uniform" for whole units, else "global"),
+            "global" (one ranking), "uniform" (the same share in each weight, or family
+            of units), "class_distributed", "erk", "lamp", ``{key: sparsity}``, or a
             callable (`keras_invprune.allocation`).
         pattern: None (unstructured), "units" (whole units and filters; `sparsity` is
             then their share, and that of the weights may differ), `Block(...)`,

@@ -7,6 +7,7 @@ from keras import layers
 
 import keras_invprune as kip
 from keras_invprune.patterns import Units
+from keras_invprune.pruning.plan import Plan
 
 LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
@@ -31,11 +32,13 @@ def dense(*widths):
 
 def kept(pruned):
     """How many units of each maker are left."""
-    masks = {key: pruned.masks[key].numpy() for key in pruned.plan.dependencies.makers}
-    return {
-        key: int(mask.any((*range(mask.ndim - 1),)).sum())
-        for key, mask in masks.items()
-    }
+    return {key: kept_of(pruned, key) for key in pruned.plan.dependencies.makers}
+
+
+def kept_of(pruned, key):
+    """How many outputs of one weight are left."""
+    mask = pruned.masks[key].numpy()
+    return int(mask.any((*range(mask.ndim - 1),)).sum())
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +73,23 @@ def test_a_trained_network_shrinks_and_still_reads_digits(digits, score, allocat
     assert layer("head").kernel.shape[0] == 16 * counts["stem/kernel"]
     labels = made.predict(test[0], verbose=0).argmax(1)
     assert np.mean(labels == test[1]) > 0.7
+
+
+@pytest.mark.parametrize("pattern", ["units", Units(tied=False)])
+def test_no_layer_is_starved_unless_it_is_asked_for(pattern):
+    model = dense(20, 10)
+    for layer, scale in zip(model.layers, (0.01, 1, 1), strict=True):
+        layer.kernel.assign(layer.kernel * scale)  # one ranking would take the first
+    choices = {"pattern": pattern, "schedule": "manual"}
+    starved = kip.prune(model, 0.6, allocation="global", **choices)
+    loaded = Plan.load(starved.plan.save())  # files say which allocation it was
+    assert loaded.allocation is starved.plan.allocation is kip.allocation.global_topk
+    pruned = kip.prune(model, 0.6, **choices)
+    for each in (starved, pruned):
+        each.prune_to(0.6)
+    hidden = ["hidden_20/kernel", "hidden_10/kernel"]
+    assert [kept_of(pruned, key) for key in hidden] == [8, 4]
+    assert kept_of(starved, "hidden_20/kernel") == 2
 
 
 @pytest.mark.parametrize("multiple", [1, 4, 8])

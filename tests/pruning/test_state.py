@@ -21,6 +21,10 @@ def network():
     return keras.Sequential([keras.Input((4,)), *layers])
 
 
+# One ranking, which takes the faint units first.
+RANKED = {"pattern": "units", "allocation": "global"}
+
+
 def test_a_layer_that_loses_all_its_weights_is_named_once(caplog):
     model = kip.prune(network(), 0.9, schedule="manual")
     assert model.collapsed == []
@@ -35,7 +39,8 @@ def test_a_layer_that_loses_all_its_weights_is_named_once(caplog):
 
 def test_where_units_are_not_weights_the_share_of_the_weights_is_told(caplog):
     pattern = kip.patterns.Units(tied=False)
-    model = kip.prune(network(), 0.5, schedule="manual", pattern=pattern)
+    choices = RANKED | {"pattern": pattern}
+    model = kip.prune(network(), 0.5, schedule="manual", **choices)
     model.prune_to(0.5)  # the eight faint units, of four weights each
     assert model.sparsity == pytest.approx(32 / 96)
     assert "Asked to remove 0.5, and 0.3333 of the weights" in caplog.text
@@ -47,7 +52,7 @@ def test_where_units_are_not_weights_the_share_of_the_weights_is_told(caplog):
 
 
 def test_units_that_are_tied_are_counted_and_one_of_each_family_stays(caplog):
-    model = kip.prune(network(), 0.5, schedule="manual", pattern="units")
+    model = kip.prune(network(), 0.5, schedule="manual", **RANKED)
     model.prune_to(0.5)
     kept = [mask.numpy().any(0).sum() for mask in model.masks.values()]
     assert kept == [1, 8, 2]  # and the head reads all that is left
@@ -58,7 +63,7 @@ def test_units_that_are_tied_are_counted_and_one_of_each_family_stays(caplog):
 
 
 def test_messages_count_tied_units_as_the_target_does():
-    pruned = kip.prune(network(), 0.75, pattern="units", schedule="manual")
+    pruned = kip.prune(network(), 0.75, schedule="manual", **RANKED)
     pruned.prune_to(0.5)
     assert pruned.sparsity == pytest.approx(84 / 112)  # of the weights
     with pytest.raises(ValueError, match="0.4375 is removed.*target is 0.75"):
@@ -68,7 +73,7 @@ def test_messages_count_tied_units_as_the_target_does():
 
 
 def test_a_training_that_stops_early_says_how_many_units_are_gone():
-    pruned = kip.prune(network(), 0.5, pattern="units", schedule="gradual")
+    pruned = kip.prune(network(), 0.5, schedule="gradual", **RANKED)
     pruned.compile("sgd", "mse")
     stop = keras.callbacks.LambdaCallback(on_epoch_end=_stop(pruned))
     x, y = np.ones((16, 4)), np.ones((16, 2))
