@@ -14,6 +14,7 @@ import pytest  # noqa: E402
 import tensorflow as tf  # noqa: E402
 from keras.src.backend.tensorflow.trainer import TensorFlowTrainer  # noqa: E402
 from tensorflow.lite.python import lite  # noqa: E402
+from tensorflow.python import pywrap_tfe  # noqa: E402
 from tensorflow.python.framework import ops  # noqa: E402
 
 from keras_invprune.pruning.tracing import variables_made_outside  # noqa: E402
@@ -99,6 +100,19 @@ def views_are_not_compiled():
 def views_are_compiled(monkeypatch):
     """Compile the views of the searches of one test, as for users."""
     monkeypatch.setattr(COMPILABLE, are_compilable)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def kernels_are_kept():
+    """Spare operations new kernels in each test.
+
+    A seed that is set clears all kernels of TensorFlow, since some draw from a state of
+    their own. Those of Keras and of the package draw from seed generators.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        if not AS_FOR_USERS:
+            patch.setattr(pywrap_tfe, "TFE_ContextClearCaches", lambda handle: None)
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

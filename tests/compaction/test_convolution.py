@@ -104,9 +104,8 @@ INNER = {
 }
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-@pytest.mark.parametrize("name", INNER)
-def test_random_networks(name, seed):
+@pytest.mark.parametrize(("seed", "name"), [*enumerate(INNER)])
+def test_random_networks(seed, name):
     model = sparse(convnet(*INNER[name]()), seed=seed)
     assert compacted(model).count_params() < model.count_params()
     assert not plan(model).walls

@@ -58,7 +58,7 @@ def stack(blocks, flat, seed):
     return model
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(BLOCK, min_size=1, max_size=4), st.booleans(), st.integers(0, 99))
 def test_random_stacks(blocks, flat, seed):
     model = stack(blocks, flat, seed)

@@ -190,7 +190,7 @@ def test_sizes_are_those_of_the_trained_model(
 
     random = np.random.default_rng(3)
     x = random.normal(size=(64, *model.input_shape[1:])).astype("float32")
-    pruned = kip.prune(model, share, pattern=pattern)  # global, by magnitude
+    pruned = kip.prune(model, share, pattern=pattern)  # by magnitude
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     pruned.compile("adam", loss, run_eagerly=True)  # quicker for a few steps
     pruned.fit(x, random.integers(0, 4, 64), epochs=4, verbose=0)

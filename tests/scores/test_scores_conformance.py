@@ -83,9 +83,11 @@ def fit_together(allocation, pattern):
 
 
 def pairs(score):
-    """Each pattern once, and over all scores each allocation with each pattern."""
+    """Three of the patterns in turn, and over all scores each with most allocations."""
     start = list(EVERY).index(score)
     for index, pattern in enumerate(PATTERNS):
+        if (start + index) % len(PATTERNS) > 2:
+            continue
         fitting = [each for each in ALLOCATED if fit_together(each, pattern)]
         yield fitting[(start + index) % len(fitting)], pattern
 
@@ -168,9 +170,11 @@ WITHOUT_FLOW = ["operations"]
 
 
 @pytest.mark.parametrize("name", zoo.CASES)
-def test_every_score_takes_every_kind_of_model(name):
+def test_every_score_takes_every_other_kind_of_model(name):
     case = zoo.CASES[name]()
-    names = [n for n in ASKED if not (name in WITHOUT_FLOW and n == "synflow")]
+    first = list(zoo.CASES).index(name) % 2
+    asked = ASKED[first::2]
+    names = [n for n in asked if not (name in WITHOUT_FLOW and n == "synflow")]
     together = Together(tuple(names))
     options = {"select": case.select, "copy": False, "allocation": "erk"}
     model = kip.prune(case.model, 0.5, score=together, schedule="at_init", **options)
