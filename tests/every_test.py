@@ -15,6 +15,7 @@ import tensorflow as tf  # noqa: E402
 from keras.src.backend.tensorflow.trainer import TensorFlowTrainer  # noqa: E402
 from tensorflow.lite.python import lite  # noqa: E402
 from tensorflow.python import pywrap_tfe  # noqa: E402
+from tensorflow.python.eager import context  # noqa: E402
 from tensorflow.python.framework import ops  # noqa: E402
 
 from keras_invprune.pruning.tracing import variables_made_outside  # noqa: E402
@@ -102,9 +103,9 @@ def views_are_compiled(monkeypatch):
     monkeypatch.setattr(COMPILABLE, are_compilable)
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def kernels_are_kept():
-    """Spare operations new kernels in each test.
+    """Spare operations new kernels in each test of a file.
 
     A seed that is set clears all kernels of TensorFlow, since some draw from a state of
     their own. Those of Keras and of the package draw from seed generators.
@@ -113,15 +114,19 @@ def kernels_are_kept():
         if not AS_FOR_USERS:
             patch.setattr(pywrap_tfe, "TFE_ContextClearCaches", lambda handle: None)
         yield
+    context.context().clear_kernel_cache()  # they take memory
 
 
-@pytest.fixture(scope="session", autouse=True)
-def converters_collect_no_garbage():
-    """Spare each conversion a sixth of a second; collections come by themselves."""
+@pytest.fixture(scope="module", autouse=True)
+def converters_collect_once():
+    """Spare each conversion a sixth of a second: garbage goes at the end of a file."""
+    asked: list[None] = []
+    instead = types.SimpleNamespace(collect=lambda: asked.append(None))
     with pytest.MonkeyPatch.context() as patch:
-        nothing = types.SimpleNamespace(collect=lambda: 0)
-        patch.setattr(lite, "gc", nothing, raising=False)  # older versions may lack it
+        patch.setattr(lite, "gc", instead, raising=False)
         yield
+    if asked:
+        gc.collect()
 
 
 @pytest.fixture
