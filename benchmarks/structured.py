@@ -14,10 +14,12 @@ cosine. Images are shifted by up to 4 pixels and mirrored.
 
 Milliseconds are LiteRT's for one image on one thread: the files of a seed are run in
 turns, ten times, and each has the lowest of its medians. Accuracy is in percent of the
-test set. Finished seeds are read from structured.csv.
+test set. Finished seeds are read from structured.csv, and the finished networks of an
+interrupted one from `--work`.
 """
 
 import argparse
+import json
 import tempfile
 from pathlib import Path
 
@@ -29,10 +31,12 @@ from ledger import finished, write
 import keras_invprune as kip
 from keras_invprune.objectives.distillation import divergence
 from keras_invprune.reporting.report import milliseconds
+from keras_invprune.saving import replaced
 from keras_invprune_lab.data import load
 
 MACS, MULTIPLE, BATCH, RATE, TURNS = 0.4, 16, 128, 2e-3, 10
 PRUNING, END = 1 / 4, 0.8  # of the epochs, and of the steps in these
+SHARE = "share.json"  # of units that the groups have lost
 WEIGHT, TEMPERATURE = 0.5, 4.0  # of distillation
 TAUGHT = 1  # rows with 0 are of an earlier version, without a teacher
 FIELDS = ("taught", "width", "epochs", "method", "seed", "parameters", "macs")
@@ -123,7 +127,8 @@ class Taught(keras.Model):
 
     def __init__(self, student, teacher):
         super().__init__()
-        self.student, self._teacher = student, [teacher]  # not to be trained
+        self.student = student
+        vars(self)["_teacher"] = teacher  # untracked, or its weights would decay
 
     def call(self, x, training=None):
         """Return the logits of the student."""
@@ -132,7 +137,7 @@ class Taught(keras.Model):
     def compute_loss(self, x, y, y_pred, sample_weight=None, training=True):
         """Return the loss of `kip.Distillation`."""
         own = super().compute_loss(x, y, y_pred, sample_weight, training)
-        logits = self._teacher[0](x, training=False)
+        logits = self._teacher(x, training=False)
         far = divergence(logits, y_pred, TEMPERATURE)
         return (1 - WEIGHT) * own + WEIGHT * TEMPERATURE**2 * keras.ops.mean(far)
 
@@ -159,37 +164,60 @@ def narrower(width, seed):
     return network(max(fits), seed)
 
 
-def models(data, width, epochs, seed):
-    """Yield (method, plain model)."""
-    start = trained(network(width, seed), data, epochs, seed)
-    yield "dense", start
+def models(data, width, epochs, seed, folder):
+    """Yield (method, plain model); each is trained once and kept in a folder."""
     first = max(1, round(PRUNING * epochs))
 
     def tuned(model):
         small = kip.compact(kip.strip_pruning(model))
         return taught(small, start, data, epochs - first, seed + 1)
 
-    tied = pruned(
-        start,
-        data,
-        first,
-        seed,
-        1 - MACS,
-        sparsity=kip.allocation.Budget(macs=MACS),
-        pattern=kip.patterns.Units(round_to=MULTIPLE),
-    )
-    groups = tied.plan.groups({k: m.shape for k, m in tied.masks.items()})
-    groups.cost = None  # the share of units, not of MACs
-    share = groups.removed({k: m.numpy() for k, m in tied.masks.items()})
-    yield "dependency groups", tuned(tied)
-    alone = kip.patterns.Units(tied=False)
-    apart = pruned(start, data, first, seed, share, sparsity=share, pattern=alone)
-    yield "units by themselves", tuned(apart)
-    narrow = narrower(width, seed)
-    yield "fewer filters", taught(narrow, start, data, 2 * epochs, seed)
-    longer = keras.models.clone_model(start)
-    longer.set_weights(start.get_weights())
-    yield "dense, as long", trained(longer, data, epochs, seed + 1)
+    def tied():
+        budget = kip.allocation.Budget(macs=MACS)
+        pattern = kip.patterns.Units(round_to=MULTIPLE)
+        choices = {"sparsity": budget, "pattern": pattern}
+        model = pruned(start, data, first, seed, 1 - MACS, **choices)
+        groups = model.plan.groups({k: m.shape for k, m in model.masks.items()})
+        groups.cost = None  # the share of units, not of MACs
+        share = float(groups.removed({k: m.numpy() for k, m in model.masks.items()}))
+        (folder / SHARE).write_text(json.dumps(share))
+        return tuned(model)
+
+    def apart():
+        share = json.loads((folder / SHARE).read_text())
+        choices = {"sparsity": share, "pattern": kip.patterns.Units(tied=False)}
+        return tuned(pruned(start, data, first, seed, share, **choices))
+
+    def narrow():
+        return taught(narrower(width, seed), start, data, 2 * epochs, seed)
+
+    def longer():
+        model = keras.models.clone_model(start)
+        model.set_weights(start.get_weights())
+        return trained(model, data, epochs, seed + 1)
+
+    def dense():
+        return trained(network(width, seed), data, epochs, seed)
+
+    start = kept("dense", dense, folder)
+    yield "dense", start
+    for name, make in {
+        "dependency groups": tied,
+        "units by themselves": apart,
+        "fewer filters": narrow,
+        "dense, as long": longer,
+    }.items():
+        yield name, kept(name, make, folder)
+
+
+def kept(name, make, folder):
+    """Return the model of a file in the folder, which is made if there is none."""
+    file = folder / f"{name}.keras"
+    if not file.exists():
+        model = make()
+        with replaced(file) as new:
+            model.save(new)
+    return keras.saving.load_model(file, compile=False)
 
 
 def timed(found, x, folder):
@@ -206,11 +234,13 @@ def timed(found, x, folder):
     return zip(np.min(turns, 0), [f.stat().st_size / 1e3 for f in files], strict=True)
 
 
-def measure(seed, width, epochs, data):
+def measure(seed, width, epochs, data, work):
     """Return the rows of one seed, see `FIELDS`."""
     macs = kip.allocation.Budget(macs=1.0)
     train, test = data
-    found = dict(models(train, width, epochs, seed))
+    kept_in = work / f"{width}-{epochs}-{seed}"
+    kept_in.mkdir(parents=True, exist_ok=True)
+    found = dict(models(train, width, epochs, seed, kept_in))
     with tempfile.TemporaryDirectory() as folder:
         costs = timed(list(found.values()), test[0][:64], folder)
     table = []
@@ -236,13 +266,15 @@ def main():
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--width", type=int, default=32)
     parser.add_argument("--out", type=Path, default=Path("docs/results"))
+    parser.add_argument("--work", type=Path, default=Path("build/structured"))
     arguments = parser.parse_args()
     file, data = arguments.out / "structured.csv", rows()
     found = finished(file, trained_as)
     for seed in arguments.seeds:
         key = TAUGHT, arguments.width, arguments.epochs, seed
         if key not in found:
-            found[key] = measure(seed, arguments.width, arguments.epochs, data)
+            given = seed, arguments.width, arguments.epochs, data, arguments.work
+            found[key] = measure(*given)
             write(found, file, FIELDS)
             print(*found[key], sep="\n", flush=True)
             keras.backend.clear_session()
