@@ -24,7 +24,7 @@ class Units(Pattern):
 
     If `prune` is given no allocation, the same share of each family, or weight, goes:
     "uniform". One ranking of all units starves layers, since their scores are means
-    over other numbers of weights (benchmarks/unit_allocations.py).
+    over different numbers of weights (benchmarks/unit_allocations.py).
 
     Args:
         pooling: "mean" or "max" of a unit's scores.
