@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import keras
@@ -26,15 +26,15 @@ class PruningCallback(keras.callbacks.Callback):
     its methods by hand (examples/custom_loop.py).
     """
 
-    def on_train_begin(self, logs: dict[str, float] | None = None):
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Save the state to rewind to, before the first step."""
         self.model.begin_training()
         self._started = False
         self._way = 0, np.inf
-        self._length = self.params.get("steps")
-        self._visited = None
+        self._length: int | None = self.params.get("steps")
+        self._visited: int | None = None
 
-    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None):
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Tell the schedule how long the training is.
 
         Nothing is pruned until the first batch begins: a callback that shows averaged
@@ -55,13 +55,15 @@ class PruningCallback(keras.callbacks.Callback):
         self._plan_until = self._visited
         self._due = {}
 
-    def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None):
+    def on_train_batch_begin(
+        self, batch: int, logs: dict[str, float] | None = None
+    ) -> None:
         """Prune if the schedule asks for it before this step."""
         # If Keras had to find out the length, it announces one batch too many.
         if self._length is None or batch < self._length:
             self._visit(self._first + batch + 1)
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Add the sparsity to the logs and show them to the schedule."""
         logs = {} if logs is None else logs
         self.model.end_epoch()
@@ -74,7 +76,7 @@ class PruningCallback(keras.callbacks.Callback):
             schedule = contracts.Schedule.of(self.model.plan.schedule)
             schedule.observe(self.model.step, logs)
 
-    def on_train_end(self, logs: dict[str, float] | None = None):
+    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         """Mask the averaged weights; warn if the target sparsity was not reached."""
         self.model.end_training()
         by_hand = contracts.Schedule.of(self.model.plan.schedule).by_hand
@@ -87,16 +89,18 @@ class PruningCallback(keras.callbacks.Callback):
                 stacklevel=2,
             )
 
-    def _start(self, epoch, steps, resumed):
+    def _start(self, epoch: int, steps: int | None, resumed: bool) -> None:
         schedule = self.model.plan.schedule
-        origin, total = self._first, None
+        origin, total, last = self._first, None, None
         if steps is not None:
             self._started = True
             # A resumed training began earlier, at step 0 of its epoch 0. One that
             # starts at a later epoch with a new model did not: hence the maximum.
             origin = max(0, self._first - epoch * steps)
-            remaining = steps * (self.params.get("epochs", 1) - epoch)
-            total = self._first + remaining - origin
+            end = self._first + steps * (self.params.get("epochs", 1) - epoch)
+            total = end - origin
+            # The host sees only one in `steps_per_execution` steps.
+            last = end - (steps - 1) % self.model.steps_per_execution
         if self._rests or (self.model.finished and not self.model.plan.rewires):
             return
         told = contracts.Schedule.of(schedule)
@@ -104,13 +108,10 @@ class PruningCallback(keras.callbacks.Callback):
         told.start(origin, total)
         if learned:
             told.restore(learned)
-        if total is not None and not self.model.finished:
-            # The host sees only one in `steps_per_execution` steps.
-            skipped = (steps - 1) % self.model.steps_per_execution
-            goal = self._goal(schedule, self._first + 1, origin + total - skipped)
-            self._way = origin, goal - 1
+        if last is not None and not self.model.finished:
+            self._way = origin, self._goal(schedule, self._first + 1, last) - 1
 
-    def _goal(self, schedule, first, last) -> int:
+    def _goal(self, schedule: Callable, first: int, last: int) -> int:
         """Return the step that reaches the target sparsity; warn if there is none."""
         target = self.model.plan.sparsity
         due = due_steps(schedule, first, last)
@@ -134,7 +135,7 @@ class PruningCallback(keras.callbacks.Callback):
             )
         return min(reached, default=last)
 
-    def _visit(self, step):
+    def _visit(self, step: int) -> None:
         self._visited = step
         if not self.model.finished:
             begun, goal = self._way
@@ -214,29 +215,29 @@ class AfterPruning(keras.callbacks.Callback):
                 f"Received: {callback!r}."
             )
         self.callback = callback
-        self._from = None
+        self._from: int | None = None
 
-    def set_params(self, params: dict[str, Any]):
+    def set_params(self, params: dict[str, Any]) -> None:
         """Pass the parameters on."""
         super().set_params(params)
         self.callback.set_params(params)
 
-    def set_model(self, model: keras.Model):
+    def set_model(self, model: keras.Model) -> None:
         """Pass the model on."""
         super().set_model(model)
         self.callback.set_model(model)
 
-    def on_train_begin(self, logs: dict[str, float] | None = None):
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Wait for the end of pruning, also after an earlier training."""
         self._from = None
         self._epoch = 0
 
-    def on_train_end(self, logs: dict[str, float] | None = None):
+    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         """End the training of the other callback, if it has begun."""
         if self._from is not None:
             self.callback.on_train_end(logs)
 
-    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None):
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Begin the training of the other callback in the first epoch after pruning."""
         self._epoch = epoch
         if self._from is not None:
@@ -244,40 +245,44 @@ class AfterPruning(keras.callbacks.Callback):
         else:
             self._maybe_begin()
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Call the other callback, with epochs counted from pruning."""
         if self._from is not None:
             self.callback.on_epoch_end(epoch - self._from, logs)
 
-    def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None):
+    def on_train_batch_begin(
+        self, batch: int, logs: dict[str, float] | None = None
+    ) -> None:
         """Begin the training of the other callback if pruning has just finished."""
         if self._from is None:
             self._maybe_begin()
         if self._from is not None:
             self.callback.on_train_batch_begin(batch, logs)
 
-    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None):
+    def on_train_batch_end(
+        self, batch: int, logs: dict[str, float] | None = None
+    ) -> None:
         """Call the other callback if pruning is finished."""
         if self._from is not None:
             self.callback.on_train_batch_end(batch, logs)
 
-    def on_test_begin(self, logs: dict[str, float] | None = None):
+    def on_test_begin(self, logs: dict[str, float] | None = None) -> None:
         """Call the other callback if pruning is finished."""
         if self._from is not None:
             self.callback.on_test_begin(logs)
 
-    def on_test_end(self, logs: dict[str, float] | None = None):
+    def on_test_end(self, logs: dict[str, float] | None = None) -> None:
         """Call the other callback if pruning is finished."""
         if self._from is not None:
             self.callback.on_test_end(logs)
 
-    def _maybe_begin(self):
+    def _maybe_begin(self) -> None:
         if self.model.finished:
-            self._from = self._pruned_in()
-            epochs = self.params.get("epochs", 1) - self._from
+            self._from = begun = self._pruned_in()
+            epochs = self.params.get("epochs", 1) - begun
             self.callback.set_params({**self.params, "epochs": epochs})
             self.callback.on_train_begin()
-            self.callback.on_epoch_begin(self._epoch - self._from)
+            self.callback.on_epoch_begin(self._epoch - begun)
 
     def _pruned_in(self) -> int:
         """Return the epoch of pruning, which may precede a resumed training."""
@@ -287,7 +292,9 @@ class AfterPruning(keras.callbacks.Callback):
         return max(0, self._epoch - -(-(self.model.step - step) // steps))
 
 
-def with_pruning_first(callbacks: Any) -> list:
+def with_pruning_first(
+    callbacks: keras.callbacks.Callback | Iterable[keras.callbacks.Callback] | None,
+) -> list[keras.callbacks.Callback]:
     """Return the callbacks of `fit`, the `PruningCallback` first, added if missing."""
     if callbacks is None:
         callbacks = []

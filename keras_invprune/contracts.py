@@ -10,9 +10,10 @@ sparsity of a schedule, since TF-MOT's schedules name it in their own ways.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
-from typing import Any, Literal, Protocol, Self, runtime_checkable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, Protocol, Self, cast, runtime_checkable
 
+import keras
 import numpy as np
 
 from keras_invprune.saving import Configured
@@ -25,6 +26,10 @@ Tensor = Any
 """A tensor of TensorFlow, or an array."""
 Nested = Any
 """A tensor or array, or lists, tuples and dictionaries of them."""
+Views = Callable | Sequence[Callable | None]
+"""A view, or a pair of views, of which None is the input itself."""
+Due = tuple[Any, Any]
+"""Whether to prune, and the sparsity: a bool and a float, or an array of each."""
 
 
 class Contract:
@@ -50,7 +55,7 @@ class Contract:
 def tells(**members: Any) -> Callable:
     """Return a decorator that gives a plain function members of its contract."""
 
-    def add(function):
+    def add(function: Callable) -> Callable:
         vars(function).update(members)
         return function
 
@@ -121,18 +126,20 @@ class _NoContext:
     def __init__(self, model: object):
         self._kind = type(model).__name__
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
         raise TypeError(
             "This score needs the network, and only a Keras 3 model provides it. "
             f"Received: {self._kind}. Use 'magnitude', 'random' or your own callable."
         )
 
 
-def context_of(model: object) -> Any:
+def context_of(model: object) -> ScoreContext:
     """Return what a score may ask; its use raises TypeError if that is nothing."""
     if isinstance(model, ScoreContext):
         return model
-    return model.score_context() if isinstance(model, Ranked) else _NoContext(model)
+    if isinstance(model, Ranked):
+        return model.score_context()
+    return cast(ScoreContext, _NoContext(model))
 
 
 class Effective(Contract):
@@ -141,7 +148,7 @@ class Effective(Contract):
     A callable ``(weight, mask, *own) -> weight`` of the same shape.
     """
 
-    def build(self, layer: Any, name: str, variable: Any) -> tuple:
+    def build(self, layer: keras.Layer, name: str, variable: keras.Variable) -> tuple:
         """Create more weights by ``layer.add_weight``; they are passed as `own`."""
         del layer, name, variable
         return ()
@@ -149,7 +156,7 @@ class Effective(Contract):
     penalty: Callable[..., Any] | None = None
     """``(weight, mask, *own) -> scalar``, a term to add to the loss."""
 
-    def anneal(self, layer: Any, progress: float) -> None:
+    def anneal(self, layer: keras.Layer, progress: float) -> None:
         """Adapt to the progress towards the target sparsity, from 0 to 1."""
 
 
@@ -160,7 +167,7 @@ class Rounding(Contract):
     which an output channel of the kernel extends.
     """
 
-    def rounds(self, layer: Any, variable: Any) -> bool:
+    def rounds(self, layer: keras.Layer, variable: keras.Variable) -> bool:
         """Return whether a kernel is read through it."""
         del layer, variable
         return True
@@ -219,7 +226,7 @@ class Score(Configured, Contract):
         raise NotImplementedError(f"{type(self).__name__} must implement `rank`.")
 
     @classmethod
-    def _unknown(cls):
+    def _unknown(cls) -> dict[str, Any]:
         return {"rewires": None}
 
 

@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn, Self
 
 import keras
 
@@ -28,7 +28,7 @@ class Configured:
         return {name: plain(getattr(self, name)) for name in names}
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         """Return an object with these arguments."""
         return cls(**config)
 
@@ -49,7 +49,7 @@ def replaced(file: Path) -> Iterator[Path]:
         raise
 
 
-def named(name: str, known: Mapping[str, Any], kind: str):
+def named(name: str, known: Mapping[str, Any], kind: str) -> Any:
     """Return the object of that name.
 
     Args:
@@ -73,7 +73,7 @@ def near_names(name: str, known: Iterable[str], n: int = 1) -> list[str]:
     return [plain[one] for one in difflib.get_close_matches(_plain(name), plain, n=n)]
 
 
-def _plain(name) -> str:
+def _plain(name: str) -> str:
     return re.sub(r"[\s-]", "_", str(name).casefold())
 
 
@@ -82,12 +82,12 @@ def did_you_mean(names: Iterable[str]) -> str:
     return f" Did you mean {' or '.join(map(repr, names))}?" if names else ""
 
 
-def _unknown(name, known, kind) -> str:
+def _unknown(name: str, known: Iterable[str], kind: str) -> str:
     hint = did_you_mean(near_names(name, known))
     return f"Unknown {kind}: {name!r}.{hint} Known: {sorted(known)}"
 
 
-def resolve(identifier: str | Callable, known: Mapping[str, Any], kind: str):
+def resolve(identifier: str | Callable, known: Mapping[str, Any], kind: str) -> Any:
     """Return the object that `identifier` names, or `identifier` if callable.
 
     Args:
@@ -128,7 +128,7 @@ def with_article(kind: str) -> str:
     return f"{'An' if kind[0] in 'aeiou' else 'A'} {kind}"
 
 
-def check_takes(function: Callable, takes: Sequence[str], kind: str):
+def check_takes(function: Callable, takes: Sequence[str], kind: str) -> None:
     """Raise TypeError unless a callable takes these arguments.
 
     Args:
@@ -161,7 +161,7 @@ class Missing(Configured):
         self.name = name
         self.role = role
 
-    def __call__(self, *args, **kwargs):
+    def __call__(self, *args: object, **kwargs: object) -> NoReturn:
         """Raise RuntimeError, which says what is missing and how to provide it."""
         raise RuntimeError(
             f"This model was saved with {self.role}={self.name}, which could not be "
@@ -171,7 +171,7 @@ class Missing(Configured):
         )
 
 
-def save_object(thing: Any, role: str):
+def save_object(thing: Any, role: str) -> Any:
     """Return an object's config for its model's config, or its name if it has none."""
     try:
         return keras.saving.serialize_keras_object(thing)
@@ -179,7 +179,7 @@ def save_object(thing: Any, role: str):
         return keras.saving.serialize_keras_object(Missing(name_of(thing), role))
 
 
-def load_object(config: dict[str, Any], role: str):
+def load_object(config: dict[str, Any], role: str) -> Any:
     """Return the object of a config, or a `Missing` that names it."""
     try:
         return keras.saving.deserialize_keras_object(config)

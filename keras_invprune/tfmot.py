@@ -8,17 +8,22 @@ restores the environment afterwards.
 import functools
 import os
 import warnings
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, cast
 
-import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_invprune.contracts import Arrays, Tensor
+
 VARIABLE = "TF_USE_LEGACY_KERAS"
+TfKerasModel = Any
+"""A model of tf_keras, which is imported when it is used."""
+TfKerasLayer = Any
+"""A layer of tf_keras."""
 
 
-def _import_tfmot():
+def _import_tfmot() -> Any:
     _ = tf.keras.layers  # resolves the lazy module as the user has set it
     before = os.environ.get(VARIABLE)
     try:
@@ -42,12 +47,12 @@ PruningSchedule = sparsity.PruningSchedule
 NEVER = sparsity.ConstantSparsity(0.0, begin_step=2**62)
 
 
-def is_own(schedule: Any) -> bool:
+def is_own(schedule: object) -> bool:
     """Return whether the class of `schedule` is TF-MOT's own."""
     return type(schedule).__module__.startswith("tensorflow_model_optimization")
 
 
-def ask(schedule: Any, steps: Any):
+def ask(schedule: Any, steps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Call one of TF-MOT's schedules as its wrapper does: in a graph, step by step.
 
     Called eagerly, or with all steps at once, a power may differ in its last bit; the
@@ -62,28 +67,27 @@ def ask(schedule: Any, steps: Any):
         Two arrays of shape [n]: whether to prune, and the sparsity in float64, so
         that 1 - sparsity equals TF-MOT's float32 density exactly.
     """
-    config = schedule.get_config()["config"]
-    kind: Any = type(schedule)
+    config, kind = schedule.get_config()["config"], cast(Any, type(schedule))
     should_prune, density = _graph_of(kind, tuple(config.items()))(steps)
     return should_prune.numpy(), 1.0 - density.numpy().astype("float64")
 
 
 @functools.lru_cache(maxsize=8)  # tracing takes longer than running it for an epoch
-def _graph_of(cls, config):
+def _graph_of(cls: Any, config: tuple) -> Callable:
     schedule = cls(**dict(config))
 
-    def answer(step):
+    def answer(step: Tensor) -> tuple[Tensor, Tensor]:
         should_prune, sparsity = schedule(step)
         return should_prune, 1 - sparsity
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.int64)])
-    def graph(steps):
+    def graph(steps: Tensor) -> tuple[Tensor, Tensor]:
         return tf.map_fn(answer, steps, fn_output_signature=(tf.bool, tf.float32))
 
     return graph
 
 
-def is_tf_keras(thing: Any) -> bool:
+def is_tf_keras(thing: object) -> bool:
     """Return whether `thing` is a tf_keras (Keras 2) model."""
     return any(
         cls.__module__.split(".")[0] == "tf_keras" for cls in type(thing).__mro__
@@ -91,8 +95,11 @@ def is_tf_keras(thing: Any) -> bool:
 
 
 def prune(
-    model: keras.Model, make_masks: Callable, select: Any = None, matrices: bool = False
-):
+    model: TfKerasModel,
+    make_masks: Callable[[Arrays], Arrays],
+    select: Callable | Iterable[str] | str | None = None,
+    matrices: bool = False,
+) -> TfKerasModel:
     """Wrap a tf_keras model in TF-MOT's own wrappers and set their masks once.
 
     Args:
@@ -118,7 +125,7 @@ def prune(
     chosen = _chosen(wrapped, weights, select)
     turned = {key for key in chosen if matrices and _is_transposed(weights[key][0])}
 
-    def turn(arrays):
+    def turn(arrays: Arrays) -> Arrays:
         swapped = {k: np.swapaxes(arrays[k], -1, -2) for k in turned & arrays.keys()}
         return arrays | swapped
 
@@ -130,11 +137,11 @@ def prune(
     return wrapped
 
 
-def _is_transposed(layer) -> bool:
+def _is_transposed(layer: TfKerasLayer) -> bool:
     return type(layer).__name__.endswith("Transpose")
 
 
-def strip(model: keras.Model):
+def strip(model: TfKerasModel) -> TfKerasModel:
     """Apply all masks to the weights, then run TF-MOT's `strip_pruning`.
 
     TF-MOT itself applies the masks only at the end of an epoch.
@@ -151,7 +158,7 @@ def strip(model: keras.Model):
     return sparsity.strip_pruning(model)
 
 
-def _copy(model):
+def _copy(model: TfKerasModel) -> TfKerasModel:
     import tf_keras
 
     if not isinstance(model, tf_keras.Model) or not (
@@ -171,7 +178,7 @@ def _copy(model):
     return copied
 
 
-def _wrap(layer):
+def _wrap(layer: TfKerasLayer) -> TfKerasLayer:
     import tf_keras
 
     if isinstance(layer, tf_keras.Model):
@@ -188,7 +195,7 @@ def _wrap(layer):
         return layer
 
 
-def _wrappers(model, path=""):
+def _wrappers(model: TfKerasModel, path: str = "") -> dict[str, TfKerasLayer]:
     """Return the wrappers in `model` and its inner models, by the path of the layer."""
     found = {}
     for layer in model.layers:
@@ -199,7 +206,7 @@ def _wrappers(model, path=""):
     return found
 
 
-def _prunable_weights(wrapped):
+def _prunable_weights(wrapped: TfKerasModel) -> dict[str, tuple]:
     """Return ``{key: (layer, weight, mask)}``, with keys as in `weights_by_key`."""
     found = {}
     for path, wrapper in _wrappers(wrapped).items():
@@ -213,7 +220,11 @@ def _prunable_weights(wrapped):
     return found
 
 
-def _chosen(wrapped, weights, select):
+def _chosen(
+    wrapped: TfKerasModel,
+    weights: dict[str, tuple],
+    select: Callable | Iterable[str] | str | None,
+) -> list[str]:
     if select is None:
         heads = _heads(wrapped)
         chosen = [key for key, (layer, *_) in weights.items() if layer not in heads]
@@ -240,7 +251,7 @@ def _chosen(wrapped, weights, select):
     return chosen
 
 
-def _heads(wrapped):
+def _heads(wrapped: TfKerasModel) -> list[TfKerasLayer]:
     """Return the output layers and the last prunable layer, if they are Dense."""
     wrappers = [w for w in _wrappers(wrapped).values() if w.pruning_vars]
     outputs = [w for w in wrappers if w.name in wrapped.output_names]

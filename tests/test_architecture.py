@@ -38,7 +38,8 @@ LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
 PRUNING = [
     {"recomputed", "tracing"},
     {"rewind", "initializers", "masked", "loss"},
-    {"checks", "plan"},
+    {"plan"},
+    {"checks"},
     {"fit_checks", "state"},
     {"checkpoint"},
     {"model"},

@@ -57,7 +57,7 @@ def balanced_accuracy(outputs: np.ndarray, y: Nested) -> float | None:
     return float(np.mean([right[labels == one].mean() for one in np.unique(labels)]))
 
 
-def _labels(outputs, y) -> np.ndarray | None:
+def _labels(outputs: np.ndarray, y: Nested) -> np.ndarray | None:
     y = np.asarray(y)
     classes = outputs.shape[1] if outputs.ndim == 2 else 1
     if classes > 1 and y.shape == outputs.shape:

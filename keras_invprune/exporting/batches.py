@@ -1,19 +1,20 @@
 """Runs a model batch by batch, with its batch size and its states."""
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import keras
 import numpy as np
 
-from keras_invprune.contracts import Nested
 from keras_invprune.graph.weights import walk
 
 BATCH = 32
+Run = Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]]
+"""Runs a model or a file: from arrays by name to arrays by name."""
 
 
 def in_batches(
-    run: Callable, inputs: Nested, batch: int | None = None
+    run: Run, inputs: dict[str, np.ndarray], batch: int | None = None
 ) -> dict[str, np.ndarray]:
     """Run a callable on all rows, batch by batch, and join its outputs.
 
@@ -45,7 +46,7 @@ def stateful_layers(model: keras.Model) -> list:
     return [layer for _, layer in walk(model) if getattr(layer, "stateful", False)]
 
 
-def reset_states(model: keras.Model):
+def reset_states(model: keras.Model) -> None:
     """Reset all states of the model's layers."""
     for layer in stateful_layers(model):
         states = keras.tree.flatten(getattr(layer, "states", None))
@@ -57,7 +58,7 @@ def reset_states(model: keras.Model):
 
 
 @contextlib.contextmanager
-def states_kept(model: keras.Model):
+def states_kept(model: keras.Model) -> Iterator[None]:
     """Restore the model's states at the end of the context."""
     layers = stateful_layers(model)
     states = keras.tree.flatten([getattr(one, "states", None) for one in layers])

@@ -6,7 +6,7 @@ from keras_invprune.arguments import is_positive_integer
 from keras_invprune.contracts import PruningWrapper
 
 
-def check_keras(model: object):
+def check_keras(model: object) -> None:
     """Raise TypeError unless `model` is a Keras 3 model."""
     if not isinstance(model, keras.Model):
         raise TypeError(
@@ -15,7 +15,7 @@ def check_keras(model: object):
         )
 
 
-def check_plain(model: object, call: str):
+def check_plain(model: object, call: str) -> None:
     """Raise ValueError if a model has pruning masks.
 
     Args:
@@ -29,7 +29,7 @@ def check_plain(model: object, call: str):
         )
 
 
-def check_batch_size(batch_size: object):
+def check_batch_size(batch_size: object) -> None:
     """Raise ValueError unless `batch_size` is a number of rows, or None for any."""
     if batch_size is not None and not is_positive_integer(batch_size):
         raise ValueError(

@@ -12,7 +12,7 @@ import re
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import keras
@@ -37,7 +37,7 @@ def are_names(given: Iterable[str], known: Iterable[str]) -> bool:
     return several and all(name in known for name in given)
 
 
-def check_options(options: Iterable[str]):
+def check_options(options: Iterable[str]) -> None:
     """Raise ValueError unless `options` are known and can be combined."""
     if not are_names(options, OPTIONS):
         raise ValueError(
@@ -51,7 +51,7 @@ def check_options(options: Iterable[str]):
         )
 
 
-def signature(model: keras.Model, batch_size: int | None = None):
+def signature(model: keras.Model, batch_size: int | None = None) -> Nested:
     """Return the inputs of the model's files, with their names in Keras.
 
     The batch size is the one that the model was made for, or else `batch_size`, or else
@@ -88,7 +88,7 @@ def signature(model: keras.Model, batch_size: int | None = None):
     return keras.tree.pack_sequence_as(tensors, specs)
 
 
-def _sized_by_a_call(model) -> bool:
+def _sized_by_a_call(model: keras.Model) -> bool:
     """Return whether the batch size in the input shape may come from a call.
 
     A Sequential model without `keras.Input` has the shape of the first batch that it
@@ -109,7 +109,7 @@ def batch_of(structure: Nested) -> int | None:
     return keras.tree.flatten(structure)[0].shape[0]
 
 
-def _called_with(model):
+def _called_with(model: keras.Model) -> Nested:
     shapes = (model.get_build_config() or {}).get("input_shape")
     if not model.built or shapes is None:
         raise ValueError(
@@ -146,14 +146,17 @@ def inputs(
         generator = np.random.default_rng(0)
         arrays = [_random(spec, rows, generator) for spec in specs]
     else:
-        arrays = _given(specs, isinstance(structure, dict) and sorted(structure), x)
+        keys = sorted(structure) if isinstance(structure, dict) else None
+        arrays = _given(specs, keys, x)
     return {
         spec.name: array.astype(tf.as_dtype(spec.dtype).as_numpy_dtype)
         for spec, array in zip(specs, arrays, strict=True)
     }
 
 
-def _random(spec, rows, generator):
+def _random(
+    spec: keras.InputSpec, rows: int, generator: np.random.Generator
+) -> np.ndarray:
     if None in spec.shape[1:] or spec.dtype == "string":
         raise ValueError(
             "Random inputs need a known shape and a numeric dtype. Received: shape "
@@ -164,7 +167,9 @@ def _random(spec, rows, generator):
     return normal if tf.as_dtype(spec.dtype).is_floating else normal > 0
 
 
-def _given(specs, keys, x):
+def _given(
+    specs: list[keras.InputSpec], keys: list[str] | None, x: Nested
+) -> list[np.ndarray]:
     names = [spec.name for spec in specs]
     if isinstance(x, dict):
         if set(x) != set(keys or names):
@@ -193,7 +198,7 @@ def _given(specs, keys, x):
     return found
 
 
-def _check_shape(spec, array):
+def _check_shape(spec: keras.InputSpec, array: np.ndarray) -> None:
     """Raise ValueError unless the rows of an array have the shape of an input."""
     needed, shape = spec.shape[1:], array.shape[1:]
     pairs = zip(needed, shape, strict=False)
@@ -228,7 +233,7 @@ def convert(
 
 
 @contextlib.contextmanager
-def pages_in_a_log():
+def pages_in_a_log() -> Iterator[None]:
     """Redirect the output of C++ to a log; a note of any error says where it is."""
     number, log = tempfile.mkstemp(prefix="keras_invprune_", suffix=".log")
     sys.stderr.flush()

@@ -8,7 +8,7 @@ class ExportError(RuntimeError):
     """A file cannot be made, or its outputs differ from those of the Keras model."""
 
 
-def raise_if_disk_is_full(error: Exception):
+def raise_if_disk_is_full(error: Exception) -> None:
     """Raise OSError if an error of another kind says that the disk is full."""
     if isinstance(error, OSError):
         raise error

@@ -8,7 +8,7 @@ import contextlib
 import functools
 import logging
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -234,7 +234,14 @@ def export(
         return Exported(**{k: v for k, v in written.items() if k != "schema"})
 
 
-def _check(model, data, formats, tflite_options, tolerance, batch_size):
+def _check(
+    model: keras.Model,
+    data: Nested,
+    formats: Iterable[str],
+    tflite_options: Iterable[str],
+    tolerance: float | None,
+    batch_size: int | None,
+) -> None:
     check_keras(model)
     check_plain(model, "kip.export({}, folder)")
     if isinstance(data, tuple) and len(data) != 2:
@@ -257,7 +264,13 @@ def _check(model, data, formats, tflite_options, tolerance, batch_size):
     check_absent({key: w.variable for key, w in weights_by_key(model).items()})
 
 
-def _check_goal(goal, formats, tflite_options, max_loss, budget):
+def _check_goal(
+    goal: str | Target | None,
+    formats: Iterable[str],
+    tflite_options: Iterable[str],
+    max_loss: float,
+    budget: Mapping[str, float] | FileBudget | None,
+) -> None:
     """Raise ValueError unless a target stands without formats, and no limit alone."""
     if goal is None:
         if budget is not None or max_loss != MAX_LOSS:
@@ -280,7 +293,7 @@ def _check_goal(goal, formats, tflite_options, max_loss, budget):
     FileBudget.of(budget)
 
 
-def _check_folder(folder):
+def _check_folder(folder: str | Path) -> None:
     folder = local(folder)
     if folder.suffix.lower() in MODEL_FILES and not folder.is_file():
         raise ValueError(
@@ -291,7 +304,7 @@ def _check_folder(folder):
         )
 
 
-def _usual_tolerance(model) -> float:
+def _usual_tolerance(model: keras.Model) -> float:
     """Return the tolerance for the coarsest number format of the model's layers."""
     dtypes = {
         layer.compute_dtype
@@ -301,7 +314,14 @@ def _usual_tolerance(model) -> float:
     return max([TOLERANCES.get(dtype, 1e-4) for dtype in dtypes], default=1e-4)
 
 
-def _write(model, new, formats, options, same, tolerance) -> dict[str, dict]:
+def _write(
+    model: keras.Model,
+    new: Path,
+    formats: Iterable[str],
+    options: Iterable[str],
+    same: SameOutputs,
+    tolerance: float,
+) -> dict[str, dict]:
     """Write and run the files; return the figures of each by name."""
     found = {}
     if "keras" in formats:
@@ -327,7 +347,14 @@ def _write(model, new, formats, options, same, tolerance) -> dict[str, dict]:
     return found
 
 
-def _write_tflite(model, new, saved_model, options, same, tolerance) -> dict:
+def _write_tflite(
+    model: keras.Model,
+    new: Path,
+    saved_model: Path,
+    options: Iterable[str],
+    same: SameOutputs,
+    tolerance: float,
+) -> dict:
     tolerance = max(tolerance, *(converter.ROUNDING.get(o, 0.0) for o in options), 0.0)
     with _refusing("model.tflite", "TensorFlow's converter", model):
         content, found = converter.convert(saved_model, options)
@@ -346,7 +373,7 @@ def _write_tflite(model, new, saved_model, options, same, tolerance) -> dict:
 
 
 @contextlib.contextmanager
-def _refusing(file, runtime, model):
+def _refusing(file: str, runtime: str, model: keras.Model) -> Iterator[None]:
     try:
         yield
     except (OSError, ImportError):

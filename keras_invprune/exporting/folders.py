@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,7 @@ def local(folder: str | Path) -> Path:
 
 
 @contextlib.contextmanager
-def replacing(folder: str | Path):
+def replacing(folder: str | Path) -> Iterator[Path]:
     """Yield an empty folder, which replaces `folder` unless an error is raised.
 
     Raises:
@@ -88,7 +89,7 @@ def replacing(folder: str | Path):
         raise OSError(error.errno, f"{folder} was not written: {reason}") from error
 
 
-def _exchange(folder, new, old):
+def _exchange(folder: Path, new: Path, old: Path) -> None:
     """Move the contents of a folder to `old`, and those of `new` to the folder.
 
     The folder itself is kept: it may be a process's working directory or a mount point.
@@ -111,7 +112,7 @@ def _exchange(folder, new, old):
         raise
 
 
-def check_free(folder: str | Path):
+def check_free(folder: str | Path) -> None:
     """Raise unless `folder` does not exist, is empty, or contains only our results.
 
     Raises:
@@ -142,7 +143,7 @@ def check_free(folder: str | Path):
         )
 
 
-def check_room(folder: str | Path, megabytes: float):
+def check_room(folder: str | Path, megabytes: float) -> None:
     """Raise unless the disk of `folder` has enough free space.
 
     Args:
@@ -164,7 +165,7 @@ def check_room(folder: str | Path, megabytes: float):
 
 
 @contextlib.contextmanager
-def claimed(folder: str | Path):
+def claimed(folder: str | Path) -> Iterator[None]:
     """Lock a folder for this process inside the context.
 
     Raises:
@@ -197,13 +198,13 @@ def write_report(folder: str | Path, schema: str, report: dict[str, Any]) -> dic
     Returns:
         The report, with ``schema`` and ``sha256`` (by path; None for a folder).
     """
-    report = {"schema": schema, **report, "sha256": _contents(folder)}
+    report = {"schema": schema, **report, "sha256": _contents(Path(folder))}
     text = json.dumps(report, indent=2, allow_nan=False) + "\n"
     (Path(folder) / REPORT).write_text(text)
     return report
 
 
-def _contents(folder) -> dict[str, str | None]:
+def _contents(folder: Path) -> dict[str, str | None]:
     """Return the SHA-256 of each file by its path in the folder; None for a folder."""
     return {
         path.relative_to(folder).as_posix(): (

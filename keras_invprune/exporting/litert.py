@@ -9,6 +9,7 @@ import math
 import os
 import pickle
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -47,7 +48,7 @@ def tensor_names(content: bytes) -> tuple[dict[str, str], dict[str, str]]:
     model = schema().ModelT.InitFromObj(schema().Model.GetRootAs(content))
     (entry,), tensors = model.signatureDefs, model.subgraphs[0].tensors
 
-    def names(maps):
+    def names(maps: Iterable[Any]) -> dict[str, str]:
         return {m.name.decode(): tensors[m.tensorIndex].name.decode() for m in maps}
 
     return names(entry.inputs), names(entry.outputs)
@@ -140,14 +141,14 @@ class Compiled:
         self._model.run_by_name(self._key, self._inputs, self._outputs)
         return {name: self._read(name) for name in self._outputs}
 
-    def _read(self, name) -> np.ndarray:
+    def _read(self, name: str) -> np.ndarray:
         shape, dtype = self._details[name]["shape"], self._details[name]["dtype"]
         found = self._outputs[name].read(math.prod(shape), np.dtype(dtype))
         return found.reshape(shape)
 
 
 @functools.cache
-def _environment():
+def _environment() -> Any:
     """Return what all compiled models of the process share."""
     from ai_edge_litert.environment import Environment
 
@@ -169,7 +170,7 @@ def load(file: Path, delegate: bool | None, threads: int = 1) -> Runtime | Compi
     return runtime(content, delegate=delegate, threads=threads)
 
 
-def serve(requests: BinaryIO, replies: BinaryIO):
+def serve(requests: BinaryIO, replies: BinaryIO) -> None:
     """Load files and run them, as pickled requests ask, until these end.
 
     A request is a tuple, the arguments of `load`, or a dict of arrays, the inputs of
@@ -195,7 +196,7 @@ def serve(requests: BinaryIO, replies: BinaryIO):
         replies.flush()
 
 
-def main():
+def main() -> None:
     """Serve on the standard streams; what LiteRT prints goes to standard error."""
     with os.fdopen(os.dup(1), "wb") as replies:
         os.dup2(2, 1)

@@ -1,6 +1,7 @@
 """Reads rows from arrays, data sets and sparse tensors."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import keras
 import numpy as np
@@ -33,7 +34,7 @@ def rows_of(data: Nested) -> tuple:
     return readable(x), readable(y)
 
 
-def readable(structure: Nested, name: str = "data"):
+def readable(structure: Nested, name: str = "data") -> Nested:
     """Return the structure with sparse tensors (TensorFlow, SciPy) made dense.
 
     Args:
@@ -48,7 +49,7 @@ def readable(structure: Nested, name: str = "data"):
     return keras.tree.map_structure(lambda part: _readable(part, name), structure)
 
 
-def _readable(part, name):
+def _readable(part: Any, name: str) -> Any:
     if isinstance(part, tf.SparseTensor):
         return inputs.dense(part).numpy()
     if isinstance(part, Iterator):
@@ -70,7 +71,7 @@ def _readable(part, name):
     return inputs.dense(part)
 
 
-def _batches(data):
+def _batches(data: Any) -> Iterable[Any]:
     if isinstance(data, tf.data.Dataset):
         endless = data.cardinality() == tf.data.INFINITE_CARDINALITY
         batches = data
@@ -86,7 +87,7 @@ def _batches(data):
     return batches
 
 
-def _joined(batches) -> tuple:
+def _joined(batches: Iterable[Any]) -> tuple:
     pairs = [keras.utils.unpack_x_y_sample_weight(batch)[:2] for batch in batches]
     if not pairs:
         raise ValueError("`data` must not be empty. Received: an empty data set.")
@@ -109,5 +110,5 @@ def _joined(batches) -> tuple:
     return list(x) if isinstance(x, tuple) else x, y[0] if y else None
 
 
-def _parts(pair) -> list:
+def _parts(pair: Nested) -> list:
     return [part for part in keras.tree.flatten(pair) if part is not None]

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Event, Timer
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, Self, cast
 
 import numpy as np
 
@@ -46,15 +46,15 @@ class Sandbox:
         RuntimeError: [Errno 2] No such file or directory: 'missing.tflite'
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._process: subprocess.Popen | None = None
         self._loaded: object = None
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         """Return the sandbox."""
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         """End the process."""
         self._end()
 
@@ -92,7 +92,7 @@ class Sandbox:
 
         return run
 
-    def unload(self):
+    def unload(self) -> None:
         """Unload the last file, so that the next one is not blamed for its damage.
 
         Raises:
@@ -102,7 +102,7 @@ class Sandbox:
         if self._process is not None:
             self._ask(())
 
-    def _ask(self, request) -> Any:
+    def _ask(self, request: tuple | dict[str, Any]) -> Any:
         """Return the answer of the process, which starts if there is none."""
         if self._process is None:
             self._process = _started()
@@ -146,7 +146,7 @@ def _killed_after(seconds: float, process: subprocess.Popen) -> Iterator[Event]:
     """Kill a process if the context takes longer, and then set the event returned."""
     too_late = Event()
 
-    def kill():
+    def kill() -> None:
         too_late.set()
         process.kill()
 
@@ -181,10 +181,10 @@ def _started() -> subprocess.Popen:
     )
 
 
-def _pipes(process) -> tuple[BinaryIO, BinaryIO]:
+def _pipes(process: subprocess.Popen) -> tuple[BinaryIO, BinaryIO]:
     return cast(BinaryIO, process.stdin), cast(BinaryIO, process.stdout)
 
 
-def _meaning(code) -> str:
+def _meaning(code: int) -> str:
     """Return an exit code in words."""
     return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"

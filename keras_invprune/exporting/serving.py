@@ -4,7 +4,7 @@ import contextlib
 import io
 import keyword
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import keras
@@ -44,7 +44,7 @@ def safe_names(names: Iterable[str], prefix: str = "input") -> dict[str, str]:
     return {name: found[name] for name in names}
 
 
-def _safe(name, prefix) -> str:
+def _safe(name: str, prefix: str) -> str:
     name = re.sub(r"[^A-Za-z0-9_]", "_", name)
     if not name[:1].isalpha():
         name = f"{prefix}_{name}"
@@ -74,7 +74,7 @@ def output_names(outputs: Nested) -> dict[str, str]:
     return {}
 
 
-def write_saved_model(model: keras.Model, structure: Nested, path: str | Path):
+def write_saved_model(model: keras.Model, structure: Nested, path: str | Path) -> None:
     """Write a SavedModel whose endpoint "serve" runs the model in evaluation mode.
 
     Args:
@@ -88,7 +88,7 @@ def write_saved_model(model: keras.Model, structure: Nested, path: str | Path):
 
 def write_saved_models(
     endpoints: Mapping[str, tuple[keras.Model, Nested]], path: str | Path
-):
+) -> None:
     """Write one SavedModel with an endpoint for each of several models.
 
     Keras's own `export` leaves the mode to each layer, and layers that augment images
@@ -106,8 +106,8 @@ def write_saved_models(
         archive.write_out(path, verbose=False)
 
 
-def _in_evaluation(model):
-    def serve(inputs):
+def _in_evaluation(model: keras.Model) -> Callable[[Nested], Nested]:
+    def serve(inputs: Nested) -> Nested:
         outputs = model(inputs, training=False)
         nested = isinstance(outputs, dict) or any(
             map(
@@ -120,7 +120,9 @@ def _in_evaluation(model):
     return serve
 
 
-def load_saved_model(path: str | Path, model: keras.Model):
+def load_saved_model(
+    path: str | Path, model: keras.Model
+) -> Callable[[Nested], Nested]:
     """Return the endpoint of a SavedModel, which starts every call in the same state.
 
     Args:
@@ -143,7 +145,7 @@ def load_saved_model(path: str | Path, model: keras.Model):
     stateful = bool(stateful_layers(model))
     states = [(v, v.numpy()) for v in function.variables if stateful]
 
-    def serve(inputs):
+    def serve(inputs: Nested) -> Nested:
         for variable, value in states:
             variable.assign(value)
         return loaded.serve(inputs)  # the reference keeps `loaded` alive

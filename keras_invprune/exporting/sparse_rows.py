@@ -7,6 +7,7 @@ converted back to floats. LiteRT restores the zeros when the file is loaded (its
 operation DENSIFY), so it is as fast as the dense file, and not faster.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -47,7 +48,7 @@ class Rows(NamedTuple):
         return sum(array.nbytes for array in self)
 
 
-def _narrow(numbers) -> np.ndarray:
+def _narrow(numbers: np.ndarray) -> np.ndarray:
     """Return numbers >= 0 in the narrowest type that the file format has."""
     most = np.max(numbers, initial=0)
     types = (np.uint8, np.uint16)
@@ -82,7 +83,7 @@ def without_zeros(content: bytes) -> bytes | None:
     return litert.serialized(model)
 
 
-def _kernels(schema, model, graph) -> list[int]:
+def _kernels(schema: Any, model: Any, graph: Any) -> list[int]:
     """Return the numbers of constant tensors that only operations with kernels read."""
     codes = schema.BuiltinOperator
     reading = {codes.FULLY_CONNECTED, codes.CONV_2D, codes.DEQUANTIZE}
@@ -109,7 +110,7 @@ def _kernels(schema, model, graph) -> list[int]:
     ]
 
 
-def _types(schema) -> dict[int, type]:
+def _types(schema: Any) -> dict[int, type]:
     """Return the types of the format that DENSIFY can restore."""
     kinds = schema.TensorType
     return {
@@ -119,12 +120,12 @@ def _types(schema) -> dict[int, type]:
     }
 
 
-def _array(schema, model, tensor) -> np.ndarray:
+def _array(schema: Any, model: Any, tensor: Any) -> np.ndarray:
     data = np.asarray(model.buffers[tensor.buffer].data, np.uint8)
     return data.view(_types(schema)[tensor.type]).reshape(tensor.shape)
 
 
-def _leave_out(schema, model, graph, number: int, rows: Rows):
+def _leave_out(schema: Any, model: Any, graph: Any, number: int, rows: Rows) -> None:
     """Store a tensor without its zeros; all that read it get a restored one."""
     sparse = graph.tensors[number]
     model.buffers[sparse.buffer].data = np.frombuffer(rows.values.tobytes(), np.uint8)
@@ -152,7 +153,7 @@ def _leave_out(schema, model, graph, number: int, rows: Rows):
     graph.operators.insert(0, densify)
 
 
-def _densify(schema, model) -> int:
+def _densify(schema: Any, model: Any) -> int:
     """Return the number of the operation that restores zeros, added if it is new."""
     code = schema.BuiltinOperator.DENSIFY
     codes = [each.builtinCode for each in model.operatorCodes]
@@ -165,7 +166,7 @@ def _densify(schema, model) -> int:
     return codes.index(code)
 
 
-def _sparsity(schema, shape, rows: Rows) -> Any:
+def _sparsity(schema: Any, shape: Sequence[int], rows: Rows) -> Any:
     kinds = schema.DimensionType
     metadata = [
         schema.DimensionMetadataT(format=kinds.DENSE, denseSize=int(size))
@@ -186,7 +187,7 @@ def _sparsity(schema, shape, rows: Rows) -> Any:
     )
 
 
-def _vector(schema, numbers: np.ndarray) -> tuple[int, Any]:
+def _vector(schema: Any, numbers: np.ndarray) -> tuple[int, Any]:
     kinds = schema.SparseIndexVector
     kind, vector = {
         "uint8": (kinds.Uint8Vector, schema.Uint8VectorT),

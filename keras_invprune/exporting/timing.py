@@ -33,7 +33,7 @@ def lower_quartiles(runs: Sequence[Callable[[], Any]]) -> list[float]:
     return [float(np.percentile(each, 25)) for each in _in_turns(runs, ROUNDS)]
 
 
-def _in_turns(runs, rounds) -> list[list[float]]:
+def _in_turns(runs: Sequence[Callable[[], Any]], rounds: int) -> list[list[float]]:
     """Return the milliseconds of all runs of each function."""
     found: list[list[float]] = [[] for _ in runs]
     for _ in range(rounds):
@@ -43,7 +43,7 @@ def _in_turns(runs, rounds) -> list[list[float]]:
     return found
 
 
-def _timed(run) -> list[float]:
+def _timed(run: Callable[[], Any]) -> list[float]:
     found: list[float] = []
     while len(found) < MOST and sum(found) < LONG:
         begin = time.perf_counter()

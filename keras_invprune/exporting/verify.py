@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
@@ -10,7 +11,12 @@ import tensorflow as tf
 from keras_invprune.contracts import Nested
 from keras_invprune.exporting import converter
 from keras_invprune.exporting.accuracy import accuracy, predicted_classes
-from keras_invprune.exporting.batches import in_batches, reset_states, stateful_layers
+from keras_invprune.exporting.batches import (
+    Run,
+    in_batches,
+    reset_states,
+    stateful_layers,
+)
 from keras_invprune.exporting.serving import named_outputs, output_names, safe_names
 from keras_invprune.exporting.ways_out import RANDOM
 from keras_invprune.graph.weights import is_graph
@@ -86,7 +92,7 @@ class SameOutputs:
         inputs, outputs = both
         return inputs, outputs
 
-    def named(self):
+    def named(self) -> Nested:
         """Return the structure of inputs, with their names in the files."""
         specs = [
             keras.InputSpec(dtype=s.dtype, shape=s.shape, name=self.names[s.name])
@@ -94,10 +100,10 @@ class SameOutputs:
         ]
         return keras.tree.pack_sequence_as(self.structure, specs)
 
-    def of_keras(self, model: keras.Model):
+    def of_keras(self, model: keras.Model) -> Run:
         """Return a function that runs a Keras model from its initial states."""
 
-        def run(structure):
+        def run(structure: Nested) -> Nested:
             reset_states(model)
             outputs = model(structure, training=False)
             self.output_names = output_names(outputs)
@@ -105,10 +111,10 @@ class SameOutputs:
 
         return self.by_name(run)
 
-    def by_name(self, call: Callable):
+    def by_name(self, call: Callable[[Nested], Nested]) -> Run:
         """Return `call` with arrays by name instead of structures, in and out."""
 
-        def run(inputs):
+        def run(inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
             arrays = list(inputs.values())
             outputs = call(keras.tree.pack_sequence_as(self.structure, arrays))
             named = named_outputs(outputs)
@@ -116,7 +122,7 @@ class SameOutputs:
 
         return run
 
-    def of_runtime(self, runtime: Callable[[], Callable], states: bool = False):
+    def of_runtime(self, runtime: Callable[[], Callable], states: bool = False) -> Run:
         """Return a function that runs a file.
 
         Args:
@@ -128,13 +134,13 @@ class SameOutputs:
         kept = states or not stateful_layers(self.model)
         stateless = runtime() if kept else None
 
-        def run(inputs):
+        def run(inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
             by_file = {self.names[name]: array for name, array in inputs.items()}
             return (stateless or runtime())(by_file)
 
         return run
 
-    def __call__(self, run: Callable, tolerance: float, batch: int) -> dict:
+    def __call__(self, run: Run, tolerance: float, batch: int | None) -> dict[str, Any]:
         """Return the figures of a file, see `export`.
 
         Args:
@@ -156,7 +162,9 @@ class SameOutputs:
             )
         raise Differs(fault)
 
-    def _difference(self, run, tolerance, batch) -> tuple[float, float | None, str]:
+    def _difference(
+        self, run: Run, tolerance: float, batch: int | None
+    ) -> tuple[float, float | None, str]:
         """Return max |difference|, share of rows of the same class, and any fault."""
         found = _on_cpu(run, self.inputs, batch)
         worst = 0.0
@@ -170,7 +178,9 @@ class SameOutputs:
         return worst, _same_class(found, self.outputs), ""
 
 
-def _same_class(found, expected) -> float | None:
+def _same_class(
+    found: dict[str, np.ndarray], expected: dict[str, np.ndarray]
+) -> float | None:
     """Return the share of rows with the same largest output; None without classes."""
     outputs = [*expected.values()]
     if len(outputs) != 1 or outputs[0].ndim != 2 or outputs[0].shape[1] < 2:
@@ -189,7 +199,7 @@ def labels_of(y: Nested) -> list:
     return [y]
 
 
-def _say_if_any_batch_will_do(model):
+def _say_if_any_batch_will_do(model: keras.Model) -> None:
     size = model.input_shape[0]
     if size is not None:
         logger.warning(
@@ -202,7 +212,9 @@ def _say_if_any_batch_will_do(model):
         )
 
 
-def _on_cpu(run, inputs, batch) -> dict[str, np.ndarray]:
+def _on_cpu(
+    run: Run, inputs: dict[str, np.ndarray], batch: int | None
+) -> dict[str, np.ndarray]:
     # On the CPU, like LiteRT: a GPU may round float32 factors to 11 bits (TF32).
     with tf.device("/CPU:0"):
         return in_batches(run, inputs, batch)

@@ -72,7 +72,7 @@ def reason(file: str, error: BaseException) -> str:
     return (named[0] if named else text[:500]).rstrip(". ")
 
 
-def _innermost(error) -> str:
+def _innermost(error: BaseException) -> str:
     """Return the innermost message, without Keras's text around it."""
     return str(error).rsplit("Exception encountered:", 1)[-1].strip()
 
@@ -95,7 +95,7 @@ def ways_out(file: str, error: BaseException, model: keras.Model) -> str:
     return "What may help: " + ", or ".join([*found, OTHERS[file]]) + "."
 
 
-def _not_quantized(model) -> str:
+def _not_quantized(model: keras.Model) -> str:
     """Return the advice for layers quantized by Keras, which LiteRT cannot read."""
     layers = [
         path
@@ -110,7 +110,7 @@ def _not_quantized(model) -> str:
     )
 
 
-def _float32_twin(model) -> str:
+def _float32_twin(model: keras.Model) -> str:
     """Return the advice for layers in another float format than LiteRT's, else ""."""
     policies = {
         layer.dtype_policy.name

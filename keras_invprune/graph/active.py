@@ -1,6 +1,6 @@
 """The layers whose activation does something: layer sparsity counts them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import keras
 import numpy as np
@@ -11,7 +11,7 @@ from keras_invprune.graph.signs import (
     is_rectifier,
     nonnegative_tensors,
 )
-from keras_invprune.graph.trace import Trace, calls_its_graph, traced, unfolded
+from keras_invprune.graph.trace import Step, Trace, calls_its_graph, traced, unfolded
 from keras_invprune.graph.weights import is_graph, weights_by_key
 
 LAYERS = ("Dense", "Conv1D", "Conv2D", "Conv3D")
@@ -140,7 +140,7 @@ def check_graph(model: keras.Model) -> None:
         )
 
 
-def _rectified(trace) -> dict:
+def _rectified(trace: Trace) -> dict:
     """Return {name: (layer, the tensors that its calls read)}."""
     readers: dict[int, list] = {}
     for step in trace.steps:
@@ -160,7 +160,7 @@ def _rectified(trace) -> dict:
     return found
 
 
-def _has_rectifier(step, readers) -> bool:
+def _has_rectifier(step: Step, readers: Mapping[int, list]) -> bool:
     activation = step.operation.activation
     if activation in RECTIFIERS:
         return True
@@ -169,7 +169,7 @@ def _has_rectifier(step, readers) -> bool:
     return linear and len(after) == 1 and is_rectifier(after[0])
 
 
-def _norm(name, layer, values) -> float:
+def _norm(name: str, layer: keras.Layer, values: Mapping[int, np.ndarray]) -> float:
     weights = [values[id(v)] for v in (layer.kernel, layer.bias) if v is not None]
     if not all(np.isfinite(value).all() for value in weights):
         raise ValueError(

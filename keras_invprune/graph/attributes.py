@@ -9,6 +9,7 @@ import copy
 import enum
 import functools
 import types
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -60,7 +61,7 @@ def own_attributes(layer: keras.Layer) -> dict:
     }
 
 
-def carry_attributes(layer: keras.Layer, twin: keras.Layer):
+def carry_attributes(layer: keras.Layer, twin: keras.Layer) -> None:
     """Give a twin the values that the layer's attributes have now, except layers.
 
     Raises:
@@ -79,7 +80,7 @@ def carry_attributes(layer: keras.Layer, twin: keras.Layer):
             setattr(twin, name, made)
 
 
-def carry_configured(layer: keras.Layer, twin: keras.Layer):
+def carry_configured(layer: keras.Layer, twin: keras.Layer) -> None:
     """Give a twin the regularizers, constraints and initializers of its layer.
 
     Those of kernels of one shape are in its config, which may be that of another shape.
@@ -95,7 +96,7 @@ def carry_configured(layer: keras.Layer, twin: keras.Layer):
             setattr(twin, name, value)
 
 
-def carry_functions(layer: keras.Layer, twin: Any):
+def carry_functions(layer: keras.Layer, twin: keras.Layer) -> None:
     """Give a twin the function objects of its layer, which no config can hold."""
     for name, value in vars(layer).items():
         other = vars(twin).get(name)
@@ -111,14 +112,14 @@ def remembered(function: types.FunctionType) -> list:
     return [*held, *(function.__defaults__ or ()), *defaults]
 
 
-def _content(cell):
+def _content(cell: types.CellType) -> Any:
     try:
         return cell.cell_contents
     except ValueError:  # a variable that has no value yet
         return None
 
 
-def _is_free(function):
+def _is_free(function: types.FunctionType) -> bool:
     """Return whether two models may share a function: it holds no state."""
     return all(
         _is_free(value)
@@ -131,10 +132,10 @@ def _is_free(function):
 class _Counterparts:
     """What a twin must hold where its layer holds a value, made once for each."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._made = {}
 
-    def of(self, value, other):
+    def of(self, value: Any, other: Any) -> Any:
         """Return the counterpart of `value`, where the twin now holds `other`."""
         if value is other or isinstance(value, keras.Layer):
             return _known(other)
@@ -160,24 +161,24 @@ class _Counterparts:
             return self._function(value, other)
         return self._object(value, other)
 
-    def _collection(self, value, other):
+    def _collection(self, value: Any, other: Any) -> Any:
         if isinstance(value, dict):
-            others = other if isinstance(other, dict) else {}
-            return {k: self.of(v, others.get(k, ABSENT)) for k, v in value.items()}
+            known = other if isinstance(other, dict) else {}
+            return {k: self.of(v, known.get(k, ABSENT)) for k, v in value.items()}
         kind = next(k for k in (list, tuple, set) if isinstance(value, k))
         ordered = isinstance(other, list | tuple) and len(other) == len(value)
         others = other if ordered else [ABSENT] * len(value)
         items = map(self.of, value, others)
         return type(value)(*items) if hasattr(value, "_fields") else kind(items)
 
-    def _partial(self, value, other):
+    def _partial(self, value: functools.partial, other: Any) -> functools.partial:
         kind, parts = type(value), (value.func, value.args, value.keywords)
         alike = type(other) is kind
         others = (other.func, other.args, other.keywords) if alike else ABSENT
         function, args, keywords = self.of(parts, others)
         return kind(function, *args, **keywords)
 
-    def _function(self, value, other):
+    def _function(self, value: types.FunctionType, other: Any) -> Any:
         if _is_free(value):
             return value
         if not isinstance(other, types.FunctionType):
@@ -188,7 +189,9 @@ class _Counterparts:
             self._must_be_remembered(value, one, two)
         return other
 
-    def _must_be_remembered(self, function, one, two):
+    def _must_be_remembered(
+        self, function: types.FunctionType, one: Any, two: Any
+    ) -> None:
         try:
             made = self.of(one, two)
         except _UnknownError:
@@ -199,7 +202,7 @@ class _Counterparts:
                 f"{two!r:.60}."
             )
 
-    def _object(self, value, other):
+    def _object(self, value: Any, other: Any) -> Any:
         """Return a copy of an object of a custom class, with the twin's layers."""
         parts = _parts(value)
         if is_of(value, *OF_OTHERS) or _is_kept_by_keras(value) or not parts:
@@ -218,19 +221,19 @@ class _Counterparts:
         return self._made[id(value)]
 
 
-def _is_kept_by_keras(value):
+def _is_kept_by_keras(value: object) -> bool:
     """Return whether a class is derived from one of Keras, such as a metric."""
     kinds = type(value).__mro__
     return any(kind.__module__.partition(".")[0] == "keras" for kind in kinds)
 
 
-def _known(other):
+def _known(other: Any) -> Any:
     if other is ABSENT:
         raise _UnknownError
     return other
 
 
-def _state(value, other):
+def _state(value: keras.Variable, other: Any) -> Any:
     """Return the twin's variable, with this value; some are not among its weights."""
     found = _known(other)
     if isinstance(found, keras.Variable) and found.shape == value.shape:
@@ -238,14 +241,14 @@ def _state(value, other):
     return found
 
 
-def _variable(value, other):
+def _variable(value: tf.Variable, other: Any) -> tf.Variable:
     if not isinstance(other, tf.Variable) or other.shape != value.shape:
         return tf.Variable(value, trainable=value.trainable, dtype=value.dtype)
     other.assign(value)
     return other
 
 
-def _table(value, other):
+def _table(value: Any, other: Any) -> Any:
     """Return a lookup table of the same words; one that never changes is shared."""
     if type(other) is type(value) and _words(value) == _words(other):
         return other
@@ -257,12 +260,12 @@ def _table(value, other):
     return table
 
 
-def _words(table) -> list:
+def _words(table: Any) -> list:
     keys, values = (part.numpy().tolist() for part in table.export())
     return sorted(zip(keys, values, strict=True))
 
 
-def _parts(value) -> dict:
+def _parts(value: Any) -> dict:
     """Return an object's attributes, in its dictionary or its slots."""
     slots = [vars(kind).get("__slots__", ()) for kind in type(value).__mro__]
     names = [n for part in slots for n in ([part] if isinstance(part, str) else part)]
@@ -307,7 +310,7 @@ def same(one: Any, other: Any, compared: set | None = None) -> bool:
     return bool(one == other or (one != one and other != other))
 
 
-def _same_items(one, other, compared):
+def _same_items(one: Mapping, other: Mapping, compared: set) -> bool:
     return one.keys() == other.keys() and all(
         same(one[key], other[key], compared) for key in one
     )

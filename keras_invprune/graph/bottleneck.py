@@ -13,14 +13,16 @@ But a pooled side branch may be small, too. These rules exclude side branches:
 In all other cases the bottleneck is unclear, and the user is asked.
 """
 
+from __future__ import annotations
+
 import math
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
 
 import keras
 import numpy as np
 
 from keras_invprune.contracts import Tensor
+from keras_invprune.graph.trace import Step
 
 
 class UnclearError(ValueError):
@@ -30,12 +32,14 @@ class UnclearError(ValueError):
         operations: The operations that make the smallest maps, the smallest first.
     """
 
-    def __init__(self, operations: Iterable[Any]):
+    def __init__(self, operations: Iterable[keras.Operation]):
         super().__init__("It is not clear which map is the bottleneck.")
         self.operations = operations
 
 
-def bottleneck(steps: Any, output: keras.KerasTensor):
+def bottleneck(
+    steps: Sequence[Step], output: keras.KerasTensor
+) -> keras.KerasTensor | None:
     """Return the tensor that is the bottleneck of a graph.
 
     Args:
@@ -68,7 +72,9 @@ def bottleneck(steps: Any, output: keras.KerasTensor):
     return found
 
 
-def code(steps: Any, inputs: Sequence[Tensor], outputs: Sequence[Tensor]):
+def code(
+    steps: Sequence[Step], inputs: Sequence[Tensor], outputs: Sequence[Tensor]
+) -> Tensor | None:
     """Return the code of an autoencoder of Dense layers; None if it is not one.
 
     It is a chain of calls whose output is as large as its input. The code is the last
@@ -91,7 +97,9 @@ def code(steps: Any, inputs: Sequence[Tensor], outputs: Sequence[Tensor]):
     return min(reversed(narrow), key=lambda t: t.shape[1], default=None)
 
 
-def _passed_by(found, ways, sizes, levels):
+def _passed_by(
+    found: keras.KerasTensor | None, ways: _Ways, sizes: _Sizes, levels: list[list]
+) -> keras.KerasTensor | None:
     """Return the bottleneck if paths bypass the smallest map; None if it is unclear."""
     if found is None:
         return None
@@ -101,7 +109,7 @@ def _passed_by(found, ways, sizes, levels):
     return larger if larger is not None and ways.all_pass(larger) else None
 
 
-def _have_rival(found, ways, sizes) -> bool:
+def _have_rival(found: keras.KerasTensor, ways: _Ways, sizes: _Sizes) -> bool:
     """Return whether another branch is downsampled, too, as in pyramid pooling."""
     related = ways.after(found) | ways.before(found)
     for tensor in ways.tensors:
@@ -116,7 +124,7 @@ def _have_rival(found, ways, sizes) -> bool:
 class _Sizes:
     """The numbers of positions of a graph's maps."""
 
-    def __init__(self, steps: Any, output: keras.KerasTensor):
+    def __init__(self, steps: Sequence[Step], output: keras.KerasTensor):
         formats = {getattr(step.operation, "data_format", None) for step in steps}
         formats -= {None}  # layers without a data format
         if len(formats) > 1:
@@ -135,7 +143,7 @@ class _Sizes:
     def positions(self, tensor: Tensor) -> int:
         return int(np.prod(tensor.shape[self.places])) if len(tensor.shape) > 2 else 1
 
-    def levels(self, ways: Any) -> list[list]:
+    def levels(self, ways: _Ways) -> list[list]:
         """Return the maps with fewer positions than the output, grouped, fewest first.
 
         Of the maps with one position, only those with the fewest channels.
@@ -153,7 +161,12 @@ class _Sizes:
 class _Ways:
     """The paths of a graph from its inputs and constants to its output."""
 
-    def __init__(self, edges: Any, steps: Any, output: keras.KerasTensor):
+    def __init__(
+        self,
+        edges: set[tuple[int, int]],
+        steps: Sequence[Step],
+        output: keras.KerasTensor,
+    ):
         self.forward, self.backward = {}, {}
         for one, other in edges:
             self.forward.setdefault(one, set()).add(other)
@@ -176,7 +189,9 @@ class _Ways:
         """Return whether every path passes through `tensor`."""
         return self.output not in _reached(self.inputs, self.forward, id(tensor))
 
-    def last_on_all(self, level: Any):
+    def last_on_all(
+        self, level: Sequence[keras.KerasTensor]
+    ) -> keras.KerasTensor | None:
         """Return the last tensor of a level that all paths through the level share."""
         for tensor in reversed(level):
             reached = _reached(self.inputs, self.forward, id(tensor))
@@ -186,7 +201,9 @@ class _Ways:
         return None
 
 
-def _reached(starts, edges, without=None) -> set:
+def _reached(
+    starts: Iterable[int], edges: Mapping[int, set[int]], without: int | None = None
+) -> set:
     """Return what can be reached along edges without passing through `without`."""
     found, waiting = set(), [start for start in starts if start != without]
     while waiting:
@@ -197,11 +214,11 @@ def _reached(starts, edges, without=None) -> set:
     return found
 
 
-def _edges(steps) -> set:
+def _edges(steps: Sequence[Step]) -> set:
     return {(id(a), id(b)) for step in steps for a in step.reads for b in step.made}
 
 
-def _broadcasts(steps, sizes) -> set:
+def _broadcasts(steps: Sequence[Step], sizes: _Sizes) -> set:
     """Return the edges from tensors that are repeated over a larger map's positions."""
     return {
         (id(read), id(made))
@@ -212,7 +229,9 @@ def _broadcasts(steps, sizes) -> set:
     }
 
 
-def _is_repeated(small, large, sizes) -> bool:
+def _is_repeated(
+    small: keras.KerasTensor, large: keras.KerasTensor, sizes: _Sizes
+) -> bool:
     if len(small.shape) != len(large.shape) or not sizes.known(large):
         return False
     pairs = zip(small.shape[1:], large.shape[1:], strict=True)
@@ -220,7 +239,7 @@ def _is_repeated(small, large, sizes) -> bool:
     return fits and sizes.positions(small) < sizes.positions(large)
 
 
-def _products(steps, edges) -> set:
+def _products(steps: Sequence[Step], edges: set[tuple[int, int]]) -> set:
     """Return the edges to products from factors that the other factor was made of."""
     backward = {}
     for one, other in edges:

@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
+import keras
 import numpy as np
 
 from keras_invprune.graph.attributes import (
@@ -30,7 +31,7 @@ NOT_COMPARED = (
 )
 
 
-def carry_state(pairs: Sequence[tuple], changed: Collection[int] = ()):
+def carry_state(pairs: Sequence[tuple], changed: Collection[int] = ()) -> None:
     """Copy each layer's state to its twin: weights, assets, attributes, `trainable`.
 
     Args:
@@ -59,7 +60,7 @@ def carry_state(pairs: Sequence[tuple], changed: Collection[int] = ()):
         _carry_variables(path, layer, twin)
 
 
-def _carry_files(path, layer, twin):
+def _carry_files(path: str, layer: keras.Layer, twin: keras.Layer) -> None:
     try:
         _carry_saved(layer, twin)
     except ValueError:  # Keras names a shape, not its cause
@@ -67,14 +68,14 @@ def _carry_files(path, layer, twin):
         raise
 
 
-def _carry_attributes(path, layer, twin):
+def _carry_attributes(path: str, layer: keras.Layer, twin: keras.Layer) -> None:
     try:
         carry_attributes(layer, twin)
     except DifferentError as error:
         raise DifferentError(f"{described(path, layer)}, {error} {FORGOTTEN}") from None
 
 
-def _check_config(path, layer, twin):
+def _check_config(path: str, layer: keras.Layer, twin: keras.Layer) -> None:
     """Raise if two layers say different things of themselves."""
     if is_graph(layer):
         return  # its layers are compared one by one
@@ -106,17 +107,17 @@ def _differences(one: Any, other: Any, key: str = "") -> Iterator[tuple]:
         yield key, one, other
 
 
-def _is_written(value):
+def _is_written(value: object) -> bool:
     """Return whether a file can hold a value as it is."""
     return isinstance(value, (*PLAIN, dict, list, tuple))
 
 
-def _equal(one, other):
+def _equal(one: Any, other: Any) -> bool:
     numbers = isinstance(one, int | float) and isinstance(other, int | float)
     return same(float(one), float(other)) if numbers else same(one, other)
 
 
-def _carry_saved(layer, twin):
+def _carry_saved(layer: keras.Layer, twin: keras.Layer) -> None:
     """Copy what the layer itself saves to files: vocabularies, adapted statistics."""
     store = {}
     if not is_graph(layer):
@@ -133,7 +134,7 @@ def _carry_saved(layer, twin):
             twin.set_vocabulary(words)
 
 
-def _carry_variables(path, layer, twin):
+def _carry_variables(path: str, layer: keras.Layer, twin: keras.Layer) -> None:
     if len(layer.variables) != len(twin.variables):
         names = [[v.path for v in each.variables] for each in (layer, twin)]
         raise DifferentError(

@@ -2,12 +2,14 @@
 
 import base64
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Self
 
 import keras
 import numpy as np
+
+from keras_invprune.contracts import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_invprune")
@@ -38,7 +40,12 @@ class Connections(keras.constraints.Constraint):
         ValueError: If the numbers of nodes do not fit the mask.
     """
 
-    def __init__(self, mask: Any, sources: Any, targets: Any):
+    def __init__(
+        self,
+        mask: np.ndarray,
+        sources: Sequence[int] | np.ndarray,
+        targets: Sequence[int] | np.ndarray,
+    ):
         self.mask = np.array(mask, bool)
         self.sources, self.targets = np.array(sources, int), np.array(targets, int)
         if self.mask.shape != (*self.sources.shape, *self.targets.shape):
@@ -48,7 +55,7 @@ class Connections(keras.constraints.Constraint):
                 f"{self.sources.shape}, targets of shape {self.targets.shape}."
             )
 
-    def __call__(self, w: Any):
+    def __call__(self, w: Tensor) -> Tensor:
         """Return the kernel with zeros where there is no connection.
 
         Raises:
@@ -87,7 +94,7 @@ class Connections(keras.constraints.Constraint):
         }
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         """Return the connections that `get_config` describes."""
         sources, targets = config["sources"], config["targets"]
         bits = zlib.decompress(base64.b64decode(config["mask"]))
@@ -119,7 +126,7 @@ class OnConnections(keras.initializers.Initializer):
         self.connections, self.scale = connections, float(scale)
         self.seed = seed
 
-    def __call__(self, shape: tuple[int, ...], dtype: str | None = None):
+    def __call__(self, shape: tuple[int, ...], dtype: str | None = None) -> Tensor:
         """Return the values of a kernel.
 
         Raises:
@@ -154,7 +161,7 @@ class OnConnections(keras.initializers.Initializer):
         return OnConnections(connections, self.scale, self.seed)
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         """Return the initializer with its connections."""
         connections = keras.saving.deserialize_keras_object(config["connections"])
         return cls(**{**config, "connections": connections})
@@ -170,8 +177,9 @@ NONE: Mapping[str, Any] = MappingProxyType({})
 
 
 def check_absent(
-    variables: Mapping[str, keras.Variable], masks: Mapping[str, Any] = NONE
-):
+    variables: Mapping[str, keras.Variable],
+    masks: Mapping[str, keras.Variable | np.ndarray] = NONE,
+) -> None:
     """Raise ValueError if weights are not zero where there are no connections.
 
     Args:
@@ -185,7 +193,7 @@ def check_absent(
         check_lives(key, connections, lives)
 
 
-def check_lives(name: str, connections: Connections, lives: np.ndarray):
+def check_lives(name: str, connections: Connections, lives: np.ndarray) -> None:
     """Raise ValueError if a kernel has weights where there are no connections.
 
     Args:
@@ -203,7 +211,7 @@ def check_lives(name: str, connections: Connections, lives: np.ndarray):
         )
 
 
-def clear_absent(variables: Iterable[keras.Variable]):
+def clear_absent(variables: Iterable[keras.Variable]) -> None:
     """Set the weights to zero where there are no connections."""
     for variable in variables:
         if isinstance(variable.constraint, Connections):

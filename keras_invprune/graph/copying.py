@@ -3,12 +3,13 @@
 import contextlib
 import types
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
 import keras
 
+from keras_invprune.contracts import Nested, Tensor
 from keras_invprune.graph.attributes import carry_functions
 from keras_invprune.graph.carrying import carry_state
 from keras_invprune.graph.outputs import check_outputs
@@ -20,7 +21,7 @@ LONG = 600  # maximum number of characters of Keras's message
 ADVICE = "or prune the model itself with copy=False (its weights will change)."
 
 
-def copy_model(model: keras.Model):
+def copy_model(model: keras.Model) -> keras.Model:
     """Return a copy of a built Keras model that shares nothing with it.
 
     Graphs are rebuilt layer by layer. Each layer is made by its own class from its own
@@ -54,7 +55,7 @@ def copy_model(model: keras.Model):
     return copied
 
 
-def _brief(error):
+def _brief(error: Exception) -> str:
     """Return the beginning and the end of Keras's message, without the configs."""
     text = " ".join(str(error).split())
     return text if len(text) < LONG else f"{text[: LONG // 2]} ... {text[-LONG // 2 :]}"
@@ -67,7 +68,7 @@ def changed_copy(
     model: keras.Model,
     changes: Mapping[int, Mapping[str, Any]],
     picks: Picks = MappingProxyType({}),
-) -> tuple[keras.Model, list[tuple]]:
+) -> keras.Model:
     """Return a copy of a graph model in which the configs of some layers differ.
 
     The changed layers have fresh weights, all others those of the model.
@@ -105,7 +106,7 @@ def changed_copy(
     return copied, pairs
 
 
-def _touched(model, changes) -> set[int]:
+def _touched(model: keras.Model, changes: Mapping[int, Any]) -> set[int]:
     """Return the ids of changed layers, of those inside them and of models around."""
     found = set()
     for _, layer in walk(model):
@@ -117,7 +118,7 @@ def _touched(model, changes) -> set[int]:
     return found
 
 
-def _as_functional(model):
+def _as_functional(model: keras.Model) -> keras.Model:
     # Without `trainable`, which would be set in the model's own layers.
     view = keras.Model(model.inputs[0], model.outputs[0], name=model.name)
     view.dtype_policy = model.dtype_policy
@@ -139,7 +140,7 @@ class _Copies:
     ):
         self._made, self._changes, self._picks = {}, changes, picks
 
-    def of(self, layer: keras.Layer):
+    def of(self, layer: keras.Layer) -> Any:
         if id(layer) not in self._made:
             changes = self._changes.get(id(layer))
             self._made[id(layer)] = (
@@ -150,7 +151,7 @@ class _Copies:
         return self._made[id(layer)]
 
 
-def _is_plain(layer):
+def _is_plain(layer: keras.Layer) -> bool:
     """Return whether a model is only its graph, with Keras's own constructor."""
     if not is_graph(layer):
         return False
@@ -161,12 +162,14 @@ def _is_plain(layer):
     )
 
 
-def _functional():
+def _functional() -> type[keras.Model]:
     x = keras.Input(())
     return type(keras.Model(x, x))
 
 
-def _same_graph(model, copy, picks):
+def _same_graph(
+    model: keras.Model, copy: Callable[[keras.Layer], Any], picks: Picks
+) -> keras.Model:
     """Return a Sequential or Functional model made of copies of its layers."""
     view = keras.Model(model.inputs, model.outputs)
     inputs = [copy(layer).output for layer in entry_layers(model)]
@@ -189,20 +192,20 @@ def _same_graph(model, copy, picks):
 class _Chosen:
     """Calls layers on what is picked of the tensors that they read."""
 
-    def __init__(self, picks):
+    def __init__(self, picks: Mapping[int, tuple[int, list[int]] | None]):
         self._picks, self._picked = picks, {}
 
-    def note(self, operation: Any, made: Any):
+    def note(self, operation: keras.Operation, made: Tensor) -> None:
         """Pick what others read of what an operation makes, if that is wanted."""
         if found := self._picks.get(id(operation)):
             axis, indices = found
             chosen = keras.ops.take(made, indices, axis)
             self._picked[id(made)] = chosen, made  # which keeps its id
 
-    def call(self, operation: Any, *args, **kwargs):
+    def call(self, operation: keras.Operation, *args: Any, **kwargs: Any) -> Nested:
         """Return what an operation makes."""
 
-        def chosen(part):
+        def chosen(part: Any) -> Any:
             return self._picked.get(id(part), (part,))[0]
 
         if self._picked:
@@ -212,11 +215,13 @@ class _Chosen:
         return made
 
 
-def _packed(struct, flat):
+def _packed(struct: Nested, flat: list) -> Nested:
     return keras.tree.pack_sequence_as(struct, flat)
 
 
-def _rebuilt(layer, changes):
+def _rebuilt(
+    layer: keras.Operation, changes: Mapping[str, Any] | None
+) -> keras.Operation:
     """Return a new layer or operation made from the config; its call will build it."""
     with _lambdas_named(layer):
         config = keras.saving.serialize_keras_object(layer)
@@ -239,7 +244,7 @@ def _rebuilt(layer, changes):
     return made
 
 
-def _without_builds(config):
+def _without_builds(config: Any) -> Any:
     """Return a config without the shapes for which layers inside it were built."""
     if isinstance(config, dict):
         kept = (item for item in config.items() if item[0] != "build_config")
@@ -249,20 +254,20 @@ def _without_builds(config):
     return config
 
 
-def _change(config, path, value):
+def _change(config: dict[str, Any], path: list[str], value: Any) -> None:
     for name in path[:-1]:
         config = config[name]
     config[path[-1]] = value
 
 
-def _build_alike(model, copied):
+def _build_alike(model: keras.Model, copied: keras.Model) -> None:
     """Build a subclassed model, which has no graph, as Keras does on loading."""
     config = model.get_build_config()
     if config and not copied.built:
         copied.build_from_config(config)
 
 
-def _custom_objects(layer):
+def _custom_objects(layer: keras.Operation) -> dict[str, Any]:
     """Return the custom classes and functions that the config of `layer` may name."""
     found = {}
     # Inner layers first: if two classes have one name, the layer's own must win.
@@ -276,13 +281,13 @@ def _custom_objects(layer):
     return found
 
 
-def _inside(layer):
+def _inside(layer: keras.Operation) -> list[tuple[str, Any]]:
     """Return pairs (path, layer) of a layer and those inside it, or of an operation."""
     return list(walk(layer)) if isinstance(layer, keras.Layer) else [("", layer)]
 
 
 @contextlib.contextmanager
-def _lambdas_named(layer):
+def _lambdas_named(layer: keras.Operation) -> Iterator[None]:
     """Give each lambda a name of its own, by which a config can tell it apart.
 
     Keras would write its bytecode instead, and lose what the lambda remembers.
@@ -298,7 +303,7 @@ def _lambdas_named(layer):
             function.__name__ = "<lambda>"
 
 
-def _values(value):
+def _values(value: Any) -> Iterator[Any]:
     """Yield the functions, and objects with a config, inside nested lists and dicts."""
     if isinstance(value, dict):
         value = list(value.values())

@@ -76,7 +76,7 @@ class Dependencies:
             shapes: ``{key: shape}`` of the weights.
         """
         every = {
-            key: [axis for axis, groups in enumerate(axes) if groups is not None]
+            key: tuple(i for i, groups in enumerate(axes) if groups is not None)
             for key, axes in self.axes.items()
         }
         return self._along(kept, shapes, every)
@@ -104,7 +104,12 @@ class Dependencies:
             )
         return found
 
-    def _along(self, values, shapes, sides) -> Arrays:
+    def _along(
+        self,
+        values: Arrays,
+        shapes: Mapping[str, tuple[int, ...]],
+        sides: Mapping[str, tuple[int, ...]],
+    ) -> Arrays:
         """Return for each weight the product of its groups' values along some axes."""
         each, found = self._each(values), {}
         for key, shape in shapes.items():
@@ -114,7 +119,7 @@ class Dependencies:
                 found[key] *= np.expand_dims(each[self.axes[key][axis]], others)
         return found
 
-    def _each(self, values) -> np.ndarray:
+    def _each(self, values: Arrays) -> np.ndarray:
         """Return the values of all groups, and a 1 in the place of `STAYS`."""
         parts = [values[name] for name in self.families]
         return np.concatenate([*parts, np.ones(1, bool)])
@@ -134,11 +139,11 @@ class Dependencies:
                     yield names[number], key, axis, order
 
 
-def _first(each) -> np.ndarray:
+def _first(each: np.ndarray) -> np.ndarray:
     return np.arange(len(each)) == 0
 
 
-def _rows(array, axis, order) -> np.ndarray:
+def _rows(array: np.ndarray, axis: int, order: np.ndarray) -> np.ndarray:
     """Return the values at some indices of an axis, [values, groups]."""
     taken = np.moveaxis(np.take(array, order.ravel(), axis), axis, 0)
     return taken.reshape(len(order), -1).T

@@ -1,5 +1,7 @@
 """The inputs of a model, and how Keras converts data before a model's call."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 from keras import ops, tree
@@ -8,14 +10,14 @@ from keras_invprune.contracts import Nested, Tensor
 from keras_invprune.graph.weights import is_graph
 
 
-def input_structure(model: keras.Model):
+def input_structure(model: keras.Model) -> Nested:
     """Return a built model's symbolic inputs, as `call` takes them; () if unknown."""
     if not is_graph(model):
         return symbolic_inputs(model)
     return model.inputs[0] if isinstance(model, keras.Sequential) else model.input
 
 
-def symbolic_inputs(model: keras.Model):
+def symbolic_inputs(model: keras.Model) -> Nested:
     """Return symbolic tensors of the shapes a model was built with; () if unknown."""
     shapes = (model.get_build_config() or {}).get("input_shape", ())
     return keras.tree.map_shape_structure(keras.KerasTensor, shapes)
@@ -45,24 +47,24 @@ def takes_twice_the_rows(model: keras.Model) -> bool:
     return all(out.shape[0] in (None, twice) for out in tree.flatten(outputs))
 
 
-def _with_rows(structure, rows):
+def _with_rows(structure: Nested, rows: int) -> Nested:
     return tree.map_structure(
         lambda spec: keras.KerasTensor((rows, *spec.shape[1:]), spec.dtype), structure
     )
 
 
-def dense(structure: Nested):
+def dense(structure: Nested) -> Nested:
     """Return the structure with sparse tensors (TensorFlow, SciPy) made dense."""
     return tree.map_structure(_dense, structure)
 
 
-def _dense(part):
+def _dense(part: Any) -> Any:
     if isinstance(part, tf.SparseTensor):
         return tf.ensure_shape(tf.sparse.to_dense(tf.sparse.reorder(part)), part.shape)
     return part.toarray() if hasattr(part, "toarray") else part
 
 
-def standardized(structure: Nested, x: Nested):
+def standardized(structure: Nested, x: Nested) -> Nested:
     """Return `x` as Keras passes it to the layers of a Sequential or Functional model.
 
     Such a model accepts more than its inputs describe: images without the axis of a
@@ -87,7 +89,7 @@ def standardized(structure: Nested, x: Nested):
     return tree.pack_sequence_as(structure, parts)
 
 
-def _by_name(structure, x):
+def _by_name(structure: Nested, x: Nested) -> Nested:
     """Return the parts of a dictionary that the model takes, in the model's order."""
     if not isinstance(x, dict):
         return x
@@ -97,7 +99,7 @@ def _by_name(structure, x):
     return {k: x[k] for k in structure} if x.keys() >= structure.keys() else x
 
 
-def _like(spec, part):
+def _like(spec: keras.KerasTensor, part: Any) -> Any:
     """Return `part` with the rank and dtype of a symbolic input, if it is dense."""
     is_array = hasattr(part, "shape") and hasattr(part, "dtype")
     if not is_array or isinstance(part, tf.SparseTensor):
@@ -110,7 +112,7 @@ def _like(spec, part):
     return tf.ensure_shape(part, (None, *spec.shape[1:])) if unknown else part
 
 
-def of_rank(shape: tuple[int, ...], part: Tensor):
+def of_rank(shape: tuple[int, ...], part: Tensor) -> Tensor:
     """Return `part` with a last axis of length 1 added or removed, to match `shape`."""
     more = len(shape) - len(part.shape)
     if more == 1 and shape[-1] == 1:
@@ -118,7 +120,7 @@ def of_rank(shape: tuple[int, ...], part: Tensor):
     return part[..., 0] if more == -1 and part.shape[-1] == 1 else part
 
 
-def _cast(part, dtype):
+def _cast(part: Tensor, dtype: str) -> Tensor:
     if keras.backend.is_int_dtype(dtype) and keras.backend.is_float_dtype(part.dtype):
         part = ops.round(part)
     return ops.cast(part, dtype)

@@ -1,6 +1,6 @@
 """An inventory of a model: its kernels, their zeros, and the weights not pruned."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import keras
 import numpy as np
@@ -76,14 +76,16 @@ def inventory(model: keras.Model) -> dict:
     }
 
 
-def _default_keys(model, weights):
+def _default_keys(model: keras.Model, weights: Mapping[str, Weight]) -> Collection[str]:
     try:
         return prunable_weights(model, weights=weights).keys()
     except ValueError:  # nothing to prune
         return ()
 
 
-def _reason(layer, variable, heads, prunable) -> str:
+def _reason(
+    layer: keras.Layer, variable: keras.Variable, heads: Collection[int], prunable: str
+) -> str:
     fixed = why_fixed(layer, variable)
     if fixed:
         return fixed

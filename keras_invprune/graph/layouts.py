@@ -25,12 +25,12 @@ class Layout(NamedTuple):
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
 
-    def arrange(self, array: np.ndarray):
+    def arrange(self, array: np.ndarray) -> np.ndarray:
         """Return the array as [*positions, inputs, outputs], the last two flattened."""
         shape = self.shape(array.shape)
         return array.transpose(self._order).reshape(shape)
 
-    def restore(self, array: np.ndarray, shape: tuple[int, ...]):
+    def restore(self, array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         """Return an arranged array in the shape of the weight, undoing `arrange`."""
         moved = array.reshape([shape[axis] for axis in self._order])
         return moved.transpose([self._order.index(axis) for axis in range(len(shape))])
@@ -41,7 +41,7 @@ class Layout(NamedTuple):
         return (*(shape[axis] for axis in self.positions), *sizes)
 
     @property
-    def _order(self):
+    def _order(self) -> tuple[int, ...]:
         return self.positions + self.inputs + self.outputs
 
 
@@ -104,7 +104,7 @@ def channel_axes(
     return tuple(sorted(axes))
 
 
-def _of_equation(equation) -> Layout | None:
+def _of_equation(equation: str) -> Layout | None:
     operands, outputs = equation.split("->")
     inputs, kernel = operands.split(",")
     summed = [c for c in inputs if c in kernel and c not in outputs]
@@ -114,7 +114,7 @@ def _of_equation(equation) -> Layout | None:
     return Layout((), tuple(map(kernel.index, summed)), tuple(map(kernel.index, kept)))
 
 
-def _repeated(equation) -> set[int]:
+def _repeated(equation: str) -> set[int]:
     """Return the axes of a kernel of matrices, one for each index of its inputs.
 
     Such a product is a BATCH_MATMUL in LiteRT, whose matrices share their scales.

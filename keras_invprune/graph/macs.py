@@ -1,11 +1,12 @@
 """Counts how often a model uses each kernel for one input."""
 
 import math
+from collections.abc import Iterable, Mapping, Sequence
 
 import keras
 import numpy as np
 
-from keras_invprune.contracts import Nested
+from keras_invprune.contracts import Nested, Tensor
 from keras_invprune.graph.observe import observed
 from keras_invprune.graph.weights import kernels, walk, weights_by_key
 
@@ -41,11 +42,13 @@ def kernel_uses(model: keras.Model, x: Nested) -> dict[str, int | None]:
     }
 
 
-def _output_shapes(model, x, layers) -> dict[int, list[tuple]]:
+def _output_shapes(
+    model: keras.Model, x: Nested, layers: Iterable[keras.Layer]
+) -> dict[int, list[tuple]]:
     """Return ``{id(layer): output shapes}``, with one shape for each call."""
     seen = {}
 
-    def see(layer, output):
+    def see(layer: keras.Layer, output: Tensor) -> None:
         seen.setdefault(id(layer), []).append(tuple(output.shape))
 
     unique = list({id(layer): layer for layer in layers}.values())
@@ -55,7 +58,9 @@ def _output_shapes(model, x, layers) -> dict[int, list[tuple]]:
     return seen
 
 
-def _steps(cell, layer, shapes) -> int | None:
+def _steps(
+    cell: keras.Layer, layer: keras.Layer, shapes: Mapping[int, list[tuple]]
+) -> int | None:
     if id(cell) not in shapes or id(layer) not in shapes:
         return None
     states = len(keras.tree.flatten(cell.state_size))
@@ -65,7 +70,9 @@ def _steps(cell, layer, shapes) -> int | None:
     return len(shapes[id(cell)]) // (1 + states) - calls * (not layer.unroll)
 
 
-def _uses(layer, variable, shapes) -> int | None:
+def _uses(
+    layer: keras.Layer, variable: keras.Variable, shapes: list[tuple] | None
+) -> int | None:
     kind = type(layer).__name__
     if kind == "Embedding":
         return 0
@@ -80,13 +87,13 @@ def _uses(layer, variable, shapes) -> int | None:
     return None
 
 
-def _axes(layer, shape) -> tuple:
+def _axes(layer: keras.Layer, shape: tuple[int, ...]) -> tuple:
     """Return the lengths of all axes except the batch and the channels."""
     first = getattr(layer, "data_format", None) == "channels_first"
     return shape[2:] if first else shape[1:-1]
 
 
-def _transposed_from(layer, lengths) -> int:
+def _transposed_from(layer: keras.Layer, lengths: tuple[int, ...]) -> int:
     """Return a transposed convolution's number of input positions, from its output."""
     positions = 1
     paddings = layer.output_padding or [None] * len(lengths)
@@ -102,7 +109,9 @@ def _transposed_from(layer, lengths) -> int:
     return positions
 
 
-def _einsum_uses(equation, kernel_shape, output_shape) -> int:
+def _einsum_uses(
+    equation: str, kernel_shape: Sequence[int], output_shape: Sequence[int]
+) -> int:
     """Return how many output elements share a weight, along axes not in the kernel."""
     _, operands = equation.split(",")
     kernel, output = operands.replace(" ", "").split("->")

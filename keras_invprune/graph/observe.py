@@ -2,13 +2,17 @@
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import keras
 
+from keras_invprune.contracts import Tensor
+
 
 @contextlib.contextmanager
-def observed(layers: Iterable[keras.Layer], see: Callable):
+def observed(
+    layers: Iterable[keras.Layer], see: Callable[[keras.Layer, Tensor], object]
+) -> Iterator[None]:
     """Call ``see(layer, output)`` for each output of these layers inside the context.
 
     Layers pass their outputs to their activity regularizers. This is the only public
@@ -39,7 +43,7 @@ class _Observer:
         self.layer, self.regularizer = layer, layer.activity_regularizer
         self.listeners = []  # pairs (thread, function)
 
-    def __call__(self, output: keras.KerasTensor):
+    def __call__(self, output: keras.KerasTensor) -> Tensor:
         for thread, see in list(self.listeners):
             if thread == threading.get_ident():
                 see(self.layer, output)

@@ -13,6 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_invprune.contracts import Nested, Tensor
 from keras_invprune.graph.attributes import PLAIN, is_of, own_attributes
 from keras_invprune.graph.inputs import input_structure
 from keras_invprune.graph.observe import observed
@@ -39,29 +40,29 @@ class _Draw(NamedTuple):
     strings: Callable
 
 
-def _chosen(values):
+def _chosen(values: Any) -> Callable:
     return lambda random, shape: random.choice(values, shape)
 
 
-def _scaled(start):
+def _scaled(start: int) -> Callable:
     """Draw one row, and multiply it by each of the scales from `start` on."""
     return lambda random, shape: (
         random.normal(size=(1, *shape[1:])) * _scales(start, shape)
     )
 
 
-def _scaled_integers(start):
+def _scaled_integers(start: int) -> Callable:
     return lambda random, shape: np.floor(
         random.uniform(size=shape) * (np.abs(_scales(start, shape)) + 1)
     )
 
 
-def _scales(start, shape):
+def _scales(start: int, shape: Sequence[int]) -> np.ndarray:
     rows = np.resize(np.roll(SCALES, -start), shape[0])
     return rows.reshape(-1, *[1] * (len(shape) - 1))
 
 
-def _uniform(high):
+def _uniform(high: int) -> Callable:
     return lambda random, shape: random.uniform(0, high, shape)
 
 
@@ -82,7 +83,9 @@ FURTHER = [
 ]
 
 
-def check_outputs(model: keras.Model, copied: keras.Model, *, training: bool = True):
+def check_outputs(
+    model: keras.Model, copied: keras.Model, *, training: bool = True
+) -> None:
     """Compare the outputs of both models on drawn inputs.
 
     A model that rejects all drawn inputs is not compared. Of a model that is random in
@@ -137,10 +140,10 @@ def answered(
 
 def outputs_of(
     model: keras.Model,
-    inputs: Any,
+    inputs: Nested,
     training: bool = False,
-    values: Sequence[tuple[keras.Variable, Any]] = (),
-) -> list:
+    values: Sequence[tuple[keras.Variable, Tensor]] = (),
+) -> list[np.ndarray]:
     """Return the outputs and the losses of a call that changes no state.
 
     Args:
@@ -155,12 +158,12 @@ def outputs_of(
     return [np.asarray(part) for part in [*keras.tree.flatten(outputs), *scope.losses]]
 
 
-def _has_own(model):
+def _has_own(model: keras.Model) -> bool:
     """Return whether a layer's class is not one of Keras."""
     return any(not is_of(layer, "keras") for _, layer in walk(model))
 
 
-def _draws(model) -> Iterator[tuple[_Draw, bool]]:
+def _draws(model: keras.Model) -> Iterator[tuple[_Draw, bool]]:
     """Yield (draw, whether it is needed even if the model takes an earlier one)."""
     specs = keras.tree.flatten(input_structure(model))
     rows = min([spec.shape[0] or len(SCALES) for spec in specs], default=1)
@@ -174,13 +177,15 @@ def _draws(model) -> Iterator[tuple[_Draw, bool]]:
     yield from ((draw, False) for draw in FURTHER)
 
 
-def _table_sizes(model) -> set[int]:
+def _table_sizes(model: keras.Model) -> set[int]:
     """Return how many indices each embedding takes."""
     tables = [x for _, x in walk(model) if isinstance(x, keras.layers.Embedding)]
     return {table.input_dim for table in tables}
 
 
-def _runs_alike(model, copied, draw, training) -> bool:
+def _runs_alike(
+    model: keras.Model, copied: keras.Model, draw: _Draw, training: bool
+) -> bool:
     """Return whether the model could be run; raise if the outputs differ."""
     for inputs in _tried(model, draw):
         try:
@@ -192,7 +197,13 @@ def _runs_alike(model, copied, draw, training) -> bool:
     return False
 
 
-def _compare(model, copied, inputs, training, expected):
+def _compare(
+    model: keras.Model,
+    copied: keras.Model,
+    inputs: Nested,
+    training: bool,
+    expected: list[np.ndarray],
+) -> None:
     try:
         found = outputs_of(copied, inputs, training)
     except Exception as error:
@@ -213,7 +224,9 @@ def _compare(model, copied, inputs, training, expected):
     )
 
 
-def _is_within_spread(expected, found, again):
+def _is_within_spread(
+    expected: list[np.ndarray], found: list[np.ndarray], again: list[list[np.ndarray]]
+) -> bool:
     spread = max(_distance(expected, each) for each in again)
     logger.warning(
         "The model's outputs are random, so those of its copy were compared only "
@@ -223,7 +236,7 @@ def _is_within_spread(expected, found, again):
     return _distance(expected, found) <= SPREADS * spread
 
 
-def _known_values(model) -> dict:
+def _known_values(model: keras.Model) -> dict:
     """Return the strings and integers in the layers' vocabularies and tables."""
     held = []
     for _, layer in walk(model):
@@ -238,7 +251,7 @@ def _known_values(model) -> dict:
     return {kind: items[:MANY] for kind, items in found.items() if items}
 
 
-def _tried(model, draw, rows=None) -> Iterator:
+def _tried(model: keras.Model, draw: _Draw, rows: int | None = None) -> Iterator:
     """Yield inputs of the lengths to try."""
     specs = input_structure(model)
     rows = rows or (len(SCALES) if _has_own(model) else FEW)
@@ -246,10 +259,10 @@ def _tried(model, draw, rows=None) -> Iterator:
         yield _drawn(specs, rows, length, draw)
 
 
-def _drawn(specs, rows, length, draw):
+def _drawn(specs: Nested, rows: int, length: int, draw: _Draw) -> Nested:
     random = np.random.default_rng(0)
 
-    def values(spec):
+    def values(spec: keras.KerasTensor) -> Tensor:
         shape = [rows if spec.shape[0] is None else spec.shape[0]]
         shape += [length if size is None else size for size in spec.shape[1:]]
         if spec.dtype == "string":
@@ -262,7 +275,7 @@ def _drawn(specs, rows, length, draw):
 
 
 @contextlib.contextmanager
-def _attributes_kept(model):
+def _attributes_kept(model: keras.Model) -> Iterator[None]:
     """Restore the custom attributes and variables that a call changes."""
     before = [
         (layer, name, value, value.numpy() if isinstance(value, tf.Variable) else None)
@@ -280,7 +293,9 @@ def _attributes_kept(model):
                 setattr(layer, name, value)
 
 
-def _close(expected, found, model):
+def _close(
+    expected: list[np.ndarray], found: list[np.ndarray], model: keras.Model
+) -> bool:
     if [part.shape for part in expected] != [part.shape for part in found]:
         return False
     return all(
@@ -289,13 +304,13 @@ def _close(expected, found, model):
     )
 
 
-def _near(one, other, tolerance):
+def _near(one: np.ndarray, other: np.ndarray, tolerance: float) -> bool:
     if not np.issubdtype(one.dtype, np.number):
         return np.array_equal(one, other)
-    return np.all(_differences(one, other) <= tolerance * _sizes(one))
+    return bool(np.all(_differences(one, other) <= tolerance * _sizes(one)))
 
 
-def _differences(one, other) -> np.ndarray:
+def _differences(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Return abs(one - other): 0 for equal values, NaN included.
 
     It is infinite where only one is finite, or where they are not finite otherwise.
@@ -307,7 +322,7 @@ def _differences(one, other) -> np.ndarray:
     return np.where(same, 0.0, np.where(np.isnan(far), np.inf, far))
 
 
-def _sizes(output):
+def _sizes(output: np.ndarray) -> np.ndarray:
     """Return the size of each row and channel of an output: its largest value."""
     output = np.asarray(output, "float64")
     finite = np.where(np.isfinite(output), np.abs(output), 0.0)
@@ -319,7 +334,7 @@ def _sizes(output):
     return np.maximum(channel, LEAST * row)
 
 
-def _distance(expected, found):
+def _distance(expected: list[np.ndarray], found: list[np.ndarray]) -> float:
     return max(
         float(np.max(_differences(one, other), initial=0.0))
         if one.shape == other.shape and np.issubdtype(one.dtype, np.number)
@@ -328,7 +343,9 @@ def _distance(expected, found):
     )
 
 
-def _first_that_differs(model, copied, inputs, training):
+def _first_that_differs(
+    model: keras.Model, copied: keras.Model, inputs: Nested, training: bool
+) -> tuple[str, keras.Layer]:
     paths = {id(layer): path for path, layer in walk(model)}
     runs = [_inner_outputs(each, inputs, training) for each in (model, copied, model)]
     for (layer, *parts), (_, *others), (_, *again) in zip(*runs, strict=False):
@@ -339,11 +356,11 @@ def _first_that_differs(model, copied, inputs, training):
     return "", model
 
 
-def _inner_outputs(model, inputs, training):
+def _inner_outputs(model: keras.Model, inputs: Nested, training: bool) -> list[tuple]:
     """Return tuples (layer, *its outputs) in the order of the calls."""
     layers, seen = [layer for path, layer in walk(model) if path], []
 
-    def see(layer, output):
+    def see(layer: keras.Layer, output: Tensor) -> None:
         seen.append((layer, *map(np.asarray, keras.tree.flatten(output))))
 
     with observed(layers, see):

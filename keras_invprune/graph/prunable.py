@@ -31,7 +31,7 @@ def prunable_weights(
     model: keras.Model,
     select: Select | Iterable[str] | str | None = None,
     weights: Mapping[str, Weight] | None = None,
-):
+) -> dict[str, keras.Variable]:
     """Return the weights of `model` to prune.
 
     Args:
@@ -80,7 +80,7 @@ def prunable_weights(
     return {key: w.variable for key, w in candidates.items() if key in chosen}
 
 
-def _names_in(select) -> list[str]:
+def _names_in(select: Iterable[str]) -> list[str]:
     names = list(select) if isinstance(select, Iterable) else [select]
     if not all(isinstance(name, str) for name in names):
         raise TypeError(
@@ -90,7 +90,7 @@ def _names_in(select) -> list[str]:
     return names
 
 
-def _can_be_masked(variable) -> bool:
+def _can_be_masked(variable: keras.Variable) -> bool:
     return (
         variable.trainable
         and len(variable.shape) >= 2
@@ -110,7 +110,7 @@ def why_fixed(layer: keras.Layer, variable: keras.Variable) -> str | None:
     return FROZEN
 
 
-def _reasons(weights) -> str:
+def _reasons(weights: Iterable[tuple[str, Weight]]) -> str:
     """Return why weights cannot be pruned, in sentences after a space, or ""."""
     weights = sorted(weights, key=lambda item: item[0])
     names = PRUNABLE_NAMES + ON_REQUEST_NAMES
@@ -136,7 +136,9 @@ def _reasons(weights) -> str:
     return f" {'; '.join(parts[:LISTED])}{more}." if parts else ""
 
 
-def _under(names, candidates, named) -> set[str]:
+def _under(
+    names: Iterable[str], candidates: Mapping[str, Weight], named: Mapping[str, Weight]
+) -> set[str]:
     chosen = set()
     for name in names:
         fitting, fixed = (
@@ -178,7 +180,7 @@ def head_layers(
     return [layer for layer in found if isinstance(layer, keras.layers.Dense)]
 
 
-def _last_called(model, layers):
+def _last_called(model: keras.Model, layers: list[keras.Layer]) -> list[keras.Layer]:
     """Return the layers that a subclassed model calls last, one for each output."""
     inputs = symbolic_inputs(model)
     if inputs == ():
@@ -192,7 +194,7 @@ def _last_called(model, layers):
     return (called or layers)[-len(outputs) :]
 
 
-def _behind(model, output) -> list:
+def _behind(model: keras.Model, output: keras.KerasTensor) -> list:
     """Return the first layer with weights, going back from an output.
 
     An inner model is replaced by all of its heads.

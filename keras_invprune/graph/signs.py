@@ -4,11 +4,11 @@ A tensor that is not listed may be negative, as far as is known.
 """
 
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any
 
 import keras
 import numpy as np
 
+from keras_invprune.contracts import Tensor
 from keras_invprune.graph.attributes import is_of
 from keras_invprune.graph.trace import Step, Trace
 
@@ -86,7 +86,7 @@ def check_inputs(trace: Trace, inputs: bool | Sequence[str]) -> None:
         )
 
 
-def _declared(tensor, inputs) -> bool:
+def _declared(tensor: keras.KerasTensor, inputs: bool | Collection[str]) -> bool:
     return inputs if isinstance(inputs, bool) else tensor.name in inputs
 
 
@@ -117,11 +117,13 @@ def _is_nonnegative(step: Step, found: set[int], assumed: Collection[int]) -> bo
     return kind in KEEPERS or (kind == "ReLU" and not layer.threshold)
 
 
-def _has_none_below(weights: Iterable[Any]) -> bool:
+def _has_none_below(weights: Iterable[Tensor]) -> bool:
     return all(bool(np.all(np.asarray(weight) >= 0)) for weight in weights)
 
 
-def batch_normalization(layer: keras.layers.BatchNormalization):
+def batch_normalization(
+    layer: keras.layers.BatchNormalization,
+) -> tuple[np.ndarray, np.ndarray]:
     """Return (scale, shift) of each channel in evaluation, in float64."""
     mean, variance = (
         np.asarray(v, "float64") for v in (layer.moving_mean, layer.moving_variance)
@@ -135,7 +137,7 @@ def batch_normalization(layer: keras.layers.BatchNormalization):
     return scale, shift
 
 
-def is_rectifier(layer: Any) -> bool:
+def is_rectifier(layer: keras.Operation) -> bool:
     """Return whether a layer without a kernel is an f with f(t) = t for t >= 0."""
     if not (isinstance(layer, keras.Layer) and is_of(layer, "keras")):
         return False

@@ -5,11 +5,12 @@ elsewhere: for an inner model, in its own graph; for a shared layer, in another 
 Therefore the model is called again, layer by layer, and each call is recorded.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import keras
 
+from keras_invprune.contracts import Nested
 from keras_invprune.graph.weights import is_graph
 
 
@@ -33,7 +34,7 @@ class Trace(NamedTuple):
     steps: list[Step]
 
 
-def traced(model: keras.Model, assumed: Any = None) -> Trace:
+def traced(model: keras.Model, assumed: int | None = None) -> Trace:
     """Call the layers of a graph model again and return the calls.
 
     Args:
@@ -51,17 +52,19 @@ def traced(model: keras.Model, assumed: Any = None) -> Trace:
     return _called(view, keras.tree.pack_sequence_as(view.input, inputs))
 
 
-def _sized(tensor, assumed=None, name=None):
+def _sized(
+    tensor: keras.KerasTensor, assumed: int | None = None, name: str | None = None
+) -> keras.KerasTensor:
     """Return a new input like `tensor`, with `assumed` for axes of unknown length."""
     batch, *lengths = tensor.shape
     shape = (batch, *(length or assumed for length in lengths))
     return keras.Input(batch_shape=shape, dtype=tensor.dtype, name=name)
 
 
-def _called(view, inputs) -> Trace:
+def _called(view: keras.Model, inputs: Nested) -> Trace:
     steps = []
 
-    def call(operation, *args, **kwargs):
+    def call(operation: keras.Operation, *args: Any, **kwargs: Any) -> Nested:
         result = operation(*args, **kwargs)
         given = args, kwargs
         steps.append(Step(operation, _tensors(given), _tensors(result), given))
@@ -73,12 +76,12 @@ def _called(view, inputs) -> Trace:
     return Trace(inputs, twin.output, steps)
 
 
-def _tensors(structure) -> list:
+def _tensors(structure: Nested) -> list:
     flat = keras.tree.flatten(structure)
     return [part for part in flat if isinstance(part, keras.KerasTensor)]
 
 
-def unfolded(steps: Any) -> Iterator[Step]:
+def unfolded(steps: Iterable[Step]) -> Iterator[Step]:
     """Yield the steps; the calls inside an inner model precede the model's own."""
     for step in steps:
         inner = _inside(step) if is_graph(step.operation) else None
@@ -95,7 +98,7 @@ def unfolded(steps: Any) -> Iterator[Step]:
             yield Step(step.operation, [output], [made])
 
 
-def entered(steps: Any) -> Iterator[Step]:
+def entered(steps: Iterable[Step]) -> Iterator[Step]:
     """Yield the steps like `unfolded`, and a step for each entry to an inner model.
 
     The operation of such a step is the `InputLayer`, that of an exit is None. The steps
@@ -118,7 +121,7 @@ def entered(steps: Any) -> Iterator[Step]:
             yield Step(None, [output], [made], ((output,), {}))
 
 
-def _can_be_entered(step):
+def _can_be_entered(step: Step) -> bool:
     trained = step.arguments[1].get("training")
     return is_graph(step.operation) and calls_its_graph(step.operation) and not trained
 
@@ -138,7 +141,7 @@ def entry_layers(model: keras.Model) -> list[keras.layers.InputLayer]:
     return [found[id(x)] for x in model.inputs]
 
 
-def _inside(step):
+def _inside(step: Step) -> Trace | None:
     """Return the calls inside an inner model for its inputs here; None if unknown."""
     model = step.operation
     if len(model.inputs) != len(step.reads):  # a mask is passed as well

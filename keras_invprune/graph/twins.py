@@ -23,7 +23,7 @@ class DifferentError(ValueError):
     """A copy differs from its model. The message says which layer, and why."""
 
 
-def check_functions(model: keras.Model):
+def check_functions(model: keras.Model) -> None:
     """Raise if a function that one of Keras's layers calls holds state.
 
     Raises:
@@ -39,7 +39,7 @@ def check_functions(model: keras.Model):
                 )
 
 
-def _functions(layer):
+def _functions(layer: keras.Layer) -> list[types.FunctionType]:
     """Return the functions that a user gives to one of Keras's layers."""
     if not type(layer).__module__.startswith("keras."):
         return []
@@ -47,7 +47,7 @@ def _functions(layer):
     return [f for f in held if not f.__module__.startswith("keras.")]
 
 
-def _state_of(function):
+def _state_of(function: types.FunctionType) -> str | None:
     """Return a description of a variable or layer that a function uses, or None."""
     used = inspect.getclosurevars(function)
     for name, value in {**used.globals, **used.nonlocals}.items():
@@ -96,7 +96,9 @@ def pair(model: keras.Model, copied: keras.Model) -> list[tuple]:
     ]
 
 
-def _held_by_several(layers):
+def _held_by_several(
+    layers: list[tuple[str, keras.Layer]],
+) -> tuple[str, keras.Layer] | None:
     """Return (path, layer) of the first layer inside several others, or None."""
     holders = Counter(
         inner
@@ -112,5 +114,5 @@ def described(path: str, layer: keras.Layer) -> str:
     return f"Layer {path!r} ({_full_name(layer)})" if path else _full_name(layer)
 
 
-def _full_name(layer):
+def _full_name(layer: keras.Layer) -> str:
     return f"{type(layer).__module__}.{type(layer).__qualname__}"

@@ -8,13 +8,13 @@ and stays the same through wrapping and stripping.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import keras
 
 
-def known_layers(*names) -> tuple[type, ...]:
+def known_layers(*names: str) -> tuple[type, ...]:
     """Return the Keras layers of these names that this version of Keras has."""
     found = (getattr(keras.layers, name, None) for name in names)
     return tuple(layer for layer in found if layer is not None)
@@ -56,7 +56,9 @@ def sublayers(layer: keras.Layer) -> Iterator[tuple[str, keras.layers.Layer]]:
     yield from held(layer, keras.layers.Layer, public=listed)
 
 
-def held(layer: keras.Layer, kind: str, public: bool = False):
+def held(
+    layer: keras.Layer, kind: type, public: bool = False
+) -> Iterator[tuple[str, Any]]:
     """Yield (name, object) for the objects of a kind in a layer's attributes.
 
     With `public`, attributes whose names begin with an underscore are skipped.
@@ -67,7 +69,7 @@ def held(layer: keras.Layer, kind: str, public: bool = False):
             yield from _found_in(value, attribute.lstrip("_"), kind)
 
 
-def _found_in(value, name, kind):
+def _found_in(value: Any, name: str, kind: type) -> Iterator[tuple[str, Any]]:
     if isinstance(value, kind):
         yield name, value
     elif isinstance(value, dict):
@@ -91,7 +93,7 @@ def walk(
         yield from walk(child, f"{path}/{name}" if path else name, seen)
 
 
-def set_trainable(layers: Iterable[keras.Layer], trainable: bool):
+def set_trainable(layers: Iterable[keras.Layer], trainable: bool) -> None:
     """Set `trainable` of the layers and of all layers inside them."""
     for outer in layers:
         for _, layer in walk(outer):  # a loaded Sequential does not pass it on
@@ -134,7 +136,7 @@ def weights_by_key(model: keras.Model) -> dict[str, Weight]:
     return found
 
 
-def _names(layer, variables) -> list[str]:
+def _names(layer: keras.Layer, variables: Sequence[keras.Variable]) -> list[str]:
     """Return the names of a layer's weights, or of the attributes that hold them."""
     if not any(UNNAMED.fullmatch(variable.name) for variable in variables):
         return [variable.name for variable in variables]

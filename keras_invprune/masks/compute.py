@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -50,12 +51,19 @@ def make_masks(
     return _one_round(weights, ask, allocation, groups, sparsity, left)
 
 
-def _one_round(weights, ask, allocation, groups, sparsity, left):
+def _one_round(
+    weights: Arrays,
+    ask: Callable[[Arrays], Arrays],
+    allocation: Callable[[Arrays, float], Arrays],
+    groups: Grouped,
+    sparsity: float,
+    left: Arrays | None,
+) -> Arrays:
     found = _arrays(ask(weights), weights, "A score")
     _check_rankable(found)
     found = found if left is None else _removed_last(found, left)
 
-    def allocate(scores, sparsity):
+    def allocate(scores: Arrays, sparsity: float) -> Arrays:
         return _mapping(allocation(scores, sparsity), "An allocation")
 
     masks = groups.masks(found, sparsity, allocate, left)
@@ -74,7 +82,7 @@ def unshuffled(allocation: Callable) -> Callable:
     return Allocation.of(allocation).shuffles or allocation
 
 
-def check_allocation(allocation: Callable, groups: Grouped, sparsity: float):
+def check_allocation(allocation: Callable, groups: Grouped, sparsity: float) -> None:
     """Raise if the allocation does not suit the weights and the pattern.
 
     Args:
@@ -98,7 +106,7 @@ def check_allocation(allocation: Callable, groups: Grouped, sparsity: float):
     known.check({key: values.size for key, values in ranked.items()}, sparsity)
 
 
-def _check_rankable(found):
+def _check_rankable(found: Arrays) -> None:
     """Raise ValueError if scores are NaN; log a warning if all are zero."""
     broken = [
         k for k, scores in found.items() if scores.size and np.isnan(scores.min())
@@ -118,7 +126,7 @@ def _check_rankable(found):
         )
 
 
-def _removed_last(found, left):
+def _removed_last(found: Arrays, left: Arrays) -> Arrays:
     """Return the scores, with those of weights already removed below all others.
 
     They are zero if all others are positive, like a magnitude. Otherwise they are only
@@ -135,7 +143,7 @@ def _removed_last(found, left):
     return {k: np.where(left[k], scores, last) for k, scores in found.items()}
 
 
-def _are_last(found, left) -> bool:
+def _are_last(found: Arrays, left: Arrays) -> bool:
     """Return whether all weights already removed score 0, and all others more."""
     return all(
         scores.size == 0
@@ -144,7 +152,7 @@ def _are_last(found, left) -> bool:
     )
 
 
-def _mapping(found, maker):
+def _mapping(found: Any, maker: str) -> Any:
     """Return `found`; raise TypeError unless it is a mapping."""
     if not isinstance(found, Mapping):
         raise TypeError(
@@ -153,7 +161,7 @@ def _mapping(found, maker):
     return found
 
 
-def _arrays(found, weights, maker) -> dict[str, np.ndarray]:
+def _arrays(found: Any, weights: Arrays, maker: str) -> dict[str, np.ndarray]:
     """Return `found` as NumPy arrays; raise unless shapes and keys are the weights'."""
     found = {k: np.asarray(v) for k, v in _mapping(found, maker).items()}
     shapes = {key: values.shape for key, values in found.items()}

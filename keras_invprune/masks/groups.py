@@ -77,7 +77,7 @@ class Grouped:
             return self.pattern.group(arranged)
         seen = {}
 
-        def look(groups, sparsity):
+        def look(groups: Arrays, sparsity: float) -> Arrays:
             del sparsity
             seen.update(groups)
             return {key: np.ones(group.shape, bool) for key, group in groups.items()}
@@ -99,11 +99,11 @@ class Grouped:
         known = isinstance(self.pattern, Pattern)
         return known and type(self.pattern).group is not Pattern.group
 
-    def _arranged(self, arrays):
+    def _arranged(self, arrays: Arrays) -> Arrays:
         views = self._views.items()
         return arrays | {key: view.arrange(arrays[key]) for key, view in views}
 
-    def _restored(self, arrays):
+    def _restored(self, arrays: Arrays) -> Arrays:
         views = self._views.items()
         restored = {k: v.restore(arrays[k], self.shapes[k]) for k, v in views}
         return arrays | restored if restored else arrays
@@ -152,7 +152,7 @@ class TiedGroups(Grouped):
         """
         arranged = self.dependencies.gather(scores, left)
 
-        def kept(share):
+        def kept(share: float) -> Arrays:
             masks = self.pattern(arranged, share, allocation)
             return {family: mask[0] != 0 for family, mask in masks.items()}
 
@@ -160,7 +160,7 @@ class TiedGroups(Grouped):
             return self.dependencies.masks(kept(sparsity), self.shapes)
         before = {} if left is None else self.dependencies.gather(left)
 
-        def still_kept(share):
+        def still_kept(share: float) -> Arrays:
             found = kept(share)
             return found | {k: found[k] & each.any(0) for k, each in before.items()}
 
@@ -189,7 +189,7 @@ class TiedGroups(Grouped):
         """Return for each weight the value of the group that it makes; 1 without."""
         return self.dependencies.spread(values, self.shapes)
 
-    def _arranged(self, arrays):
+    def _arranged(self, arrays: Arrays) -> Arrays:
         return self.dependencies.gather(arrays)
 
 
@@ -219,7 +219,7 @@ def least_removed(
     """
     enough = limit * (1 + ROUNDING)
 
-    def fits(number):
+    def fits(number: int) -> bool:
         return cost(kept(number / count)) <= enough
 
     number = bisect.bisect_left(range(count), True, key=fits)

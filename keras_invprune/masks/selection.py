@@ -6,6 +6,7 @@ weight's key, such as "encoder/dense/kernel", to an array of that weight's shape
 
 import math
 import operator
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -121,15 +122,17 @@ def keep_largest(scores: Scores, count: int) -> Masks:
     }
 
 
-def _ranking_dtype(arrays) -> np.dtype:
+def _ranking_dtype(arrays: Iterable[np.ndarray]) -> np.dtype:
     return np.result_type(np.float32, *(array.dtype for array in arrays))
 
 
-def _pieces(flat) -> list[np.ndarray]:
+def _pieces(flat: np.ndarray) -> list[np.ndarray]:
     return [flat[i : i + _PIECE_SIZE] for i in range(0, flat.size, _PIECE_SIZE)]
 
 
-def _bracket(flats, count):
+def _bracket(
+    flats: Sequence[np.ndarray], count: int
+) -> tuple[np.floating, np.floating]:
     """Return two values that very probably enclose the `count`-th largest."""
     starts = np.cumsum([0, *(flat.size for flat in flats)])
     total = starts[-1]
@@ -144,8 +147,8 @@ def _bracket(flats, count):
     positions = (places * (total / _SAMPLE_SIZE)).astype(np.int64)
     cuts = np.searchsorted(positions, starts)
     visits = zip(flats, starts, cuts, cuts[1:], strict=False)
-    sample = [flat[positions[i:j] - start] for flat, start, i, j in visits]
-    sample = np.sort(np.concatenate(sample, dtype=dtype))
+    drawn = [flat[positions[i:j] - start] for flat, start, i, j in visits]
+    sample = np.sort(np.concatenate(drawn, dtype=dtype))
     # Five standard deviations of a binomial rank, plus one place for small variances.
     share = count / total
     rank = _SAMPLE_SIZE * (1 - share)
@@ -157,7 +160,9 @@ def _bracket(flats, count):
     )
 
 
-def _threshold(pieces, count, bracket):
+def _threshold(
+    pieces: list[np.ndarray], count: int, bracket: tuple[np.floating, np.floating]
+) -> tuple[np.floating, int]:
     """Return the `count`-th largest value and how many values are >= it."""
     low, high = bracket
     above, inside = _split(pieces, low, high)
@@ -173,24 +178,31 @@ def _threshold(pieces, count, bracket):
         return _threshold(pieces, count, (low.dtype.type(-np.inf), low))
     place = inside.size - (count - above)
     inside.partition(place)
-    return inside[place], above + np.count_nonzero(inside >= inside[place])
+    return inside[place], above + int(np.count_nonzero(inside >= inside[place]))
 
 
-def _split(pieces, low, high):
+def _split(
+    pieces: list[np.ndarray], low: np.floating, high: np.floating
+) -> tuple[int, np.ndarray]:
     """Return the number of values >= high, and the values between low and high."""
     above, inside = 0, []
     for piece in pieces:
         is_above = piece >= high
-        above += np.count_nonzero(is_above)
+        above += int(np.count_nonzero(is_above))
         inside.append(piece[(piece > low) & ~is_above])
     return above, np.concatenate(inside, dtype=low.dtype)
 
 
-def _count(compare, pieces, value) -> int:
+def _count(compare: Callable, pieces: list[np.ndarray], value: np.floating) -> int:
     return sum(int(np.count_nonzero(compare(piece, value))) for piece in pieces)
 
 
-def _drop_last_ties(flats, masks, threshold, surplus) -> None:
+def _drop_last_ties(
+    flats: Sequence[np.ndarray],
+    masks: Sequence[np.ndarray],
+    threshold: np.floating,
+    surplus: int,
+) -> None:
     """Set the masks of the last `surplus` places that equal the threshold to False."""
     for flat, mask in zip(reversed(flats), reversed(masks), strict=True):
         pieces = zip(_pieces(flat), _pieces(mask), strict=True)
@@ -198,7 +210,7 @@ def _drop_last_ties(flats, masks, threshold, surplus) -> None:
             if surplus == 0:
                 return
             ties = piece == threshold
-            number = np.count_nonzero(ties)
+            number = int(np.count_nonzero(ties))
             if number > surplus:
                 ties[np.flatnonzero(ties)[:-surplus]] = False
             mask_piece ^= ties

@@ -8,7 +8,7 @@ from keras_invprune.saving import resolve
 OBJECTIVES = {"invariance": Invariance, "supervised": lambda: None}
 
 
-def get(identifier: str | Callable | None):
+def get(identifier: str | Callable | None) -> Callable | None:
     """Return the objective of this name, or the callable itself.
 
     "supervised" and None mean the compiled loss alone, for which it returns None.

@@ -13,7 +13,7 @@ def contrastive_loss(
     labels: Tensor | None = None,
     temperature: float = 1.0,
     sample_weight: Nested = None,
-):
+) -> Tensor:
     """Compute L_NCE over two views of a batch.
 
     That is::
@@ -66,7 +66,7 @@ def contrastive_loss(
     return ops.sum(per_anchor) / ops.cast(ops.maximum(2 * count, 1), "float32")
 
 
-def same_label(labels: Tensor | None):
+def same_label(labels: Tensor | None) -> Tensor:
     """Return 1.0 where two rows of `labels` are equal, else 0.0: [batch, batch]."""
     rows = ops.reshape(labels, (ops.shape(labels)[0], -1))
     equal = ops.equal(rows[:, None, :], rows[None, :, :])

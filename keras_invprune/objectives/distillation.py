@@ -3,8 +3,8 @@
 import copy
 import inspect
 import logging
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Self
 
 import keras
 import numpy as np
@@ -88,7 +88,7 @@ class Distillation(Objective):
 
     def __init__(
         self,
-        teacher: Any,
+        teacher: keras.Model | Callable,
         weight: float = 0.5,
         temperature: float = 2.0,
         base: str | Callable | None = "supervised",
@@ -128,29 +128,29 @@ class Distillation(Objective):
         self.shape: tuple = ()
 
     @property
-    def terms(self):
+    def terms(self) -> tuple[str, ...]:  # type: ignore[override]
         """The terms of the other objective, and its own."""
         if self.base is None:
             return "supervised_loss", TERM
         return (*Objective.of(self.base).terms, TERM)
 
     @property
-    def layers(self):
+    def layers(self) -> Sequence[keras.Layer]:
         """The layers of the other objective; the teacher is not trained."""
         return Objective.of(self.base).layers
 
     @property
-    def compiles(self):
+    def compiles(self) -> bool:  # type: ignore[override]
         """Whether XLA can compile it: not what a callable does in Python."""
         keras_teacher = isinstance(self.teacher, keras.Model | Missing)
         return keras_teacher and Objective.of(self.base).compiles
 
     @property
-    def embed(self):
+    def embed(self) -> Callable:
         """What gives the embedding that the other objective asks for."""
         return self.base.embed
 
-    def bind(self, model: keras.Model):
+    def bind(self, model: keras.Model) -> Self:
         """Return an objective for this model only; `self` stays unbound.
 
         Args:
@@ -194,7 +194,7 @@ class Distillation(Objective):
 
     def __call__(
         self, model: keras.Model, x: Nested, y: Nested, sample_weight: Nested = None
-    ):
+    ) -> Losses:
         """Return the `Losses` of a batch."""
         losses = self._other(model, x, y, sample_weight)
         inputs = standardized(self.structure, dense(x))
@@ -216,7 +216,9 @@ class Distillation(Objective):
         total = other + self.weight * own / replicas
         return Losses(total, losses.predictions, losses.terms | {TERM: own})
 
-    def _other(self, model, x, y, sample_weight) -> Losses:
+    def _other(
+        self, model: keras.Model, x: Nested, y: Nested, sample_weight: Nested
+    ) -> Losses:
         """Return the losses of the other objective."""
         if self.base is not None:
             return as_losses(self.base(model, x, y, sample_weight))
@@ -225,7 +227,7 @@ class Distillation(Objective):
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
         return Losses(loss, predictions, {"supervised_loss": loss * replicas})
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments; of a Keras teacher only the name."""
         teacher = self.teacher
         if isinstance(teacher, keras.Model):
@@ -239,7 +241,7 @@ class Distillation(Objective):
         }
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         """Return the objective; parts that cannot be found raise on use."""
         parts = ("teacher", "base")
         loaded = {name: load_object(config[name], f"{ROLE}.{name}") for name in parts}
@@ -252,7 +254,7 @@ class Distillation(Objective):
         return found
 
 
-def divergence(teacher: Tensor, student: Tensor, temperature: float):
+def divergence(teacher: Tensor, student: Tensor, temperature: float) -> Tensor:
     """Return KL(p_T ‖ q_T) of each row, the mean over its positions.
 
     Args:
@@ -275,19 +277,19 @@ def divergence(teacher: Tensor, student: Tensor, temperature: float):
     return ops.mean(ops.reshape(each, (ops.shape(each)[0], -1)), axis=-1)
 
 
-def _sized(structure) -> bool:
+def _sized(structure: Nested) -> bool:
     """Return whether all lengths but the number of rows are known."""
     return all(None not in t.shape[1:] for t in tree.flatten(structure))
 
 
-def _row(structure) -> Nested:
+def _row(structure: Nested) -> Nested:
     """Return arrays of zeros for symbolic inputs."""
     return tree.map_structure(
         lambda t: np.zeros([length or 1 for length in t.shape], t.dtype), structure
     )
 
 
-def _check_apart(teacher, student):
+def _check_apart(teacher: keras.Model, student: keras.Model) -> None:
     """Raise ValueError if training the student would train its teacher."""
     own = {id(variable) for variable in student.trainable_variables}
     shared = [v.path for v in teacher.variables if id(v) in own]

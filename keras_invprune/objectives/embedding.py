@@ -1,16 +1,16 @@
 """Gets the outputs and the embedding of a model from one forward pass."""
 
 import logging
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
 
 import keras
 from keras import ops
 
+from keras_invprune.contracts import Nested, Tensor
 from keras_invprune.graph.bottleneck import UnclearError, bottleneck, code
 from keras_invprune.graph.observe import observed
 from keras_invprune.graph.prunable import head_layers
-from keras_invprune.graph.trace import traced, unfolded
+from keras_invprune.graph.trace import Step, traced, unfolded
 from keras_invprune.graph.weights import is_graph, kernels, walk, weights_by_key
 from keras_invprune.saving import did_you_mean, near_names
 
@@ -21,7 +21,7 @@ Embedder = Callable[..., tuple]
 logger = logging.getLogger("keras_invprune")
 
 
-def embedder(model: keras.Model, embedding: Any = None) -> Embedder:
+def embedder(model: keras.Model, embedding: str | Callable | None = None) -> Embedder:
     """Make the function that returns a model's outputs and its embedding.
 
     Args:
@@ -49,7 +49,7 @@ def embedder(model: keras.Model, embedding: Any = None) -> Embedder:
     return _after_layer(model, embedding)
 
 
-def _of_graph(model) -> Embedder:
+def _of_graph(model: keras.Model) -> Embedder:
     """Make an embedder from a second graph over the same layers."""
     if not is_graph(model) or len(model.outputs) != 1:
         raise ValueError(_must_be_named(model))
@@ -61,14 +61,16 @@ def _of_graph(model) -> Embedder:
         return _after_layer(model, features)
     twin = keras.Model(trace.inputs, [trace.outputs, features])
 
-    def embed(inputs, training=None):
+    def embed(inputs: Nested, training: bool | None = None) -> tuple[Nested, Tensor]:
         result, features = twin(inputs, training=training)
         return result, _flat(features)
 
     return embed
 
 
-def _default(model, steps):
+def _default(
+    model: keras.Model, steps: Sequence[Step]
+) -> keras.KerasTensor | str | None:
     """Return the embedding's tensor, or a layer's path; None if it is unclear."""
     heads = head_layers(model)
     if heads:  # a head that is not called here is inside an inner model
@@ -94,7 +96,9 @@ def _default(model, steps):
     return _path_of(found, inside, model)
 
 
-def _path_of(tensor, steps, model):
+def _path_of(
+    tensor: keras.KerasTensor, steps: Sequence[Step], model: keras.Model
+) -> str | None:
     """Return the path of the layer inside an inner model that makes a tensor."""
     made_by = {id(made): step.operation for step in steps for made in step.made}
     maker = made_by[id(tensor)]
@@ -103,7 +107,7 @@ def _path_of(tensor, steps, model):
     return paths.get(id(maker)) if len(calls) == 1 else None
 
 
-def _before_last_kernel(steps):
+def _before_last_kernel(steps: Sequence[Step]) -> keras.KerasTensor | None:
     """Return the input of the last layer with a kernel.
 
     None if several tensors are joined after it, or if it is in an inner model.
@@ -117,7 +121,7 @@ def _before_last_kernel(steps):
     return None
 
 
-def _after_layer(model, path) -> Embedder:
+def _after_layer(model: keras.Model, path: str) -> Embedder:
     layers = dict(walk(model))
     if path not in layers or not path:
         known = [name for name in layers if name]
@@ -129,7 +133,7 @@ def _after_layer(model, path) -> Embedder:
         )
     layer = _last_layer(layers[path], path)
 
-    def embed(inputs, training=None):
+    def embed(inputs: Nested, training: bool | None = None) -> tuple[Nested, Tensor]:
         seen = []
         with observed([layer], lambda _, output: seen.append(output)):
             result = model(inputs, training=training)
@@ -143,7 +147,7 @@ def _after_layer(model, path) -> Embedder:
     return embed
 
 
-def _last_layer(layer, path):
+def _last_layer(layer: keras.Layer, path: str) -> keras.Layer:
     """Return `layer`, or the last layer of a model, which cannot be observed itself."""
     while is_graph(layer) or isinstance(layer, keras.Sequential):
         if isinstance(layer, keras.Sequential):
@@ -161,11 +165,11 @@ def _last_layer(layer, path):
     return layer
 
 
-def _flat(features):
+def _flat(features: Tensor) -> Tensor:
     return ops.reshape(features, (ops.shape(features)[0], -1))
 
 
-def _candidates(model) -> list[str]:
+def _candidates(model: keras.Model) -> list[str]:
     """Return the last layers before the heads with weights or pooling, by path."""
     heads = {id(layer) for layer in head_layers(model)}
     paths = [
@@ -176,11 +180,13 @@ def _candidates(model) -> list[str]:
     return paths[-PROPOSED:]
 
 
-def _kind(layer) -> str:
+def _kind(layer: keras.Layer) -> str:
     return type(layer).__name__
 
 
-def _must_be_named(model, operations=()) -> str:
+def _must_be_named(
+    model: keras.Model, operations: Iterable[keras.Operation] = ()
+) -> str:
     """Return the error message, which proposes the layers in `operations` first."""
     paths = {id(layer): path for path, layer in walk(model) if path}
     first = [paths[id(one)] for one in operations if id(one) in paths]

@@ -3,15 +3,15 @@
 import copy
 import logging
 import math
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Self, cast
 
 import keras
 import tensorflow as tf
 from keras import ops, tree
 
 from keras_invprune.arguments import is_integer
-from keras_invprune.contracts import Nested, Objective, Tensor
+from keras_invprune.contracts import Nested, Objective, Tensor, Views
 from keras_invprune.graph.inputs import (
     dense,
     input_structure,
@@ -100,12 +100,12 @@ class Invariance(Objective):
 
     def __init__(
         self,
-        views: Any = None,
+        views: Views | None = None,
         weight: float | None = None,
         temperature: float = 1.0,
         labels: bool | str | Callable = "auto",
-        embedding: Any = None,
-        projection: Any = None,
+        embedding: str | Callable | None = None,
+        projection: int | keras.Layer | None = None,
         supervised: str = "auto",
     ):
         if not (weight is None or weight >= 0):
@@ -137,7 +137,7 @@ class Invariance(Objective):
         self._drawer: tuple = (None, None)
         self._told = False
 
-    def bind(self, model: keras.Model):
+    def bind(self, model: keras.Model) -> Self:
         """Return an objective for this model only; `self` stays unbound.
 
         Args:
@@ -151,33 +151,34 @@ class Invariance(Objective):
         bound, structure = copy.copy(self), input_structure(model)
         inputs = tree.flatten(structure)
         inputs = inputs if len(inputs) == 1 else structure
-        bound.views = default_views(inputs) if self.views is None else self.views
+        views = default_views(inputs) if self.views is None else self.views
+        bound.views = views
         if self.weight is None:
             images = [len(t.shape) for t in tree.flatten(structure)] == [ImageView.rank]
             bound.weight = IMAGE_WEIGHT if images else ROW_WEIGHT
-        check_views(bound.views, inputs)
+        check_views(views, inputs)
         bound.embed = embedder(model, self.embedding)
         bound.structure = structure
         bound.apart = not takes_twice_the_rows(model)
-        bound.projection = _own(self.projection)
-        if not getattr(bound.projection, "built", True):
+        bound.projection = projection = _own(self.projection)
+        if projection is not None and not getattr(projection, "built", True):
             row = tree.map_structure(
                 lambda t: ops.zeros([length or 1 for length in t.shape], t.dtype),
                 structure,
             )
             _, features = bound.embed(row)
-            bound.projection.build(features.shape)
+            projection.build(features.shape)
         return bound
 
     @property
-    def layers(self):
+    def layers(self) -> Sequence[keras.Layer]:
         """The views and the projection that are Keras layers."""
         parts = [*tree.flatten(self.views), self.projection]
         return [part for part in parts if isinstance(part, keras.layers.Layer)]
 
     def __call__(
         self, model: keras.Model, x: Nested, y: Nested, sample_weight: Nested = None
-    ):
+    ) -> Losses:
         """Return the `Losses` of a batch."""
         x = standardized(self.structure, dense(x))
         views, halves = self._supervision(model, y)
@@ -206,7 +207,9 @@ class Invariance(Objective):
         terms = dict(zip(self.terms, values, strict=True))
         return Losses(total, predictions[halves[0]], terms)
 
-    def _run(self, model, pair):
+    def _run(
+        self, model: keras.Model, pair: Sequence[Nested]
+    ) -> tuple[Sequence[Nested], Tensor]:
         """Return the outputs for each of the two views, and the embeddings of both."""
         options = {"training": True, "with_embedding": True}
         if self.apart:
@@ -215,7 +218,9 @@ class Invariance(Objective):
         outputs, z = model(tree.map_structure(_stack, *pair), **options)
         return [tree.map_structure(Half(i), outputs) for i in (0, 1)], z
 
-    def _supervision(self, model, y):
+    def _supervision(
+        self, model: keras.Model, y: Nested
+    ) -> tuple[tuple, tuple[int, ...]]:
         """Return the pair of views to draw, and the indices of those that L_SUP sees.
 
         The index of the original comes first.
@@ -223,7 +228,7 @@ class Invariance(Objective):
         Raises:
             ValueError: If L_SUP would see a moved image with labels that are not moved.
         """
-        pair, kind = as_pair(self.views), self.supervised
+        pair, kind = as_pair(cast(Views, self.views)), self.supervised
         has_place = _have_place(model, y, self.structure)
         if kind == "auto":
             kind = "original" if self._classes(model, y) is None else "both"
@@ -231,8 +236,8 @@ class Invariance(Objective):
         if kind == "original" and None not in pair:
             pair = (None, pair[1])
         original = pair.index(None) if None in pair else 0
-        halves = {"original": (original,), "both": (original, 1 - original)}
-        halves = halves.get(kind, (0,))
+        known = {"original": (original,), "both": (original, 1 - original)}
+        halves: tuple[int, ...] = known.get(kind, (0,))
         if has_place and any(moves(pair[half]) for half in halves):
             raise ValueError(
                 "The labels have positions in the image, and the views move the image "
@@ -242,7 +247,7 @@ class Invariance(Objective):
             )
         return pair, halves
 
-    def _tell(self, has_place):
+    def _tell(self, has_place: bool) -> None:
         """Log once how labels with positions are used."""
         if has_place and not self._told:
             self._told = True
@@ -252,7 +257,7 @@ class Invariance(Objective):
                 "it is supervised. If your views move nothing, use supervised='both'."
             )
 
-    def _pair(self, views, x):
+    def _pair(self, views: Views, x: Nested) -> tuple[Nested, Nested]:
         """Draw two views of a batch."""
         if self._drawer[0] != views:  # new, or replaced by the user
             self._drawer = views, drawer(views)
@@ -260,7 +265,7 @@ class Invariance(Objective):
         # XLA cannot read another replica's seeds.
         return self._drawer[1](x) if replicas == 1 else positive_pair(views, x)
 
-    def _labels(self, model, y):
+    def _labels(self, model: keras.Model, y: Nested) -> Tensor | None:
         if callable(self.labels):
             return self.labels(y)
         if not self.labels:
@@ -276,13 +281,13 @@ class Invariance(Objective):
             )
         return y
 
-    def _classes(self, model, y):
+    def _classes(self, model: keras.Model, y: Nested) -> Tensor | None:
         """Return the labels if they are one class per row, else None."""
         y = only(y)
         one = y is not None and is_classification(model) and len(y.shape) <= 2
         return y if one and not _have_place(model, y, self.structure) else None
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
         return {
             "views": save_object(self.views, f"{ROLE}.views"),
@@ -295,7 +300,7 @@ class Invariance(Objective):
         }
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         """Return the objective; parts that cannot be found raise on use."""
         parts = ("views", "labels", "embedding", "projection")
         loaded = {name: load_object(config[name], f"{ROLE}.{name}") for name in parts}
@@ -303,14 +308,14 @@ class Invariance(Objective):
         return cls(**{**before, **config, **loaded})
 
 
-def drawer(views: Any):
+def drawer(views: Views) -> Callable[[Nested], tuple[Nested, Nested]]:
     """Return ``(x) -> (x1, x2)`` for `views`, compiled by XLA if they are our layers.
 
     A view consists of many small operations on all pixels, which XLA fuses. SimCLR's
     views then take a fifth of the time, even if the training itself is not compiled.
     """
 
-    def draw(x):
+    def draw(x: Nested) -> tuple[Nested, Nested]:
         return positive_pair(views, x)
 
     return tf.function(draw, jit_compile=True) if are_compilable(views) else draw
@@ -324,17 +329,19 @@ class Half(keras.layers.Layer):
         self.supports_masking = True
         self.number = number
 
-    def call(self, x: Nested):
+    def call(self, x: Nested) -> Tensor:
         """Return the rows of the first half (number 0) or the second (number 1)."""
         count = ops.shape(x)[0] // 2
         return x[count:] if self.number else x[:count]
 
-    def compute_mask(self, x: Nested, previous_mask: Tensor | None = None):
+    def compute_mask(
+        self, x: Nested, previous_mask: Tensor | None = None
+    ) -> Tensor | None:
         """Return the same half of the mask."""
         return None if previous_mask is None else self.call(previous_mask)
 
 
-def _have_place(model, y, structure) -> bool:
+def _have_place(model: keras.Model, y: Nested, structure: Nested) -> bool:
     """Return whether labels have positions in the example: maps, sequences, boxes."""
     parts = [part for part in tree.flatten(y) if part is not None]
     if any(len(part.shape) > 2 for part in parts):
@@ -347,7 +354,7 @@ def _have_place(model, y, structure) -> bool:
     return "categorical" not in name and not _pixels(structure).isdisjoint(sizes)
 
 
-def _pixels(structure) -> set[int]:
+def _pixels(structure: Nested) -> set[int]:
     """Return the possible sizes of a flattened map, for the images in the inputs."""
     images = [t.shape for t in tree.flatten(structure) if len(t.shape) == 4]
     images = [shape for shape in images if None not in shape[1:]]
@@ -364,7 +371,7 @@ def is_classification(model: keras.Model) -> bool:
     return any(kind in name for kind in CLASSIFICATION)
 
 
-def _loss_name(model) -> str:
+def _loss_name(model: keras.Model) -> str:
     """Return all names of the compiled loss, joined, if it is a single loss."""
     loss = only(getattr(model, "loss", None))
     loss = keras.losses.get(loss) if isinstance(loss, str) else loss
@@ -372,7 +379,7 @@ def _loss_name(model) -> str:
     return " ".join([*map(str, names), type(loss).__name__]).lower()
 
 
-def _projection(projection):
+def _projection(projection: int | keras.Layer | None) -> keras.Layer | None:
     if not is_integer(projection):
         return projection
     projection = int(projection)
@@ -380,14 +387,14 @@ def _projection(projection):
     return keras.Sequential([hidden, keras.layers.Dense(projection)], name="projection")
 
 
-def _own(projection):
+def _own(projection: keras.Layer | None) -> keras.Layer | None:
     """Return a new projection for a model, unless it is already built."""
     if projection is None or isinstance(projection, Missing) or projection.built:
         return projection
     return type(projection).from_config(projection.get_config())
 
 
-def _check_stateless(model):
+def _check_stateless(model: keras.Model) -> None:
     for path, layer in walk(model):
         if getattr(layer, "stateful", False) is True:
             raise ValueError(
@@ -397,5 +404,5 @@ def _check_stateless(model):
             )
 
 
-def _stack(first, second):
+def _stack(first: Tensor, second: Tensor) -> Tensor:
     return ops.concatenate([ops.cast(first, second.dtype), second], axis=0)

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 from keras import tree
 
-from keras_invprune.contracts import Nested
+from keras_invprune.contracts import Nested, Tensor
 
 
 class Losses(NamedTuple):
@@ -41,13 +41,13 @@ def as_losses(found: Any) -> Losses:
     return Losses(total, predictions, {})
 
 
-def only(structure: Nested):
+def only(structure: Nested) -> Tensor | None:
     """Return the only element of a structure that is not None; None if several."""
     elements = [part for part in tree.flatten(structure) if part is not None]
     return elements[0] if len(elements) == 1 else None
 
 
-def row_weights(sample_weight: Nested, y: Nested):
+def row_weights(sample_weight: Nested, y: Nested) -> Tensor | None:
     """Return weights of rows, or None if there are none, or others per output or step.
 
     Args:

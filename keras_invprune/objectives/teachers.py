@@ -1,7 +1,6 @@
 """What a teacher says of a batch, within the training step."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
@@ -32,7 +31,7 @@ OF_LOGITS = (activations.linear, activations.log_softmax)
 OF_PROBABILITIES = (activations.softmax, activations.sigmoid)
 
 
-def log_probabilities(outputs: Tensor, from_logits: bool):
+def log_probabilities(outputs: Tensor, from_logits: bool) -> Tensor:
     """Return the logarithms of class probabilities.
 
     Args:
@@ -123,7 +122,7 @@ def told(model: keras.Model, whose: str, way_out: str) -> bool:
     return found
 
 
-def asked(teacher: Any, x: Nested, shape: tuple):
+def asked(teacher: keras.Model | Callable, x: Nested, shape: tuple) -> Tensor:
     """Return the logarithms of a teacher's probabilities for a batch.
 
     Args:
@@ -167,7 +166,7 @@ def check_keras(teacher: keras.Model, outputs: Nested, shape: tuple) -> bool:
     return logits
 
 
-def check_exclusive(model: keras.Model, shape: tuple):
+def check_exclusive(model: keras.Model, shape: tuple) -> None:
     """Raise ValueError if each of several outputs is a probability by itself.
 
     Args:
@@ -201,17 +200,19 @@ def answer(teacher: Callable, x: Nested, shape: tuple) -> np.ndarray:
     return found[..., -1:] if shape[-1] == 1 else found
 
 
-def _in_python(teacher, x, shape):
+def _in_python(teacher: Callable, x: Nested, shape: tuple) -> Tensor:
     """Return a tensor of what a callable says of a batch."""
 
-    def call(*arrays):
+    def call(*arrays: np.ndarray) -> np.ndarray:
         return answer(teacher, tree.pack_sequence_as(x, arrays), shape)
 
     parts = [tf.convert_to_tensor(part) for part in tree.flatten(x)]
     return tf.ensure_shape(tf.numpy_function(call, parts, tf.float32), shape)
 
 
-def _check_shape(teacher: Callable, found, wanted):
+def _check_shape(
+    teacher: Callable, found: Sequence[int | None], wanted: Sequence[int | None]
+) -> None:
     """Raise ValueError if a teacher knows other classes than its student."""
     same = len(found) == len(wanted) and all(
         None in pair or pair[0] == pair[1]
@@ -227,7 +228,7 @@ def _check_shape(teacher: Callable, found, wanted):
         )
 
 
-def _check_values(teacher, found):
+def _check_values(teacher: Callable, found: np.ndarray) -> None:
     """Raise ValueError if an array does not hold probabilities."""
     sums = found.sum(-1) if found.shape[-1] > 1 else np.ones(1)
     inside = (found >= 0) & (found <= 1 + ROUNDING)  # NaN is not

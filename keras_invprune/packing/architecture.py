@@ -9,7 +9,7 @@ import json
 import os
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import keras
@@ -82,7 +82,7 @@ def contents_of(model: keras.Model) -> Contents:
     return Contents(KERAS, text.encode(), [_array_of(slot) for slot in slots(model)])
 
 
-def _check_assets(path, layer):
+def _check_assets(path: str, layer: keras.Layer) -> None:
     """Raise if a layer keeps a vocabulary in a file, not in its config."""
     with tempfile.TemporaryDirectory() as folder:
         layer.save_assets(folder)
@@ -94,7 +94,7 @@ def _check_assets(path, layer):
             )
 
 
-def _array_of(slot) -> Array:
+def _array_of(slot: Slot) -> Array:
     if slot.dtype not in DTYPES:
         raise PackError(
             f"{slot.key} has the dtype {slot.dtype}, and only {', '.join(DTYPES)} can "
@@ -127,7 +127,7 @@ def model_of(contents: Contents) -> keras.Model:
     return model
 
 
-def _config_of(text) -> tuple[dict, dict[str, Any]]:
+def _config_of(text: bytes) -> tuple[dict, dict[str, Any]]:
     """Return a config, and the registered classes and functions that it names."""
     try:
         config = json.loads(text)
@@ -158,7 +158,7 @@ def _config_of(text) -> tuple[dict, dict[str, Any]]:
     return config, known
 
 
-def _classes(config) -> Iterator[dict[str, Any]]:
+def _classes(config: Any) -> Iterator[dict[str, Any]]:
     """Yield the parts of a config that name a class or a function."""
     left = [config]
     while left:
@@ -169,7 +169,7 @@ def _classes(config) -> Iterator[dict[str, Any]]:
             left += part.values() if isinstance(part, dict) else part
 
 
-def _built(config) -> keras.Model:
+def _built(config: dict[str, Any]) -> keras.Model:
     try:
         # Keras takes parts out of the config while it reads it.
         given = copy.deepcopy(config)
@@ -181,7 +181,9 @@ def _built(config) -> keras.Model:
     return model
 
 
-def _check_shapes(config, known, arrays):
+def _check_shapes(
+    config: dict[str, Any], known: dict[str, Any], arrays: Sequence[Array]
+) -> None:
     """Raise unless a config describes these arrays; no memory is taken for them.
 
     Variables that are made in Keras's stateless scope wait for their values. In a
@@ -190,7 +192,7 @@ def _check_shapes(config, known, arrays):
     found: list[Any] = []
     policy = keras.config.dtype_policy()  # each thread has its own
 
-    def build():
+    def build() -> None:
         try:
             keras.config.set_dtype_policy(policy)
             scope = keras.StatelessScope(initialize_variables=False)

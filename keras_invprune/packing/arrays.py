@@ -7,6 +7,7 @@ not zero: as levels, if there are at most 256 different ones, otherwise byte by 
 
 import dataclasses
 import math
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -120,13 +121,13 @@ def header_of(array: Array, previous: np.ndarray) -> Header:
     return min(forms, key=lambda form: _cost(form, values))
 
 
-def _by_bytes(header, values) -> Header:
+def _by_bytes(header: Header, values: np.ndarray) -> Header:
     parts = planes(values, header.dtype) if len(values) else []
     ranges = tuple((int(part.min()), int(part.max())) for part in parts)
     return dataclasses.replace(header, ranges=ranges)
 
 
-def _by_grid(header, levels) -> list[Header]:
+def _by_grid(header: Header, levels: np.ndarray) -> list[Header]:
     """Return the header with a grid that has all levels, if there is one."""
     grid = _steps(levels) if header.dtype == "float32" else None
     if grid is None:
@@ -135,14 +136,14 @@ def _by_grid(header, levels) -> list[Header]:
     return [dataclasses.replace(header, form=GRID, step=step, first=first, count=count)]
 
 
-def _cost(header, values) -> float:
+def _cost(header: Header, values: np.ndarray) -> float:
     """Return the bits of a header and of its values."""
     meter = Meter()
     code_values(meter, header, values)
     return meter.bits + 8 * len(to_bytes(header))
 
 
-def _best(mask, values, previous) -> Context:
+def _best(mask: np.ndarray, values: np.ndarray, previous: np.ndarray) -> Context:
     """Return the context that codes a mask with the fewest bits."""
     found = contexts(mask, previous)
     costs = []
@@ -153,7 +154,7 @@ def _best(mask, values, previous) -> Context:
     return found[int(np.argmin(costs))]
 
 
-def _steps(levels) -> tuple[bytes, int, int] | None:
+def _steps(levels: np.ndarray) -> tuple[bytes, int, int] | None:
     """Return (step, first, count) of a grid that has all levels, or None."""
     values = levels.view("<f4")
     if not np.isfinite(values).all() or not values.all():
@@ -175,7 +176,7 @@ def _steps(levels) -> tuple[bytes, int, int] | None:
     return None
 
 
-def _grid(step, first, count) -> np.ndarray:
+def _grid(step: bytes, first: int, count: int) -> np.ndarray:
     """Return the bits of step * k, for `count` numbers k from `first` without 0."""
     numbers = np.arange(first, first + count + 1)
     numbers = numbers[numbers != 0][:count].astype(np.float32)
@@ -199,7 +200,7 @@ def planes(values: np.ndarray, dtype: str) -> list[np.ndarray]:
     return [(values >> at & 255).astype(np.uint8) for at in range(bits - 8, -1, -8)]
 
 
-def _joined(parts, header) -> np.ndarray:
+def _joined(parts: Iterable[np.ndarray], header: Header) -> np.ndarray:
     """Return the values of bytes, undoing `planes`."""
     kind = unsigned(header.dtype)
     values = np.zeros(header.ones, kind)
@@ -271,7 +272,9 @@ def code_values(
     return levels[code_symbols(coder, header.ones, len(levels), symbols)]
 
 
-def _code_plane(coder, count, least, most, plane) -> np.ndarray:
+def _code_plane(
+    coder: Coder, count: int, least: int, most: int, plane: np.ndarray | None
+) -> np.ndarray:
     symbols = None if plane is None else plane - np.uint8(least)
     return code_symbols(coder, count, most - least + 1, symbols) + np.uint8(least)
 
@@ -327,7 +330,7 @@ def read_header(reader: Reader) -> Header:
     return dataclasses.replace(header, levels=levels)
 
 
-def _damaged(said) -> PackError:
+def _damaged(said: object) -> PackError:
     return PackError(
         f"The file is damaged: it describes an array that cannot be. Received: {said}."
         " Copy or download it again."

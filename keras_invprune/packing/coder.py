@@ -25,7 +25,7 @@ class Meter:
         bits: The information in the symbols so far, -log2 of their probabilities.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.bits = 0.0
 
     def code(
@@ -55,7 +55,7 @@ class Meter:
 class Encoder(Meter):
     """Codes symbols into one stream."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self._stream = _constriction()
         self._coder = self._stream.queue.RangeEncoder()
@@ -121,7 +121,7 @@ def _constriction() -> Any:
     return stream
 
 
-def _model(stream, frequencies) -> tuple:
+def _model(stream: Any, frequencies: np.ndarray) -> tuple:
     """Return constriction's model, and its parameters if it has any."""
     weights = np.ascontiguousarray(frequencies - 1, np.float64)
     categorical: Callable = stream.model.Categorical

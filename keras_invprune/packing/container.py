@@ -4,6 +4,7 @@
 """
 
 import zlib
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -132,7 +133,7 @@ def read(content: bytes, limit: int = LIMIT) -> Contents:
         raise PackError(f"{DAMAGED} {error}") from error
 
 
-def _opened(content, limit) -> tuple:
+def _opened(content: bytes, limit: int) -> tuple:
     """Return (kind, deflated text, its size, headers, stream) after all checks."""
     if content[: len(MAGIC)] != MAGIC:
         raise PackError(
@@ -166,7 +167,9 @@ def _opened(content, limit) -> tuple:
     return kind, packed, size, headers, stream
 
 
-def _check_sizes(text, headers, stream, limit):
+def _check_sizes(
+    text: int, headers: Sequence[Header], stream: memoryview, limit: int
+) -> None:
     """Raise if more is declared than allowed, or than the stream can hold."""
     declared = text + sum(
         header.size * unsigned(header.dtype).itemsize for header in headers
@@ -183,7 +186,7 @@ def _check_sizes(text, headers, stream, limit):
         )
 
 
-def _inflated(packed, size) -> bytes:
+def _inflated(packed: bytes, size: int) -> bytes:
     inflater = zlib.decompressobj(RAW, zdict=DICTIONARY)
     try:
         text = inflater.decompress(packed, size + 1)
@@ -194,7 +197,7 @@ def _inflated(packed, size) -> bytes:
     return text
 
 
-def _decoded(headers, stream) -> list[Array]:
+def _decoded(headers: Sequence[Header], stream: bytes) -> list[Array]:
     decoder, arrays = Decoder(stream), []
     previous = np.zeros(0, np.int64)
     for header in headers:

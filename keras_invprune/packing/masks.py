@@ -82,7 +82,7 @@ def contexts(mask: np.ndarray, previous: np.ndarray) -> list[Context]:
     return [one for one in found if not one.fault(mask.shape, previous)]
 
 
-def _lags(in_rows) -> list[int]:
+def _lags(in_rows: np.ndarray) -> list[int]:
     """Return the distances at which rows have similar numbers of ones."""
     values = in_rows - in_rows.mean()
     half = len(values) // 2
@@ -129,7 +129,7 @@ def code_mask(
     return seen
 
 
-def _code_row(coder, row, ones):
+def _code_row(coder: Coder, row: np.ndarray, ones: int) -> None:
     """Code a row whose weights are all alike."""
     both = _frequencies(np.array(ones * TOTAL // max(1, len(row))))
     for start in range(0, len(row), CHUNK):
@@ -137,13 +137,15 @@ def _code_row(coder, row, ones):
         part[:] = coder.code(len(part), both, part)
 
 
-def _frequencies(likely) -> np.ndarray:
+def _frequencies(likely: np.ndarray) -> np.ndarray:
     """Return the frequencies of 0 and 1, from those of 1."""
     ones = np.clip(likely, LEAST, TOTAL - LEAST)
     return np.stack([TOTAL - ones, ones], axis=-1)
 
 
-def _weight(row, in_rows, context, previous) -> int:
+def _weight(
+    row: int, in_rows: np.ndarray, context: Context, previous: np.ndarray
+) -> int:
     """Return the ones expected in a row, relative to those of other rows."""
     if context.kind == PREVIOUS:
         return 8 + math.isqrt(64 * int(previous[row % len(previous)]))

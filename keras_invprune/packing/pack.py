@@ -1,6 +1,7 @@
 """`pack` and `unpack`: a model as the smallest file, and back."""
 
 import contextlib
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from keras_invprune.exporting.checks import check_plain
 from keras_invprune.exporting.folders import local
 from keras_invprune.graph.weights import weights_by_key
 from keras_invprune.packing import architecture, container, tflite
-from keras_invprune.packing.container import LIMIT, MAGIC, TFLITE, Contents
+from keras_invprune.packing.container import LIMIT, MAGIC, TFLITE, Contents, Written
 from keras_invprune.packing.entropy import entropy_of
 from keras_invprune.packing.errors import PackError
 from keras_invprune.packing.quantize import BITS, quantized
@@ -176,7 +177,12 @@ def unpack(file: str | Path, *, limit: int = LIMIT) -> keras.Model | bytes:
     return architecture.model_of(contents)
 
 
-def _check(model, bits, data, tolerance):
+def _check(
+    model: keras.Model | str | Path,
+    bits: int | None,
+    data: Nested,
+    tolerance: float | None,
+) -> None:
     check_plain(model, "kip.pack({}, file)")
     if not isinstance(model, keras.Model | str | Path):
         raise TypeError(
@@ -209,7 +215,7 @@ def _check(model, bits, data, tolerance):
         )
 
 
-def _target(file) -> Path:
+def _target(file: str | Path) -> Path:
     path = local(file)
     if path.suffix != SUFFIX:
         raise ValueError(
@@ -226,7 +232,9 @@ def _target(file) -> Path:
     return path
 
 
-def _packed(model, bits, data, tolerance) -> tuple[bytes, Packed]:
+def _packed(
+    model: keras.Model, bits: int | None, data: Nested, tolerance: float | None
+) -> tuple[bytes, Packed]:
     contents, changes = architecture.contents_of(model), {}
     slots = list(architecture.slots(model))
     if bits is not None:
@@ -245,7 +253,7 @@ def _packed(model, bits, data, tolerance) -> tuple[bytes, Packed]:
     return written.content, _figures("keras", written, contents, keys, changes)
 
 
-def _packed_file(path) -> tuple[bytes, Packed]:
+def _packed_file(path: Path) -> tuple[bytes, Packed]:
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {path}.")
     given = path.read_bytes()
@@ -265,7 +273,13 @@ def _size(contents: Contents) -> int:
     return len(contents.text) + sum(array.bits.nbytes for array in contents.arrays)
 
 
-def _figures(kind, written, contents, keys, changes) -> Packed:
+def _figures(
+    kind: str,
+    written: Written,
+    contents: Contents,
+    keys: Sequence[str],
+    changes: dict[str, Any],
+) -> Packed:
     arrays = []
     for key, part, array in zip(keys, written.parts, contents.arrays, strict=True):
         bits = {
@@ -274,7 +288,7 @@ def _figures(kind, written, contents, keys, changes) -> Packed:
             "value": part.value_bits,
             "entropy": entropy_of(array, part.header),
         }
-        about = {
+        about: dict[str, Any] = {
             "key": key,
             "shape": list(part.header.shape),
             "dtype": part.header.dtype,
@@ -293,7 +307,7 @@ def _figures(kind, written, contents, keys, changes) -> Packed:
     )
 
 
-def _write(content, target):
+def _write(content: bytes, target: Path) -> None:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with replaced(target) as new:

@@ -37,7 +37,7 @@ def on_grid(values: np.ndarray, bits: int) -> np.ndarray:
     return _rounded(values, steps[int(np.argmin(errors))], last)
 
 
-def _rounded(values, step, last) -> np.ndarray:
+def _rounded(values: np.ndarray, step: np.float32, last: np.float32) -> np.ndarray:
     return step * np.clip(np.rint(values / step), -last, last) + np.float32(0)
 
 

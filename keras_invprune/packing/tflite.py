@@ -6,7 +6,7 @@ of the text's bytes come first, and whether the array is held as differences.
 
 import math
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -78,7 +78,7 @@ def file_of(contents: Contents) -> bytes:
     return b"".join([*parts, reader.rest()])
 
 
-def _stored(content) -> Iterator[Stored]:
+def _stored(content: bytes) -> Iterator[Stored]:
     """Yield the tensors of a file, and the indices of sparse ones."""
     schema = litert.schema()
     kinds = vars(schema.TensorType).items()
@@ -101,7 +101,7 @@ def _stored(content) -> Iterator[Stored]:
                     yield Stored(start, array, ordered=axes is None)
 
 
-def _indices(tensor, schema) -> Iterator[np.ndarray]:
+def _indices(tensor: Any, schema: Any) -> Iterator[np.ndarray]:
     """Yield the index of a sparse tensor: where its rows begin, and the columns."""
     kinds, sparsity = schema.SparseIndexVector, tensor.Sparsity()
     vectors = {
@@ -121,7 +121,7 @@ def _indices(tensor, schema) -> Iterator[np.ndarray]:
                 yield vector.ValuesAsNumpy()
 
 
-def _array(data, dtype, shape) -> Array:
+def _array(data: bytes, dtype: str, shape: tuple[int, ...] | None) -> Array:
     """Return the array of a part of a file."""
     kind = unsigned(dtype) if dtype in DTYPES else unsigned("uint8")
     if dtype not in DTYPES or len(data) % kind.itemsize:

@@ -14,7 +14,7 @@ from keras_invprune.packing.container import Contents
 from keras_invprune.packing.errors import PackError
 
 
-def check_weights(contents: Contents, again: Contents):
+def check_weights(contents: Contents, again: Contents) -> None:
     """Raise unless two contents have the same arrays, bit for bit.
 
     Raises:
@@ -28,7 +28,7 @@ def check_weights(contents: Contents, again: Contents):
         )
 
 
-def check_outputs(model: keras.Model, made: keras.Model):
+def check_outputs(model: keras.Model, made: keras.Model) -> None:
     """Raise if two models with the same weights differ on drawn inputs.
 
     Only in evaluation: random states are not packed.

@@ -5,7 +5,6 @@ optional members of `keras_invprune.contracts.Pattern`.
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import keras
 
@@ -19,7 +18,7 @@ from keras_invprune.saving import resolve
 PATTERNS = {"unstructured": Unstructured(), "units": Units()}
 
 
-def get(identifier: Any) -> Callable:
+def get(identifier: str | Callable | None) -> Callable:
     """Return the pattern of this name or config, or the callable itself.
 
     Args:

@@ -14,7 +14,7 @@ class Pattern(Configured, contracts.Pattern):
     """The base class of our patterns: a pattern whose config is its fields."""
 
 
-def check_pooling(pooling: str):
+def check_pooling(pooling: str) -> None:
     """Raise ValueError unless `pooling` is the name of a pooling."""
     if pooling not in POOLINGS:
         raise ValueError(
@@ -23,7 +23,7 @@ def check_pooling(pooling: str):
         )
 
 
-def check_axis(scores: Arrays, axis: int, rule: str):
+def check_axis(scores: Arrays, axis: int, rule: str) -> None:
     """Raise ValueError, which states `rule`, if scores lack the axis or are NaN."""
     for key, values in scores.items():
         if not -values.ndim <= axis < values.ndim:

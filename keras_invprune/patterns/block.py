@@ -44,7 +44,7 @@ class Block(Pattern):
     shape: tuple[int, int] = (4, 1)
     pooling: str = "mean"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         """Validate the fields."""
         is_pair = isinstance(self.shape, tuple | list) and len(self.shape) == 2
         if not (is_pair and all(map(is_positive_integer, self.shape))):
@@ -55,13 +55,13 @@ class Block(Pattern):
         check_pooling(self.pooling)
         object.__setattr__(self, "shape", plain(tuple(self.shape)))
 
-    def unfit(self, shape: tuple[int, ...]):
+    def unfit(self, shape: tuple[int, ...]) -> str | None:
         """Return a reason if weights of this shape have no room for a whole block."""
         if all(size <= axis for size, axis in zip(self.shape, shape[-2:], strict=True)):
             return None
         return f"no block of {self.shape} fits in {tuple(shape[-2:])}"
 
-    def group(self, scores: Arrays):
+    def group(self, scores: Arrays) -> Arrays:
         """Return the pooled scores of the blocks.
 
         Raises:
@@ -70,12 +70,12 @@ class Block(Pattern):
         check_axis(scores, -2, "`Block` needs an input and an output axis.")
         return {k: _pool(v, self.shape, self.pooling) for k, v in scores.items()}
 
-    def expand(self, masks: Arrays, shapes: Mapping[str, tuple[int, ...]]):
+    def expand(self, masks: Arrays, shapes: Mapping[str, tuple[int, ...]]) -> Arrays:
         """Return for each weight the value of its block."""
         return {k: _expand(masks[k], self.shape, s) for k, s in shapes.items()}
 
 
-def _pool(values, sizes, pooling):
+def _pool(values: np.ndarray, sizes: tuple[int, int], pooling: str) -> np.ndarray:
     """Pool blocks of the last two axes; the last block of an axis may be smaller."""
     pooled = values.astype(np.result_type(values, np.float32), copy=False)
     for axis, size in zip((-2, -1), sizes, strict=True):
@@ -93,6 +93,8 @@ def _pool(values, sizes, pooling):
     return pooled
 
 
-def _expand(mask, sizes, shape):
+def _expand(
+    mask: np.ndarray, sizes: tuple[int, int], shape: tuple[int, ...]
+) -> np.ndarray:
     mask = mask.repeat(sizes[0], axis=-2).repeat(sizes[1], axis=-1)
     return mask[..., : shape[-2], : shape[-1]]

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from keras_invprune.arguments import is_positive_integer
+from keras_invprune.contracts import Arrays
 from keras_invprune.masks.selection import Scores, keep_count
 from keras_invprune.patterns.base import Pattern, check_axis
 
@@ -39,7 +40,7 @@ class NByM(Pattern):
     m: int
     axis: int = -2
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         """Validate the fields."""
         if not (all(map(is_positive_integer, (self.n, self.m))) and self.n < self.m):
             raise ValueError(
@@ -47,7 +48,7 @@ class NByM(Pattern):
                 f"0 < n < m, as in NByM(2, 4). Received: n={self.n!r}, m={self.m!r}."
             )
 
-    def unfit(self, shape: tuple[int, ...]):
+    def unfit(self, shape: tuple[int, ...]) -> str | None:
         """Return a reason if weights of this shape have no room for a whole group."""
         if not -len(shape) <= self.axis < len(shape):
             return f"no axis {self.axis} in {tuple(shape)}"
@@ -60,7 +61,7 @@ class NByM(Pattern):
         """The final sparsity of this pattern, 1 - n/m."""
         return 1 - self.n / self.m
 
-    def __call__(self, scores: Scores, sparsity: float, allocation: Callable):
+    def __call__(self, scores: Scores, sparsity: float, allocation: Callable) -> Arrays:
         """Return masks that keep the same number of weights in every group.
 
         Raises:
@@ -72,7 +73,7 @@ class NByM(Pattern):
         return {k: _largest(v, count, self.m, self.axis) for k, v in scores.items()}
 
 
-def _largest(values, count, size, axis):
+def _largest(values: np.ndarray, count: int, size: int, axis: int) -> np.ndarray:
     """Return whether each value is among the `count` largest of its group of `size`."""
     # For the small groups of hardware patterns, comparing pairs is far cheaper than
     # sorting.

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Self
 
 import keras
 import numpy as np
@@ -57,7 +57,7 @@ class Units(Pattern):
     tied: bool = True
     round_to: int = 1
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         """Validate the fields."""
         check_pooling(self.pooling)
         if not is_positive_integer(self.round_to):
@@ -67,7 +67,7 @@ class Units(Pattern):
             )
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         """Return the pattern of a config; before `tied`, units were not."""
         return cls(**{"tied": False} | config)
 
@@ -80,8 +80,10 @@ class Units(Pattern):
         """Return masks that keep or remove whole units, as the allocation decides."""
         return super().__call__(scores, sparsity, self._rounding(allocation))
 
-    def _rounding(self, allocation):
-        def rounded(scores, sparsity):
+    def _rounding(
+        self, allocation: Callable[[Arrays, float], Arrays]
+    ) -> Callable[[Arrays, float], Arrays]:
+        def rounded(scores: Arrays, sparsity: float) -> Arrays:
             masks = allocation(scores, sparsity)
             least = int(self.tied)
             return {
@@ -91,7 +93,7 @@ class Units(Pattern):
 
         return rounded
 
-    def group(self, scores: Arrays):
+    def group(self, scores: Arrays) -> Arrays:
         """Return the pooled scores of the units.
 
         Raises:
@@ -100,21 +102,23 @@ class Units(Pattern):
         check_axis(scores, -2, "`Units` needs an input and an output axis.")
         return {key: self._pool(values) for key, values in scores.items()}
 
-    def expand(self, masks: Arrays, shapes: Mapping[str, tuple[int, ...]]):
+    def expand(self, masks: Arrays, shapes: Mapping[str, tuple[int, ...]]) -> Arrays:
         """Return for each weight the value of its unit."""
         return {key: np.broadcast_to(masks[key], s) for key, s in shapes.items()}
 
-    def _pool(self, values):
+    def _pool(self, values: np.ndarray) -> np.ndarray:
         matrix = values.reshape(-1, values.shape[-1])
         if self.pooling == "max":
             return matrix.max(axis=0)
         return matrix.mean(axis=0, dtype=np.result_type(values, np.float32))
 
 
-def _rounded_up(mask, scores, multiple, least):
+def _rounded_up(
+    mask: np.ndarray, scores: np.ndarray, multiple: int, least: int
+) -> np.ndarray:
     """Return the mask with the best of the removed units, up to a multiple."""
     mask = np.array(mask, bool)
-    kept = np.count_nonzero(mask)
+    kept = int(np.count_nonzero(mask))
     missing = -(-max(kept, least) // multiple) * multiple - kept
     removed = np.flatnonzero(~mask)
     mask[removed[np.argsort(-scores[removed], kind="stable")[:missing]]] = True

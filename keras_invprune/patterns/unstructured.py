@@ -14,11 +14,11 @@ from keras_invprune.patterns.base import Pattern
 class Unstructured(Pattern):
     """Single weights: the masks are those of the allocation."""
 
-    def group(self, scores: Arrays):
+    def group(self, scores: Arrays) -> Arrays:
         """Return the scores."""
         return scores
 
-    def expand(self, masks: Arrays, shapes: Mapping[str, tuple[int, ...]]):
+    def expand(self, masks: Arrays, shapes: Mapping[str, tuple[int, ...]]) -> Arrays:
         """Return the masks."""
         del shapes
         return masks

@@ -1,5 +1,6 @@
 """A graph as a convolutional network for images."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 import keras
@@ -98,7 +99,9 @@ class _Convolutions:
     def __init__(self, kind: str, seeds: Seeds):
         self.kind, self.seeds = kind, seeds
 
-    def __call__(self, x, filters: int, stride: int, name: str, kind: str = ""):
+    def __call__(
+        self, x: keras.KerasTensor, filters: int, stride: int, name: str, kind: str = ""
+    ) -> keras.KerasTensor:
         options = {"strides": stride, "padding": "same", "use_bias": False}
         if (kind or self.kind) == "separable":
             layer = keras.layers.SeparableConv2D(
@@ -118,11 +121,13 @@ class _Convolutions:
         )
         return normalize(layer(x))
 
-    def _initializer(self):
+    def _initializer(self) -> keras.initializers.Initializer:
         return keras.initializers.HeNormal(self.seeds())
 
 
-def _stem(x, channels, shrink, draw):
+def _stem(
+    x: keras.KerasTensor, channels: int, shrink: int, draw: _Convolutions
+) -> keras.KerasTensor:
     """Return the first convolution, which shrinks by 2, and what shrinks further."""
     x = draw(x, channels, min(shrink, 2), "stem", kind="full")
     if shrink > 2:
@@ -132,7 +137,14 @@ def _stem(x, channels, shrink, draw):
     return x
 
 
-def _stage(x, graph, filters, stride, name, draw):
+def _stage(
+    x: keras.KerasTensor,
+    graph: "nx.DiGraph",
+    filters: int,
+    stride: int,
+    name: str,
+    draw: _Convolutions,
+) -> keras.KerasTensor:
     """Return the average of the nodes that no other node reads."""
     made = {}
     for node in networkx().lexicographical_topological_sort(graph):
@@ -152,7 +164,7 @@ def _stage(x, graph, filters, stride, name, draw):
     return keras.layers.Average(name=f"{name}_mean")(ends)
 
 
-def _check_size(nodes):
+def _check_size(nodes: int) -> None:
     if nodes > MAX_NODES:
         raise ValueError(
             f"A network can have {MAX_NODES} convolutions here, since each is a layer "
@@ -160,7 +172,7 @@ def _check_size(nodes):
         )
 
 
-def _check(input_shape, shrink, convolution):
+def _check(input_shape: Sequence[int | None], shrink: int, convolution: str) -> None:
     known = [size for size in input_shape if size is not None]
     if (
         len(input_shape) != 3

@@ -1,6 +1,7 @@
 """Pictures of graphs and of the networks made from them, also in TensorBoard."""
 
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,7 +54,7 @@ def draw(shown: "nx.Graph | keras.Model") -> Any:
     return _drawn(graph, left)
 
 
-def _drawn(graph, left) -> Any:
+def _drawn(graph: "nx.DiGraph", left: "nx.Graph") -> Any:
     layers = generations(graph)
     places = {
         int(node): (x, index - (len(nodes) - 1) / 2)
@@ -85,7 +86,11 @@ def _drawn(graph, left) -> Any:
     return figure
 
 
-def _curves(edges, places, height) -> np.ndarray:
+def _curves(
+    edges: Sequence[tuple[int, int]],
+    places: Mapping[int, tuple[float, float]],
+    height: int,
+) -> np.ndarray:
     """Return the edges as [edges, points, 2]; bent, so that skips miss the nodes."""
     if not edges:
         return np.zeros((0, 2, 2))
@@ -119,7 +124,7 @@ class GraphBoard(keras.callbacks.Callback):
         new_figure((1, 1))  # or training would begin, and then stop
         self.log_dir = os.fspath(log_dir)
 
-    def on_train_begin(self, logs: dict[str, float] | None = None):
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Draw the graph.
 
         Raises:
@@ -131,15 +136,15 @@ class GraphBoard(keras.callbacks.Callback):
         self._writer = tf.summary.create_file_writer(folder)
         self._show(left, 0)
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Count the edges; draw them if they have changed."""
         self._show(graph_of(self.model), epoch + 1)
 
-    def on_train_end(self, logs: dict[str, float] | None = None):
+    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         """Close the file."""
         self._writer.close()
 
-    def _show(self, left, step):
+    def _show(self, left: "nx.Graph", step: int) -> None:
         edges = set(left.edges)
         with self._writer.as_default(step=step):
             tf.summary.scalar("edges", len(edges))
@@ -149,7 +154,7 @@ class GraphBoard(keras.callbacks.Callback):
         self._shown = edges
 
 
-def _pixels(figure) -> np.ndarray:
+def _pixels(figure: Any) -> np.ndarray:
     """Return a figure as uint8 [height, width, 3]."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 

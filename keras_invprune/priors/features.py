@@ -130,7 +130,7 @@ def path_length(graph: "nx.Graph") -> float:
     return float(networkx().average_shortest_path_length(graph.to_undirected()))
 
 
-def _check_size(graph):
+def _check_size(graph: "nx.Graph") -> None:
     nodes, edges = graph.number_of_nodes(), graph.number_of_edges()
     if nodes * edges > MAX_STEPS:
         raise ValueError(

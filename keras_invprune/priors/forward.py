@@ -125,8 +125,12 @@ class _Unit:
         self.scale = 2.0 if activation in RECTIFIERS else 1.0
 
     def __call__(
-        self, x, name: str, units: int, connections: Connections | None = None
-    ):
+        self,
+        x: keras.KerasTensor,
+        name: str,
+        units: int,
+        connections: Connections | None = None,
+    ) -> keras.KerasTensor:
         """Return the outputs of a layer; of all connections if none are given."""
         if connections is None:
             initializer = keras.initializers.VarianceScaling(
@@ -172,7 +176,9 @@ def next_layer(
     return keras.layers.Add(name=f"{name}_sum")(parts) if parts[1:] else parts[0]
 
 
-def read_by(states: list, sources: Sequence[int], name: str):
+def read_by(
+    states: list[keras.KerasTensor], sources: Sequence[int], name: str
+) -> keras.KerasTensor:
     """Return the states of the layers that a layer reads, next to each other."""
     read = [states[s] for s in sources]
     if len(read) == 1:
@@ -189,7 +195,7 @@ def connections_to(layers: Layered, number: int, sources: list[int]) -> Connecti
     )
 
 
-def check_skip(skip: str):
+def check_skip(skip: str) -> None:
     """Raise ValueError unless it is one of the places of the sum."""
     if skip not in SKIPS:
         raise ValueError(
@@ -198,7 +204,7 @@ def check_skip(skip: str):
         )
 
 
-def check_sizes(**sizes: int):
+def check_sizes(**sizes: int) -> None:
     """Raise ValueError unless each is a positive integer."""
     for name, size in sizes.items():
         if not is_positive_integer(size):
@@ -207,7 +213,7 @@ def check_sizes(**sizes: int):
             )
 
 
-def check_activation(activation: str):
+def check_activation(activation: str) -> None:
     """Raise ValueError unless Keras knows an activation of this name."""
     if isinstance(activation, str):
         try:

@@ -76,7 +76,7 @@ def oriented(graph: "nx.Graph") -> "nx.DiGraph":
     return made
 
 
-def _numbers(graph) -> dict:
+def _numbers(graph: "nx.Graph") -> dict:
     if all(isinstance(node, int | np.integer) for node in graph):
         return {node: int(node) for node in graph}
     try:
@@ -86,7 +86,7 @@ def _numbers(graph) -> dict:
     return {node: number for number, node in enumerate(nodes)}
 
 
-def check_graph(graph: object):
+def check_graph(graph: object) -> None:
     """Raise unless `graph` is connected, has edges and no self loops.
 
     Raises:
@@ -124,7 +124,7 @@ def check_graph(graph: object):
         )
 
 
-def _some(nodes) -> str:
+def _some(nodes: list) -> str:
     shown = ", ".join(map(repr, nodes[:5]))
     return f"{shown} and {len(nodes) - 5} more" if len(nodes) > 5 else shown
 
@@ -176,7 +176,7 @@ def layered(graph: "nx.Graph") -> Layered:
     return Layered(tuple(nodes), masks)
 
 
-def check_weights(weights: int, nodes: int):
+def check_weights(weights: int, nodes: int) -> None:
     """Raise ValueError if the weights of a network would not fit into memory.
 
     Args:

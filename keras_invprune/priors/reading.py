@@ -52,7 +52,7 @@ def wiring_of(model: keras.Model) -> "nx.DiGraph":
     return _graph((connections, connections.mask) for connections, _ in _kernels(model))
 
 
-def _kernels(model) -> Iterator[tuple[Connections, np.ndarray]]:
+def _kernels(model: keras.Model) -> Iterator[tuple[Connections, np.ndarray]]:
     """Yield the connections of each kernel that has some, and where it is not zero."""
     if not isinstance(model, keras.Model):
         raise TypeError(

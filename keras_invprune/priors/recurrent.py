@@ -15,7 +15,7 @@ from keras_invprune.priors.forward import (
     check_skip,
     next_layer,
 )
-from keras_invprune.priors.layers import check_weights, layered
+from keras_invprune.priors.layers import Layered, check_weights, layered
 from keras_invprune.saving import named
 
 if TYPE_CHECKING:
@@ -118,7 +118,9 @@ def recurrent(
     return keras.Model(entry, last(states[-1]), name=name or f"recurrent_{cell}")
 
 
-def _entry(inputs, size):
+def _entry(
+    inputs: int | Tokens, size: int
+) -> tuple[keras.KerasTensor, keras.KerasTensor]:
     """Return the input, and what layer 0 reads."""
     if not isinstance(inputs, Tokens):
         check_sizes(inputs=inputs)
@@ -136,12 +138,24 @@ def _entry(inputs, size):
 class _Recurrent:
     """Recurrent layers of one kind; those of the last layer return their last step."""
 
-    def __init__(self, layer, gates: int, activation: str, depth: int, seeds: Seeds):
+    def __init__(
+        self,
+        layer: type[keras.Layer],
+        gates: int,
+        activation: str,
+        depth: int,
+        seeds: Seeds,
+    ):
         self.layer, self.gates, self.activation = layer, gates, activation
         self.depth, self.seeds = depth, seeds
 
     def __call__(
-        self, number: int, x, name: str, units: int, connections=None
+        self,
+        number: int,
+        x: keras.KerasTensor,
+        name: str,
+        units: int,
+        connections: Connections | None = None,
     ) -> keras.KerasTensor:
         """Return the sequences of a layer; of all connections if none are given."""
         if connections is None:
@@ -166,7 +180,7 @@ class _Recurrent:
         return layer(x)
 
 
-def _check_weights(layers, gates, skip):
+def _check_weights(layers: Layered, gates: int, skip: str) -> None:
     """Raise ValueError if there are too many weights from nodes to nodes."""
     sizes = [len(nodes) for nodes in layers.nodes]
     inputs = sum(sizes[s] * sizes[t] for s, t in layers.masks)

@@ -29,7 +29,7 @@ class WeightedSum(keras.layers.Layer):
         (1904.01569), section 3.2.
     """
 
-    def build(self, input_shape: Sequence[Sequence[int | None]]):
+    def build(self, input_shape: Sequence[Sequence[int | None]]) -> None:
         """Create a number for each tensor."""
         # Keras passes the shape of a single tensor by itself, and not in a list.
         shapes = [s for s in input_shape if isinstance(s, Sequence)]
@@ -41,11 +41,13 @@ class WeightedSum(keras.layers.Layer):
         self.w = self.add_weight((len(input_shape),), initializer="zeros", name="w")
         self.built = True
 
-    def call(self, inputs: Sequence[Tensor]):
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
         """Return the sum."""
         shares = keras.ops.sigmoid(self.w)
         return sum(shares[place] * tensor for place, tensor in enumerate(inputs))
 
-    def compute_output_shape(self, input_shape: Sequence[Sequence[int | None]]):
+    def compute_output_shape(
+        self, input_shape: Sequence[Sequence[int | None]]
+    ) -> tuple[int | None, ...]:
         """Return the shape of each tensor."""
         return tuple(input_shape[0])

@@ -1,13 +1,14 @@
 """What is saved next to the variables, so that a training can be resumed unchanged."""
 
 import contextlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
-from keras_invprune.contracts import Arrays
+from keras_invprune.contracts import Arrays, Tensor
 
 ROUNDING = 1e-3  # of a mask that was averaged with equal ones
 EXTRA, SEED = "extra_", "seed_"  # no slash: HDF5 would make groups of the names
@@ -27,7 +28,7 @@ def extra_state(model: keras.Model) -> Arrays:
     return {f"{EXTRA}{name}": array for name, array in state.items()}
 
 
-def split(store: Any) -> tuple[dict, Arrays]:
+def split(store: Mapping[str, Any]) -> tuple[dict, Arrays]:
     """Return (own variables, extra state) of what was saved."""
     arrays = {name: store[name] for name in store.keys()}
     extra = {name for name in arrays if name.startswith(EXTRA)}
@@ -35,7 +36,7 @@ def split(store: Any) -> tuple[dict, Arrays]:
     return own, {name: np.asarray(arrays[name]) for name in extra}
 
 
-def load_extra_state(model: keras.Model, state: Arrays):
+def load_extra_state(model: keras.Model, state: Arrays) -> None:
     """Load what `extra_state` returned; seeds that were not saved stay unchanged."""
     arrays = {name.removeprefix(EXTRA): array for name, array in state.items()}
     for index, variable in enumerate(seed_states(model)):
@@ -45,7 +46,7 @@ def load_extra_state(model: keras.Model, state: Arrays):
 
 
 @contextlib.contextmanager
-def all_or_nothing(model: keras.Model, source: str | Path):
+def all_or_nothing(model: keras.Model, source: str | Path) -> Iterator[None]:
     """Restore the state of `model` if loading from `source` fails."""
     before = [variable.numpy() for variable in model.variables]
     arrays, rated = model.state.to_arrays(), model.state.remembered.rated
@@ -62,10 +63,10 @@ def all_or_nothing(model: keras.Model, source: str | Path):
         ) from error
 
 
-def check_masks(path: str, value: Any):
+def check_masks(path: str, value: Tensor) -> np.ndarray:
     """Return a mask, or a flag, as 0 and 1; raise ValueError if it is an average."""
     value = np.asarray(value)
-    whole = np.round(value)
+    whole = np.asarray(np.round(value))
     if np.abs(value - whole).max(initial=0) > ROUNDING:
         raise ValueError(
             f"{path} must be 0 and 1. Received: {value.min():.4g} to {value.max():.4g}."

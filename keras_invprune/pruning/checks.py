@@ -1,7 +1,6 @@
 """Checks that `prune` makes before it makes anything."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
 
 import keras
 import numpy as np
@@ -13,6 +12,7 @@ from keras_invprune.contracts import PruningWrapper, Score
 from keras_invprune.graph.connections import connections_of
 from keras_invprune.graph.layouts import layouts
 from keras_invprune.graph.weights import Weight, is_graph, shapes_of
+from keras_invprune.pruning.plan import Plan
 from keras_invprune.saving import check_takes, name_of
 from keras_invprune.schedules import OneShot, WhenConverged
 from keras_invprune.schedules.base import Schedule
@@ -26,7 +26,7 @@ TAKES = {
 }
 
 
-def check_model(model: keras.Model):
+def check_model(model: keras.Model) -> None:
     """Raise TypeError, ValueError or RuntimeError if `prune` cannot take a model."""
     if keras.backend.backend() != "tensorflow":
         raise RuntimeError(
@@ -50,7 +50,7 @@ def check_model(model: keras.Model):
         )
 
 
-def check_scope(model: keras.Model):
+def check_scope(model: keras.Model) -> None:
     """Raise ValueError if variables were created outside the current strategy."""
     strategy = tf.distribute.get_strategy()
     outside = [
@@ -66,7 +66,11 @@ def check_scope(model: keras.Model):
         )
 
 
-def check_budget(pattern: Any, allocation: Any, model: keras.Model):
+def check_budget(
+    pattern: str | Callable | None,
+    allocation: str | dict | Callable | None,
+    model: keras.Model,
+) -> None:
     """Raise ValueError if a budget cannot decide how many groups are removed."""
     if not is_graph(model):
         raise ValueError(
@@ -86,7 +90,7 @@ def check_budget(pattern: Any, allocation: Any, model: keras.Model):
         )
 
 
-def check_connections(weights: Mapping[str, Weight], plan: Any):
+def check_connections(weights: Mapping[str, Weight], plan: Plan) -> None:
     """Raise ValueError if connections would move to where a graph has none.
 
     Args:
@@ -103,7 +107,7 @@ def check_connections(weights: Mapping[str, Weight], plan: Any):
         )
 
 
-def check_weights(weights: Mapping[str, Weight], plan: Any):
+def check_weights(weights: Mapping[str, Weight], plan: Plan) -> None:
     """Raise ValueError if the allocation cannot read the weights.
 
     Args:
@@ -117,7 +121,7 @@ def check_weights(weights: Mapping[str, Weight], plan: Any):
     contracts.Allocation.of(plan.allocation).check_weights(whole)
 
 
-def check_agreement(plan: Any, trained: bool = False):
+def check_agreement(plan: Plan, trained: bool = False) -> None:
     """Raise if the choices in `plan` are incompatible.
 
     Args:
@@ -136,7 +140,7 @@ def check_agreement(plan: Any, trained: bool = False):
     _check_beginning(plan, trained)
 
 
-def _check_moves(plan):
+def _check_moves(plan: Plan) -> None:
     """Raise ValueError if score and schedule disagree on whether masks move."""
     schedule, score = contracts.Schedule.of(plan.schedule), Score.of(plan.score)
     moves, name = schedule.rewires, name_of(plan.score)
@@ -160,7 +164,7 @@ def _check_moves(plan):
         )
 
 
-def _check_beginning(plan, trained):
+def _check_beginning(plan: Plan, trained: bool) -> None:
     """Raise ValueError if a schedule prunes before the search or the learning."""
     if not (isinstance(plan.schedule, OneShot) and plan.schedule.at == 0):
         return
@@ -181,7 +185,7 @@ def _check_beginning(plan, trained):
         )
 
 
-def _check_updates(plan):
+def _check_updates(plan: Plan) -> None:
     """Raise ValueError if a score or allocation needs another number of updates."""
     once = isinstance(plan.schedule, OneShot | WhenConverged)
     by_hand = contracts.Schedule.of(plan.schedule).by_hand

@@ -1,6 +1,7 @@
 """Checks that `fit` makes before any training."""
 
 import warnings
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import keras
@@ -28,7 +29,7 @@ OWN_STEPS = (
 
 def check_fit(
     model: keras.Model, strategy: tf.distribute.Strategy, arguments: dict[str, Any]
-):
+) -> None:
     """Check the arguments of `fit` for a model made under `strategy`."""
     check_strategy(strategy)
     check_compiled(model)
@@ -45,7 +46,7 @@ def check_fit(
     check_callbacks(arguments["callbacks"], model)
 
 
-def check_compiled(model: keras.Model):
+def check_compiled(model: keras.Model) -> None:
     """Raise ValueError if a model has no loss and optimizer yet."""
     if not model.compiled:
         raise ValueError(
@@ -55,7 +56,7 @@ def check_compiled(model: keras.Model):
         )
 
 
-def check_strategy(strategy: tf.distribute.Strategy):
+def check_strategy(strategy: tf.distribute.Strategy) -> None:
     """Raise ValueError if the current strategy is not the model's own."""
     if tf.distribute.has_strategy() and tf.distribute.get_strategy() is not strategy:
         raise ValueError(
@@ -65,7 +66,7 @@ def check_strategy(strategy: tf.distribute.Strategy):
         )
 
 
-def check_averages(model: keras.Model):
+def check_averages(model: keras.Model) -> None:
     """Raise ValueError if Keras could not write averaged weights back.
 
     At the end of `fit`, Keras pairs averages and trained weights by position. Weights
@@ -82,7 +83,7 @@ def check_averages(model: keras.Model):
         )
 
 
-def check_xla(strategy: tf.distribute.Strategy, jit_compile: bool | str):
+def check_xla(strategy: tf.distribute.Strategy, jit_compile: bool | str) -> None:
     """Raise ValueError if XLA would have to read a variable of another replica."""
     if strategy.num_replicas_in_sync > 1 and jit_compile is True:
         raise ValueError(
@@ -91,7 +92,7 @@ def check_xla(strategy: tf.distribute.Strategy, jit_compile: bool | str):
         )
 
 
-def check_complete(model: keras.Model):
+def check_complete(model: keras.Model) -> None:
     """Raise RuntimeError if a callable of an unfinished plan was not found."""
     if not model.finished:
         parts = list(vars(model.plan).values())
@@ -101,7 +102,7 @@ def check_complete(model: keras.Model):
                 part()
 
 
-def check_own_steps(inner: keras.Model):
+def check_own_steps(inner: keras.Model) -> None:
     """Raise ValueError if a model has training methods, which would not be called."""
     own = [
         name
@@ -126,14 +127,14 @@ def check_own_steps(inner: keras.Model):
         )
 
 
-def _only_prepares(inner, name):
+def _only_prepares(inner: keras.Model, name: str) -> bool:
     """Return whether a method is KerasHub's: it prepares data, then calls Keras's."""
     owner = next(cls for cls in type(inner).__mro__ if name in vars(cls))
     of_hub = owner.__module__.partition(".")[0] == "keras_hub"
     return of_hub and name in ("fit", "train_on_batch") and name not in vars(inner)
 
 
-def check_monitors(model: keras.Model, arguments: dict[str, Any]):
+def check_monitors(model: keras.Model, arguments: dict[str, Any]) -> None:
     """Raise ValueError if a schedule waits for a log that never comes."""
     validated = arguments.get("validation_data") is not None
     validated = validated or bool(arguments.get("validation_split"))
@@ -155,7 +156,7 @@ def check_monitors(model: keras.Model, arguments: dict[str, Any]):
         schedule = known.schedule
 
 
-def check_labels(model: keras.Model, y: Nested):
+def check_labels(model: keras.Model, y: Nested) -> None:
     """Raise ValueError if an array of labels does not fit the outputs and the loss.
 
     This is checked for one output, one array and Keras's cross-entropies only. Keras
@@ -186,8 +187,10 @@ def check_labels(model: keras.Model, y: Nested):
         _check_class_numbers(y, wanted, getattr(model.loss, "ignore_class", None))
 
 
-def _check_class_numbers(y, outputs, ignored):
-    shape, (*wanted, classes) = y.shape[1:], outputs
+def _check_class_numbers(
+    y: np.ndarray, outputs: tuple[int | None, ...], ignored: int | None
+) -> None:
+    shape, wanted, classes = y.shape[1:], outputs[:-1], outputs[-1]
     if not (_fits(shape, wanted) or _fits(shape, [*wanted, 1])):
         raise ValueError(
             f"Class numbers of shape {tuple(wanted)} are needed for each row. "
@@ -197,19 +200,20 @@ def _check_class_numbers(y, outputs, ignored):
     inside = (y >= 0) & (y < (np.inf if classes is None else classes))
     wrong = np.unique(y[~inside & (y != ignored)])
     if len(wrong):
+        most = "at least 0" if classes is None else f"0 to {classes - 1}"
         raise ValueError(
-            f"The model has {classes} outputs: labels must be 0 to {classes - 1}. "
-            f"Received: {wrong[:9].tolist()}."
+            f"The model has {classes or 'any number of'} outputs: labels must be "
+            f"{most}. Received: {wrong[:9].tolist()}."
         )
 
 
-def _fits(shape, wanted) -> bool:
+def _fits(shape: Sequence[int | None], wanted: Sequence[int | None]) -> bool:
     """Return whether a shape is the one wanted, in which None is any length."""
     pairs = zip(shape, wanted, strict=False)
     return len(shape) == len(wanted) and all(w in (None, s) for s, w in pairs)
 
 
-def check_finite(data: Nested, name: str):
+def check_finite(data: Nested, name: str) -> None:
     """Raise ValueError if arrays of floats hold NaN; data sets are not read."""
     for part in tree.flatten(data):
         if not hasattr(part, "__array__"):
@@ -222,7 +226,9 @@ def check_finite(data: Nested, name: str):
             )
 
 
-def check_callbacks(callbacks: Any, model: keras.Model):
+def check_callbacks(
+    callbacks: Iterable[keras.callbacks.Callback], model: keras.Model
+) -> None:
     """Raise or warn if callbacks would act on the search by accident.
 
     Raises:

@@ -77,7 +77,7 @@ def masks_of_zeros(weights: Mapping[str, Weight], fresh: bool) -> dict[str, np.n
     return {} if fresh and zeros < CHANCE * size else found
 
 
-def _is_drawn(layer, variable) -> bool:
+def _is_drawn(layer: keras.Layer, variable: keras.Variable) -> bool:
     """Return whether a weight's initializer is known and draws random values."""
     # As Keras names them: kernel_initializer, recurrent_initializer, ...
     names = (variable.name, variable.name.removesuffix("_kernel"))
@@ -114,7 +114,9 @@ def keys_to_scale(
     return [k for k, w in weights.items() if w.variable.trainable]
 
 
-def scale_weights(weights: Mapping[str, Weight], keys: Iterable[str], scale: float):
+def scale_weights(
+    weights: Mapping[str, Weight], keys: Iterable[str], scale: float
+) -> None:
     """Multiply the weights at `keys` by κ: θ_0 = κ·θ†."""
     for key in keys:
         variable = weights[key].variable
@@ -133,7 +135,7 @@ def is_fresh(model: keras.Model) -> bool:
     return not any(_has_moved(layer) for _, layer in walk(model))
 
 
-def _has_moved(layer) -> bool:
+def _has_moved(layer: keras.Layer) -> bool:
     for attribute, initializer in ZERO_STARTS:
         variable = getattr(layer, attribute, None)
         starts = getattr(layer, initializer, None)

@@ -1,16 +1,19 @@
 """The paper's method in one call: small initialization, search, prune, rewind."""
 
 import inspect
+from collections.abc import Mapping
 from typing import Any
 
 import keras
 
 from keras_invprune import tfmot
 from keras_invprune.allocation import Budget
+from keras_invprune.contracts import Views
 from keras_invprune.graph.inputs import input_tensors
 from keras_invprune.objectives import Invariance
 from keras_invprune.pruning.checks import check_model
 from keras_invprune.pruning.initializers import default_scale, is_fresh
+from keras_invprune.pruning.model import PrunedModel
 from keras_invprune.pruning.prune import prune
 from keras_invprune.saving import did_you_mean, near_names
 from keras_invprune.schedules import check_sparsity
@@ -21,12 +24,12 @@ def prune_for_invariance(
     model: keras.Model,
     sparsity: float | Budget = 0.9,
     *,
-    views: Any = None,
+    views: Views | None = None,
     pretrained: bool | None = None,
     rewind: str | None = "first_epoch",
     initial_scale: float | tuple[float, str] | None = None,
-    **choices,
-):
+    **choices: Any,
+) -> PrunedModel:
     """Prune for the invariances in the data (IUNet).
 
     One ``fit()`` runs the whole method: small initialization, a search with
@@ -105,7 +108,7 @@ def prune_for_invariance(
     return prune(model, sparsity, rewind=rewind, initial_scale=initial_scale, **choices)
 
 
-def _check_known(choices):
+def _check_known(choices: Mapping[str, Any]) -> None:
     """Raise TypeError for arguments that `prune_for_invariance` does not have."""
     known = list(inspect.signature(prune_for_invariance).parameters)[:-1]
     known += inspect.signature(prune).parameters

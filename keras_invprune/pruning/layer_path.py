@@ -3,7 +3,7 @@
 import json
 import os
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -72,7 +72,7 @@ class LayerPath:
         """Return the points as what `json.dumps` takes."""
         return {"points": [asdict(point) for point in self.points]}
 
-    def __str__(self):
+    def __str__(self) -> str:
         """Return a table of the points."""
         return "\n".join(map(_line, self.points))
 
@@ -83,13 +83,13 @@ def layer_path(
     x: Nested,
     y: Nested = None,
     *,
-    validation_data: Any,
+    validation_data: Nested,
     nonnegative_inputs: bool | Sequence[str] = False,
     rising: bool = True,
     folder: str | os.PathLike | None = None,
     seed: int | None = None,
     show: Callable[[Point], None] | None = None,
-    **fit_options,
+    **fit_options: Any,
 ) -> LayerPath:
     """Train for one strength after the other, each from the solution before.
 
@@ -160,7 +160,7 @@ def layer_path(
     return LayerPath(work, points, weights, nonnegative_inputs)
 
 
-def _checked(model, strengths) -> list[float]:
+def _checked(model: keras.Model, strengths: Sequence[float]) -> list[float]:
     check_model(model)
     if not model.compiled:
         raise ValueError(
@@ -174,7 +174,7 @@ def _checked(model, strengths) -> list[float]:
     return [float(strength) for strength in strengths]
 
 
-def _compile_config(model) -> dict[str, Any]:
+def _compile_config(model: keras.Model) -> dict[str, Any]:
     """Return what the model was compiled with; the optimizer as its own config."""
     config = dict(model.get_compile_config())
     optimizer = inner_optimizer(model.optimizer)
@@ -182,14 +182,21 @@ def _compile_config(model) -> dict[str, Any]:
     return config
 
 
-def _compile(model, config, operator):
+def _compile(
+    model: keras.Model, config: dict[str, Any], operator: NegativeParts
+) -> None:
     """Compile with a fresh optimizer and the proximal step around it."""
     options = keras.saving.deserialize_keras_object(config)
     options["optimizer"] = Proximal(options["optimizer"], operator)
     model.compile(**options)
 
 
-def _point(model, strength, validation_data, nonnegative_inputs) -> Point:
+def _point(
+    model: keras.Model,
+    strength: float,
+    validation_data: Nested,
+    nonnegative_inputs: bool | Sequence[str],
+) -> Point:
     merged = merge_layers(model, nonnegative_inputs=nonnegative_inputs)
     pair = isinstance(validation_data, tuple | list)
     data = validation_data if pair else [validation_data]
@@ -198,13 +205,13 @@ def _point(model, strength, validation_data, nonnegative_inputs) -> Point:
     return Point(strength, len(active_layers(model)), merged.depth[1], metrics)
 
 
-def _set_seeds(model, seeds):
+def _set_seeds(model: keras.Model, seeds: Sequence[np.ndarray]) -> None:
     """Set the states of random generators, of which early folders have none."""
     for state, value in zip(seed_states(model), seeds, strict=bool(seeds)):
         state.assign(value)
 
 
-def _line(point) -> str:
+def _line(point: Point) -> str:
     metrics = ", ".join(f"{name} {value:.4g}" for name, value in point.metrics.items())
     return (
         f"strength {point.strength:g}: {point.active} active layers, depth "
@@ -215,31 +222,33 @@ def _line(point) -> str:
 class _Store:
     """The finished points, in a folder or in memory only."""
 
-    def __init__(self, folder, about):
+    def __init__(self, folder: str | os.PathLike | None, about: dict[str, Any]):
         self.folder = None if folder is None else Path(folder)
         self.about = json.loads(json.dumps(about, default=str))
         self.points: list[Point] = []
         self.weights: list[list[np.ndarray]] = []
         self.seeds: list[list[np.ndarray]] = []
         if self.folder is not None and (self.folder / STATE).exists():
-            self._load()
+            self._load(self.folder)
 
-    def _load(self):
-        state = json.loads((self.folder / STATE).read_text())
+    def _load(self, folder: Path) -> None:
+        state = json.loads((folder / STATE).read_text())
         for name, saved in state["about"].items():
             if saved != self.about[name]:
                 raise ValueError(
-                    f"The folder {self.folder} holds another path: `{name}` is not the "
+                    f"The folder {folder} holds another path: `{name}` is not the "
                     f"same. Received: {name}={self.about[name]!r:.200}. Saved: "
                     f"{saved!r:.200}. Choose another folder, or delete it."
                 )
         self.points = [Point(**point) for point in state["points"]]
         for index in range(len(self.points)):
-            with np.load(self._file(index)) as arrays:
+            with np.load(folder / _file(index)) as arrays:
                 self.weights.append(_in_order(arrays, WEIGHT))
                 self.seeds.append(_in_order(arrays, SEED))
 
-    def add(self, point, weights, seeds):
+    def add(
+        self, point: Point, weights: list[np.ndarray], seeds: list[np.ndarray]
+    ) -> None:
         """Save weights and random states, then the state that names them."""
         self.weights.append(weights)
         self.seeds.append(seeds)
@@ -247,31 +256,32 @@ class _Store:
         if self.folder is None:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
-        with replaced(self._file(len(self.points) - 1)) as new:
-            names = {f"{SEED}{place}": value for place, value in enumerate(seeds)}
-            np.savez(new, *weights, **names)
+        with replaced(self.folder / _file(len(self.points) - 1)) as new:
+            named: dict[str, Any] = {f"{SEED}{i}": each for i, each in enumerate(seeds)}
+            np.savez(new, *weights, **named)
         points = [asdict(each) for each in self.points]
         text = json.dumps({"about": self.about, "points": points}, indent=1)
         with replaced(self.folder / STATE) as new:
             new.write_text(text)
 
-    def _file(self, index) -> Path:
-        return self.folder / f"point-{index}.npz"
+
+def _file(index: int) -> str:
+    return f"point-{index}.npz"
 
 
-def _in_order(arrays, prefix) -> list[np.ndarray]:
+def _in_order(arrays: Any, prefix: str) -> list[np.ndarray]:
     """Return the arrays whose names are the prefix and a number."""
     count = sum(name.startswith(prefix) for name in arrays.files)
     return [arrays[f"{prefix}{place}"] for place in range(count)]
 
 
-def _described(optimizer) -> dict[str, Any]:
+def _described(optimizer: dict[str, Any]) -> dict[str, Any]:
     """Return the config of an optimizer without its name, which Keras may number."""
     config = {k: v for k, v in optimizer["config"].items() if k != "name"}
     return {"class_name": optimizer["class_name"], "config": config}
 
 
-def _plain(options) -> dict[str, Any]:
+def _plain(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options of `fit` that a file can hold and that affect weights."""
     kinds = (int, float, str, bool, type(None))
     return {
@@ -281,7 +291,7 @@ def _plain(options) -> dict[str, Any]:
     }
 
 
-def _checksum(part) -> int | None:
+def _checksum(part: Any) -> int | None:
     """Return a checksum of an array of numbers; None for other data."""
     if not isinstance(part, np.ndarray) or part.dtype.kind not in "biuf":
         return None

@@ -7,7 +7,7 @@ import keras
 from keras_invprune.contracts import Tensor
 
 
-def loss_at(model: keras.Model, values: Mapping[str, Tensor], batch: tuple):
+def loss_at(model: keras.Model, values: Mapping[str, Tensor], batch: tuple) -> Tensor:
     """Return the compiled loss in evaluation mode, without a change of state.
 
     Args:

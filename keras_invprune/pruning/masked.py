@@ -6,9 +6,9 @@ In training a method may read an *effective weight* of its own instead
 
 import contextlib
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Self
 
 import keras
 from keras import ops
@@ -27,7 +27,7 @@ from keras_invprune.masks.groups import sparsity_of
 from keras_invprune.pruning.recomputed import check_scopes
 
 
-def product(weight: Tensor, mask: Tensor, *own):
+def product(weight: Tensor, mask: Tensor, *own: Tensor) -> Tensor:
     """Return w * m, the effective weight of plain pruning; no gradient where m = 0."""
     del own
     return ops.multiply(weight, mask)
@@ -48,7 +48,7 @@ class Through(keras.regularizers.Regularizer):
         self.wrapper, self.mask = wrapper, mask
         self.regularizer = getattr(regularizer, "regularizer", regularizer)
 
-    def __call__(self, weight: Tensor):
+    def __call__(self, weight: Tensor) -> Tensor:
         """Return the penalty of w * m."""
         if self.wrapper.remembers:
             return self.regularizer(weight)
@@ -70,14 +70,14 @@ class _Scope(keras.StatelessScope):
         super().__init__(values, collect_losses=True)
         self._updated = {}
 
-    def get_current_value(self, variable: keras.Variable):
+    def get_current_value(self, variable: keras.Variable) -> Tensor | None:
         """Return the tensor read in a variable's place; None for its own value."""
         value = super().get_current_value(variable)
         if value is None and self.original_scope is not None:
             value = self.original_scope.get_current_value(variable)
         return value
 
-    def add_update(self, update: tuple):
+    def add_update(self, update: tuple) -> None:
         """Record an assignment, and let gradients reach the variable as without it.
 
         Outside a scope, an assigned value has no history: gradients are those of the
@@ -95,12 +95,12 @@ class _Scope(keras.StatelessScope):
         return [(v, self.get_current_value(v)) for v in self._updated.values()]
 
 
-def _trainable(tree) -> list:
+def _trainable(tree: Nested) -> list:
     """Return the trainable variables among what methods have made."""
     return [v for v in keras.tree.flatten(tree) if getattr(v, "trainable", False)]
 
 
-def _name(key) -> str:
+def _name(key: str) -> str:
     """Return a key as a valid TensorFlow name, also for an optimizer's slots."""
     return re.sub(r"[^A-Za-z0-9_.]", "_", key)
 
@@ -146,7 +146,7 @@ class Masked(PruningWrapper, keras.layers.Wrapper):
         effective: Callable | None = None,
         plain: Iterable[str] = (),
         grid: Callable | None = None,
-        **kwargs,
+        **kwargs: Any,
     ):
         # Weights are multiplied in the dtype they are stored in. Each inner layer then
         # casts to its own compute dtype, so there is no autocast here.
@@ -167,7 +167,7 @@ class Masked(PruningWrapper, keras.layers.Wrapper):
         if layer.built:
             self.build()
 
-    def build(self, input_shape: Any = None):
+    def build(self, input_shape: Nested = None) -> None:
         """Build the layer if necessary, and add a mask of ones for each weight."""
         super().build(input_shape)
         weights = self._given or self._find()
@@ -205,7 +205,7 @@ class Masked(PruningWrapper, keras.layers.Wrapper):
             keys = set(self.keys)  # as chosen, even if some have been frozen since
         else:
             select = (lambda *_: True) if self.keys is None else self.keys
-            keys = prunable_weights(self.layer, select, known).keys()
+            keys = set(prunable_weights(self.layer, select, known))
         return {key: weight for key, weight in known.items() if key in keys}
 
     def _channels(self) -> dict[str, tuple]:
@@ -217,14 +217,14 @@ class Masked(PruningWrapper, keras.layers.Wrapper):
                 found[key] = weight.variable, axes
         return found
 
-    def release(self):
+    def release(self) -> None:
         """Give the weights of the wrapped layer their own regularizers back."""
         for variable in self.prunable.values():
             if isinstance(variable.regularizer, Through):
                 variable.regularizer = variable.regularizer.regularizer
 
     @contextlib.contextmanager
-    def released(self):
+    def released(self) -> Iterator[keras.Layer]:
         """Yield the wrapped layer with its own regularizers, to be copied."""
         through = {key: v.regularizer for key, v in self.prunable.items()}
         self.release()
@@ -239,7 +239,7 @@ class Masked(PruningWrapper, keras.layers.Wrapper):
         """Whether stored weights keep the values that masks hide, which may return."""
         return self.effective is not product and not self.settled
 
-    def settle(self, settled: bool = True):
+    def settle(self, settled: bool = True) -> None:
         """Make training read the product, and freeze the variables of the method."""
         self.settled = settled
         for variable in self.learned:
@@ -248,11 +248,11 @@ class Masked(PruningWrapper, keras.layers.Wrapper):
     def call(
         self,
         inputs: Nested,
-        *args,
+        *args: Any,
         training: bool | None = None,
         function: Callable | None = None,
-        **kwargs,
-    ):
+        **kwargs: Any,
+    ) -> Nested:
         """Call the wrapped layer, whose arguments and results are unchanged.
 
         Every read of w in it returns w * mask, or effective(w, mask) in training. If
@@ -272,7 +272,7 @@ class Masked(PruningWrapper, keras.layers.Wrapper):
             self.add_loss(loss)
         return outputs
 
-    def _values(self, learning):
+    def _values(self, learning: bool) -> list[tuple[keras.Variable, Tensor]]:
         """Return the pairs (variable, tensor to read in its place)."""
         values = {
             # w <- m ⊙ w
@@ -284,7 +284,7 @@ class Masked(PruningWrapper, keras.layers.Wrapper):
             values[key] = variable, self.grid(value, axes)
         return list(values.values())
 
-    def read(self, key: str, weight: Tensor):
+    def read(self, key: str, weight: Tensor) -> Tensor:
         """Return a stored weight as layers read it in evaluation.
 
         Args:
@@ -297,20 +297,22 @@ class Masked(PruningWrapper, keras.layers.Wrapper):
             weight = self.grid(weight, self.rounded[key][1])
         return weight
 
-    def _penalties(self, learning):
+    def _penalties(self, learning: bool) -> list[Tensor]:
         penalty = Effective.of(self.effective).penalty
         if penalty is None or not learning:
             return []
         return [penalty(*self._arguments(k)) for k in self.masks if k not in self.plain]
 
-    def _effective(self, key, learning) -> Callable:
+    def _effective(self, key: str, learning: bool) -> Callable:
         return self.effective if learning and key not in self.plain else product
 
-    def _arguments(self, key) -> tuple:
+    def _arguments(self, key: str) -> tuple:
         """Return the weight, its mask and what the method has made for it."""
         return self.prunable[key].value, self.masks[key].value, *self.own[key]
 
-    def run(self, function: Callable, inputs: Nested, training: bool | None = None):
+    def run(
+        self, function: Callable, inputs: Nested, training: bool | None = None
+    ) -> Nested:
         """Call `function` instead of the wrapped layer, with masked weights.
 
         Args:
@@ -326,7 +328,7 @@ class Masked(PruningWrapper, keras.layers.Wrapper):
         # multiplied in the dtype they are stored in.
         return self(inputs, training=training, function=function)
 
-    def set_masks(self, masks: Mapping[str, Tensor], zero: bool = True):
+    def set_masks(self, masks: Mapping[str, Tensor], zero: bool = True) -> None:
         """Write masks, and set the stored weights that they remove to zero.
 
         Args:
@@ -346,7 +348,7 @@ class Masked(PruningWrapper, keras.layers.Wrapper):
         if zero and not self.remembers:
             self.apply_masks(masks)
 
-    def apply_masks(self, keys: Iterable[str] | None = None):
+    def apply_masks(self, keys: Iterable[str] | None = None) -> None:
         """Store w * mask in w, for all keys or those given: old values are lost."""
         for key in self.masks if keys is None else keys:
             variable = self.prunable[key]
@@ -357,12 +359,12 @@ class Masked(PruningWrapper, keras.layers.Wrapper):
         """Share of the masked weights whose mask is zero."""
         return sparsity_of({key: mask.numpy() for key, mask in self.masks.items()})
 
-    def compute_mask(self, inputs: Nested, previous_mask: Tensor | None = None):
+    def compute_mask(self, inputs: Nested, previous_mask: Tensor | None = None) -> None:
         """Return None: the wrapped layer has set the masks of its outputs."""
         del inputs, previous_mask
         return None
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Return the wrapped layer and the keys; masks are saved as weights."""
         config = {**super().get_config(), "keys": self.keys}
         if self.effective is not product:
@@ -376,7 +378,7 @@ class Masked(PruningWrapper, keras.layers.Wrapper):
     @classmethod
     def from_config(
         cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None
-    ):
+    ) -> Self:
         """Return the wrapper of a config; masks are loaded as weights."""
         for name in {"effective", "grid"} & config.keys():
             config[name] = keras.saving.deserialize_keras_object(

@@ -2,9 +2,9 @@
 
 import functools
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import keras
 import numpy as np
@@ -101,7 +101,7 @@ class PrunedModel(PruningWrapper, keras.Model):
         self.searching = plan.objective is not None
         self.built = True
 
-    def _bind_objective(self, model):
+    def _bind_objective(self, model: keras.Model) -> None:
         bind = Objective.of(self.plan.objective).bind
         if bind is not None:
             self.plan.objective = bind(model)
@@ -112,12 +112,12 @@ class PrunedModel(PruningWrapper, keras.Model):
         self._terms = [keras.metrics.Mean(name=name) for name in objective.terms]
 
     @property
-    def inner(self):
+    def inner(self) -> keras.Model:
         """The Keras model inside; its weights are read through the masks."""
         return self.masked.layer
 
     @property
-    def masks(self):
+    def masks(self) -> dict[str, keras.Variable]:
         """``{key: variable of 0 and 1}``."""
         return self.masked.masks
 
@@ -160,19 +160,19 @@ class PrunedModel(PruningWrapper, keras.Model):
         return self.state.collapsed
 
     @property
-    def output_names(self):
+    def output_names(self) -> list[str] | None:
         """Names of the outputs, so that losses can be given by name."""
         return getattr(self.inner, "output_names", None)
 
     @property
-    def metrics(self):
+    def metrics(self) -> list[keras.metrics.Metric]:
         """Keras's metrics, with those of the objective during the search only.
 
         The metrics that the inner model was compiled with are left out, since nothing
         updates them here.
         """
-        hidden = [] if self.searching else self._terms
-        hidden = {id(metric) for metric in hidden + _compiled_metrics(self.inner)}
+        own = [] if self.searching else self._terms
+        hidden = {id(metric) for metric in own + _compiled_metrics(self.inner)}
         return [metric for metric in super().metrics if id(metric) not in hidden]
 
     @property
@@ -182,7 +182,7 @@ class PrunedModel(PruningWrapper, keras.Model):
         found = [v for layer in layers for v in layer.trainable_variables]
         return [*found, *self.masked.learned]
 
-    def set_weights(self, weights: list[np.ndarray]):
+    def set_weights(self, weights: list[np.ndarray]) -> None:
         """Set the weights as `keras.Model.set_weights` does; the clock is not reset.
 
         Masks and the phase are weights as well and are set with the others.
@@ -202,20 +202,20 @@ class PrunedModel(PruningWrapper, keras.Model):
         self.state.clock.catch_up(made)
         self.set_phase()
 
-    def summary(self, *args, **kwargs):
+    def summary(self, *args: Any, **kwargs: Any) -> None:
         """Print the summary of the inner model."""
         self.inner.summary(*args, **kwargs)
 
     def call(
         self, inputs: Nested, training: bool | None = None, with_embedding: bool = False
-    ):
+    ) -> Nested:
         """Return the outputs of the masked model, with its embedding on request."""
         if with_embedding:
             embed = self.plan.objective.embed
             return self.masked.run(embed, inputs, training=training)
         return self.masked(inputs, training=training)
 
-    def compute_mask(self, inputs: Nested, previous_mask: Tensor | None = None):
+    def compute_mask(self, inputs: Nested, previous_mask: Tensor | None = None) -> None:
         """Return None: the inner model has set the masks of its outputs."""
         del inputs, previous_mask
         return None
@@ -241,7 +241,7 @@ class PrunedModel(PruningWrapper, keras.Model):
 
     # Pruning: called by the `PruningCallback` or by a custom loop
 
-    def begin_training(self):
+    def begin_training(self) -> None:
         """Remember what to rewind to, before the first step.
 
         Raises:
@@ -254,7 +254,7 @@ class PrunedModel(PruningWrapper, keras.Model):
         self.build_optimizer()
         self.state.begin(self.optimizer, self.trainable_variables)
 
-    def build_optimizer(self):
+    def build_optimizer(self) -> None:
         """Build the optimizer for all phases, so that saved states fit in each."""
         if self.optimizer is not None and any(self.masked.own.values()):
             settled = self.masked.settled
@@ -263,19 +263,19 @@ class PrunedModel(PruningWrapper, keras.Model):
                 self.optimizer.build(self.trainable_variables)
             self.masked.settle(settled)
 
-    def anneal(self, progress: float):
+    def anneal(self, progress: float) -> None:
         """Tell the method its progress to the target, from 0 to 1."""
         self.state.anneal(progress)
 
-    def end_epoch(self):
+    def end_epoch(self) -> None:
         """Remember the weights after the first epoch; store masked weights as 0."""
         self.state.end_epoch()
 
-    def end_training(self):
+    def end_training(self) -> None:
         """Store masked weights as 0, which averages of an optimizer may not be."""
         self.state.store()
 
-    def prune_to(self, sparsity: float):
+    def prune_to(self, sparsity: float) -> None:
         """Renew the masks; at the target sparsity, rewind and end the search.
 
         A warning is logged if a weight loses all its entries.
@@ -303,7 +303,7 @@ class PrunedModel(PruningWrapper, keras.Model):
         """Return whether more is gone for good than `sparsity` asks to remove."""
         return self.state.has_removed(sparsity)
 
-    def warn_of_collapse(self, masks: Arrays):
+    def warn_of_collapse(self, masks: Arrays) -> None:
         """Log the weights that new masks remove entirely, unlike present ones."""
         self.state.warn_of_collapse(masks)
 
@@ -317,7 +317,7 @@ class PrunedModel(PruningWrapper, keras.Model):
         """
         return self.searching, self.masked.settled
 
-    def fit(self, *args, **kwargs):
+    def fit(self, *args: Any, **kwargs: Any) -> keras.callbacks.History:
         """Train as `keras.Model.fit` does, with a `PruningCallback` if none is given.
 
         Raises:
@@ -329,18 +329,19 @@ class PrunedModel(PruningWrapper, keras.Model):
         check_fit(self, self._strategy, arguments)
         resumed = bool(arguments.get("initial_epoch"))
         if not self.finished or (self.plan.rewires and resumed):
-            vars(self)["examples"] = examples_for(self.plan.score, arguments)
+            drawn = examples_for(self.plan.score, arguments)
+            vars(self)["examples"] = drawn  # type: ignore[index]
         self.build_optimizer()
         return super().fit(**arguments)
 
-    def make_train_function(self, force: bool = False):
+    def make_train_function(self, force: bool = False) -> None:
         """Trace the step of the present phase: search or fine-tuning."""
         self.set_phase()
         if not Objective.of(self.plan.objective).compiles:
             self.jit_compile = False  # the objective may be another one since loading
         super().make_train_function(force=force)
 
-    def set_phase(self):
+    def set_phase(self) -> None:
         """Switch to fine-tuning if pruning is finished, or else to the search."""
         searching = self.plan.objective is not None and not self.finished
         settled = self.finished and not self.plan.rewires
@@ -352,16 +353,16 @@ class PrunedModel(PruningWrapper, keras.Model):
         if stale:  # traced for the other phase
             super().make_train_function(force=True)
 
-    def count_step(self):
+    def count_step(self) -> None:
         """Count a training step in a custom loop; `train_step` counts its own."""
         self.state.clock.count()
 
-    def train_step(self, data: Nested):
+    def train_step(self, data: Nested) -> dict[str, Tensor]:
         """Make one step of the search or of the fine-tuning."""
         with variables_made_outside(self):
             return self._train_step(data)
 
-    def _train_step(self, data):
+    def _train_step(self, data: Nested) -> dict[str, Tensor]:
         # After the data have arrived: a step that finds none is not counted.
         parts = tf.nest.flatten(data, expand_composites=True)  # also of sparse tensors
         with tf.control_dependencies([part for part in parts if part is not None]):
@@ -387,7 +388,7 @@ class PrunedModel(PruningWrapper, keras.Model):
         """
         return as_losses(self.plan.objective(self, x, y, sample_weight))
 
-    def _record(self, losses, x):
+    def _record(self, losses: Losses, x: Nested) -> None:
         count = ops.shape(tree.flatten(x)[0])[0]
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
         tracker = next(metric for metric in self.metrics if metric.name == "loss")
@@ -395,7 +396,7 @@ class PrunedModel(PruningWrapper, keras.Model):
         for metric in self._terms:
             metric.update_state(losses.terms[metric.name], sample_weight=count)
 
-    def test_step(self, data: Nested):
+    def test_step(self, data: Nested) -> dict[str, Tensor]:
         """Evaluate one batch as Keras does, without the terms of the objective.
 
         Raises:
@@ -407,7 +408,7 @@ class PrunedModel(PruningWrapper, keras.Model):
             logs = super().test_step(data)
         return {name: value for name, value in logs.items() if name not in hidden}
 
-    def load_weights(self, filepath: str | Path, *args, **kwargs):
+    def load_weights(self, filepath: str | Path, *args: Any, **kwargs: Any) -> None:
         """Load all weights as `keras.Model.load_weights` does, or none.
 
         Raises:
@@ -416,20 +417,20 @@ class PrunedModel(PruningWrapper, keras.Model):
         with all_or_nothing(self, filepath):
             super().load_weights(filepath, *args, **kwargs)
 
-    def save_own_variables(self, store: Any):
+    def save_own_variables(self, store: MutableMapping[str, Any]) -> None:
         """Save its own weights, and what resuming an interrupted training needs."""
         super().save_own_variables(store)
         for name, value in extra_state(self).items():
             store[name] = value
 
-    def load_own_variables(self, store: Any):
+    def load_own_variables(self, store: Mapping[str, Any]) -> None:
         """Load its own weights, and what resuming an interrupted training needs."""
         own, extra = split(store)
         super().load_own_variables(own)
         load_extra_state(self, extra)
         self.set_phase()
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Return the inner model, the plan and the keys; masks are saved as weights."""
         return {
             "model": keras.saving.serialize_keras_object(self.inner),
@@ -441,7 +442,7 @@ class PrunedModel(PruningWrapper, keras.Model):
     @classmethod
     def from_config(
         cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None
-    ):
+    ) -> Self:
         """Return the model of a config; missing callables raise when they are used."""
         model = keras.saving.deserialize_keras_object(config["model"], custom_objects)
         plan, keys = Plan.load(config["plan"]), config["keys"]
@@ -455,7 +456,7 @@ class PrunedModel(PruningWrapper, keras.Model):
         return made
 
 
-def _compiled_metrics(model) -> list:
+def _compiled_metrics(model: keras.Model) -> list:
     """Return the metrics that `model` and models inside it were compiled with."""
     kept = {id(metric) for metric in own_metrics(model)}
     inside = [layer for _, layer in walk(model) if isinstance(layer, keras.Model)]

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import keras
 import numpy as np
@@ -65,7 +65,7 @@ class Plan:
     dependencies: Dependencies | None = field(default=None, repr=False)
     cost: Callable[[Arrays], float] | None = field(default=None, repr=False)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         """Resolve names, and raise if choices are unknown or disagree."""
         self.sparsity = schedules.check_sparsity(self.sparsity)
         self.objective = objectives.get(self.objective)
@@ -84,12 +84,12 @@ class Plan:
             )
 
     @property
-    def effective(self):
+    def effective(self) -> Callable | None:
         """What training reads instead of w * mask, or None."""
         return Score.of(self.score).effective
 
     @property
-    def grid(self):
+    def grid(self) -> Callable | None:
         """What all kernels are read through, or None."""
         return Score.of(self.score).grid
 
@@ -109,7 +109,7 @@ class Plan:
         weights: Mapping[str, Weight],
         selected: Collection[str],
         maskable: Collection[str],
-    ):
+    ) -> None:
         """Find the dependency groups of a model, if the pattern removes such.
 
         Args:
@@ -155,7 +155,7 @@ class Plan:
         model: keras.Model,
         weights: Mapping[str, Weight],
         schedule: str | Callable,
-    ):
+    ) -> None:
         """Set the target sparsity to what the budget leaves of the cost.
 
         Args:
@@ -180,16 +180,17 @@ class Plan:
             return "units that are removed on both sides get no gradients to return"
         return None
 
-    def _check_met(self, budget, dense, name):
+    def _check_met(self, budget: Budget, dense: float, name: str) -> None:
         """Raise ValueError if more is left when all groups go that can."""
-        families = self.dependencies.families
+        families = cast(Dependencies, self.dependencies).families
+        cost = cast(Callable[[Arrays], float], self.cost)
         limit = budget.share(dense)
         enough = limit * (1 + ROUNDING)
-        least = self.cost(self._least(families))
+        least = cost(self._least(families))
         if least <= enough:
             return
         cause, way_out = "", "Give a larger budget, or select more weights"
-        alone = self.cost({name: np.zeros(n, bool) for name, n in families.items()})
+        alone = cost({name: np.zeros(n, bool) for name, n in families.items()})
         if alone <= enough and isinstance(self.pattern, patterns.Units):
             cause = (
                 f": {self.pattern!r} keeps multiples of {self.pattern.round_to}, and "
@@ -202,10 +203,10 @@ class Plan:
             f"can be{cause}. Received: {budget!r}. {way_out}."
         )
 
-    def _least(self, families) -> Arrays:
+    def _least(self, families: Mapping[str, int]) -> Arrays:
         """Return the groups that the pattern keeps of an allocation that keeps none."""
 
-        def none(scores, sparsity):
+        def none(scores: Arrays, sparsity: float) -> Arrays:
             del sparsity
             return {key: np.zeros(each.shape, bool) for key, each in scores.items()}
 
@@ -229,7 +230,7 @@ class Plan:
         model: keras.Model,
         sparsity: float,
         left: Arrays | None = None,
-    ):
+    ) -> Arrays:
         """Return the masks for stored weights: see `make_masks`."""
         shapes = {key: weight.shape for key, weight in weights.items()}
         layouts = model.masked.layouts if isinstance(model, Ranked) else None
@@ -264,7 +265,7 @@ class Plan:
         }
 
     @classmethod
-    def load(cls, config: dict[str, Any]):
+    def load(cls, config: dict[str, Any]) -> Self:
         """Return the saved plan; objects that are not found raise when used."""
         loaded = {name: load_object(config[name], f"plan.{name}") for name in PARTS}
         schedule = schedules.load_schedule(config["schedule"])

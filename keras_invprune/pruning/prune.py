@@ -1,7 +1,7 @@
 """prune and strip_pruning: from a plain model to a pruned one, and back."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 import keras
@@ -9,12 +9,12 @@ import numpy as np
 
 from keras_invprune import contracts, tfmot
 from keras_invprune.allocation import Budget, collapsed
-from keras_invprune.contracts import Pattern
+from keras_invprune.contracts import Arrays, Pattern
 from keras_invprune.graph.connections import check_absent, connections_of
 from keras_invprune.graph.copying import copy_model
 from keras_invprune.graph.layouts import layouts, unfit
-from keras_invprune.graph.prunable import prunable_weights
-from keras_invprune.graph.weights import kernels, shapes_of, weights_by_key
+from keras_invprune.graph.prunable import Select, prunable_weights
+from keras_invprune.graph.weights import Weight, kernels, shapes_of, weights_by_key
 from keras_invprune.masks.compute import check_allocation
 from keras_invprune.pruning.checks import (
     check_agreement,
@@ -50,9 +50,9 @@ def prune(
     schedule: str | Callable = "one_shot",
     rewind: str | None = None,
     initial_scale: float | tuple[float, str] = 1.0,
-    select: Any = None,
+    select: Select | Iterable[str] | str | None = None,
     copy: bool = True,
-):
+) -> PrunedModel:
     """Return a model that prunes itself while it is trained.
 
     Five independent choices make a method. Each is a name, an object of this package
@@ -114,8 +114,11 @@ def prune(
             where the graph that the model was made from has no connections.
         TypeError: If `model` is not a Keras model, or a callable takes other arguments.
     """
-    budget = sparsity if isinstance(sparsity, Budget) else None
-    share = check_sparsity(sparsity) if budget is None else _until_known(schedule)
+    budget: Budget | None = None
+    if isinstance(sparsity, Budget):
+        budget, share = sparsity, _until_known(schedule)
+    else:
+        share = check_sparsity(sparsity)
     choices: dict[str, Any] = {
         "score": score,
         "allocation": allocation,
@@ -174,12 +177,12 @@ def prune(
     return pruned
 
 
-def _until_known(schedule):
+def _until_known(schedule: str | Callable) -> float:
     """Return a target sparsity for the plan before the cost of the model is known."""
     return 0.0 if isinstance(schedule, str) else final_sparsity(schedule) or 0.0
 
 
-def _keep_zeros(pruned, masks):
+def _keep_zeros(pruned: PrunedModel, masks: Arrays) -> None:
     """Mask the zeros that an earlier pruning has left, and log it."""
     plan = pruned.plan
     if not masks:
@@ -205,7 +208,7 @@ def _keep_zeros(pruned, masks):
         logger.warning(less, already, plan.sparsity)
 
 
-def _may_return(pruned, masks):
+def _may_return(pruned: PrunedModel, masks: Arrays) -> bool:
     """Return whether some zeros are not absent connections of a graph."""
     graph = connections_of(pruned.masked.prunable)
     return any(
@@ -214,7 +217,9 @@ def _may_return(pruned, masks):
     )
 
 
-def _also_trained(weights, chosen):
+def _also_trained(
+    weights: Mapping[str, Weight], chosen: Collection[str]
+) -> dict[str, Weight]:
     """Return the other kernels that are trained."""
     return {
         key: weight
@@ -223,7 +228,7 @@ def _also_trained(weights, chosen):
     }
 
 
-def _tell_other_zeros(masks):
+def _tell_other_zeros(masks: Arrays) -> None:
     """Log a warning of zeros that an earlier pruning has left outside the selection."""
     if masks:
         shares = [f"{key} ({1 - mask.mean():.3g})" for key, mask in masks.items()]
@@ -234,7 +239,7 @@ def _tell_other_zeros(masks):
         )
 
 
-def strip_pruning(model: keras.Model, *, allow_unfinished: bool = False):
+def strip_pruning(model: keras.Model, *, allow_unfinished: bool = False) -> keras.Model:
     """Return the plain Keras model with the masks applied: the same outputs.
 
     Args:
@@ -290,7 +295,7 @@ def strip_pruning(model: keras.Model, *, allow_unfinished: bool = False):
     return stripped
 
 
-def _what_is_missing(model) -> str:
+def _what_is_missing(model: PrunedModel) -> str:
     if contracts.Schedule.of(model.plan.schedule).by_hand:
         return f"This schedule leaves it to you: call prune_to({model.plan.sparsity})"
     # A custom loop counts steps, but only the callback asks the schedule.
@@ -302,7 +307,9 @@ def _what_is_missing(model) -> str:
     return "Train until the schedule has pruned"
 
 
-def _prune_tf_keras(model, plan, select):
+def _prune_tf_keras(
+    model: keras.Model, plan: Plan, select: Select | Iterable[str] | str | None
+) -> Any:
     pattern = Pattern.of(plan.pattern)
     if plan.effective is not None or plan.grid is not None:
         raise TypeError(
@@ -310,9 +317,9 @@ def _prune_tf_keras(model, plan, select):
             "tf_keras model. Use 'magnitude', 'random' or your own callable."
         )
 
-    def masks(weights):
-        reasons = {key: pattern.unfit(w.shape) for key, w in weights.items()}
-        reasons = {key: why for key, why in reasons.items() if why is not None}
+    def masks(weights: Arrays) -> Arrays:
+        asked = {key: pattern.unfit(w.shape) for key, w in weights.items()}
+        reasons = {key: why for key, why in asked.items() if why is not None}
         weights = {key: weights[key] for key in _left(weights, reasons, plan)}
         shapes = {key: weight.shape for key, weight in weights.items()}
         check_allocation(plan.allocation, plan.groups(shapes), plan.sparsity)
@@ -323,13 +330,15 @@ def _prune_tf_keras(model, plan, select):
     return tfmot.prune(model, masks, select, pattern.on_matrices)
 
 
-def _fitting(weights, keys, plan):
+def _fitting(weights: Mapping[str, Weight], keys: list[str], plan: Plan) -> list[str]:
     """Return the keys of the weights that the pattern fits, and log the others."""
     plan.left_out = unfit(weights, keys, plan.pattern)
     return _left(keys, plan.left_out, plan)
 
 
-def _tied(model, weights, keys, plan):
+def _tied(
+    model: keras.Model, weights: Mapping[str, Weight], keys: list[str], plan: Plan
+) -> list[str]:
     """Return the keys to mask if the pattern removes units that layers share."""
     every = prunable_weights(model, lambda *_: True, weights)
     plan.bind(model, weights, keys, every)
@@ -346,7 +355,7 @@ def _tied(model, weights, keys, plan):
     return [key for key in weights if key in masked]
 
 
-def _left(keys, reasons, plan):
+def _left(keys: Collection[str], reasons: Mapping[str, str], plan: Plan) -> list[str]:
     """Return the keys without a reason, and log the others; raise if none is left."""
     if len(reasons) == len(keys):
         tied = Pattern.of(plan.pattern).tied

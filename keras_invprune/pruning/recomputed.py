@@ -10,11 +10,12 @@ import keras
 import tensorflow as tf
 from keras import ops, tree
 
+from keras_invprune.contracts import Nested
 from keras_invprune.graph.inputs import input_structure
 from keras_invprune.graph.weights import walk
 
 
-def check_scopes(wrapper: keras.Layer, masked: Iterable[keras.Variable]):
+def check_scopes(wrapper: keras.Layer, masked: Iterable[keras.Variable]) -> None:
     """Raise if a layer that reads masked weights was made inside `keras.RematScope`.
 
     Args:
@@ -39,7 +40,7 @@ def check_scopes(wrapper: keras.Layer, masked: Iterable[keras.Variable]):
         )
 
 
-def _is_recomputed(layer) -> bool:
+def _is_recomputed(layer: keras.Layer) -> bool:
     scope = getattr(layer, "_remat_mode", None)  # Keras has no public name for it
     if scope is None or scope.mode in (None, "activations"):
         return False
@@ -48,7 +49,7 @@ def _is_recomputed(layer) -> bool:
 
 def check_gradients(
     pruned: Callable, inner: keras.Model, masked: Mapping[str, keras.Variable]
-):
+) -> None:
     """Raise if a weight has a gradient in the plain model, but none under its mask.
 
     Only layers that are not Keras's own are suspected: `keras.remat` and
@@ -76,20 +77,22 @@ def check_gradients(
         )
 
 
-def _is_foreign(layer) -> bool:
+def _is_foreign(layer: keras.Layer) -> bool:
     """Return whether the code of a layer's call is not Keras's own."""
     of_keras = type(layer).__module__.partition(".")[0] == "keras"
     return bool(layer.weights) and (not of_keras or "call" in vars(layer))
 
 
-def _without_gradient(call, inner, masked) -> set[str]:
+def _without_gradient(
+    call: Callable, inner: keras.Model, masked: Mapping[str, keras.Variable]
+) -> set[str]:
     """Return the keys of weights that the outputs of a call do not depend on.
 
     Nothing is computed: the call is only traced. The result is empty where that fails.
     """
     inputs, found = input_structure(inner), []
 
-    def trace(x):
+    def trace(x: Nested) -> None:
         with tf.GradientTape() as tape:
             outputs = tree.flatten(call(x, training=True))
             total = sum(ops.sum(ops.cast(output, "float32")) for output in outputs)

@@ -11,7 +11,7 @@ from keras_invprune.graph.weights import weights_by_key
 POINTS = ("initial", "first_epoch", "unscaled")
 
 
-def check_rewind(rewind: str | None):
+def check_rewind(rewind: str | None) -> str | None:
     """Return `rewind` if it is None or one of `POINTS`; else raise ValueError."""
     if rewind is not None and rewind not in POINTS:
         raise ValueError(
@@ -34,7 +34,7 @@ def restore(
     values: Mapping[str, Tensor],
     scale: float = 1.0,
     scaled: Iterable[str] = (),
-):
+) -> None:
     """Write a snapshot back.
 
     Args:
@@ -81,7 +81,9 @@ def check_optimizer(
     return rate if isinstance(rate, float) else None
 
 
-def inner_optimizer(optimizer: keras.optimizers.Optimizer):
+def inner_optimizer(
+    optimizer: keras.optimizers.Optimizer,
+) -> keras.optimizers.Optimizer:
     """Return the optimizer inside wrappers, such as a loss scale, or itself."""
     while hasattr(optimizer, "inner_optimizer"):
         optimizer = optimizer.inner_optimizer
@@ -92,7 +94,7 @@ def reset_optimizer(
     optimizer: keras.optimizers.Optimizer,
     variables: list[keras.Variable],
     rate: float | None = None,
-):
+) -> None:
     """Reset an optimizer to the state of a freshly built one.
 
     Slots get the values they are built with, which are not zero for every optimizer.

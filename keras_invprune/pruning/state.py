@@ -205,7 +205,9 @@ class PruningState:
         if learned:
             Schedule.of(self.plan.schedule).restore(learned)
 
-    def begin(self, optimizer: Any, variables: list[keras.Variable]) -> None:
+    def begin(
+        self, optimizer: keras.optimizers.Optimizer, variables: list[keras.Variable]
+    ) -> None:
         """Remember what to rewind to, before the first step.
 
         Raises:
@@ -283,7 +285,11 @@ class PruningState:
         self._warn_if_far(sparsity, self.share(masks))
         return True
 
-    def finish(self, optimizer: Any, variables: list[keras.Variable]) -> None:
+    def finish(
+        self,
+        optimizer: keras.optimizers.Optimizer | None,
+        variables: list[keras.Variable],
+    ) -> None:
         """Rewind the surviving weights, at the target sparsity."""
         known, plan = self.remembered, self.plan
         if known.rewind_to is not None:
@@ -355,7 +361,7 @@ class PruningState:
                 )
         return weights
 
-    def _check_no_return(self, masks, sparsity, present):
+    def _check_no_return(self, masks: Arrays, sparsity: float, present: Arrays) -> None:
         """Raise ValueError if masks would keep more weights than are left."""
         tied = self.plan.dependencies is not None
         if self.may_return or (tied and collapsed(present)):
@@ -375,7 +381,7 @@ class PruningState:
                 "smaller one, start again from the unpruned model."
             )
 
-    def _warn_if_far(self, sparsity, removed):
+    def _warn_if_far(self, sparsity: float, removed: float) -> None:
         groups, masks = self.plan.dependencies, self.masked.masks.values()
         size = sum(
             groups.families.values() if groups else (math.prod(m.shape) for m in masks)
@@ -394,13 +400,13 @@ class PruningState:
             )
 
 
-def _within(bounds, masks) -> Arrays:
+def _within(bounds: Arrays, masks: Arrays) -> Arrays:
     """Return masks that keep nothing outside of the bounds of their keys."""
     within = {k: np.logical_and(masks[k], bound) for k, bound in bounds.items()}
     return masks | within
 
 
-def _is_finite(values) -> bool:
+def _is_finite(values: np.ndarray) -> bool:
     """Return whether no value is infinite or NaN: a finite sum proves it, fast."""
     with np.errstate(over="ignore", invalid="ignore"):
         return bool(np.isfinite(values.sum()) or np.isfinite(values).all())

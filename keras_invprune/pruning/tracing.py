@@ -46,7 +46,7 @@ def _outside(made: list, create: Callable, **options: Any) -> tf.Variable:
     return create(**options)
 
 
-def _kept(model) -> set[int]:
+def _kept(model: keras.Model) -> set[int]:
     """Return the identities of the variables of a model's optimizer and metrics."""
     owners = [*model.metrics, *filter(None, [model.optimizer])]
     return {id(variable.value) for each in owners for variable in each.variables}

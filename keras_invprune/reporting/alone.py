@@ -12,7 +12,7 @@ from keras import layers
 
 from keras_invprune.allocation.budget import Shapes
 from keras_invprune.graph.layouts import layout_of
-from keras_invprune.graph.trace import traced, unfolded
+from keras_invprune.graph.trace import Step, traced, unfolded
 from keras_invprune.graph.weights import Weight, kernels
 
 PARTS = (1, 2, 4)  # a layer is measured at 1, 1/2 and 1/4 of its widths, and at 1
@@ -91,7 +91,7 @@ class Place:
         return single(self.kind.from_config(config), lengths)
 
 
-def _parts(width) -> list[int]:
+def _parts(width: int) -> list[int]:
     return sorted({1, *(max(1, width // part) for part in PARTS)})
 
 
@@ -116,7 +116,7 @@ def places(model: keras.Model, weights: Mapping[str, Weight]) -> Iterator[Place]
             yield place
 
 
-def _of_form(step, keys, form) -> Place | None:
+def _of_form(step: Step, keys: Mapping[int, str], form: _Form) -> Place | None:
     layer, (_, *lengths) = step.operation, step.reads[0].shape
     first = getattr(layer, "data_format", None) == "channels_first"
     lengths[0 if first else -1] = None
@@ -130,7 +130,7 @@ def _of_form(step, keys, form) -> Place | None:
     return Place(layer, tuple(lengths), type(layer), config, form.option, *axes)
 
 
-def _as_dense(step, keys) -> Place | None:
+def _as_dense(step: Step, keys: Mapping[int, str]) -> Place | None:
     """Return the place of a Dense layer that does what an EinsumDense does."""
     layer = step.operation
     layout = layout_of(layer, layer.kernel)
@@ -144,7 +144,7 @@ def _as_dense(step, keys) -> Place | None:
     return Place(layer, (rows, None), layers.Dense, config, "units", *axes)
 
 
-def _timed_config(layer) -> dict[str, Any]:
+def _timed_config(layer: keras.Layer) -> dict[str, Any]:
     """Return the part of a layer's config that its time depends on."""
     config = layer.get_config().items()
     return {k: v for k, v in config if k != "trainable" and not k.endswith(WITHOUT)}

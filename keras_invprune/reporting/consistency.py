@@ -1,12 +1,12 @@
 """Measures how often a model keeps its class when a view changes the input."""
 
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
 
 import keras
 import numpy as np
 
 from keras_invprune.arguments import is_positive_integer
-from keras_invprune.contracts import Nested
+from keras_invprune.contracts import Nested, Views
 from keras_invprune.exporting.accuracy import accuracy, predicted_classes
 from keras_invprune.exporting.rows import DATA_SETS, readable, rows_of
 from keras_invprune.graph.inputs import input_structure, standardized
@@ -20,7 +20,7 @@ class NoClassesError(ValueError):
 def consistency(
     model: keras.Model,
     x: Nested,
-    views: Any,
+    views: Mapping[str, Views],
     y: Nested = None,
     *,
     batch_size: int = 256,
@@ -98,7 +98,9 @@ def consistency(
     return {**shares, "accuracy": share}
 
 
-def _agreement(model, x, view, chunks, name) -> float:
+def _agreement(
+    model: Callable, x: Nested, view: Views, chunks: Iterable[np.ndarray], name: str
+) -> float:
     first, second = [], []
     known = isinstance(model, keras.Model) and model.built
     structure = input_structure(model) if known else ()
@@ -113,7 +115,7 @@ def _agreement(model, x, view, chunks, name) -> float:
     return float(np.mean(np.equal(*np.split(classes, 2))))
 
 
-def _predict(model, batch, what) -> np.ndarray:
+def _predict(model: Callable, batch: Nested, what: str) -> np.ndarray:
     """Return the predictions for a batch; `what` names the batch in messages."""
     run = getattr(model, "predict_on_batch", model)
     outputs = run(keras.tree.map_structure(keras.ops.convert_to_numpy, batch))
@@ -134,11 +136,11 @@ def _predict(model, batch, what) -> np.ndarray:
     return outputs
 
 
-def _take(x, rows):
+def _take(x: Nested, rows: np.ndarray) -> Nested:
     return keras.tree.map_structure(lambda array: array[rows], x)
 
 
-def _check(x, views, y, batch_size):
+def _check(x: Nested, views: Mapping[str, Views], y: Nested, batch_size: int) -> None:
     arrays = keras.tree.flatten(x)
     if not arrays or any(array.ndim == 0 for array in arrays):
         raise TypeError(

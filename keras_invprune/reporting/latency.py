@@ -9,7 +9,7 @@ import json
 import logging
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Self
 
 import keras
 import numpy as np
@@ -17,7 +17,7 @@ from keras import layers
 
 from keras_invprune.allocation.budget import RUNTIMES, Shapes, macs_of
 from keras_invprune.graph.weights import shapes_of, weights_by_key
-from keras_invprune.reporting.alone import Axes, places, single, width_of
+from keras_invprune.reporting.alone import Axes, Place, places, single, width_of
 from keras_invprune.reporting.timing import milliseconds_alone, milliseconds_of_file
 from keras_invprune.saving import Configured
 
@@ -87,7 +87,7 @@ class LatencyTable(Configured):
         return json.loads(json.dumps(dataclasses.asdict(self)))
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         """Return the table of a config."""
         measured = [Measured(**each) for each in config["layers"]]
         return cls(**{**config, "layers": measured})
@@ -145,7 +145,12 @@ def latency_table(
     return dataclasses.replace(table, scale=scale)
 
 
-def _measured(places, shapes, alone, nothing) -> list[Measured]:
+def _measured(
+    places: Sequence[Place],
+    shapes: Shapes,
+    alone: Callable[[Sequence[keras.Model]], Sequence[float]],
+    nothing: float,
+) -> list[Measured]:
     """Return the places that can be measured alone, with their times."""
     found: list[Measured] = []
     times: dict[str, list[list[float]] | None] = {}
@@ -162,7 +167,12 @@ def _measured(places, shapes, alone, nothing) -> list[Measured]:
     return found
 
 
-def _grid(place, widths, alone, nothing) -> list[list[float]] | None:
+def _grid(
+    place: Place,
+    widths: Sequence[list[int]],
+    alone: Callable[[Sequence[keras.Model]], Sequence[float]],
+    nothing: float,
+) -> list[list[float]] | None:
     """Return the times at each width of inputs and of outputs, which never fall."""
     try:
         found = alone([place.alone(*each) for each in itertools.product(*widths)])

@@ -5,6 +5,7 @@ import io
 import logging
 import tempfile
 import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Self
@@ -15,7 +16,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from keras_invprune.arguments import is_positive_integer
-from keras_invprune.contracts import Nested, PruningWrapper
+from keras_invprune.contracts import Nested, PruningWrapper, Views
 from keras_invprune.exporting import converter, litert
 from keras_invprune.exporting.accuracy import balanced_accuracy
 from keras_invprune.exporting.batches import in_batches, reset_states, states_kept
@@ -107,7 +108,7 @@ def report(
     model: keras.Model,
     data: Nested = None,
     *,
-    views: Any = None,
+    views: Mapping[str, Views] | None = None,
     runs: int = 200,
     seed: int = 0,
 ) -> Report:
@@ -204,7 +205,7 @@ def compare(reports: dict[str, Report], width: int | None = 100) -> str:
     return text.getvalue()
 
 
-def _check_reports(reports):
+def _check_reports(reports: Any) -> None:
     if not (isinstance(reports, dict) and reports):
         given = "{}" if isinstance(reports, dict) else f"a {type(reports).__name__}"
         raise TypeError(
@@ -221,7 +222,7 @@ def _check_reports(reports):
             )
 
 
-def _fingerprint(x, y) -> dict | None:
+def _fingerprint(x: Nested, y: Nested) -> dict | None:
     """Return a fingerprint of the rows and their order."""
     if x is None:
         return None
@@ -235,7 +236,7 @@ def _fingerprint(x, y) -> dict | None:
     return {"rows": len(arrays[0]), "digest": digest.hexdigest()[:12]}
 
 
-def _data(one) -> str:
+def _data(one: dict[str, Any]) -> str:
     return f"{one['rows']:,} rows ({one['digest']})"
 
 
@@ -271,7 +272,7 @@ def milliseconds(
     return {"median": float(median), "low": float(low), "high": float(high)}
 
 
-def _default_views(model, seed) -> dict:
+def _default_views(model: keras.Model, seed: int | None) -> dict:
     specs = keras.tree.flatten(converter.signature(model))
     rank = len(specs[0].shape) if len(specs) == 1 else None
     first = rank == 4 and channels_come_first(specs[0].shape)
@@ -287,7 +288,13 @@ def _default_views(model, seed) -> dict:
     return {}
 
 
-def _consistency(model, x, views, y, seed) -> dict:
+def _consistency(
+    model: keras.Model,
+    x: Nested,
+    views: Mapping[str, Views] | None,
+    y: Nested,
+    seed: int | None,
+) -> dict:
     wanted = views if views is not None else _default_views(model, seed)
     if not wanted and y is None:
         return {}
@@ -316,12 +323,12 @@ def _consistency(model, x, views, y, seed) -> dict:
         return {}
 
 
-def _is_structure(y) -> bool:
+def _is_structure(y: Nested) -> bool:
     """Return whether labels are a structure for several outputs, not a plain list."""
     return isinstance(y, dict) or any(np.ndim(part) for part in y)
 
 
-def _in_own_batches(model):
+def _in_own_batches(model: keras.Model) -> Callable:
     """Return the model, or a callable if it needs fixed batches or string tensors."""
     structure = converter.signature(model)
     size = converter.batch_of(structure)
@@ -329,14 +336,14 @@ def _in_own_batches(model):
     if size is None and not strings:
         return model
 
-    def run(inputs):
+    def run(inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         reset_states(model)
         arrays = list(inputs.values())
         outputs = model(keras.tree.pack_sequence_as(structure, arrays), training=False)
         named = named_outputs(outputs)
         return {k: keras.ops.convert_to_numpy(v) for k, v in named.items()}
 
-    def predict(x):
+    def predict(x: Nested) -> Nested:
         outputs = in_batches(run, converter.inputs(structure, x), size)
         (first, *more) = outputs.values()
         return outputs if more else first
@@ -344,7 +351,7 @@ def _in_own_batches(model):
     return predict
 
 
-def _files(model, folder, data):
+def _files(model: keras.Model, folder: Path, data: Nested) -> tuple[dict, dict]:
     """Return the figures of each format's file, or its error, and the inventory."""
     try:  # all at once, which runs the model and traces it a single time
         made = export(model, folder / "all", data=data)
@@ -353,7 +360,9 @@ def _files(model, folder, data):
         return _files_by_format(model, folder, data), inventory(model)
 
 
-def _files_by_format(model, folder, data):
+def _files_by_format(
+    model: keras.Model, folder: Path, data: Nested
+) -> dict[str, dict[str, Any]]:
     """Return the figures of each file that is not refused, and the others' errors."""
     files = {}
     for format in FORMATS:
@@ -366,7 +375,9 @@ def _files_by_format(model, folder, data):
     return files
 
 
-def _layers(model, x, by_key):
+def _layers(
+    model: keras.Model, x: Nested, by_key: dict[str, dict[str, Any]]
+) -> tuple[dict, dict | None]:
     inputs = converter.inputs(converter.signature(model), x)
     structure = converter.signature(model)
     size = converter.batch_of(structure) or 1
@@ -389,7 +400,7 @@ def _layers(model, x, by_key):
     }
 
 
-def _rows(reports):
+def _rows(reports: Sequence[Report]) -> Iterator[tuple[str, list[str]]]:
     """Yield (label, cells) of the table of whole models."""
     yield "parameters", [f"{one.parameters:,}" for one in reports]
     zeros = "{zeros:,} of {total:,} ({sparsity:.1%})"
@@ -418,21 +429,21 @@ def _rows(reports):
         yield f"same answer after {view}", [_share(share) for share in shares]
 
 
-def _bytes(entry) -> str:
+def _bytes(entry: dict[str, Any]) -> str:
     if "bytes" not in entry:
         return "refused" if "error" in entry else ""
     return f"{entry['bytes']:,} ({entry['gzip_bytes']:,})"
 
 
-def _share(share, digits=2) -> str:
+def _share(share: float | None, digits: int = 2) -> str:
     return "" if share is None else f"{share:.{digits}%}"
 
 
-def _kernels(heading, one) -> Table:
+def _kernels(heading: str, one: Report) -> Table:
     columns = ["shape", "zeros", "MACs", "without zeros", "left alone"]
     longest = min(KEY_WIDTH, max(map(len, one.layers), default=0))
-    kernel = Column("kernel", overflow="fold", min_width=longest)
-    table = Table(kernel, *columns, title=str(heading))
+    first = Column("kernel", overflow="fold", min_width=longest)
+    table = Table(first, *columns, title=str(heading))
     for key, kernel in one.layers.items():
         zeros = kernel["zeros"] / max(1, int(np.prod(kernel["shape"])))
         macs = [kernel["macs"], kernel["sparse_macs"]]

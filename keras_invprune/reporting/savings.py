@@ -10,7 +10,7 @@ import math
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, Self, cast
 
 import keras
 
@@ -131,7 +131,9 @@ class _Removal(NamedTuple):
     choices: tuple[str, str]  # score and allocation
 
     @classmethod
-    def by(cls, pattern: str | Callable, share: float, choices: tuple[str, str]):
+    def by(
+        cls, pattern: str | Callable, share: float, choices: tuple[str, str]
+    ) -> Self:
         """Return a removal by a pattern or its name."""
         name = pattern if isinstance(pattern, str) else repr(pattern)
         return cls(name, get_pattern(pattern), share, choices)
@@ -212,7 +214,13 @@ def estimate_savings(
     return Savings(model.name, _error(made), tuple(estimates), notes)
 
 
-def _check(model, patterns, shares, batch_size, rounds):
+def _check(
+    model: keras.Model,
+    patterns: Sequence,
+    shares: Sequence[float],
+    batch_size: int | None,
+    rounds: int,
+) -> None:
     check_keras(model)
     check_plain(model, "kip.estimate_savings({})")
     if not (isinstance(patterns, Sequence) and patterns) or isinstance(patterns, str):

@@ -9,12 +9,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_invprune.contracts import Nested, Score
+from keras_invprune.contracts import Arrays, Nested, Score
 from keras_invprune.exporting.folders import has_scheme
 from keras_invprune.graph.weights import is_graph
 from keras_invprune.pruning.model import PrunedModel
 from keras_invprune.pruning.prune import strip_pruning
-from keras_invprune.reporting.report import report
+from keras_invprune.reporting.report import Report, report
 from keras_invprune.saving import Missing, name_of
 
 LARGEST, SMALLEST = 256, 128  # pixels along a picture's longer side
@@ -71,7 +71,7 @@ class PruningBoard(keras.callbacks.Callback):
         self.data = data
         self.histogram_freq = histogram_freq
 
-    def set_model(self, model: keras.Model):
+    def set_model(self, model: keras.Model) -> None:
         """Set the model.
 
         Raises:
@@ -86,7 +86,7 @@ class PruningBoard(keras.callbacks.Callback):
             )
         super().set_model(model)
 
-    def on_train_begin(self, logs: dict[str, float] | None = None):
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Open the file and show the present masks."""
         self._writer = tf.summary.create_file_writer(
             os.path.join(self.log_dir, "pruning")
@@ -95,7 +95,7 @@ class PruningBoard(keras.callbacks.Callback):
         self._told = 0
         self._pictures(self._before, 0)
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Write the numbers and the masks that have changed."""
         masks = self._masks()
         changed = {key: int((m != self._before[key]).sum()) for key, m in masks.items()}
@@ -112,14 +112,14 @@ class PruningBoard(keras.callbacks.Callback):
         self._pictures({key: masks[key] for key, n in changed.items() if n}, epoch)
         self._before = masks
 
-    def on_train_end(self, logs: dict[str, float] | None = None):
+    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         """Write the report and the HParams if pruning is finished."""
         if self.model.finished:
             with self._writer.as_default(step=self.params.get("epochs", 0)):
                 self._report()
         self._writer.close()
 
-    def _report(self):
+    def _report(self) -> None:
         try:
             found = report(strip_pruning(self.model), self.data)
         except Exception as error:  # a finished training must not be lost
@@ -129,16 +129,16 @@ class PruningBoard(keras.callbacks.Callback):
         tf.summary.text("report", text)  # indented, so that Markdown does not format it
         self._hparams(found)
 
-    def _masks(self):
+    def _masks(self) -> Arrays:
         return {k: mask.numpy().astype(bool) for k, mask in self.model.masks.items()}
 
-    def _events(self):
+    def _events(self) -> None:
         if len(self.model.events) > self._told:
             self._told = len(self.model.events)
             lines = [f"- step {step}: {what}" for step, what in self.model.events]
             tf.summary.text("events", "\n".join(lines))
 
-    def _histograms(self, masks):
+    def _histograms(self, masks: Arrays) -> None:
         weights = {k: v.numpy() for k, v in self.model.masked.prunable.items()}
         for key, weight in weights.items():
             tf.summary.histogram(f"surviving/{key}", weight[masks[key]])
@@ -156,7 +156,7 @@ class PruningBoard(keras.callbacks.Callback):
             scores = np.asarray(values)  # a custom score may return tensors
             tf.summary.histogram(f"scores/{key}", scores[masks[key]])
 
-    def _pictures(self, masks, step):
+    def _pictures(self, masks: Arrays, step: int) -> None:
         shape = image_shape(self.model.inner)
         with self._writer.as_default(step=step):
             for key, mask in masks.items():
@@ -164,7 +164,7 @@ class PruningBoard(keras.callbacks.Callback):
                 shown = picture(mask, shape if first else None)
                 tf.summary.image(f"masks/{key}", shown[None, :, :, None])
 
-    def _hparams(self, found):
+    def _hparams(self, found: Report) -> None:
         from tensorboard.plugins.hparams import api
 
         plan = self.model.plan
@@ -188,12 +188,14 @@ class PruningBoard(keras.callbacks.Callback):
                 tf.summary.scalar(f"final/bytes/{name}", file["bytes"])
 
 
-def image_shape(model: keras.Model):
+def image_shape(model: keras.Model) -> tuple[int, int, int] | None:
     """Return (height, width, channels) of a graph model's input images, or None."""
     if not is_graph(model) or len(model.inputs) != 1:
         return None
     shape = tuple(model.inputs[0].shape[1:])
-    return shape if len(shape) == 3 and None not in shape else None
+    if len(shape) != 3 or None in shape:
+        return None
+    return shape
 
 
 def picture(mask: np.ndarray, image: tuple[int, int, int] | None = None) -> np.ndarray:
@@ -219,7 +221,7 @@ def picture(mask: np.ndarray, image: tuple[int, int, int] | None = None) -> np.n
     return _scaled(shares)
 
 
-def _grid(kernel):
+def _grid(kernel: np.ndarray) -> np.ndarray:
     """Return the filters of a kernel [h, w, in, out] in a grid with dark lines."""
     filters = np.pad(kernel.mean(axis=2), ((0, 1), (0, 1), (0, 0)))
     count = filters.shape[2]
@@ -231,7 +233,7 @@ def _grid(kernel):
     return filters.transpose(0, 2, 1, 3).reshape(rows * height, columns * width)
 
 
-def _scaled(shares):
+def _scaled(shares: np.ndarray) -> np.ndarray:
     """Return a picture averaged to at most 256 pixels, or repeated to at least 128."""
     for axis in (0, 1):
         step = math.ceil(shares.shape[axis] / LARGEST)

@@ -5,8 +5,9 @@ quartiles of interleaved runs, so other work on the machine matters little.
 """
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 
@@ -56,7 +57,7 @@ def milliseconds_alone(models: Sequence[keras.Model]) -> list[float]:
     return lower_quartiles([_runner(by_name[name], m, 1) for name, m in named.items()])
 
 
-def _runner(runtime, model, rows):
+def _runner(runtime: Callable, model: keras.Model, rows: int) -> Callable[[], Any]:
     inputs = converter.inputs(converter.signature(model), rows=rows)
     names = safe_names(list(inputs))
     batch = {names[name]: array for name, array in inputs.items()}

@@ -8,7 +8,6 @@ none of them.
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 from keras_invprune.arguments import is_number
 from keras_invprune.saving import resolve
@@ -31,7 +30,7 @@ SCHEDULES = {
 }
 
 
-def get(identifier: str | Callable, sparsity: float):
+def get(identifier: str | Callable, sparsity: float) -> Callable:
     """Return the schedule of this name for `sparsity`, or the schedule itself.
 
     Args:
@@ -55,7 +54,7 @@ def get(identifier: str | Callable, sparsity: float):
     return found
 
 
-def final_sparsity(schedule: Any) -> float | None:
+def final_sparsity(schedule: Callable) -> float | None:
     """Return the final sparsity of a schedule, or None if it is unknown."""
     if isinstance(schedule, HoldBack):
         return final_sparsity(schedule.schedule)

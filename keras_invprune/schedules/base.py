@@ -1,7 +1,5 @@
 """The base class of our schedules, and checks of their arguments."""
 
-from typing import Any
-
 import numpy as np
 
 from keras_invprune import contracts
@@ -12,7 +10,7 @@ from keras_invprune.tfmot import PruningSchedule
 NEVER = np.iinfo(np.int64).max
 
 
-def check_sparsity(sparsity: Any, name: str = "sparsity") -> float:
+def check_sparsity(sparsity: float, name: str = "sparsity") -> float:
     """Return `sparsity` as a float.
 
     Raises:
@@ -33,7 +31,7 @@ def check_sparsity(sparsity: Any, name: str = "sparsity") -> float:
     return float(sparsity)
 
 
-def check_time(value: float, name: str):
+def check_time(value: float, name: str) -> float:
     """Return a share of the training as a float, or a number of steps as an int.
 
     Raises:
@@ -67,14 +65,14 @@ class Learning:
         """Return the numbers learned so far, by name."""
         return {name: getattr(self, name) for name in self.learned}
 
-    def restore(self, state: dict[str, float]):
+    def restore(self, state: dict[str, float]) -> None:
         """Restore the numbers that `state` returned."""
         for name in self.learned:
             kind = type(getattr(self, name))
             setattr(self, name, kind(state[name]))
 
 
-def check_monitor(schedule: Any, logs: dict[str, float]):
+def check_monitor(schedule: contracts.Schedule, logs: dict[str, float]) -> bool:
     """Return whether `schedule.monitor` is in the logs.
 
     It is not if it is a validation metric and this epoch ran no validation.
@@ -82,13 +80,14 @@ def check_monitor(schedule: Any, logs: dict[str, float]):
     Raises:
         ValueError: If `schedule.monitor` is missing for any other reason.
     """
-    if schedule.monitor in logs:
+    monitor = str(schedule.monitor)
+    if monitor in logs:
         return True
     validated = any(name.startswith("val_") for name in logs)
-    if schedule.monitor.startswith("val_") and not validated:
+    if monitor.startswith("val_") and not validated:
         return False  # `validation_freq` skips epochs
     raise ValueError(
-        f"{type(schedule).__name__} watches {schedule.monitor!r}, which is not "
+        f"{type(schedule).__name__} watches {monitor!r}, which is not "
         f"logged. Logged: {sorted(logs)}. Set `monitor` to one of these."
     )
 
@@ -101,7 +100,7 @@ class Schedule(Configured, contracts.Schedule, PruningSchedule):
         self.origin = 0
         self.steps: int | None = None
 
-    def start(self, step: int, steps: int | None):
+    def start(self, step: int, steps: int | None) -> None:
         """Prepare for a training that begins after `step` and lasts `steps`.
 
         Args:

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 
 from keras_invprune.arguments import is_positive_integer
+from keras_invprune.contracts import Due
 from keras_invprune.schedules.base import NEVER, Schedule, check_time
 
 
@@ -45,7 +46,7 @@ class Gradual(Schedule):
             raise ValueError(f"`updates` must be at least 1. Received: {updates!r}.")
         self.updates = int(updates)
 
-    def start(self, step: int, steps: int | None):
+    def start(self, step: int, steps: int | None) -> None:
         """Prepare for a training that begins after `step` and lasts `steps`.
 
         Raises:
@@ -58,7 +59,7 @@ class Gradual(Schedule):
                 f"end={self.end} in a training of {steps} steps."
             )
 
-    def __call__(self, step: int):
+    def __call__(self, step: int) -> Due:
         """Return (step is one of the updates, s_t)."""
         begin, end = self.step_at(self.begin), self.step_at(self.end)
         if end == NEVER or begin == NEVER:

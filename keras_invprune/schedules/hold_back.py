@@ -1,12 +1,13 @@
 """Delays a schedule while a metric is low."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 import keras
 import numpy as np
 
 from keras_invprune import contracts
+from keras_invprune.contracts import Due
 from keras_invprune.schedules.base import Learning, check_monitor
 from keras_invprune.schedules.saving import load_schedule, save_schedule
 from keras_invprune.tfmot import PruningSchedule
@@ -59,21 +60,21 @@ class HoldBack(Learning, contracts.Schedule, PruningSchedule):
         self._reset(0)
 
     @property
-    def _held_back(self):
+    def _held_back(self) -> contracts.Schedule:
         return contracts.Schedule.of(self.schedule)
 
-    def _reset(self, step):
+    def _reset(self, step: int) -> None:
         self.best = -np.inf
         self.held = 0
         self.holding = False
         self.last_step = step
 
-    def start(self, step: int, steps: int | None):
+    def start(self, step: int, steps: int | None) -> None:
         """Forget what was observed, and start the other schedule."""
         self._reset(step)
         self._held_back.start(step, steps)
 
-    def observe(self, step: int, logs: dict[str, float]):
+    def observe(self, step: int, logs: dict[str, float]) -> None:
         """Stop or resume the other schedule's clock, by the epoch's metric."""
         if self.holding:
             self.held += step - self.last_step
@@ -84,12 +85,12 @@ class HoldBack(Learning, contracts.Schedule, PruningSchedule):
             self.holding = value < self.best - self.tolerance
         self._held_back.observe(step - self.held, logs)
 
-    def state(self):
+    def state(self) -> dict[str, float]:
         """Return its own numbers and those of the other schedule."""
         inner = self._held_back.state().items()
         return super().state() | {f"inner_{name}": value for name, value in inner}
 
-    def restore(self, state: dict[str, float]):
+    def restore(self, state: dict[str, float]) -> None:
         """Restore its own numbers and those of the other schedule."""
         super().restore(state)
         names = [name for name in state if name.startswith("inner_")]
@@ -97,12 +98,12 @@ class HoldBack(Learning, contracts.Schedule, PruningSchedule):
             inner = {name.removeprefix("inner_"): state[name] for name in names}
             self._held_back.restore(inner)
 
-    def __call__(self, step: int):
+    def __call__(self, step: int) -> Due:
         """Return the other schedule's answer for its own clock."""
         should_prune, sparsity = self.schedule(step - self.held)
         return np.logical_and(should_prune, not self.holding), sparsity
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments, with the config of the schedule."""
         return {
             "schedule": save_schedule(self.schedule),
@@ -112,7 +113,7 @@ class HoldBack(Learning, contracts.Schedule, PruningSchedule):
         }
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         """Return the schedule, with the other schedule made from its config."""
         schedule = load_schedule(config["schedule"])
         return cls(**{**config, "schedule": schedule})

@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_invprune.contracts import Due
 from keras_invprune.schedules.base import NEVER, Schedule
 
 
@@ -23,6 +24,6 @@ class Manual(Schedule):
 
     by_hand = True
 
-    def __call__(self, step: int):
+    def __call__(self, step: int) -> Due:
         """Return (False, sparsity)."""
         return step == NEVER, self.sparsity

@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_invprune.contracts import Due
 from keras_invprune.schedules.base import Schedule, check_time
 
 
@@ -25,6 +26,6 @@ class OneShot(Schedule):
         super().__init__(sparsity)
         self.at = check_time(at, "at")
 
-    def __call__(self, step: int):
+    def __call__(self, step: int) -> Due:
         """Return (whether this step is the first after `at`, sparsity)."""
         return step == self.step_at(self.at), self.sparsity

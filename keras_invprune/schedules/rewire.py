@@ -5,6 +5,7 @@ import math
 import keras
 
 from keras_invprune.arguments import is_positive_integer
+from keras_invprune.contracts import Due
 from keras_invprune.schedules.base import NEVER, Schedule, check_time
 
 
@@ -54,7 +55,7 @@ class Rewire(Schedule):
         self.until = check_time(until, "until")
         self.decays = bool(decays)
 
-    def __call__(self, step: int):
+    def __call__(self, step: int) -> Due:
         """Return (whether to update the masks before this step, sparsity)."""
         last = self.step_at(self.until)
         last = self.origin + 1 if last == NEVER else last

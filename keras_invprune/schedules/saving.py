@@ -18,7 +18,7 @@ def save_schedule(schedule: Any) -> dict:
     return saved
 
 
-def _cannot_read_its_config(schedule) -> bool:
+def _cannot_read_its_config(schedule: Any) -> bool:
     """Return whether the config is nested like TF-MOT's, and `from_config` is not."""
     if not isinstance(schedule, tfmot.PruningSchedule):
         return False
@@ -27,7 +27,7 @@ def _cannot_read_its_config(schedule) -> bool:
     return nested and type(schedule).from_config.__func__ is inherited
 
 
-def load_schedule(config: dict[str, Any]):
+def load_schedule(config: dict[str, Any]) -> Any:
     """Return the schedule of a config, or a `Missing` if it cannot be found."""
     if "tfmot" in config:
         config = dict(config)

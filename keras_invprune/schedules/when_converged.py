@@ -4,6 +4,7 @@ import keras
 import numpy as np
 
 from keras_invprune.arguments import is_positive_integer
+from keras_invprune.contracts import Due
 from keras_invprune.schedules.base import (
     NEVER,
     Learning,
@@ -60,12 +61,12 @@ class WhenConverged(Learning, Schedule):
         self.waited = 0
         self.converged_at = NEVER
 
-    def start(self, step: int, steps: int | None):
+    def start(self, step: int, steps: int | None) -> None:
         """Forget what was observed, and prepare for a training of `steps` steps."""
         super().start(step, steps)
         self.best, self.waited, self.converged_at = np.inf, 0, NEVER
 
-    def observe(self, step: int, logs: dict[str, float]):
+    def observe(self, step: int, logs: dict[str, float]) -> None:
         """Count the epochs since the monitored value last fell."""
         if not check_monitor(self, logs) or not np.isfinite(logs[self.monitor]):
             return
@@ -79,7 +80,7 @@ class WhenConverged(Learning, Schedule):
         if self.waited >= self.patience and self.converged_at == NEVER:
             self.converged_at = step + 1
 
-    def __call__(self, step: int):
+    def __call__(self, step: int) -> Due:
         """Return (whether this step is the first after convergence, sparsity)."""
         turn = min(self.converged_at, self.step_at(self.at_latest))
         return step == turn, self.sparsity

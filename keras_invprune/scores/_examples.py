@@ -1,7 +1,7 @@
 """Draws training examples for scores from the arguments of `fit`."""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import keras
@@ -10,7 +10,7 @@ import tensorflow as tf
 from keras import tree
 
 from keras_invprune.arguments import is_integer
-from keras_invprune.contracts import Score
+from keras_invprune.contracts import Nested, Score
 
 
 def examples_for(score: Callable, arguments: dict[str, Any]) -> tuple | None:
@@ -39,7 +39,7 @@ def examples_for(score: Callable, arguments: dict[str, Any]) -> tuple | None:
     return _weighted(_drawn(count, arguments), arguments.get("class_weight"))
 
 
-def _drawn(count, arguments) -> tuple:
+def _drawn(count: int, arguments: Mapping[str, Any]) -> tuple:
     x = arguments["x"]
     if isinstance(x, tf.data.Dataset):
         return _first(iter(x), count)
@@ -62,7 +62,7 @@ def _drawn(count, arguments) -> tuple:
     return _map(lambda leaf: np.asarray(leaf)[chosen], rows)
 
 
-def _weighted(rows, class_weight) -> tuple:
+def _weighted(rows: tuple, class_weight: Mapping[int, float] | None) -> tuple:
     if not class_weight:
         return rows
     x, y, weight = keras.utils.unpack_x_y_sample_weight(tuple(rows))
@@ -72,7 +72,7 @@ def _weighted(rows, class_weight) -> tuple:
     return x, y, own if weight is None else own * weight
 
 
-def _first(batches, count) -> tuple:
+def _first(batches: Iterable[tuple], count: int) -> tuple:
     """Return the first rows of batches, joined; stop at a batch of other row shapes."""
     found, rows = [], 0
     for batch in batches:
@@ -93,9 +93,9 @@ def _first(batches, count) -> tuple:
     return tree.pack_sequence_as(found[0], joined)
 
 
-def _row_shapes(batch) -> list:
+def _row_shapes(batch: Nested) -> list:
     return [None if a is None else tuple(a.shape[1:]) for a in tree.flatten(batch)]
 
 
-def _map(function, rows):
+def _map(function: Callable, rows: Nested) -> Nested:
     return tree.map_structure(lambda a: None if a is None else function(a), rows)

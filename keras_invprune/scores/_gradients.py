@@ -1,7 +1,7 @@
 """Evaluates a network's outputs and gradients at candidate weights."""
 
 import contextlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import keras
 import tensorflow as tf
@@ -20,7 +20,7 @@ def outputs_at(
     values: Mapping[str, Tensor],
     x: Nested,
     others: Iterable[tuple] = (),
-):
+) -> Nested:
     """Return the outputs in evaluation mode; no state changes.
 
     Args:
@@ -59,7 +59,9 @@ def mean_gradients(
 
 
 @contextlib.contextmanager
-def heads_through(network: keras.Model, function: Callable):
+def heads_through(
+    network: keras.Model, function: Callable[[Callable, Tensor], Tensor]
+) -> Iterator[None]:
     """Make the heads apply ``function(activation, logits)`` inside the context."""
     heads = head_layers(network)
     own = [head.activation for head in heads]
@@ -72,7 +74,7 @@ def heads_through(network: keras.Model, function: Callable):
             head.activation = activation
 
 
-def logits_only(activation: Callable, logits: Tensor):
+def logits_only(activation: Callable, logits: Tensor) -> Tensor:
     """Return the logits, without softmax or sigmoid; for use in `heads_through`."""
     del activation
     return logits

@@ -17,7 +17,7 @@ def known_as(name: str) -> Callable:
             that is decorated must need no arguments.
     """
 
-    def add(score):
+    def add(score: Any) -> Any:
         register = keras.saving.register_keras_serializable(package="keras_invprune")
         KNOWN[name] = register(score)
         return score

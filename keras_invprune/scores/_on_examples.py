@@ -1,5 +1,8 @@
 """The base class of scores that read training examples."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -40,7 +43,9 @@ class OnExamples(Score):
         self.examples = int(examples) if is_integer(examples) else examples
         self.batch_size = batch_size
 
-    def batches(self, context: ScoreContext, only: int | None = None):
+    def batches(
+        self, context: ScoreContext, only: int | None = None
+    ) -> Iterator[tuple]:
         """Yield ``(x, y, sample_weight)`` in batches of tensors.
 
         Args:
@@ -68,7 +73,7 @@ class OnExamples(Score):
                 rows,
             )
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Return the arguments; examples are replaced by their number."""
         config = super().get_config()
         if isinstance(self.examples, tuple):
@@ -76,7 +81,7 @@ class OnExamples(Score):
         return config
 
 
-def _check_rows(examples):
+def _check_rows(examples: tuple) -> None:
     """Raise ValueError unless all arrays have the same number of rows, at least 1."""
     leaves = [leaf for leaf in keras.tree.flatten(examples) if leaf is not None]
     if not all(len(getattr(leaf, "shape", ())) for leaf in leaves):

@@ -82,7 +82,7 @@ def survivors(weights: Arrays, share: float, context: ScoreContext) -> dict:
     return groups.spread({k: _staying(sizes[k], masks[k], share) for k in sizes})
 
 
-def _staying(weight, mask, share) -> np.ndarray:
+def _staying(weight: np.ndarray, mask: np.ndarray, share: float) -> np.ndarray:
     """Return which connections are not among the `share` of smallest magnitude."""
     flat, active = np.ravel(np.abs(weight)), np.flatnonzero(mask)
     kept = active.size - int(share * active.size)

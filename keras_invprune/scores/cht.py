@@ -39,7 +39,7 @@ class CHT(Score):
         self.sampled = bool(sampled)
         self.seed = seed
 
-    def rank(self, weights: Arrays, context: ScoreContext):
+    def rank(self, weights: Arrays, context: ScoreContext) -> Arrays:
         """Return ``{key: array}``; low scores are pruned first."""
         chance = chances(weights, self.seed, context.step)
         if not context.moving:
@@ -75,7 +75,7 @@ def link_scores(mask: Tensor) -> np.ndarray:
     )
 
 
-def _community(shared, degrees):
+def _community(shared: np.ndarray, degrees: np.ndarray) -> np.ndarray:
     """Return for nodes z and w of one side ``(1 + di_z) / (1 + de_z)``.
 
     z is linked to one end of the missing link, and w is the other end. Of the links of
@@ -86,7 +86,7 @@ def _community(shared, degrees):
     return np.divide(1 + shared, outside, out=np.zeros_like(shared), where=known)
 
 
-def _drawn(scores, chance):
+def _drawn(scores: np.ndarray, chance: np.ndarray) -> np.ndarray:
     """Return sort keys whose largest k are k draws without replacement, by score."""
     weights = scores + 1e-6 * max(scores.max(initial=0), 1e-6)
     return weights / (weights - np.log(1 - chance))  # an exponential race

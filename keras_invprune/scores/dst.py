@@ -51,7 +51,7 @@ class DST(Score):
         self.penalty = float(penalty)
         self.effective = Thresholded(self.penalty)
 
-    def rank(self, weights: Arrays, context: ScoreContext):
+    def rank(self, weights: Arrays, context: ScoreContext) -> Arrays:
         """Return ``{key: |w| - t}``; low scores are pruned first.
 
         Raises:
@@ -72,7 +72,7 @@ class Thresholded(Configured, Effective):
     def __init__(self, alpha: float = 0.0):
         self.alpha = float(alpha)
 
-    def build(self, layer: keras.Layer, name: str, variable: keras.Variable):
+    def build(self, layer: keras.Layer, name: str, variable: keras.Variable) -> tuple:
         """Create the thresholds, which start at zero."""
         return (
             layer.add_weight(
@@ -84,23 +84,23 @@ class Thresholded(Configured, Effective):
             ),
         )
 
-    def __call__(self, weight: Tensor, mask: Tensor, threshold: Tensor):
+    def __call__(self, weight: Tensor, mask: Tensor, threshold: Tensor) -> Tensor:
         """Return w'."""
         return weight * mask * step(ops.abs(weight) - threshold)
 
-    def penalty(self, weight: Tensor, mask: Tensor, threshold: Tensor):
+    def penalty(self, weight: Tensor, mask: Tensor, threshold: Tensor) -> Tensor:
         """Return α · Σ exp(-t)."""
         del weight, mask
         return self.alpha * ops.sum(ops.exp(-ops.cast(threshold, "float32")))
 
 
-def step(x: Tensor):
+def step(x: Tensor) -> Tensor:
     """Return 1 where x > 0, else 0. Its gradient is `slope`."""
     surrogate = x * ops.stop_gradient(slope(x))
     return ops.cast(x > 0, x.dtype) + (surrogate - ops.stop_gradient(surrogate))
 
 
-def slope(x: Tensor):
+def slope(x: Tensor) -> Tensor:
     """Return 2 - 4|x| for |x| ≤ 0.4, 0.4 up to |x| = 1, and 0 beyond."""
     size = ops.abs(x)
     return ops.where(size <= 1.0, ops.maximum(2 - 4 * size, 0.4), 0.0)

@@ -25,7 +25,7 @@ class Fisher(OnExamples):
     def __init__(self, examples: int | tuple = 128):
         super().__init__(examples, batch_size=1)
 
-    def rank(self, weights: Arrays, context: ScoreContext):
+    def rank(self, weights: Arrays, context: ScoreContext) -> Arrays:
         """Return ``{key: array}``; low scores are pruned first."""
         values, squares, count = tensors(weights), dict.fromkeys(weights, 0.0), 0
         for batch in self.batches(context):

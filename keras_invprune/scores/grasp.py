@@ -1,9 +1,11 @@
 """GraSP: keeps the gradient flowing after pruning."""
 
+from collections.abc import Callable, Mapping
+
 import numpy as np
 from keras import ops
 
-from keras_invprune.contracts import Arrays, ScoreContext
+from keras_invprune.contracts import Arrays, ScoreContext, Tensor
 from keras_invprune.scores._gradients import (
     gradients,
     heads_through,
@@ -47,22 +49,24 @@ class Grasp(OnExamples):
             )
         self.temperature = float(temperature)
 
-    def rank(self, weights: Arrays, context: ScoreContext):
+    def rank(self, weights: Arrays, context: ScoreContext) -> Arrays:
         """Return ``{key: array}``; low scores are pruned first."""
         values, batches = tensors(weights), list(self.batches(context))
 
-        def loss(values, batch):
+        def loss(values: Mapping[str, Tensor], batch: tuple) -> Tensor:
             # Multiplying by T does not change the ranking, and keeps softened gradients
             # from vanishing in float16.
             return self.temperature * context.loss(values, batch)
 
-        def softened(activation, logits):
+        def softened(activation: Callable, logits: Tensor) -> Tensor:
             return activation(logits / self.temperature)
 
         with heads_through(context.network, softened):
             g = mean_gradients(values, loss, batches)
 
-            def flow(values, batch):  # gᵀ ∂L/∂w, whose gradient is Hg
+            def flow(
+                values: Mapping[str, Tensor], batch: tuple
+            ) -> Tensor:  # gᵀ ∂L/∂w, whose gradient is Hg
                 own = gradients(values, lambda v: loss(v, batch))
                 return sum(ops.sum(g[key] * own[key]) for key in values)
 

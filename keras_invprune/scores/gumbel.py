@@ -61,7 +61,7 @@ class GumbelSoftmax(Score):
             )
         self.effective = GumbelWeight(penalty, odds, rate, (first, last), seed)
 
-    def rank(self, weights: Arrays, context: ScoreContext):
+    def rank(self, weights: Arrays, context: ScoreContext) -> Arrays:
         """Return ``{key: a}``; low scores are pruned first.
 
         Raises:
@@ -70,7 +70,7 @@ class GumbelSoftmax(Score):
         del weights
         return learned(context, "GumbelSoftmax")
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Return the arguments."""
         return self.effective.get_config()
 
@@ -91,7 +91,7 @@ class GumbelWeight(Configured, Effective):
         self.odds, self.rate = float(odds), float(rate)
         self.temperatures, self.seed = plain(tuple(temperatures)), plain(seed)
 
-    def build(self, layer: keras.Layer, name: str, variable: keras.Variable):
+    def build(self, layer: keras.Layer, name: str, variable: keras.Variable) -> tuple:
         """Create the tensor a / rate; T and the noise are shared by all weights."""
         if not hasattr(layer, "temperature"):
             layer.noise = keras.random.SeedGenerator(self.seed)
@@ -117,8 +117,8 @@ class GumbelWeight(Configured, Effective):
         mask: Tensor,
         odds: Tensor,
         temperature: Tensor,
-        noise: Any,
-    ):
+        noise: keras.random.SeedGenerator,
+    ) -> Tensor:
         """Return w' for a relaxed draw of the mask."""
         u = keras.random.uniform(ops.shape(weight), 1e-6, 1 - 1e-6, "float32", noise)
         logistic = ops.cast(ops.log(u) - ops.log1p(-u), weight.dtype)  # g₁ - g₂
@@ -127,18 +127,18 @@ class GumbelWeight(Configured, Effective):
         )
         return weight * mask * draw
 
-    def penalty(self, weight: Tensor, mask: Tensor, odds: Tensor, *_: Any):
+    def penalty(self, weight: Tensor, mask: Tensor, odds: Tensor, *_: object) -> Tensor:
         """Return λ · E[number of weights that are on]."""
         del weight
         on = ops.cast(mask * ops.sigmoid(self.rate * odds), "float32")
         return self.weight_of_penalty * ops.sum(on)
 
-    def anneal(self, layer: keras.Layer, progress: float):
+    def anneal(self, layer: keras.Layer, progress: float) -> None:
         """Lower T geometrically: T = T_first · (T_last / T_first)^progress."""
         first, last = self.temperatures
         layer.temperature.assign(first * (last / first) ** progress)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Return the arguments."""
         return {
             "penalty": self.weight_of_penalty,

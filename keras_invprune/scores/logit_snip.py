@@ -1,10 +1,12 @@
 """SNIP on the logits, which needs no labels."""
 
+from collections.abc import Mapping
+
 import keras
 import numpy as np
 from keras import ops
 
-from keras_invprune.contracts import Arrays, ScoreContext
+from keras_invprune.contracts import Arrays, ScoreContext, Tensor
 from keras_invprune.scores._gradients import (
     heads_through,
     logits_only,
@@ -38,10 +40,10 @@ class LogitSnip(OnExamples):
 
     reads = "(x,)"
 
-    def rank(self, weights: Arrays, context: ScoreContext):
+    def rank(self, weights: Arrays, context: ScoreContext) -> Arrays:
         """Return ``{key: array}``; low scores are pruned first."""
 
-        def squares(values, batch):
+        def squares(values: Mapping[str, Tensor], batch: tuple) -> Tensor:
             outputs = keras.tree.flatten(outputs_at(context, values, batch[0]))
             outputs = [ops.cast(f, "float32") for f in outputs]
             return sum(ops.sum(ops.square(f)) / len(f) for f in outputs)  # of a row

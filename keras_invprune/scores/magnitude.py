@@ -8,7 +8,7 @@ from keras_invprune.scores._known import known_as
 
 @known_as("magnitude")
 @tells(rewires=False)
-def magnitude(weights: Arrays, model: object):
+def magnitude(weights: Arrays, model: object) -> Arrays:
     """Return ``|w|``, the score of IUNet, OMP and TF-MOT.
 
     Args:

@@ -26,10 +26,10 @@ class Movement(Score):
     learns = True
     suits = {"schedule": "gradual"}
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.effective = MovementWeight()
 
-    def rank(self, weights: Arrays, context: ScoreContext):
+    def rank(self, weights: Arrays, context: ScoreContext) -> Arrays:
         """Return ``{key: S}``; low scores are pruned first.
 
         Raises:
@@ -43,7 +43,7 @@ class Movement(Score):
 class MovementWeight(Configured, Effective):
     """The effective weight w' = w · m, with S instead of m in the gradient."""
 
-    def build(self, layer: keras.Layer, name: str, variable: keras.Variable):
+    def build(self, layer: keras.Layer, name: str, variable: keras.Variable) -> tuple:
         """Create S, which starts at zero."""
         return (
             layer.add_weight(
@@ -55,7 +55,7 @@ class MovementWeight(Configured, Effective):
             ),
         )
 
-    def __call__(self, weight: Tensor, mask: Tensor, scores: Tensor):
+    def __call__(self, weight: Tensor, mask: Tensor, scores: Tensor) -> Tensor:
         """Return w', with ∂w'/∂S = w straight through the choice of the mask."""
         surrogate = scores - ops.stop_gradient(scores)  # its value is zero
         return weight * mask + ops.stop_gradient(weight) * surrogate

@@ -1,6 +1,6 @@
 """Optimal Brain Damage: the loss's own curvature at each weight."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -50,7 +50,7 @@ class OptimalBrainDamage(OnExamples):
     def __init__(self, examples: int | tuple = 128):
         super().__init__(examples, batch_size=1)
 
-    def rank(self, weights: Arrays, context: ScoreContext):
+    def rank(self, weights: Arrays, context: ScoreContext) -> Arrays:
         """Return ``{key: array}``; low scores are pruned first."""
         values, total, count = tensors(weights), dict.fromkeys(weights, 0.0), 0
         for row in self.batches(context):
@@ -61,11 +61,11 @@ class OptimalBrainDamage(OnExamples):
         return {k: 0.5 * w**2 * (total[k] / count) for k, w in weights.items()}
 
 
-def _curvature(context, values, row) -> dict:
+def _curvature(context: ScoreContext, values: Mapping[str, Tensor], row: tuple) -> dict:
     """Return ``{key: h}`` of one example."""
     logits: list = []
 
-    def noted(activation, z):
+    def noted(activation: Callable, z: Tensor) -> Tensor:
         logits.append(z)
         return activation(z)
 
@@ -90,7 +90,12 @@ def _curvature(context, values, row) -> dict:
     return h
 
 
-def _along(tape, z, values, direction) -> dict:
+def _along(
+    tape: tf.GradientTape,
+    z: Tensor,
+    values: Mapping[str, Tensor],
+    direction: np.ndarray,
+) -> dict:
     """Return ``{key: uᵀ ∂z/∂w}``."""
     u = tf.constant(direction, z.dtype)
     found = tape.gradient(z, values, u, unconnected_gradients="zero")
@@ -109,7 +114,7 @@ def _of_loss(
             inner.watch(shifts)
             parts = iter(tf.split(shifts, sizes))
 
-            def shifted(activation, z):
+            def shifted(activation: Callable, z: Tensor) -> Tensor:
                 shift = tf.reshape(next(parts), tf.shape(z))
                 return activation(z + tf.cast(shift, z.dtype))
 

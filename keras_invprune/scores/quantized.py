@@ -1,7 +1,7 @@
 """Quantized training: pruning for a file of integers, whatever the score."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal, Self
 
 import keras
 from keras import ops
@@ -71,27 +71,27 @@ class Quantized(Score):
     # Read anew, since a score that was missing on loading may be given later.
 
     @property
-    def examples(self):
+    def examples(self) -> int | tuple | None:  # type: ignore[override]
         """What the other score needs."""
         return Score.of(self.score).examples
 
     @property
-    def rounds(self):
+    def rounds(self) -> int:  # type: ignore[override]
         """The rounds of the other score."""
         return Score.of(self.score).rounds
 
     @property
-    def rewires(self):
+    def rewires(self) -> bool | None:  # type: ignore[override]
         """Whether the other score moves connections."""
         return Score.of(self.score).rewires
 
     @property
-    def updates(self):
+    def updates(self) -> Literal["one", "several"] | None:  # type: ignore[override]
         """How often the other score must be asked."""
         return Score.of(self.score).updates
 
     @property
-    def learns(self):
+    def learns(self) -> bool:  # type: ignore[override]
         """Whether the other score is learned in training."""
         return Score.of(self.score).learns
 
@@ -99,12 +99,12 @@ class Quantized(Score):
         """Return the scores of the other score."""
         return self.score(weights, model)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Return the arguments."""
         return {"score": save_object(self.score, ROLE), "bits": self.bits}
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         """Return the score of a config; another score that is missing raises on use."""
         return cls(load_object(config["score"], ROLE), config["bits"])
 
@@ -139,7 +139,7 @@ class Grid(Configured, Rounding):
         only_8 = is_depthwise(layer, variable) or isinstance(layer, TRANSPOSED)
         return self.bits == 8 or not only_8
 
-    def __call__(self, weight: Tensor, axes: tuple[int, ...]):
+    def __call__(self, weight: Tensor, axes: tuple[int, ...]) -> Tensor:
         """Return w', of the weight's shape and dtype.
 
         Args:

@@ -23,7 +23,7 @@ class Random(Score):
     def __init__(self, seed: int = 0):
         self.seed = seed
 
-    def rank(self, weights: Arrays, context: ScoreContext):
+    def rank(self, weights: Arrays, context: ScoreContext) -> Arrays:
         """Return ``{key: array}`` with values in (0, 1], zero where w is zero."""
         del context
         generator = np.random.default_rng(self.seed)

@@ -47,7 +47,7 @@ class RigL(OnExamples):
         self.fraction = check_fraction(fraction)
         self.seed = seed
 
-    def rank(self, weights: Arrays, context: ScoreContext):
+    def rank(self, weights: Arrays, context: ScoreContext) -> Arrays:
         """Return ``{key: array}``; low scores are pruned first."""
         if not context.moving:
             return chances(weights, self.seed)

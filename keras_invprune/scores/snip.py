@@ -27,7 +27,7 @@ class Snip(OnExamples):
         not change their order.
     """
 
-    def rank(self, weights: Arrays, context: ScoreContext):
+    def rank(self, weights: Arrays, context: ScoreContext) -> Arrays:
         """Return ``{key: array}``; low scores are pruned first."""
         g = mean_gradients(
             tensors(weights),

@@ -31,7 +31,7 @@ class SparseEvolution(Score):
         self.fraction = check_fraction(fraction)
         self.seed = seed
 
-    def rank(self, weights: Arrays, context: ScoreContext):
+    def rank(self, weights: Arrays, context: ScoreContext) -> Arrays:
         """Return ``{key: array}``; low scores are pruned first."""
         chance = chances(weights, self.seed, context.step)
         if not context.moving:

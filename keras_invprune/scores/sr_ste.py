@@ -36,7 +36,7 @@ class SRSTE(Score):
         self.decay = float(decay)
         self.effective = StraightThrough(self.decay)
 
-    def rank(self, weights: Arrays, context: ScoreContext):
+    def rank(self, weights: Arrays, context: ScoreContext) -> Arrays:
         """Return ``{key: array}``; low scores are pruned first."""
         return magnitude(weights, context)
 
@@ -52,12 +52,12 @@ class StraightThrough(Configured, Effective):
     def __init__(self, decay: float = 0.0):
         self.decay = float(decay)
 
-    def __call__(self, weight: Tensor, mask: Tensor):
+    def __call__(self, weight: Tensor, mask: Tensor) -> Tensor:
         """Return w', with ∂w'/∂w = 1."""
         hidden = weight * (1.0 - mask)
         return weight * mask + hidden - ops.stop_gradient(hidden)
 
-    def penalty(self, weight: Tensor, mask: Tensor):
+    def penalty(self, weight: Tensor, mask: Tensor) -> Tensor:
         """Return λ_W / 2 · Σ ((1 - m) w)², whose gradient is the decay."""
         hidden = ops.cast(weight * (1.0 - mask), "float32")
         return 0.5 * self.decay * ops.sum(ops.square(hidden))

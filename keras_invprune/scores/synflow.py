@@ -1,12 +1,14 @@
 """SynFlow: pruning without data that does not empty a layer."""
 
+from collections.abc import Mapping
+
 import keras
 import numpy as np
 import tensorflow as tf
 from keras import ops
 
 from keras_invprune.arguments import is_positive_integer
-from keras_invprune.contracts import Arrays, Score, ScoreContext
+from keras_invprune.contracts import Arrays, Score, ScoreContext, Tensor
 from keras_invprune.graph.inputs import input_structure
 from keras_invprune.graph.weights import weights_by_key
 from keras_invprune.scores._gradients import (
@@ -49,7 +51,7 @@ class SynFlow(Score):
             raise ValueError(f"`rounds` must be >= 1. Received: rounds={rounds!r}.")
         self.rounds = int(rounds)
 
-    def rank(self, weights: Arrays, context: ScoreContext):
+    def rank(self, weights: Arrays, context: ScoreContext) -> Arrays:
         """Return ``{key: array}``; low scores are pruned first."""
         values = tensors({key: np.abs(weight) for key, weight in weights.items()})
         own = {id(v) for v in context.variables.values()}
@@ -64,7 +66,7 @@ class SynFlow(Score):
             input_structure(context.network),
         )
 
-        def flow(values):  # R_SF = 1ᵀ (Π |θ|) 1
+        def flow(values: Mapping[str, Tensor]) -> Tensor:  # R_SF = 1ᵀ (Π |θ|) 1
             outputs = keras.tree.flatten(outputs_at(context, values, ones, others))
             return sum(ops.sum(ops.cast(f, "float32")) for f in outputs)
 
@@ -75,7 +77,7 @@ class SynFlow(Score):
         return scores
 
 
-def _check(scores, total):
+def _check(scores: Arrays, total: float) -> None:
     # Some layer's scores add up to most of the flow. Behind a softmax, whose sum is
     # always 1, scores are rounding errors, at most a 10,000th of the flow.
     most = max(float(np.sum(np.abs(s), dtype=np.float64)) for s in scores.values())

@@ -27,7 +27,7 @@ class Taylor(OnExamples):
     def __init__(self, examples: int | tuple = 128, batch_size: int = 32):
         super().__init__(examples, batch_size)
 
-    def rank(self, weights: Arrays, context: ScoreContext):
+    def rank(self, weights: Arrays, context: ScoreContext) -> Arrays:
         """Return ``{key: array}``; low scores are pruned first."""
         values, found = tensors(weights), []
         for batch in self.batches(context):

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 
-def number(name: str, value: Any, upper: float = 1):
+def number(name: str, value: Any, upper: float = 1) -> float:
     """Return `value` as a float, if it lies in [0, upper].
 
     Args:
@@ -53,7 +53,7 @@ def interval(
     )
 
 
-def choice(name: str, value: Any, allowed: Iterable[str]):
+def choice(name: str, value: Any, allowed: Iterable[str]) -> str:
     """Return `value`, if it is one of `allowed`.
 
     Args:

@@ -10,10 +10,12 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
+from keras_invprune.contracts import Tensor
+
 
 def uniform(
     shape: Sequence, low: float, high: float, generator: keras.random.SeedGenerator
-):
+) -> Tensor:
     """Draw float32 numbers from U(low, high).
 
     Args:
@@ -29,7 +31,7 @@ def uniform(
 
 def integers(
     shape: Sequence, low: float, high: float, generator: keras.random.SeedGenerator
-):
+) -> Tensor:
     """Draw int32 numbers uniformly from low, ..., high - 1.
 
     Args:
@@ -43,7 +45,7 @@ def integers(
     )
 
 
-def _next_seed(generator):
+def _next_seed(generator: keras.random.SeedGenerator) -> Tensor:
     """Return the generator's next seed, a different one on each replica.
 
     All replicas of a MirroredStrategy read the same state. Keras stores 32 bits in each

@@ -6,6 +6,7 @@ jitter commute, so one order is enough.
 """
 
 import math
+from typing import Any
 
 import keras
 import numpy as np
@@ -25,7 +26,7 @@ QUARTER_TURN = (
 )
 
 
-def luminance(images: Tensor):
+def luminance(images: Tensor) -> Tensor:
     """Return the luminance Y = .299 R + .587 G + .114 B.
 
     Args:
@@ -39,8 +40,12 @@ def luminance(images: Tensor):
 
 
 def jitter(
-    images: Tensor, brightness: float, contrast: float, saturation: float, hue: float
-):
+    images: Tensor,
+    brightness: Tensor,
+    contrast: Tensor,
+    saturation: Tensor,
+    hue: Tensor,
+) -> Tensor:
     """Change brightness, contrast, saturation and hue of each image.
 
     That is::
@@ -78,11 +83,11 @@ class ColorView(ImageView):
         **kwargs: Keywords of `keras.layers.Layer`.
     """
 
-    def __init__(self, probability: float, seed: int | None = None, **kwargs):
+    def __init__(self, probability: float, seed: int | None = None, **kwargs: Any):
         super().__init__(seed=seed, **kwargs)
         self.probability = number("probability", probability)
 
-    def transform(self, images: Tensor):
+    def transform(self, images: Tensor) -> Tensor:
         """Return the images, some of them recolored.
 
         Raises:
@@ -97,7 +102,7 @@ class ColorView(ImageView):
         changed = self.recolor(images)
         return ops.where(self.chosen(images, self.probability), changed, images)
 
-    def recolor(self, images: Tensor):
+    def recolor(self, images: Tensor) -> Tensor:
         """Return all images recolored.
 
         Args:
@@ -105,7 +110,7 @@ class ColorView(ImageView):
         """
         raise NotImplementedError(f"{type(self).__name__} must implement `recolor`.")
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Return what `from_config` needs to rebuild the layer."""
         return {**super().get_config(), "probability": self.probability}
 
@@ -151,7 +156,7 @@ class RandomColorJitter(ColorView):
         probability: float = 0.8,
         value_range: tuple[float, float] | None = None,
         seed: int | None = None,
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(probability, seed=seed, **kwargs)
         self.brightness = number("brightness", brightness, upper=math.inf)
@@ -162,7 +167,7 @@ class RandomColorJitter(ColorView):
             value_range = interval("value_range", value_range, lower=-math.inf)
         self.value_range = value_range
 
-    def recolor(self, images: Tensor):
+    def recolor(self, images: Tensor) -> Tensor:
         """Return all images with jittered colors."""
         strengths = (self.brightness, self.contrast, self.saturation)
         bounds = [(max(0.0, 1 - s), 1 + s) for s in strengths]
@@ -173,7 +178,7 @@ class RandomColorJitter(ColorView):
         images = jitter(images, *drawn)
         return ops.clip(images, *self.value_range) if self.value_range else images
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Return what `from_config` needs to rebuild the layer."""
         return {
             **super().get_config(),
@@ -203,9 +208,11 @@ class RandomGrayscale(ColorView):
         ValueError: If `probability` is outside [0, 1].
     """
 
-    def __init__(self, probability: float = 0.2, seed: int | None = None, **kwargs):
+    def __init__(
+        self, probability: float = 0.2, seed: int | None = None, **kwargs: Any
+    ):
         super().__init__(probability, seed=seed, **kwargs)
 
-    def recolor(self, images: Tensor):
+    def recolor(self, images: Tensor) -> Tensor:
         """Return all images without color."""
         return ops.broadcast_to(luminance(images), ops.shape(images))

@@ -51,13 +51,13 @@ class RandomResizedCrop(Resampling):
         ratio: tuple[float, float] = (3 / 4, 4 / 3),
         fill_mode: str = "nearest",
         seed: int | None = None,
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(fill_mode=fill_mode, seed=seed, **kwargs)
         self.scale = interval("scale", scale, upper=1)
         self.ratio = interval("ratio", ratio)
 
-    def transform(self, images: Tensor):
+    def transform(self, images: Tensor) -> Tensor:
         """Return each image's box, resized to the size of the image."""
         _, height, width, _ = ops.shape(images)
         low, high = self.scale
@@ -71,12 +71,14 @@ class RandomResizedCrop(Resampling):
         )
         return resample_axes(images, rows, columns, self.fill_mode)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Return what `from_config` needs to rebuild the layer."""
         return {**super().get_config(), "scale": self.scale, "ratio": self.ratio}
 
 
-def box_sides(shares: Any, ratios: Any, size: Any, allowed: Any):
+def box_sides(
+    shares: Tensor, ratios: Tensor, size: tuple[int, int], allowed: tuple[float, float]
+) -> tuple[Tensor, Tensor, Tensor]:
     """Return the height and width of each crop box, from the first attempt that fits.
 
     Args:
@@ -104,7 +106,7 @@ def box_sides(shares: Any, ratios: Any, size: Any, allowed: Any):
     )
 
 
-def _window(size, sides, places):
+def _window(size: int, sides: Tensor, places: Tensor) -> Tensor:
     """Return the source coordinates of `size` pixels in each box: [batch, size]."""
     centers = ops.arange(size, dtype="float32") + 0.5
     size = ops.cast(size, "float32")

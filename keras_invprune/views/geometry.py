@@ -1,6 +1,7 @@
 """Small random movements of images: shift, scale, rotation, flip."""
 
 import math
+from typing import Any
 
 import keras
 from keras import ops
@@ -37,12 +38,12 @@ class RandomShift(Resampling):
         fraction: float = 0.125,
         fill_mode: str = "nearest",
         seed: int | None = None,
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(fill_mode=fill_mode, seed=seed, **kwargs)
         self.fraction = number("fraction", fraction)
 
-    def transform(self, images: Tensor):
+    def transform(self, images: Tensor) -> Tensor:
         """Return the shifted images."""
         rows, columns = (
             ops.arange(size, dtype="float32")
@@ -52,7 +53,7 @@ class RandomShift(Resampling):
         )
         return resample_axes(images, rows, columns, self.fill_mode)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Return what `from_config` needs to rebuild the layer."""
         return {**super().get_config(), "fraction": self.fraction}
 
@@ -82,12 +83,12 @@ class RandomScale(Resampling):
         factor: tuple[float, float] = (0.8, 1.2),
         fill_mode: str = "nearest",
         seed: int | None = None,
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(fill_mode=fill_mode, seed=seed, **kwargs)
         self.factor = interval("factor", factor)
 
-    def transform(self, images: Tensor):
+    def transform(self, images: Tensor) -> Tensor:
         """Return the zoomed images."""
         low, high = self.factor
         factors = self.draw(images, low, high, shape=(1,))
@@ -96,7 +97,7 @@ class RandomScale(Resampling):
         )
         return resample_axes(images, rows, columns, self.fill_mode)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Return what `from_config` needs to rebuild the layer."""
         return {**super().get_config(), "factor": self.factor}
 
@@ -126,22 +127,22 @@ class RandomRotation(Resampling):
         degrees: float = 15.0,
         fill_mode: str = "nearest",
         seed: int | None = None,
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(fill_mode=fill_mode, seed=seed, **kwargs)
         self.degrees = number("degrees", degrees, upper=180)
 
-    def transform(self, images: Tensor):
+    def transform(self, images: Tensor) -> Tensor:
         """Return the rotated images."""
         limit = math.radians(self.degrees)
         return rotate(images, self.draw(images, -limit, limit), self.fill_mode)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Return what `from_config` needs to rebuild the layer."""
         return {**super().get_config(), "degrees": self.degrees}
 
 
-def rotate(images: Tensor, angles: Tensor, fill_mode: str = "nearest"):
+def rotate(images: Tensor, angles: Tensor, fill_mode: str = "nearest") -> Tensor:
     """Rotate each image counter-clockwise around its center.
 
     Let (y, x) be an output pixel's offset from the center, with y downwards. Its value
@@ -163,12 +164,12 @@ def rotate(images: Tensor, angles: Tensor, fill_mode: str = "nearest"):
     return resample_points(images, rows, columns, fill_mode)
 
 
-def _centred(size):
+def _centred(size: int) -> Tensor:
     """Return the offsets of `size` pixels from their common center."""
     return ops.arange(size, dtype="float32") - _middle(size)
 
 
-def _middle(size):
+def _middle(size: int) -> Tensor:
     """Return the coordinate of the center of `size` pixels."""
     return (ops.cast(size, "float32") - 1) / 2
 
@@ -199,18 +200,18 @@ class RandomFlip(ImageView):
         direction: str = "horizontal",
         probability: float = 0.5,
         seed: int | None = None,
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(seed=seed, **kwargs)
         self.direction = choice("direction", direction, ("horizontal", "vertical"))
         self.probability = number("probability", probability)
 
-    def transform(self, images: Tensor):
+    def transform(self, images: Tensor) -> Tensor:
         """Return the images, some of them mirrored."""
         flipped = ops.flip(images, axis=2 if self.direction == "horizontal" else 1)
         return ops.where(self.chosen(images, self.probability), flipped, images)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Return what `from_config` needs to rebuild the layer."""
         return {
             **super().get_config(),

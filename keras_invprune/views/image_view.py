@@ -1,5 +1,7 @@
 """The base classes of the random image layers."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -27,13 +29,13 @@ class ImageView(keras.layers.Layer):
     moves = False
     """Whether it moves objects to other positions in the image, see `pairs.moves`."""
 
-    def __init__(self, seed: int | None = None, **kwargs):
+    def __init__(self, seed: int | None = None, **kwargs: Any):
         kwargs.setdefault("dtype", "float32")
         super().__init__(**kwargs)
         self.seed = plain(seed)
         self.seed_generator = keras.random.SeedGenerator(self.seed)
 
-    def call(self, images: Tensor):
+    def call(self, images: Tensor) -> Tensor:
         """Return a random version of each image, of the same shape.
 
         Args:
@@ -51,7 +53,7 @@ class ImageView(keras.layers.Layer):
             )
         return self.transform(ops.cast(images, self.compute_dtype))
 
-    def transform(self, images: Tensor):
+    def transform(self, images: Tensor) -> Tensor:
         """Return a random version of each image.
 
         Args:
@@ -61,7 +63,7 @@ class ImageView(keras.layers.Layer):
 
     def draw(
         self, images: Tensor, low: float = 0.0, high: float = 1.0, shape: tuple = ()
-    ):
+    ) -> Tensor:
         """Return U(low, high) for each image: float32, [batch, *shape].
 
         Args:
@@ -73,7 +75,7 @@ class ImageView(keras.layers.Layer):
         shape = (ops.shape(images)[0], *shape)
         return uniform(shape, low, high, self.seed_generator)
 
-    def chosen(self, images: Tensor, probability: float):
+    def chosen(self, images: Tensor, probability: float) -> Tensor:
         """Return which images are chosen at random: bool, [batch, 1, 1, 1].
 
         Args:
@@ -82,7 +84,7 @@ class ImageView(keras.layers.Layer):
         """
         return self.draw(images, shape=(1, 1, 1)) < probability
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Return what `from_config` needs to rebuild the layer."""
         return {**super().get_config(), "seed": self.seed}
 
@@ -99,10 +101,12 @@ class Resampling(ImageView):
 
     moves = True
 
-    def __init__(self, fill_mode: str = "nearest", seed: int | None = None, **kwargs):
+    def __init__(
+        self, fill_mode: str = "nearest", seed: int | None = None, **kwargs: Any
+    ):
         super().__init__(seed=seed, **kwargs)
         self.fill_mode = choice("fill_mode", fill_mode, FILL_MODES)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Return what `from_config` needs to rebuild the layer."""
         return {**super().get_config(), "fill_mode": self.fill_mode}

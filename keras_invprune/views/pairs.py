@@ -1,13 +1,13 @@
 """Positive pairs: two random versions of the same examples."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from keras_invprune.contracts import Nested, View
+from keras_invprune.contracts import Nested, View, Views
 from keras_invprune.saving import Missing, name_of
 from keras_invprune.views.image_view import ImageView
 from keras_invprune.views.presets import images
@@ -19,7 +19,7 @@ REMEDY = (
 )
 
 
-def positive_pair(views: Any, x: Nested):
+def positive_pair(views: Views, x: Nested) -> tuple[Nested, Nested]:
     """Return two random versions of `x`.
 
     For a single view f, they are two draws `(f(x), f(x))`; for a pair, `(f(x), g(x))`.
@@ -35,7 +35,7 @@ def positive_pair(views: Any, x: Nested):
     return tuple(_view(view, x) for view in as_pair(views))
 
 
-def _view(view, x):
+def _view(view: Callable | None, x: Nested) -> Nested:
     """Return one view. Our layers are applied to the array inside a structure."""
     if view is None:
         return x
@@ -44,7 +44,7 @@ def _view(view, x):
     return keras.tree.map_structure(lambda part: as_in_training(view, part), x)
 
 
-def _made(view, x):
+def _made(view: Callable, x: Nested) -> Nested:
     """Return what a view of the user's own returns.
 
     Raises:
@@ -67,11 +67,11 @@ def _made(view, x):
         ) from error
 
 
-def _name(view):
+def _name(view: Callable | None) -> str:
     return View.of(view).name or name_of(view)
 
 
-def _checked(view, x, made):
+def _checked(view: Callable, x: Nested, made: Nested) -> Nested:
     """Return `made`, the output of a view, if it can replace `x`.
 
     Raises:
@@ -79,10 +79,10 @@ def _checked(view, x, made):
     """
     parts, own = keras.tree.flatten(x), keras.tree.flatten(made)
     shapes = [getattr(part, "shape", None) for part in own]
-    fits = len(own) == len(parts) and None not in shapes
-    fits = fits and isinstance(made, dict) == isinstance(x, dict)
+    pairs = zip(shapes, [part.shape for part in parts], strict=False)
+    fits = len(own) == len(parts) and isinstance(made, dict) == isinstance(x, dict)
     name = _name(view)
-    if fits and all(map(_same_shape, shapes, [part.shape for part in parts])):
+    if fits and all(one is not None and _same_shape(one, two) for one, two in pairs):
         message = f"The view {name!r} must keep the number of rows of its input."
         for part, one in zip(parts, own, strict=True):  # unknown before a batch comes
             tf.debugging.assert_equal(tf.shape(one)[0], tf.shape(part)[0], message)
@@ -94,13 +94,13 @@ def _checked(view, x, made):
     )
 
 
-def _same_shape(one, other) -> bool:
+def _same_shape(one: Sequence, other: Sequence) -> bool:
     """Return whether two shapes may be equal, where None means any length."""
     pairs = zip(one, other, strict=False)
     return len(one) == len(other) and all(a == b or None in (a, b) for a, b in pairs)
 
 
-def _shapes(parts) -> str:
+def _shapes(parts: list) -> str:
     kinds = [
         f"shape {tuple(part.shape)}" if hasattr(part, "shape") else repr(part)
         for part in parts
@@ -108,18 +108,18 @@ def _shapes(parts) -> str:
     return " and ".join(kinds) or "nothing"
 
 
-def as_in_training(function: Any, x: Nested):
+def as_in_training(function: Callable, x: Nested) -> Nested:
     """Call `function` in training mode, so that noise layers stay active."""
-    layer = isinstance(function, keras.layers.Layer)
-    if layer and "training" in inspect.signature(function.call).parameters:
-        return function(x, training=True)
+    if isinstance(function, keras.layers.Layer):
+        if "training" in inspect.signature(function.call).parameters:
+            return function(x, training=True)
     return function(x)
 
 
 CHANNELS = (1, 3, 4)  # grayscale, color, and color with transparency
 
 
-def channels_come_first(shape: tuple[int, ...]) -> bool | None:
+def channels_come_first(shape: Sequence[int | None]) -> bool | None:
     """Return whether images are [channels, height, width]; None if it is unclear.
 
     The answer is Keras's setting (`keras.config.image_data_format`). It is unclear if,
@@ -135,13 +135,13 @@ def channels_come_first(shape: tuple[int, ...]) -> bool | None:
     return None if reverse else first
 
 
-def channels_last(view: Callable):
+def channels_last(view: Callable) -> keras.layers.Pipeline:
     """Return a view of [channels, height, width] from one of channels-last images."""
     back, forth = keras.layers.Permute((2, 3, 1)), keras.layers.Permute((3, 1, 2))
     return keras.layers.Pipeline([back, view, forth])
 
 
-def default_views(inputs: Nested):
+def default_views(inputs: Nested) -> tuple[None, keras.Layer]:
     """Return the views that suit a model's inputs.
 
     A single input of rank 4 with floats or 8-bit integers is assumed to be images. Its
@@ -173,7 +173,7 @@ def default_views(inputs: Nested):
     )
 
 
-def _of_images(inputs, shape):
+def _of_images(inputs: Nested, shape: Sequence[int | None]) -> keras.Layer:
     first = channels_come_first(shape)
     if first is None:
         raise ValueError(
@@ -185,7 +185,7 @@ def _of_images(inputs, shape):
     return channels_last(images()) if first else images()
 
 
-def check_views(views: Any, inputs: Nested):
+def check_views(views: Views, inputs: Nested) -> None:
     """Raise unless `views` can be applied to a model's inputs.
 
     Args:
@@ -208,18 +208,18 @@ def check_views(views: Any, inputs: Nested):
             )
 
 
-def are_compilable(views: Any) -> bool:
+def are_compilable(views: Views) -> bool:
     """Return whether XLA can compile all views: they consist of our own layers."""
     return all(view is None or _is_ours(view) for view in as_pair(views))
 
 
-def moves(view: Callable) -> bool:
+def moves(view: Callable | None) -> bool:
     """Return whether a view is known to move objects to other positions in an image."""
     known = View.of(view)
     return known.moves or any(map(moves, known.layers))
 
 
-def _is_ours(view):
+def _is_ours(view: Any) -> bool:
     inside = View.of(view).layers
     if inside:
         return all(map(_is_ours, inside))
@@ -227,7 +227,7 @@ def _is_ours(view):
     return known and view.supports_jit  # a subclass may not support it
 
 
-def as_pair(views: Any):
+def as_pair(views: Views) -> tuple[Callable | None, Callable | None]:
     """Return a pair of views: a single view twice, or the pair itself.
 
     Raises:
@@ -252,14 +252,14 @@ def as_pair(views: Any):
     )
 
 
-def _single(inputs):
+def _single(inputs: Nested) -> keras.KerasTensor | None:
     """Return the only tensor of `inputs`, or None if there are several or a dict."""
     if isinstance(inputs, (tuple, list)) and len(inputs) == 1:
         inputs = inputs[0]
     return inputs if hasattr(inputs, "shape") else None
 
 
-def _describe(inputs):
+def _describe(inputs: Nested) -> str:
     """Return a description of the inputs for messages."""
     tensors = keras.tree.flatten(inputs)
     kind = f" in a {type(inputs).__name__}" if len(tensors) > 1 else ""
@@ -268,7 +268,7 @@ def _describe(inputs):
     return f"{len(tensors)} input{'s' * (len(tensors) != 1)}{kind}: {found}"
 
 
-def _rank(view):
+def _rank(view: Callable | None) -> int | None:
     """Return the rank that a view layer expects, or that of the layers inside it."""
     known = View.of(view)
     ranks = [known.rank, *map(_rank, known.layers)]

@@ -13,7 +13,7 @@ from keras_invprune.views.geometry import (
 )
 
 
-def images(seed: int | None = None):
+def images(seed: int | None = None) -> keras.layers.Pipeline:
     """Return small movements: shift (a tenth), scale (a tenth), rotation (10 degrees).
 
     They preserve the meaning of digits, letters and symbols: nothing is cropped or
@@ -39,7 +39,7 @@ def images(seed: int | None = None):
     )
 
 
-def natural_images(seed: int | None = None):
+def natural_images(seed: int | None = None) -> keras.layers.Pipeline:
     """Return SimCLR's views of photographs: crop, flip, color jitter, grayscale.
 
     Images need three channels, with values from 0 to 255, from 0 to 1, or standardized.
@@ -70,7 +70,7 @@ def natural_images(seed: int | None = None):
     )
 
 
-def _seeds(seed, count):
+def _seeds(seed: int | None, count: int) -> list[int | None]:
     """Return different seeds, so that layers do not draw the same numbers."""
     if seed is None:
         return [None] * count

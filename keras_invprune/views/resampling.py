@@ -10,6 +10,8 @@ results, so that the costs of several in a row add up. If rows and columns mix
 an order of magnitude more and blur the image three times.
 """
 
+from collections.abc import Iterator
+
 from keras import ops
 
 from keras_invprune.contracts import Tensor
@@ -17,7 +19,9 @@ from keras_invprune.contracts import Tensor
 FILL_MODES = ("nearest", "constant")
 
 
-def interpolation_matrix(coordinates: Tensor, size: int, fill_mode: str = "nearest"):
+def interpolation_matrix(
+    coordinates: Tensor, size: int, fill_mode: str = "nearest"
+) -> Tensor:
     """Return the bilinear weights of `size` source pixels for each coordinate.
 
     `W[..., i, j] = max(0, 1 - |coordinates[..., i] - j|)`
@@ -39,7 +43,7 @@ def interpolation_matrix(coordinates: Tensor, size: int, fill_mode: str = "neare
 
 def resample_axes(
     images: Tensor, rows: Tensor, columns: Tensor, fill_mode: str = "nearest"
-):
+) -> Tensor:
     """Read each image at the grid spanned by its `rows` and its `columns`.
 
     `y = W_rows x W_columns^T` in every channel.
@@ -64,7 +68,7 @@ def resample_axes(
 
 def resample_points(
     images: Tensor, rows: Tensor, columns: Tensor, fill_mode: str = "nearest"
-):
+) -> Tensor:
     """Read each image at one source point per output pixel.
 
     Args:
@@ -89,7 +93,9 @@ def resample_points(
     return total
 
 
-def _neighbors(coordinates, size, fill_mode):
+def _neighbors(
+    coordinates: Tensor, size: int, fill_mode: str
+) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield the two pixels next to each coordinate, each with its weight."""
     last = ops.cast(size, coordinates.dtype) - 1
     if fill_mode == "nearest":

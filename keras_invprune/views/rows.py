@@ -1,7 +1,7 @@
 """Random versions of tabular rows."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 import keras
 from keras import ops
@@ -14,7 +14,7 @@ from keras_invprune.views._draws import integers
 KEY_BITS = 31
 
 
-def distinct_keys(shape: Sequence, seed: keras.random.SeedGenerator):
+def distinct_keys(shape: Sequence, seed: keras.random.SeedGenerator) -> Tensor:
     """Draw random integers in [0, 2^31 - 1), all different within a row.
 
     Args:
@@ -31,7 +31,7 @@ def distinct_keys(shape: Sequence, seed: keras.random.SeedGenerator):
     return draws * columns + ops.arange(columns, dtype="int32")
 
 
-def smallest(keys: Tensor, count: int):
+def smallest(keys: Tensor, count: int) -> Tensor:
     """Mark the `count` smallest keys of each row.
 
     It finds, bit by bit, the largest threshold with at most `count` keys below it. XLA
@@ -46,7 +46,7 @@ def smallest(keys: Tensor, count: int):
         bool of shape [rows, columns], with exactly `count` True in each row.
     """
 
-    def set_bit(step, threshold):
+    def set_bit(step: Tensor, threshold: Tensor) -> Tensor:
         higher = threshold + ops.left_shift(1, KEY_BITS - 1 - step)
         below = ops.sum(ops.cast(keys < higher, "int32"), axis=1, keepdims=True)
         return ops.where(below <= count, higher, threshold)
@@ -95,9 +95,9 @@ class ScarfCorruption(keras.layers.Layer):
     def __init__(
         self,
         rate: float = 0.5,
-        reference: Any = None,
+        reference: Tensor | None = None,
         seed: int | None = None,
-        **kwargs,
+        **kwargs: Any,
     ):
         kwargs.setdefault("dtype", "float32")
         super().__init__(**kwargs)
@@ -106,7 +106,7 @@ class ScarfCorruption(keras.layers.Layer):
         self.seed_generator = keras.random.SeedGenerator(self.seed)
         self.reference = None if reference is None else self._keep(reference)
 
-    def _keep(self, reference):
+    def _keep(self, reference: Tensor) -> keras.Variable:
         reference = ops.convert_to_numpy(reference)
         if reference.ndim != 2 or 0 in reference.shape:
             raise ValueError(
@@ -119,7 +119,7 @@ class ScarfCorruption(keras.layers.Layer):
         weight.assign(reference)
         return weight
 
-    def call(self, rows: Tensor):
+    def call(self, rows: Tensor) -> Tensor:
         """Return a corrupted version of each row.
 
         Args:
@@ -135,7 +135,7 @@ class ScarfCorruption(keras.layers.Layer):
         replaced = smallest(keys, int(self.rate * rows.shape[1]))
         return ops.where(replaced, self._donors(rows), rows)
 
-    def _donors(self, rows):
+    def _donors(self, rows: Tensor) -> Tensor:
         """Return another row of the data for each row."""
         batch, generator = ops.shape(rows)[0], self.seed_generator
         if self.reference is not None:
@@ -147,7 +147,7 @@ class ScarfCorruption(keras.layers.Layer):
         step = integers((batch,), 1, ops.maximum(batch, 2), generator)
         return ops.take(rows, (ops.arange(batch) + step) % batch, axis=0)
 
-    def _check(self, shape):
+    def _check(self, shape: Sequence[int | None]) -> None:
         if len(shape) != self.rank or shape[1] is None:
             raise ValueError(
                 "ScarfCorruption needs rows of shape [batch, features] with a known "
@@ -161,14 +161,14 @@ class ScarfCorruption(keras.layers.Layer):
                 f"{shape[1]}."
             )
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Return what `from_config` needs, with only the shape of `reference`."""
         shape = None if self.reference is None else list(self.reference.shape)
         config = {"rate": self.rate, "reference_shape": shape, "seed": self.seed}
         return {**super().get_config(), **config}
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         """Return the layer; `reference` is zero until its weights are loaded.
 
         Args:

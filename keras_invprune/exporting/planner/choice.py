@@ -51,7 +51,7 @@ def choose(
     if not eligible:
         raise NothingLeftError(f"No file can be kept. {'; '.join(by_reason(judged))}")
     affordable = [row for row in eligible if _excess(row, budget) <= 1]
-    if not affordable:
+    if budget and not affordable:
         raise NothingLeftError(_nearest(eligible, budget))
     limit = _limit(affordable, target)
     equal = [row for row in affordable if row.milliseconds <= limit]
@@ -70,11 +70,11 @@ def judged_by_loss(row: Row, max_loss: float) -> Row:
     return row.dropped(INACCURATE, lost)
 
 
-def _excess(row, budget) -> float:
+def _excess(row: Row, budget: FileBudget | None) -> float:
     return budget.excess(row.size, row.milliseconds) if budget else 0.0
 
 
-def _limit(rows, target) -> float:
+def _limit(rows: Sequence[Row], target: str) -> float:
     """Return the milliseconds up to which only bytes decide.
 
     A limit on medians: of two rows, the larger and slower one is never best.
@@ -85,10 +85,12 @@ def _limit(rows, target) -> float:
     return max(JUST_AS_FAST * quickest.milliseconds, quickest.high)
 
 
-def _judged_by_best(row, best, limit, budget) -> Row:
+def _judged_by_best(
+    row: Row, best: Row, limit: float, budget: FileBudget | None
+) -> Row:
     if row is best:
         return dataclasses.replace(row, verdict=BEST, reason="")
-    if _excess(row, budget) > 1:
+    if budget and _excess(row, budget) > 1:
         return row.dropped(OVER, _costs(row, budget))
     if row.size > best.size and row.milliseconds <= limit:
         return row.dropped(LARGER, f"{_ratio(row.size, best.size)} times the bytes")
@@ -96,11 +98,11 @@ def _judged_by_best(row, best, limit, budget) -> Row:
     return row.dropped(SLOWER, f"{times} times the milliseconds")
 
 
-def _ratio(one, other) -> str:
+def _ratio(one: float, other: float) -> str:
     return f"{one / other:.3g}"
 
 
-def _costs(row, budget) -> str:
+def _costs(row: Row, budget: FileBudget) -> str:
     """Return what a row costs, next to the limits of a budget."""
     parts = []
     if budget.bytes is not None:
@@ -110,7 +112,7 @@ def _costs(row, budget) -> str:
     return ", ".join(parts)
 
 
-def _nearest(rows, budget) -> str:
+def _nearest(rows: Sequence[Row], budget: FileBudget) -> str:
     nearest = min(rows, key=lambda row: _excess(row, budget))
     return (
         f"No file meets the budget. The nearest is {nearest.name!r}: "

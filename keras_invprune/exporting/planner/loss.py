@@ -16,7 +16,7 @@ Outputs = dict[str, np.ndarray]
 AGREEMENT = "agreement"  # the metric without labels
 
 
-def check_labels(metric: Callable[[Any, Any], float] | None, y: Nested):
+def check_labels(metric: Callable[[Nested, Nested], float] | None, y: Nested) -> None:
     """Raise ValueError if there is a metric of the user's and no labels."""
     if metric is not None and y is None:
         raise ValueError(
@@ -73,7 +73,9 @@ class Loss:
         return float(found)
 
 
-def _metric(expected, y, metric) -> tuple[str, Callable[[Outputs], Any]]:
+def _metric(
+    expected: Outputs, y: Nested, metric: Callable[[Nested, Nested], float] | None
+) -> tuple[str, Callable[[Outputs], Any]]:
     if metric is not None:
         return "metric", lambda outputs: _users(metric, y, _alone(outputs))
     (first, *others) = expected.values()
@@ -88,7 +90,9 @@ def _metric(expected, y, metric) -> tuple[str, Callable[[Outputs], Any]]:
     return AGREEMENT, lambda outputs: _agreement(outputs, expected)
 
 
-def _users(metric, y, outputs):
+def _users(
+    metric: Callable[[Nested, Nested], float], y: Nested, outputs: Nested
+) -> float:
     """Return the user's metric; an error in it says that it is from there."""
     try:
         return metric(y, outputs)
@@ -99,7 +103,7 @@ def _users(metric, y, outputs):
         ) from error
 
 
-def _alone(outputs: Outputs):
+def _alone(outputs: Outputs) -> Nested:
     """Return the only array, or all of them by name."""
     return next(iter(outputs.values())) if len(outputs) == 1 else outputs
 
@@ -109,14 +113,14 @@ def _agreement(outputs: Outputs, expected: Outputs) -> float:
     return min(_same(outputs[name], array) for name, array in expected.items())
 
 
-def _same(found, expected) -> float:
+def _same(found: np.ndarray, expected: np.ndarray) -> float:
     if expected.ndim == 2 and expected.shape[1] > 1:
         same = predicted_classes(found) == predicted_classes(expected)
         return float(np.mean(same))
     return _r2(found, expected)
 
 
-def _r2(found, expected) -> float:
+def _r2(found: np.ndarray, expected: np.ndarray) -> float:
     """Return 1 - Σ(found - expected)² / Σ(expected - mean)²; the mean over rows."""
     found, expected = found.astype(float), expected.astype(float)
     total = np.square(expected - expected.mean(axis=0)).sum()

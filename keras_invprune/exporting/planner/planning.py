@@ -187,7 +187,7 @@ class Sources:
             self.same = SameOutputs(model, x, y, 1)
             self.given = self._source("", model)
 
-    def _source(self, name, model) -> Source:
+    def _source(self, name: str, model: keras.Model) -> Source:
         folder = Path(tempfile.mkdtemp(dir=self._work))
         return Source(name, model, self.same, folder, self._calibrates)
 
@@ -285,10 +285,11 @@ def _with_times(tried: Tried, number: int, found: dict[tuple[int, int], Times]) 
     return dataclasses.replace(tried.row, runs=tuple(runs))
 
 
-def _keep(tried, chosen, folder):
+def _keep(tried: Sequence[Tried], chosen: Sequence[Row], folder: Path) -> None:
     """Copy the best file."""
     best = next(number for number, row in enumerate(chosen) if row.verdict == BEST)
-    path, goal = tried[best].path, folder / chosen[best].file
+    # A file that was timed is there.
+    path, goal = cast(Path, tried[best].path), folder / chosen[best].file
     if path.is_dir():
         shutil.copytree(path, goal)
     else:

@@ -1,6 +1,7 @@
 """The result of a planned export: all figures, and what they mean for pruning."""
 
 import dataclasses
+from collections.abc import Iterable
 from typing import Any
 
 from keras_invprune.exporting.planner.choice import NothingLeftError, choose
@@ -97,7 +98,13 @@ def what_pruning_brings(
     )
 
 
-def _best_of(rows, uses_zeros, target, max_loss, budget) -> Row | None:
+def _best_of(
+    rows: Iterable[Row],
+    uses_zeros: bool,
+    target: str,
+    max_loss: float,
+    budget: FileBudget | None,
+) -> Row | None:
     """Return the best of the files that use zeros, or of those that do not."""
     measured = [row for row in rows if row.uses_zeros == uses_zeros and row.is_right]
     open_again = [dataclasses.replace(row, verdict="") for row in measured]
@@ -108,5 +115,5 @@ def _best_of(rows, uses_zeros, target, max_loss, budget) -> Row | None:
     return next(row for row in found if row.verdict == BEST)
 
 
-def _costs(row) -> str:
+def _costs(row: Row) -> str:
     return f"{row.name!r} takes {row.size:,} bytes and {row.milliseconds:.3g} ms"

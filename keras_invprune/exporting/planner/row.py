@@ -95,7 +95,7 @@ class Row:
         """Whether it ran, was compared with Keras, and was timed."""
         return self.milliseconds != math.inf
 
-    def _time(self, name) -> float:
+    def _time(self, name: str) -> float:
         value = getattr(self.runs[0], name) if self.runs else None
         return math.inf if value is None else value
 

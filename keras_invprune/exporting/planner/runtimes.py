@@ -6,12 +6,12 @@ The first runtime of a kind of file decides which file is faster.
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from keras_invprune.exporting import litert
+from keras_invprune.exporting.batches import Run
 from keras_invprune.exporting.sandbox import Sandbox
 from keras_invprune.exporting.verify import SameOutputs
-
-Run = Callable[[dict], dict]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +47,9 @@ class Runtime:
         return self.isolated(file, same, sandbox)
 
 
-def of_litert(name: str, delegate: bool | None, threads: int = 1, **more) -> Runtime:
+def of_litert(
+    name: str, delegate: bool | None, threads: int = 1, **more: Any
+) -> Runtime:
     """Return a runtime of LiteRT, see `litert.load`."""
 
     def load(file: Path, same: SameOutputs, states: bool) -> Run:

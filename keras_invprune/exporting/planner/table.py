@@ -43,7 +43,7 @@ def columns(cells: Sequence[Sequence[str]], texts: Sequence[int]) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def _cells(row) -> list[str]:
+def _cells(row: Row) -> list[str]:
     timed = row.runs and row.runs[0].milliseconds is not None
     return [
         row.name,
@@ -58,5 +58,5 @@ def _cells(row) -> list[str]:
     ]
 
 
-def _number(value, form) -> str:
+def _number(value: float | None, form: str) -> str:
     return UNKNOWN if value is None else format(value, form)

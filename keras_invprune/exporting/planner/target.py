@@ -14,7 +14,7 @@ from keras_invprune.exporting.timing import ROUNDS
 TARGETS = tuple(dict.fromkeys(name for kind in CANDIDATES for name in kind.targets))
 
 
-def show_nothing(what: str, done: int, total: int):
+def show_nothing(what: str, done: int, total: int) -> None:
     """Show no progress."""
 
 
@@ -45,7 +45,7 @@ class Target:
     rounds: int = ROUNDS
     show: Callable[[str, int, int], None] | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         """Validate the fields."""
         if self.name not in TARGETS:
             raise ValueError(
@@ -86,7 +86,7 @@ class FileBudget:
     bytes: float | None = None
     milliseconds: float | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         """Validate the fields."""
         given = {k: v for k, v in dataclasses.asdict(self).items() if v is not None}
         if not given:
@@ -102,7 +102,9 @@ class FileBudget:
             object.__setattr__(self, name, number(value))
 
     @classmethod
-    def of(cls, budget: "Mapping[str, float] | FileBudget | None"):
+    def of(
+        cls, budget: "Mapping[str, float] | FileBudget | None"
+    ) -> "FileBudget | None":
         """Return a `FileBudget`, from a dict if that is given, or None for None."""
         if budget is None or isinstance(budget, FileBudget):
             return budget

@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from keras_invprune.exporting.planner.row import (
     Row,
     Run,
 )
+from keras_invprune.exporting.planner.runtimes import Runtime
 from keras_invprune.exporting.sandbox import Sandbox
 from keras_invprune.exporting.sizes import contents_of, sizes
 from keras_invprune.exporting.verify import Differs, Random
@@ -108,13 +109,13 @@ class Trial:
             row = row.dropped(NOT_RUN, str(error))
         return Tried(row, candidate, source, path)
 
-    def _run(self, row, candidate, source, path) -> Row:
+    def _run(self, row: Row, candidate: Candidate, source: Source, path: Path) -> Row:
         """Return the row with differences and metric, or a verdict."""
         same, tolerance = source.same, max(self._tolerance, candidate.rounding)
         runs = []
         for runtime in candidate.runtimes:
 
-            def compare(runtime=runtime):
+            def compare(runtime: Runtime = runtime) -> dict[str, Any]:
                 run = runtime.try_out(path, same, self._sandbox)
                 return same(run, tolerance, runtime.batch(same))
 
@@ -152,7 +153,7 @@ def name_of(candidate: Candidate, source: Source) -> str:
     return f"{source.name}, {candidate.name}" if source.name else candidate.name
 
 
-def _reason(candidate, error) -> str:
+def _reason(candidate: Candidate, error: Exception) -> str:
     return reason(candidate.file, error)
 
 
@@ -162,7 +163,7 @@ def _sizes(path: Path) -> dict[str, Any]:
     return {**sizes(contents), "zstd_bytes": _zstd_bytes(contents)}
 
 
-def _zstd_bytes(contents) -> int | None:
+def _zstd_bytes(contents: Iterable[bytes]) -> int | None:
     try:
         zstandard = importlib.import_module("zstandard")
     except ImportError:

@@ -23,14 +23,16 @@ MAX_DRAWN = 10_000_000
 def known_as(name: str) -> Callable:
     """Return a decorator that registers a prior by a name."""
 
-    def add(prior):
+    def add(prior: Callable) -> Callable:
         KNOWN[name] = prior
         return prior
 
     return add
 
 
-def check_number(name: str, value: Any, low: float, high: float, whole: bool = True):
+def check_number(
+    name: str, value: Any, low: float, high: float, whole: bool = True
+) -> None:
     """Raise ValueError unless a parameter is a number between two others.
 
     Args:
@@ -48,7 +50,7 @@ def check_number(name: str, value: Any, low: float, high: float, whole: bool = T
     raise ValueError(f"`{name}` must be {kind} {ends}. Received: {name}={value!r}.")
 
 
-def check_edges(edges: float, received: str):
+def check_edges(edges: float, received: str) -> None:
     """Raise ValueError if a graph would have more edges than fit into memory.
 
     Args:

@@ -52,7 +52,7 @@ def relational(n: int, k: float, p: float, seed: int = 0) -> "nx.Graph":
     )
 
 
-def _ws_flex(n, k, p, generator):
+def _ws_flex(n: int, k: float, p: float, generator: np.random.Generator) -> "nx.Graph":
     # As many edges from each node as equal shares allow; the first get the rest.
     share, rest = divmod(round(n * k / 2), n)
     steps = [share + (node < rest) for node in range(n)]

@@ -1,17 +1,19 @@
 """The empirical neural tangent kernel, without the Jacobian of the network."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import keras
 import tensorflow as tf
 from keras import ops
 
-from keras_invprune.contracts import Nested
+from keras_invprune.contracts import Nested, Tensor
 from keras_invprune.graph.weights import walk
-from keras_invprune.pruning.tangent.taps import tapped
+from keras_invprune.pruning.tangent.taps import Tap, tapped
 
 
-def tangent_kernel(model: keras.Model, x: Nested, function: Callable | None = None):
+def tangent_kernel(
+    model: keras.Model, x: Nested, function: Callable | None = None
+) -> tuple[Tensor, Tensor]:
     """Return the outputs f, and Θ(x1, x2) = J(x1) J(x2)ᵀ of the halves of a batch.
 
     J is the Jacobian of the outputs with respect to all trainable weights. The
@@ -79,7 +81,7 @@ def tangent_kernel(model: keras.Model, x: Nested, function: Callable | None = No
     return f, kernel
 
 
-def check_rows(model: keras.Model, x: Nested):
+def check_rows(model: keras.Model, x: Nested) -> None:
     """Raise ValueError if a layer receives another number of rows than the batch `x`.
 
     `tangent_kernel` checks this itself if the size of the batch is known.
@@ -89,7 +91,7 @@ def check_rows(model: keras.Model, x: Nested):
         _check_rows(taps, model(few, training=False))
 
 
-def _check_rows(taps, f):
+def _check_rows(taps: list[Tap], f: Tensor) -> None:
     for tap in taps:
         given, rows = tap.inputs.shape[0], f.shape[0]
         if None not in (given, rows) and given != rows:
@@ -106,7 +108,9 @@ def in_groups(model: keras.Model) -> bool:
     return any(getattr(layer, "groups", 1) > 1 for _, layer in walk(model))
 
 
-def _by_layer(taps, gradients):
+def _by_layer(
+    taps: list[Tap], gradients: list[Tensor]
+) -> Iterator[tuple[Tap, Tensor, Tensor]]:
     """Yield (tap, A, G) of all calls of a layer: [B, P, in] and [C, B, P, out]."""
     calls = {}
     for tap, g in zip(taps, gradients, strict=True):
@@ -119,7 +123,7 @@ def _by_layer(taps, gradients):
         yield found[0][0], ops.concatenate(a, 1), ops.concatenate(g, 2)
 
 
-def _halves(tensor, axis):
+def _halves(tensor: Tensor, axis: int) -> list[Tensor]:
     size = tensor.shape[axis]
     if size is None or size % 2:
         index = [slice(None)] * axis
@@ -127,7 +131,7 @@ def _halves(tensor, axis):
     return tf.split(tensor, 2, axis)  # its gradient adds no zeros, unlike a slice's
 
 
-def _product(a1, a2, g1, g2):
+def _product(a1: Tensor, a2: Tensor, g1: Tensor, g2: Tensor) -> Tensor:
     """Return Σ over positions p, q of ⟨A1_p, A2_q⟩ ⟨G1_p, G2_q⟩, [B/2, B/2, C, C].
 
     This goes through inner products of positions or through the Jacobian of this one
@@ -148,18 +152,18 @@ def _product(a1, a2, g1, g2):
     return product(a1, a2, g1, g2)
 
 
-def _of_scales(a1, a2, g1, g2):
+def _of_scales(a1: Tensor, a2: Tensor, g1: Tensor, g2: Tensor) -> Tensor:
     """Return the same if each feature has its own weight: J = Σ_p A_p ⊙ G_p."""
     j1, j2 = (ops.einsum("bpf,cbpf->cbf", a, g) for a, g in ((a1, g1), (a2, g2)))
     return ops.einsum("cbf,daf->bacd", j1, j2)
 
 
-def _through_positions(a1, a2, g1, g2):
+def _through_positions(a1: Tensor, a2: Tensor, g1: Tensor, g2: Tensor) -> Tensor:
     like = ops.einsum("bpi,aqi->bapq", a1, a2)
     return ops.einsum("bapq,cbpo,daqo->bacd", like, g1, g2)
 
 
-def _through_jacobian(a1, a2, g1, g2):
+def _through_jacobian(a1: Tensor, a2: Tensor, g1: Tensor, g2: Tensor) -> Tensor:
     j1, j2 = _jacobian(a1, g1), _jacobian(a2, g2)
     product = tf.matmul(j1, j2, transpose_b=True)  # [B/2 · C, B/2 · C]
     classes = g1.shape[0]
@@ -167,7 +171,7 @@ def _through_jacobian(a1, a2, g1, g2):
     return ops.transpose(product, (0, 2, 1, 3))
 
 
-def _jacobian(a, g):
+def _jacobian(a: Tensor, g: Tensor) -> Tensor:
     """Return J of one layer, [B/2 · C, out · in]: one large product for each row."""
     positions, inputs = a.shape[1], a.shape[2]
     classes, outputs = g.shape[0], g.shape[3]
@@ -176,7 +180,7 @@ def _jacobian(a, g):
     return ops.reshape(tf.matmul(g, a), (-1, outputs * inputs))
 
 
-def _check_loops(model):
+def _check_loops(model: keras.Model) -> None:
     for path, layer in walk(model):
         if isinstance(layer, keras.layers.RNN) and not layer.unroll:
             raise ValueError(
@@ -186,13 +190,15 @@ def _check_loops(model):
             )
 
 
-def _untapped(model, taps) -> list:
+def _untapped(model: keras.Model, taps: list[Tap]) -> list:
     """Return the trainable weights that no tap accounts for."""
     seen = {id(weight) for tap in taps for weight in tap.weights}
     return [v for v in model.trainable_variables if id(v) not in seen]
 
 
-def _by_vectors(function, x, variables, each):
+def _by_vectors(
+    function: Callable, x: Nested, variables: list[keras.Variable], each: Callable
+) -> Tensor:
     """Return the part of Θ of `variables`: columns J(x1) (J(x2)ᵀ δ) of unit δ."""
     halves = [_halves(leaf, 0) for leaf in keras.tree.flatten(x)]
     x1, x2 = (
@@ -211,7 +217,7 @@ def _by_vectors(function, x, variables, each):
         back = inner.gradient(f1, values, u, unconnected_gradients="zero")  # J(x1)ᵀ u
         back = [*map(tf.convert_to_tensor, back)]  # embeddings have sparse ones
 
-    def column(delta):
+    def column(delta: Tensor) -> Tensor:
         v = tape.gradient(f2, values, delta, unconnected_gradients="zero")
         v = [*map(tf.convert_to_tensor, v)]
         return outer.gradient(back, u, v)  # d⟨J(x1)ᵀ u, v⟩ / du = J(x1) v

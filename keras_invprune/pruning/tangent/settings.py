@@ -47,7 +47,7 @@ class TransferSettings:
     batch_size: int = 64
     jit_compile: bool | str = "auto"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         """Check the ranges."""
         if not (self.kernel_weight >= 0 and self.penalty >= 0):
             raise ValueError(

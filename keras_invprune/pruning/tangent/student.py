@@ -1,10 +1,12 @@
 """The student: its loss and its training step."""
 
+from collections.abc import Callable
+
 import keras
 import tensorflow as tf
 from keras import ops
 
-from keras_invprune.contracts import Nested
+from keras_invprune.contracts import Nested, Tensor
 from keras_invprune.pruning.state import Clock, counter
 from keras_invprune.pruning.tangent.kernel import tangent_kernel
 from keras_invprune.pruning.tracing import variables_made_outside
@@ -53,11 +55,11 @@ class Student(keras.Model):
         self.built = True
 
     @property
-    def metrics(self):
+    def metrics(self) -> list[keras.metrics.Metric]:
         """Means of the loss and its terms over an epoch."""
         return self._terms
 
-    def terms(self, x: Nested):
+    def terms(self, x: Nested) -> tuple[Tensor, Tensor, Tensor]:
         """Return the distances of outputs and kernels, and the penalty, of a batch."""
         inner, masked = self.pruned.inner, self.pruned.masked
         teacher = zip(inner.trainable_variables, self.teacher, strict=True)
@@ -79,7 +81,9 @@ class Student(keras.Model):
             sum(squares) / (1 - self.pruned.plan.sparsity),
         )
 
-    def _outputs_and_kernel(self, x, training=False):
+    def _outputs_and_kernel(
+        self, x: Nested, training: bool | None = False
+    ) -> tuple[Tensor, Tensor]:
         del training  # evaluation mode: rows must not influence each other
         inner, rows = self.pruned.inner, self.kernel_rows
         if rows is None:
@@ -89,7 +93,7 @@ class Student(keras.Model):
             inner, few
         )[1]
 
-    def train_step(self, data: Nested):
+    def train_step(self, data: Nested) -> dict[str, Tensor]:
         """Make a step on L = target + λ_K · kernel + λ_2 / density · Σ ‖m ⊙ W‖²."""
         self.clock.count()
         x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
@@ -109,5 +113,5 @@ class Student(keras.Model):
         return self.get_metrics_result()
 
 
-def _constant(value):
+def _constant(value: Tensor) -> Callable:
     return lambda shape, dtype=None: ops.convert_to_tensor(value, dtype)

@@ -2,13 +2,14 @@
 
 import contextlib
 import math
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
 import tensorflow as tf
 from keras import ops
 
-from keras_invprune.contracts import Nested
+from keras_invprune.contracts import Nested, Tensor
 from keras_invprune.graph.weights import walk
 
 CONVOLUTIONS = (keras.layers.Conv1D, keras.layers.Conv2D)
@@ -26,7 +27,7 @@ class Tap:
             derivative with respect to them is that with respect to the outputs.
     """
 
-    def __init__(self, layer: keras.Layer, inputs: Nested, shift: Any):
+    def __init__(self, layer: keras.Layer, inputs: Nested, shift: Tensor):
         self.layer, self.shift = layer, shift
         self.inputs = _positions(layer, inputs)
 
@@ -55,7 +56,7 @@ def tappable(layer: keras.Layer) -> bool:
 
 
 @contextlib.contextmanager
-def tapped(model: keras.Model, tape: tf.GradientTape):
+def tapped(model: keras.Model, tape: tf.GradientTape) -> Iterator[list[Tap]]:
     """Yield a list that receives a `Tap` for each call of a tappable layer.
 
     Args:
@@ -75,16 +76,18 @@ def tapped(model: keras.Model, tape: tf.GradientTape):
                 layer.activation = activation
 
 
-def _tapped_call(layer, tape, found):
+def _tapped_call(
+    layer: keras.Layer, tape: tf.GradientTape, found: list[Tap]
+) -> Callable:
     call, activation = layer.call, getattr(layer, "activation", None)
 
-    def shifted(inputs, z):
+    def shifted(inputs: Tensor, z: Tensor) -> Tensor:
         shift = tf.zeros_like(z)
         tape.watch(shift)
         found.append(Tap(layer, inputs, shift))
         return z + shift
 
-    def tapped_call(inputs, *args, **kwargs):
+    def tapped_call(inputs: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         if activation is None:
             return shifted(inputs, call(inputs, *args, **kwargs))
         layer.activation = lambda z: activation(shifted(inputs, z))
@@ -93,7 +96,7 @@ def _tapped_call(layer, tape, found):
     return tapped_call
 
 
-def _positions(layer, inputs):
+def _positions(layer: keras.Layer, inputs: Tensor) -> Tensor:
     if isinstance(layer, CONVOLUTIONS):
         inputs = _patches(layer, inputs)
     if isinstance(layer, keras.layers.BatchNormalization):
@@ -109,7 +112,7 @@ def _positions(layer, inputs):
     return ops.reshape(inputs, (-1, positions, inputs.shape[-1]))
 
 
-def _patches(layer, inputs):
+def _patches(layer: keras.Layer, inputs: Tensor) -> Tensor:
     size, strides, dilation = layer.kernel_size, layer.strides, layer.dilation_rate
     padding = layer.padding
     if isinstance(layer, keras.layers.Conv1D):

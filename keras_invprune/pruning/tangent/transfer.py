@@ -2,18 +2,19 @@
 
 import dataclasses
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from keras_invprune import tfmot
-from keras_invprune.contracts import Nested, Score
+from keras_invprune.contracts import Nested, Score, Tensor
 from keras_invprune.graph.inputs import dense
 from keras_invprune.masks.compute import unshuffled
 from keras_invprune.pruning.checks import check_model
 from keras_invprune.pruning.fit_checks import check_xla
+from keras_invprune.pruning.model import PrunedModel
 from keras_invprune.pruning.prune import prune
 from keras_invprune.pruning.recomputed import check_gradients
 from keras_invprune.pruning.tangent.kernel import check_rows, in_groups
@@ -34,10 +35,12 @@ def neural_tangent_transfer(
     *,
     epochs: int = 20,
     initial_epoch: int = 0,
-    callbacks: Any = (),
+    callbacks: keras.callbacks.Callback
+    | Iterable[keras.callbacks.Callback]
+    | None = (),
     verbose: int | str = "auto",
     **choices: Any,
-):
+) -> PrunedModel:
     """Find a sparse network that trains like the dense one, without labels.
 
     The teacher is the model with its present weights, which are never trained: give a
@@ -149,7 +152,7 @@ class MaskRenewal(keras.callbacks.Callback):
         super().__init__()
         self.pruned, self.every = pruned, every
 
-    def begin(self, score: Callable, x: Nested):
+    def begin(self, score: Callable, x: Nested) -> None:
         """Set the first masks by another score, which may read the inputs `x`."""
         plan, own = self.pruned.plan, self.pruned.plan.score
         if Score.of(score).effective is not None:
@@ -171,7 +174,7 @@ class MaskRenewal(keras.callbacks.Callback):
         finally:
             plan.score, self.pruned.examples = own, None
 
-    def renew(self):
+    def renew(self) -> None:
         """Renew the masks; weights that they remove keep their values."""
         masked, plan = self.pruned.masked, self.pruned.plan
         weights = {key: variable.numpy() for key, variable in masked.prunable.items()}
@@ -179,20 +182,22 @@ class MaskRenewal(keras.callbacks.Callback):
         self.pruned.warn_of_collapse(masks)
         masked.set_masks(masks, zero=False)
 
-    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None):
+    def on_train_batch_end(
+        self, batch: int, logs: dict[str, float] | None = None
+    ) -> None:
         """Renew the masks, except in the last steps, when weights could not adapt."""
         step, steps = self.model.clock.step, self.params.get("steps")
         total = steps * self.params["epochs"] if steps else float("inf")
         if step % self.every == 0 and step < total - self.every:
             self.renew()
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Add the sparsity to the logs."""
         if logs is not None:
             logs["sparsity"] = self.pruned.sparsity
 
 
-def _check_teacher(model):
+def _check_teacher(model: keras.Model) -> None:
     """Raise TypeError or ValueError unless it is a Keras 3 model of one output."""
     if tfmot.is_tf_keras(model):
         raise TypeError(
@@ -207,7 +212,9 @@ def _check_teacher(model):
         )
 
 
-def _settings(settings, choices) -> TransferSettings:
+def _settings(
+    settings: TransferSettings | None, choices: dict[str, Any]
+) -> TransferSettings:
     """Return the settings, moving those given as choices (before 0.2) out of them.
 
     Raises:
@@ -237,7 +244,7 @@ def _settings(settings, choices) -> TransferSettings:
     return TransferSettings(**old)
 
 
-def _batches(x, size, replicas):
+def _batches(x: Nested, size: int, replicas: int) -> tf.data.Dataset:
     """Return a data set of batches ``(x,)``, each with rows for every replica."""
     if isinstance(x, tf.data.Dataset):
         x = x.map(lambda *row: (dense(keras.utils.unpack_x_y_sample_weight(row)[0]),))
@@ -259,10 +266,12 @@ def _batches(x, size, replicas):
     return _for_all(batches, replicas) if replicas > 1 else batches
 
 
-def _for_all(batches, replicas):
+def _for_all(batches: tf.data.Dataset, replicas: int) -> tf.data.Dataset:
     """Return the batches with rows for all replicas, counted if possible."""
 
-    def enough(x):  # each replica takes a fair share, the last one what is left
+    def enough(
+        x: Nested,
+    ) -> Tensor:  # each replica takes a fair share, the last one what is left
         rows = tf.shape(keras.tree.flatten(x)[0])[0]
         return rows > (replicas - 1) * ((rows + replicas - 1) // replicas)
 
@@ -273,7 +282,7 @@ def _for_all(batches, replicas):
     return kept.apply(tf.data.experimental.assert_cardinality(count))
 
 
-def _first(batches):
+def _first(batches: tf.data.Dataset) -> tuple:
     for batch in batches:
         return batch
     raise ValueError(

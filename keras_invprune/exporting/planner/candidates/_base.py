@@ -78,7 +78,7 @@ class Source:
             raise found
         return found
 
-    def check_stateless(self):
+    def check_stateless(self) -> None:
         """Raise `NotTried` if the model has states, for files that would lose them.
 
         The comparison with Keras begins each batch in the same state, so it would not

@@ -13,14 +13,16 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_invprune.contracts import Nested, Tensor
 from keras_invprune.exporting import converter
+from keras_invprune.exporting.batches import Run
 from keras_invprune.exporting.planner.candidates._base import (
     Candidate,
     NotTried,
     Source,
     needing,
 )
-from keras_invprune.exporting.planner.runtimes import Run, Runtime
+from keras_invprune.exporting.planner.runtimes import Runtime
 from keras_invprune.exporting.serving import named_outputs
 from keras_invprune.exporting.verify import SameOutputs
 
@@ -41,7 +43,7 @@ class _Evaluated(keras.Model):
         self._model = model
         self.built = True
 
-    def call(self, inputs):
+    def call(self, inputs: Nested) -> dict[str, Tensor]:
         """Return the outputs by name."""
         return named_outputs(self._model(inputs, training=False))
 
@@ -55,7 +57,7 @@ def dense(source: Source) -> bytes:
     return source.once("onnx", functools.partial(_dense, source))
 
 
-def _dense(source) -> bytes:
+def _dense(source: Source) -> bytes:
     with needing("onnx and tf2onnx", EXTRA):
         import onnx
 
@@ -80,7 +82,7 @@ def _dense(source) -> bytes:
     return model.SerializeToString()
 
 
-def _sparse(source) -> bytes:
+def _sparse(source: Source) -> bytes:
     """Return the file of a source without the zeros of its kernels.
 
     Raises:
@@ -100,7 +102,7 @@ def _sparse(source) -> bytes:
     return model.SerializeToString()
 
 
-def _without_zeros(tensor) -> Any:
+def _without_zeros(tensor: Any) -> Any:
     """Return a tensor as its values and their places; None if that is not smaller."""
     from onnx import helper, numpy_helper
 
@@ -117,7 +119,7 @@ def _without_zeros(tensor) -> Any:
     )
 
 
-def _quantized(source) -> bytes:
+def _quantized(source: Source) -> bytes:
     """Return the file of a source with 8-bit weights, quantized by ONNX Runtime.
 
     Raises:
@@ -149,7 +151,7 @@ def _load(file: Path, same: SameOutputs, states: bool, *, threads: int) -> Run:
     )
     names = [each.name for each in session.get_outputs()]
 
-    def run(inputs):
+    def run(inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         found = session.run(
             names, {same.names[k]: array for k, array in inputs.items()}
         )

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from keras_invprune.exporting import converter, litert
+from keras_invprune.exporting.batches import Run
 from keras_invprune.exporting.planner.candidates._base import (
     STATIC,
     Candidate,
@@ -23,7 +24,7 @@ from keras_invprune.exporting.planner.candidates._base import (
     Source,
     needing,
 )
-from keras_invprune.exporting.planner.runtimes import Run, Runtime
+from keras_invprune.exporting.planner.runtimes import Runtime
 from keras_invprune.exporting.verify import SameOutputs
 
 PROCESSOR = Path("/proc/cpuinfo")
@@ -63,7 +64,7 @@ def _static(source: Source) -> Path:
     return source.once("openvino int8", functools.partial(_made_static, source))
 
 
-def _made_static(source) -> Path:
+def _made_static(source: Source) -> Path:
     core, path = _core(), source.folder / "static.tflite"
     source.check_stateless()
     content = source.tflite("int8", calibrated=True)
@@ -100,7 +101,7 @@ def _flags() -> list[str]:
     return PROCESSOR.read_text().split() if PROCESSOR.is_file() else []
 
 
-def _written(source, model, name, *, half) -> Path:
+def _written(source: Source, model: Any, name: str, *, half: bool) -> Path:
     """Return the folder with a model, whose outputs have the order of Keras's."""
     import openvino
 
@@ -137,7 +138,7 @@ def _load(
     names = [port.get_any_name() for port in compiled.outputs]
     request = compiled.create_infer_request()
 
-    def run(inputs):
+    def run(inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         tensors = {  # they are read until the request ends
             same.names[name]: openvino.Tensor(
                 np.ascontiguousarray(array), shared_memory=True

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
+from keras_invprune.exporting.batches import Run
 from keras_invprune.exporting.planner.candidates._base import Candidate
-from keras_invprune.exporting.planner.runtimes import Run, Runtime
+from keras_invprune.exporting.planner.runtimes import Runtime
 from keras_invprune.exporting.serving import load_saved_model
 from keras_invprune.exporting.verify import SameOutputs
 
