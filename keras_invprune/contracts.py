@@ -112,12 +112,29 @@ class Groups(Protocol):
 
 @runtime_checkable
 class Ranked(Protocol):
-    """A model whose weights can be ranked: `PrunedModel`."""
+    """A model whose weights can be ranked: `PrunedModel`.
 
-    masked: Any
+    Attributes:
+        masked: The layer that reads its weights through the masks.
+    """
+
+    masked: keras.Layer
+
+    @property
+    def inner(self) -> keras.Model:
+        """The plain model inside."""
+
+    @property
+    def masks(self) -> Mapping[str, keras.Variable]:
+        """``{key: variable of 0 and 1}``, by the keys of the plain model."""
 
     def score_context(self) -> ScoreContext:
         """Return what a score may ask about the model."""
+
+
+def unwrapped(model: object) -> tuple[Any, Mapping[str, keras.Variable]]:
+    """Return the plain model and its masks; of a plain model, itself and none."""
+    return (model.inner, model.masks) if isinstance(model, Ranked) else (model, {})
 
 
 class _NoContext:

@@ -1,4 +1,4 @@
 """What a Keras model is: weights, inputs, layouts, copies, operations.
 
-Nothing here knows about masks or training.
+Nothing here knows how masks are made, or about training.
 """

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import keras
 import numpy as np
 
+from keras_invprune.contracts import unwrapped
 from keras_invprune.graph.signs import (
     RECTIFIERS,
     check_inputs,
@@ -69,7 +70,7 @@ def negative_norms(model: keras.Model) -> dict[str, float]:
     Raises:
         ValueError: If the model has no graph, or if weights are not finite.
     """
-    inner, masks = getattr(model, "inner", model), getattr(model, "masks", {})
+    inner, masks = unwrapped(model)
     layers = rectified_layers(inner)
     values = {
         id(weight.variable): np.asarray(weight.variable, "float64")

@@ -5,6 +5,7 @@ from typing import Any
 
 import keras
 
+from keras_invprune.contracts import unwrapped
 from keras_invprune.graph.active import rectified_layers, removable_layers
 from keras_invprune.proximal.base import (
     LayerOperator,
@@ -69,7 +70,7 @@ class NegativeParts(LayerOperator):
                 strength is negative, or if a layer is not there.
             TypeError: If a strength is not a number.
         """
-        inner = getattr(model, "inner", model)
+        inner, _ = unwrapped(model)
         if isinstance(strength, Mapping):
             known = rectified_layers(inner)
             for name in strength:

@@ -3,6 +3,7 @@
 import numpy as np
 
 from keras_invprune import views
+from keras_invprune.contracts import unwrapped
 from keras_invprune.graph.prunable import prunable_weights
 from keras_invprune.graph.weights import weights_by_key
 from keras_invprune.reporting.consistency import consistency
@@ -28,7 +29,8 @@ def figures(job, model, selecting, data, *, moved=True) -> dict:
     tested = selecting.outputs(data.x_test)
     validated = selecting.outputs(data.x_valid)
     nonzero, size = _counts(model)
-    kernels = getattr(model, "masks", None) or prunable_weights(model)
+    inner, masks = unwrapped(model)
+    kernels = masks or prunable_weights(inner)
     densities = {key: nonzero[key] / size[key] for key in kernels}
     collapsed = [key for key, share in densities.items() if not share]
     agreement, finite = {}, np.isfinite(validated).all() and np.isfinite(tested).all()
@@ -53,10 +55,9 @@ def figures(job, model, selecting, data, *, moved=True) -> dict:
 
 def _counts(model) -> tuple[dict, dict]:
     """Count nonzero and all values of each trained weight, by key."""
-    weights = weights_by_key(getattr(model, "inner", model))
-    masks = getattr(model, "masks", {})
+    inner, masks = unwrapped(model)
     nonzero, size = {}, {}
-    for key, weight in weights.items():
+    for key, weight in weights_by_key(inner).items():
         if weight.variable.trainable:
             values = weight.variable.numpy()
             kept = masks[key].numpy() if key in masks else 1
@@ -71,7 +72,7 @@ def first_filters(model, data) -> np.ndarray:
     Returns:
         float16: [units, height, width, channels] for images, [units, features].
     """
-    inner, masks = getattr(model, "inner", model), getattr(model, "masks", {})
+    inner, masks = unwrapped(model)
     key, kernel = next(iter(prunable_weights(inner).items()))
     values = kernel.numpy() * (masks[key].numpy() if key in masks else 1)
     if values.ndim == 2 and len(values) == np.prod(data.x_train.shape[1:]):
