@@ -276,7 +276,9 @@ class Allocation(Contract):
 class Pattern(Contract):
     """Which weights are pruned together: ``(scores, sparsity, allocation) -> masks``.
 
-    Subclasses implement `group` and `expand`, which depend only on their arguments.
+    Subclasses implement `group` and `expand`, which depend only on their arguments. A
+    pattern that keeps some weights of each group, and no group as a whole, has no use
+    for an allocation: it implements `__call__` instead, as `NByM` does.
 
     Attributes:
         on_matrices: Whether it sees each weight as a stack of matrices [inputs,

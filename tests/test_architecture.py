@@ -36,7 +36,7 @@ ROOMS = [
 LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
 # The same inside of `pruning`, where each file is a room.
 PRUNING = [
-    {"recomputed", "tracing"},
+    {"examples", "recomputed", "tracing"},
     {"rewind", "initializers", "masked", "loss"},
     {"plan"},
     {"checks"},

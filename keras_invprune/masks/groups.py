@@ -176,6 +176,18 @@ class TiedGroups(Grouped):
             )
         return self.dependencies.masks(found, self.shapes)
 
+    def least(self) -> Arrays:
+        """Return the groups that the pattern keeps of an allocation that keeps none."""
+
+        def none(scores: Arrays, sparsity: float) -> Arrays:
+            del sparsity
+            return {key: np.zeros(each.shape, bool) for key, each in scores.items()}
+
+        families = self.dependencies.families
+        zeros = {name: np.zeros((1, count)) for name, count in families.items()}
+        masks = self.pattern(zeros, 0.0, none)
+        return {name: mask[0] != 0 for name, mask in masks.items()}
+
     def removed(self, masks: Arrays) -> float:
         """Return the share of the groups, or of their cost, that masks remove."""
         pooled = self.pool({k: np.asarray(m, np.float32) for k, m in masks.items()})

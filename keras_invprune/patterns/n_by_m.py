@@ -22,6 +22,7 @@ class NByM(Pattern):
     reaches the pattern's own sparsity, 1 - n/m, max(n, round(m * (1 - sparsity))) of
     every m are kept, and of a last group of r < m weights, at most r. The allocation
     has no influence; `PerLayer` with different sparsities and `Shuffled` are rejected.
+    Since no group is kept or removed as a whole, it has no `group` and `expand`.
 
     Args:
         n: Number of weights that each group keeps, from 1 to m - 1.

@@ -7,6 +7,10 @@ import keras
 from keras_invprune.contracts import Tensor
 
 
+class NotCompiledError(ValueError):
+    """A loss is asked of a model that has not been compiled."""
+
+
 def loss_at(model: keras.Model, values: Mapping[str, Tensor], batch: tuple) -> Tensor:
     """Return the compiled loss in evaluation mode, without a change of state.
 
@@ -16,10 +20,11 @@ def loss_at(model: keras.Model, values: Mapping[str, Tensor], batch: tuple) -> T
         batch: ``(x, y, sample_weight)``; the loss is the mean over its rows.
 
     Raises:
-        ValueError: If the model has not been compiled, or if there are no labels.
+        NotCompiledError: If the model has not been compiled.
+        ValueError: If there are no labels.
     """
     if not model.compiled:
-        raise ValueError("This score needs the loss: compile the model first.")
+        raise NotCompiledError("This score needs the loss: compile the model first.")
     x, y, sample_weight = batch
     if y is None and model.loss is not None:  # else Keras says what is missing
         raise ValueError(

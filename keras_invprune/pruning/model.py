@@ -37,6 +37,7 @@ from keras_invprune.pruning.checkpoint import (
     load_extra_state,
     split,
 )
+from keras_invprune.pruning.examples import examples_for
 from keras_invprune.pruning.fit_checks import (
     check_compiled,
     check_fit,
@@ -48,7 +49,6 @@ from keras_invprune.pruning.plan import Plan
 from keras_invprune.pruning.recomputed import check_gradients
 from keras_invprune.pruning.state import Clock, PruningState, counter
 from keras_invprune.pruning.tracing import variables_made_outside
-from keras_invprune.scores._examples import examples_for
 
 
 @keras.saving.register_keras_serializable(package="keras_invprune")
@@ -72,7 +72,6 @@ class PrunedModel(PruningWrapper, keras.Model):
             changes, a train function must be traced again.
         state: `PruningState`: how far the pruning has come.
         visited: Whether a `PruningCallback` has started its work.
-        examples: ``(x, y, sample_weight)`` that `fit` drew for the plan's score.
     """
 
     def __init__(
@@ -89,14 +88,13 @@ class PrunedModel(PruningWrapper, keras.Model):
             autocast=False,  # the inner model casts
         )
         self.supports_masking = True
-        self.plan = plan
         self.owns_inner = owns_inner
         self.masked = Masked(model, keys, plan.effective, plan.readers, plan.grid)
         self._strategy = tf.distribute.get_strategy()
         clock = Clock(counter(self, "clock", "int64"))
         finished = counter(self, "finished", "int32")
         self.state = PruningState(self.masked, plan, clock, finished)
-        self.examples, self.visited = None, False
+        self.visited = False
         self._bind_objective(model)
         self.searching = plan.objective is not None
         self.built = True
@@ -115,6 +113,16 @@ class PrunedModel(PruningWrapper, keras.Model):
     def inner(self) -> keras.Model:
         """The Keras model inside; its weights are read through the masks."""
         return self.masked.layer
+
+    @property
+    def plan(self) -> Plan:
+        """The choices that make the method."""
+        return self.state.plan
+
+    @property
+    def examples(self) -> tuple | None:
+        """``(x, y, sample_weight)`` that the plan's score may read, or None."""
+        return self.state.examples
 
     @property
     def masks(self) -> dict[str, keras.Variable]:
@@ -241,6 +249,22 @@ class PrunedModel(PruningWrapper, keras.Model):
 
     # Pruning: called by the `PruningCallback` or by a custom loop
 
+    def draw_examples(self, x: Nested = None, y: Nested = None, **options: Any) -> None:
+        """Draw the rows that the plan's score reads. `fit` does so by itself.
+
+        Args:
+            x: Training inputs, or a data set, as for `fit`.
+            y: Labels.
+            **options: Further arguments of `fit`: ``sample_weight``, ``class_weight``
+                and ``validation_split`` are used, all others are ignored.
+
+        Raises:
+            ValueError: If the score reads rows and the data can be read only once, or
+                are empty.
+        """
+        rows = {"x": x, "y": y, **options}
+        self.state.examples = examples_for(self.plan.score, rows)
+
     def begin_training(self) -> None:
         """Remember what to rewind to, before the first step.
 
@@ -329,8 +353,7 @@ class PrunedModel(PruningWrapper, keras.Model):
         check_fit(self, self._strategy, arguments)
         resumed = bool(arguments.get("initial_epoch"))
         if not self.finished or (self.plan.rewires and resumed):
-            drawn = examples_for(self.plan.score, arguments)
-            vars(self)["examples"] = drawn  # type: ignore[index]
+            self.draw_examples(**arguments)
         self.build_optimizer()
         return super().fit(**arguments)
 

@@ -182,15 +182,15 @@ class Plan:
 
     def _check_met(self, budget: Budget, dense: float, name: str) -> None:
         """Raise ValueError if more is left when all groups go that can."""
-        families = cast(Dependencies, self.dependencies).families
+        groups = cast(Dependencies, self.dependencies)
         cost = cast(Callable[[Arrays], float], self.cost)
         limit = budget.share(dense)
         enough = limit * (1 + ROUNDING)
-        least = cost(self._least(families))
+        least = cost(TiedGroups(self.pattern, {}, groups).least())
         if least <= enough:
             return
         cause, way_out = "", "Give a larger budget, or select more weights"
-        alone = cost({name: np.zeros(n, bool) for name, n in families.items()})
+        alone = cost({name: np.zeros(n, bool) for name, n in groups.families.items()})
         if alone <= enough and isinstance(self.pattern, patterns.Units):
             cause = (
                 f": {self.pattern!r} keeps multiples of {self.pattern.round_to}, and "
@@ -202,17 +202,6 @@ class Plan:
             f"and {name!r} has {least * dense:.5g} when all groups are removed that "
             f"can be{cause}. Received: {budget!r}. {way_out}."
         )
-
-    def _least(self, families: Mapping[str, int]) -> Arrays:
-        """Return the groups that the pattern keeps of an allocation that keeps none."""
-
-        def none(scores: Arrays, sparsity: float) -> Arrays:
-            del sparsity
-            return {key: np.zeros(each.shape, bool) for key, each in scores.items()}
-
-        zeros = {name: np.zeros((1, count)) for name, count in families.items()}
-        masks = self.pattern(zeros, 0.0, none)
-        return {name: mask[0] != 0 for name, mask in masks.items()}
 
     def groups(
         self,

@@ -149,6 +149,8 @@ class PruningState:
         flag: The variable `finished`.
         remembered: `Remembered`.
         events: ``(step, what happened)`` of each pruning and rewinding.
+        examples: ``(x, y, sample_weight)`` that the score may read, or None. They are
+            kept here, since Keras would wrap the dictionaries in a model's attributes.
     """
 
     def __init__(
@@ -158,6 +160,7 @@ class PruningState:
         self.clock, self.flag = clock, finished
         self.remembered = Remembered()
         self.events: list[tuple[int, str]] = []
+        self.examples: tuple | None = None
 
     @property
     def finished(self) -> bool:
@@ -204,6 +207,10 @@ class PruningState:
         }
         if learned:
             Schedule.of(self.plan.schedule).restore(learned)
+
+    def revise(self, **changes: Any) -> None:
+        """Replace choices of the plan, such as ``allocation``, by others."""
+        self.plan = dataclasses.replace(self.plan, **changes)
 
     def begin(
         self, optimizer: keras.optimizers.Optimizer, variables: list[keras.Variable]

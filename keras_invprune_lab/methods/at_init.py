@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, field
 
-from keras_invprune.scores._examples import examples_for
 from keras_invprune_lab.methods.base import METHODS, Work
 from keras_invprune_lab.methods.pruned import Pruned, redraw
 
@@ -20,8 +19,7 @@ class BeforeTraining(Pruned):
     def start(self, model, work: Work):
         """Compile, then prune: some scores need the loss."""
         super().start(model, work)
-        rows = {"x": work.data.x_train, "y": work.data.y_train}
-        model.examples = examples_for(model.plan.score, rows)
+        model.draw_examples(work.data.x_train, work.data.y_train)
         model.prune_to(model.plan.sparsity)
         if self.redrawn:
             redraw(model, work)

@@ -7,8 +7,8 @@ import keras
 from keras_invprune import scores
 from keras_invprune.allocation import Shuffled
 from keras_invprune.contracts import Score
+from keras_invprune.pruning.examples import examples_for
 from keras_invprune.pruning.prune import prune
-from keras_invprune.scores._examples import examples_for
 from keras_invprune_lab.methods.build import make_network, pruned_keys
 from keras_invprune_lab.methods.network import Network
 

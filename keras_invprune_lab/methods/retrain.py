@@ -13,7 +13,6 @@ from keras_invprune.allocation import PerLayer
 from keras_invprune.exporting.folders import check_room
 from keras_invprune.graph.prunable import prunable_weights
 from keras_invprune.pruning.prune import prune
-from keras_invprune.scores._examples import examples_for
 from keras_invprune_lab.methods.base import METHODS, Trained, Work
 from keras_invprune_lab.methods.build import pruned_keys
 from keras_invprune_lab.methods.converged import (
@@ -117,8 +116,7 @@ class Retrained(Pruned):
 
     def prune(self, model, work, sparsity):
         """Renew the masks of a compiled model."""
-        rows = {"x": work.data.x_train, "y": work.data.y_train}
-        model.examples = examples_for(model.plan.score, rows)
+        model.draw_examples(work.data.x_train, work.data.y_train)
         model.prune_to(sparsity)
 
     def train(self, work: Work) -> Trained:

@@ -38,7 +38,7 @@ def masks(authors, density, **options):
 @pytest.mark.parametrize("name, score", [("SNIP", "snip"), ("SynFlow", "synflow")])
 def test_scores_are_proportional_to_the_authors(authors, name, score):
     model = pruned(authors)
-    model.examples = authors["x"], authors["y"], None
+    model.state.examples = authors["x"], authors["y"], None
     weights = {key: model.masked.prunable[key].numpy() for key in KEYS}
     ours = scores.get(score)(weights, model)
     theirs = {key: authors[f"{name}/{key}"] for key in KEYS}

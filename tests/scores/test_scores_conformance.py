@@ -130,7 +130,7 @@ def test_every_mask_is_exactly_half(score):
     model = kip.prune(network(), 0.5, score=EVERY[score], schedule="manual")
     model.compile("sgd", LOSS, run_eagerly=True)
     model.fit(X, Y, verbose=0)
-    model.examples = X[:3], Y[:3], None
+    model.state.examples = X[:3], Y[:3], None
     weights = {key: variable.numpy() for key, variable in model.masked.prunable.items()}
     # All combinations are tried, each by three scores or more.
     every = list(itertools.product(ALLOCATED, PATTERNS))
@@ -265,7 +265,7 @@ def test_weights_once_pruned_do_not_come_back(name):
     )
     model = kip.prune(network, 0.8, score=EVERY[name], schedule="manual")
     model.compile("sgd", LOSS)
-    model.examples = X, Y, None
+    model.state.examples = X, Y, None
     before = np.ones((8, 16))
     for sparsity in (0.3, 0.5, 0.5, 0.7, 0.7, 0.8):
         model.prune_to(sparsity)

@@ -14,7 +14,9 @@ from keras_invprune.graph.inputs import dense
 from keras_invprune.masks.compute import unshuffled
 from keras_invprune.pruning.checks import check_model
 from keras_invprune.pruning.fit_checks import check_xla
+from keras_invprune.pruning.loss import NotCompiledError
 from keras_invprune.pruning.model import PrunedModel
+from keras_invprune.pruning.plan import Plan
 from keras_invprune.pruning.prune import prune
 from keras_invprune.pruning.recomputed import check_gradients
 from keras_invprune.pruning.tangent.kernel import check_rows, in_groups
@@ -134,8 +136,7 @@ def neural_tangent_transfer(
         verbose=verbose,
     )
     # The last masks stay: `prune_to` sets the weights that they remove to zero.
-    plan = pruned.plan
-    plan.allocation = unshuffled(plan.allocation)
+    pruned.state.revise(allocation=unshuffled(pruned.plan.allocation))
     pruned.prune_to(sparsity)
     return pruned
 
@@ -148,35 +149,35 @@ class MaskRenewal(keras.callbacks.Callback):
         every: Number of steps between two renewals.
     """
 
-    def __init__(self, pruned: keras.Model, every: int):
+    def __init__(self, pruned: PrunedModel, every: int):
         super().__init__()
         self.pruned, self.every = pruned, every
 
     def begin(self, score: Callable, x: Nested) -> None:
         """Set the first masks by another score, which may read the inputs `x`."""
-        plan, own = self.pruned.plan, self.pruned.plan.score
         if Score.of(score).effective is not None:
             raise ValueError(
                 f"`first_score` must not be a score that learns. Received: {score!r}. "
                 "Use 'magnitude', 'random', 'logit_snip' or 'synflow'."
             )
-        self.pruned.examples = (x, None, None)
-        plan.score = score
+        state = self.pruned.state
+        state.examples = (x, None, None)
         try:
-            self.renew()
-        except ValueError as error:
-            if "compile the model" not in str(error):
-                raise
+            self._renew(dataclasses.replace(self.pruned.plan, score=score))
+        except NotCompiledError as error:
             raise ValueError(
                 f"`first_score` must read no labels. Received: {score!r}. Use "
                 "'magnitude', 'random', 'logit_snip' or 'synflow'."
             ) from error
         finally:
-            plan.score, self.pruned.examples = own, None
+            state.examples = None
 
     def renew(self) -> None:
         """Renew the masks; weights that they remove keep their values."""
-        masked, plan = self.pruned.masked, self.pruned.plan
+        self._renew(self.pruned.plan)
+
+    def _renew(self, plan: Plan) -> None:
+        masked = self.pruned.masked
         weights = {key: variable.numpy() for key, variable in masked.prunable.items()}
         masks = plan.masks(weights, self.pruned, plan.sparsity)
         self.pruned.warn_of_collapse(masks)

@@ -6,8 +6,8 @@ import pytest
 import tensorflow as tf
 
 import keras_invprune as kip
+from keras_invprune.pruning.examples import examples_for
 from keras_invprune.scores import Snip, magnitude
-from keras_invprune.scores._examples import examples_for
 
 ROWS = 20
 X = np.arange(ROWS * 4, dtype="float32").reshape(ROWS, 4)
