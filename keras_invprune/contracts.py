@@ -163,7 +163,12 @@ class Effective(Contract):
     """What layers read during training instead of w * mask.
 
     A callable ``(weight, mask, *own) -> weight`` of the same shape.
+
+    Attributes:
+        slow_in_xla: Whether XLA makes it slower, as it does random numbers on a CPU.
     """
+
+    slow_in_xla: bool = False
 
     def build(self, layer: keras.Layer, name: str, variable: keras.Variable) -> tuple:
         """Create more weights by ``layer.add_weight``; they are passed as `own`."""
@@ -328,6 +333,8 @@ class Schedule(Contract):
     Attributes:
         by_hand: Whether the user calls ``model.prune_to``.
         rewires: Whether it also updates the masks at the target sparsity.
+        once: Whether it prunes once in all. None: unknown.
+        at_init: Whether it prunes once, before the first step.
         every: Number of steps between two updates.
         monitor: Name of the log that it watches, or None.
         schedule: Another schedule that it delays, or None.
@@ -335,6 +342,8 @@ class Schedule(Contract):
 
     by_hand: bool = False
     rewires: bool = False
+    once: bool | None = None
+    at_init: bool = False
     every: int = 1
     monitor: str | None = None
     schedule: Callable | None = None

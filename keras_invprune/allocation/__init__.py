@@ -4,10 +4,10 @@ An allocation is any callable `(scores, sparsity) -> masks` from {key: scores} t
 {key: boolean mask of the same shape}, where True means kept.
 """
 
-from collections.abc import Callable
-
 import numpy as np
 
+from keras_invprune.allocation._known import ALLOCATIONS as ALLOCATIONS
+from keras_invprune.allocation._known import get
 from keras_invprune.allocation.budget import Budget
 from keras_invprune.allocation.class_distributed import class_distributed
 from keras_invprune.allocation.erk import erk
@@ -17,34 +17,7 @@ from keras_invprune.allocation.per_layer import PerLayer
 from keras_invprune.allocation.relational import Relational
 from keras_invprune.allocation.shuffled import Shuffled
 from keras_invprune.allocation.uniform import uniform
-from keras_invprune.masks.selection import Masks, Scores
-from keras_invprune.saving import resolve
-
-Allocation = Callable[[Scores, float], Masks]
-ALLOCATIONS = {
-    "global": global_topk,
-    "uniform": uniform,
-    "class_distributed": class_distributed,
-    "erk": erk,
-    "lamp": lamp,
-    "relational": Relational(),
-}
-
-
-def get(identifier: str | dict | Allocation) -> Allocation:
-    """Return the allocation of this name, or the callable itself.
-
-    Args:
-        identifier: A name in `ALLOCATIONS`, a dictionary for `PerLayer`, or a callable
-            `(scores, sparsity) -> masks`.
-
-    Raises:
-        ValueError: If the name is unknown; the message lists similar names.
-        TypeError: If `identifier` is neither a name nor a callable.
-    """
-    if isinstance(identifier, dict):
-        return PerLayer(identifier)
-    return resolve(identifier, ALLOCATIONS, "allocation")
+from keras_invprune.masks.selection import Masks
 
 
 def collapsed(masks: Masks) -> list[str]:

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from keras_invprune import contracts
+from keras_invprune.allocation._known import get
 from keras_invprune.masks.selection import Masks, Scores
 
 
@@ -32,8 +33,6 @@ class Shuffled(contracts.Allocation):
     """
 
     def __init__(self, allocation: str | dict | Callable = "global", seed: int = 0):
-        from keras_invprune.allocation import get  # which imports this file
-
         self.allocation = self.shuffles = get(allocation)
         self.seed = int(seed)
 

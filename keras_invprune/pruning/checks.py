@@ -7,15 +7,13 @@ import numpy as np
 import tensorflow as tf
 
 from keras_invprune import contracts, patterns, tfmot
-from keras_invprune.allocation import PerLayer, Shuffled
+from keras_invprune.allocation import PerLayer
 from keras_invprune.contracts import PruningWrapper, Score
 from keras_invprune.graph.connections import connections_of
 from keras_invprune.graph.layouts import layouts
 from keras_invprune.graph.weights import Weight, is_graph, shapes_of
 from keras_invprune.pruning.plan import Plan
 from keras_invprune.saving import check_takes, name_of
-from keras_invprune.schedules import OneShot, WhenConverged
-from keras_invprune.schedules.base import Schedule
 
 TAKES = {
     "objective": ("model", "x", "y", "sample_weight"),
@@ -166,7 +164,7 @@ def _check_moves(plan: Plan) -> None:
 
 def _check_beginning(plan: Plan, trained: bool) -> None:
     """Raise ValueError if a schedule prunes before the search or the learning."""
-    if not (isinstance(plan.schedule, OneShot) and plan.schedule.at == 0):
+    if not contracts.Schedule.of(plan.schedule).at_init:
         return
     score = Score.of(plan.score)
     if score.learns and not trained:
@@ -187,17 +185,18 @@ def _check_beginning(plan: Plan, trained: bool) -> None:
 
 def _check_updates(plan: Plan) -> None:
     """Raise ValueError if a score or allocation needs another number of updates."""
-    once = isinstance(plan.schedule, OneShot | WhenConverged)
-    by_hand = contracts.Schedule.of(plan.schedule).by_hand
-    if isinstance(plan.allocation, Shuffled) and not (once or by_hand):
+    schedule = contracts.Schedule.of(plan.schedule)
+    once = False if tfmot.is_own(plan.schedule) else schedule.once
+    shuffles = contracts.Allocation.of(plan.allocation).shuffles is not None
+    if shuffles and not (once or schedule.by_hand):
         raise ValueError(
             "Shuffled checks masks that are made once: each renewal would shuffle "
             "them anew. Received: "
             f"{type(plan.schedule).__name__}. Give schedule='one_shot' or 'at_init'."
         )
     wanted = Score.of(plan.score).updates
-    own = not (isinstance(plan.schedule, Schedule) or tfmot.is_own(plan.schedule))
-    if wanted is None or by_hand or own or once == (wanted == "one"):
+    known = once is not None and not schedule.by_hand
+    if wanted is None or not known or once == (wanted == "one"):
         return
     rule = {
         "one": "one update of the masks: the odds of masked weights do not change. "

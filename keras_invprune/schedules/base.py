@@ -95,6 +95,8 @@ def check_monitor(schedule: contracts.Schedule, logs: dict[str, float]) -> bool:
 class Schedule(Configured, contracts.Schedule, PruningSchedule):
     """The base class of our schedules. It converts shares of the training to steps."""
 
+    once = False
+
     def __init__(self, sparsity: float):
         self.sparsity = check_sparsity(sparsity)
         self.origin = 0

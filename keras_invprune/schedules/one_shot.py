@@ -22,9 +22,12 @@ class OneShot(Schedule):
         [51]
     """
 
+    once = True
+
     def __init__(self, sparsity: float, at: float = 0.5):
         super().__init__(sparsity)
         self.at = check_time(at, "at")
+        self.at_init = self.at == 0
 
     def __call__(self, step: int) -> Due:
         """Return (whether this step is the first after `at`, sparsity)."""

@@ -38,6 +38,7 @@ class WhenConverged(Learning, Schedule):
         ValueError: If an argument is out of range.
     """
 
+    once = True
     learned = ("best", "waited", "converged_at")
 
     def __init__(

@@ -79,6 +79,8 @@ class GumbelSoftmax(Score):
 class GumbelWeight(Configured, Effective):
     """The effective weight w' = w · m · σ((a + logistic noise) / T)."""
 
+    slow_in_xla = True  # it draws a number for each weight
+
     def __init__(
         self,
         penalty: float,

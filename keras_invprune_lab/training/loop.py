@@ -4,9 +4,8 @@ import math
 
 import keras
 
-from keras_invprune.contracts import Schedule
+from keras_invprune.contracts import Effective, Schedule
 from keras_invprune.pruning.model import PrunedModel
-from keras_invprune.scores import GumbelSoftmax
 from keras_invprune_lab.training.augment import AUGMENTATIONS
 from keras_invprune_lab.training.order import batches
 
@@ -93,12 +92,12 @@ def compile_model(
 def _xla(model, steps):
     """Return whether XLA is worth its ten seconds: it makes a step up to 2/5 faster.
 
-    Of Gumbel-softmax it makes the noise, a number for each weight, and thus a step of
-    LeNet-300-100 on a CPU takes ten times as long.
+    With the noise of Gumbel-softmax, a step of LeNet-300-100 on a CPU takes ten times
+    as long.
     """
-    pruned = isinstance(model, PrunedModel)
-    noisy = pruned and isinstance(model.plan.score, GumbelSoftmax)
-    return True if steps >= LONG and not noisy else "auto"
+    effective = model.plan.effective if isinstance(model, PrunedModel) else None
+    slow = Effective.of(effective).slow_in_xla
+    return True if steps >= LONG and not slow else "auto"
 
 
 def rows_of(job, data, first, last, *, augmented=True):
