@@ -21,7 +21,7 @@ import tensorflow as tf
 
 from keras_invprune.contracts import Nested
 from keras_invprune.exporting.batches import stateful_layers
-from keras_invprune.graph.inputs import input_structure, of_rank
+from keras_invprune.graph.inputs import input_structure, of_rank, symbolic_inputs
 from keras_invprune.graph.weights import is_graph
 
 OPTIONS = ("sparsity", "float16", "int8")
@@ -70,7 +70,8 @@ def signature(model: keras.Model, batch_size: int | None = None) -> Nested:
         ValueError: If the model is not built, if its input shapes are unknown, or if
             it was made for another batch size.
     """
-    tensors = input_structure(model) if is_graph(model) else _called_with(model)
+    named = is_graph(model)
+    tensors = input_structure(model) if named else _called_with(model)
     sizes = {tensor.shape[0] for tensor in keras.tree.flatten(tensors)} - {None}
     if _sized_by_a_call(model):
         sizes = set()
@@ -82,7 +83,7 @@ def signature(model: keras.Model, batch_size: int | None = None) -> Nested:
     (size,) = sizes or {batch_size}
     specs = []
     for path, tensor in keras.tree.flatten_with_path(tensors):
-        name = tensor.name or "_".join(["input", *map(str, path)])
+        name = tensor.name if named else "_".join(["input", *map(str, path)])
         shape = (size, *tensor.shape[1:])
         specs.append(keras.InputSpec(dtype=tensor.dtype, shape=shape, name=name))
     return keras.tree.pack_sequence_as(tensors, specs)
@@ -110,16 +111,13 @@ def batch_of(structure: Nested) -> int | None:
 
 
 def _called_with(model: keras.Model) -> Nested:
-    shapes = (model.get_build_config() or {}).get("input_shape")
-    if not model.built or shapes is None:
+    found = symbolic_inputs(model, model.input_dtype) if model.built else ()
+    if not keras.tree.flatten(found):
         raise ValueError(
             f"The model {model.name!r} has no input shape yet. Call it once, "
             "`model(x)`, or start it with `keras.Input(shape)`."
         )
-    dtype = model.input_dtype
-    return keras.tree.map_shape_structure(
-        lambda shape: keras.InputSpec(dtype=dtype, shape=shape), shapes
-    )
+    return found
 
 
 def inputs(

@@ -17,10 +17,10 @@ def input_structure(model: keras.Model) -> Nested:
     return model.inputs[0] if isinstance(model, keras.Sequential) else model.input
 
 
-def symbolic_inputs(model: keras.Model) -> Nested:
+def symbolic_inputs(model: keras.Model, dtype: str = "float32") -> Nested:
     """Return symbolic tensors of the shapes a model was built with; () if unknown."""
-    shapes = (model.get_build_config() or {}).get("input_shape", ())
-    return keras.tree.map_shape_structure(keras.KerasTensor, shapes)
+    shapes = (model.get_build_config() or {}).get("input_shape") or ()
+    return tree.map_shape_structure(lambda s: keras.KerasTensor(s, dtype), shapes)
 
 
 def input_tensors(model: keras.Model) -> list:

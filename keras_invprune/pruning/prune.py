@@ -8,14 +8,15 @@ import keras
 import numpy as np
 
 from keras_invprune import contracts, tfmot
-from keras_invprune.allocation import Budget, collapsed
-from keras_invprune.contracts import Arrays, Pattern
+from keras_invprune.allocation import Budget
+from keras_invprune.contracts import Arrays
 from keras_invprune.graph.connections import check_absent, connections_of
 from keras_invprune.graph.copying import copy_model
-from keras_invprune.graph.layouts import layouts, unfit
+from keras_invprune.graph.layouts import layouts
 from keras_invprune.graph.prunable import Select, prunable_weights
 from keras_invprune.graph.weights import Weight, kernels, shapes_of, weights_by_key
 from keras_invprune.masks.compute import check_allocation
+from keras_invprune.pruning import legacy
 from keras_invprune.pruning.checks import (
     check_agreement,
     check_budget,
@@ -24,6 +25,7 @@ from keras_invprune.pruning.checks import (
     check_scope,
     check_weights,
 )
+from keras_invprune.pruning.fitting import fitting, tied
 from keras_invprune.pruning.initializers import (
     check_scale,
     is_fresh,
@@ -33,7 +35,6 @@ from keras_invprune.pruning.initializers import (
 )
 from keras_invprune.pruning.model import PrunedModel
 from keras_invprune.pruning.plan import Plan
-from keras_invprune.pruning.state import log_collapse
 from keras_invprune.schedules import check_sparsity, final_sparsity
 
 logger = logging.getLogger("keras_invprune")
@@ -114,58 +115,77 @@ def prune(
             where the graph that the model was made from has no connections.
         TypeError: If `model` is not a Keras model, or a callable takes other arguments.
     """
-    budget: Budget | None = None
-    if isinstance(sparsity, Budget):
-        budget, share = sparsity, _until_known(schedule)
-    else:
-        share = check_sparsity(sparsity)
+    budget = sparsity if isinstance(sparsity, Budget) else None
     choices: dict[str, Any] = {
+        "sparsity": _share(sparsity, schedule),
         "score": score,
         "allocation": allocation,
         "pattern": pattern,
     }
     if tfmot.is_tf_keras(model):
-        given = (objective, schedule, rewind, initial_scale, copy, budget)
-        if given != (None, "one_shot", None, 1.0, True, None):
-            raise TypeError(
-                "The search is for Keras 3 models, and this is a tf_keras model: its "
-                "masks are made at once from the given weights, so `objective`, "
-                "`schedule`, `rewind`, `initial_scale`, `copy` and budgets do not "
-                "apply. Leave them out, or build the model with Keras 3."
-            )
-        return _prune_tf_keras(model, Plan(share, **choices), select)
+        legacy.check_left_out(objective, schedule, rewind, initial_scale, copy, budget)
+        return legacy.prune(model, Plan(**choices), select)
     check_model(model)
-    factor, everything = check_scale(initial_scale)
+    scale = check_scale(initial_scale)
     weights = weights_by_key(model)
     check_absent({key: weight.variable for key, weight in weights.items()})
     if budget is not None:
         check_budget(pattern, allocation, model)
     plan = Plan(
-        share,
+        **choices,
         objective=objective,
         schedule=schedule,
         rewind=rewind,
         budget=budget,
-        **choices,
     )
     check_agreement(plan)
-    keys = _fitting(weights, list(prunable_weights(model, select, weights)), plan)
-    keys = _tied(model, weights, keys, plan)
-    to_mask = {key: weights[key] for key in keys}
-    check_connections(to_mask, plan)
-    check_weights(to_mask, plan)
+    keys = _keys_to_mask(model, weights, select, plan)
     if not copy:
         check_scope(model)
     if budget is not None:  # after what is quick: measuring may take a minute
         plan.meet(model, weights, schedule)
-    shapes = shapes_of(to_mask)
+    shapes = shapes_of({key: weights[key] for key in keys})
     groups = plan.groups(shapes, layouts(weights, keys))
     check_allocation(plan.allocation, groups, plan.sparsity)
+    return _under_masks(model, plan, keys, scale, copy)
+
+
+def _share(sparsity: float | Budget, schedule: str | Callable) -> float:
+    """Return the target sparsity, for now that of the schedule if it is a budget's."""
+    if not isinstance(sparsity, Budget):
+        return check_sparsity(sparsity)
+    return 0.0 if isinstance(schedule, str) else final_sparsity(schedule) or 0.0
+
+
+def _keys_to_mask(
+    model: keras.Model,
+    weights: Mapping[str, Weight],
+    select: Select | Iterable[str] | str | None,
+    plan: Plan,
+) -> list[str]:
+    """Return the keys of the weights to mask, which the plan's choices can take."""
+    keys = fitting(weights, list(prunable_weights(model, select, weights)), plan)
+    keys = tied(model, weights, keys, plan)
+    to_mask = {key: weights[key] for key in keys}
+    check_connections(to_mask, plan)
+    check_weights(to_mask, plan)
+    return keys
+
+
+def _under_masks(
+    model: keras.Model,
+    plan: Plan,
+    keys: list[str],
+    scale: tuple[float, bool],
+    copy: bool,
+) -> PrunedModel:
+    """Return a model, or its copy, under masks: scaled, with the zeros that it has."""
     if copy:
         model = copy_model(model)
-        weights = weights_by_key(model)
+    weights = weights_by_key(model)
     chosen = {key: weights[key] for key in keys}
     pruned = PrunedModel(model, plan, chosen, owns_inner=copy)
+    factor, everything = scale
     if factor != 1.0:  # once nothing is refused any more
         plan.initial_scale = factor
         selected = [key for key in keys if key not in plan.readers]
@@ -175,11 +195,6 @@ def prune(
     _keep_zeros(pruned, masks_of_zeros(chosen, fresh))
     _tell_other_zeros(masks_of_zeros(_also_trained(weights, chosen), fresh))
     return pruned
-
-
-def _until_known(schedule: str | Callable) -> float:
-    """Return a target sparsity for the plan before the cost of the model is known."""
-    return 0.0 if isinstance(schedule, str) else final_sparsity(schedule) or 0.0
 
 
 def _keep_zeros(pruned: PrunedModel, masks: Arrays) -> None:
@@ -305,65 +320,3 @@ def _what_is_missing(model: PrunedModel) -> str:
             "kip.callbacks.PruningCallback in your loop (examples/custom_loop.py)"
         )
     return "Train until the schedule has pruned"
-
-
-def _prune_tf_keras(
-    model: keras.Model, plan: Plan, select: Select | Iterable[str] | str | None
-) -> Any:
-    pattern = Pattern.of(plan.pattern)
-    if plan.effective is not None or plan.grid is not None:
-        raise TypeError(
-            f"{plan.score!r} acts while a Keras 3 model is trained, and this is a "
-            "tf_keras model. Use 'magnitude', 'random' or your own callable."
-        )
-
-    def masks(weights: Arrays) -> Arrays:
-        asked = {key: pattern.unfit(w.shape) for key, w in weights.items()}
-        reasons = {key: why for key, why in asked.items() if why is not None}
-        weights = {key: weights[key] for key in _left(weights, reasons, plan)}
-        shapes = {key: weight.shape for key, weight in weights.items()}
-        check_allocation(plan.allocation, plan.groups(shapes), plan.sparsity)
-        found = plan.masks(weights, model, plan.sparsity)
-        log_collapse(collapsed(found))
-        return found
-
-    return tfmot.prune(model, masks, select, pattern.on_matrices)
-
-
-def _fitting(weights: Mapping[str, Weight], keys: list[str], plan: Plan) -> list[str]:
-    """Return the keys of the weights that the pattern fits, and log the others."""
-    plan.left_out = unfit(weights, keys, plan.pattern)
-    return _left(keys, plan.left_out, plan)
-
-
-def _tied(
-    model: keras.Model, weights: Mapping[str, Weight], keys: list[str], plan: Plan
-) -> list[str]:
-    """Return the keys to mask if the pattern removes units that layers share."""
-    every = prunable_weights(model, lambda *_: True, weights)
-    plan.bind(model, weights, keys, every)
-    if plan.dependencies is None:
-        if Pattern.of(plan.pattern).tied:
-            logger.warning(
-                "%r prunes the units of each weight by themselves: %s.",
-                plan.pattern,
-                plan.untied(model),
-            )
-        return keys
-    plan.left_out |= plan.dependencies.reasons
-    masked = {*_left(keys, plan.dependencies.reasons, plan), *plan.readers}
-    return [key for key in weights if key in masked]
-
-
-def _left(keys: Collection[str], reasons: Mapping[str, str], plan: Plan) -> list[str]:
-    """Return the keys without a reason, and log the others; raise if none is left."""
-    if len(reasons) == len(keys):
-        tied = Pattern.of(plan.pattern).tied
-        other = "Units(tied=False)" if tied else "a smaller pattern"
-        raise ValueError(
-            f"{plan.pattern!r} fits none of the weights to prune: {reasons}. Choose "
-            f"{other}, or select other weights."
-        )
-    for key, reason in reasons.items():
-        logger.warning("%s is left out: %s", key, reason)
-    return [key for key in keys if key not in reasons]

@@ -4,7 +4,6 @@ import hashlib
 import io
 import logging
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -17,15 +16,16 @@ from rich.table import Column, Table
 
 from keras_invprune.arguments import is_positive_integer
 from keras_invprune.contracts import Nested, PruningWrapper, Views
-from keras_invprune.exporting import converter, litert
+from keras_invprune.exporting import converter
 from keras_invprune.exporting.accuracy import balanced_accuracy
 from keras_invprune.exporting.batches import in_batches, reset_states, states_kept
 from keras_invprune.exporting.export import FORMATS, ExportError, export
 from keras_invprune.exporting.rows import rows_of
-from keras_invprune.exporting.serving import named_outputs, safe_names
+from keras_invprune.exporting.serving import named_outputs
 from keras_invprune.graph.inventory import inventory
 from keras_invprune.graph.macs import kernel_uses
 from keras_invprune.reporting.consistency import NoClassesError, consistency
+from keras_invprune.reporting.timing import milliseconds
 from keras_invprune.views import (
     RandomRotation,
     RandomScale,
@@ -36,7 +36,6 @@ from keras_invprune.views.pairs import channels_come_first, channels_last
 
 SCHEMA = "keras_invprune/report/1"
 logger = logging.getLogger("keras_invprune")
-WARM_UP = 20  # runs that are not timed
 KEY_WIDTH = 22  # characters up to which a key is not wrapped
 
 
@@ -122,7 +121,8 @@ def report(
             classifiers of images, corrupted features for classifiers of rows, and no
             views for others. A model that is not a classifier has neither accuracy nor
             consistency, which is logged.
-        runs: Number of timed runs of one input, at least 1.
+        runs: Number of timed runs of one input, at least 1. In slow files it is lower,
+            as a round of 30 runs ends after 20 milliseconds.
         seed: Seed of the default views.
 
     Returns:
@@ -238,38 +238,6 @@ def _fingerprint(x: Nested, y: Nested) -> dict | None:
 
 def _data(one: dict[str, Any]) -> str:
     return f"{one['rows']:,} rows ({one['digest']})"
-
-
-def milliseconds(
-    tflite: str | Path, model: keras.Model, x: Nested = None, runs: int = 200
-) -> dict[str, float]:
-    """Time one input through LiteRT, after a warm-up.
-
-    If the file takes batches of several rows, the time is that of a batch divided by
-    its rows.
-
-    Args:
-        tflite: Path of the .tflite file.
-        model: The Keras model that it was made from.
-        x: Inputs. None: random ones.
-        runs: Number of timed runs.
-
-    Returns:
-        ``{"median", "low", "high"}``: median and quartiles in milliseconds.
-    """
-    run = litert.runtime(Path(tflite).read_bytes(), delegate=True)
-    inputs = converter.inputs(converter.signature(model), x)
-    names = safe_names(list(inputs))
-    rows, size = len(next(iter(inputs.values()))), run.batch or 1
-    times = []
-    for index in range(runs + WARM_UP):
-        chosen = np.arange(index * size, (index + 1) * size) % rows
-        batch = {names[name]: array[chosen] for name, array in inputs.items()}
-        begin = time.perf_counter()
-        run(batch)
-        times.append((time.perf_counter() - begin) * 1e3 / size)
-    low, median, high = np.percentile(times[WARM_UP:], (25, 50, 75))
-    return {"median": float(median), "low": float(low), "high": float(high)}
 
 
 def _default_views(model: keras.Model, seed: int | None) -> dict:

@@ -1,20 +1,46 @@
 """Measures how long LiteRT takes: for a model's file, and for many small models.
 
-It runs on one thread of the CPU, with its default delegate. All times are lower
-quartiles of interleaved runs, so other work on the machine matters little.
+It runs on one thread of the CPU, with its default delegate. Times that are compared
+are lower quartiles of interleaved runs, so other work on the machine matters little.
 """
 
+import math
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
+from keras_invprune.contracts import Nested
 from keras_invprune.exporting import converter, litert
 from keras_invprune.exporting.export import export
 from keras_invprune.exporting.serving import safe_names, write_saved_models
-from keras_invprune.exporting.timing import lower_quartiles
+from keras_invprune.exporting.timing import MOST, lower_quartiles, times
+
+
+def milliseconds(
+    tflite: str | Path, model: keras.Model, x: Nested = None, runs: int = 200
+) -> dict[str, float]:
+    """Time one input through LiteRT.
+
+    If the file takes batches of several rows, the time is that of a batch divided by
+    its rows.
+
+    Args:
+        tflite: Path of the .tflite file.
+        model: The Keras model that it was made from.
+        x: Inputs. None: random ones.
+        runs: Number of timed runs, in rounds of at most 30 runs or 20 milliseconds.
+
+    Returns:
+        ``{"median", "low", "high"}``: median and quartiles in milliseconds.
+    """
+    runtime = litert.runtime(Path(tflite).read_bytes(), delegate=True)
+    rows = runtime.batch or 1
+    (found,) = times([_runner(runtime, model, rows, x)], math.ceil(runs / MOST))
+    return {name: value / rows for name, value in found._asdict().items()}
 
 
 def milliseconds_of_file(model: keras.Model) -> float:
@@ -57,8 +83,14 @@ def milliseconds_alone(models: Sequence[keras.Model]) -> list[float]:
     return lower_quartiles([_runner(by_name[name], m, 1) for name, m in named.items()])
 
 
-def _runner(runtime: Callable, model: keras.Model, rows: int) -> Callable[[], Any]:
-    inputs = converter.inputs(converter.signature(model), rows=rows)
+def _runner(
+    runtime: Callable, model: keras.Model, rows: int, x: Nested = None
+) -> Callable[[], Any]:
+    """Return a function that runs a batch: the first rows of `x`, or random ones."""
+    inputs = converter.inputs(converter.signature(model), x, rows)
     names = safe_names(list(inputs))
-    batch = {names[name]: array for name, array in inputs.items()}
+    batch = {
+        names[name]: np.resize(array, (rows, *array.shape[1:]))
+        for name, array in inputs.items()
+    }
     return lambda: runtime(batch)

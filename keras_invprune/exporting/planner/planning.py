@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import keras
 import numpy as np
@@ -96,55 +96,69 @@ def plan(
         ValueError: If an argument is invalid.
     """
     check_labels(target.metric, y)
+    kinds = [each for each in CANDIDATES if target.name in each.targets]
     with replacing(folder) as new, states_kept(model):
         work = new.parent / "tried"
         work.mkdir()
-        kinds = [each for each in CANDIDATES if target.name in each.targets]
-        sources = Sources(
-            model,
-            x,
-            y,
-            batch_size,
-            work,
-            calibrates=x is not None,
-            tflite=any(each.file == TFLITE for each in kinds),
-        )
-        renamed, outputs_renamed = sources.same.renamed()
+        tflite = any(each.file == TFLITE for each in kinds)
+        sources = Sources(model, x, y, batch_size, work, x is not None, tflite)
+        renamed = sources.same.renamed()
         loss = Loss(sources.same, y, target.metric)
         if y is not None and loss.name == AGREEMENT:
             sources.notes.append(NO_LABELS)
-        show = target.show or show_nothing
         with Sandbox() as sandbox:
             trial = Trial(work, tolerance, loss, sandbox)
-            tried = _tried(sources, kinds, trial, show)
+            tried = _tried(sources, kinds, trial, target.show or show_nothing)
         tried = timed(tried, max_loss, target.rounds)
-        rows = [each.row for each in tried]
-        try:
-            chosen = choose(rows, target.name, max_loss, budget)
-        except NothingLeftError as error:
-            raise ExportError(f"{error}. Nothing was written.") from error
+        chosen = _chosen(tried, target.name, max_loss, budget)
         _keep(tried, chosen, new)
+        asked: dict[str, Any] = {
+            "target": target.name,
+            "max_loss": max_loss,
+            "budget": dataclasses.asdict(budget) if budget else None,
+            "tolerance": tolerance,
+            "inputs": "random" if x is None else "given",
+        }
         outcome = what_pruning_brings(chosen, target.name, max_loss, budget)
-        planned = Planned(
-            target=target.name,
-            max_loss=max_loss,
-            budget=dataclasses.asdict(budget) if budget else None,
-            metric=loss.name,
-            keras=loss.keras,
-            inputs="random" if x is None else "given",
-            batch_size=sources.same.file_batch,
-            renamed=renamed,
-            outputs_renamed=outputs_renamed,
-            tolerance=tolerance,
-            files=chosen,
-            notes=(*sources.notes, outcome),
-            versions=_versions(kinds),
-            sha256={},
-        )
-        report = planned.to_json()
-        del report["schema"], report["sha256"]
-        written = write_report(new, SCHEMA, report)
-        return dataclasses.replace(planned, sha256=written["sha256"])
+        found = _described(sources, kinds, loss, renamed, outcome)
+        return _reported(Planned(**asked, **found, files=chosen, sha256={}), new)
+
+
+def _chosen(
+    tried: Sequence[Tried], target: str, max_loss: float, budget: FileBudget | None
+) -> tuple[Row, ...]:
+    try:
+        return choose([each.row for each in tried], target, max_loss, budget)
+    except NothingLeftError as error:
+        raise ExportError(f"{error}. Nothing was written.") from error
+
+
+def _described(
+    sources: "Sources",
+    kinds: Sequence[Candidate],
+    loss: Loss,
+    renamed: tuple[dict[str, str], dict[str, str]],
+    outcome: str,
+) -> dict[str, Any]:
+    """Return the fields of `Planned` that say how all files were made and measured."""
+    inputs, outputs = renamed
+    return {
+        "metric": loss.name,
+        "keras": loss.keras,
+        "batch_size": sources.same.file_batch,
+        "renamed": inputs,
+        "outputs_renamed": outputs,
+        "notes": (*sources.notes, outcome),
+        "versions": _versions(kinds),
+    }
+
+
+def _reported(planned: Planned, folder: Path) -> Planned:
+    """Write the report of a folder; return it with the checksums of the files."""
+    report = planned.to_json()
+    del report["schema"], report["sha256"]
+    written = write_report(folder, SCHEMA, report)
+    return dataclasses.replace(planned, sha256=written["sha256"])
 
 
 class Sources:
