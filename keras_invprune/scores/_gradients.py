@@ -1,12 +1,13 @@
 """Evaluates a network's outputs and gradients at candidate weights."""
 
-import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 
 import keras
 import tensorflow as tf
 
 from keras_invprune.contracts import Arrays, Nested, ScoreContext, Tensor
+from keras_invprune.graph.observe import activations_through
 from keras_invprune.graph.prunable import head_layers
 
 
@@ -58,20 +59,11 @@ def mean_gradients(
     return {key: value / rows for key, value in total.items()}
 
 
-@contextlib.contextmanager
 def heads_through(
     network: keras.Model, function: Callable[[Callable, Tensor], Tensor]
-) -> Iterator[None]:
+) -> AbstractContextManager[None]:
     """Make the heads apply ``function(activation, logits)`` inside the context."""
-    heads = head_layers(network)
-    own = [head.activation for head in heads]
-    try:
-        for head, activation in zip(heads, own, strict=True):
-            head.activation = lambda x, activation=activation: function(activation, x)
-        yield
-    finally:
-        for head, activation in zip(heads, own, strict=True):
-            head.activation = activation
+    return activations_through(head_layers(network), function)
 
 
 def logits_only(activation: Callable, logits: Tensor) -> Tensor:

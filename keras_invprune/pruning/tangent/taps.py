@@ -2,14 +2,14 @@
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import keras
 import tensorflow as tf
 from keras import ops
 
 from keras_invprune.contracts import Nested, Tensor
+from keras_invprune.graph.observe import changed_before_activation
 from keras_invprune.graph.weights import walk
 
 CONVOLUTIONS = (keras.layers.Conv1D, keras.layers.Conv2D)
@@ -63,37 +63,17 @@ def tapped(model: keras.Model, tape: tf.GradientTape) -> Iterator[list[Tap]]:
         model: A Keras model.
         tape: `tf.GradientTape` that watches the shifts.
     """
-    found, layers = [], [layer for _, layer in walk(model) if tappable(layer)]
-    own = [getattr(layer, "activation", None) for layer in layers]
-    try:
-        for layer in layers:
-            layer.call = _tapped_call(layer, tape, found)
-        yield found
-    finally:
-        for layer, activation in zip(layers, own, strict=True):
-            del layer.call
-            if activation is not None:
-                layer.activation = activation
+    found: list[Tap] = []
 
-
-def _tapped_call(
-    layer: keras.Layer, tape: tf.GradientTape, found: list[Tap]
-) -> Callable:
-    call, activation = layer.call, getattr(layer, "activation", None)
-
-    def shifted(inputs: Tensor, z: Tensor) -> Tensor:
+    def shifted(layer: keras.Layer, inputs: Tensor, z: Tensor) -> Tensor:
         shift = tf.zeros_like(z)
         tape.watch(shift)
         found.append(Tap(layer, inputs, shift))
         return z + shift
 
-    def tapped_call(inputs: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        if activation is None:
-            return shifted(inputs, call(inputs, *args, **kwargs))
-        layer.activation = lambda z: activation(shifted(inputs, z))
-        return call(inputs, *args, **kwargs)
-
-    return tapped_call
+    layers = [layer for _, layer in walk(model) if tappable(layer)]
+    with changed_before_activation(layers, shifted):
+        yield found
 
 
 def _positions(layer: keras.Layer, inputs: Tensor) -> Tensor:
