@@ -1,5 +1,6 @@
 """What a plain callable may tell of itself, and what stands for the rest."""
 
+import keras
 import pytest
 
 import keras_invprune as kip
@@ -73,3 +74,10 @@ def test_a_plain_pattern_that_ends_at_one_sparsity_is_held_to_it():
     assert Plan(0.5, pattern=pattern).pattern is pattern
     with pytest.raises(ValueError, match="removes a share of 0.5 and no other"):
         Plan(0.7, pattern=pattern)
+
+
+def test_a_model_is_unwrapped_with_its_masks():
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, name="body")])
+    pruned = kip.prune(model, 0.5, select="body", copy=False)
+    assert contracts.unwrapped(pruned) == (model, pruned.masks)
+    assert contracts.unwrapped(model) == (model, {})

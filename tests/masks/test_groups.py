@@ -4,7 +4,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keras_invprune.masks.groups import least_removed
+from keras_invprune.graph.groups import Dependencies
+from keras_invprune.masks.groups import TiedGroups, least_removed
+from keras_invprune.patterns import Units
 
 
 @given(
@@ -37,3 +39,12 @@ def test_least_removed_forgives_rounding_of_equal_costs():
     masks = {"group": np.ones(3, bool)}
     found = least_removed(lambda _: masks, lambda _: 0.1 + 0.2, 0.3, 3)
     assert found is masks
+
+
+def test_a_pattern_keeps_as_many_groups_as_it_rounds_to():
+    groups = Dependencies({"first": 20, "second": 5}, {}, {})
+    least = TiedGroups(Units(round_to=8), {}, groups).least()
+    assert {key: int(kept.sum()) for key, kept in least.items()} == {
+        "first": 8,
+        "second": 5,
+    }

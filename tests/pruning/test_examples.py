@@ -245,6 +245,14 @@ def test_examples_are_drawn_only_as_long_as_they_are_needed():
     assert model.examples is before
 
 
+def test_before_fit_they_are_drawn_as_fit_draws_them():
+    model, other = pruned(Snip(5)), pruned(Snip(5))
+    model.fit(X, Y, sample_weight=WEIGHT, verbose=0)
+    other.draw_examples(X, Y, sample_weight=WEIGHT, epochs=3)
+    for one, two in zip(model.examples, other.examples, strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
 def test_labels_by_name_are_handed_on_as_they_are():
     inputs = keras.Input((4,))
     x = keras.layers.Dense(8, name="body")(inputs)

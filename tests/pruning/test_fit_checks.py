@@ -58,6 +58,15 @@ def test_labels_that_fit(loss, y):
     assert model.finished
 
 
+def test_labels_of_an_unknown_number_of_outputs_must_not_be_negative():
+    steps = [keras.layers.Dense(1, name="body"), keras.layers.Flatten()]
+    plain = keras.Sequential([keras.Input((None, 4)), *steps, keras.layers.Softmax()])
+    model = kip.prune(plain, 0.5, select="body")
+    model.compile("sgd", SPARSE, jit_compile=False)
+    with pytest.raises(ValueError, match=r"must be at least 0. Received: \[-1\]"):
+        model.fit(np.stack([X] * 3, axis=1), Y - 1, verbose=0)
+
+
 def test_labels_of_sequences_of_any_length():
     plain = keras.Sequential(
         [keras.Input((None, 4)), keras.layers.Dense(8), keras.layers.Dense(3)]
