@@ -119,6 +119,8 @@ def figures(root) -> dict:
     functions = list(public_functions(package))
     taken = [one for function in functions for one in parameters(function)]
     typed = sum(one.annotation is not None for one in taken)
+    results = [one for one in functions if one.name != "__init__"]
+    told = sum(one.returns is not None for one in results)
     others = sorted(root.glob("keras_invprune_*"))
     return {
         "entries of the root": len(entries),
@@ -128,6 +130,7 @@ def figures(root) -> dict:
         "lines next to it (experiments, commands)": sum(map(lines, others)),
         "lines of tests": lines(root / "tests"),
         "public parameters typed, %": round(100 * typed / max(1, len(taken)), 1),
+        "public results typed, %": round(100 * told / max(1, len(results)), 1),
         "most parameters of a public function": max(
             len(parameters(function)) for function in functions
         ),
