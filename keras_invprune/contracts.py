@@ -20,7 +20,7 @@ from keras_invprune.saving import Configured
 
 Arrays = dict[str, np.ndarray]
 """``{key of a weight: array of its shape}``."""
-Located = tuple[Any, Any]
+Located = tuple[keras.Layer, keras.Variable]
 """``(layer, variable)``: a weight of Keras with the layer that owns it."""
 Tensor = Any
 """A tensor of TensorFlow, or an array."""
@@ -83,17 +83,27 @@ class ScoreContext:
             ``(x, y, sample_weight)``.
     """
 
-    network: Any
-    variables: Mapping[str, Any]
-    masks: Mapping[str, Any]
+    network: keras.Model
+    variables: Mapping[str, keras.Variable]
+    masks: Mapping[str, keras.Variable]
     groups: Groups
-    layouts: Mapping[str, Any]
+    layouts: Mapping[str, AsMatrices]
     step: int
     moving: bool
     decay: float
     examples: tuple | None
     learned: Mapping[str, tuple]
-    loss: Callable[[Mapping[str, Any], tuple], Any]
+    loss: Callable[[Mapping[str, Tensor], tuple], Tensor]
+
+
+class AsMatrices(Protocol):
+    """How a weight is a stack of matrices: `keras_invprune.graph.layouts.Layout`."""
+
+    def arrange(self, array: np.ndarray) -> np.ndarray:
+        """Return the array as [*positions, inputs, outputs]."""
+
+    def restore(self, array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+        """Return an arranged array in the shape of the weight, undoing `arrange`."""
 
 
 class Groups(Protocol):
@@ -175,7 +185,7 @@ class Effective(Contract):
         del layer, name, variable
         return ()
 
-    penalty: Callable[..., Any] | None = None
+    penalty: Callable[..., Tensor] | None = None
     """``(weight, mask, *own) -> scalar``, a term to add to the loss."""
 
     def anneal(self, layer: keras.Layer, progress: float) -> None:
@@ -221,8 +231,8 @@ class Score(Configured, Contract):
     rewires: bool | None = False
     updates: Literal["one", "several"] | None = None
     learns: bool = False
-    effective: Any = None
-    grid: Callable[..., Any] | None = None
+    effective: Callable[..., Tensor] | None = None
+    grid: Callable[..., Tensor] | None = None
     suits: Mapping[str, str] = {}
 
     def __call__(self, weights: Arrays, model: object) -> Arrays:
@@ -384,9 +394,9 @@ class Objective(Contract):
     """
 
     terms: tuple[str, ...] = ()
-    layers: Any = ()
+    layers: Sequence[keras.Layer] = ()
     compiles: bool = True
-    bind: Callable[[Any], Any] | None = None
+    bind: Callable[[keras.Model], Callable] | None = None
     """``(model) -> objective``: called once with the plain Keras model, to check it and
     to prepare. It returns an objective for this model only."""
 
@@ -403,7 +413,7 @@ class View(Contract):
 
     rank: int | None = None
     moves: bool = False
-    layers: Any = ()
+    layers: Sequence[Callable] = ()
     name: str = ""
 
 

@@ -135,7 +135,7 @@ class Distillation(Objective):
         return (*Objective.of(self.base).terms, TERM)
 
     @property
-    def layers(self) -> Sequence[keras.Layer]:
+    def layers(self) -> Sequence[keras.Layer]:  # type: ignore[override]
         """The layers of the other objective; the teacher is not trained."""
         return Objective.of(self.base).layers
 

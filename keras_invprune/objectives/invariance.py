@@ -171,7 +171,7 @@ class Invariance(Objective):
         return bound
 
     @property
-    def layers(self) -> Sequence[keras.Layer]:
+    def layers(self) -> Sequence[keras.Layer]:  # type: ignore[override]
         """The views and the projection that are Keras layers."""
         parts = [*tree.flatten(self.views), self.projection]
         return [part for part in parts if isinstance(part, keras.layers.Layer)]

@@ -1,6 +1,9 @@
 """Libraries that only graph priors need, imported when they are used."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def networkx() -> Any:
@@ -18,7 +21,7 @@ def networkx() -> Any:
     return networkx
 
 
-def new_figure(size: tuple[float, float]) -> Any:
+def new_figure(size: tuple[float, float]) -> "Figure":
     """Return an empty figure of matplotlib, without a window.
 
     Args:

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
@@ -15,12 +15,13 @@ from keras_invprune.priors.reading import graph_of, wiring_of
 
 if TYPE_CHECKING:
     import networkx as nx
+    from matplotlib.figure import Figure
 
 KEPT, PRUNED, NODE, DEAD = "tab:blue", "0.85", "black", "0.7"
 POINTS = 16  # of a curve
 
 
-def draw(shown: "nx.Graph | keras.Model") -> Any:
+def draw(shown: "nx.Graph | keras.Model") -> "Figure":
     """Draw a graph layer by layer, from left to right.
 
     Of a model, it shows all connections, those that were pruned in gray. Nodes that
@@ -54,7 +55,7 @@ def draw(shown: "nx.Graph | keras.Model") -> Any:
     return _drawn(graph, left)
 
 
-def _drawn(graph: "nx.DiGraph", left: "nx.Graph") -> Any:
+def _drawn(graph: "nx.DiGraph", left: "nx.Graph") -> "Figure":
     layers = generations(graph)
     places = {
         int(node): (x, index - (len(nodes) - 1) / 2)
@@ -79,9 +80,10 @@ def _drawn(graph: "nx.DiGraph", left: "nx.Graph") -> Any:
     nodes = np.array([places[node] for node in graph])
     alive = [node in left and left.degree(node) > 0 for node in graph]
     colors = np.where(alive, NODE, DEAD)
-    axes.scatter(*nodes.T, s=2 if fine else 18, c=colors, zorder=2)
+    x, y = nodes.T
+    axes.scatter(x, y, s=2 if fine else 18, c=colors, zorder=2)
     axes.set(xlabel="layer", yticks=[])
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.locator_params(axis="x", integer=True)
     axes.spines[["left", "right", "top"]].set_visible(False)
     return figure
 
@@ -154,7 +156,7 @@ class GraphBoard(keras.callbacks.Callback):
         self._shown = edges
 
 
-def _pixels(figure: Any) -> np.ndarray:
+def _pixels(figure: "Figure") -> np.ndarray:
     """Return a figure as uint8 [height, width, 3]."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 

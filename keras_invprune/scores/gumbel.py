@@ -40,6 +40,7 @@ class GumbelSoftmax(Score):
         (2311.12526).
     """
 
+    effective: "GumbelWeight"
     updates = "one"  # the log-odds of masked weights would not learn
     learns = True
     suits = {"schedule": "one_shot"}
