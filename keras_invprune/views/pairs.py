@@ -79,7 +79,7 @@ def _checked(view: Callable, x: Nested, made: Nested) -> Nested:
     """
     parts, own = keras.tree.flatten(x), keras.tree.flatten(made)
     shapes = [getattr(part, "shape", None) for part in own]
-    pairs = zip(shapes, [part.shape for part in parts], strict=False)
+    pairs = zip(shapes, (part.shape for part in parts), strict=False)
     fits = len(own) == len(parts) and isinstance(made, dict) == isinstance(x, dict)
     name = _name(view)
     if fits and all(one is not None and _same_shape(one, two) for one, two in pairs):
