@@ -163,7 +163,7 @@ class MaskRenewal(keras.callbacks.Callback):
         state = self.pruned.state
         state.examples = (x, None, None)
         try:
-            self._renew(dataclasses.replace(self.pruned.plan, score=score))
+            self.renew(dataclasses.replace(self.pruned.plan, score=score))
         except NotCompiledError as error:
             raise ValueError(
                 f"`first_score` must read no labels. Received: {score!r}. Use "
@@ -172,12 +172,13 @@ class MaskRenewal(keras.callbacks.Callback):
         finally:
             state.examples = None
 
-    def renew(self) -> None:
-        """Renew the masks; weights that they remove keep their values."""
-        self._renew(self.pruned.plan)
+    def renew(self, plan: Plan | None = None) -> None:
+        """Renew the masks; weights that they remove keep their values.
 
-    def _renew(self, plan: Plan) -> None:
-        masked = self.pruned.masked
+        Args:
+            plan: The choices to make them by; None for those of the model.
+        """
+        masked, plan = self.pruned.masked, plan or self.pruned.plan
         weights = {key: variable.numpy() for key, variable in masked.prunable.items()}
         masks = plan.masks(weights, self.pruned, plan.sparsity)
         self.pruned.warn_of_collapse(masks)

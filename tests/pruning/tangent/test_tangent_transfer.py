@@ -158,7 +158,9 @@ def test_masks_are_renewed_on_time_and_not_at_the_end(monkeypatch):
     steps, step = [], []
     renew = MaskRenewal.renew
     monkeypatch.setattr(
-        MaskRenewal, "renew", lambda self: (steps.append(len(step)), renew(self))
+        MaskRenewal,
+        "renew",
+        lambda self, *plan: (steps.append(len(step)), renew(self, *plan)),
     )
     count = keras.callbacks.LambdaCallback(
         on_train_batch_begin=lambda batch, logs=None: step.append(batch)
