@@ -147,7 +147,13 @@ def prune(
     shapes = shapes_of({key: weights[key] for key in keys})
     groups = plan.groups(shapes, layouts(weights, keys))
     check_allocation(plan.allocation, groups, plan.sparsity)
-    return _under_masks(model, plan, keys, scale, copy)
+    if copy:
+        model = copy_model(model)
+        weights = weights_by_key(model)
+    pruned = PrunedModel(model, plan, {k: weights[k] for k in keys}, owns_inner=copy)
+    _scale(plan, weights, keys, scale)  # once nothing is refused any more
+    _keep_earlier_zeros(pruned, weights, keys)
+    return pruned
 
 
 def _share(sparsity: float | Budget, schedule: str | Callable) -> float:
@@ -172,29 +178,28 @@ def _keys_to_mask(
     return keys
 
 
-def _under_masks(
-    model: keras.Model,
+def _scale(
     plan: Plan,
+    weights: Mapping[str, Weight],
     keys: list[str],
     scale: tuple[float, bool],
-    copy: bool,
-) -> PrunedModel:
-    """Return a model, or its copy, under masks: scaled, with the zeros that it has."""
-    if copy:
-        model = copy_model(model)
-    weights = weights_by_key(model)
-    chosen = {key: weights[key] for key in keys}
-    pruned = PrunedModel(model, plan, chosen, owns_inner=copy)
+) -> None:
+    """Multiply the weights by κ, and note in the plan which ones."""
     factor, everything = scale
-    if factor != 1.0:  # once nothing is refused any more
+    if factor != 1.0:
         plan.initial_scale = factor
         selected = [key for key in keys if key not in plan.readers]
         plan.scaled = tuple(keys_to_scale(weights, selected, everything))
         scale_weights(weights, plan.scaled, factor)
-    fresh = is_fresh(model)
+
+
+def _keep_earlier_zeros(
+    pruned: PrunedModel, weights: Mapping[str, Weight], keys: list[str]
+) -> None:
+    """Mask zeros that an earlier pruning has left, and log those that will be lost."""
+    chosen, fresh = {key: weights[key] for key in keys}, is_fresh(pruned.inner)
     _keep_zeros(pruned, masks_of_zeros(chosen, fresh))
     _tell_other_zeros(masks_of_zeros(_also_trained(weights, chosen), fresh))
-    return pruned
 
 
 def _keep_zeros(pruned: PrunedModel, masks: Arrays) -> None:
