@@ -293,7 +293,7 @@ def _check_apart(teacher, student):
     shared = [v.path for v in teacher.variables if id(v) in own]
     if shared:
         raise ValueError(
-            "A teacher must not change while its student is trained, and both have the "
-            f"same weights. Received: {teacher.name!r}, which shares {shared[:3]}. "
+            "A teacher must not change while its student is trained, but the two "
+            f"share weights. Received: {teacher.name!r}, which shares {shared[:3]}. "
             "Prune a copy (`copy=True`), or give a clone of the teacher."
         )

@@ -176,8 +176,8 @@ def check_exclusive(model: keras.Model, shape: tuple):
     """
     if shape[-1] != 1 and last_activation(model) is activations.sigmoid:
         raise ValueError(
-            "A teacher gives the probabilities of classes of which each row has one: "
-            f"their sum is 1. Received: {model.name!r}, which returns a sigmoid of "
+            "A teacher must return class probabilities that add up to 1 in each row. "
+            f"Received: {model.name!r}, which returns a sigmoid of "
             f"shape {tuple(shape)}. Give a model that ends in a softmax."
         )
 

@@ -220,7 +220,7 @@ def _target(file) -> Path:
             if there.read(len(MAGIC)) == MAGIC:
                 return path
         raise FileExistsError(
-            f"{path} is there already, and is not a packed file. Move it, or choose "
+            f"{path} already exists and is not a packed file. Move it, or choose "
             "another name."
         )
     return path
@@ -254,8 +254,8 @@ def _packed_file(path) -> tuple[bytes, Packed]:
     again = container.read(written.content, _size(contents))
     if tflite.file_of(again) != given:
         raise PackError(
-            f"{path} does not come back as it was. Nothing was written. Please report "
-            "this with the file."
+            f"Unpacking would not restore {path} exactly. Nothing was written. Please "
+            "report this with the file."
         )
     keys = [f"array_{index}" for index in range(len(written.parts))]
     return written.content, _figures("tflite", written, contents, keys, {})

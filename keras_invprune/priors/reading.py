@@ -57,8 +57,8 @@ def _kernels(model) -> Iterator[tuple[Connections, np.ndarray]]:
     if not isinstance(model, keras.Model):
         raise TypeError(
             "The graph is read from a Keras model. Received: "
-            f"{type(model).__name__}. Of a graph of networkx, `kip.priors.oriented` "
-            "gives the one that its network has."
+            f"{type(model).__name__}. For a networkx graph, `kip.priors.oriented` "
+            "returns the graph of its network."
         )
     masks = {}
     if isinstance(model, Ranked):

@@ -81,8 +81,8 @@ def check_budget(pattern: Any, allocation: Any, model: keras.Model):
         )
     if isinstance(allocation, dict | PerLayer):
         raise ValueError(
-            "A budget decides how many units go, and sparsities of the layers do, too. "
-            f"Received: allocation={allocation!r}. Give one of the two."
+            "A budget decides how many units are removed, and so do sparsities of the "
+            f"layers. Received: allocation={allocation!r}. Pass only one of the two."
         )
 
 
@@ -144,12 +144,12 @@ def _check_moves(plan):
         if not (moves or schedule.by_hand):
             raise ValueError(
                 f"{name} moves connections while the network is trained, and the "
-                f"schedule is {type(plan.schedule).__name__}. Give schedule='rewire', "
-                "or 'manual' where you call prune_to."
+                f"schedule is {type(plan.schedule).__name__}. Use schedule='rewire', "
+                "or 'manual' and call prune_to."
             )
     elif moves and score.rewires is False and score.effective is None:
         raise ValueError(
-            f"Rewire moves connections, and {name} lets none grow. Give score='set', "
+            f"Rewire moves connections, and {name} does not grow any. Use score='set', "
             "'rigl' or 'sr_ste', or another schedule: 'one_shot', 'gradual', 'at_init'."
         )
     if moves and not (plan.rewind is None and plan.objective is None):
@@ -188,7 +188,7 @@ def _check_updates(plan):
     if isinstance(plan.allocation, Shuffled) and not (once or by_hand):
         raise ValueError(
             "Shuffled checks masks that are made once: each renewal would shuffle "
-            "them anew. Received: "
+            "them again. Received: "
             f"{type(plan.schedule).__name__}. Give schedule='one_shot' or 'at_init'."
         )
     wanted = Score.of(plan.score).updates

@@ -79,7 +79,7 @@ class Plan:
         fixed = Pattern.of(self.pattern).target_sparsity
         if fixed is not None and abs(fixed - self.sparsity) > 1e-6:
             raise ValueError(
-                f"{self.pattern!r} removes a share of {fixed:.4g} and no other. "
+                f"{self.pattern!r} always removes a share of {fixed:.4g}. "
                 f"Received: sparsity={self.sparsity}. Give sparsity={fixed:.8g}."
             )
 
@@ -175,7 +175,7 @@ class Plan:
     def untied(self, model: keras.Model) -> str | None:
         """Return why a pattern cannot follow units through a model, or None."""
         if not (is_graph(model) and calls_its_graph(model)):
-            return f"{model.name!r} is no Sequential or Functional model"
+            return f"{model.name!r} is not a Sequential or Functional model"
         if self.moves:
             return "units that are removed on both sides get no gradients to return"
         return None
@@ -197,9 +197,9 @@ class Plan:
             )
             way_out = "Give a smaller `round_to`, or a larger budget"
         raise ValueError(
-            f"The budget cannot be met: it leaves {limit * dense:.5g} {budget.unit}, "
-            f"and {name!r} has {least * dense:.5g} when all groups are removed that "
-            f"can be{cause}. Received: {budget!r}. {way_out}."
+            f"The budget cannot be met: it allows {limit * dense:.5g} {budget.unit}, and "
+            f"{name!r} has {least * dense:.5g} left without all groups that can be "
+            f"removed{cause}. Received: {budget!r}. {way_out}."
         )
 
     def _least(self, families) -> Arrays:

@@ -60,8 +60,8 @@ class Quantized(Score):
         self.score: Any = found() if isinstance(found, type) else found
         if isinstance(self.score, Quantized):
             raise ValueError(
-                "The other score of Quantized must not be quantized itself. Received: "
-                f"score={score!r}. Give the score inside it."
+                "Quantized cannot wrap another Quantized. Received: "
+                f"score={score!r}. Pass the score inside it."
             )
         self.grid = Grid(bits)
         self.bits = self.grid.bits

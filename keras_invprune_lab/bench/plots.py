@@ -53,7 +53,7 @@ def _figure(file, size=(6.4, 4.0)):
         import matplotlib
     except ImportError as error:
         raise ImportError(
-            "Plots are drawn by matplotlib: pip install '.[bench]'."
+            "Plots need matplotlib: pip install '.[bench]'."
         ) from error
     matplotlib.use("Agg")
     from matplotlib import pyplot

@@ -53,7 +53,7 @@ def unpack_file(file: Path, out: Path, limit: int | None = None):
 
     if out.exists():
         raise FileExistsError(
-            f"{out} is there already. Move it, or choose another name."
+            f"{out} already exists. Move it, or choose another name."
         )
     options = {} if limit is None else {"limit": limit}
     found: Any = kip.unpack(file, **options)

@@ -137,7 +137,7 @@ def test_a_keras_file_is_compacted(tmp_path, command):
     assert "parameters" in done.stdout and "has the same outputs" in done.stdout
     assert [path.name for path in small.parent.iterdir()] == ["small.keras"]
     again = command("compact", SAVED, "--out", small)
-    assert again.returncode == 2 and "is there already" in again.stderr
+    assert again.returncode == 2 and "already exists" in again.stderr
     assert command("compact", small).stdout.count("→") == 2  # parameters and MACs
 
 
@@ -209,7 +209,7 @@ def test_files_are_packed_and_unpacked(tmp_path, command):
     assert done.returncode == 0, done.stderr
     assert command("report", tmp_path / "back.keras").returncode == 0
     for out, message in (
-        (tmp_path / "back.keras", "is there already"),
+        (tmp_path / "back.keras", "already exists"),
         (tmp_path / "back.tflite", "must end in .keras"),
     ):
         done = command("unpack", small, "--out", out)

@@ -333,7 +333,7 @@ def test_what_is_no_image_set_is_refused_before_its_download(
         raise AssertionError("a download")
 
     monkeypatch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", download)
-    with pytest.raises(ValueError, match=f"{name} is no set of 8-bit images"):
+    with pytest.raises(ValueError, match=f"{name} is not a data set of 8-bit images"):
         tfds_images(name, data_dir=tmp_path)
 
 
