@@ -356,8 +356,8 @@ def test_a_wrapper_with_a_grid_is_saved(tmp_path):
     "make, message",
     [
         (lambda: Quantized(bits=2), "must be 4 or 8. Received: bits=2"),
-        (lambda: Quantized(Quantized()), "must not be quantized itself"),
-        (lambda: Quantized("quantized"), "must not be quantized itself"),
+        (lambda: Quantized(Quantized()), "cannot wrap another Quantized"),
+        (lambda: Quantized("quantized"), "cannot wrap another Quantized"),
         (lambda: Quantized("sinflow"), "Did you mean 'synflow'"),
     ],
 )

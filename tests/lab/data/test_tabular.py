@@ -159,7 +159,7 @@ def test_the_message_shows_plain_names():
 
 
 def test_each_row_has_one_label():
-    with pytest.raises(ValueError, match="10 rows have 12 labels"):
+    with pytest.raises(ValueError, match="10 rows, 12 labels"):
         prepare(table(10), labels(12))
 
 
