@@ -780,7 +780,6 @@ def structured(figure):
     axes.legend(fontsize="small")
 
 
-
 PLOTS = {  # with the size in inches
     mnist: (8, 3.2),
     cifar10: (6.4, 3.6),

@@ -1,4 +1,4 @@
-"""Budgets: how much of a network may remain, in the place of a share to remove."""
+"""Budgets: how much of a network may remain, in place of a share to remove."""
 
 import dataclasses
 import logging
@@ -45,7 +45,7 @@ RUNTIMES: dict[str, Runtime] = {}
 @keras.saving.register_keras_serializable(package="keras_invprune")
 @dataclasses.dataclass(frozen=True, repr=False)
 class Budget(Configured):
-    """What `prune` may leave of a network, in the place of a share to remove.
+    """What `prune` may leave of a network, in place of a share to remove.
 
     Give one of the first three. The fewest groups of the lowest scores are removed with
     which `keras_invprune.compact` meets the budget. It counts what compaction leaves,

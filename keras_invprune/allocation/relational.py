@@ -198,8 +198,8 @@ def _adjacency(graph) -> np.ndarray:
         )
     if found.ndim != 2 or not found.any():
         raise ValueError(
-            "`graph` must be a networkx.Graph or a matrix with at least one entry that "
-            f"is not zero. Received: {type(graph).__name__} of shape {found.shape} with "
+            "`graph` must be a networkx.Graph or a matrix with an entry that is not "
+            f"zero. Received: {type(graph).__name__} of shape {found.shape} with "
             f"{int(found.sum())} such entries."
         )
     _check_size(max(found.shape))
@@ -231,8 +231,8 @@ def _matrix(array) -> np.ndarray:
     if other:
         raise ValueError(
             "`graph` as an array must be an adjacency matrix of 0 and 1: a 1 says that "
-            f"the node of the column reads that of the row. Received: {received}. For a "
-            "list of edges, pass `networkx.Graph(edges)`; for weights, `matrix != 0`."
+            f"the node of the column reads that of the row. Received: {received}. For "
+            "edges, pass `networkx.Graph(edges)`; for weights, `matrix != 0`."
         )
     return found.astype(bool)
 

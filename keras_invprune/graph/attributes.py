@@ -183,7 +183,9 @@ class _Counterparts:
         if not isinstance(other, types.FunctionType):
             return _known(other)
         if value.__code__ != other.__code__:
-            raise DifferentError(f"{value.__qualname__} is a different function in the copy.")
+            raise DifferentError(
+                f"{value.__qualname__} is a different function in the copy."
+            )
         for one, two in zip(remembered(value), remembered(other), strict=True):
             self._must_be_remembered(value, one, two)
         return other

@@ -169,9 +169,10 @@ class TiedGroups(Grouped):
         if found is None:
             least = self.cost(still_kept((count - 1) / count))
             raise ValueError(
-                f"The groups that {self.pattern!r} has to keep cost at least a share of "
-                f"{least:.4g}. Received: a budget of {1 - sparsity:.4g}. Use a larger "
-                "one, a smaller `round_to` if it is above 1, or select more weights."
+                f"The groups that {self.pattern!r} has to keep cost at least a share "
+                f"of {least:.4g}. Received: a budget of {1 - sparsity:.4g}. Use a "
+                "larger one, a smaller `round_to` if it is above 1, or select more "
+                "weights."
             )
         return self.dependencies.masks(found, self.shapes)
 

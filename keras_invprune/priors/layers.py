@@ -185,10 +185,10 @@ def check_weights(weights: int, nodes: int):
     """
     if weights > MAX_WEIGHTS:
         raise ValueError(
-            f"A network can have at most {MAX_WEIGHTS:,} weights, absent ones included, "
-            f"since they are stored as zeros. Received: a graph of {nodes:,} nodes "
-            f"that needs {weights:,}, which take {weights / 2**28:.1f} GiB, and four "
-            "times as much to train with Adam. Use a graph of fewer nodes."
+            f"A network can have at most {MAX_WEIGHTS:,} weights, absent ones "
+            f"included, since they are stored as zeros. Received: a graph of {nodes:,} "
+            f"nodes that needs {weights:,}, which take {weights / 2**28:.1f} GiB, and "
+            "four times as much to train with Adam. Use a graph of fewer nodes."
         )
 
 

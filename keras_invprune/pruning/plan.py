@@ -181,7 +181,7 @@ class Plan:
         return None
 
     def _check_met(self, budget, dense, name):
-        """Raise ValueError if more is left when all groups go that can."""
+        """Raise ValueError if the budget cannot be met by removing groups."""
         families = self.dependencies.families
         limit = budget.share(dense)
         enough = limit * (1 + ROUNDING)
@@ -197,9 +197,9 @@ class Plan:
             )
             way_out = "Give a smaller `round_to`, or a larger budget"
         raise ValueError(
-            f"The budget cannot be met: it allows {limit * dense:.5g} {budget.unit}, and "
-            f"{name!r} has {least * dense:.5g} left without all groups that can be "
-            f"removed{cause}. Received: {budget!r}. {way_out}."
+            f"The budget cannot be met: it allows {limit * dense:.5g} {budget.unit}, "
+            f"and {name!r} has {least * dense:.5g} left without all groups that can "
+            f"be removed{cause}. Received: {budget!r}. {way_out}."
         )
 
     def _least(self, families) -> Arrays:

@@ -60,7 +60,8 @@ Sparsity = Annotated[
 Epochs = Annotated[
     int | None,
     typer.Option(
-        help="Half for the search, half for fine-tuning.", show_default="30, more if rows are few"
+        help="Half for the search, half for fine-tuning.",
+        show_default="30, more if rows are few",
     ),
 ]
 BatchSize = Annotated[
@@ -268,7 +269,9 @@ def savings(
     ] = None,
     target: Annotated[
         str,
-        typer.Option(help="Files for litert-cpu, onnxruntime-cpu, openvino-cpu or any."),
+        typer.Option(
+            help="Files for litert-cpu, onnxruntime-cpu, openvino-cpu or any."
+        ),
     ] = "litert-cpu",
 ):
     """Print what patterns, shares and number formats would save on a model."""
@@ -321,7 +324,9 @@ def pack(
     out: Annotated[Path, typer.Option(help="New .kip file.")],
     bits: Annotated[
         int | None,
-        typer.Option(help="Round kernels to this many bits.", show_default="no rounding"),
+        typer.Option(
+            help="Round kernels to this many bits.", show_default="no rounding"
+        ),
     ] = None,
 ):
     """Write the smallest file of a model, for downloads."""
@@ -336,9 +341,7 @@ def unpack(
     out: Annotated[Path, typer.Option(help="New .keras or .tflite file.")],
     limit: Annotated[
         int | None,
-        typer.Option(
-            min=1, help="Refuse more bytes than this.", show_default="1 GiB"
-        ),
+        typer.Option(min=1, help="Refuse more bytes than this.", show_default="1 GiB"),
     ] = None,
 ):
     """Restore the packed .keras or .tflite file."""

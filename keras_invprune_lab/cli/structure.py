@@ -64,7 +64,9 @@ def predict(
             "--average", help="One row for each group of graphs: their means."
         ),
     ] = False,
-    seed: Annotated[int, typer.Option(help="Seed of folds, predictors, bootstrap.")] = 0,
+    seed: Annotated[
+        int, typer.Option(help="Seed of folds, predictors, bootstrap.")
+    ] = 0,
     save: Annotated[
         Path | None,
         typer.Option(help="Train the best predictor on all rows; write it here."),

@@ -130,6 +130,6 @@ def _class_names(info) -> tuple[str, ...]:
             if not info.splits or "train" in info.splits:
                 return tuple(label.names)
     raise ValueError(
-        f"{info.name} is not a data set of 8-bit images of one size, each with a class, "
-        "that has a split 'train', such as mnist or cifar10."
+        f"{info.name} is not a data set of 8-bit images of one size, with a class each "
+        "and a split 'train', such as mnist or cifar10."
     )

@@ -49,7 +49,10 @@ def prepare(frame, labels, seed=0, validation=0.0, encoding="one_hot") -> Data:
     from sklearn.model_selection import train_test_split
 
     if len(frame) != len(labels):
-        raise ValueError(f"Each row needs one label. Received: {len(frame)} rows, {len(labels)} labels.")
+        raise ValueError(
+            f"Each row needs one label. Received: {len(frame)} rows, {len(labels)} "
+            "labels."
+        )
     if len(labels) < MIN_ROWS:
         raise ValueError(
             f"{len(labels)} rows are too few: with a fifth for testing, two classes "

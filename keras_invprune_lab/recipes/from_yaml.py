@@ -49,7 +49,9 @@ def parse_as(model, text, file, kind):
             f"  line {_line(root, fault['loc'])}: {_what(model, fault)}"
             for fault in error.errors()
         ]
-        raise ValueError(f"{file} is not a valid {kind}:\n" + "\n".join(faults)) from error
+        raise ValueError(
+            f"{file} is not a valid {kind}:\n" + "\n".join(faults)
+        ) from error
 
 
 def _wrong_keys(node) -> list[str]:

@@ -29,7 +29,7 @@ def check_same(config, folder, defaults=None, inside=None):
         pairs = [f"{n}: {other.get(n)!r} there, {config[n]!r} asked" for n in names]
         more = [f"and {len(pairs) - SHOWN} more"] if len(pairs) > SHOWN else []
         raise FileExistsError(
-            f"{folder} has a different configuration ({'; '.join(pairs[:SHOWN] + more)})."
+            f"{folder} has another configuration ({'; '.join(pairs[:SHOWN] + more)})."
             " Choose another --out, or remove it."
         )
 
@@ -46,8 +46,8 @@ def _read(file) -> dict:
         found = None
     if not isinstance(found, dict):
         raise FileExistsError(
-            f"{file} must hold the configuration of its folder. It is damaged, or belongs "
-            "to something else. Choose another --out, or remove the folder."
+            f"{file} must hold the configuration of its folder. It is damaged, or "
+            "belongs to something else. Choose another --out, or remove the folder."
         )
     return found
 

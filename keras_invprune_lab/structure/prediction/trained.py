@@ -277,8 +277,8 @@ def _estimator(content, about, file) -> Pipeline:
     """Return the estimator after all checks that need not build it."""
     if hashlib.sha256(content).hexdigest() != about["sha256"]:
         raise ValueError(
-            f"{file} is damaged: its estimator is not the one that was saved. Train the "
-            "predictor again from its table."
+            f"{file} is damaged: its estimator is not the one that was saved. Train "
+            "the predictor again from its table."
         )
     unknown = sorted({*_io().get_untrusted_types(data=content)} - ALLOWED)
     if unknown:
