@@ -44,8 +44,8 @@ class Relational(Configured, contracts.Allocation):
         graph: A graph of networkx, whose nodes count in their order. Or an array of 0
             and 1 that is 1 where a node of the inputs (row) is read by one of the
             outputs (column); nothing is added to its diagonal. An array need not be
-            square: a bipartite cut has other nodes on each side. A list of edges is no
-            such array. None: a ring of 8 nodes.
+            square: a bipartite cut has other nodes on each side. A list of edges is not
+            an array of this kind. None: a ring of 8 nodes.
 
     Attributes:
         graph: Boolean array, true where a node (row) is read by a node (column).

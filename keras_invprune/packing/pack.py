@@ -154,7 +154,7 @@ def unpack(file: str | Path, *, limit: int = LIMIT) -> keras.Model | bytes:
     Raises:
         FileNotFoundError: If there is no such file.
         ImportError: If constriction is missing; names the extra.
-        PackError: If it is not a packed file, was written by a later version, is torn
+        PackError: If it is not a packed file, was written by a later version, is truncated
             or damaged, declares more than `limit`, or names unknown classes.
         ValueError: If `limit` is not a positive integer.
     """

@@ -198,8 +198,8 @@ class Plan:
             way_out = "Give a smaller `round_to`, or a larger budget"
         raise ValueError(
             f"The budget cannot be met: it allows {limit * dense:.5g} {budget.unit}, "
-            f"and {name!r} has {least * dense:.5g} left without all groups that can "
-            f"be removed{cause}. Received: {budget!r}. {way_out}."
+            f"and {name!r} has {least * dense:.5g} when all removable groups are "
+            f"removed{cause}. Received: {budget!r}. {way_out}."
         )
 
     def _least(self, families) -> Arrays:

@@ -120,7 +120,7 @@ def test_patterns_that_ignore_it_are_refused():
 
 @pytest.mark.parametrize("graph", [[1, 0, 1], [[0, 0], [0, 0]], nx.Graph()])
 def test_what_is_no_graph_is_refused(graph):
-    with pytest.raises(ValueError, match="matrix in which something is true"):
+    with pytest.raises(ValueError, match="matrix with an entry that is not zero"):
         Relational(graph)
 
 

@@ -394,7 +394,7 @@ def test_wrong_arguments_are_refused(arguments, error, message):
         ),
         (two_outputs(), network, "its one output must come from"),
         (network("sigmoid"), network, r"a sigmoid of shape \(None, 3\)"),
-        (smooth, lambda: network("sigmoid"), "of which each row has one"),
+        (smooth, lambda: network("sigmoid"), "add up to 1 in each row"),
     ],
 )
 def test_a_teacher_that_does_not_fit_is_refused(teacher, student, message):

@@ -315,7 +315,7 @@ def test_what_openml_does_not_have_is_no_question_of_the_network(tmp_path, monke
         url = f"http://127.0.0.1:{server.server_port}/api/v1/xml"
         monkeypatch.setattr(client.config, "server", url)
         monkeypatch.setattr(client.config, "get_cache_directory", lambda: tmp_path)
-        with pytest.raises(ValueError, match="gives no data set 999999.*Unknown"):
+        with pytest.raises(ValueError, match="does not have data set 999999.*Unknown"):
             load("openml:999999")
         server.shutdown()
 
