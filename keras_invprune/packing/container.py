@@ -121,8 +121,8 @@ def read(content: bytes, limit: int = LIMIT) -> Contents:
         limit: The most bytes that text and arrays may take.
 
     Raises:
-        PackError: If it is not a packed file, was written by a later version, is truncated
-            or damaged, or declares more than `limit`.
+        PackError: If it is not a packed file, was written by a later version, is
+            truncated or damaged, or declares more than `limit`.
     """
     kind, packed, size, headers, stream = _opened(content, limit)
     text = _inflated(packed, size)

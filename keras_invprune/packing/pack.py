@@ -154,8 +154,8 @@ def unpack(file: str | Path, *, limit: int = LIMIT) -> keras.Model | bytes:
     Raises:
         FileNotFoundError: If there is no such file.
         ImportError: If constriction is missing; names the extra.
-        PackError: If it is not a packed file, was written by a later version, is truncated
-            or damaged, declares more than `limit`, or names unknown classes.
+        PackError: If it is not a packed file, was written by a later version, is
+            truncated or damaged, declares more than `limit`, or names unknown classes.
         ValueError: If `limit` is not a positive integer.
     """
     if not is_positive_integer(limit):
