@@ -68,7 +68,7 @@ class Quantized(Score):
         # The model's weights are made from it, so it stays if the score is replaced.
         self.effective = Score.of(self.score).effective
 
-    # Read anew, since a score that was missing on loading may be given later.
+    # Read again, since a score that was missing on loading may be given later.
 
     @property
     def examples(self):
