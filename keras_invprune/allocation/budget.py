@@ -81,7 +81,7 @@ class Budget(Configured):
         given = {k: v for k, v in vars(self).items() if k in KINDS and v is not None}
         if len(given) != 1:
             raise ValueError(
-                f"A budget has one of {', '.join(KINDS)}. Received: {self!r}. Give "
+                f"A budget has one of {', '.join(KINDS)}. Received: {self!r}. Pass "
                 "one, such as Budget(macs=0.5)."
             )
         ((name, value),) = given.items()
@@ -93,7 +93,7 @@ class Budget(Configured):
         if self._is_share and value > 1:
             raise ValueError(
                 f"As a float, `{name}` is a share of the given network's, up to 1. "
-                f"Received: {name}={value!r}. Give an int for their number."
+                f"Received: {name}={value!r}. Pass an int for their number."
             )
         if name == "milliseconds":
             named(self.runtime, RUNTIMES, "runtime")
@@ -223,7 +223,7 @@ def macs_of(model: keras.Model) -> Sum:
     if not any(uses.values()):
         raise ValueError(
             f"The MACs of {model.name!r} are unknown: it takes no drawn inputs, or has "
-            "no kernels of Keras's layers. Give a budget of bytes."
+            "no kernels of Keras's layers. Use a budget of bytes."
         )
     return Sum({key: count or 0 for key, count in uses.items()})
 

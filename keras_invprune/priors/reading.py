@@ -25,7 +25,7 @@ def graph_of(model: keras.Model) -> "nx.DiGraph":
     Args:
         model: A model made by `feed_forward` or `recurrent`; it may be pruned, stripped
             or compacted, saved and loaded, or part of a larger model. Of several such
-            networks in one model, give each by itself: their nodes have equal numbers.
+            networks in one model, pass each separately: their nodes have equal numbers.
 
     Example:
         >>> from keras_invprune import priors

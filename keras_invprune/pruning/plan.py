@@ -80,7 +80,7 @@ class Plan:
         if fixed is not None and abs(fixed - self.sparsity) > 1e-6:
             raise ValueError(
                 f"{self.pattern!r} always removes a share of {fixed:.4g}. "
-                f"Received: sparsity={self.sparsity}. Give sparsity={fixed:.8g}."
+                f"Received: sparsity={self.sparsity}. Pass sparsity={fixed:.8g}."
             )
 
     @property
@@ -127,7 +127,7 @@ class Plan:
         elif self.budget is not None:
             raise ValueError(
                 f"A budget counts tied units, and {self.untied(model)}. Received: "
-                f"{self.budget!r}. Give a share, or choose another score and schedule."
+                f"{self.budget!r}. Pass a share, or choose another score and schedule."
             )
 
     def price(self, model: keras.Model, weights: Mapping[str, Weight]) -> float:
@@ -188,14 +188,14 @@ class Plan:
         least = self.cost(self._least(families))
         if least <= enough:
             return
-        cause, way_out = "", "Give a larger budget, or select more weights"
+        cause, way_out = "", "Use a larger budget, or select more weights"
         alone = self.cost({name: np.zeros(n, bool) for name, n in families.items()})
         if alone <= enough and isinstance(self.pattern, patterns.Units):
             cause = (
                 f": {self.pattern!r} keeps multiples of {self.pattern.round_to}, and "
                 f"without rounding {alone * dense:.5g} would be left"
             )
-            way_out = "Give a smaller `round_to`, or a larger budget"
+            way_out = "Use a smaller `round_to`, or a larger budget"
         raise ValueError(
             f"The budget cannot be met: it allows {limit * dense:.5g} {budget.unit}, "
             f"and {name!r} has {least * dense:.5g} when all removable groups are "

@@ -81,7 +81,7 @@ class Run:
         if self.sparsity and not self.kind.pruned:
             raise ValueError(
                 f"The method {self.method!r} prunes nothing. Received: sparsity="
-                f"{self.sparsity}. Give --sparsity 0, or --method omp or iunet."
+                f"{self.sparsity}. Pass --sparsity 0, or --method omp or iunet."
             )
         named(self.schedule, SCHEDULES, "schedule")
         if self.views is not None:

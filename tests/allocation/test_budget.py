@@ -81,7 +81,7 @@ def clockless(monkeypatch):
         ({"milliseconds": float("nan")}, "`milliseconds` must be a positive number"),
         ({"macs": True}, "`macs` must be a positive number"),
         ({"macs": "0.5"}, "`macs` must be a positive number"),
-        ({"macs": 1.5}, "a share of the given network's, up to 1.*Give an int"),
+        ({"macs": 1.5}, "a share of the given network's, up to 1.*Pass an int"),
         ({"milliseconds": 1, "runtime": "litert"}, "Did you mean 'litert-cpu'"),
     ],
 )
@@ -283,7 +283,7 @@ def test_a_budget_that_rounding_keeps_from_being_met_says_so():
     message = str(error.value)
     assert "has 40 when" in message and "round_to=4" in message
     assert "multiples of 4, and without rounding 7 would be left" in message
-    assert message.endswith("Give a smaller `round_to`, or a larger budget.")
+    assert message.endswith("Use a smaller `round_to`, or a larger budget.")
     kip.prune(dense(), Budget(macs=39), pattern=Units(round_to=3))
     for pattern in ("units", Units(round_to=4)):  # no multiple would be small enough
         with pytest.raises(ValueError, match="larger budget, or select") as error:

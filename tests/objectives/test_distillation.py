@@ -359,7 +359,7 @@ def test_a_method_of_a_library_is_missing_after_loading(tmp_path):
         ({"teacher": smooth, "weight": 1.5}, ValueError, "weight=1.5"),
         ({"teacher": smooth, "temperature": 0}, ValueError, "temperature=0"),
         ({"teacher": smooth, "temperature": np.inf}, ValueError, "temperature=inf"),
-        ({"teacher": network().predict}, TypeError, "Give the model itself"),
+        ({"teacher": network().predict}, TypeError, "Pass the model itself"),
         ({"teacher": smooth, "base": "invariant"}, ValueError, "'invariance'"),
         (
             {"teacher": smooth, "base": kip.Distillation(smooth)},
@@ -385,7 +385,7 @@ def test_wrong_arguments_are_refused(arguments, error, message):
         (
             smooth,
             lambda: keras.Sequential([network(), layers.Dropout(0.1)]),
-            "a student returns .* Give `from_logits`",
+            "a student returns .* Pass `from_logits`",
         ),
         (
             keras.Sequential([network(), layers.Dropout(0.1)]),

@@ -504,8 +504,8 @@ def test_a_full_disk(tmp_path):
         ({"target": "size", "tflite_options": ()}, "chooses the format itself"),
         ({"target": "size", "max_loss": -0.1}, "`max_loss` must be >= 0"),
         ({"target": "size", "budget": {"kb": 3}}, "`budget` must be a dict"),
-        ({"budget": {"bytes": 3}}, "no target. Give one of .*'openvino-cpu'"),
-        ({"max_loss": 0.1}, "no target. Give one"),
+        ({"budget": {"bytes": 3}}, "no target. Pass one of .*'openvino-cpu'"),
+        ({"max_loss": 0.1}, "no target. Pass one"),
         ({"target": "size", "data": np.ones((8, 5))}, r"rows of shape \(64,\)"),
         (
             {
