@@ -34,7 +34,7 @@ def needing(library: str, extra: str) -> Iterator[None]:
 
     Args:
         library: What is imported.
-        extra: The extra of this package that brings it.
+        extra: The extra of this package that installs it.
     """
     try:
         yield
