@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import keras
@@ -22,9 +21,11 @@ from keras_invprune_lab.bench.benchmark import Benchmark
 from keras_invprune_lab.cli.main import app
 from keras_invprune_lab.data import DataUnavailable
 from keras_invprune_lab.runs import execute as runs
-from keras_invprune_lab.runs.executors import local as pool
+from keras_invprune_lab.runs.executors import local
+from keras_invprune_lab.runs.executors.children import Ended
 from keras_invprune_lab.runs.ledger import collect, unpack
 from keras_invprune_lab.training import evaluate
+from scripts import dying
 
 pytestmark = pytest.mark.timeout(900)  # many small runs
 QUICK = {
@@ -224,18 +225,24 @@ def test_several_workers_ask_at_once_and_not_again(tmp_path, monkeypatch):
     file = recipe(tmp_path, datasets=["sklearn:wine"], methods=["dense", "omp"])
     benchmark, asked = Benchmark(file, tmp_path / "out"), []
 
-    class Threads(ThreadPoolExecutor):  # two processes would import TensorFlow
-        def __init__(self, workers, *_):
-            super().__init__(workers)
+    class Here:  # processes would import TensorFlow
+        def __init__(self, *_, **__):
+            pass
 
-        def submit(self, function, job, root):
-            asked.append(job)
-            return super().submit(pool.Failure, "No network.", of_data=True)
+        def __enter__(self):
+            return self
 
-        def begin(self):
-            """Threads have begun."""
+        def __exit__(self, *_):
+            pass
 
-    monkeypatch.setattr(pool, "Pool", Threads)
+        def results(self, take):
+            while both := [job for job in (take([]), take([])) if job]:
+                asked.extend(both)
+                for job in both:
+                    failure = local.Failure("No network.", of_data=True)
+                    yield Ended(job, failure, None)
+
+    monkeypatch.setattr(local, "Children", Here)
     failures = benchmark.run(workers=2)
     assert len(asked) <= 2 and len(failures) == len(benchmark.jobs) == 6
 
@@ -303,14 +310,6 @@ def test_another_recipe_in_the_same_folder_is_refused(finished, tmp_path):
         Benchmark(images(tmp_path, batch_size=64), tmp_path)
 
 
-DIE_NEXT_TO_A_SEARCH = """
-import os, pathlib, time
-while not [*pathlib.Path({folder!r}).rglob("search-*")]:
-    time.sleep(0.1)
-os._exit(3)
-"""
-
-
 @pytest.mark.slow
 def test_two_processes_find_what_one_finds_though_one_dies(tmp_path, monkeypatch):
     file = recipe(
@@ -322,18 +321,12 @@ def test_two_processes_find_what_one_finds_though_one_dies(tmp_path, monkeypatch
     )
     one, two = (Benchmark(file, tmp_path / folder) for folder in ("one", "two"))
     (impossible,) = one.run()
-    submit, doomed = pool.Pool.submit, two.jobs[0]
-
-    def one_dies(executor, function, job, root):
-        if job != doomed:
-            return submit(executor, function, job, root)
-        return submit(executor, exec, DIE_NEXT_TO_A_SEARCH.format(folder=str(root)))
-
-    monkeypatch.setattr(pool.Pool, "submit", one_dies)
+    doomed = two.jobs[0]
+    monkeypatch.setattr(local, "_in_process", dying.in_process)
     seen = []
     failures = two.run(2, lambda *now: seen.append(now))
     assert failures.keys() == {doomed.name, impossible}
-    assert failures[doomed.name] == "its process died: out of memory?"
+    assert failures[doomed.name].startswith("ChildDied: Its process died twice")
     assert failures[impossible] == one.failures()[impossible]
     assert {job.name for job in two.missing()} == failures.keys()
     assert {now[0] for now in seen} == {j.name for j in two.jobs} - failures.keys()
