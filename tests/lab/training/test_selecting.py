@@ -36,7 +36,7 @@ def trained(folder, monkeypatch, **options):
         return fit(*args, callbacks=[seen, *callbacks], **kwargs)
 
     monkeypatch.setattr(model, "fit", watched)
-    train(model, JOB, DATA, EPOCHS, chosen, lambda *_: None)
+    train(model, JOB, DATA, EPOCHS, 0, chosen, lambda *_: None)
     return model, chosen, seen.each
 
 
@@ -109,9 +109,9 @@ def test_interrupted_it_resumes_to_the_same_classifier(tmp_path, monkeypatch, st
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(model, JOB, DATA, EPOCHS, part, interrupt)
+        train(model, JOB, DATA, EPOCHS, 0, part, interrupt)
     model, again, seen = network(), selecting(tmp_path / "part"), []
-    train(model, JOB, DATA, EPOCHS, again, lambda *now: seen.append(now))
+    train(model, JOB, DATA, EPOCHS, 0, again, lambda *now: seen.append(now))
     assert seen[0] == (stop, EPOCHS)
     assert again.history == whole.history
     np.testing.assert_array_equal(again.outputs(X), whole.outputs(X))
@@ -120,7 +120,7 @@ def test_interrupted_it_resumes_to_the_same_classifier(tmp_path, monkeypatch, st
 def test_finished_it_does_not_train_again(tmp_path, monkeypatch):
     _, whole, _ = trained(tmp_path / "a", monkeypatch)
     model, again = network(), selecting(tmp_path / "a")
-    train(model, JOB, DATA, EPOCHS, again, lambda *_: None)
+    train(model, JOB, DATA, EPOCHS, 0, again, lambda *_: None)
     np.testing.assert_array_equal(again.outputs(X), whole.outputs(X))
 
 
