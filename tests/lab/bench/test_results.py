@@ -1,6 +1,7 @@
 """From reports to figures, tables and plots."""
 
 import csv
+import re
 from pathlib import Path
 from unittest import mock
 
@@ -98,7 +99,8 @@ def test_epochs_are_counted_until_a_share_is_reached():
     np.testing.assert_allclose(cell.curve("accuracy"), [40, 110 / 3, 60])
     recipe = RECIPE.model_copy(update={"reach": 0.8})
     page = markdown(recipe, table_of(reports), reports, {}, "command")
-    assert "## Epochs until 80 %" in page and "1.5 (1) |" in page
+    assert "## Epochs until 80 %" in page and "| a | 1.5 |" in page
+    assert "### Seeds that never have 80 %" in page and "| a | 1 |" in page
     never = [reports[2]]
     page = markdown(recipe, table_of(never), never, {}, "command")
     assert "| a | never |" in page
@@ -245,7 +247,7 @@ def test_one_data_set_is_compared_by_seed():
         for seed in (0, 1)
     ]
     found = against_dense(reports)
-    np.testing.assert_allclose(found.seeds, [10, 10])
+    assert found.seeds == pytest.approx({0: 10, 1: 10})
     assert found.seeds_p is None
 
 
@@ -262,7 +264,7 @@ def test_five_seeds_of_one_data_set_are_tested_in_pairs():
     _, both = compare_all(table_of(reports), "accuracy", 8)
     assert [one.together for one in both] == holm([one.seeds_p for one in both])
     page = markdown(RECIPE, table_of(reports), reports, {}, "command")
-    assert "| by seed | p | p (Holm) |" in page
+    assert "| seed 3 | seed 4 | p | p (Holm) |" in page
     assert "Student's paired t-test over seeds, two-sided" in page
 
 
@@ -345,7 +347,10 @@ def test_the_best_is_told_by_the_seeds_that_all_have():
     reports = [report("d0", "dense", 0.5, seed=0), report("d0", "dense", 0.1, seed=1)]
     reports.append(report("d0", "omp", 0.4, c=8))  # of the easy seed alone
     page = markdown(RECIPE, table_of(reports), reports, {}, "command")
-    assert "**30.00**" in page and "| 40.00 (1) |" in page
+    _, counts = page.split("### Number of seeds")
+    assert "**30.00** | 40.00 |" in page and "| 2 | 1 |" in counts
+    _, spreads = page.split("### Standard deviation over seeds, points")
+    assert "| 28.28 |  |" in spreads
     alone = [report("d0", "dense", 0.5, seed=1), reports[-1]]
     assert "**" not in markdown(RECIPE, table_of(alone), alone, {}, "command")
 
@@ -356,12 +361,27 @@ def test_runs_that_fail_for_one_reason_are_told_together():
     assert by_message(failures) == together
 
 
+def test_each_cell_of_a_page_has_one_number(tmp_path):
+    reports = many([0.1, 0.2, -0.3, 0.05, 0.3, 0.15])
+    reports += [{**one, "config": one["config"] | {"seed": 1}} for one in reports[:9]]
+    for one in reports:
+        one["history"] = {"val_accuracy": [0.1, one["test"]["accuracy"]]}
+    recipe = RECIPE.model_copy(update={"reach": 0.55})
+    for some in (reports, [r for r in reports if r["config"]["dataset"] == "d0"]):
+        page = markdown(recipe, table_of(some), some, {}, "command")
+        lines = [line for line in page.splitlines() if line.startswith("| d")]
+        cells = [cell for line in lines for cell in line.strip("| ").split(" | ")[1:]]
+        numbers = [cell for cell in cells if re.search(r"\d", cell)]
+        assert len(numbers) > 9
+        assert all(re.fullmatch(r"\*{0,2}[-+×]?[\d.,]+\*{0,2}", n) for n in numbers)
+
+
 def test_the_page_has_the_means_the_best_and_what_was_published(tmp_path):
     reports = many([0.1, -0.2])
     failures = {"d2/omp": "ValueError: no"}
     page = markdown(RECIPE, table_of(reports), reports, failures, "bench mine")
-    assert "| d0, ×8 | 50.00 (1) | 40.00 (1) | **60.00** (1) | 61.2 |" in page
-    assert "| dense | -5.00 | 1 / 0 / 1 |" in page
+    assert "| d0, ×8 | 50.00 | 40.00 | **60.00** | 61.2 |" in page
+    assert "| dense | -5.00 | 1 | 0 | 1 |" in page
     assert "| d1, ×8 | IUNet | 80 | 10 | 8.00 | 0.6 |" in page
     assert "d2/omp: ValueError: no" in page
 
@@ -462,7 +482,7 @@ def test_one_data_set_is_told_by_seed_and_several_by_wins_and_significance():
         page = markdown(RECIPE, table_of(reports), reports, {}, "command")
         return page.split("| against |")[1].splitlines()[0]
 
-    assert header(many([0.1])) == " points | by seed |"
-    assert header(many([0.1, 0.2])) == " points | wins / ties / losses |"
+    assert header(many([0.1])) == " points | seed 0 |"
+    assert header(many([0.1, 0.2])) == " points | wins | ties | losses |"
     gaps = [0.1, 0.2, -0.3, 0.05, 0.3, 0.15]
-    assert header(many(gaps)).endswith("| wins / ties / losses | p | p (Holm) |")
+    assert header(many(gaps)).endswith("| wins | ties | losses | p | p (Holm) |")
