@@ -1,6 +1,7 @@
 """A recipe carried out: ledger, tables, failures, several processes, the command."""
 
 import json
+import os
 import re
 import shutil
 import signal
@@ -15,6 +16,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from commands import started
 from keras_invprune.exporting.folders import claimed
 from keras_invprune_lab.bench import benchmark as benchmarks
 from keras_invprune_lab.bench.benchmark import Benchmark
@@ -264,17 +266,19 @@ def test_an_interrupt_of_the_parent_ends_several_processes(tmp_path):
     file = recipe(
         tmp_path, datasets=["sklearn:wine"], methods=["dense"], finetune_epochs=100_000
     )
-    command = [sys.executable, "-m", "keras_invprune_lab.cli", "bench", str(file)]
-    command += ["--jobs", "2", "--out", str(tmp_path / "out")]
-    histories = tmp_path / "out" / "runs" / "sklearn-wine" / "dense"
-    with subprocess.Popen(command, stderr=subprocess.PIPE) as parent:
-        while not list(histories.glob("*/elapsed.json")):
-            assert parent.poll() is None
-            time.sleep(0.5)
-        parent.send_signal(signal.SIGINT)
-        _, said = parent.communicate(timeout=60)
-    assert parent.returncode == 130
-    assert b"Interrupted; the same command resumes." in said
+    out, said = tmp_path / "out", tmp_path / "said.txt"
+    parent = started(said, "bench", file, "--jobs", 2, "--out", out)
+    runs = out / "runs" / "sklearn-wine" / "dense"
+    while len(parts := {f.parent for f in runs.glob("*/elapsed.json")}) < 2:
+        assert parent.is_alive(), said.read_text()
+        time.sleep(0.1)
+    os.kill(parent.pid, signal.SIGINT)
+    parent.join(timeout=60)
+    assert parent.exitcode == 130
+    assert "Interrupted; the same command resumes." in said.read_text()
+    for part in parts:
+        with claimed(part):  # by nobody else: the processes have ended, too
+            pass
 
 
 @pytest.mark.slow

@@ -4,10 +4,8 @@ import csv
 import dataclasses
 import inspect
 import json
-import os
+import shutil
 import signal
-import subprocess
-import sys
 import time
 
 import keras
@@ -17,6 +15,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from commands import started
 from keras_invprune.exporting.folders import claimed
 from keras_invprune.priors import FEATURES
 from keras_invprune_lab.cli.main import app
@@ -308,20 +307,31 @@ def test_recipes_are_listed():
     assert "cifar10-small" in command().output
 
 
+def begun(done, out, trainings):
+    """A copy of a search after its first trainings."""
+    shutil.copytree(done / "rows", out / "rows")
+    shutil.copy(done / "config.json", out)
+    lines = (done / "trainings.jsonl").read_text().splitlines(keepends=True)
+    (out / "trainings.jsonl").write_text("".join(lines[:trainings]))
+    for one in Ledger(out):
+        file = weights_file(out, one.graph, one.seed)
+        file.parent.mkdir(exist_ok=True)
+        shutil.copy(weights_file(done, one.graph, one.seed), file)
+
+
 @pytest.mark.slow
 def test_after_kill_9_the_same_is_found(done, recipe, tmp_path):
-    out = tmp_path / "out"
-    arguments = ["structure", "search", recipe, "--out", out, "--jobs", "2"]
-    start = [sys.executable, "-m", "keras_invprune_lab.cli", *map(str, arguments)]
-    process = subprocess.Popen(start, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    ledger = out / "trainings.jsonl"
-    while process.poll() is None and (
-        not ledger.exists() or ledger.read_bytes().count(b"\n") < 3
-    ):
-        time.sleep(0.2)
-    os.kill(process.pid, signal.SIGKILL)
-    _, errors = process.communicate()
-    assert process.returncode == -signal.SIGKILL, errors
+    out, said = tmp_path / "out", tmp_path / "said.txt"
+    begun(done[0], out, 2)
+    whole, ledger = (folder / "trainings.jsonl" for folder in (done[0], out))
+    arguments = "structure", "search", recipe, "--out", out
+    process = started(said, *arguments, "--jobs", 2)
+    while process.is_alive() and ledger.read_bytes().count(b"\n") < 4:
+        time.sleep(0.05)
+    process.kill()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL, said.read_text()
+    assert ledger.read_bytes().count(b"\n") < whole.read_bytes().count(b"\n")
     assert command(recipe, "--out", out).exit_code == 0
     for name in ("graphs.csv", "fronts.csv", "summary.csv"):
         assert (out / name).read_bytes() == (done[0] / name).read_bytes()
