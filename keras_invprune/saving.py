@@ -90,7 +90,7 @@ def load_arrays(file: Path) -> dict[str, np.ndarray]:
         FileNotFoundError: If there is no such file.
     """
     try:
-        with np.load(file) as arrays:
+        with open(file, "rb") as stream, np.load(stream) as arrays:
             return {name: arrays[name] for name in arrays.files}
     except (ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(

@@ -269,7 +269,7 @@ def _serve(pipe, environment):
     while True:
         try:
             content = pipe.recv_bytes()
-        except EOFError:
+        except (EOFError, OSError):  # the parent has closed its end
             return
         _send(_answer(content, started))
 
