@@ -29,8 +29,8 @@ from keras_invprune_lab.structure.search.genome import graph_from, key_of, name_
 from keras_invprune_lab.structure.search.networks import accuracy, weights_file
 from keras_invprune_lab.structure.search.pareto import ranks
 from keras_invprune_lab.structure.search.pool import Trainers
-from keras_invprune_lab.structure.search.recipe import Training, load, parse
-from keras_invprune_lab.structure.search.rows import prepare, read
+from keras_invprune_lab.structure.search.recipe import load, parse
+from keras_invprune_lab.structure.search.rows import read
 
 NEWER = "edges" in inspect.signature(nx.node_link_graph).parameters
 RECIPE = """
@@ -141,16 +141,6 @@ def test_parts_of_the_rows_do_not_overlap(done):
     assert train.shape == valid.shape == (200, 8, 8, 1)
     both = np.concatenate([train, valid]).reshape(400, -1)
     assert len(np.unique(both, axis=0)) == 400
-
-
-def test_rows_of_another_choice_are_made_again(tmp_path):
-    for count in (30, 20):
-        settings = Training(dataset="sklearn:digits", rows=count, validation_rows=10)
-        prepare(settings, tmp_path)
-        assert len(read(tmp_path, "train").x) == count
-        before = (tmp_path / "x_train.npy").stat().st_mtime_ns
-        prepare(settings, tmp_path)
-        assert (tmp_path / "x_train.npy").stat().st_mtime_ns == before
 
 
 def test_a_finished_search_trains_nothing(done, recipe):
