@@ -217,9 +217,9 @@ def _reached(recipe, table) -> str:
         return reached.count(None) if reached else ""
 
     text = (
-        "Mean over seeds of the first epoch with this "
-        f"{recipe.select.replace('_', ' ')} on validation rows; of methods with a "
-        "search, after it, of NTT after its transfer."
+        f"The first epoch with this {recipe.select.replace('_', ' ')} on validation "
+        "rows, mean over the seeds that have one; of methods with a search, after it, "
+        "of NTT after its transfer."
     )
     share = f"{100 * recipe.reach:g} %"
     parts = [f"## Epochs until {share}", _each(table, first), text]
