@@ -89,10 +89,10 @@ def _accuracies(recipe, table) -> str:
         rows.append([f"mean rank, {count} data sets", *names, *[""] * len(columns)])
     name = figure.replace("_", " ")
     seeds = sorted({s for cell in table.cells.values() for s in cell.reports})
-    shown = ", ".join(map(str, seeds))
+    kind = "Mean over seeds" if len(seeds) > 1 else "Seed"
     text = (
-        f"{f'Mean over seeds {shown}' if len(seeds) > 1 else f'Seed {shown}'}; bold: the "
-        f"best over the seeds that all methods have. "
+        f"{kind} {', '.join(map(str, seeds))}; bold: the best over the seeds that all "
+        "methods have. "
         f"{_about_ranks(count, len(places), p)}"
     )
     parts = [f"## Test {name}, %", _grid(header, rows), text]
