@@ -20,7 +20,7 @@ from keras_invprune.proximal.base import check_strength
 from keras_invprune.pruning.checkpoint import SEED, seed_states
 from keras_invprune.pruning.checks import check_model
 from keras_invprune.pruning.rewind import inner_optimizer
-from keras_invprune.saving import replaced
+from keras_invprune.saving import load_arrays, save_arrays, write_json
 
 STATE = "path.json"
 WEIGHT = "arr_"  # as `np.savez` names what has no name
@@ -236,15 +236,15 @@ class _Store:
         for name, saved in state["about"].items():
             if saved != self.about[name]:
                 raise ValueError(
-                    f"The folder {folder} holds another path: `{name}` is not the "
-                    f"same. Received: {name}={self.about[name]!r:.200}. Saved: "
+                    f"The folder {folder} holds another path, whose `{name}` "
+                    f"differs. Received: {name}={self.about[name]!r:.200}. Saved: "
                     f"{saved!r:.200}. Choose another folder, or delete it."
                 )
         self.points = [Point(**point) for point in state["points"]]
         for index in range(len(self.points)):
-            with np.load(folder / _file(index)) as arrays:
-                self.weights.append(_in_order(arrays, WEIGHT))
-                self.seeds.append(_in_order(arrays, SEED))
+            arrays = load_arrays(folder / _file(index))
+            self.weights.append(_in_order(arrays, WEIGHT))
+            self.seeds.append(_in_order(arrays, SEED))
 
     def add(
         self, point: Point, weights: list[np.ndarray], seeds: list[np.ndarray]
@@ -256,22 +256,19 @@ class _Store:
         if self.folder is None:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
-        with replaced(self.folder / _file(len(self.points) - 1)) as new:
-            named: dict[str, Any] = {f"{SEED}{i}": each for i, each in enumerate(seeds)}
-            np.savez(new, *weights, **named)
+        names = {f"{SEED}{place}": value for place, value in enumerate(seeds)}
+        save_arrays(self.folder / _file(len(self.points) - 1), *weights, **names)
         points = [asdict(each) for each in self.points]
-        text = json.dumps({"about": self.about, "points": points}, indent=1)
-        with replaced(self.folder / STATE) as new:
-            new.write_text(text)
+        write_json(self.folder / STATE, {"about": self.about, "points": points})
 
 
 def _file(index: int) -> str:
     return f"point-{index}.npz"
 
 
-def _in_order(arrays: Any, prefix: str) -> list[np.ndarray]:
+def _in_order(arrays: Mapping[str, np.ndarray], prefix: str) -> list[np.ndarray]:
     """Return the arrays whose names are the prefix and a number."""
-    count = sum(name.startswith(prefix) for name in arrays.files)
+    count = sum(name.startswith(prefix) for name in arrays)
     return [arrays[f"{prefix}{place}"] for place in range(count)]
 
 

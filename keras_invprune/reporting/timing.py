@@ -59,7 +59,7 @@ def milliseconds_of_file(model: keras.Model) -> float:
             raise ValueError(
                 "Milliseconds are measured on inputs of a known shape. Received: "
                 f"shape {spec.shape} of {spec.name!r}. Give `keras.Input` all "
-                "lengths, or give a budget of MACs."
+                "lengths, or use a budget of MACs."
             )
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder) / "made"

@@ -77,11 +77,9 @@ def _accuracies(recipe, table) -> str:
     for row in table.rows:
         means = row_means(table, figure, row)
         best = [m for m, mean in means.items() if mean == max(means.values())]
-        values = [
-            _with_spread(table.cells.get((row, m)), figure, m in best)
-            for m in table.methods
-        ]
         known = published.get(row[0], {})
+        found = {m: table.cells.get((row, m)) for m in table.methods}
+        values = [_mean(cell, figure, m in best) for m, cell in found.items()]
         values += [f"{known[n]:.1f}" if n in known else "" for n in columns]
         rows.append([_place(row), *values])
     places = main_rows(table, recipe.compressions[0])
@@ -91,25 +89,52 @@ def _accuracies(recipe, table) -> str:
         rows.append([f"mean rank, {count} data sets", *names, *[""] * len(columns)])
     name = figure.replace("_", " ")
     seeds = sorted({s for cell in table.cells.values() for s in cell.reports})
+    kind = "Mean over seeds" if len(seeds) > 1 else "Seed"
     text = (
-        f"Mean ± standard deviation over the seeds {', '.join(map(str, seeds))} (in "
-        "brackets how many of them); bold: the best by the seeds that all have."
+        f"{kind} {', '.join(map(str, seeds))}; bold: the best over the seeds that all "
+        "methods have. "
+        f"{_about_ranks(count, len(places), p)}"
     )
-    text += f" {_about_ranks(count, len(places), p)}"
-    return f"## Test {name}, %\n\n{_grid(header, rows)}\n\n{text}"
+    parts = [f"## Test {name}, %", _grid(header, rows), text]
+    return "\n\n".join([*parts, *_spreads(table, figure, len(seeds))])
+
+
+def _spreads(table, figure, seeds) -> list[str]:
+    """Return the spread over seeds, and the number of seeds where some are missing."""
+    parts = []
+    if any(cell.spread(figure) is not None for cell in table.cells.values()):
+
+        def spread(cell):
+            found = cell.spread(figure)
+            return "" if found is None else f"{found:.2f}"
+
+        parts += ["### Standard deviation over seeds, points", _each(table, spread)]
+    if any(len(cell.reports) < seeds for cell in table.cells.values()):
+        parts += ["### Number of seeds", _each(table, lambda cell: len(cell.reports))]
+    return parts
+
+
+def _each(table, shown) -> str:
+    """Return a table with what `shown` returns of each cell."""
+    rows = []
+    for row in table.rows:
+        found = [table.cells.get((row, method)) for method in table.methods]
+        values = ["" if cell is None else shown(cell) for cell in found]
+        rows.append([_place(row), *values])
+    return _grid(["", *map(_title, table.methods)], rows)
 
 
 def _about_ranks(count, datasets, p) -> str:
     """Say what ranks and tests are over, or why there are none."""
     if datasets == 1:
-        return "No ranks and no test: those are over data sets, and this is one."
+        return "No ranks and no test: they compare data sets, and there is only one."
     if count < 2:
-        return "No mean ranks: they are over data sets that have all methods."
-    text = "Ranks: by the seeds that all methods have."
+        return "No mean ranks: they need data sets that have all methods."
+    text = "Ranks: over the seeds that all methods have."
     if p is not None:
         return f"{text} Friedman's test that all rank alike: p = {p:.2g}."
     if count < ENOUGH:
-        return f"{text} No test: those want {ENOUGH} data sets."
+        return f"{text} No test: it needs {ENOUGH} data sets."
     return text
 
 
@@ -127,14 +152,11 @@ def _chosen(recipe, table) -> str:
     return f"## Chosen on validation rows\n\n{_grid(header, lines)}"
 
 
-def _with_spread(cell, figure, best) -> str:
+def _mean(cell, figure, best) -> str:
     if cell is None:
         return ""
-    spread = cell.spread(figure)
     text = f"{cell.mean(figure):.2f}"
-    text = f"**{text}**" if best else text
-    spread = "" if spread is None else f" ± {spread:.2f}"
-    return f"{text}{spread} ({len(cell.reports)})"
+    return f"**{text}**" if best else text
 
 
 def _comparisons(recipe, table) -> str:
@@ -149,20 +171,22 @@ def _comparisons(recipe, table) -> str:
     return (
         f"## {_title(first)} against the others\n\n"
         f"{_grid(['against', 'points', *header], lines)}\n\n"
-        f"At compression {recipe.compressions[0]:g}; by the seeds that both have.{text}"
+        f"At compression {recipe.compressions[0]:g}; over the seeds that both have."
+        f"{text}"
     )
 
 
 def _outcomes(found):
     """Return columns of comparisons and a note; of one data set those of its seeds."""
-    if any(one.seeds for one in found):
-        header = ["by seed"]
-        ends = [[", ".join(f"{gap:+.2f}" for gap in one.seeds)] for one in found]
+    seeds = sorted({seed for one in found for seed in one.seeds})
+    if seeds:
+        header = [f"seed {seed}" for seed in seeds]
+        ends = [[_gap(one.seeds.get(seed)) for seed in seeds] for one in found]
         values = [one.seeds_p for one in found]
         test = "Student's paired t-test over seeds"
     else:
-        header = ["wins / ties / losses"]
-        ends = [[f"{one.wins} / {one.ties} / {one.losses}"] for one in found]
+        header = ["wins", "ties", "losses"]
+        ends = [[one.wins, one.ties, one.losses] for one in found]
         values = [one.p for one in found]
         test = "Wilcoxon's signed-rank test over data sets"
     if not any(value is not None for value in values):
@@ -177,29 +201,41 @@ def _outcomes(found):
     )
 
 
+def _gap(points) -> str:
+    return "" if points is None else f"{points:+.2f}"
+
+
 def _reached(recipe, table) -> str:
     if recipe.reach is None:
         return ""
-    lines = []
-    for row in table.rows:
-        found = [table.cells.get((row, method)) for method in table.methods]
-        lines.append([_place(row), *(_epochs(cell, recipe) for cell in found)])
-    header = ["", *map(_title, table.methods)]
-    return (
-        f"## Epochs until {100 * recipe.reach:g} %\n\n{_grid(header, lines)}\n\nMean "
-        f"over seeds of the first epoch with this {recipe.select.replace('_', ' ')} on "
-        "validation rows; of methods with a search, after it, of NTT after its "
-        "transfer. In brackets the seeds that never have it, if any."
+
+    def first(cell):
+        if not (reached := _reached_by(cell, recipe)):
+            return ""
+        epochs = [epoch for epoch in reached if epoch]
+        return f"{np.mean(epochs):.1f}" if epochs else "never"
+
+    def never(cell):
+        reached = _reached_by(cell, recipe)
+        return reached.count(None) if reached else ""
+
+    text = (
+        f"The first epoch with this {recipe.select.replace('_', ' ')} on validation "
+        "rows, mean over the seeds that reach it. Epochs count from the end of the "
+        "search, or of NTT's transfer."
     )
+    share = f"{100 * recipe.reach:g} %"
+    parts = [f"## Epochs until {share}", _each(table, first), text]
+    if any(None in _reached_by(cell, recipe) for cell in table.cells.values()):
+        parts += [f"### Seeds that never reach {share}", _each(table, never)]
+    return "\n\n".join(parts)
 
 
-def _epochs(cell, recipe) -> str:
-    if cell is None or not all(r.get("history") for r in cell.reports.values()):
-        return ""
-    reached = list(cell.reached(recipe.select, recipe.reach).values())
-    epochs = [epoch for epoch in reached if epoch]
-    never = f" ({len(reached) - len(epochs)})" if len(epochs) < len(reached) else ""
-    return f"{np.mean(epochs):.1f}{never}" if epochs else "never"
+def _reached_by(cell, recipe) -> list[int | None]:
+    """Return the epoch that each seed needs, or None; [] if epochs are unknown."""
+    if not all(report.get("history") for report in cell.reports.values()):
+        return []
+    return list(cell.reached(recipe.select, recipe.reach).values())
 
 
 def _consistency(recipe, table) -> str:
@@ -222,8 +258,8 @@ def _consistency(recipe, table) -> str:
     return (
         "## Same answer for two random views, %\n\n"
         f"{_grid(header, lines)}\n\nOf validation inputs, in evaluation mode; one "
-        "kind of view at a time. Of one network, also where the accuracy is an "
-        "ensemble's."
+        "kind of view at a time. Of one network, even if the accuracy is that of an "
+        "ensemble."
     )
 
 
@@ -240,10 +276,10 @@ def _sizes(table) -> str:
         lines.append([_place(row), _title(method), *sizes, f"{minutes:.1f}"])
     header = ["", "method", "weights", "nonzero", "compression", "minutes a run"]
     return (
-        f"## Size and time\n\n{_grid(header, lines)}\n\nWeights of one network, also "
-        "where the figures are an ensemble's; mean over seeds. Minutes: median over "
-        "seeds, of this run alone; a search serves all compressions and is counted "
-        "with none."
+        f"## Size and time\n\n{_grid(header, lines)}\n\nWeights of one network, even "
+        "if the figures are those of an ensemble; mean over seeds. Minutes: median "
+        "over seeds, of this run alone; a search serves all compressions and is "
+        "counted with none."
     )
 
 
@@ -256,7 +292,8 @@ def _collapsed(reports) -> str:
     ]
     if not lines:
         return ""
-    return "## Collapsed\n\nOf these layers nothing is left:\n\n" + "\n".join(lines)
+    text = "These layers have lost all their weights:"
+    return f"## Collapsed\n\n{text}\n\n" + "\n".join(lines)
 
 
 def pictures(plots) -> str:

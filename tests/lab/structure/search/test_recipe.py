@@ -26,7 +26,7 @@ def test_the_budget_does_not_count_as_configuration():
         ("predictor: rigde", "predictor"),
         ("graphs: {min_nodes: 9, max_nodes: 6}", "9 to 6 nodes"),
         ("training: {dataset: 'cifar'}", "data set is named"),
-        ("seeds: [1, 1]", "one twice"),
+        ("seeds: [1, 1]", "anything twice"),
     ],
 )
 def test_faults_are_named_with_their_line(change, fact):
@@ -53,5 +53,7 @@ def test_a_search_without_an_end_is_refused():
 def test_unknown_recipes_have_near_names(tmp_path):
     with pytest.raises(ValueError, match="cifar10-small"):
         load("cifar-small")
-    with pytest.raises(FileNotFoundError, match="mine.yaml. A recipe is .*cifar10"):
+    with pytest.raises(FileNotFoundError, match="no recipe '.*mine.yaml'"):
         load(str(tmp_path / "mine.yaml"))
+    with pytest.raises(FileNotFoundError, match="Did you mean 'cifar10-small'"):
+        load(tmp_path / "cifar10-smal.yaml")
