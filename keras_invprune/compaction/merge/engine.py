@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import keras
@@ -25,9 +25,11 @@ from keras_invprune.graph.copying import copy_model
 from keras_invprune.graph.signs import check_inputs, nonnegative_tensors
 from keras_invprune.graph.trace import traced
 from keras_invprune.graph.weights import walk
+from keras_invprune.runtimes import RUNTIMES
 from keras_invprune.saving import named
 
 EXACT = ("nonnegative", "slope")
+NOISE = 0.05  # by which the times of one file may differ, as a share
 
 
 class _Candidate(NamedTuple):
@@ -48,6 +50,7 @@ class _Candidate(NamedTuple):
 class _Choices:
     certificates: tuple[Certificate, ...]
     inputs: bool | Sequence[str]
+    runtime: str | None
 
 
 def merge_layers(
@@ -56,13 +59,16 @@ def merge_layers(
     *,
     nonnegative_inputs: bool | Sequence[str] = False,
     data: Nested = None,
+    runtime: str | None = None,
 ) -> Merged:
     """Merge layers whose activation is the identity into the layers that follow.
 
     Dense goes into Dense, and convolutions into convolutions where borders allow it.
     BatchNormalization in between is folded in first. A merge that would make the model
-    larger, in parameters or in multiply-accumulate operations, is not done. Layers that
-    stay keep their names. Outputs are compared before the model is returned.
+    larger, in parameters or in multiply-accumulate operations, is not done. With a
+    runtime, neither is one that makes it slower, by more than the 5 % that may be
+    noise. Layers that stay keep their names. Outputs are compared before the model is
+    returned.
 
     Dropout between two merged layers goes as well; it has no effect in evaluation.
     Layers inside inner models and layers that are called several times stay; `kept`
@@ -75,6 +81,9 @@ def merge_layers(
         nonnegative_inputs: Whether the model's inputs are never negative, or the names
             of the inputs that never are. By default, the first layer stays.
         data: Rows on which outputs are compared as well, in the model's structure.
+        runtime: What measures each merge, a name in `keras_invprune.runtimes.RUNTIMES`
+            such as "litert-cpu": the models before and after it are exported, and their
+            files take turns. That takes seconds. None measures nothing.
 
     Returns:
         `Merged`: the new model, and what was merged and why.
@@ -83,7 +92,9 @@ def merge_layers(
         TypeError: If `model` is not a Keras 3 model, or a certificate is not one.
         ValueError: If it carries masks, is subclassed or not built, has weights that
             are not finite, or not zero where a graph has no connection, or if a
-            certificate or an input does not exist.
+            certificate, an input or the runtime does not exist; with a runtime, if an
+            axis of the inputs has an unknown length.
+        ExportError: If a model cannot be exported for the runtime.
         MergeError: If outputs would differ, or could not be compared. No model is
             returned.
 
@@ -96,7 +107,9 @@ def merge_layers(
         ['a', 'c']
     """
     check_model(model)
-    choices = _Choices(_resolved(certificates), nonnegative_inputs)
+    if runtime is not None:
+        named(runtime, RUNTIMES, "runtime")
+    choices = _Choices(_resolved(certificates), nonnegative_inputs, runtime)
     check_inputs(traced(model), nonnegative_inputs)
     merged, done, kept = _merged(copy_model(model), choices)
     made = copy_model(merged)
@@ -117,16 +130,31 @@ def merge_layers(
 def _merged(model, choices):
     """Merge until nothing changes; return the model, what was merged, and the rest."""
     done = []
+    slower: dict[Merge, str] = {}
     while True:
-        candidates, kept = _candidates(model, choices)
+        candidates, kept = _candidates(model, choices, slower)
         if not candidates:
             return model, done, kept
         best = max(candidates, key=lambda one: one.saved)
-        done.append((_described(best), best.certificates))
-        model = with_one_less(model, best.link, best.product)
+        merge, made = _described(best), with_one_less(model, best.link, best.product)
+        if choices.runtime is not None:
+            before, after = RUNTIMES[choices.runtime].milliseconds([model, made])
+            if after > before * (1 + NOISE):
+                slower[merge] = _slower(merge, before, after, choices.runtime)
+                continue
+            merge = replace(merge, milliseconds=(before, after))
+        done.append((merge, best.certificates))
+        model = made
 
 
-def _candidates(model, choices) -> tuple[list[_Candidate], list[Kept]]:
+def _candidates(model, choices, slower) -> tuple[list[_Candidate], list[Kept]]:
+    """Return the merges that can be done, and what stays.
+
+    Args:
+        model: The model, as merged so far.
+        choices: What the user has chosen.
+        slower: Why merges that were measured are not done.
+    """
     trace = traced(model)
     facts = Facts(trace, nonnegative_tensors(trace, choices.inputs))
     found, kept = [], []
@@ -134,6 +162,8 @@ def _candidates(model, choices) -> tuple[list[_Candidate], list[Kept]]:
         candidate = link if isinstance(link, Wall) else _judged(link, facts, choices)
         if isinstance(candidate, Wall):
             kept.append(Kept(candidate.layer.name, candidate.reason))
+        elif (merge := _described(candidate)) in slower:
+            kept.append(Kept(merge.layer, slower[merge]))
         else:
             found.append(candidate)
     return found, kept
@@ -172,6 +202,13 @@ def _larger(candidate) -> str:
     return (
         f"merged into {candidate.link.second.operation.name!r}, it would be larger: "
         f"{before:,} -> {after:,} parameters, {macs:,} -> {more:,} MACs"
+    )
+
+
+def _slower(merge, before, after, runtime) -> str:
+    return (
+        f"merged into {merge.into!r}, it would be slower: {before:.4g} -> {after:.4g} "
+        f"ms in {runtime}"
     )
 
 
