@@ -55,7 +55,7 @@ class Budget(Configured):
     milliseconds: float | None = None
     runtime: str = "litert-cpu"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         """Validate the fields."""
         given = {k: v for k, v in vars(self).items() if k in KINDS and v is not None}
         if len(given) != 1:
@@ -77,7 +77,7 @@ class Budget(Configured):
         if name == "milliseconds":
             named(self.runtime, RUNTIMES, "runtime")
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         """Return the fields that are given."""
         given = {name: getattr(self, name) for name in (*KINDS, "runtime")}
         if self.milliseconds is None:
@@ -168,7 +168,7 @@ class Budget(Configured):
         )
         return found
 
-    def _limit(self, dense) -> float:
+    def _limit(self, dense: float) -> float:
         value = float(getattr(self, self.kind))
         return value * dense if self._is_share else value
 
@@ -208,7 +208,7 @@ def macs_of(model: keras.Model) -> Sum:
     return Sum({key: count or 0 for key, count in uses.items()})
 
 
-def _bytes_of(model) -> Sum:
+def _bytes_of(model: keras.Model) -> Sum:
     dtypes = {
         key: variable.value.dtype.as_numpy_dtype
         for key, (_, variable) in weights_by_key(model).items()

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -23,7 +23,7 @@ from keras_invprune.compaction.merge.verify import MergeError, on_drawn, on_rows
 from keras_invprune.contracts import Nested
 from keras_invprune.graph.copying import copy_model
 from keras_invprune.graph.signs import check_inputs, nonnegative_tensors
-from keras_invprune.graph.trace import traced
+from keras_invprune.graph.trace import Step, traced
 from keras_invprune.graph.weights import walk
 from keras_invprune.runtimes import RUNTIMES
 from keras_invprune.saving import named
@@ -127,9 +127,11 @@ def merge_layers(
     )
 
 
-def _merged(model, choices):
+def _merged(
+    model: keras.Model, choices: _Choices
+) -> tuple[keras.Model, list[tuple[Merge, list[Certificate]]], list[Kept]]:
     """Merge until nothing changes; return the model, what was merged, and the rest."""
-    done = []
+    done: list[tuple[Merge, list[Certificate]]] = []
     slower: dict[Merge, str] = {}
     while True:
         candidates, kept = _candidates(model, choices, slower)
@@ -147,7 +149,9 @@ def _merged(model, choices):
         model = made
 
 
-def _candidates(model, choices, slower) -> tuple[list[_Candidate], list[Kept]]:
+def _candidates(
+    model: keras.Model, choices: _Choices, slower: dict[Merge, str]
+) -> tuple[list[_Candidate], list[Kept]]:
     """Return the merges that can be done, and what stays.
 
     Args:
@@ -169,7 +173,7 @@ def _candidates(model, choices, slower) -> tuple[list[_Candidate], list[Kept]]:
     return found, kept
 
 
-def _judged(link: Link, facts: Facts, choices) -> _Candidate | Wall:
+def _judged(link: Link, facts: Facts, choices: _Choices) -> _Candidate | Wall:
     """Return the merge of a link, or why it cannot be done."""
     layer, used = link.first.operation, []
     for activation in link.activations:
@@ -187,7 +191,9 @@ def _judged(link: Link, facts: Facts, choices) -> _Candidate | Wall:
     return candidate
 
 
-def _certified(activation, link, facts, certificates):
+def _certified(
+    activation: Any, link: Link, facts: Facts, certificates: Iterable[Certificate]
+) -> tuple[Certificate | None, list[str]]:
     doubts = []
     for certificate in certificates:
         doubt = certificate.doubt(activation, link, facts)
@@ -197,7 +203,7 @@ def _certified(activation, link, facts, certificates):
     return None, doubts
 
 
-def _larger(candidate) -> str:
+def _larger(candidate: _Candidate) -> str:
     (before, after), (macs, more) = candidate.parameters, candidate.macs
     return (
         f"merged into {candidate.link.second.operation.name!r}, it would be larger: "
@@ -205,21 +211,21 @@ def _larger(candidate) -> str:
     )
 
 
-def _slower(merge, before, after, runtime) -> str:
+def _slower(merge: Merge, before: float, after: float, runtime: str) -> str:
     return (
         f"merged into {merge.into!r}, it would be slower: {before:.4g} -> {after:.4g} "
         f"ms in {runtime}"
     )
 
 
-def _parameters(link, made) -> tuple[int, int]:
+def _parameters(link: Link, made: Product) -> tuple[int, int]:
     gone = [w for layer in link.gone for w in layer.weights]
     weights = [*gone, *link.second.operation.weights]
     before = sum(math.prod(weight.shape) for weight in weights)
     return before, made.kernel.size + (0 if made.bias is None else made.bias.size)
 
 
-def _macs(link, made) -> tuple[int, int]:
+def _macs(link: Link, made: Product) -> tuple[int, int]:
     first, second = (
         math.prod(step.operation.kernel.shape) * _positions(step)
         for step in (link.first, link.second)
@@ -227,14 +233,14 @@ def _macs(link, made) -> tuple[int, int]:
     return first + second, made.kernel.size * _positions(link.second)
 
 
-def _positions(step) -> int:
+def _positions(step: Step) -> int:
     """Return the number of positions of an output; axes of unknown length count 1."""
     shape = step.made[0].shape
     first = getattr(step.operation, "data_format", None) == "channels_first"
     return math.prod(size or 1 for size in (shape[2:] if first else shape[1:-1]))
 
 
-def _described(candidate) -> Merge:
+def _described(candidate: _Candidate) -> Merge:
     link = candidate.link
     names = dict.fromkeys(certificate.name for certificate in candidate.certificates)
     return Merge(
@@ -247,7 +253,9 @@ def _described(candidate) -> Merge:
     )
 
 
-def _error(model, made, choices, data, exact) -> float:
+def _error(
+    model: keras.Model, made: keras.Model, choices: _Choices, data: Nested, exact: bool
+) -> float:
     """Return the largest difference that was measured.
 
     Raises:
@@ -274,13 +282,15 @@ def _error(model, made, choices, data, exact) -> float:
     return max(one.largest for one in found)
 
 
-def _resolved(certificates) -> tuple[Certificate, ...]:
+def _resolved(
+    certificates: str | Certificate | Iterable[str | Certificate],
+) -> tuple[Certificate, ...]:
     if isinstance(certificates, str | Certificate):
         certificates = [certificates]
     return tuple(_resolved_one(one) for one in certificates)
 
 
-def _resolved_one(one) -> Certificate:
+def _resolved_one(one: Any) -> Certificate:
     if isinstance(one, str):
         return named(one, KNOWN, "certificate")
     if not isinstance(one, Certificate):
@@ -291,10 +301,10 @@ def _resolved_one(one) -> Certificate:
     return one
 
 
-def _depth(model) -> int:
+def _depth(model: keras.Model) -> int:
     """Return the number of Dense and convolutional layers."""
     return sum(type(layer) in AFFINE for _, layer in walk(model))
 
 
-def _nonzero(model) -> int:
+def _nonzero(model: keras.Model) -> int:
     return sum(int(np.count_nonzero(np.asarray(w))) for w in model.weights)

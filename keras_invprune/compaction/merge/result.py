@@ -79,7 +79,7 @@ class Merged:
             found[name] = [asdict(one) for one in found[name]]
         return found
 
-    def __str__(self):
+    def __str__(self) -> str:
         """Return a table of what was merged and what was not."""
         lines = [_line(merge) for merge in self.merges]
         lines += [f"{kept.layer} stays: {kept.reason}" for kept in self.kept]
@@ -90,7 +90,7 @@ class Merged:
         return "\n".join(lines)
 
 
-def _line(merge) -> str:
+def _line(merge: Merge) -> str:
     (before, after), times = merge.parameters, merge.milliseconds
     measured = "" if times is None else f", {times[0]:.4g} -> {times[1]:.4g} ms"
     return (
