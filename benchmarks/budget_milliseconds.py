@@ -4,8 +4,8 @@
 
 The layers of three networks are measured in LiteRT, as `Budget(milliseconds=...)` does.
 Then each network is pruned to three quarters and to half of its milliseconds, by units
-of any number and by multiples of 8, stripped and compacted. Weights are random, since
-only time counts. "Predicted" is what the table of layers says of the compact network.
+of any number and by multiples, stripped and compacted. Weights are random, since only
+time counts. "Predicted" is what the table of layers says of the compact network.
 "Measured" is its exported file: three rounds, in each of which the files of the given
 network and of all compact ones are exported and take turns. It is the median of the
 rounds, with the least and the most. The given network is in the table as well, where
@@ -32,7 +32,7 @@ from keras_invprune.runtimes import RUNTIMES
 from keras_invprune_lab.models import small_convnet
 
 RUNTIME, MEASURED_ONCE = "litert-cpu", "measured once"
-SHARES, MULTIPLES, ROUNDS = (0.75, 0.5), (1, 8), 3
+SHARES, ROUNDS = (0.75, 0.5), 3
 WIDTH, FILTERS = 16, (32, 64, 128)
 FIELDS = ("network", "share", "multiple", "parameters", "macs", "allowed", "predicted")
 FIELDS += ("measured", "least", "most")
@@ -44,10 +44,10 @@ def mlp():
     return keras.Sequential([keras.Input((784,)), *hidden, layers.Dense(10)])
 
 
-NETWORKS = {
-    "mlp": mlp,
-    "convnet": lambda: small_convnet((32, 32, 3), 10, FILTERS),
-    "residual": lambda: residual(WIDTH, seed=0),
+NETWORKS = {  # how to make it, and the multiples of units; layers have 16 and more
+    "mlp": (mlp, (1, 8, 32)),
+    "convnet": (lambda: small_convnet((32, 32, 3), 10, FILTERS), (1, 8, 16)),
+    "residual": (lambda: residual(WIDTH, seed=0), (1, 8)),
 }
 
 
@@ -83,12 +83,13 @@ def within(model, milliseconds, multiple):
 def measure(name) -> list[dict]:
     """Return a row for the network, and for each budget."""
     keras.utils.set_random_seed(0)
-    model = NETWORKS[name]()
+    make, multiples = NETWORKS[name]
+    model = make()
     table = RUNTIMES[RUNTIME].cost(model)
     RUNTIMES[MEASURED_ONCE] = Given(table)
     dense = table(shapes(model))
     found = {(1.0, 1): model}
-    for kind in itertools.product(SHARES, MULTIPLES):
+    for kind in itertools.product(SHARES, multiples):
         share, multiple = kind
         found[kind] = within(model, share * dense, multiple)
     times = [RUNTIMES[RUNTIME].milliseconds([*found.values()]) for _ in range(ROUNDS)]

@@ -43,7 +43,7 @@ def test_files_take_turns_and_their_rounds_are_summed_up(benchmark, monkeypatch)
         hidden = [keras.layers.Dense(16, "relu") for _ in range(2)]
         return keras.Sequential([keras.Input((8,)), *hidden, keras.layers.Dense(2)])
 
-    monkeypatch.setitem(benchmark.NETWORKS, "tiny", tiny)
+    monkeypatch.setitem(benchmark.NETWORKS, "tiny", (tiny, (1, 8)))
     monkeypatch.setitem(RUNTIMES, "litert-cpu", Drifting())
     monkeypatch.setitem(RUNTIMES, benchmark.MEASURED_ONCE, None)
     found = benchmark.measure("tiny")
