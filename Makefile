@@ -92,7 +92,7 @@ clean:  ## remove everything that the other targets made
 	@echo 'Installing keras_invprune and the oldest libraries into .venv-oldest (once)'
 	@$(PYTHON) -m venv .venv-oldest
 	@.venv-oldest/bin/python -m pip install -qq --constraint .ci/oldest.txt \
-	  --editable '.[bench,demo,onnx,openvino,pack,structure]' hypothesis pytest pytest-timeout pytest-xdist setuptools
+	  --editable '.[bench,demo,onnx,openvino,pack,quantize,structure]' hypothesis pytest pytest-timeout pytest-xdist setuptools
 	@touch $@
 
 .venv/dev: pyproject.toml | .venv/bin/python

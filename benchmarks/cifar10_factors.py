@@ -107,7 +107,7 @@ def page(found, command):
         "",
         f"`{command}`. MLP_VIS at width 1, compression 8. Accuracy on validation rows "
         "in %, mean over seeds (± standard deviation, their number in brackets); gain: "
-        "over IUNet as it stands in the third row, by the seeds that both have.",
+        "over unchanged IUNet, the third row, over the seeds that both have.",
         "",
         "| | accuracy | gain, points |",
         "|---|---:|---:|",

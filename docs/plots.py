@@ -204,7 +204,7 @@ REFERENCES = {
 
 
 def cifar10_settings(figure):
-    """Draw what each setting gains over IUNet as it stands."""
+    """Draw what each setting gains over unchanged IUNet."""
     (base,) = validated("iunet")
     found = {
         title: [value - base for value in validated(name)]
@@ -614,6 +614,179 @@ def recovered(recipe) -> list[Point]:
     ]
 
 
+CELLS = {"rnn-tanh": "tanh", "rnn-relu": "ReLU", "gru": "GRU", "lstm": "LSTM"}
+PARTS = {  # what is removed from the recurrent networks
+    "both": "the share that the paper calls safe",
+    "hidden_to_hidden": "all hidden-to-hidden connections",
+}
+
+
+def reber(figure):
+    """Draw each network before pruning, right after it, and an epoch later."""
+    found = rows("reber_pruning.csv")
+    moments = "unpruned", "right after", "an epoch later"
+    panels = figure.subplots(1, 2, sharey=True)
+    for axes, (part, title) in zip(panels, PARTS.items(), strict=True):
+        reached = grouped(
+            [line for line in found if line["part"] in ("none", part)],
+            lambda line: (
+                line["cell"],
+                int(line["epoch"]) + (line["part"] != "none"),
+            ),
+            lambda line: float(line["test_accuracy"]),
+        )
+        for cell, color in zip(CELLS, ("C1", "C2", "C0", "C4"), strict=True):
+            seeds = zip(*(reached[cell, moment] for moment in range(3)), strict=True)
+            for number, values in enumerate(seeds):
+                label = CELLS[cell] if number == 0 else None
+                axes.plot(values, "o-", color=color, ms=4, alpha=0.8, label=label)
+        axes.set_xticks(range(3), moments)
+        axes.set_xlim(-0.4, 2.4)
+        axes.set_title(title, fontsize="medium")
+        axes.grid(axis="y", alpha=0.3)
+    panels[0].set_ylabel(ACCURACY)
+    panels[0].legend(fontsize="small")
+
+
+NETWORKS = {  # of benchmarks/smallest_fastest.py: color, place of the files' names
+    "dense": ("dense", OTHER, (6, -3), "left"),
+    "units": ("75 % of the units removed", OURS, (0, -13), "center"),
+    "blocks": ("95 % removed in blocks of 4", "tab:green", (0, 6), "center"),
+    "connections": ("98 % removed one by one", "tab:purple", (-6, -13), "left"),
+    "TF-MOT": ("TF-MOT, 95 % removed one by one", "tab:orange", (0, 6), "center"),
+}
+
+
+def smallest_fastest(figure):
+    """Draw the size and the time of each file, by network and number format."""
+    found = grouped(
+        [line for line in rows("smallest_fastest.csv") if line["rows"] == "test"],
+        lambda line: (line["method"], line["file"].removeprefix("compact, ")),
+        lambda line: (int(line["bytes"]) / 1000, 1000 * float(line["ms"])),
+    )
+    axes = figure.subplots()
+    for method, (title, color, offset, side) in NETWORKS.items():
+        # A file with all weights in float32 is that of the dense network once more.
+        files = {
+            file: np.mean(values, axis=0)
+            for (other, file), values in found.items()
+            if other == method and (method == "dense" or file != "float32")
+        }
+        axes.plot(*zip(*files.values(), strict=True), "o", color=color, label=title)
+        for file, place in files.items():
+            axes.annotate(
+                file,
+                place,
+                offset,
+                textcoords="offset points",
+                ha=side,
+                fontsize="x-small",
+                color=color,
+            )
+    axes.set(xscale="log", xlabel="kilobytes", ylabel="µs, LiteRT")
+    axes.set_xticks([20, 50, 100, 200, 500, 1000], [20, 50, 100, 200, 500, 1000])
+    axes.minorticks_off()
+    axes.set_xlim(15, 2000)
+    axes.set_ylim(0, 24)
+    axes.legend(fontsize="small", loc="upper left")
+
+
+def packed(figure):
+    """Draw the size of the packed files, and their accuracy, next to the published."""
+    left, right = figure.subplots(1, 2)
+    tested = [line for line in rows("packed.csv") if line["rows"] == "test"]
+    mine = [line for line in tested if line["how"] == "trained"]
+    parts = {"masks": "mask_bytes", "values": "value_bytes", "config": "text_bytes"}
+    sizes = {name: np.mean([int(r[key]) for r in mine]) for name, key in parts.items()}
+    whole = np.mean([int(line["bytes"]) for line in mine])
+    sizes["sizes, levels, checksum"] = whole - sum(sizes.values())
+    points(left, {name: [size] for name, size in sizes.items()}, ["masks"], "bytes")
+    left.set_xlim(left=0)
+    for how, title, color in (
+        ("trained", "trained with 3 bits", OURS),
+        ("post", "rounded to 3 bits", OTHER),
+    ):
+        own = [line for line in tested if line["how"] == how]
+        sizes = [int(line["bytes"]) / 1000 for line in own]
+        accuracies = [float(line["accuracy"]) for line in own]
+        right.plot(sizes, accuracies, "o", color=color, label=title)
+    right.plot(8.56, 98.1, "k^", label="published")  # 1906.06624
+    right.set(xlabel="kilobytes", ylabel=ACCURACY)
+    right.legend(fontsize="small")
+
+
+def runtimes(figure):
+    """Draw the milliseconds of both networks in each runtime, by number format."""
+    found = {
+        (line["network"], line["file"]): float(line["ms"])
+        for line in rows("runtimes.csv")
+        if line["ms"] and "compact" not in line["file"]
+    }
+    files = {
+        "LiteRT, float32": "float32",
+        "LiteRT, float32, sparse": "float32, sparse",
+        "ONNX Runtime, float32": "ONNX",
+        "ONNX Runtime, float32, sparse": "ONNX, sparse",
+        "OpenVINO, float32": "OpenVINO, float32",
+        "LiteRT, int8 static": "int8 static",
+        "ONNX Runtime, int8 dynamic": "ONNX, int8 dynamic",
+        "OpenVINO, int8 static": "OpenVINO, int8 static",
+    }
+    axes = figure.subplots()
+    for network, title, marker, color in (
+        ("dense", "dense", "d", OTHER),
+        ("95% pruned", "95 % pruned", "o", OURS),
+    ):
+        times = [1000 * found.get((network, file), np.nan) for file in files.values()]
+        axes.plot(times, -np.arange(len(files)), marker, color=color, label=title)
+    axes.set_yticks(-np.arange(len(files)), list(files))
+    axes.set_xlim(left=0)
+    axes.set_xlabel("µs for one input on one thread")
+    axes.grid(axis="x", alpha=0.3)
+    axes.legend(fontsize="small")
+
+
+SHRUNK = {  # of benchmarks/structured.py, with a color each
+    "dense, as long": ("dense, trained as long", "black"),
+    "dense": ("dense, when pruning begins", OTHER),
+    "dependency groups": ("dependency groups", OURS),
+    "units by themselves": ("each weight separately", "tab:green"),
+    "fewer filters": ("fewer filters, from scratch", "tab:orange"),
+}
+
+
+def structured(figure):
+    """Draw accuracy against speed, next to the dense network of the same seed."""
+    found = [line for line in rows("structured.csv") if line["taught"] == "1"]
+    dense = {r["seed"]: float(r["ms"]) for r in found if r["method"] == "dense"}
+    reached = grouped(
+        [line for line in found if line["seed"] in dense],
+        lambda line: line["method"],
+        lambda line: (
+            dense[line["seed"]] / float(line["ms"]),
+            float(line["accuracy"]),
+        ),
+    )
+    axes = figure.subplots()
+    for method, (title, color) in SHRUNK.items():
+        if method not in reached:
+            continue
+        speeds, accuracies = zip(*reached[method], strict=True)
+        axes.errorbar(
+            np.mean(speeds),
+            np.mean(accuracies),
+            xerr=spread(speeds),
+            yerr=spread(accuracies),
+            fmt="o",
+            capsize=3,
+            label=title,
+            color=color,
+        )
+    axes.set(xlabel="times as fast as dense, LiteRT", ylabel=ACCURACY)
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize="small")
+
+
 PLOTS = {  # with the size in inches
     mnist: (8, 3.2),
     cifar10: (6.4, 3.6),
@@ -640,6 +813,11 @@ PLOTS = {  # with the size in inches
     relational_graphs: (8, 3.2),
     structure_search: (8, 3.2),
     variants: (8, 3.2),
+    reber: (8, 3.2),
+    smallest_fastest: (6.4, 4.2),
+    packed: (8, 2.8),
+    runtimes: (6.4, 3),
+    structured: (6.4, 3.6),
 }
 
 

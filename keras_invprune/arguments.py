@@ -27,7 +27,7 @@ def number(value: float) -> int | float:
 
 
 def plain(value: Any) -> Any:
-    """Return a value with Python's numbers in the place of NumPy's.
+    """Return a value with Python's numbers in place of NumPy's.
 
     Args:
         value: Anything. Lists, tuples and dictionaries are searched.

@@ -118,7 +118,7 @@ class PruningCallback(keras.callbacks.Callback):
         if self.model.plan.rewires and len(due) < 2 and last > first:
             warnings.warn(
                 f"{type(schedule).__name__} updates the masks only once in "
-                f"{last - first + 1} steps, so that no connection moves. Give a "
+                f"{last - first + 1} steps, so that no connection moves. Use a "
                 f"smaller `every`, as in kip.schedules.Rewire({target:g}, every=10), "
                 "or train longer.",
                 stacklevel=2,

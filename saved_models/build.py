@@ -33,7 +33,7 @@ CARD = """# digits: a pruned classifier of handwritten digits
 {files}
 
 `digits/report.json` has the checksums, and the versions that wrote the files. Made to
-show the formats and to test that they load; 8 x 8 scans are no basis for real use.
+show the formats and to test that they load; 8 x 8 scans are not enough for real use.
 """
 
 

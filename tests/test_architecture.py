@@ -149,6 +149,32 @@ def declared_modules():
     }
 
 
+def lower_bounds():
+    """{library: lower bound} of all that users may install, except on macOS."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    requirements = [r for name, part in extras.items() if name != "dev" for r in part]
+    found = {}
+    for requirement in [*project["dependencies"], *requirements]:
+        if "== 'Darwin'" not in requirement and "[" not in requirement:
+            name, bound = re.match(r"([\w.-]+)>=([\d.]+)", requirement).groups()
+            found[name] = bound
+    return found
+
+
+def test_each_lower_bound_is_a_version_that_tests_run_with():
+    oldest = (ROOT / ".ci" / "oldest.txt").read_text()
+    pins = dict(re.findall(r"^([\w.-]+)==([\d.]+)", oldest, re.M))
+    bounds = lower_bounds()
+    assert len(bounds) > 20
+    untested = {
+        name: bound
+        for name, bound in bounds.items()
+        if not f"{pins.get(name)}.".startswith(f"{bound}.")
+    }
+    assert untested == {}
+
+
 def test_the_package_is_found():
     assert "keras_invprune" in PACKAGES
 

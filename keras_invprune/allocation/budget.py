@@ -1,4 +1,4 @@
-"""Budgets: how much of a network may remain, in the place of a share to remove."""
+"""Budgets: how much of a network may remain, in place of a share to remove."""
 
 import dataclasses
 import logging
@@ -23,7 +23,7 @@ logger = logging.getLogger("keras_invprune")
 @keras.saving.register_keras_serializable(package="keras_invprune")
 @dataclasses.dataclass(frozen=True, repr=False)
 class Budget(Configured):
-    """What `prune` may leave of a network, in the place of a share to remove.
+    """What `prune` may leave of a network, in place of a share to remove.
 
     Give one of the first three. The fewest groups of the lowest scores are removed with
     which `keras_invprune.compact` meets the budget. It counts what compaction leaves,
@@ -60,7 +60,7 @@ class Budget(Configured):
         given = {k: v for k, v in vars(self).items() if k in KINDS and v is not None}
         if len(given) != 1:
             raise ValueError(
-                f"A budget has one of {', '.join(KINDS)}. Received: {self!r}. Give "
+                f"A budget has one of {', '.join(KINDS)}. Received: {self!r}. Pass "
                 "one, such as Budget(macs=0.5)."
             )
         ((name, value),) = given.items()
@@ -72,7 +72,7 @@ class Budget(Configured):
         if self._is_share and value > 1:
             raise ValueError(
                 f"As a float, `{name}` is a share of the given network's, up to 1. "
-                f"Received: {name}={value!r}. Give an int for their number."
+                f"Received: {name}={value!r}. Pass an int for their number."
             )
         if name == "milliseconds":
             named(self.runtime, RUNTIMES, "runtime")
@@ -203,7 +203,7 @@ def macs_of(model: keras.Model) -> Sum:
     if not any(uses.values()):
         raise ValueError(
             f"The MACs of {model.name!r} are unknown: it takes no drawn inputs, or has "
-            "no kernels of Keras's layers. Give a budget of bytes."
+            "no kernels of Keras's layers. Use a budget of bytes."
         )
     return Sum({key: count or 0 for key, count in uses.items()})
 

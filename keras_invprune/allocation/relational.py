@@ -44,8 +44,8 @@ class Relational(Configured, contracts.Allocation):
         graph: A graph of networkx, whose nodes count in their order. Or an array of 0
             and 1 that is 1 where a node of the inputs (row) is read by one of the
             outputs (column); nothing is added to its diagonal. An array need not be
-            square: a bipartite cut has other nodes on each side. A list of edges is no
-            such array. None: a ring of 8 nodes.
+            square: a bipartite cut has other nodes on each side. A list of edges is not
+            an array of this kind. None: a ring of 8 nodes.
 
     Attributes:
         graph: Boolean array, true where a node (row) is read by a node (column).
@@ -198,9 +198,9 @@ def _adjacency(graph: Any) -> np.ndarray:
         )
     if found.ndim != 2 or not found.any():
         raise ValueError(
-            "`graph` must be a graph of networkx or a matrix in which something is "
-            f"true. Received: {type(graph).__name__} of shape {found.shape} with "
-            f"{int(found.sum())} true values."
+            "`graph` must be a networkx.Graph or a matrix with an entry that is not "
+            f"zero. Received: {type(graph).__name__} of shape {found.shape} with "
+            f"{int(found.sum())} such entries."
         )
     _check_size(max(found.shape))
     return found
@@ -209,9 +209,9 @@ def _adjacency(graph: Any) -> np.ndarray:
 def _check_size(nodes: int) -> None:
     if nodes > MAX_NODES:
         raise ValueError(
-            f"A relational graph can have {MAX_NODES:,} nodes here, since all pairs "
-            f"are stored. Received: {nodes:,} nodes. Take a smaller graph: nodes share "
-            "the channels of a kernel, and more of them than channels do nothing."
+            f"A relational graph can have at most {MAX_NODES:,} nodes, since all pairs "
+            f"are stored. Received: {nodes:,} nodes. Use a smaller graph: nodes share "
+            "the channels of a kernel, so more nodes than channels have no effect."
         )
 
 
@@ -230,9 +230,9 @@ def _matrix(array: np.ndarray | list | tuple) -> np.ndarray:
         other, received = [array], "rows of several lengths"
     if other:
         raise ValueError(
-            "`graph` as an array must say with 0 and 1 which node (row) is read by "
-            f"which (column). Received: {received}. Of a list of edges make "
-            "`networkx.Graph(edges)`, of a matrix of weights `matrix != 0`."
+            "`graph` as an array must be an adjacency matrix of 0 and 1: a 1 says that "
+            f"the node of the column reads that of the row. Received: {received}. For "
+            "edges, pass `networkx.Graph(edges)`; for weights, `matrix != 0`."
         )
     return found.astype(bool)
 

@@ -200,7 +200,7 @@ def _by_maker(families, made) -> dict[str, np.ndarray]:
 
 
 def _numbered(axes, families, count) -> dict[str, Labels]:
-    """Return the groups' numbers in the place of labels, without axes of none."""
+    """Return the groups' numbers in place of labels, without axes of none."""
     number = np.full(count, STAYS)
     start = 0
     for family in families:

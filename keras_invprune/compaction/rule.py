@@ -28,7 +28,7 @@ class Call:
         operation: The layer or operation; None if the call returns what it reads.
         reads: The tensors that it reads, other than a mask of steps.
         shapes: The shapes of the tensors that it makes.
-        arguments: Its (args, kwargs), with a `Signal` in the place of each tensor.
+        arguments: Its (args, kwargs), with a `Signal` in place of each tensor.
     """
 
     operation: Any

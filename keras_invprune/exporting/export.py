@@ -263,7 +263,7 @@ def _check_goal(goal, formats, tflite_options, max_loss, budget):
         if budget is not None or max_loss != MAX_LOSS:
             raise ValueError(
                 "`max_loss` and `budget` limit the files of a target. Received: "
-                f"max_loss={max_loss!r}, budget={budget!r}, and no target. Give one of "
+                f"max_loss={max_loss!r}, budget={budget!r}, and no target. Pass one of "
                 f"{TARGETS}."
             )
         return

@@ -53,7 +53,7 @@ def _readable(part, name):
         return inputs.dense(part).numpy()
     if isinstance(part, Iterator):
         raise ValueError(
-            f"`{name}` must be arrays or a data set, which can be read again. "
+            f"`{name}` must be arrays or a data set, since it is read twice. "
             f"Received: a {type(part).__name__}. Collect its rows in arrays, or make a "
             "data set: tf.data.Dataset.from_generator(...)."
         )

@@ -174,7 +174,7 @@ def _norm(name, layer, values) -> float:
     if not all(np.isfinite(value).all() for value in weights):
         raise ValueError(
             f"The weights of layer {name!r} are not finite: training has diverged. "
-            "Lower the learning rate, or load weights from before."
+            "Lower the learning rate, or load an earlier checkpoint."
         )
     negative = [np.square(np.maximum(0, -value)).sum() for value in weights]
     return float(np.sqrt(sum(negative)))

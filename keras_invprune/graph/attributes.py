@@ -183,7 +183,9 @@ class _Counterparts:
         if not isinstance(other, types.FunctionType):
             return _known(other)
         if value.__code__ != other.__code__:
-            raise DifferentError(f"{value.__qualname__} is another function there.")
+            raise DifferentError(
+                f"{value.__qualname__} is a different function in the copy."
+            )
         for one, two in zip(remembered(value), remembered(other), strict=True):
             self._must_be_remembered(value, one, two)
         return other
@@ -195,7 +197,7 @@ class _Counterparts:
             return
         if not same(made, two):
             raise DifferentError(
-                f"{function.__qualname__} remembers {one!r:.60}, in the copy "
+                f"{function.__qualname__} holds {one!r:.60}, and in the copy "
                 f"{two!r:.60}."
             )
 

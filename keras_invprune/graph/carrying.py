@@ -84,9 +84,9 @@ def _check_config(path, layer, twin):
         return
     for argument, one, other in _differences(*configs):
         raise DifferentError(
-            f"{described(path, layer)} has {argument}={one!r:.80}, its copy "
-            f"{other!r:.80}. The `get_config` of the layer that makes it must return "
-            "every argument of its constructor."
+            f"{described(path, layer)} has {argument}={one!r:.80}, and its copy "
+            f"has {other!r:.80}. The `get_config` of the layer that makes it must "
+            "return every argument of its constructor."
         )
 
 
@@ -137,8 +137,9 @@ def _carry_variables(path, layer, twin):
     if len(layer.variables) != len(twin.variables):
         names = [[v.path for v in each.variables] for each in (layer, twin)]
         raise DifferentError(
-            f"{described(path, layer)} has the weights {names[0]}, its copy "
-            f"{names[1]}. Weights added after building are not in the layer's config."
+            f"{described(path, layer)} has the weights {names[0]}, and its "
+            f"copy has {names[1]}. Weights added after building are not in the "
+            "layer's config."
         )
     for old, new in zip(layer.variables, twin.variables, strict=True):
         if (old.shape, old.dtype) != (new.shape, new.dtype):
@@ -149,8 +150,8 @@ def _carry_variables(path, layer, twin):
                 )
             raise DifferentError(
                 f"{described(path, layer)} has a weight {old.name!r} of shape "
-                f"{old.shape} and dtype {old.dtype}, its copy of {new.shape} and "
-                f"{new.dtype}. {FORGOTTEN}"
+                f"{old.shape} and dtype {old.dtype}; that of its copy has {new.shape} "
+                f"and {new.dtype}. {FORGOTTEN}"
             )
         if old is new:
             raise DifferentError(f"{described(path, layer)} shares {old.path!r}.")

@@ -115,7 +115,7 @@ class Dependencies:
         return found
 
     def _each(self, values) -> np.ndarray:
-        """Return the values of all groups, and a 1 in the place of `STAYS`."""
+        """Return the values of all groups, and a 1 in place of `STAYS`."""
         parts = [values[name] for name in self.families]
         return np.concatenate([*parts, np.ones(1, bool)])
 

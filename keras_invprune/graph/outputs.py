@@ -197,7 +197,7 @@ def _compare(model, copied, inputs, training, expected):
         found = outputs_of(copied, inputs, training)
     except Exception as error:
         raise DifferentError(
-            f"The copy fails on inputs that the model takes, with {error}. {FORGOTTEN}"
+            f"The copy fails on inputs that the model accepts: {error}. {FORGOTTEN}"
         ) from error
     if _close(expected, found, model):
         return

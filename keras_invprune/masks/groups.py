@@ -169,10 +169,10 @@ class TiedGroups(Grouped):
         if found is None:
             least = self.cost(still_kept((count - 1) / count))
             raise ValueError(
-                f"At least {least:.4g} of the cost is left of the groups that "
-                f"{self.pattern!r} keeps. Received: a budget that leaves "
-                f"{1 - sparsity:.4g}. Give a larger one, a smaller `round_to` if it is "
-                "above 1, or select more weights."
+                f"The groups that {self.pattern!r} has to keep cost at least a share "
+                f"of {least:.4g}. Received: a budget of {1 - sparsity:.4g}. Use a "
+                "larger one, a smaller `round_to` if it is above 1, or select more "
+                "weights."
             )
         return self.dependencies.masks(found, self.shapes)
 

@@ -98,13 +98,13 @@ class Distillation(Objective):
             raise TypeError(
                 "`teacher` must be a Keras model, or a callable that returns class "
                 f"probabilities. Received: {teacher!r}. For a classifier of "
-                "scikit-learn or XGBoost, give its method predict_proba."
+                "scikit-learn or XGBoost, pass its method predict_proba."
             )
         if inspect.ismethod(teacher) and isinstance(teacher.__self__, keras.Model):
             raise TypeError(
                 "A method of a Keras model cannot run within a training step, which "
                 f"would wait for it forever. Received: teacher={name_of(teacher)}. "
-                "Give the model itself."
+                "Pass the model itself."
             )
         if not 0 < weight <= 1:
             raise ValueError(
@@ -119,7 +119,7 @@ class Distillation(Objective):
         if isinstance(self.base, Distillation):
             raise ValueError(
                 "`base` must not have a teacher, too. Received: base=Distillation("
-                "...). Give one teacher, such as a callable that averages both."
+                "...). Pass one teacher, such as a callable that averages both."
             )
         self.teacher = teacher
         self.weight, self.temperature = float(weight), float(temperature)
@@ -166,12 +166,12 @@ class Distillation(Objective):
         if len(outputs) != 1:
             raise ValueError(
                 "A teacher gives the probabilities of one output. Received: a model "
-                f"with {len(outputs)}. Give a model with one of them, or an objective "
+                f"with {len(outputs)}. Pass a model with one of them, or an objective "
                 "of your own."
             )
         bound.shape = (None, *outputs[0].shape[1:])
         if bound.from_logits is None:
-            bound.from_logits = told(model, "student", "Give `from_logits`")
+            bound.from_logits = told(model, "student", "Pass `from_logits`")
         check_exclusive(model, bound.shape)
         if isinstance(self.teacher, keras.Model):
             _check_apart(self.teacher, model)
@@ -293,7 +293,7 @@ def _check_apart(teacher, student):
     shared = [v.path for v in teacher.variables if id(v) in own]
     if shared:
         raise ValueError(
-            "A teacher must not change while its student is trained, and both have the "
-            f"same weights. Received: {teacher.name!r}, which shares {shared[:3]}. "
-            "Prune a copy (`copy=True`), or give a clone of the teacher."
+            "A teacher must not change while its student is trained, but the two "
+            f"share weights. Received: {teacher.name!r}, which shares {shared[:3]}. "
+            "Prune a copy (`copy=True`), or pass a clone of the teacher."
         )

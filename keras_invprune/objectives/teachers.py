@@ -15,7 +15,7 @@ from keras_invprune.saving import name_of
 
 LEAST = 1e-7  # probability, so that its logarithm is finite
 WAY_OUT = (  # for a teacher
-    "If it returns logits, give keras.Sequential([teacher, keras.layers.Softmax()]); "
+    "If it returns logits, pass keras.Sequential([teacher, keras.layers.Softmax()]); "
     "if probabilities, a function: lambda x: teacher(x, training=False)"
 )
 ROUNDING = 1e-3  # of the sum of the probabilities of a row
@@ -176,9 +176,9 @@ def check_exclusive(model: keras.Model, shape: tuple):
     """
     if shape[-1] != 1 and last_activation(model) is activations.sigmoid:
         raise ValueError(
-            "A teacher gives the probabilities of classes of which each row has one: "
-            f"their sum is 1. Received: {model.name!r}, which returns a sigmoid of "
-            f"shape {tuple(shape)}. Give a model that ends in a softmax."
+            "A teacher must return class probabilities that add up to 1 in each row. "
+            f"Received: {model.name!r}, which returns a sigmoid of "
+            f"shape {tuple(shape)}. Use a model that ends in a softmax."
         )
 
 
@@ -222,7 +222,7 @@ def _check_shape(teacher: Callable, found, wanted):
         raise ValueError(
             "A teacher must give one probability for each class of its student. "
             f"Received: {name_of(teacher)}, which returns shape {tuple(found)} where "
-            f"the student returns {tuple(wanted)}. Give a classifier of the same "
+            f"the student returns {tuple(wanted)}. Use a classifier of the same "
             "classes, such as forest.predict_proba, not forest.predict."
         )
 

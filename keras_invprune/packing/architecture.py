@@ -175,7 +175,7 @@ def _built(config) -> keras.Model:
         given = copy.deepcopy(config)
         model = keras.saving.deserialize_keras_object(given, safe_mode=True)
     except Exception as error:
-        raise PackError(f"Keras cannot make the model: {error}") from error
+        raise PackError(f"Keras cannot build the model: {error}") from error
     if not isinstance(model, keras.Model):
         raise PackError(NO_MODEL)
     return model
@@ -209,7 +209,7 @@ def _check_shapes(config, known, arrays):
     if found != held:
         raise PackError(
             f"The config describes the arrays {found!r:.300}, and the file holds "
-            f"{held!r:.300}. The file is damaged, or the config does not say all: a "
+            f"{held!r:.300}. The file is damaged, or the config is incomplete: a "
             "`get_config` leaves something out, or two models share a layer, which "
-            "Keras's config makes two of."
+            "becomes two layers in Keras's config."
         )

@@ -121,8 +121,8 @@ def read(content: bytes, limit: int = LIMIT) -> Contents:
         limit: The most bytes that text and arrays may take.
 
     Raises:
-        PackError: If it is not a packed file, was written by a later version, is torn
-            or damaged, or declares more than `limit`.
+        PackError: If it is not a packed file, was written by a later version, is
+            truncated or damaged, or declares more than `limit`.
     """
     kind, packed, size, headers, stream = _opened(content, limit)
     text = _inflated(packed, size)
@@ -150,8 +150,8 @@ def _opened(content, limit) -> tuple:
     expected = int.from_bytes(content[-4:], ORDER)
     if (found := zlib.crc32(checked)) != expected:
         raise PackError(
-            f"The file is torn or damaged: its checksum is {found:08x}, and should be "
-            f"{expected:08x}. Copy or download it again."
+            f"The file is truncated or damaged: its checksum is {found:08x}, and "
+            f"should be {expected:08x}. Copy or download it again."
         )
     if kind not in KINDS:
         raise PackError(f"{DAMAGED} It is of the unknown kind {kind}.")

@@ -154,8 +154,8 @@ def unpack(file: str | Path, *, limit: int = LIMIT) -> keras.Model | bytes:
     Raises:
         FileNotFoundError: If there is no such file.
         ImportError: If constriction is missing; names the extra.
-        PackError: If it is not a packed file, was written by a later version, is torn
-            or damaged, declares more than `limit`, or names unknown classes.
+        PackError: If it is not a packed file, was written by a later version, is
+            truncated or damaged, declares more than `limit`, or names unknown classes.
         ValueError: If `limit` is not a positive integer.
     """
     if not is_positive_integer(limit):
@@ -220,7 +220,7 @@ def _target(file) -> Path:
             if there.read(len(MAGIC)) == MAGIC:
                 return path
         raise FileExistsError(
-            f"{path} is there already, and is not a packed file. Move it, or choose "
+            f"{path} already exists and is not a packed file. Move it, or choose "
             "another name."
         )
     return path
@@ -254,8 +254,8 @@ def _packed_file(path) -> tuple[bytes, Packed]:
     again = container.read(written.content, _size(contents))
     if tflite.file_of(again) != given:
         raise PackError(
-            f"{path} does not come back as it was. Nothing was written. Please report "
-            "this with the file."
+            f"Unpacking would not restore {path} exactly. Nothing was written. Please "
+            "report this with the file."
         )
     keys = [f"array_{index}" for index in range(len(written.parts))]
     return written.content, _figures("tflite", written, contents, keys, {})

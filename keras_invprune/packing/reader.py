@@ -55,7 +55,7 @@ class Reader:
             number |= (byte & 127) << 7 * place
             if byte < 128:
                 return number
-        raise PackError(f"The file has a number without an end at byte {self._at}.")
+        raise PackError(f"The number that ends at byte {self._at} is too long.")
 
     def rest(self) -> memoryview:
         """Return all bytes that are left, without copying them."""

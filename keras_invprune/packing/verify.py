@@ -23,8 +23,8 @@ def check_weights(contents: Contents, again: Contents):
     pairs = zip(contents.arrays, again.arrays, strict=True)
     if not all(a.dtype == b.dtype and np.array_equal(a.bits, b.bits) for a, b in pairs):
         raise PackError(
-            "The unpacked model has other weights. The layers' `load_own_variables` "
-            "must restore what `save_own_variables` saves."
+            "The unpacked model has different weights. The `load_own_variables` of its "
+            "layers must restore what `save_own_variables` saves."
         )
 
 
@@ -40,7 +40,7 @@ def check_outputs(model: keras.Model, made: keras.Model):
         outputs.check_outputs(model, made, training=False)
     except DifferentError as error:
         raise PackError(
-            "The unpacked model has the same weights, but other outputs. The copy "
+            "The unpacked model has the same weights, but different outputs. The copy "
             f"below is the unpacked model. {error}"
         ) from error
 

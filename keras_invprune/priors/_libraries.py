@@ -13,7 +13,7 @@ def networkx() -> Any:
         import networkx
     except ImportError as error:
         raise ImportError(
-            "Graphs come through networkx: pip install '.[structure]'."
+            "Graphs need networkx: pip install '.[structure]'."
         ) from error
     return networkx
 
@@ -31,6 +31,6 @@ def new_figure(size: tuple[float, float]) -> Any:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise ImportError(
-            "Graphs are drawn by matplotlib: pip install '.[structure]'."
+            "Drawing graphs needs matplotlib: pip install '.[structure]'."
         ) from error
     return Figure(figsize=size, layout="constrained")

@@ -155,8 +155,9 @@ def _stage(x, graph, filters, stride, name, draw):
 def _check_size(nodes):
     if nodes > MAX_NODES:
         raise ValueError(
-            f"A network can have {MAX_NODES} convolutions here, since each is a layer "
-            f"of Keras. Received: {nodes:,} nodes in all stages. Take a smaller graph."
+            f"A network can have at most {MAX_NODES} convolutions, since each is a "
+            f"Keras layer. Received: {nodes:,} nodes in all stages. Use a smaller "
+            "graph."
         )
 
 

@@ -136,5 +136,5 @@ def _check_size(graph):
         raise ValueError(
             "Shortest paths between all nodes take about nodes · edges steps, at most "
             f"{MAX_STEPS:.0e} here (some minutes). Received: {nodes:,} nodes and "
-            f"{edges:,} edges. Take a smaller graph."
+            f"{edges:,} edges. Use a smaller graph."
         )

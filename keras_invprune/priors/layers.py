@@ -156,10 +156,10 @@ def layered(graph: "nx.Graph") -> Layered:
     nodes = generations(graph)
     if len(nodes) > MAX_LAYERS:
         raise ValueError(
-            f"A network can have {MAX_LAYERS} layers here, since each is a layer of "
-            f"Keras. Received: a graph of {graph.number_of_nodes()} nodes, whose "
+            f"A network can have at most {MAX_LAYERS} layers, since each is a Keras "
+            f"layer. Received: a graph of {graph.number_of_nodes()} nodes, whose "
             f"longest path makes {len(nodes)} layers. Number its nodes in another "
-            "order, or take a graph with shorter paths."
+            "order, or use a graph with shorter paths."
         )
     layer = {int(v): number for number, part in enumerate(nodes) for v in part}
     place = {int(v): index for part in nodes for index, v in enumerate(part)}
@@ -185,10 +185,10 @@ def check_weights(weights: int, nodes: int):
     """
     if weights > MAX_WEIGHTS:
         raise ValueError(
-            f"A network can have {MAX_WEIGHTS:,} weights here, absent ones included, "
-            f"since they are stored as zeros. Received: a graph of {nodes:,} nodes "
-            f"that needs {weights:,}, which take {weights / 2**28:.1f} GiB, and four "
-            "times as much to train with Adam. Take a graph of fewer nodes."
+            f"A network can have at most {MAX_WEIGHTS:,} weights, absent ones "
+            f"included, since they are stored as zeros. Received: a graph of {nodes:,} "
+            f"nodes that needs {weights:,}, which take {weights / 2**28:.1f} GiB, and "
+            "four times as much to train with Adam. Use a graph of fewer nodes."
         )
 
 

@@ -25,7 +25,7 @@ def graph_of(model: keras.Model) -> "nx.DiGraph":
     Args:
         model: A model made by `feed_forward` or `recurrent`; it may be pruned, stripped
             or compacted, saved and loaded, or part of a larger model. Of several such
-            networks in one model, give each by itself: their nodes have equal numbers.
+            networks in one model, pass each separately: their nodes have equal numbers.
 
     Example:
         >>> from keras_invprune import priors
@@ -57,8 +57,8 @@ def _kernels(model) -> Iterator[tuple[Connections, np.ndarray]]:
     if not isinstance(model, keras.Model):
         raise TypeError(
             "The graph is read from a Keras model. Received: "
-            f"{type(model).__name__}. Of a graph of networkx, `kip.priors.oriented` "
-            "gives the one that its network has."
+            f"{type(model).__name__}. For a networkx graph, `kip.priors.oriented` "
+            "returns the graph of its network."
         )
     masks = {}
     if isinstance(model, Ranked):

@@ -72,7 +72,7 @@ class LayerOperator(Operator):
             if len(set(names)) < len(names):
                 raise ValueError(
                     f"Two layers are called {name!r}, and strengths are given by name. "
-                    f"Received: layers {ends}. Rename one, or give a longer path."
+                    f"Received: layers {ends}. Rename one, or use a longer path."
                 )
             yield strength, found
 

@@ -72,7 +72,7 @@ def check_budget(pattern: Any, allocation: Any, model: keras.Model):
         raise ValueError(
             "A budget counts what `compact` leaves of a Sequential or Functional "
             f"model. Received: {model.name!r}, which is neither. Build it as one of "
-            "them, or give a share."
+            "them, or pass a share."
         )
     if not contracts.Pattern.of(patterns.get(pattern)).tied:
         raise ValueError(
@@ -81,8 +81,8 @@ def check_budget(pattern: Any, allocation: Any, model: keras.Model):
         )
     if isinstance(allocation, dict | PerLayer):
         raise ValueError(
-            "A budget decides how many units go, and sparsities of the layers do, too. "
-            f"Received: allocation={allocation!r}. Give one of the two."
+            "A budget decides how many units are removed, and so do sparsities of the "
+            f"layers. Received: allocation={allocation!r}. Pass only one of the two."
         )
 
 
@@ -144,12 +144,12 @@ def _check_moves(plan):
         if not (moves or schedule.by_hand):
             raise ValueError(
                 f"{name} moves connections while the network is trained, and the "
-                f"schedule is {type(plan.schedule).__name__}. Give schedule='rewire', "
-                "or 'manual' where you call prune_to."
+                f"schedule is {type(plan.schedule).__name__}. Use schedule='rewire', "
+                "or 'manual' and call prune_to."
             )
     elif moves and score.rewires is False and score.effective is None:
         raise ValueError(
-            f"Rewire moves connections, and {name} lets none grow. Give score='set', "
+            f"Rewire moves connections, and {name} does not grow any. Use score='set', "
             "'rigl' or 'sr_ste', or another schedule: 'one_shot', 'gradual', 'at_init'."
         )
     if moves and not (plan.rewind is None and plan.objective is None):
@@ -169,14 +169,14 @@ def _check_beginning(plan, trained):
         once = score.updates == "one"
         raise ValueError(
             f"{type(plan.score).__name__} is learned while the network is trained, and "
-            "this schedule prunes before the first step. Give "
+            "this schedule prunes before the first step. Use "
             f"schedule={'one_shot' if once else 'gradual'!r}."
         )
     if plan.objective is not None:
         raise ValueError(
             "This schedule prunes before the first step, so that nothing is searched. "
             f"Received: objective={plan.objective!r}. Leave it out, as in "
-            "kip.prune(model, sparsity, score=..., schedule='at_init'), or give "
+            "kip.prune(model, sparsity, score=..., schedule='at_init'), or use "
             "schedule='one_shot'."
         )
 
@@ -188,8 +188,8 @@ def _check_updates(plan):
     if isinstance(plan.allocation, Shuffled) and not (once or by_hand):
         raise ValueError(
             "Shuffled checks masks that are made once: each renewal would shuffle "
-            "them anew. Received: "
-            f"{type(plan.schedule).__name__}. Give schedule='one_shot' or 'at_init'."
+            "them again. Received: "
+            f"{type(plan.schedule).__name__}. Use schedule='one_shot' or 'at_init'."
         )
     wanted = Score.of(plan.score).updates
     own = not (isinstance(plan.schedule, Schedule) or tfmot.is_own(plan.schedule))
@@ -197,9 +197,9 @@ def _check_updates(plan):
         return
     rule = {
         "one": "one update of the masks: the odds of masked weights do not change. "
-        "Give schedule='one_shot', or 'manual'.",
+        "Use schedule='one_shot', or 'manual'.",
         "several": "several updates of the masks: masked weights learn between them. "
-        "Give schedule='gradual', or kip.schedules.Rewire(sparsity, every=1), "
+        "Use schedule='gradual', or kip.schedules.Rewire(sparsity, every=1), "
         "or 'manual'.",
     }
     raise ValueError(

@@ -120,7 +120,7 @@ def check_own_steps(inner: keras.Model):
     if own:
         raise ValueError(
             f"{type(inner).__name__} has its own {' and '.join(own)}, which would not "
-            "be used: the pruned model around it trains with the compiled loss. Give "
+            "be used: the pruned model around it trains with the compiled loss. Pass "
             "that loss to `compile`, add it in a layer by `add_loss`, or write a "
             "custom loop, as in examples/custom_loop.py."
         )
@@ -145,12 +145,12 @@ def check_monitors(model: keras.Model, arguments: dict[str, Any]):
         if str(monitor).startswith("val_") and not validated:
             raise ValueError(
                 f"{name} watches {monitor!r}, and `fit` was given no validation_data. "
-                "Give it, or watch another log."
+                "Pass it, or watch another log."
             )
         if monitor == "invariance_loss" and monitor not in terms:
             raise ValueError(
                 f"{name} watches {monitor!r}, and there is no invariance objective. "
-                f"Give `objective=`, or another log: {name}(..., monitor='loss')."
+                f"Pass `objective=`, or another log: {name}(..., monitor='loss')."
             )
         schedule = known.schedule
 

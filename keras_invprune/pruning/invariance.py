@@ -85,7 +85,7 @@ def prune_for_invariance(
         )
     if views is not None and "objective" in choices:
         raise ValueError(
-            "Give `views` or `objective`, not both: Invariance(views=...) holds views."
+            "Pass `views` or `objective`, not both: Invariance(views=...) holds views."
         )
     choices.setdefault("objective", None)
     if choices["objective"] is None:

@@ -235,8 +235,8 @@ class _Store:
         for name, saved in state["about"].items():
             if saved != self.about[name]:
                 raise ValueError(
-                    f"The folder {self.folder} holds another path: `{name}` is not the "
-                    f"same. Received: {name}={self.about[name]!r:.200}. Saved: "
+                    f"The folder {self.folder} holds another path, whose `{name}` "
+                    f"differs. Received: {name}={self.about[name]!r:.200}. Saved: "
                     f"{saved!r:.200}. Choose another folder, or delete it."
                 )
         self.points = [Point(**point) for point in state["points"]]

@@ -79,8 +79,8 @@ class Plan:
         fixed = Pattern.of(self.pattern).target_sparsity
         if fixed is not None and abs(fixed - self.sparsity) > 1e-6:
             raise ValueError(
-                f"{self.pattern!r} removes a share of {fixed:.4g} and no other. "
-                f"Received: sparsity={self.sparsity}. Give sparsity={fixed:.8g}."
+                f"{self.pattern!r} always removes a share of {fixed:.4g}. "
+                f"Received: sparsity={self.sparsity}. Pass sparsity={fixed:.8g}."
             )
 
     @property
@@ -127,7 +127,7 @@ class Plan:
         elif self.budget is not None:
             raise ValueError(
                 f"A budget counts tied units, and {self.untied(model)}. Received: "
-                f"{self.budget!r}. Give a share, or choose another score and schedule."
+                f"{self.budget!r}. Pass a share, or choose another score and schedule."
             )
 
     def price(self, model: keras.Model, weights: Mapping[str, Weight]) -> float:
@@ -175,31 +175,31 @@ class Plan:
     def untied(self, model: keras.Model) -> str | None:
         """Return why a pattern cannot follow units through a model, or None."""
         if not (is_graph(model) and calls_its_graph(model)):
-            return f"{model.name!r} is no Sequential or Functional model"
+            return f"{model.name!r} is not a Sequential or Functional model"
         if self.moves:
             return "units that are removed on both sides get no gradients to return"
         return None
 
     def _check_met(self, budget, dense, name):
-        """Raise ValueError if more is left when all groups go that can."""
+        """Raise ValueError if the budget cannot be met by removing groups."""
         families = self.dependencies.families
         limit = budget.share(dense)
         enough = limit * (1 + ROUNDING)
         least = self.cost(self._least(families))
         if least <= enough:
             return
-        cause, way_out = "", "Give a larger budget, or select more weights"
+        cause, way_out = "", "Use a larger budget, or select more weights"
         alone = self.cost({name: np.zeros(n, bool) for name, n in families.items()})
         if alone <= enough and isinstance(self.pattern, patterns.Units):
             cause = (
                 f": {self.pattern!r} keeps multiples of {self.pattern.round_to}, and "
                 f"without rounding {alone * dense:.5g} would be left"
             )
-            way_out = "Give a smaller `round_to`, or a larger budget"
+            way_out = "Use a smaller `round_to`, or a larger budget"
         raise ValueError(
-            f"The budget cannot be met: it leaves {limit * dense:.5g} {budget.unit}, "
-            f"and {name!r} has {least * dense:.5g} when all groups are removed that "
-            f"can be{cause}. Received: {budget!r}. {way_out}."
+            f"The budget cannot be met: it allows {limit * dense:.5g} {budget.unit}, "
+            f"and {name!r} has {least * dense:.5g} when all removable groups are "
+            f"removed{cause}. Received: {budget!r}. {way_out}."
         )
 
     def _least(self, families) -> Arrays:

@@ -385,7 +385,7 @@ class PruningState:
             logger.warning(
                 "Asked to remove %.4g, and %.4g of the %s are masked: the pattern "
                 "(%r) counts groups, the allocation removes another share, earlier "
-                "zeros are in other places, or a graph has fewer connections. Give "
+                "zeros are in other places, or a graph has fewer connections. Use "
                 "another sparsity if this is not intended.",
                 sparsity,
                 removed,
@@ -411,7 +411,7 @@ def log_collapse(lost: Iterable[str], when: str = "") -> None:
     if lost:
         logger.warning(
             "Layer collapse: nothing is left of %s%s, so no signal passes. "
-            "Give an allocation that keeps some of each ('erk', 'uniform'), "
+            "Use an allocation that keeps some of each ('erk', 'uniform'), "
             "score='synflow', or a lower sparsity.",
             ", ".join(lost),
             when,

@@ -21,7 +21,7 @@ def variables_made_outside(model: keras.Model) -> Iterator[None]:
     before.
 
     A step that makes other variables is traced twice all the same. Only so does
-    TensorFlow find those that each call would make anew, as a metric function does in
+    TensorFlow find those that each call would make again, as a metric function does in
     which a `keras.metrics.Mean` is made.
 
     Args:

@@ -60,7 +60,7 @@ FORMS = {
 class Place:
     """A layer in a model: how to make it alone, and where its widths are.
 
-    `lengths` are those of its input, with None in the place of the channels.
+    `lengths` are those of its input, with None in place of the channels.
     """
 
     layer: keras.Layer

@@ -204,7 +204,7 @@ def estimate_savings(
     made = [(r, row) for r, row in rows if row.bytes is not None]
     if not made:
         raise ExportError(
-            f"No file for {target!r} can be made of {model.name!r}: "
+            f"No file for {target!r} can be made from {model.name!r}: "
             f"{rows[0][1].reason}."
         )
     estimates = [_estimate(r, row) for r, row in made if r.choices == EVEN]

@@ -60,15 +60,15 @@ class Quantized(Score):
         self.score: Any = found() if isinstance(found, type) else found
         if isinstance(self.score, Quantized):
             raise ValueError(
-                "The other score of Quantized must not be quantized itself. Received: "
-                f"score={score!r}. Give the score inside it."
+                "Quantized cannot wrap another Quantized. Received: "
+                f"score={score!r}. Pass the score inside it."
             )
         self.grid = Grid(bits)
         self.bits = self.grid.bits
         # The model's weights are made from it, so it stays if the score is replaced.
         self.effective = Score.of(self.score).effective
 
-    # Read anew, since a score that was missing on loading may be given later.
+    # Read again, since a score that was missing on loading may be given later.
 
     @property
     def examples(self):

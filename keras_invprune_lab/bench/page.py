@@ -92,8 +92,9 @@ def _accuracies(recipe, table) -> str:
     name = figure.replace("_", " ")
     seeds = sorted({s for cell in table.cells.values() for s in cell.reports})
     text = (
-        f"Mean ± standard deviation over the seeds {', '.join(map(str, seeds))} (in "
-        "brackets how many of them); bold: the best by the seeds that all have."
+        f"Mean ± standard deviation over the seeds {', '.join(map(str, seeds))} "
+        "(number of seeds in parentheses); bold: the best over the seeds that all "
+        "methods have."
     )
     text += f" {_about_ranks(count, len(places), p)}"
     return f"## Test {name}, %\n\n{_grid(header, rows)}\n\n{text}"
@@ -102,14 +103,14 @@ def _accuracies(recipe, table) -> str:
 def _about_ranks(count, datasets, p) -> str:
     """Say what ranks and tests are over, or why there are none."""
     if datasets == 1:
-        return "No ranks and no test: those are over data sets, and this is one."
+        return "No ranks and no test: they compare data sets, and there is only one."
     if count < 2:
-        return "No mean ranks: they are over data sets that have all methods."
-    text = "Ranks: by the seeds that all methods have."
+        return "No mean ranks: they need data sets that have all methods."
+    text = "Ranks: over the seeds that all methods have."
     if p is not None:
         return f"{text} Friedman's test that all rank alike: p = {p:.2g}."
     if count < ENOUGH:
-        return f"{text} No test: those want {ENOUGH} data sets."
+        return f"{text} No test: it needs {ENOUGH} data sets."
     return text
 
 
@@ -149,7 +150,8 @@ def _comparisons(recipe, table) -> str:
     return (
         f"## {_title(first)} against the others\n\n"
         f"{_grid(['against', 'points', *header], lines)}\n\n"
-        f"At compression {recipe.compressions[0]:g}; by the seeds that both have.{text}"
+        f"At compression {recipe.compressions[0]:g}; over the seeds that both have."
+        f"{text}"
     )
 
 
@@ -188,8 +190,8 @@ def _reached(recipe, table) -> str:
     return (
         f"## Epochs until {100 * recipe.reach:g} %\n\n{_grid(header, lines)}\n\nMean "
         f"over seeds of the first epoch with this {recipe.select.replace('_', ' ')} on "
-        "validation rows; of methods with a search, after it, of NTT after its "
-        "transfer. In brackets the seeds that never have it, if any."
+        "validation rows. Epochs count from the end of the search, or of NTT's "
+        "transfer. In parentheses: the seeds that never reach it, if any."
     )
 
 
@@ -222,8 +224,8 @@ def _consistency(recipe, table) -> str:
     return (
         "## Same answer for two random views, %\n\n"
         f"{_grid(header, lines)}\n\nOf validation inputs, in evaluation mode; one "
-        "kind of view at a time. Of one network, also where the accuracy is an "
-        "ensemble's."
+        "kind of view at a time. Of one network, even if the accuracy is that of an "
+        "ensemble."
     )
 
 
@@ -240,10 +242,10 @@ def _sizes(table) -> str:
         lines.append([_place(row), _title(method), *sizes, f"{minutes:.1f}"])
     header = ["", "method", "weights", "nonzero", "compression", "minutes a run"]
     return (
-        f"## Size and time\n\n{_grid(header, lines)}\n\nWeights of one network, also "
-        "where the figures are an ensemble's; mean over seeds. Minutes: median over "
-        "seeds, of this run alone; a search serves all compressions and is counted "
-        "with none."
+        f"## Size and time\n\n{_grid(header, lines)}\n\nWeights of one network, even "
+        "if the figures are those of an ensemble; mean over seeds. Minutes: median "
+        "over seeds, of this run alone; a search serves all compressions and is "
+        "counted with none."
     )
 
 
@@ -256,7 +258,8 @@ def _collapsed(reports) -> str:
     ]
     if not lines:
         return ""
-    return "## Collapsed\n\nOf these layers nothing is left:\n\n" + "\n".join(lines)
+    text = "These layers have lost all their weights:"
+    return f"## Collapsed\n\n{text}\n\n" + "\n".join(lines)
 
 
 def pictures(plots) -> str:

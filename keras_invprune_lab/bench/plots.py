@@ -52,9 +52,7 @@ def _figure(file, size=(6.4, 4.0)):
     try:
         import matplotlib
     except ImportError as error:
-        raise ImportError(
-            "Plots are drawn by matplotlib: pip install '.[bench]'."
-        ) from error
+        raise ImportError("Plots need matplotlib: pip install '.[bench]'.") from error
     matplotlib.use("Agg")
     from matplotlib import pyplot
 

@@ -13,7 +13,7 @@ SHOWN = ("dataset", "method", "objective", "kappa", "compression", "penalty", "s
 
 
 def write_boards(recipe, jobs, out, plots):
-    """Write ``tensorboard/`` anew.
+    """Write ``tensorboard/`` again.
 
     Args:
         recipe: `Recipe`.

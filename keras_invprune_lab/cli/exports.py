@@ -19,7 +19,7 @@ def limits(texts: Sequence[str] | None) -> dict[str, float] | None:
     """Return ``{"bytes": 100000.0}`` of ``["bytes=100000"]``; None for None.
 
     Raises:
-        ValueError: If a text is no limit.
+        ValueError: If a text is not a limit.
     """
     found = {}
     for text in texts or ():

@@ -18,5 +18,6 @@ def needed(extras, by):
         yield
     except ImportError as error:
         raise ImportError(
-            f"{error.name} is missing: pip install '.[{extras}]' brings what {by} need."
+            f"{error.name} is missing: pip install '.[{extras}]' installs what {by} "
+            "need."
         ) from error

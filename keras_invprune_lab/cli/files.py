@@ -21,7 +21,7 @@ def check_new(file: Path):
         )
     if file.exists():
         raise FileExistsError(
-            f"{file} is there already. Move it, or choose another name."
+            f"{file} already exists. Move it, or choose another name."
         )
 
 

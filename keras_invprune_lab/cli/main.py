@@ -60,7 +60,8 @@ Sparsity = Annotated[
 Epochs = Annotated[
     int | None,
     typer.Option(
-        help="Half search, half fine-tune.", show_default="30, more if rows are few"
+        help="Half for the search, half for fine-tuning.",
+        show_default="30, more if rows are few",
     ),
 ]
 BatchSize = Annotated[
@@ -103,31 +104,31 @@ def run(
         ),
     ],
     out: Annotated[
-        Path, typer.Option(help="Folder for the results; it appears when all is done.")
+        Path, typer.Option(help="Folder for the results; created at the end.")
     ],
     method: Annotated[
         str, typer.Option(help="dense, omp, iunet, or its control, shuffled.")
     ] = "iunet",
     sparsity: Sparsity = None,
     model: Annotated[
-        str | None, typer.Option(help="Network; one that suits the data if left out.")
+        str | None, typer.Option(help="Network; by default, one that suits the data.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of split, weights, views.")] = 0,
     epochs: Epochs = None,
     batch_size: BatchSize = None,
     rate: Rate = None,
     weight: Annotated[
-        float | None, typer.Option(help="λ of the invariance loss; chosen if left out.")
+        float | None, typer.Option(help="λ of the invariance loss; chosen by default.")
     ] = None,
     kappa: Kappa = None,
     views: Views = None,
-    width: Annotated[int | None, typer.Option(help="Of the network.")] = None,
+    width: Annotated[int | None, typer.Option(help="Width of the network.")] = None,
     schedule: Annotated[
         str, typer.Option(help="one_shot, gradual or when_converged.")
     ] = "one_shot",
     budget: Budget = None,
 ):
-    """Train, prune, export and report. Run again after Ctrl-C, it resumes."""
+    """Train, prune, export and report. After Ctrl-C, the same command resumes."""
     from keras_invprune_lab.cli.interrupts import interruptible
     from keras_invprune_lab.cli.progress import progress
     from keras_invprune_lab.cli.tables import print_run
@@ -154,13 +155,13 @@ def bench(
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Runs at once.")] = 1,
     tables: Annotated[
-        bool, typer.Option("--tables", help="Train nothing; tables of what is there.")
+        bool, typer.Option("--tables", help="Only write tables of finished runs.")
     ] = False,
 ):
-    """Carry out a recipe: many runs, one table. Run again, it resumes.
+    """Carry out a recipe: many runs, one table. The same command resumes.
 
-    Without a name it lists the recipes; "digits" is one for the first minutes. One of
-    your own is a .yaml file: docs/guides/compare.md.
+    Without a name, it lists the recipes; start with "digits". Your own recipe is a
+    .yaml file: docs/guides/compare.md.
     """
     with needed("bench", by="benchmarks"):
         from keras_invprune_lab.bench.benchmark import Benchmark
@@ -226,7 +227,7 @@ def export(
     ] = None,
     max_loss: Annotated[
         float | None,
-        typer.Option(help="What accuracy may lose.", show_default="0.003"),
+        typer.Option(help="Accuracy that may be lost.", show_default="0.003"),
     ] = None,
     budget: Annotated[
         list[str] | None,
@@ -276,7 +277,9 @@ def savings(
     ] = None,
     target: Annotated[
         str,
-        typer.Option(help="Files of litert-cpu, onnxruntime-cpu, openvino-cpu or any."),
+        typer.Option(
+            help="Files for litert-cpu, onnxruntime-cpu, openvino-cpu or any."
+        ),
     ] = "litert-cpu",
 ):
     """Print what patterns, shares and number formats would save on a model."""
@@ -329,7 +332,9 @@ def pack(
     out: Annotated[Path, typer.Option(help="New .kip file.")],
     bits: Annotated[
         int | None,
-        typer.Option(help="Round kernels to so many bits.", show_default="all kept"),
+        typer.Option(
+            help="Round kernels to this many bits.", show_default="no rounding"
+        ),
     ] = None,
 ):
     """Write the smallest file of a model, for downloads."""
@@ -344,12 +349,10 @@ def unpack(
     out: Annotated[Path, typer.Option(help="New .keras or .tflite file.")],
     limit: Annotated[
         int | None,
-        typer.Option(
-            min=1, help="The most bytes that it may hold.", show_default="a gibibyte"
-        ),
+        typer.Option(min=1, help="Refuse more bytes than this.", show_default="1 GiB"),
     ] = None,
 ):
-    """Make the .keras or .tflite file again that was packed."""
+    """Restore the packed .keras or .tflite file."""
     from keras_invprune_lab.cli.packing import unpack_file
 
     unpack_file(file, out, limit)

@@ -52,9 +52,7 @@ def unpack_file(file: Path, out: Path, limit: int | None = None):
     from keras_invprune.saving import replaced
 
     if out.exists():
-        raise FileExistsError(
-            f"{out} is there already. Move it, or choose another name."
-        )
+        raise FileExistsError(f"{out} already exists. Move it, or choose another name.")
     options = {} if limit is None else {"limit": limit}
     found: Any = kip.unpack(file, **options)
     suffix = TFLITE if isinstance(found, bytes) else KERAS

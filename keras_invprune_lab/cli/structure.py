@@ -37,7 +37,7 @@ def predict(
     ] = None,
     cell: Annotated[
         str | None,
-        typer.Option(help="Kind of cell.", show_default="each by itself"),
+        typer.Option(help="Kind of cell.", show_default="each separately"),
     ] = None,
     predictors: Annotated[
         str | None,
@@ -49,14 +49,14 @@ def predict(
     ] = None,
     features: Annotated[
         str | None,
-        typer.Option(help="Some of them, such as nodes,edges.", show_default="all"),
+        typer.Option(help="Features to read, such as nodes,edges.", show_default="all"),
     ] = None,
-    folds: Annotated[int, typer.Option(min=2, help="Folds of the graphs.")] = 10,
+    folds: Annotated[int, typer.Option(min=2, help="Number of folds.")] = 10,
     repeats: Annotated[
-        int, typer.Option(min=1, help="How often graphs are dealt to folds.")
+        int, typer.Option(min=1, help="Number of times the folds are drawn.")
     ] = 10,
     splits: Annotated[
-        int, typer.Option(min=0, help="Splits of the paper's protocol; 0: without it.")
+        int, typer.Option(min=0, help="Splits of the paper's protocol; 0 to skip it.")
     ] = 100,
     average: Annotated[
         bool,
@@ -64,7 +64,9 @@ def predict(
             "--average", help="One row for each group of graphs: their means."
         ),
     ] = False,
-    seed: Annotated[int, typer.Option(help="Of folds, predictors, bootstrap.")] = 0,
+    seed: Annotated[
+        int, typer.Option(help="Seed of folds, predictors, bootstrap.")
+    ] = 0,
     save: Annotated[
         Path | None,
         typer.Option(help="Train the best predictor on all rows; write it here."),

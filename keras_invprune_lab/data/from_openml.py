@@ -56,7 +56,7 @@ def _client():
         import openml
     except ImportError as error:
         raise ImportError(
-            "OpenML's tables come through its client: pip install '.[data]'."
+            "OpenML's tables need its client: pip install '.[data]'."
         ) from error
     return openml
 
@@ -81,7 +81,7 @@ def _dataset(openml, number):
             )
     except openml.exceptions.OpenMLServerException as error:
         raise ValueError(
-            f"OpenML was reached, but gives no data set {number}: {error}."
+            f"OpenML was reached, but does not have data set {number}: {error}."
         ) from error
     except (
         ConnectionError,

@@ -11,7 +11,7 @@ def _sklearn(extras="'.[data]'"):
         from sklearn import datasets, model_selection
     except ImportError as error:
         raise ImportError(
-            f"These data come with scikit-learn: pip install {extras}."
+            f"This data needs scikit-learn: pip install {extras}."
         ) from error
     return datasets, model_selection
 

@@ -36,7 +36,7 @@ def tfds_images(name="mnist", data_dir=None, seed=0) -> Data:
         import tensorflow_datasets as tfds
     except ImportError as error:
         raise ImportError(
-            f"{name} comes through tensorflow-datasets: pip install '.[data]'."
+            f"{name} needs tensorflow-datasets: pip install '.[data]'."
         ) from error
     builder = _builder(tfds, name, data_dir)
     names = _class_names(builder.info)
@@ -130,6 +130,6 @@ def _class_names(info) -> tuple[str, ...]:
             if not info.splits or "train" in info.splits:
                 return tuple(label.names)
     raise ValueError(
-        f"{info.name} is no set of 8-bit images of one size with a class each and a "
-        "part 'train', such as mnist or cifar10."
+        f"{info.name} is not a data set of 8-bit images of one size, with a class each "
+        "and a split 'train', such as mnist or cifar10."
     )

@@ -67,7 +67,7 @@ def is_reber(text: str, embedded: bool = False) -> bool:
         raise ValueError(
             "A Reber string has only the letters B, E, P, S, T, V and X. Received: "
             f"{text!r}, which has {', '.join(map(repr, foreign))}. Write capital "
-            "letters, or take such a string for invalid."
+            "letters, or treat such a string as invalid."
         )
     if embedded:
         outer, inner = text[:2] + text[-2:], text[2:-2]
@@ -274,7 +274,7 @@ def parse_name(rest: str) -> dict:
     """Return the arguments of `reber` that ``"25000:embedded:perturbed"`` stands for.
 
     Raises:
-        ValueError: If it is no such name.
+        ValueError: If it is not such a name.
     """
     rows, *options = rest.split(":")
     if not rows.isdecimal():

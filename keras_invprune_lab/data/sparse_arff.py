@@ -26,7 +26,7 @@ def read_sparse_arff(file):
     attributes, rows = content["attributes"], content["data"]
     texts = [name for name, kind in attributes if kind == "STRING"]
     if texts:
-        raise ValueError(f"sparse ARFF has no attributes of text. Received: {texts}")
+        raise ValueError(f"Sparse ARFF must not have text columns. Received: {texts}")
     values = np.zeros((len(rows), len(attributes)))
     for index, row in enumerate(rows):
         for column, value in row.items():

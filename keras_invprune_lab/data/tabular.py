@@ -49,7 +49,10 @@ def prepare(frame, labels, seed=0, validation=0.0, encoding="one_hot") -> Data:
     from sklearn.model_selection import train_test_split
 
     if len(frame) != len(labels):
-        raise ValueError(f"{len(frame)} rows have {len(labels)} labels; one each.")
+        raise ValueError(
+            f"Each row needs one label. Received: {len(frame)} rows, {len(labels)} "
+            "labels."
+        )
     if len(labels) < MIN_ROWS:
         raise ValueError(
             f"{len(labels)} rows are too few: with a fifth for testing, two classes "
@@ -99,7 +102,7 @@ def _classes(labels):
         kind, whole = _as_numbers(values, kind)
     if kind in "fcmM" and not whole or whole and len(names) > len(y) / 2:
         raise ValueError(
-            f"The target {labels.name!r} is no class: {len(names)} different "
+            f"The target {labels.name!r} is not a class: {len(names)} different "
             f"{'dates' if kind in 'mM' else 'numbers'} in {len(y)} rows. This is for "
             "classification."
         )
@@ -149,7 +152,7 @@ def _check_finite(frame, sources):
         if _is_number(frame[column]) and (frame[column].abs() > LARGEST).any():
             raise ValueError(
                 f"The column {name!r} has infinite values, or some beyond "
-                f"{LARGEST:.0e}. Replace them, for instance by missing ones."
+                f"{LARGEST:.0e}. Replace them, for instance with NaN."
             )
 
 

@@ -12,7 +12,7 @@ class BeforeTraining(Pruned):
     """Prunes a fresh network by a score, and trains what is left.
 
     Attributes:
-        redrawn: Whether the weights are drawn anew once the masks are made, a control.
+        redrawn: Whether the weights are drawn again once the masks are made, a control.
     """
 
     redrawn: bool = field(default=False, kw_only=True)

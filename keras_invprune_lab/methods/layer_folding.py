@@ -35,7 +35,7 @@ class LayerFolding(LayerSparse):
     settings = FoldingKeys
 
     def network(self, work) -> keras.Model:
-        """Return the network with a PReLU in the place of each ReLU."""
+        """Return the network with a PReLU in place of each ReLU."""
         return keras.models.clone_model(
             make_network(work.job, work.data),
             clone_function=_with_slope,

@@ -7,14 +7,14 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 
 def _no_twins(values):
     if len(set(values)) < len(values):
-        raise ValueError(f"names one twice: {values}")
+        raise ValueError(f"Must not name anything twice. Received: {values}")
     return values
 
 
 def _six_digits(value):
     if float(f"{value:g}") != value:
         raise ValueError(
-            "May have six digits, since folders are named by it. "
+            "Must have at most six digits, since it is part of a folder's name. "
             f"Received: {value}. Write {value:g}"
         )
     return value
@@ -41,7 +41,7 @@ class Part(BaseModel):
         wanted = cls.model_fields[info.field_name].annotation
         if wanted is not bool and any(isinstance(one, bool) for one in inside):
             raise ValueError(
-                "Must be no truth value, as yes, no, on and off are in YAML. "
+                "Must not be a bool, as yes, no, on and off are in YAML. "
                 f"Received: {value}"
             )
         return value

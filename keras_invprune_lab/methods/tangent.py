@@ -41,7 +41,7 @@ class Tangent(Pruned):
     """Transfers, then trains under the masks of the transfer, which is made once.
 
     Attributes:
-        redrawn: Whether the weights are drawn anew after the transfer, a control.
+        redrawn: Whether the weights are drawn again after the transfer, a control.
     """
 
     redrawn: bool = field(default=False, kw_only=True)

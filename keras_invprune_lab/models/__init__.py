@@ -88,7 +88,7 @@ def get_model(name, data, width=None):
     if width is None:
         return make(shape, data.classes)
     if not has_width(name):
-        raise ValueError(f"{name!r} has one size. Received: width={width}.")
+        raise ValueError(f"{name!r} has only one size. Received: width={width}.")
     return make(shape, data.classes, width)
 
 

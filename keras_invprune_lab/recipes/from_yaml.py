@@ -37,11 +37,11 @@ def parse_as(model, text, file, kind):
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}: " if mark else ""
         what = getattr(error, "problem", None) or str(error)
-        raise ValueError(f"{file} is no YAML: {where}{what}.") from error
+        raise ValueError(f"{file} is not valid YAML: {where}{what}.") from error
     if not isinstance(content, dict):
         raise ValueError(f"{file} must hold `name: value` lines.")
     if wrong := _wrong_keys(root):
-        raise ValueError(f"{file} is no {kind}:\n" + "\n".join(wrong))
+        raise ValueError(f"{file} is not a valid {kind}:\n" + "\n".join(wrong))
     try:
         return model.model_validate(content)
     except ValidationError as error:
@@ -49,11 +49,13 @@ def parse_as(model, text, file, kind):
             f"  line {_line(root, fault['loc'])}: {_what(model, fault)}"
             for fault in error.errors()
         ]
-        raise ValueError(f"{file} is no {kind}:\n" + "\n".join(faults)) from error
+        raise ValueError(
+            f"{file} is not a valid {kind}:\n" + "\n".join(faults)
+        ) from error
 
 
 def _wrong_keys(node) -> list[str]:
-    """Return faults: keys that are no words to YAML, or that are given twice."""
+    """Return faults: keys that YAML does not read as text, or duplicates."""
     found = []
     if isinstance(node, yaml.MappingNode):
         first = {}
@@ -65,7 +67,7 @@ def _wrong_keys(node) -> list[str]:
                 )
             first.setdefault(key.value, line)
             if key.tag.split(":")[-1] not in ("str", "merge"):
-                what = f"`{key.value}` is no word to YAML. Put it in quotes."
+                what = f"YAML does not read `{key.value}` as text. Put it in quotes."
                 found.append(f"  line {line}: {what}")
             found += _wrong_keys(value)
     return found

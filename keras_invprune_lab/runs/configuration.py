@@ -29,7 +29,7 @@ def check_same(config, folder, defaults=None, inside=None):
         pairs = [f"{n}: {other.get(n)!r} there, {config[n]!r} asked" for n in names]
         more = [f"and {len(pairs) - SHOWN} more"] if len(pairs) > SHOWN else []
         raise FileExistsError(
-            f"{folder} is of another configuration ({'; '.join(pairs[:SHOWN] + more)})."
+            f"{folder} has another configuration ({'; '.join(pairs[:SHOWN] + more)})."
             " Choose another --out, or remove it."
         )
 
@@ -42,12 +42,12 @@ def _read(file) -> dict:
     """
     try:
         found = json.loads(file.read_text())
-    except ValueError:  # text that is no JSON, or no text
+    except ValueError:  # text that is not JSON, or not text
         found = None
     if not isinstance(found, dict):
         raise FileExistsError(
-            f"{file} says of what configuration its folder is, and this one is damaged "
-            "or of something else. Choose another --out, or remove the folder."
+            f"{file} must hold the configuration of its folder. It is damaged, or "
+            "belongs to something else. Choose another --out, or remove the folder."
         )
     return found
 

@@ -27,7 +27,7 @@ def unpack(out):
             history = _epochs(run["history"])
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(
-                f"Line {number} of {out / LEDGER} is no run. Remove it."
+                f"Line {number} of {out / LEDGER} is not a run. Remove it."
             ) from error
         folder = out / RUNS / name
         if not (folder / REPORT).exists():  # which is written last

@@ -97,7 +97,7 @@ class Run:
         if self.sparsity and not self.kind.pruned:
             raise ValueError(
                 f"The method {self.method!r} prunes nothing. Received: sparsity="
-                f"{self.sparsity}. Give --sparsity 0, or --method omp or iunet."
+                f"{self.sparsity}. Pass --sparsity 0, or --method omp or iunet."
             )
         named(self.schedule, SCHEDULES, "schedule")
         if self.views is not None:
@@ -137,7 +137,7 @@ class Run:
         if self.schedule == "when_converged":
             raise ValueError(
                 "With a budget, pruning ends after half of the training. Received: "
-                "schedule=when_converged. Give --schedule one_shot or gradual."
+                "schedule=when_converged. Use --schedule one_shot or gradual."
             )
 
     def _check_use(self, name, used):

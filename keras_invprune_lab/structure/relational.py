@@ -86,7 +86,7 @@ def _rewired(nodes, edges, probability, generator) -> nx.Graph:
 
 
 def _new_end(graph, node, generator) -> int | None:
-    """Return a node that is no neighbor yet; None if all are, after two draws."""
+    """Return a node that is not a neighbor yet; None if all are, after two draws."""
     new = generator.randrange(len(graph))
     while new == node or graph.has_edge(node, new):
         new = generator.randrange(len(graph))

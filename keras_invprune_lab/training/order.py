@@ -40,7 +40,7 @@ def batches(x, y, batch_size, seed, first_epoch, epochs, *, steps=None, augment=
 
 
 class Reordered(keras.callbacks.Callback):
-    """Batches of inputs for a `fit` that goes over its data anew in each epoch.
+    """Batches of inputs for a `fit` that goes over its data again in each epoch.
 
     Args:
         x: Array [n, ...].

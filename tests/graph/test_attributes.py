@@ -126,7 +126,7 @@ def test_a_function_that_uses_its_layer_must_remember_the_same():
 
     _, expected, found = both(Times())
     np.testing.assert_array_equal(found, expected)
-    with pytest.raises(ValueError, match="'apply'.*remembers 3.0, in the copy 1.0"):
+    with pytest.raises(ValueError, match="'apply'.*holds 3.0, and in the copy 1.0"):
         both(Times(3.0))
 
 
@@ -281,7 +281,7 @@ def test_a_function_may_read_a_table_of_the_same_words():
     inputs = keras.Input((2,), dtype="string")
     model = keras.Model(inputs, Reads()(inputs))
     assert looked_up(copy_model(model), ["x", "y"]) == [[1, 0]]
-    with pytest.raises(ValueError, match="'read'.*remembers"):
+    with pytest.raises(ValueError, match="'read'.*holds"):
         copy_model(keras.Model(inputs, Reads(["cat"])(inputs)))
 
 

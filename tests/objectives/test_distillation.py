@@ -359,7 +359,7 @@ def test_a_method_of_a_library_is_missing_after_loading(tmp_path):
         ({"teacher": smooth, "weight": 1.5}, ValueError, "weight=1.5"),
         ({"teacher": smooth, "temperature": 0}, ValueError, "temperature=0"),
         ({"teacher": smooth, "temperature": np.inf}, ValueError, "temperature=inf"),
-        ({"teacher": network().predict}, TypeError, "Give the model itself"),
+        ({"teacher": network().predict}, TypeError, "Pass the model itself"),
         ({"teacher": smooth, "base": "invariant"}, ValueError, "'invariance'"),
         (
             {"teacher": smooth, "base": kip.Distillation(smooth)},
@@ -385,7 +385,7 @@ def test_wrong_arguments_are_refused(arguments, error, message):
         (
             smooth,
             lambda: keras.Sequential([network(), layers.Dropout(0.1)]),
-            "a student returns .* Give `from_logits`",
+            "a student returns .* Pass `from_logits`",
         ),
         (
             keras.Sequential([network(), layers.Dropout(0.1)]),
@@ -394,7 +394,7 @@ def test_wrong_arguments_are_refused(arguments, error, message):
         ),
         (two_outputs(), network, "its one output must come from"),
         (network("sigmoid"), network, r"a sigmoid of shape \(None, 3\)"),
-        (smooth, lambda: network("sigmoid"), "of which each row has one"),
+        (smooth, lambda: network("sigmoid"), "add up to 1 in each row"),
     ],
 )
 def test_a_teacher_that_does_not_fit_is_refused(teacher, student, message):

@@ -282,7 +282,10 @@ def declaring(shape, ones=1, flags=0, more=b"\0\1" * 4):
         (declaring((8,), more=b"\2\1" * 4), "bytes in the ranges"),
         (declaring((8,), flags=2, more=b"\x81\2"), "257 levels"),
         (declaring((8,), flags=1, more=b"\0\0\x80\x3f\5\2"), "2 levels from -5"),
-        (declaring((8,), flags=2, more=b"\x80" * 12), "number without an end"),
+        (
+            declaring((8,), flags=2, more=b"\x80" * 12),
+            "number that ends at byte .* too long",
+        ),
         (declaring((8,), flags=2, more=b"\x20"), "ends too early"),
     ],
 )

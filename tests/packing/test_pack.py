@@ -410,9 +410,9 @@ class NotLoading(layers.Dense):
 
 def test_layers_that_do_not_come_back_are_refused(tmp_path):
     for layer, message in (
-        (Forgetful(3), "other outputs.*Layer 'forgetful.*get_config"),
-        (Repeating(3), "other outputs.*Layer 'repeating"),
-        (NotLoading(3), "other weights.*load_own_variables"),
+        (Forgetful(3), "different outputs.*Layer 'forgetful.*get_config"),
+        (Repeating(3), "different outputs.*Layer 'repeating"),
+        (NotLoading(3), "different weights.*load_own_variables"),
     ):
         model = keras.Sequential([keras.Input((3,)), layer])
         with pytest.raises(kip.PackError, match=message):
@@ -463,7 +463,7 @@ def test_what_cannot_be_unpacked(packed, tmp_path):
     with pytest.raises(kip.PackError, match="has 2,097,152 bytes, and at most 999 are"):
         kip.unpack(file, limit=999)
     file.write_bytes(packed[1].read_bytes()[:-40])
-    with pytest.raises(kip.PackError, match="torn or damaged"):
+    with pytest.raises(kip.PackError, match="truncated or damaged"):
         kip.unpack(file)
 
 

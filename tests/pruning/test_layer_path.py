@@ -156,17 +156,17 @@ def with_other_rate():
     ("model", "strengths", "x", "options", "message"),
     [
         (network, [0.5], X, {}, r"strengths=\[0.5\]. Saved: \[0.0"),
-        (network, STRENGTHS, X + 1, {}, "`data` is not the same"),
+        (network, STRENGTHS, X + 1, {}, "`data` differs"),
         (network, STRENGTHS, X, {"epochs": 9}, "`fit_options`.*'epochs': 8"),
-        (network, STRENGTHS, X, {"seed": 1}, "`seed` is not the same"),
-        (network, STRENGTHS, X, {"rising": False}, "`rising` is not the same"),
+        (network, STRENGTHS, X, {"seed": 1}, "`seed` differs"),
+        (network, STRENGTHS, X, {"rising": False}, "`rising` differs"),
         (network, STRENGTHS, X, {"nonnegative_inputs": True}, "`nonnegative_inputs`"),
-        (with_other_rate, STRENGTHS, X, {}, "`optimizer` is not the same"),
+        (with_other_rate, STRENGTHS, X, {}, "`optimizer` differs"),
     ],
 )
 @pytest.mark.usefixtures("path")
 def test_a_folder_holds_one_path(finished, model, strengths, x, options, message):
-    with pytest.raises(ValueError, match=f"another path: .*{message}"):
+    with pytest.raises(ValueError, match=f"another path, .*{message}"):
         layer_path(model(), strengths, x, Y, folder=finished, **OPTIONS | options)
 
 

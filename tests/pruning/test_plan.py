@@ -173,7 +173,7 @@ def test_an_allocation_of_ones_own_is_asked_in_each_round():
 
 
 def test_the_sparsity_of_a_pattern_can_be_copied_from_the_message():
-    with pytest.raises(ValueError, match="Give sparsity=") as found:
+    with pytest.raises(ValueError, match="Pass sparsity=") as found:
         Plan(0.6, pattern=kip.patterns.NByM(1, 3))
-    wanted = str(found.value).rpartition("Give sparsity=")[2].rstrip(".")
+    wanted = str(found.value).rpartition("Pass sparsity=")[2].rstrip(".")
     Plan(float(wanted), pattern=kip.patterns.NByM(1, 3))

@@ -221,7 +221,7 @@ def test_the_share_decays_as_a_cosine():
 
 @pytest.mark.parametrize("score", ["magnitude", "snip", "random"])
 def test_a_score_that_lets_nothing_grow_is_refused(score):
-    with pytest.raises(ValueError, match=f"(?i){score}.* lets none grow.*'rigl'"):
+    with pytest.raises(ValueError, match=f"(?i){score}.* does not grow any.*'rigl'"):
         train(pruned(score))
     train(pruned(lambda weights, model: weights))  # one's own may
 
@@ -264,7 +264,7 @@ def test_bad_arguments_are_named(make, message):
 @pytest.mark.parametrize(
     ("choices", "message"),
     [
-        ({"schedule": "one_shot"}, "Give schedule='rewire'"),
+        ({"schedule": "one_shot"}, "Use schedule='rewire'"),
         ({"rewind": "initial"}, "nothing is searched or rewound"),
         ({"objective": "invariance"}, "nothing is searched or rewound"),
     ],

@@ -81,8 +81,8 @@ def _matrix(link: Link, kernel: np.ndarray) -> np.ndarray:
         return kernel
     if not _is_pointwise(layer) or layer.data_format == "channels_first":
         raise NotExactError(
-            f"{link.second.operation.name!r} is a Dense layer, and its kernel of "
-            f"{layer.kernel_size} cannot take place in it"
+            f"{link.second.operation.name!r} is a Dense layer and cannot hold a kernel "
+            f"of {layer.kernel_size}"
         )
     return kernel.reshape(kernel.shape[-2:])
 

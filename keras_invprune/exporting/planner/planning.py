@@ -60,7 +60,7 @@ LOOP = "TensorList"  # in the converter's error for loops over batches of any si
 ONE_ROW = (
     "The file takes one row at a time, because TensorFlow Lite has loops over time "
     "steps only for a fixed batch size. For larger batches, use recurrent layers with "
-    "`unroll=True`, or give `batch_size`."
+    "`unroll=True`, or pass `batch_size`."
 )
 
 

@@ -86,13 +86,13 @@ def what_pruning_brings(
     if not best.uses_zeros:
         found = "no file that does may be kept" if other is None else _costs(other)
         return (
-            f"Pruning brings nothing here: {best.name!r} does not use the zeros of the "
+            f"Pruning does not help here: {best.name!r} does not use the zeros of the "
             f"model, and {found}."
         )
     if other is None:
-        return f"Pruning pays: no file with all weights meets what {best.name!r} does."
+        return f"Pruning helps: no file with all weights meets what {best.name!r} does."
     return (
-        f"Pruning pays: with all weights, {_costs(other)}, and {best.name!r} takes "
+        f"Pruning helps: with all weights, {_costs(other)}, and {best.name!r} takes "
         f"{best.size:,} bytes and {best.milliseconds:.3g} ms."
     )
 

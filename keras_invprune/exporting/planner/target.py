@@ -91,7 +91,7 @@ class FileBudget:
         given = {k: v for k, v in dataclasses.asdict(self).items() if v is not None}
         if not given:
             raise ValueError(
-                "A budget has bytes or milliseconds. Received: neither. Give one, such "
+                "A budget has bytes or milliseconds. Received: neither. Pass one, such "
                 'as {"bytes": 100_000}.'
             )
         for name, value in given.items():

@@ -57,7 +57,7 @@ def check_edges(edges: float, received: str):
     """
     if edges > MAX_EDGES:
         raise ValueError(
-            f"A graph can have {MAX_EDGES:,} edges here, since networkx takes about "
+            f"A graph can have at most {MAX_EDGES:,} edges, since networkx takes about "
             f"half a kilobyte for each. Received: {received}, which make about "
             f"{edges:,.0f}. Use fewer nodes, or fewer edges of each."
         )

@@ -225,12 +225,12 @@ def _settings(settings, choices) -> TransferSettings:
     if settings is not None:
         raise TypeError(
             f"{', '.join(old)} must be given only once. Received: `settings` and "
-            "arguments. Give TransferSettings(...) alone."
+            "arguments. Pass TransferSettings(...) alone."
         )
     given = ", ".join(f"{name}=..." for name in old)
     warnings.warn(
         f"{', '.join(old)} as separate arguments are deprecated and will be removed. "
-        f"Give settings=kip.TransferSettings({given}).",
+        f"Pass settings=kip.TransferSettings({given}).",
         DeprecationWarning,
         stacklevel=3,
     )
@@ -277,5 +277,5 @@ def _first(batches):
     for batch in batches:
         return batch
     raise ValueError(
-        "`x` has no batch, or none with rows for every replica. Give larger batches."
+        "`x` has no batch, or none with rows for every replica. Use larger batches."
     )

@@ -176,7 +176,7 @@ def _check_finite(part, columns):
     if bad.any():
         row, column = np.argwhere(bad)[0]
         raise ValueError(
-            f"{int(bad.sum())} values of the table are missing, infinite or no "
+            f"{int(bad.sum())} values of the table are missing, infinite or not "
             f"numbers, the first in column {columns[column]!r} of graph "
             f"{part.iloc[row][GRAPH]!r}. Fill them in, or leave the rows out."
         )

@@ -186,7 +186,7 @@ class Trained:
         again = found.estimator.predict(found.probes)
         if not np.allclose(again, about["predictions"], rtol=1e-6, atol=1e-9):
             raise ValueError(
-                f"{file} predicts something else than when it was saved, with "
+                f"{file} does not predict what it did when it was saved, with "
                 f"scikit-learn {about['versions']['scikit-learn']}; this is "
                 f"{sklearn.__version__}. Train the predictor again from its table."
             )
@@ -219,7 +219,7 @@ def check_target(file: Path) -> None:
         )
     if file.exists() and not _is_predictor(file):
         raise FileExistsError(
-            f"A predictor replaces an earlier one and nothing else. Received: {file}, "
+            f"A predictor may only replace an earlier one. Received: {file}, "
             "which is something else. Choose another name, or remove it."
         )
 
@@ -256,7 +256,7 @@ def _members(file) -> tuple[Any, bytes]:
             return about, archive.read(ESTIMATOR)
     except (zipfile.BadZipFile, KeyError, ValueError, EOFError, OSError) as error:
         raise ValueError(
-            f"{file} is torn, or is not a predictor of `structure predict --save`: "
+            f"{file} is damaged, or is not a predictor of `structure predict --save`: "
             f"{error}. Train it again from its table."
         ) from error
 
@@ -277,8 +277,8 @@ def _estimator(content, about, file) -> Pipeline:
     """Return the estimator after all checks that need not build it."""
     if hashlib.sha256(content).hexdigest() != about["sha256"]:
         raise ValueError(
-            f"{file} is torn: its estimator is not the one that was saved. Train the "
-            "predictor again from its table."
+            f"{file} is damaged: its estimator is not the one that was saved. Train "
+            "the predictor again from its table."
         )
     unknown = sorted({*_io().get_untrusted_types(data=content)} - ALLOWED)
     if unknown:

@@ -40,7 +40,7 @@ def read(file: Path) -> list[dict]:
         table = csv.DictReader(stream)
         if tuple(table.fieldnames or ()) not in (FIELDS, WITHOUT_SCORES):
             raise ValueError(
-                f"{file} is no table of trained graphs: its columns are "
+                f"{file} is not a table of trained graphs: its columns are "
                 f"{table.fieldnames}. Choose another --out, or remove it."
             )
         return [dict.fromkeys(PROXIES, "") | row for row in table]

@@ -146,7 +146,7 @@ class Campaign:
         ours = (self.out / CONFIG).exists()
         if not ours and self.out.exists() and (others := _others(self.out)):
             raise FileExistsError(
-                f"{self.out} holds files of something else, such as {others[0]}. "
+                f"{self.out} holds files that no search wrote, such as {others[0]}. "
                 "Choose another --out."
             )
 

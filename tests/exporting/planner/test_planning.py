@@ -101,7 +101,7 @@ def test_no_file_that_was_dropped_is_smaller_without_a_reason(planned):
     left = [row for row in found.files if row.is_right and row.loss <= 0.003]
     assert found.best.bytes == min(row.bytes for row in left)
     assert found.best.uses_zeros
-    assert found.notes[-1].startswith("Pruning pays: with all weights, '")
+    assert found.notes[-1].startswith("Pruning helps: with all weights, '")
 
 
 def test_each_file_ran_in_each_runtime(planned):
@@ -173,7 +173,7 @@ def test_a_model_without_zeros_is_told_so(folder, monkeypatch):
     model = network(zeros=False)
     found = kip.export(model, folder, data=rows(model), target="size")
     assert found.metric == "agreement" and found.best.name == "float32"
-    assert found.notes[-1].startswith("Pruning brings nothing here")
+    assert found.notes[-1].startswith("Pruning does not help here")
     assert found.notes[-1].endswith("no file that does may be kept.")
     verdicts = {row.name: row.verdict for row in found.files}
     assert verdicts == {"float32": BEST, "float32, sparse": NOT_TRIED}
@@ -504,8 +504,8 @@ def test_a_full_disk(tmp_path):
         ({"target": "size", "tflite_options": ()}, "chooses the format itself"),
         ({"target": "size", "max_loss": -0.1}, "`max_loss` must be >= 0"),
         ({"target": "size", "budget": {"kb": 3}}, "`budget` must be a dict"),
-        ({"budget": {"bytes": 3}}, "no target. Give one of .*'openvino-cpu'"),
-        ({"max_loss": 0.1}, "no target. Give one"),
+        ({"budget": {"bytes": 3}}, "no target. Pass one of .*'openvino-cpu'"),
+        ({"max_loss": 0.1}, "no target. Pass one"),
         ({"target": "size", "data": np.ones((8, 5))}, r"rows of shape \(64,\)"),
         (
             {

@@ -383,7 +383,7 @@ def test_an_interrupted_unpacking_is_done_again(tmp_path):
 
 def test_a_broken_ledger_is_named_with_its_line(tmp_path):
     (tmp_path / "runs.jsonl").write_text('{"name": 1}\n')
-    with pytest.raises(ValueError, match="Line 1 of .*runs.jsonl is no run"):
+    with pytest.raises(ValueError, match="Line 1 of .*runs.jsonl is not a run"):
         Benchmark(recipe(tmp_path), tmp_path)
 
 

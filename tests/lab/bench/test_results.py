@@ -428,10 +428,10 @@ def test_the_page_says_why_it_has_no_ranks_or_no_test():
     def page(reports):
         return markdown(RECIPE, table_of(reports), reports, {}, "command")
 
-    assert "No ranks and no test: those are over data sets" in page(many([0.1]))
+    assert "No ranks and no test: they compare data sets" in page(many([0.1]))
     gaps = [report("d0", "dense", 0.5), report("d1", "omp", 0.5, c=8)]
-    assert "No mean ranks: they are over data sets that have all" in page(gaps)
-    assert "No test: those want 6 data sets." in page(many([0.1] * 5))
+    assert "No mean ranks: they need data sets that have all" in page(gaps)
+    assert "No test: it needs 6 data sets." in page(many([0.1] * 5))
     assert "No " not in page(many([0.1] * 6)).split("## IUNet against")[0]
 
 

@@ -315,7 +315,7 @@ def test_what_openml_does_not_have_is_no_question_of_the_network(tmp_path, monke
         url = f"http://127.0.0.1:{server.server_port}/api/v1/xml"
         monkeypatch.setattr(client.config, "server", url)
         monkeypatch.setattr(client.config, "get_cache_directory", lambda: tmp_path)
-        with pytest.raises(ValueError, match="gives no data set 999999.*Unknown"):
+        with pytest.raises(ValueError, match="does not have data set 999999.*Unknown"):
             load("openml:999999")
         server.shutdown()
 
@@ -333,7 +333,7 @@ def test_what_is_no_image_set_is_refused_before_its_download(
         raise AssertionError("a download")
 
     monkeypatch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", download)
-    with pytest.raises(ValueError, match=f"{name} is no set of 8-bit images"):
+    with pytest.raises(ValueError, match=f"{name} is not a data set of 8-bit images"):
         tfds_images(name, data_dir=tmp_path)
 
 

@@ -24,7 +24,7 @@ def test_what_is_left_out_is_zero_or_the_first_value(tmp_path):
 
 
 def test_text_cannot_be_left_out(tmp_path):
-    with pytest.raises(ValueError, match=r"no attributes of text.*\['m'\]"):
+    with pytest.raises(ValueError, match=r"must not have text columns.*\['m'\]"):
         read_sparse_arff(written(tmp_path, "string", ["{2 word}"]))
 
 

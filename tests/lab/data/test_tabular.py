@@ -84,8 +84,8 @@ def test_the_seed_makes_the_split():
         (10, ["a"] * 9 + ["b"], "Classes with one member.*'b'"),
         (10, ["a"] * 10, "1 class; two are needed"),
         (10, ["a"] * 5 + [None] + ["b"] * 4, "missing in 1 of 10"),
-        (10, [0.5, 1.5] * 5, "'target' is no class"),
-        (10, list(range(10)), "'target' is no class: 10 different numbers"),
+        (10, [0.5, 1.5] * 5, "'target' is not a class"),
+        (10, list(range(10)), "'target' is not a class: 10 different numbers"),
         (10, ["a", "a", "b", "b", "c", "c", "d", "d", "e", "e"], "10 rows are too few"),
     ],
 )
@@ -144,7 +144,7 @@ def test_the_least_table():
     ],
 )
 def test_a_quantity_is_no_class(y):
-    with pytest.raises(ValueError, match="is no class: .* in 20 rows"):
+    with pytest.raises(ValueError, match="is not a class: .* in 20 rows"):
         prepare(table(20), pd.Series(y))
 
 
@@ -159,7 +159,7 @@ def test_the_message_shows_plain_names():
 
 
 def test_each_row_has_one_label():
-    with pytest.raises(ValueError, match="10 rows have 12 labels"):
+    with pytest.raises(ValueError, match="10 rows, 12 labels"):
         prepare(table(10), labels(12))
 
 
@@ -340,7 +340,7 @@ def test_one_value_or_missing_tells_the_two_apart(values, encoding):
 )
 def test_a_quantity_is_no_class_however_it_is_stored(y):
     frame = pd.DataFrame({"a": np.arange(24.0)})
-    with pytest.raises(ValueError, match="is no class: .* different numbers"):
+    with pytest.raises(ValueError, match="is not a class: .* different numbers"):
         prepare(frame, pd.Series(y, name="target"))
 
 

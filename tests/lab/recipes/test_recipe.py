@@ -41,10 +41,10 @@ def test_each_recipe_of_the_package_can_be_expanded(name):
         (8, "kapas: [0.5]", ["line 9: Unknown key: 'kapas'. Did you mean 'kappas'"]),
         (11, "  rat: 0.1", ["line 12: Unknown key: 'rat'. Did you mean 'rate'"]),
         (4, "  - iunett", ["line 5: `methods.1`", "Did you mean 'iunet'"]),
-        (4, "  - dense", ["line 3: `methods`: names one twice"]),
+        (4, "  - dense", ["line 3: `methods`: Must not name anything twice"]),
         (8, "compressions: []", ["line 9: `compressions`", "at least 1"]),
-        (8, "1: 2", ["line 9: `1` is no word to YAML"]),
-        (8, "on: 2", ["line 9: `on` is no word to YAML. Put it in quotes."]),
+        (8, "1: 2", ["line 9: YAML does not read `1` as text"]),
+        (8, "on: 2", ["line 9: YAML does not read `on` as text. Put it in quotes."]),
         (8, "published: {sklearn:digit: {}}", ["line 9", "mean 'sklearn:digits'"]),
         (8, "validation: 0", ["line 9: `validation`: Input should be greater than 0"]),
         (8, "methods: [omp]", ["line 9: `methods` is on line 3 already"]),
@@ -66,14 +66,14 @@ def test_each_recipe_of_the_package_can_be_expanded(name):
         (6, "", ["line 1: `search_epochs`: Field required"]),
         (8, "kappas: [2]", ["line 9: `kappas.0`", "Received: 2"]),
         (11, "  rate: -1", ["line 12: `optimizer.rate`", "greater than 0"]),
-        (5, "model: [", ["is no YAML"]),
-        (8, "? [a, b]", ["is no YAML: line 9: found unhashable key."]),
+        (5, "model: [", ["is not valid YAML"]),
+        (8, "? [a, b]", ["is not valid YAML: line 9: found unhashable key."]),
         (8, "width: 3", ["line 9: `width`: 'mlp' has one size."]),
         (8, "seeds: [4294967296]", ["line 9: `seeds.0`: Input should be less than"]),
-        (8, "seeds: [0, yes]", ["line 9: `seeds`: Must be no truth value"]),
-        (6, "search_epochs: yes", ["line 7", "no truth value", "Received: True."]),
+        (8, "seeds: [0, yes]", ["line 9: `seeds`: Must not be a bool"]),
+        (6, "search_epochs: yes", ["line 7", "not be a bool", "Received: True."]),
         (8, "compressions: [.inf]", ["`compressions.0`: Input should be a finite"]),
-        (8, "kappas: [0.1234567]", ["line 9: `kappas.0`: May", "Write 0.123457"]),
+        (8, "kappas: [0.1234567]", ["line 9: `kappas.0`: Must", "Write 0.123457"]),
         (8, "compressions: [8, 8.0000001]", ["line 9: `compressions.1`", "Write 8"]),
         (11, "  rate: .inf", ["line 12: `optimizer.rate`: Input should be a finite"]),
         (10, "  name: SGD", ["line 11: `optimizer.name`", "mean 'sgd'?"]),
@@ -88,7 +88,7 @@ def test_a_fault_is_named_with_its_line(line, changed, messages):
     lines[line] = changed
     with pytest.raises(ValueError) as caught:
         parse("\n".join(lines), "mine.yaml")
-    assert str(caught.value).startswith("mine.yaml is no ")
+    assert str(caught.value).startswith("mine.yaml is not ")
     for message in messages:
         assert message in str(caught.value)
 

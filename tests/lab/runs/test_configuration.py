@@ -34,7 +34,7 @@ def test_of_many_differences_some_are_named(tmp_path):
 @pytest.mark.parametrize("content", [b"", b"{torn", b"[1]", b"\xff\xfe"])
 def test_a_file_that_is_no_configuration_is_named(content, tmp_path):
     (tmp_path / CONFIG).write_bytes(content)
-    with pytest.raises(FileExistsError, match=r"config.json .* damaged or .*--out"):
+    with pytest.raises(FileExistsError, match=r"config.json .* damaged, or .*--out"):
         check_same(ASKED, tmp_path)
     assert (tmp_path / CONFIG).read_bytes() == content
 

@@ -136,7 +136,7 @@ def test_a_folder_of_another_configuration_is_refused(tmp_path):
             {"sparsity": 0, "budget": "macs"},
             "macs=NUMBER, bytes=NUMBER.*Received: macs[.]",
         ),
-        ({"sparsity": 0, "budget": "macs=1.5"}, "up to 1.*Give an int"),
+        ({"sparsity": 0, "budget": "macs=1.5"}, "up to 1.*Pass an int"),
         (
             {"sparsity": 0, "budget": "macs=9", "schedule": "when_converged"},
             "ends after half of the training",

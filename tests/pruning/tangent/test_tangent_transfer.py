@@ -289,9 +289,9 @@ def test_a_batch_too_short_for_all_replicas_is_left_out(strategy):
     )
     with strategy.scope():
         pruned = transfer(network(), data, callbacks=record)
-        with pytest.raises(ValueError, match="Give larger batches"):
+        with pytest.raises(ValueError, match="Use larger batches"):
             transfer(network(), data.unbatch().batch(1))
-        with pytest.raises(ValueError, match="Give larger batches"):
+        with pytest.raises(ValueError, match="Use larger batches"):
             transfer(network(), X, batch_size=1)
     assert pruned.finished and np.isfinite([log["loss"] for log in logs]).all()
 

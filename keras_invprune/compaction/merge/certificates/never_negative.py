@@ -17,7 +17,7 @@ ROWS = 1024  # rows that are run at once
 class NeverNegative(Certificate):
     """No row of the data is negative before the activation, and f(t) = t for t >= 0.
 
-    This is no proof for other rows. Therefore it is off by default, and results name
+    This proves nothing about other rows. So it is off by default, and results name
     the error that was measured.
 
     Args:

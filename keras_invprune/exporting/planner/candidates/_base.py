@@ -24,7 +24,7 @@ STATIC, FOUR_BITS = 3e-1, 5e-1
 CALIBRATED_AT_ONCE, CALIBRATION_BATCHES = 8, 16
 
 
-class NotTried(Exception):  # noqa: N818 - it says why, and is no error
+class NotTried(Exception):  # noqa: N818 - it says why, and is not an error
     """A file was not made or not run, for a reason that says nothing against it."""
 
 
@@ -34,7 +34,7 @@ def needing(library: str, extra: str) -> Iterator[None]:
 
     Args:
         library: What is imported.
-        extra: The extra of this package that brings it.
+        extra: The extra of this package that installs it.
     """
     try:
         yield

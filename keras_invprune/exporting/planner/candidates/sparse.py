@@ -23,7 +23,7 @@ def _sparse(source: Source, *options: str, calibrated: bool = False) -> bytes:
     """
     made = source.tflite(*options, "sparsity", calibrated=calibrated)
     if not litert.is_sparse(made):
-        raise NotTried("no kernel has so many zeros that the converter leaves them out")
+        raise NotTried("no kernel has enough zeros for the converter to leave out")
     return made
 
 

@@ -186,7 +186,9 @@ def test_other_predictions_than_before_are_refused(saved, tmp_path):
         about = json.loads(content)
         return json.dumps(about | {"predictions": [0.0] * 5}).encode()
 
-    with pytest.raises(ValueError, match="something else than when it was saved"):
+    with pytest.raises(
+        ValueError, match="does not predict what it did when it was saved"
+    ):
         Trained.load(changed(saved, tmp_path / "a", ABOUT, moved))
 
 

@@ -212,7 +212,7 @@ def test_a_table_that_is_not_ours(tmp_path):
     file = tmp_path / "trained.csv"
     with open(file, "w", newline="") as stream:
         csv.writer(stream).writerows([["graph", "accuracy"], ["a", "0.5"]])
-    with pytest.raises(ValueError, match="is no table of trained graphs"):
+    with pytest.raises(ValueError, match="is not a table of trained graphs"):
         train(Campaign(**SMALL), tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["trained.csv"]
 

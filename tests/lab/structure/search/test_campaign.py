@@ -239,7 +239,7 @@ def test_a_predictor_that_cannot_choose_is_refused_before_anything_is_written(tm
     (tmp_path / "torn.predictor").write_text("PK")
     for name, fact in {
         "size": "1 of them are missing: size",
-        "torn": "is torn, or is not a predictor",
+        "torn": "is damaged, or is not a predictor",
         "no": "There is no file",
     }.items():
         recipe, out = tmp_path / "recipe.yaml", tmp_path / "out"
