@@ -371,7 +371,7 @@ def layer_collapse(figure):
 def compaction(figure):
     """Draw what is left of networks without half of their units, and the speedups.
 
-    A point is a seed.
+    A point is the mean of the seeds.
     """
     found = grouped(
         [
@@ -387,7 +387,10 @@ def compaction(figure):
         for name, each in sorted(found.items())
     }
     shifted = [name for name in left if "," not in name]
-    faster = {name: [float(x["speedup"]) for x in found[name]] for name in shifted}
+    faster = {
+        name: [float(x["speedup"]) for x in found[name] if x["speedup"]]
+        for name in shifted
+    }
     panels = figure.subplots(1, 2)
     points(panels[0], left, shifted, "weights that are left, %")
     points(panels[1], faster, shifted, "times as fast in LiteRT")

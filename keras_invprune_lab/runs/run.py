@@ -137,7 +137,7 @@ class Run:
         if self.schedule == "when_converged":
             raise ValueError(
                 "With a budget, pruning ends after half of the training. Received: "
-                "schedule=when_converged. Use --schedule one_shot or gradual."
+                "schedule=when_converged. Pass --schedule one_shot or gradual."
             )
 
     def _check_use(self, name, used):
