@@ -53,7 +53,7 @@ MODULES = {
     "pruning/masked.py": "tests/pruning/test_masked.py",
     "pruning/rewind.py": "tests/pruning/test_rewind.py",
 }
-EVERYWHERE = "tests/pruning/test_prune.py tests/scores/test_scores_conformance.py"
+EVERYWHERE = "tests/pruning/test_prune.py tests/scores/test_conformance.py"
 TYPE_HINTS = "BitOr"  # X | None, and the union of dictionaries
 # Seconds of the processor, and of the clock, after which the tests are taken to hang.
 # Other work on the machine stretches only the latter.

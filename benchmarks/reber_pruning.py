@@ -19,6 +19,7 @@ or, before the first, after the last epoch of the training.
 
 import argparse
 import dataclasses
+import shutil
 from functools import partial
 from pathlib import Path
 
@@ -69,6 +70,7 @@ def trained(cell, seed, file, data, epochs, show):
     import keras
 
     from keras_invprune_lab.models import get_model
+    from keras_invprune_lab.training.checkpoint import Checkpoint
 
     keras.utils.set_random_seed(seed)
     model = get_model(cell, data)
@@ -76,14 +78,23 @@ def trained(cell, seed, file, data, epochs, show):
         model.load_weights(file)  # before it is compiled: those of Adam are not needed
         return compiled(model)
     compiled(model)
-    backup = keras.callbacks.BackupAndRestore(str(file.with_suffix("")))
+    state = Checkpoint(file.with_suffix(""))
+    state.folder.mkdir(exist_ok=True)
     shown = keras.callbacks.LambdaCallback(
         on_epoch_end=lambda epoch, logs: show(epoch + 1)
     )
-    callbacks = [backup, shown]
-    model.fit(data.x_train, data.y_train, BATCH, epochs, verbose=0, callbacks=callbacks)
+    model.fit(
+        data.x_train,
+        data.y_train,
+        BATCH,
+        epochs,
+        initial_epoch=state.restore(model),
+        verbose=0,
+        callbacks=[state, shown],
+    )
     with replaced(file) as new:
         model.save_weights(new)
+    shutil.rmtree(state.folder)
     return model
 
 

@@ -1,18 +1,23 @@
 """Finds objects by name, saves and loads them, and replaces those that are missing.
 
-Files are replaced only when the new ones are complete.
+Files are replaced only when the new ones are complete. So are files of arrays and JSON
+that interrupted work resumes from.
 """
 
 import contextlib
 import difflib
 import inspect
+import json
 import os
 import re
+import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_invprune.arguments import plain
 
@@ -34,19 +39,64 @@ class Configured:
 
 
 @contextlib.contextmanager
-def replaced(file: Path) -> Iterator[Path]:
+def replaced(file: Path, *, shared: bool = False) -> Iterator[Path]:
     """Yield a path next to a file; what is written there then takes its place.
 
     So the file is complete whenever it is there. After an error, nothing is left. The
     path begins with `UNFINISHED`, so it replaces no file of the user's.
+
+    Args:
+        file: The file.
+        shared: Whether other processes may write the same file at the same time. Then
+            the path has the number of this process, and what a process that was killed
+            has left is not overwritten by the next one.
     """
-    new = file.with_name(f"{UNFINISHED}{file.name}")
+    own = f"{os.getpid()}." if shared else ""
+    new = file.with_name(f"{UNFINISHED}{own}{file.name}")
     try:
         yield new
         os.replace(new, file)
     except BaseException:
         new.unlink(missing_ok=True)
         raise
+
+
+def write_json(file: Path, content: Any):
+    """Write a file of JSON that is complete whenever it is there."""
+    with replaced(file) as new:
+        new.write_text(json.dumps(content, indent=2) + "\n")
+
+
+def save_arrays(file: Path, *arrays: Any, **named: Any):
+    """Write arrays to a file that is complete whenever it is there.
+
+    Args:
+        file: A path that ends in .npz.
+        *arrays: Arrays that are named "arr_0", "arr_1", ...
+        **named: Arrays, numbers and texts by name.
+    """
+    with replaced(file) as new:
+        np.savez(new, *arrays, **named)
+
+
+def load_arrays(file: Path) -> dict[str, np.ndarray]:
+    """Return the arrays of a file by name, those without a name in their order.
+
+    Args:
+        file: What `save_arrays` wrote.
+
+    Raises:
+        ValueError: If the file is torn, or is of another kind.
+        FileNotFoundError: If there is no such file.
+    """
+    try:
+        with open(file, "rb") as stream, np.load(stream) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except (ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(
+            f"{file} is torn, or does not hold arrays as `numpy.savez` writes them. "
+            "Restore the file, or delete the folder to begin anew."
+        ) from error
 
 
 def named(name: str, known: Mapping[str, Any], kind: str):

@@ -1,10 +1,23 @@
-"""Near names, whatever their case, and the arguments of callables."""
+"""Near names, the arguments of callables, and files that are whole or not there."""
 
 import functools
+import json
+import os
 
+import numpy as np
 import pytest
 
-from keras_invprune.saving import check_takes, did_you_mean, named, near_names, replaced
+from keras_invprune.saving import (
+    UNFINISHED,
+    check_takes,
+    did_you_mean,
+    load_arrays,
+    named,
+    near_names,
+    replaced,
+    save_arrays,
+    write_json,
+)
 from keras_invprune_lab.data.kadra import TASKS
 
 
@@ -73,3 +86,50 @@ def test_replacing_a_file_touches_no_other_one(tmp_path):
     with pytest.raises(OSError, match="full"), replaced(tmp_path / "state.txt"):
         raise OSError("full")
     assert other.read_text() == "mine"
+
+
+def test_a_shared_file_is_written_under_a_name_of_its_own(tmp_path):
+    file = tmp_path / "runs.jsonl"
+    with replaced(file, shared=True) as mine, replaced(file) as theirs:
+        assert mine != theirs and str(os.getpid()) in mine.name
+        assert mine.name.startswith(UNFINISHED)
+        for path, text in ((mine, "mine"), (theirs, "theirs")):
+            path.write_text(text)
+    assert file.read_text() == "mine" and [*tmp_path.iterdir()] == [file]
+
+
+def test_arrays_come_back_by_name_and_in_order(tmp_path):
+    file = tmp_path / "state.npz"
+    weights = [np.full((2, 3), n, "float32") for n in range(11)]
+    save_arrays(file, *weights, cell="gru", epochs=3)
+    found = load_arrays(file)
+    assert str(found.pop("cell")) == "gru" and found.pop("epochs") == 3
+    for before, after in zip(weights, found.values(), strict=True):
+        np.testing.assert_array_equal(before, after)
+        assert before.dtype == after.dtype
+
+
+@pytest.mark.parametrize("keep", [0, 1, 100, -1])
+def test_a_torn_file_of_arrays_is_refused(keep, tmp_path):
+    file = tmp_path / "state.npz"
+    save_arrays(file, np.arange(100))
+    file.write_bytes(file.read_bytes()[:keep])
+    with pytest.raises(ValueError, match="state.npz is torn, or does not hold arrays"):
+        load_arrays(file)
+
+
+def test_other_files_hold_no_arrays(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        load_arrays(tmp_path / "none.npz")
+    np.save(tmp_path / "one.npy", np.arange(3))
+    with pytest.raises(ValueError, match="one.npy is torn, or does not hold arrays"):
+        load_arrays(tmp_path / "one.npy")
+
+
+def test_json_that_cannot_be_written_leaves_the_old_file(tmp_path):
+    file = tmp_path / "report.json"
+    write_json(file, {"a": [1, None]})
+    with pytest.raises(TypeError):
+        write_json(file, {"a": object()})
+    assert json.loads(file.read_text()) == {"a": [1, None]}
+    assert [*tmp_path.iterdir()] == [file]

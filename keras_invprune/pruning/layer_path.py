@@ -20,7 +20,7 @@ from keras_invprune.proximal.base import check_strength
 from keras_invprune.pruning.checkpoint import SEED, seed_states
 from keras_invprune.pruning.checks import check_model
 from keras_invprune.pruning.rewind import inner_optimizer
-from keras_invprune.saving import replaced
+from keras_invprune.saving import load_arrays, save_arrays, write_json
 
 STATE = "path.json"
 WEIGHT = "arr_"  # as `np.savez` names what has no name
@@ -241,9 +241,9 @@ class _Store:
                 )
         self.points = [Point(**point) for point in state["points"]]
         for index in range(len(self.points)):
-            with np.load(self._file(index)) as arrays:
-                self.weights.append(_in_order(arrays, WEIGHT))
-                self.seeds.append(_in_order(arrays, SEED))
+            arrays = load_arrays(self._file(index))
+            self.weights.append(_in_order(arrays, WEIGHT))
+            self.seeds.append(_in_order(arrays, SEED))
 
     def add(self, point, weights, seeds):
         """Save weights and random states, then the state that names them."""
@@ -253,13 +253,10 @@ class _Store:
         if self.folder is None:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
-        with replaced(self._file(len(self.points) - 1)) as new:
-            names = {f"{SEED}{place}": value for place, value in enumerate(seeds)}
-            np.savez(new, *weights, **names)
+        names = {f"{SEED}{place}": value for place, value in enumerate(seeds)}
+        save_arrays(self._file(len(self.points) - 1), *weights, **names)
         points = [asdict(each) for each in self.points]
-        text = json.dumps({"about": self.about, "points": points}, indent=1)
-        with replaced(self.folder / STATE) as new:
-            new.write_text(text)
+        write_json(self.folder / STATE, {"about": self.about, "points": points})
 
     def _file(self, index) -> Path:
         return self.folder / f"point-{index}.npz"
@@ -267,7 +264,7 @@ class _Store:
 
 def _in_order(arrays, prefix) -> list[np.ndarray]:
     """Return the arrays whose names are the prefix and a number."""
-    count = sum(name.startswith(prefix) for name in arrays.files)
+    count = sum(name.startswith(prefix) for name in arrays)
     return [arrays[f"{prefix}{place}"] for place in range(count)]
 
 

@@ -3,6 +3,7 @@
 import json
 
 from keras_invprune.exporting.folders import claimed, local
+from keras_invprune.saving import write_json
 from keras_invprune_lab.bench.csv_files import write_all
 from keras_invprune_lab.bench.page import markdown, pictures
 from keras_invprune_lab.bench.plots import draw
@@ -14,7 +15,6 @@ from keras_invprune_lab.runs.executors.base import unfinished
 from keras_invprune_lab.runs.executors.local import run_all
 from keras_invprune_lab.runs.jobs import expand
 from keras_invprune_lab.runs.ledger import RUNS, collect, unpack
-from keras_invprune_lab.training.files import write_json
 
 FAILURES = "failures.json"
 

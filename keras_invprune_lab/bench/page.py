@@ -77,11 +77,9 @@ def _accuracies(recipe, table) -> str:
     for row in table.rows:
         means = row_means(table, figure, row)
         best = [m for m, mean in means.items() if mean == max(means.values())]
-        values = [
-            _with_spread(table.cells.get((row, m)), figure, m in best)
-            for m in table.methods
-        ]
         known = published.get(row[0], {})
+        found = {m: table.cells.get((row, m)) for m in table.methods}
+        values = [_mean(cell, figure, m in best) for m, cell in found.items()]
         values += [f"{known[n]:.1f}" if n in known else "" for n in columns]
         rows.append([_place(row), *values])
     places = main_rows(table, recipe.compressions[0])
@@ -91,13 +89,39 @@ def _accuracies(recipe, table) -> str:
         rows.append([f"mean rank, {count} data sets", *names, *[""] * len(columns)])
     name = figure.replace("_", " ")
     seeds = sorted({s for cell in table.cells.values() for s in cell.reports})
+    kind = "Mean over seeds" if len(seeds) > 1 else "Seed"
     text = (
-        f"Mean ± standard deviation over the seeds {', '.join(map(str, seeds))} "
-        "(number of seeds in parentheses); bold: the best over the seeds that all "
-        "methods have."
+        f"{kind} {', '.join(map(str, seeds))}; bold: the best over the seeds that all "
+        "methods have. "
+        f"{_about_ranks(count, len(places), p)}"
     )
-    text += f" {_about_ranks(count, len(places), p)}"
-    return f"## Test {name}, %\n\n{_grid(header, rows)}\n\n{text}"
+    parts = [f"## Test {name}, %", _grid(header, rows), text]
+    return "\n\n".join([*parts, *_spreads(table, figure, len(seeds))])
+
+
+def _spreads(table, figure, seeds) -> list[str]:
+    """Return the spread over seeds, and the number of seeds where some are missing."""
+    parts = []
+    if any(cell.spread(figure) is not None for cell in table.cells.values()):
+
+        def spread(cell):
+            found = cell.spread(figure)
+            return "" if found is None else f"{found:.2f}"
+
+        parts += ["### Standard deviation over seeds, points", _each(table, spread)]
+    if any(len(cell.reports) < seeds for cell in table.cells.values()):
+        parts += ["### Number of seeds", _each(table, lambda cell: len(cell.reports))]
+    return parts
+
+
+def _each(table, shown) -> str:
+    """Return a table with what `shown` returns of each cell."""
+    rows = []
+    for row in table.rows:
+        found = [table.cells.get((row, method)) for method in table.methods]
+        values = ["" if cell is None else shown(cell) for cell in found]
+        rows.append([_place(row), *values])
+    return _grid(["", *map(_title, table.methods)], rows)
 
 
 def _about_ranks(count, datasets, p) -> str:
@@ -128,14 +152,11 @@ def _chosen(recipe, table) -> str:
     return f"## Chosen on validation rows\n\n{_grid(header, lines)}"
 
 
-def _with_spread(cell, figure, best) -> str:
+def _mean(cell, figure, best) -> str:
     if cell is None:
         return ""
-    spread = cell.spread(figure)
     text = f"{cell.mean(figure):.2f}"
-    text = f"**{text}**" if best else text
-    spread = "" if spread is None else f" ± {spread:.2f}"
-    return f"{text}{spread} ({len(cell.reports)})"
+    return f"**{text}**" if best else text
 
 
 def _comparisons(recipe, table) -> str:
@@ -157,14 +178,15 @@ def _comparisons(recipe, table) -> str:
 
 def _outcomes(found):
     """Return columns of comparisons and a note; of one data set those of its seeds."""
-    if any(one.seeds for one in found):
-        header = ["by seed"]
-        ends = [[", ".join(f"{gap:+.2f}" for gap in one.seeds)] for one in found]
+    seeds = sorted({seed for one in found for seed in one.seeds})
+    if seeds:
+        header = [f"seed {seed}" for seed in seeds]
+        ends = [[_gap(one.seeds.get(seed)) for seed in seeds] for one in found]
         values = [one.seeds_p for one in found]
         test = "Student's paired t-test over seeds"
     else:
-        header = ["wins / ties / losses"]
-        ends = [[f"{one.wins} / {one.ties} / {one.losses}"] for one in found]
+        header = ["wins", "ties", "losses"]
+        ends = [[one.wins, one.ties, one.losses] for one in found]
         values = [one.p for one in found]
         test = "Wilcoxon's signed-rank test over data sets"
     if not any(value is not None for value in values):
@@ -179,29 +201,41 @@ def _outcomes(found):
     )
 
 
+def _gap(points) -> str:
+    return "" if points is None else f"{points:+.2f}"
+
+
 def _reached(recipe, table) -> str:
     if recipe.reach is None:
         return ""
-    lines = []
-    for row in table.rows:
-        found = [table.cells.get((row, method)) for method in table.methods]
-        lines.append([_place(row), *(_epochs(cell, recipe) for cell in found)])
-    header = ["", *map(_title, table.methods)]
-    return (
-        f"## Epochs until {100 * recipe.reach:g} %\n\n{_grid(header, lines)}\n\nMean "
-        f"over seeds of the first epoch with this {recipe.select.replace('_', ' ')} on "
-        "validation rows. Epochs count from the end of the search, or of NTT's "
-        "transfer. In parentheses: the seeds that never reach it, if any."
+
+    def first(cell):
+        if not (reached := _reached_by(cell, recipe)):
+            return ""
+        epochs = [epoch for epoch in reached if epoch]
+        return f"{np.mean(epochs):.1f}" if epochs else "never"
+
+    def never(cell):
+        reached = _reached_by(cell, recipe)
+        return reached.count(None) if reached else ""
+
+    text = (
+        f"The first epoch with this {recipe.select.replace('_', ' ')} on validation "
+        "rows, mean over the seeds that reach it. Epochs count from the end of the "
+        "search, or of NTT's transfer."
     )
+    share = f"{100 * recipe.reach:g} %"
+    parts = [f"## Epochs until {share}", _each(table, first), text]
+    if any(None in _reached_by(cell, recipe) for cell in table.cells.values()):
+        parts += [f"### Seeds that never reach {share}", _each(table, never)]
+    return "\n\n".join(parts)
 
 
-def _epochs(cell, recipe) -> str:
-    if cell is None or not all(r.get("history") for r in cell.reports.values()):
-        return ""
-    reached = list(cell.reached(recipe.select, recipe.reach).values())
-    epochs = [epoch for epoch in reached if epoch]
-    never = f" ({len(reached) - len(epochs)})" if len(epochs) < len(reached) else ""
-    return f"{np.mean(epochs):.1f}{never}" if epochs else "never"
+def _reached_by(cell, recipe) -> list[int | None]:
+    """Return the epoch that each seed needs, or None; [] if epochs are unknown."""
+    if not all(report.get("history") for report in cell.reports.values()):
+        return []
+    return list(cell.reached(recipe.select, recipe.reach).values())
 
 
 def _consistency(recipe, table) -> str:

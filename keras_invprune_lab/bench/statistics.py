@@ -111,7 +111,7 @@ class Comparison(NamedTuple):
         ties: Rows where they are equal.
         losses: Rows where the other has.
         p: Wilcoxon's signed-rank test over the rows, two-sided; None below 6 rows.
-        seeds: Differences by seed where there is one row; else empty.
+        seeds: ``{seed: difference}`` where there is one row; else empty.
         seeds_p: Student's paired t-test over those seeds, two-sided; None below 5.
         together: The p that there is, with Holm's correction for all comparisons of
             `compare_all`.
@@ -123,7 +123,7 @@ class Comparison(NamedTuple):
     ties: int
     losses: int
     p: float | None
-    seeds: list[float]
+    seeds: dict[int, float]
     seeds_p: float | None = None
     together: float | None = None
 
@@ -150,11 +150,12 @@ def compare(table, first, other, figure, rows) -> Comparison | None:
         return None
     gaps = np.array([round(mine - theirs, 9) for mine, theirs in means])
     enough = len(gaps) >= ENOUGH and np.any(gaps)
-    seeds = []
+    seeds = {}
     if len(means) == 1:
         for pair in pairs:
             mine, theirs = (cell.values(figure) for cell in pair)
-            seeds += [mine[s] - theirs[s] for s in sorted(mine.keys() & theirs.keys())]
+            both = sorted(mine.keys() & theirs.keys())
+            seeds |= {seed: mine[seed] - theirs[seed] for seed in both}
     return Comparison(
         other,
         float(gaps.mean()),
@@ -163,7 +164,7 @@ def compare(table, first, other, figure, rows) -> Comparison | None:
         int((gaps < 0).sum()),
         float(wilcoxon(gaps).pvalue) if enough else None,
         seeds,
-        over_seeds(seeds),
+        over_seeds([*seeds.values()]),
     )
 
 

@@ -221,8 +221,8 @@ def export(
     target: Annotated[
         str | None,
         typer.Option(
-            help="Find the best file: litert-cpu, size, onnxruntime-cpu, openvino-cpu "
-            "or any."
+            help="Find the best file for a target, such as litert-cpu; an unknown one "
+            "lists them all."
         ),
     ] = None,
     max_loss: Annotated[
@@ -247,6 +247,7 @@ def export(
     Each file is run and compared with Keras.
     """
     from keras_invprune.exporting.export import export as export_model
+    from keras_invprune.exporting.planner import TARGETS
     from keras_invprune_lab.cli.exports import plan, rows_of
     from keras_invprune_lab.cli.tables import load_model, print_files
 
@@ -256,8 +257,8 @@ def export(
         return
     if max_loss is not None or budget:
         raise ValueError(
-            "--max-loss and --budget limit the files of a target. Add "
-            "--target litert-cpu, size, onnxruntime-cpu, openvino-cpu or any."
+            f"--max-loss and --budget limit the files of a target. Add --target, one "
+            f"of {TARGETS}."
         )
     options = ("sparsity",) if tflite is None else tuple(tflite)
     found = export_model(
@@ -277,9 +278,7 @@ def savings(
     ] = None,
     target: Annotated[
         str,
-        typer.Option(
-            help="Files for litert-cpu, onnxruntime-cpu, openvino-cpu or any."
-        ),
+        typer.Option(help="Files for this target, as for export."),
     ] = "litert-cpu",
 ):
     """Print what patterns, shares and number formats would save on a model."""

@@ -77,13 +77,10 @@ def predict(
 ):
     """Predict accuracy from structure, with no training: R², tau, regret, ceiling."""
     with needed("structure", by="predictions from structure"):
-        from keras_invprune_lab.structure.prediction.predict import (
-            Settings,
-            check_folder,
-            write,
-        )
+        from keras_invprune_lab.structure.prediction.predict import Settings
         from keras_invprune_lab.structure.prediction.predict import predict as compare
         from keras_invprune_lab.structure.prediction.reading import read
+        from keras_invprune_lab.structure.prediction.results import check_folder, write
         from keras_invprune_lab.structure.prediction.trained import (
             Trained,
             check_target,

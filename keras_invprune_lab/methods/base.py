@@ -58,6 +58,8 @@ class Method(abc.ABC):
         title: What tables call it.
         control_of: The method that it is a control of: it varies over the same grid,
             gets the point chosen for that method, and may need its run.
+        in_one_fit: ``(model, run) -> model``: what `keras-invprune run` trains in one
+            `fit` for a `runs.run.Run`; None if the method is not for that command.
         pruned: Whether it is asked for a compression.
         search: Objective of the search that it starts from; None without one.
         settings: The keys that it adds to recipes, a `Part`; None for none.
@@ -68,6 +70,7 @@ class Method(abc.ABC):
 
     title: str
     control_of: str | None = field(default=None, kw_only=True)
+    in_one_fit: Callable | None = field(default=None, kw_only=True)
 
     pruned = True
     search = None

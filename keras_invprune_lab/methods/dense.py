@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 from keras_invprune_lab.methods.base import METHODS
 from keras_invprune_lab.methods.network import Network
-from keras_invprune_lab.methods.one_fit import ONE_FIT
 
 
 @dataclass(frozen=True)
@@ -14,5 +13,4 @@ class Dense(Network):
     pruned = False
 
 
-METHODS["dense"] = Dense("dense")
-ONE_FIT["dense"] = lambda model, run: model
+METHODS["dense"] = Dense("dense", in_one_fit=lambda model, run: model)

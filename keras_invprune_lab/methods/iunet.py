@@ -8,7 +8,7 @@ from keras_invprune.exporting.folders import REPORT
 from keras_invprune.objectives import Invariance
 from keras_invprune.pruning.invariance import prune_for_invariance
 from keras_invprune_lab.methods.base import METHODS, Trained, Work
-from keras_invprune_lab.methods.one_fit import ONE_FIT, removal
+from keras_invprune_lab.methods.one_fit import removal
 from keras_invprune_lab.methods.search import AfterSearch
 from keras_invprune_lab.methods.view_names import VIEWS
 
@@ -50,7 +50,7 @@ def _shuffled(model, run):
 
 
 METHODS |= {
-    "iunet": AfterSearch("IUNet", "invariance", small=True),
+    "iunet": AfterSearch("IUNet", "invariance", small=True, in_one_fit=_in_one_fit),
     "no-pi": AfterSearch("IUNet without small initialization", "invariance"),
     "no-ilo": AfterSearch("IUNet without invariance objective", small=True),
     "unpruned": SearchOnly("IUNet, search only", "invariance", small=True),
@@ -60,6 +60,6 @@ METHODS |= {
         small=True,
         shuffled=True,
         control_of="iunet",
+        in_one_fit=_shuffled,
     ),
 }
-ONE_FIT |= {"iunet": _in_one_fit, "shuffled": _shuffled}

@@ -43,18 +43,6 @@ class LayerKeys(Part):
     unit_strength: Several[Annotated[Positive, Short]] = [0.1]
 
 
-class _Refit:
-    """A job, as far as it is the refit after the penalty."""
-
-    def __init__(self, job):
-        self._job = job
-        self.epochs_before = job.recipe.search_epochs
-        self.epochs = job.recipe.finetune_epochs
-
-    def __getattr__(self, name):
-        return getattr(self._job, name)
-
-
 @dataclass(frozen=True)
 class LayerSparse(Network):
     """Trains under a penalty, merges what became linear, and refits without it.
@@ -76,15 +64,18 @@ class LayerSparse(Network):
 
     def train(self, work: Work) -> Trained:
         """Train under the penalty, merge, refit; report what was merged, too."""
-        refit, show = _Refit(work.job), work.show
-        before = refit.epochs_before
+        show, (before, _) = work.show, self.phase(work.job)
 
         def later(done, total):
             show(before + done, before + total)
 
-        trained = super().train(work._replace(job=refit, show=later))
+        trained = super().train(work._replace(show=later))
         merged = json.loads((work.part / REPORT).read_text(encoding="utf-8"))
         return trained._replace(found=trained.found | {"merged": merged})
+
+    def phase(self, job) -> tuple[int, int]:
+        """Return the number of epochs under the penalty, and that of the refit."""
+        return job.recipe.search_epochs, job.recipe.finetune_epochs
 
     def build(self, work: Work) -> keras.Model:
         """Return the merged network."""
@@ -104,7 +95,7 @@ class LayerSparse(Network):
         job, recipe, data = work.job, work.job.recipe, work.data
         model, steps = self.network(work), steps_of(recipe, data)
         operator = self.penalty(model, job.penalty)
-        epochs = job.epochs_before
+        epochs, after = self.phase(job)
         compile_model(
             model,
             recipe,
@@ -117,7 +108,7 @@ class LayerSparse(Network):
         state.folder.mkdir(exist_ok=True)
         first = state.restore(model)
         rows = rows_of(job, data, first, epochs)
-        shown = partial(_earlier, work.show, epochs, job.epochs)
+        shown = partial(_earlier, work.show, epochs, after)
         fit(model, rows, steps, first, epochs, [ActiveLayers(), state], shown)
         return model
 

@@ -52,12 +52,17 @@ class Network(Method):
         check_room(work.part, 6 * state_size(model))
         self.start(model, work)
         chosen = self._selecting(work)
+        before, epochs = self.phase(job)
         augmented = self.augments(job)
-        train(model, job, data, job.epochs, chosen, work.show, augmented=augmented)
+        train(model, job, data, epochs, before, chosen, work.show, augmented=augmented)
         self.end(model, work)
         found = figures(job, model, chosen, data)
         np.savez_compressed(work.part / FILTERS, filters=first_filters(model, data))
         return Trained(found, chosen.history)
+
+    def phase(self, job) -> tuple[int, int]:
+        """Return the number of epochs before its training, and that of its training."""
+        return job.epochs_before, job.epochs
 
     def build(self, work) -> keras.Model:
         """Return the network, not compiled."""
@@ -70,8 +75,8 @@ class Network(Method):
     def compile(self, model, work):
         """Compile the network for its training."""
         recipe = work.job.recipe
-        optimizer = self.optimizer(recipe)
-        compile_model(model, recipe, optimizer, work.data, work.job.epochs)
+        optimizer, (_, epochs) = self.optimizer(recipe), self.phase(work.job)
+        compile_model(model, recipe, optimizer, work.data, epochs)
 
     def augments(self, job) -> bool:
         """Return whether the recipe's augmentation applies to its rows."""
@@ -86,7 +91,7 @@ class Network(Method):
         return recipe.finetune_optimizer or recipe.optimizer
 
     def _selecting(self, work):
-        recipe, data, epochs = work.job.recipe, work.data, work.job.epochs
+        recipe, data, (_, epochs) = work.job.recipe, work.data, self.phase(work.job)
         restarts = restarts_of(self.optimizer(recipe), epochs)
         rows = data.x_valid, data.y_valid
         return Selecting(work.part, *rows, recipe.select, restarts, waits=self.waits)

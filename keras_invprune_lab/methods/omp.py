@@ -2,7 +2,7 @@
 
 from keras_invprune.pruning.prune import prune
 from keras_invprune_lab.methods.base import METHODS
-from keras_invprune_lab.methods.one_fit import ONE_FIT, removal
+from keras_invprune_lab.methods.one_fit import removal
 from keras_invprune_lab.methods.search import AfterSearch
 
 
@@ -15,5 +15,4 @@ def _in_one_fit(model, run):
     )
 
 
-METHODS["omp"] = AfterSearch("OMP")
-ONE_FIT["omp"] = _in_one_fit
+METHODS["omp"] = AfterSearch("OMP", in_one_fit=_in_one_fit)

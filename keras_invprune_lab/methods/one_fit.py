@@ -1,11 +1,6 @@
-"""How `keras-invprune run` prunes: search, pruning and fine-tuning in one `fit`."""
-
-from collections.abc import Callable
+"""What `keras-invprune run` prunes, and when: search and fine-tuning in one `fit`."""
 
 from keras_invprune.schedules import Gradual, OneShot, WhenConverged
-
-ONE_FIT: dict[str, Callable] = {}
-"""``{name: (model, run) -> model}``, to which methods add that can do so."""
 
 SCHEDULES = {
     "one_shot": lambda sparsity, monitor, half: OneShot(sparsity, at=half),

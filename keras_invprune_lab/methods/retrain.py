@@ -13,6 +13,7 @@ from keras_invprune.allocation import PerLayer
 from keras_invprune.exporting.folders import check_room
 from keras_invprune.graph.prunable import prunable_weights
 from keras_invprune.pruning.prune import prune
+from keras_invprune.saving import load_arrays, save_arrays, write_json
 from keras_invprune.scores._examples import examples_for
 from keras_invprune_lab.methods.base import METHODS, Trained, Work
 from keras_invprune_lab.methods.build import pruned_keys
@@ -28,10 +29,9 @@ from keras_invprune_lab.methods.pruned import Pruned
 from keras_invprune_lab.methods.settings import Count, Part, Share
 from keras_invprune_lab.training.checkpoint import state_size
 from keras_invprune_lab.training.evaluate import figures, first_filters
-from keras_invprune_lab.training.files import write_json
 from keras_invprune_lab.training.loop import compile_model
 from keras_invprune_lab.training.metrics import scores
-from keras_invprune_lab.training.selecting import load_arrays, logits, save_arrays
+from keras_invprune_lab.training.selecting import logits
 from keras_invprune_lab.training.until import Until, train_until
 
 PRUNED, BEGUN = "pruned.npz", "begun.json"  # of a round: weights, figures
@@ -149,14 +149,14 @@ class Retrained(Pruned):
         """Prune, or load what a round has begun with; return its figures."""
         folder.mkdir(exist_ok=True)
         if (folder / BEGUN).exists():
-            model.set_weights(load_arrays(folder / PRUNED))
+            model.set_weights([*load_arrays(folder / PRUNED).values()])
             return json.loads((folder / BEGUN).read_text())
         before = _measured(model, work)
         self.prune(model, work, sparsity)
         begun = {"sparsity": sparsity}
         for part, figure in _measured(model, work).items():
             begun[part] = {"before": before[part], "pruned": figure}
-        save_arrays(folder / PRUNED, model.get_weights())
+        save_arrays(folder / PRUNED, *model.get_weights())
         write_json(folder / BEGUN, begun)
         return begun
 

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from keras_invprune.saving import replaced
+from keras_invprune.saving import replaced, write_json
 from keras_invprune_lab.methods.base import METHODS, Method, Trained, Work
-from keras_invprune_lab.training.files import write_json
 from keras_invprune_lab.training.metrics import scores
 
 # A small grid around the library's defaults; each stops early on validation rows.

@@ -1,13 +1,15 @@
-"""From a YAML text to a checked object; all faults at once, each with its line.
+"""From YAML to a checked object, by name or file; all faults at once, with their lines.
 
 ruamel.yaml has line numbers too, but raises at the first key that is given twice.
 """
 
 import re
-from typing import get_args
+from importlib import resources
+from pathlib import Path
+from typing import Generic, TypeVar, get_args
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from keras_invprune.saving import did_you_mean, named, near_names
 
@@ -17,6 +19,68 @@ WORDS = {
     "dict_type": "Must be `name: value` pairs, as {one: 1}",
     "model_type": "Must be `name: value` pairs, as {one: 1}",
 }
+
+Kind = TypeVar("Kind", bound=BaseModel)
+
+
+class Recipes(Generic[Kind]):
+    """Recipes of one kind: those of a folder of the package, and those of users.
+
+    Args:
+        model: The class of a recipe.
+        package: The package whose .yaml files are recipes, such as ``__package__``.
+        kind: What messages call a recipe.
+        folder: Name of the folder inside of the package; "" for the package itself.
+    """
+
+    def __init__(self, model: type[Kind], package: str, kind: str, folder: str = ""):
+        self.model, self.kind = model, kind
+        self.folder = resources.files(package) / folder
+
+    def names(self) -> list[str]:
+        """Return the names of the recipes that come with the package."""
+        files = [Path(file.name) for file in self.folder.iterdir()]
+        return sorted(file.stem for file in files if file.suffix == ".yaml")
+
+    def load(self, name: str | Path) -> Kind:
+        """Return the recipe of that name, or in that file.
+
+        Args:
+            name: One of `names`, or a path that ends in .yaml.
+
+        Raises:
+            ValueError: If there is no such recipe (near matches are named), or if the
+                file is not one; says in which lines.
+            FileNotFoundError: If there is no such file; near matches are named.
+        """
+        if str(name).endswith((".yaml", ".yml")):
+            return self.parse(self._read(Path(name)), str(name))
+        named(str(name), dict.fromkeys(self.names()), "recipe")
+        text = (self.folder / f"{name}.yaml").read_text(encoding="utf-8")
+        return self.parse(text, f"{name}.yaml")
+
+    def parse(self, text: str, file: str = "recipe") -> Kind:
+        """Return a recipe from YAML.
+
+        Args:
+            text: YAML.
+            file: Name of the file, for messages.
+
+        Raises:
+            ValueError: If the text is not a recipe; says in which lines and why.
+        """
+        return parse_as(self.model, text, file, self.kind)
+
+    def _read(self, file) -> str:
+        try:
+            return file.read_text(encoding="utf-8")
+        except FileNotFoundError as error:
+            there = {one.stem: str(one) for one in file.parent.glob("*.y*ml")}
+            near = [there[one] for one in near_names(file.stem, there)]
+            near = near or near_names(file.stem, self.names())
+            raise FileNotFoundError(
+                f"There is no recipe {str(file)!r}.{did_you_mean(near)}"
+            ) from error
 
 
 def parse_as(model, text, file, kind):

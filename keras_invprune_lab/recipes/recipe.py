@@ -1,7 +1,5 @@
 """Recipes: what a table is made of, in YAML, checked before anything runs."""
 
-from importlib import resources
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import (
@@ -10,7 +8,7 @@ from pydantic import (
     field_validator,
 )
 
-from keras_invprune.saving import did_you_mean, named, near_names
+from keras_invprune.saving import named
 from keras_invprune_lab.data import check_name, own_name
 from keras_invprune_lab.methods.base import METHODS
 from keras_invprune_lab.methods.settings import (
@@ -22,7 +20,7 @@ from keras_invprune_lab.methods.settings import (
     Short,
 )
 from keras_invprune_lab.models import MODELS, has_width
-from keras_invprune_lab.recipes.from_yaml import parse_as
+from keras_invprune_lab.recipes.from_yaml import Recipes
 
 
 def _one_of(known, kind):
@@ -190,46 +188,5 @@ class Recipe(*OWN, Part):
         return published
 
 
-def names() -> list[str]:
-    """Return the recipes that come with the package."""
-    files = [file.name for file in resources.files(__package__).iterdir()]
-    return sorted(n.removesuffix(".yaml") for n in files if n.endswith(".yaml"))
-
-
-def load(name) -> Recipe:
-    """Return the recipe of that name, or in that file.
-
-    Args:
-        name: One of `names`, or a path that ends in .yaml.
-
-    Raises:
-        ValueError: If there is no such recipe (near matches are named), or the file
-            is not one; says in which lines.
-        FileNotFoundError: If there is no such file.
-    """
-    if str(name).endswith((".yaml", ".yml")):
-        return parse(_read(Path(name)), str(name))
-    named(str(name), dict.fromkeys(names()), "recipe")
-    file = resources.files(__package__) / f"{name}.yaml"
-    return parse(file.read_text(encoding="utf-8"), f"{name}.yaml")
-
-
-def _read(file) -> str:
-    try:
-        return file.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        there = {one.stem: str(one) for one in file.parent.glob("*.y*ml")}
-        near = [there[one] for one in near_names(file.stem, there)]
-        near = near or near_names(file.stem, names())
-        raise FileNotFoundError(
-            f"There is no recipe {str(file)!r}.{did_you_mean(near)}"
-        ) from error
-
-
-def parse(text, file="recipe") -> Recipe:
-    """Return a recipe from YAML.
-
-    Raises:
-        ValueError: If the text is not a recipe; says in which lines and why.
-    """
-    return parse_as(Recipe, text, file, "recipe")
+RECIPES = Recipes(Recipe, __package__, "recipe")
+names, load, parse = RECIPES.names, RECIPES.load, RECIPES.parse

@@ -2,12 +2,12 @@
 
 import csv
 import json
-import os
 from pathlib import Path
 
 from keras_invprune.exporting.folders import REPORT
+from keras_invprune.saving import replaced, write_json
 from keras_invprune_lab.runs.configuration import CONFIG
-from keras_invprune_lab.training.files import write_history, write_json
+from keras_invprune_lab.training.files import write_history
 
 RUNS, LEDGER = "runs", "runs.jsonl"
 DIGITS = 5
@@ -55,9 +55,9 @@ def collect(jobs, out) -> list[tuple]:
             lines[job.name] = json.dumps(run, separators=(",", ":"))
     if not found:
         return []
-    new = out / f"{LEDGER}.{os.getpid()}"  # tables may be asked for meanwhile
-    new.write_text("".join(f"{lines[name]}\n" for name in sorted(lines)))
-    new.replace(out / LEDGER)
+    # Tables may be asked for in another process meanwhile.
+    with replaced(out / LEDGER, shared=True) as new:
+        new.write_text("".join(f"{lines[name]}\n" for name in sorted(lines)))
     return found
 
 

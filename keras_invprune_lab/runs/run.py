@@ -19,7 +19,7 @@ from keras_invprune.saving import named
 from keras_invprune.schedules import check_sparsity
 from keras_invprune_lab import data as datasets
 from keras_invprune_lab.methods.base import METHODS, Method, Trained
-from keras_invprune_lab.methods.one_fit import ONE_FIT, SCHEDULES
+from keras_invprune_lab.methods.one_fit import SCHEDULES
 from keras_invprune_lab.methods.view_names import VIEWS
 from keras_invprune_lab.models import get_model, has_letters
 from keras_invprune_lab.runs.budget import MIN_STEPS, budget, steps_of
@@ -92,7 +92,8 @@ class Run:
         Raises:
             ValueError: If one is out of range, or two contradict each other.
         """
-        named(self.method, ONE_FIT, "method")
+        known = {name: one for name, one in METHODS.items() if one.in_one_fit}
+        named(self.method, known, "method")
         check_sparsity(self.sparsity)
         if self.sparsity and not self.kind.pruned:
             raise ValueError(
@@ -195,7 +196,7 @@ class RunTask(Task):
         run = self.run
         keras.utils.set_random_seed(run.seed)
         plain = get_model(run.model, self.data, run.width)
-        self.model = ONE_FIT[run.method](plain, run)
+        self.model = run.kind.in_one_fit(plain, run)
         check_room(part, 4 * state_size(self.model))  # two states, three files, logs
 
     def train(self, part, show) -> Trained:

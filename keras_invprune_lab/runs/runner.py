@@ -12,11 +12,12 @@ from keras_invprune.exporting.folders import (
     replacing,
     write_report,
 )
+from keras_invprune.saving import write_json
 from keras_invprune_lab.methods.base import Trained
 from keras_invprune_lab.runs.configuration import CONFIG, check_same
 from keras_invprune_lab.runs.environment import environment
 from keras_invprune_lab.runs.stopwatch import timed
-from keras_invprune_lab.training.files import write_history, write_json
+from keras_invprune_lab.training.files import write_history
 
 
 class Task(abc.ABC):

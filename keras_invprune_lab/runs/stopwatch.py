@@ -3,7 +3,7 @@
 import json
 import time
 
-from keras_invprune_lab.training.files import write_json
+from keras_invprune.saving import write_json
 
 ELAPSED = "elapsed.json"
 

@@ -6,8 +6,7 @@ import time
 import keras
 
 from keras_invprune.exporting.folders import check_room, local
-from keras_invprune.saving import replaced
-from keras_invprune_lab.training.files import write_json
+from keras_invprune.saving import replaced, write_json
 
 PROGRESS, STATE = "progress.json", "state.weights.h5"
 

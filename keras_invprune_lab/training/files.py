@@ -1,15 +1,8 @@
-"""Files of results: JSON and CSV that are complete whenever they are there; logs."""
+"""Files of results: CSV that is complete whenever it is there; logs."""
 
 import csv
-import json
 
 from keras_invprune.saving import replaced
-
-
-def write_json(file, content):
-    """Write a file of JSON that is complete whenever it is there."""
-    with replaced(file) as new:
-        new.write_text(json.dumps(content, indent=2) + "\n")
 
 
 def write_csv(file, rows, fields=None):

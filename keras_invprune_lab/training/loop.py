@@ -124,7 +124,7 @@ def rows_of(job, data, first, last, *, augmented=True):
     )
 
 
-def train(model, job, data, epochs, selecting, show, *, augmented=True):
+def train(model, job, data, epochs, before, selecting, show, *, augmented=True):
     """Train a compiled model from its last saved state on.
 
     Args:
@@ -132,13 +132,12 @@ def train(model, job, data, epochs, selecting, show, *, augmented=True):
         job: `Job`; its seed decides the order of the rows.
         data: `Data`.
         epochs: Of the phase.
+        before: Epochs before the phase, whose orders of rows are not used again.
         selecting: `Selecting`.
         show: ``show(done, total)`` after each epoch.
         augmented: Whether the rows are augmented as the recipe says.
     """
     first = selecting.restore(model)
-    # A second phase must not see the rows in the first one's order again.
-    before = job.epochs_before
     selecting.set_model(model)
     rows = rows_of(job, data, before + first, before + epochs, augmented=augmented)
     steps = steps_of(job.recipe, data)

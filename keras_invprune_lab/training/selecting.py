@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_invprune.saving import replaced
+from keras_invprune.saving import load_arrays, save_arrays
 from keras_invprune_lab.training.checkpoint import Checkpoint
 from keras_invprune_lab.training.metrics import scores
 
@@ -58,12 +58,12 @@ class Selecting(Checkpoint):
             if int(file.stem.split("-")[1]) > epochs:
                 file.unlink()  # of epochs that will be made again
         if epochs:
-            self.best_weights = load_arrays(self.folder / f"best-{self.best}.npz")
+            best = load_arrays(self.folder / f"best-{self.best}.npz")
+            self.best_weights = [*best.values()]
             current = model.get_weights()
             for epoch in sorted(e for e in self.restarts if e <= epochs):
-                self._snapshots[epoch] = load_arrays(
-                    self.folder / f"snapshot-{epoch}.npz"
-                )
+                snapshot = load_arrays(self.folder / f"snapshot-{epoch}.npz")
+                self._snapshots[epoch] = [*snapshot.values()]
                 model.set_weights(self._snapshots[epoch])
                 self._logits.append(logits(model, self.x))
             model.set_weights(current)
@@ -89,11 +89,11 @@ class Selecting(Checkpoint):
         best = self.folder / f"best-{self.best}.npz"
         old = set(self.folder.glob("best-*.npz")) - {best}
         if not best.exists():
-            save_arrays(best, self.best_weights)
+            save_arrays(best, *self.best_weights)
         for epoch, weights in self._snapshots.items():
             file = self.folder / f"snapshot-{epoch}.npz"
             if not file.exists():
-                save_arrays(file, weights)
+                save_arrays(file, *weights)
         super().save(epochs)
         for file in old:
             file.unlink()
@@ -105,18 +105,6 @@ class Selecting(Checkpoint):
             self.model.set_weights(weights)
             each.append(logits(self.model, x))
         return np.mean(each, axis=0)
-
-
-def save_arrays(file, weights):
-    """Write arrays to a file that is complete whenever it is there."""
-    with replaced(file) as new:
-        np.savez(new, *weights)
-
-
-def load_arrays(file) -> list[np.ndarray]:
-    """Return the arrays that `save_arrays` wrote."""
-    with np.load(file) as arrays:
-        return [arrays[f"arr_{index}"] for index in range(len(arrays.files))]
 
 
 def logits(model, x) -> np.ndarray:

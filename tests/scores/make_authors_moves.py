@@ -1,4 +1,4 @@
-"""Masks that RigL's authors' own code moves, for `test_scores_rigl_authors.py`.
+"""Masks that RigL's authors' own code moves, for `test_rigl.py`.
 
     git clone https://github.com/google-research/rigl
     pip install tensorflow six

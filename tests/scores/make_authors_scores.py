@@ -1,4 +1,4 @@
-"""Scores and masks by the authors' own code, for `test_scores_authors.py`.
+"""Scores and masks by the authors' own code, for `test_authors.py`.
 
     git clone https://github.com/ganguli-lab/Synaptic-Flow
     git clone https://github.com/alecwangcq/GraSP

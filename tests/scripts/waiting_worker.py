@@ -2,17 +2,15 @@
 
 import time
 
-from keras_invprune_lab.runs.executors.children import Pool, context, listen
+from keras_invprune_lab.runs.executors.children import Children
 
 
-def work():
+def work(_):
     print("at work", flush=True)
     time.sleep(600)
 
 
 if __name__ == "__main__":
-    processes = context()
-    with Pool(1, processes, listen, processes.Queue()) as pool:
-        task = pool.submit(work)
-        pool.begin()
-        task.result()
+    jobs = iter([1])
+    with Children(work, 1) as children:
+        list(children.results(lambda _: next(jobs, None)))

@@ -99,5 +99,5 @@ def attempt(job, root, show) -> Failure | None:
 def ready(waiting, running, outcomes) -> list:
     """Return the jobs that need nothing unfinished; drop the hopeless ones."""
     waiting[:] = [job for job in waiting if not outcomes.is_hopeless(job)]
-    unready = {job.name for job in [*waiting, *running.values()]}
+    unready = {job.name for job in [*waiting, *running]}
     return [j for j in waiting if not (j.needs and j.needs.name in unready)]

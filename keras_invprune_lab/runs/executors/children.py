@@ -1,17 +1,21 @@
-"""Child processes: their threads, what they tell of their progress, and their end."""
+"""Child processes: jobs go in, results come out as they are ready."""
 
 import logging
 import multiprocessing
 import os
+import pickle
 import signal
 import sys
 import threading
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+import traceback
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing import connection
+from typing import Any, NamedTuple
 
 THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
+PATIENCE = 10.0  # seconds that a process without a job has to end by itself
+TOLD, ENDED = "told", "ended"  # what a child sends: its progress, a result
 
 
 def context(*imported: str) -> multiprocessing.context.BaseContext:
@@ -32,12 +36,12 @@ def context(*imported: str) -> multiprocessing.context.BaseContext:
 
 
 @contextmanager
-def threads_of_each(count):
+def threads_of_each(count: int) -> Iterator[None]:
     """Give each child process that starts this number of threads.
 
     Libraries read the variables when they are imported, TensorFlow when it is used.
     What is imported before the children start is imported within this context, too,
-    the first time. Later children get them from their `Pool`.
+    the first time. Later children get them from their parent's environment.
     """
     before = {name: os.environ.get(name) for name in THREADS}
     os.environ.update(dict.fromkeys(THREADS, str(count)))
@@ -52,107 +56,248 @@ def threads_of_each(count):
                 os.environ[name] = value
 
 
-@contextmanager
-def passed_on(context, show):
-    """Yield a queue; what child processes `tell` there is passed on to ``show(*now)``.
+class ChildDied(RuntimeError):
+    """A process ended without a result: it crashed, was killed, or lacked memory."""
 
-    Args:
-        context: Of `multiprocessing`.
-        show: Called in a thread of this process.
+
+class Ended(NamedTuple):
+    """A job that has ended.
+
+    Attributes:
+        job: The job.
+        result: What the task returned.
+        error: What it raised, with the child's traceback as a note, or `ChildDied`;
+            None if it returned.
     """
-    news = context.Queue()
-    reader = threading.Thread(target=_pass_on, args=(news, show), daemon=True)
-    reader.start()
-    try:
-        yield news
-    finally:
-        news.put(None)
-        news.cancel_join_thread()  # a process that died while it told may
-        reader.join(timeout=10)  # have left the queue locked
+
+    job: Any
+    result: Any
+    error: Exception | None
 
 
-def _pass_on(news, show):
-    while (now := news.get()) is not None:
-        show(*now)
+class Children:
+    """Child processes that do jobs, each one after the other. Use it as a context.
 
+    Each process has a pipe of its own. So the death of one is seen at once, and neither
+    blocks nor ends another. A job whose process died is tried again when no other is
+    left, alone, since memory may suffice for one. If that process dies, too, the job
+    has failed.
 
-class Pool(ProcessPoolExecutor):
-    """Child processes that end with their parent, or when it wants them to.
-
-    A pool starts its processes one by one, with the first tasks. If one of them dies
-    while the next one starts, `ProcessPoolExecutor` may wait for the latter forever.
-    Processes that import nothing can die so soon. Hence they do nothing before `begin`.
-
-    What is copied has the environment of the process that it is a copy of. So each
-    child is told that of this process, when the pool was made.
-
-    Used as a context, an error within it ends the processes and what they do.
+    Children leave Ctrl-C to their parent, and end with it. An error within the context
+    ends them and what they do.
 
     Args:
-        workers: Number of processes.
-        context: Of `multiprocessing`, but not "fork", which copies all open files.
-        start: Called in each process before its first task.
-        arguments: What it is called with.
+        task: ``task(job)``, called in a child. It must be picklable, as must be jobs
+            and results.
+        workers: Number of processes at once. They start when there are jobs for them.
+        imported: See `context`.
+        threads: Number of threads of each process.
+        start: ``start()``, called in each process before its first job.
+        show: ``show(*now)``, called in this process with what a child has `tell` say.
+        life: Number of jobs after which a process is replaced; None for no limit.
     """
 
     def __init__(
         self,
+        task: Callable[[Any], Any],
         workers: int,
-        context: multiprocessing.context.BaseContext,
-        start: Callable,
-        *arguments: object,
+        *,
+        imported: Sequence[str] = (),
+        threads: int = 1,
+        start: Callable[[], None] | None = None,
+        show: Callable | None = None,
+        life: int | None = None,
     ):
-        begun, self._begin = context.Pipe(duplex=False)
-        ended, self._end = context.Pipe(duplex=False)
-        own = begun, ended, dict(os.environ), start, arguments
-        super().__init__(workers, context, _start, own)
+        self._work = start, task
+        self.workers, self.threads, self.life = workers, threads, life
+        self._context, self._show = context(*imported), show
+        self._children: list[_Child] = []
 
-    def begin(self):
-        """Let the processes begin, once the first tasks are submitted."""
-        self._begin.close()
-
-    def end(self):
-        """End the processes, and what they do."""
-        self._end.close()
+    def __enter__(self) -> "Children":
+        """Return the object."""
+        return self
 
     def __exit__(self, *error):
-        """Wait for the processes; end them if there was an error."""
-        if error[0] is not None:
-            self.end()
-        self.begin()
-        return super().__exit__(*error)
+        """End the processes; after an error, also what they do."""
+        for child in [*self._children]:
+            self._end(child, at_once=error[0] is not None)
+
+    def results(self, take: Callable[[list], Any]) -> Iterator[Ended]:
+        """Do jobs, and yield each as soon as it has ended.
+
+        If the caller does not ask for all of them, those under way are given up.
+
+        Args:
+            take: ``take(unfinished)`` returns the next job. It gets those that have
+                begun and not ended, and may return None to be asked again when one of
+                these ends.
+        """
+        died: list = []  # jobs whose process has died once
+        alone = False
+        try:
+            while True:
+                while not alone and len(self._busy) < self.workers:
+                    job = take([*(child.job for child in self._busy), *died])
+                    if job is None:
+                        break
+                    self._give(job)
+                if not self._busy:
+                    if not died:
+                        return
+                    alone = True
+                    self._give(died.pop(0))
+                for ended in self._heard():
+                    if isinstance(ended.error, ChildDied) and not alone:
+                        died.append(ended.job)
+                    else:
+                        alone = False
+                        yield ended
+        finally:
+            for child in self._busy:
+                self._end(child, at_once=True)
+
+    @property
+    def _busy(self) -> "list[_Child]":
+        return [child for child in self._children if child.busy]
+
+    def _give(self, job):
+        """Give a job to a process that has none, or to a new one."""
+        for child in [child for child in self._children if not child.busy]:
+            if child.give(job, self._work):
+                return
+            self._end(child)  # it died while it had nothing to do
+        self._children.append(_Child(self._context, self.threads))
+        self._children[-1].give(job, self._work)
+
+    def _heard(self) -> list[Ended]:
+        """Wait until a child says something; return what has ended."""
+        found = []
+        each = {one: child for child in self._busy for one in child.to_wait_for}
+        ready = [each[one] for one in connection.wait(each)]
+        for child in dict.fromkeys(ready):
+            said = child.hear()
+            if said is None:
+                code = self._end(child)
+                error = ChildDied(
+                    "Its process died twice, the second time with nothing next to it "
+                    f"(exit code {code}). If memory has run out, use a smaller network."
+                )
+                found.append(Ended(child.job, None, error))
+            elif said[0] == ENDED:
+                found.append(Ended(child.job, *said[1]))
+                child.busy, child.done = False, child.done + 1
+                if child.done == self.life:
+                    self._end(child)
+            elif self._show is not None:
+                self._show(*said[1])
+        return found
+
+    def _end(self, child, *, at_once=False) -> int | None:
+        self._children.remove(child)
+        return child.end(at_once=at_once)
 
 
-def _start(begun, ended, environment, start, arguments):
-    """Obey the parent, in a child process."""
+class _Child:
+    """A process, and the parent's end of its pipe."""
+
+    def __init__(self, processes, threads):
+        self.pipe, its_end = processes.Pipe()
+        with threads_of_each(threads):
+            # A copy has the environment of the process that it is a copy of.
+            own = its_end, dict(os.environ)
+            self.process = processes.Process(target=_serve, args=own)
+            self.process.start()
+        its_end.close()  # so that the pipe breaks when the process ends
+        self.job, self.busy, self.done = None, False, 0
+
+    @property
+    def to_wait_for(self) -> tuple:
+        """What is ready as soon as it says something or ends."""
+        return self.pipe, self.process.sentinel
+
+    def give(self, job, work) -> bool:
+        """Give it a job; return whether it was there to take it."""
+        content = pickle.dumps((*work, job))
+        self.job, self.busy = job, True
+        try:
+            self.pipe.send_bytes(content)
+        except OSError:
+            return False
+        return True
+
+    def hear(self) -> tuple | None:
+        """Return what it says, or None if it has died."""
+        try:
+            return pickle.loads(self.pipe.recv_bytes()) if self.pipe.poll() else None
+        except (EOFError, OSError):
+            return None
+
+    def end(self, *, at_once) -> int | None:
+        """End the process, and what it does; return its exit code."""
+        self.pipe.close()
+        if not at_once:
+            self.process.join(PATIENCE)
+        self.process.kill()
+        self.process.join()
+        return self.process.exitcode
+
+
+_pipe: Any = None  # of a child process, to its parent
+_one_at_a_time = threading.Lock()
+
+
+def tell(*now: object):
+    """Tell the parent of the progress, in a child process."""
+    _send(pickle.dumps((TOLD, now)))
+
+
+def _send(content):
+    with _one_at_a_time:
+        _pipe.send_bytes(content)
+
+
+def _serve(pipe, environment):
+    """Do the parent's jobs, in a child process."""
+    global _pipe
+    _pipe = pipe
     os.environ.clear()
     os.environ.update(environment)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # of models traced in turn
-    threading.Thread(target=_end_with_parent, args=(ended,), daemon=True).start()
-    connection.wait([begun])  # until its other end is closed
-    start(*arguments)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    started: list = []
+    while True:
+        try:
+            content = pipe.recv_bytes()
+        except (EOFError, OSError):  # the parent has closed its end
+            return
+        _send(_answer(content, started))
 
 
-def _end_with_parent(ended):
+def _end_with_parent():
     # Else it would train on, unlocked, next to whoever starts the same again.
-    connection.wait([multiprocessing.parent_process().sentinel, ended])
+    connection.wait([multiprocessing.parent_process().sentinel])
     os._exit(1)
 
 
-_news = None  # of a child process: where its progress goes
+def _answer(content, started) -> bytes:
+    """Return the result of a job, or what it raised, pickled."""
+    try:
+        start, task, job = pickle.loads(content)
+        if start is not None and not started:
+            start()
+            started.append(True)
+        return pickle.dumps((ENDED, (task(job), None)))
+    except Exception as error:
+        found = _picklable(error)
+        found.add_note(traceback.format_exc())
+        return pickle.dumps((ENDED, (None, found)))
 
 
-def listen(news):
-    """Let this child process `tell` of its progress.
-
-    Args:
-        news: The queue of `passed_on`.
-    """
-    global _news
-    _news = news
-
-
-def tell(*now):
-    """Tell the parent, in a child process that can `listen`."""
-    _news.put(now)
+def _picklable(error) -> Exception:
+    """Return the error, or its text if the parent could not read it."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return error

@@ -1,8 +1,6 @@
 """Runs on this machine: one after the other, or several processes at once."""
 
 import os
-from concurrent.futures import FIRST_COMPLETED, wait
-from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 
 import keras
@@ -15,14 +13,7 @@ from keras_invprune_lab.runs.executors.base import (
     ready,
     unfinished,
 )
-from keras_invprune_lab.runs.executors.children import (
-    Pool,
-    context,
-    listen,
-    passed_on,
-    tell,
-    threads_of_each,
-)
+from keras_invprune_lab.runs.executors.children import Children, tell
 
 
 def run_all(
@@ -79,56 +70,28 @@ class Processes(Executor):
 
     def carry_out(self, jobs, root, show, outcomes):
         """Execute the jobs as soon as nothing that they need is unfinished."""
-        processes = context("keras")
-        waiting, each = list(jobs), max(1, (os.cpu_count() or 1) // self.workers)
-        with passed_on(processes, show) as news, threads_of_each(each):
-            fill = partial(_fill, processes, news, root, outcomes)
-            while waiting:
-                # A process that dies takes its pool with it, hence what ran next to
-                # it, too: each resumes alone, which shows whose process dies.
-                for job in fill(waiting, self.workers):
-                    if fill([job], 1):
-                        died = Failure("its process died: out of memory?")
-                        outcomes.note(job, died)
+        waiting = list(jobs)
+
+        def take(unfinished):
+            for job in ready(waiting, unfinished, outcomes):
+                waiting.remove(job)
+                return job
+            return None
+
+        with Children(
+            partial(_in_process, root),
+            self.workers,
+            imported=["keras"],
+            threads=max(1, (os.cpu_count() or 1) // self.workers),
+            show=show,
+        ) as children:
+            for job, failure, error in children.results(take):
+                if error is not None:
+                    failure = Failure(f"{type(error).__name__}: {error}")
+                outcomes.note(job, failure)
 
 
-def _fill(processes, news, root, outcomes, jobs, workers) -> list:
-    """Execute the jobs in a pool of their own; return those it left when it broke."""
-    with Pool(workers, processes, listen, news) as pool:
-        return _feed(pool, jobs, root, workers, outcomes)
-
-
-def _feed(pool, waiting, root, workers, outcomes) -> list:
-    """Keep the pool at work until nothing is waiting, or until it breaks.
-
-    Returns:
-        The jobs that a broken pool left unfinished.
-    """
-    running, stopped, broken = {}, [], False
-    while running or (waiting and not broken):
-        startable = [] if broken else ready(waiting, running, outcomes)
-        for job in startable[: workers - len(running)]:
-            try:
-                running[pool.submit(_in_process, job, root)] = job
-            except BrokenProcessPool:
-                broken = True
-                break
-            waiting.remove(job)
-        pool.begin()
-        done, _ = wait(running, return_when=FIRST_COMPLETED)
-        for future in done:
-            job = running.pop(future)
-            try:
-                failure = future.result()
-            except BrokenProcessPool:
-                broken = True
-                stopped.append(job)
-                continue
-            outcomes.note(job, failure)
-    return stopped
-
-
-def _in_process(job, root) -> Failure | None:
+def _in_process(root, job) -> Failure | None:
     failure = attempt(job, root, partial(tell, job.name))
     keras.backend.clear_session()
     return failure

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.figure import Figure
 
-if TYPE_CHECKING:
-    from keras_invprune_lab.structure.prediction.predict import Prediction
+from keras_invprune_lab.structure.prediction.predict import Prediction
 
 SHOWN = 12
 """How many features the plot of importances has."""

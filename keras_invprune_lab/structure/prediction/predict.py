@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -28,10 +26,6 @@ from keras_invprune_lab.structure.prediction.protocol import (
     paper_protocol,
 )
 from keras_invprune_lab.structure.prediction.table import Rows
-from keras_invprune_lab.training.files import write_csv, write_json
-
-SCHEMA = "keras-invprune/structure-prediction/1"
-METRICS = "metrics.json"
 
 Show = Callable[[str, float, float], None]
 """``(name, fits done, fits in all)``."""
@@ -229,53 +223,6 @@ def protocol_figures(one: Protocol) -> dict[str, Any]:
     }
 
 
-def write(predictions: Sequence[Prediction], source: str, out: Path) -> None:
-    """Write figures as JSON and CSV, and draw the plots.
-
-    Args:
-        predictions: One for each kind of cell.
-        source: What the table is.
-        out: Folder, from `check_folder`.
-    """
-    from keras_invprune_lab.structure.prediction.plots import draw
-
-    out.mkdir(parents=True, exist_ok=True)
-    settings = dataclasses.asdict(predictions[0].settings)
-    content = {"schema": SCHEMA, "table": source, "settings": settings}
-    content["cells"] = [prediction.to_json() for prediction in predictions]
-    tables = {
-        "metrics.csv": [entry_figures(p, e) for p in predictions for e in p.entries],
-        "importances.csv": [one for p in predictions for one in importance_figures(p)],
-        "protocol.csv": [
-            {"cell": p.rows.cell, "split": split, **values}
-            for p in predictions
-            for split, values in enumerate(_by_split(p))
-        ],
-        "predictions.csv": [row for p in predictions for row in _by_graph(p)],
-    }
-    for name, rows in tables.items():
-        write_csv(out / name, rows)
-    for prediction in predictions:
-        draw(prediction, out)
-    write_json(out / METRICS, content)
-
-
-def check_folder(out: Path) -> None:
-    """Raise ValueError if a folder holds something else than an earlier result."""
-    if out.is_file() or (out.is_dir() and any(out.iterdir()) and not _ours(out)):
-        raise ValueError(
-            f"`out` is a new folder, or one that `structure predict` has written. "
-            f"Received: {out}, which holds something else. Choose another --out."
-        )
-
-
-def _ours(out) -> bool:
-    try:
-        return json.loads((out / METRICS).read_text()).get("schema") == SCHEMA
-    except (OSError, ValueError, AttributeError):
-        return False
-
-
 def _check_two_in_each(folds, count):
     """Raise ValueError if R² within a fold would be unknown: of a single graph."""
     if min(len(test) for _, _, test in folds.splits()) < 2:
@@ -318,29 +265,3 @@ def _protocol(rows, settings, show) -> list[Protocol]:
     name = f"{rows.cell} the paper's protocol"
     x = rows.x[list(rows.features)].to_numpy(float)
     return paper_protocol(x, rows.y, total, lambda: show(name, next(done), total))
-
-
-def _by_split(prediction) -> list[dict[str, float]]:
-    columns = {one.predictor: one.r2.tolist() for one in prediction.protocol}
-    return [
-        dict(zip(columns, values, strict=True))
-        for values in zip(*columns.values(), strict=True)
-    ]
-
-
-def _by_graph(prediction) -> list[dict[str, Any]]:
-    """Return the figure of each graph, and what the best predictor said of it."""
-    said = prediction.best.predictions.mean(axis=0)
-    rows = prediction.rows
-    return [
-        {
-            "cell": rows.cell,
-            "graph": name,
-            "trainings": len(runs),
-            "figure": y,
-            "said": s,
-        }
-        for name, runs, y, s in zip(
-            rows.x.index, rows.runs, rows.y.tolist(), said.tolist(), strict=True
-        )
-    ]

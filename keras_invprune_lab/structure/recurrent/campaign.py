@@ -16,7 +16,7 @@ import numpy as np
 
 from keras_invprune.exporting.folders import claimed, local
 from keras_invprune.priors import features
-from keras_invprune.saving import named
+from keras_invprune.saving import named, write_json
 from keras_invprune_lab import data as datasets
 from keras_invprune_lab.runs.configuration import CONFIG, check_same
 from keras_invprune_lab.structure.prediction.proxies import PROXIES
@@ -35,7 +35,6 @@ from keras_invprune_lab.structure.recurrent.networks import (
 from keras_invprune_lab.structure.recurrent.stack import Stack
 from keras_invprune_lab.structure.recurrent.training import BATCH, Training
 from keras_invprune_lab.structure.recurrent.workers import carry_out
-from keras_invprune_lab.training.files import write_json
 
 DATA_SEED = 1
 

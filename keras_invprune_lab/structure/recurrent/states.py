@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import re
-import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
-import numpy as np
-
-from keras_invprune.saving import UNFINISHED, replaced
+from keras_invprune.saving import UNFINISHED, load_arrays, save_arrays
 from keras_invprune_lab.structure.recurrent.networks import Drawn, Members, code_of
 from keras_invprune_lab.structure.recurrent.training import Training
 
@@ -38,8 +35,7 @@ def save(file: Path, cell: str, members: Members, epochs: int, training: Trainin
         training: Their `Training`.
     """
     whose = {"cell": cell, "members": members}
-    with replaced(file) as new:
-        np.savez(new, epochs=epochs, **whose, **training.state())
+    save_arrays(file, epochs=epochs, **whose, **training.state())
 
 
 def restore(file: Path, training: Training) -> int:
@@ -51,9 +47,9 @@ def restore(file: Path, training: Training) -> int:
     """
     if not file.exists():
         return 0
-    with np.load(file) as arrays:
-        training.restore({name: arrays[name] for name in arrays.files})
-        return int(arrays["epochs"])
+    arrays = load_arrays(file)
+    training.restore(arrays)
+    return int(arrays["epochs"])
 
 
 def drop_unfinished(folder: Path):
@@ -91,8 +87,8 @@ def _states(folder) -> list[tuple[Path, bool, str]]:
 def _whose(file) -> tuple[str, tuple]:
     """Return the cell and the members of a state; none if it is not one of ours."""
     try:
-        with np.load(file) as arrays:
-            members = tuple((int(g), int(seed)) for g, seed in arrays["members"])
-            return str(arrays["cell"]), members
-    except (KeyError, ValueError, TypeError, OSError, zipfile.BadZipFile):
+        arrays = load_arrays(file)
+        members = tuple((int(g), int(seed)) for g, seed in arrays["members"])
+        return str(arrays["cell"]), members
+    except (KeyError, ValueError, TypeError, OSError):
         return "", ()

@@ -3,18 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 from collections.abc import Callable, Sequence
-from concurrent.futures import as_completed
 from typing import Any
 
-from keras_invprune_lab.runs.executors.children import (
-    Pool,
-    listen,
-    passed_on,
-    tell,
-    threads_of_each,
-)
+from keras_invprune_lab.runs.executors.children import ChildDied, Children, tell
 
 
 def carry_out(
@@ -35,6 +27,8 @@ def carry_out(
 
     Raises:
         ValueError: If `jobs` is not above 0.
+        ChildDied: If the process of a task died twice; says of which.
+        Exception: What a task raises. It ends the others.
     """
     if jobs < 1:
         raise ValueError(f"`jobs` must be at least 1. Received: {jobs}.")
@@ -59,16 +53,14 @@ def _named(task, show):
 
 
 def _in_processes(tasks, jobs, finished, show):
-    context = multiprocessing.get_context("spawn")
-    with (
-        passed_on(context, show) as news,
-        threads_of_each(1),
-        Pool(jobs, context, listen, news) as pool,
-    ):
-        futures = {pool.submit(_call, task): task for task in tasks}
-        pool.begin()
-        for future in as_completed(futures):
-            finished(futures[future], future.result())
+    left = iter(tasks)
+    with Children(_call, jobs, show=show) as children:
+        for task, result, error in children.results(lambda _: next(left, None)):
+            if isinstance(error, ChildDied):
+                raise ChildDied(f"{task.name} failed. {error}") from error
+            if error is not None:
+                raise error
+            finished(task, result)
 
 
 def _call(task):

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_invprune.exporting.folders import claimed, local
+from keras_invprune.saving import write_json
 from keras_invprune_lab.runs.configuration import CONFIG, check_same
 from keras_invprune_lab.structure.prediction.ceiling import Ceiling, noise_ceiling
 from keras_invprune_lab.structure.search import rows
@@ -18,7 +19,6 @@ from keras_invprune_lab.structure.search.evaluations import Ledger
 from keras_invprune_lab.structure.search.pool import ROWS, Trainers
 from keras_invprune_lab.structure.search.recipe import SearchRecipe
 from keras_invprune_lab.structure.search.screening import from_file
-from keras_invprune_lab.training.files import write_json
 
 NOISE = "noise"
 """What the progress of measuring noise is called."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from importlib import resources
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -12,12 +11,10 @@ from pydantic import AfterValidator, Field, model_validator
 from keras_invprune.saving import named
 from keras_invprune_lab.data import check_name
 from keras_invprune_lab.methods.settings import Count, Part, Positive, Several
-from keras_invprune_lab.recipes.from_yaml import parse_as
+from keras_invprune_lab.recipes.from_yaml import Recipes
 from keras_invprune_lab.structure.prediction.predictors import PREDICTORS
 from keras_invprune_lab.structure.search.genome import Bounds
 from keras_invprune_lab.structure.search.strategies import check_strategy
-
-RECIPES = resources.files(__package__) / "recipes"
 
 
 class Network(Part):
@@ -163,38 +160,5 @@ class SearchRecipe(Part):
         return found
 
 
-def names() -> list[str]:
-    """Return the names of the recipes that come with the package."""
-    return sorted(Path(file.name).stem for file in RECIPES.iterdir())
-
-
-def load(name: str) -> SearchRecipe:
-    """Return a recipe.
-
-    Args:
-        name: One of `names`, or a path that ends in .yaml.
-
-    Raises:
-        ValueError: If there is no such recipe, or if the file is not one; the message
-            says in which lines.
-        FileNotFoundError: If there is no such file.
-    """
-    if name.endswith((".yaml", ".yml")):
-        if not Path(name).is_file():
-            raise FileNotFoundError(
-                f"There is no file {name}. A recipe is a .yaml file, or one of "
-                f"{names()}."
-            )
-        return parse(Path(name).read_text(encoding="utf-8"), name)
-    named(name, dict.fromkeys(names()), "recipe")
-    text = (RECIPES / f"{name}.yaml").read_text(encoding="utf-8")
-    return parse(text, f"{name}.yaml")
-
-
-def parse(text: str, file: str = "recipe") -> SearchRecipe:
-    """Return a recipe from YAML.
-
-    Raises:
-        ValueError: If the text is not a recipe; the message says in which lines.
-    """
-    return parse_as(SearchRecipe, text, file, "recipe of a search")
+RECIPES = Recipes(SearchRecipe, __package__, "recipe of a search", "recipes")
+names, load, parse = RECIPES.names, RECIPES.load, RECIPES.parse

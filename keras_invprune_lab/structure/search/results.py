@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from keras_invprune.exporting.folders import claimed
-from keras_invprune.saving import replaced
+from keras_invprune.saving import replaced, write_json
 from keras_invprune_lab.structure.columns import CELL, FEATURES, GRAPH, PARAMETERS, SEED
 from keras_invprune_lab.structure.prediction.evaluation import kendall
 from keras_invprune_lab.structure.search import plots
@@ -36,7 +36,7 @@ from keras_invprune_lab.structure.search.outcome import (
 from keras_invprune_lab.structure.search.pool import ROWS
 from keras_invprune_lab.structure.search.rows import read
 from keras_invprune_lab.structure.search.screening import described
-from keras_invprune_lab.training.files import write_csv, write_json
+from keras_invprune_lab.training.files import write_csv
 from keras_invprune_lab.training.selecting import logits
 
 logger = logging.getLogger("keras_invprune")

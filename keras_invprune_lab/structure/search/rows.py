@@ -8,10 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from keras_invprune.saving import replaced
+from keras_invprune.saving import replaced, write_json
 from keras_invprune_lab import data as datasets
 from keras_invprune_lab.structure.search.recipe import Training
-from keras_invprune_lab.training.files import write_json
 
 SPLIT_SEED = 1
 """Of the choice of rows, which is the same for all searches."""

@@ -3,73 +3,21 @@
 import json
 import re
 import shutil
-import signal
-import subprocess
-import sys
-import time
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import keras
-import numpy as np
 import pytest
-import yaml
 from typer.testing import CliRunner
 
+from benches import images, recipe
 from keras_invprune.exporting.folders import claimed
 from keras_invprune_lab.bench import benchmark as benchmarks
 from keras_invprune_lab.bench.benchmark import Benchmark
 from keras_invprune_lab.cli.main import app
-from keras_invprune_lab.data import DataUnavailable
-from keras_invprune_lab.runs import execute as runs
-from keras_invprune_lab.runs.executors import local as pool
-from keras_invprune_lab.runs.ledger import collect, unpack
-from keras_invprune_lab.training import evaluate
 
-pytestmark = pytest.mark.timeout(900)  # many small runs
-QUICK = {
-    "title": "Quick",
-    "datasets": ["sklearn:digits", "sklearn:wine"],
-    "methods": ["dense", "omp", "iunet", "unpruned"],
-    "model": "mlp",
-    "compressions": [4],
-    "seeds": [0, 1],
-    "search_epochs": 1,
-    "finetune_epochs": 1,
-    "search": {"views": "scarf"},
-    "kappas": [0.5],
-}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def agreement_is_not_measured():
-    """Spare each run what is measured in tests/reporting, test_execute and recipes."""
-
-    def halves(model, x, kinds, **options):
-        return dict.fromkeys(kinds, 0.5)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(evaluate, "consistency", halves)
-        yield
-
-
-def recipe(folder, **changes):
-    folder.mkdir(parents=True, exist_ok=True)
-    file = folder / "quick.yaml"
-    file.write_text(yaml.safe_dump({**QUICK, **changes}))
-    return file
-
-
-def images(folder, **changes):
-    """Digits only, whose views and pictures are those of images."""
-    settings = {
-        "datasets": ["sklearn:digits"],
-        "seeds": [0],
-        "kappas": [0.5, 0.25],
-        "compressions": [2, 4],
-        "search": {"views": "images"},
-    }
-    return recipe(folder, **{**settings, **changes})
+pytestmark = [
+    pytest.mark.timeout(900),  # many small runs
+    pytest.mark.usefixtures("agreement_is_not_measured"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -162,85 +110,6 @@ def test_with_the_ledger_alone_a_new_compression_repeats_its_search_only(
 
 
 @pytest.mark.slow
-def test_a_failure_stops_no_other_run(tmp_path, monkeypatch):
-    load = runs.datasets.load
-
-    def lose(name, *settings):
-        if name == "sklearn:iris":
-            raise ValueError("No such table.")
-        return load(name, *settings)
-
-    monkeypatch.setattr(runs.datasets, "load", lose)
-    file = recipe(
-        tmp_path,
-        datasets=["sklearn:iris", "sklearn:wine"],
-        methods=["omp"],
-        compressions=[4, 1000],
-        seeds=[0],
-    )
-    benchmark = Benchmark(file, tmp_path / "out")
-    failures = benchmark.run()
-    wrong, right = (f"sklearn-{name}" for name in ("iris", "wine"))
-    assert "No such table." in failures[f"{wrong}/search-supervised-k1/seed0"]
-    assert failures[f"{wrong}/omp-c4/seed0"].startswith("needs ")
-    assert "cannot be pruned" in failures[f"{right}/omp-c1000/seed0"]
-    assert len(failures) == 4
-    done = {path.parent.parent.name for path in (tmp_path / "out").rglob("report.json")}
-    assert done == {"search-supervised-k1", "omp-c4"}
-    page = (tmp_path / "out" / "table.md").read_text()
-    assert "sklearn:wine, ×4" in page and "## Failed" in page
-
-
-@pytest.mark.slow
-def test_a_data_set_that_cannot_be_had_is_asked_for_once(tmp_path, monkeypatch):
-    load, asked = runs.datasets.load, []
-
-    def out_of_reach(name, *settings):
-        if name == "sklearn:iris":
-            asked.append(name)
-            raise DataUnavailable("No network.")
-        return load(name, *settings)
-
-    file = recipe(
-        tmp_path,
-        datasets=["sklearn:iris", "sklearn:wine"],
-        methods=["dense"],
-    )
-    benchmark, page = Benchmark(file, tmp_path / "out"), tmp_path / "out" / "table.md"
-    with monkeypatch.context() as patch:
-        patch.setattr(runs.datasets, "load", out_of_reach)
-        failures = benchmark.run()
-    assert len(asked) == 1
-    assert {*failures} == {job.name for job in benchmark.missing()}
-    assert {*failures.values()} == {"DataUnavailable: No network."}
-    assert len(failures) == len(benchmark.jobs) / 2
-    benchmark.write()  # tables alone, later
-    assert benchmark.failures() == failures and "## Failed" in page.read_text()
-    assert benchmark.run() == benchmark.failures() == {}
-    assert "## Failed" not in page.read_text()
-
-
-def test_several_workers_ask_at_once_and_not_again(tmp_path, monkeypatch):
-    file = recipe(tmp_path, datasets=["sklearn:wine"], methods=["dense", "omp"])
-    benchmark, asked = Benchmark(file, tmp_path / "out"), []
-
-    class Threads(ThreadPoolExecutor):  # two processes would import TensorFlow
-        def __init__(self, workers, *_):
-            super().__init__(workers)
-
-        def submit(self, function, job, root):
-            asked.append(job)
-            return super().submit(pool.Failure, "No network.", of_data=True)
-
-        def begin(self):
-            """Threads have begun."""
-
-    monkeypatch.setattr(pool, "Pool", Threads)
-    failures = benchmark.run(workers=2)
-    assert len(asked) <= 2 and len(failures) == len(benchmark.jobs) == 6
-
-
-@pytest.mark.slow
 def test_a_collapsed_layer_is_reported_and_stops_nothing(tmp_path):
     # Wide layers have small weights: globally the first goes as a whole.
     file = images(
@@ -250,24 +119,6 @@ def test_a_collapsed_layer_is_reported_and_stops_nothing(tmp_path):
     assert benchmark.run() == {}
     page = (tmp_path / "out" / "table.md").read_text()
     assert "OMP, ×4, seed 0: encoder_1/kernel" in page
-
-
-@pytest.mark.slow
-def test_an_interrupt_of_the_parent_ends_several_processes(tmp_path):
-    file = recipe(
-        tmp_path, datasets=["sklearn:wine"], methods=["dense"], finetune_epochs=100_000
-    )
-    command = [sys.executable, "-m", "keras_invprune_lab.cli", "bench", str(file)]
-    command += ["--jobs", "2", "--out", str(tmp_path / "out")]
-    histories = tmp_path / "out" / "runs" / "sklearn-wine" / "dense"
-    with subprocess.Popen(command, stderr=subprocess.PIPE) as parent:
-        while not list(histories.glob("*/elapsed.json")):
-            assert parent.poll() is None
-            time.sleep(0.5)
-        parent.send_signal(signal.SIGINT)
-        _, said = parent.communicate(timeout=60)
-    assert parent.returncode == 130
-    assert b"Interrupted; the same command resumes." in said
 
 
 @pytest.mark.slow
@@ -303,88 +154,12 @@ def test_another_recipe_in_the_same_folder_is_refused(finished, tmp_path):
         Benchmark(images(tmp_path, batch_size=64), tmp_path)
 
 
-DIE_NEXT_TO_A_SEARCH = """
-import os, pathlib, time
-while not [*pathlib.Path({folder!r}).rglob("search-*")]:
-    time.sleep(0.1)
-os._exit(3)
-"""
-
-
-@pytest.mark.slow
-def test_two_processes_find_what_one_finds_though_one_dies(tmp_path, monkeypatch):
-    file = recipe(
-        tmp_path,
-        datasets=["sklearn:wine"],
-        methods=["dense", "omp"],
-        compressions=[4, 1000],
-        seeds=[0],
-    )
-    one, two = (Benchmark(file, tmp_path / folder) for folder in ("one", "two"))
-    (impossible,) = one.run()
-    submit, doomed = pool.Pool.submit, two.jobs[0]
-
-    def one_dies(executor, function, job, root):
-        if job != doomed:
-            return submit(executor, function, job, root)
-        return submit(executor, exec, DIE_NEXT_TO_A_SEARCH.format(folder=str(root)))
-
-    monkeypatch.setattr(pool.Pool, "submit", one_dies)
-    seen = []
-    failures = two.run(2, lambda *now: seen.append(now))
-    assert failures.keys() == {doomed.name, impossible}
-    assert failures[doomed.name] == "its process died: out of memory?"
-    assert failures[impossible] == one.failures()[impossible]
-    assert {job.name for job in two.missing()} == failures.keys()
-    assert {now[0] for now in seen} == {j.name for j in two.jobs} - failures.keys()
-    expected, found = (
-        {job.name: report for job, report in collect(each.jobs, each.out)}
-        for each in (one, two)
-    )
-    assert found.keys() == expected.keys() - {doomed.name} and len(found) == 2
-    for name, report in found.items():
-        for part in ("validation", "test"):
-            np.testing.assert_allclose(
-                list(report[part].values()),
-                list(expected[name][part].values()),
-                atol=0.06,
-            )
-
-
-@pytest.mark.slow
-def test_a_worker_ends_with_its_parent():
-    script = Path(__file__).parents[2] / "scripts" / "waiting_worker.py"
-    command = [sys.executable, str(script)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as parent:
-        assert parent.stdout.readline() == b"at work\n"
-        parent.kill()
-        parent.communicate(timeout=60)  # ends when nobody holds its output any more
-
-
 def test_two_processes_in_one_folder_are_one_too_many(tmp_path):
     benchmark = Benchmark(recipe(tmp_path), tmp_path / "out")
     with claimed(tmp_path / "out" / "runs"):
         with pytest.raises(BlockingIOError, match="another process is at work in"):
             benchmark.run()
     assert not (tmp_path / "out" / "runs.jsonl").exists()
-
-
-def test_an_interrupted_unpacking_is_done_again(tmp_path):
-    report = {"name": "a/dense/seed0", "history": {"loss": [1.0]}}
-    line = json.dumps(report | {"report": {"config": {"seed": 0}}})
-    (tmp_path / "runs.jsonl").write_text(f"{line}\n")
-    folder = tmp_path / "runs" / "a" / "dense" / "seed0"
-    folder.mkdir(parents=True)
-    (folder / "config.json").write_text("{}")
-    unpack(tmp_path)
-    assert json.loads((folder / "report.json").read_text())["config"] == {"seed": 0}
-    assert json.loads((folder / "config.json").read_text()) == {"seed": 0}
-
-
-def test_a_broken_ledger_is_named_with_its_line(tmp_path):
-    (tmp_path / "runs.jsonl").write_text('{"name": 1}\n')
-    with pytest.raises(ValueError, match="Line 1 of .*runs.jsonl is not a run"):
-        Benchmark(recipe(tmp_path), tmp_path)
 
 
 @pytest.mark.slow

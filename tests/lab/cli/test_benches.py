@@ -14,9 +14,7 @@ from keras_invprune_lab.cli.benches import narrowed
 def test_a_wide_table_is_printed_row_by_row():
     methods = ["dense", "OMP", "IUNet without small initialization", "β-LASSO"] * 2
     heading = ["", *methods]
-    rows = [
-        [f"openml:a-long-name-{i}", *["**98.76** ± 0.54 (3)"] * 7, ""] for i in (1, 2)
-    ]
+    rows = [[f"openml:a-long-name-{i}", *["**98.76**"] * 7, ""] for i in (1, 2)]
     lines = [heading, ["---", *["---:"] * 8], *rows]
     wide = "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
     small = "| a | b |\n|---|---|\n| 1 | 2 |"
@@ -28,7 +26,7 @@ def test_a_wide_table_is_printed_row_by_row():
     assert max(map(len, printed.splitlines())) <= 80
     for word in (*methods, "openml:a-long-name-1", "openml:a-long-name-2"):
         assert word in printed
-    assert printed.count("98.76 ± 0.54 (3)") == 14
+    assert printed.count("98.76") == 14
 
 
 @pytest.mark.parametrize("name", ["cifar10-small", "tabular-small", "at-init"])
@@ -38,5 +36,5 @@ def test_the_pages_of_our_results_are_readable_at_80_columns(name):
     console = Console(file=io.StringIO(), width=80)
     console.print(Markdown(narrowed(text, 80)))
     printed = console.file.getvalue()
-    figures = re.findall(r"\d+\.\d+ ± \d+\.\d+", text)
+    figures = re.findall(r"(?<= )\d+\.\d+(?= \|)", text)
     assert len(figures) > 10 and all(figure in printed for figure in figures)

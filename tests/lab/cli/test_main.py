@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from disks import small_disk
 from keras_invprune.compaction import verify
-from keras_invprune.exporting.planner import planning
+from keras_invprune.exporting.planner import TARGETS, planning
 from keras_invprune.exporting.planner.candidates import CANDIDATES
 from keras_invprune.reporting import savings
 from keras_invprune_lab.cli.main import app, main
@@ -166,7 +166,7 @@ def test_a_file_that_could_not_be_compared_is_not_praised(
         (("export", "no-such.keras"), "There is no file no-such.keras"),
         (("demo", "--sparsity", "90"), "mean 0.9"),
         (("compact", SAVED), "must end in .keras"),
-        (("export", SAVED, "--max-loss", "0.1"), "Add --target litert-cpu"),
+        (("export", SAVED, "--max-loss", "0.1"), f"Add --target, one of {TARGETS}"),
         (("export", SAVED, "--target", "gpu"), "`target` must be one of"),
         (
             ("export", SAVED, "--target", "any", "--tflite", "int8"),

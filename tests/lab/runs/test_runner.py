@@ -2,10 +2,10 @@
 
 import shutil
 
+from keras_invprune.saving import write_json
 from keras_invprune_lab.methods.base import Trained
 from keras_invprune_lab.runs.configuration import CONFIG
 from keras_invprune_lab.runs.runner import Task, carry_out
-from keras_invprune_lab.training.files import write_json
 
 
 class Answer(Task):

@@ -56,7 +56,7 @@ def test_an_epoch_makes_exactly_its_steps(tmp_path):
     data = DATA._replace(x_train=rows, y_train=np.arange(len(rows)) % 2)
     model = network()
     compile_model(model, RECIPE, RECIPE.optimizer, data, 2)  # 107 is a prime
-    train(model, JOB, data, 2, Checkpoint(tmp_path), lambda *_: None)
+    train(model, JOB, data, 2, 0, Checkpoint(tmp_path), lambda *_: None)
     assert int(model.optimizer.iterations.numpy()) == 2 * 107
 
 

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 
+from keras_invprune.saving import load_arrays
 from keras_invprune_lab.training import selecting as training
 from keras_invprune_lab.training.loop import restarts_of, train
 from keras_invprune_lab.training.selecting import Selecting, logits
@@ -36,7 +37,7 @@ def trained(folder, monkeypatch, **options):
         return fit(*args, callbacks=[seen, *callbacks], **kwargs)
 
     monkeypatch.setattr(model, "fit", watched)
-    train(model, JOB, DATA, EPOCHS, chosen, lambda *_: None)
+    train(model, JOB, DATA, EPOCHS, 0, chosen, lambda *_: None)
     return model, chosen, seen.each
 
 
@@ -92,10 +93,8 @@ def test_no_epoch_before_the_target_sparsity_is_chosen(tmp_path, monkeypatch):
             chosen.on_epoch_end(epoch, {})
         best[waits] = chosen.best
         assert np.all(chosen.best_weights[0] == chosen.best - 1)
-        assert np.all(
-            training.load_arrays(folder / f"best-{chosen.best}.npz")[0]
-            == chosen.best - 1
-        )
+        kept = load_arrays(folder / f"best-{chosen.best}.npz")
+        assert all(np.all(weights == chosen.best - 1) for weights in kept.values())
     assert best == {True: 4, False: 2}
 
 
@@ -109,9 +108,9 @@ def test_interrupted_it_resumes_to_the_same_classifier(tmp_path, monkeypatch, st
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(model, JOB, DATA, EPOCHS, part, interrupt)
+        train(model, JOB, DATA, EPOCHS, 0, part, interrupt)
     model, again, seen = network(), selecting(tmp_path / "part"), []
-    train(model, JOB, DATA, EPOCHS, again, lambda *now: seen.append(now))
+    train(model, JOB, DATA, EPOCHS, 0, again, lambda *now: seen.append(now))
     assert seen[0] == (stop, EPOCHS)
     assert again.history == whole.history
     np.testing.assert_array_equal(again.outputs(X), whole.outputs(X))
@@ -120,7 +119,7 @@ def test_interrupted_it_resumes_to_the_same_classifier(tmp_path, monkeypatch, st
 def test_finished_it_does_not_train_again(tmp_path, monkeypatch):
     _, whole, _ = trained(tmp_path / "a", monkeypatch)
     model, again = network(), selecting(tmp_path / "a")
-    train(model, JOB, DATA, EPOCHS, again, lambda *_: None)
+    train(model, JOB, DATA, EPOCHS, 0, again, lambda *_: None)
     np.testing.assert_array_equal(again.outputs(X), whole.outputs(X))
 
 

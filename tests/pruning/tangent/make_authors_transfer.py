@@ -1,4 +1,4 @@
-"""Transfers by the authors' own code, for `test_tangent_authors.py`.
+"""Transfers by the authors' own code, for `test_authors.py`.
 
     git clone https://github.com/fmi-basel/neural-tangent-transfer
     pip install jax

@@ -9,14 +9,16 @@ import pytest
 
 from keras_invprune_lab.structure.prediction.plots import draw
 from keras_invprune_lab.structure.prediction.predict import (
-    METRICS,
     Settings,
-    check_folder,
     entry_figures,
     predict,
-    write,
 )
 from keras_invprune_lab.structure.prediction.reading import read
+from keras_invprune_lab.structure.prediction.results import (
+    METRICS,
+    check_folder,
+    write,
+)
 from structures import table
 
 FEW = Settings(("bayesian-ridge", "support-vectors"), folds=4, repeats=2, splits=8)

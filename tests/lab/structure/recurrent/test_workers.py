@@ -20,6 +20,8 @@ class Task:
         show(1, 2)
         if self.name == "bad":
             raise ValueError("no such graph")
+        if self.name == "dying":
+            os._exit(3)
         return os.getpid(), os.environ["TF_NUM_INTRAOP_THREADS"]
 
 if __name__ == "__main__":
@@ -79,6 +81,12 @@ def test_in_processes_of_one_thread_each(tmp_path, monkeypatch):
 def test_an_error_in_a_process_reaches_the_caller(tmp_path, monkeypatch):
     found = in_processes(tmp_path, monkeypatch, "a", "bad")
     assert found.returncode == 1 and "ValueError: no such graph" in found.stderr
+
+
+def test_a_death_says_of_which_task(tmp_path, monkeypatch):
+    found = in_processes(tmp_path, monkeypatch, "a", "dying")
+    assert found.returncode == 1
+    assert "ChildDied: dying failed. Its process died twice" in found.stderr
 
 
 def test_a_number_of_processes_that_cannot_be():

@@ -4,10 +4,8 @@ import csv
 import dataclasses
 import inspect
 import json
-import os
+import shutil
 import signal
-import subprocess
-import sys
 import time
 
 import keras
@@ -17,6 +15,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from commands import started
 from keras_invprune.exporting.folders import claimed
 from keras_invprune.priors import FEATURES
 from keras_invprune_lab.cli.main import app
@@ -30,8 +29,8 @@ from keras_invprune_lab.structure.search.genome import graph_from, key_of, name_
 from keras_invprune_lab.structure.search.networks import accuracy, weights_file
 from keras_invprune_lab.structure.search.pareto import ranks
 from keras_invprune_lab.structure.search.pool import Trainers
-from keras_invprune_lab.structure.search.recipe import Training, load, parse
-from keras_invprune_lab.structure.search.rows import prepare, read
+from keras_invprune_lab.structure.search.recipe import load, parse
+from keras_invprune_lab.structure.search.rows import read
 
 NEWER = "edges" in inspect.signature(nx.node_link_graph).parameters
 RECIPE = """
@@ -142,16 +141,6 @@ def test_parts_of_the_rows_do_not_overlap(done):
     assert train.shape == valid.shape == (200, 8, 8, 1)
     both = np.concatenate([train, valid]).reshape(400, -1)
     assert len(np.unique(both, axis=0)) == 400
-
-
-def test_rows_of_another_choice_are_made_again(tmp_path):
-    for count in (30, 20):
-        settings = Training(dataset="sklearn:digits", rows=count, validation_rows=10)
-        prepare(settings, tmp_path)
-        assert len(read(tmp_path, "train").x) == count
-        before = (tmp_path / "x_train.npy").stat().st_mtime_ns
-        prepare(settings, tmp_path)
-        assert (tmp_path / "x_train.npy").stat().st_mtime_ns == before
 
 
 def test_a_finished_search_trains_nothing(done, recipe):
@@ -308,20 +297,31 @@ def test_recipes_are_listed():
     assert "cifar10-small" in command().output
 
 
+def begun(done, out, trainings):
+    """A copy of a search after its first trainings."""
+    shutil.copytree(done / "rows", out / "rows")
+    shutil.copy(done / "config.json", out)
+    lines = (done / "trainings.jsonl").read_text().splitlines(keepends=True)
+    (out / "trainings.jsonl").write_text("".join(lines[:trainings]))
+    for one in Ledger(out):
+        file = weights_file(out, one.graph, one.seed)
+        file.parent.mkdir(exist_ok=True)
+        shutil.copy(weights_file(done, one.graph, one.seed), file)
+
+
 @pytest.mark.slow
 def test_after_kill_9_the_same_is_found(done, recipe, tmp_path):
-    out = tmp_path / "out"
-    arguments = ["structure", "search", recipe, "--out", out, "--jobs", "2"]
-    start = [sys.executable, "-m", "keras_invprune_lab.cli", *map(str, arguments)]
-    process = subprocess.Popen(start, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    ledger = out / "trainings.jsonl"
-    while process.poll() is None and (
-        not ledger.exists() or ledger.read_bytes().count(b"\n") < 3
-    ):
-        time.sleep(0.2)
-    os.kill(process.pid, signal.SIGKILL)
-    _, errors = process.communicate()
-    assert process.returncode == -signal.SIGKILL, errors
+    out, said = tmp_path / "out", tmp_path / "said.txt"
+    begun(done[0], out, 2)
+    whole, ledger = (folder / "trainings.jsonl" for folder in (done[0], out))
+    arguments = "structure", "search", recipe, "--out", out
+    process = started(said, *arguments, "--jobs", 2)
+    while process.is_alive() and ledger.read_bytes().count(b"\n") < 4:
+        time.sleep(0.05)
+    process.kill()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL, said.read_text()
+    assert ledger.read_bytes().count(b"\n") < whole.read_bytes().count(b"\n")
     assert command(recipe, "--out", out).exit_code == 0
     for name in ("graphs.csv", "fronts.csv", "summary.csv"):
         assert (out / name).read_bytes() == (done[0] / name).read_bytes()
@@ -337,17 +337,11 @@ def test_a_process_that_dies_is_replaced(done, tmp_path):
         def add(one):
             ledger.add(one)
             if len(ledger) == 1:
-                for child in trainers._pool._processes.values():
-                    child.kill()
+                for child in trainers._children._children:
+                    child.process.kill()
 
         trainers.train([("2:0-1", seed) for seed in range(3)], add)
         assert sorted(one.seed for one in ledger) == [0, 1, 2]
-        trainers.train([("2:0-1", 3)], ledger.add)
-        for child in trainers._pool._processes.values():  # while they have no work
-            child.kill()
-        trainers._pool._executor_manager_thread.join()
-        trainers.train([("2:0-1", 4)], ledger.add)
-        assert sorted(one.seed for one in ledger) == [0, 1, 2, 3, 4]
         with pytest.raises(RuntimeError, match="graph 1:0-0 with seed 0 failed"):
             trainers.train([("1:0-0", 0)], add)
 

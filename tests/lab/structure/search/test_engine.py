@@ -9,14 +9,12 @@ from keras_invprune_lab.structure.prediction.table import Rows
 from keras_invprune_lab.structure.prediction.trained import Trained
 from keras_invprune_lab.structure.search.engine import Search
 from keras_invprune_lab.structure.search.evaluations import Evaluation, Ledger
-from keras_invprune_lab.structure.search.genome import Bounds, graph_from
+from keras_invprune_lab.structure.search.genome import graph_from
 from keras_invprune_lab.structure.search.recipe import parse
 from keras_invprune_lab.structure.search.screening import from_file
 from keras_invprune_lab.structure.search.strategies import (
     SCREENED,
     STRATEGIES,
-    Plan,
-    Scored,
 )
 
 RECIPE = """
@@ -183,32 +181,3 @@ def test_a_saved_predictor_chooses_the_first_graphs(tmp_path):
     assert mean(chosen) > mean(steps) + 0.1
     assert all(step.proposal.predicted is not None for step in chosen)
     assert run(tmp_path / "one", start=start)[0] == steps  # is not screened
-
-
-def test_eddysearch_crosses_drops_and_refills():
-    plan = Plan(Bounds(3, 8, 16), population=20, generation=99)
-    strategy = STRATEGIES["eddysearch"](plan)
-    assert strategy.wanted == 4  # k = 2
-    random = np.random.default_rng(0)
-    draws = STRATEGIES["random"](plan).candidates({}, 20, random)
-    scored = {p.key: Scored(p.key, i / 20, 1) for i, p in enumerate(draws)}
-    strategy.trained(scored.values())
-    best = [proposal.key for proposal in reversed(draws)]
-    assert list(strategy.members) == best[:16]
-    found = strategy.candidates(scored, 40, random)
-    assert len({one.key for one in found} - scored.keys()) == 40
-    assert set(found[0].parents) == set(best[:2])
-    assert {len(one.parents) for one in found[1:]} == {0, 1}
-    assert all(set(one.parents) <= set(best[:16]) for one in found)
-
-
-def test_pareto_takes_its_parents_from_the_first_fronts():
-    plan = Plan(Bounds(3, 8, 16), population=2, generation=4)
-    random = np.random.default_rng(0)
-    draws = STRATEGIES["random"](plan).candidates({}, 6, random)
-    figures = [(0.9, 50), (0.5, 10), (0.8, 60), (0.4, 20), (0.3, 70), (0.2, 80)]
-    scored = {
-        p.key: Scored(p.key, *pair) for p, pair in zip(draws, figures, strict=True)
-    }
-    found = STRATEGIES["pareto"](plan).candidates(scored, 20, random)
-    assert {key for one in found for key in one.parents} == set(list(scored)[:2])

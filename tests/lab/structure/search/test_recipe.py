@@ -53,5 +53,7 @@ def test_a_search_without_an_end_is_refused():
 def test_unknown_recipes_have_near_names(tmp_path):
     with pytest.raises(ValueError, match="cifar10-small"):
         load("cifar-small")
-    with pytest.raises(FileNotFoundError, match="mine.yaml. A recipe is .*cifar10"):
+    with pytest.raises(FileNotFoundError, match="no recipe '.*mine.yaml'"):
         load(str(tmp_path / "mine.yaml"))
+    with pytest.raises(FileNotFoundError, match="Did you mean 'cifar10-small'"):
+        load(tmp_path / "cifar10-smal.yaml")
