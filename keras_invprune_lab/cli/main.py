@@ -82,7 +82,7 @@ Kappa = Annotated[
 Budget = Annotated[
     str | None,
     typer.Option(
-        help="What may remain, in the place of a sparsity: macs=0.5, bytes=50000 or "
+        help="What may remain, instead of a sparsity: macs=0.5, bytes=50000 or "
         "milliseconds=0.2. Whole units go."
     ),
 ]
