@@ -97,6 +97,7 @@ def test_no_family_is_left_out():
     assert left.endswith("vgg19")  # of the same family as VGG16
 
 
+@pytest.mark.timeout(900)  # the largest takes five minutes on a busy core
 @pytest.mark.parametrize("removed", ["connections", "units"])
 @pytest.mark.parametrize(
     "name",
