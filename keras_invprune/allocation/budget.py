@@ -23,6 +23,8 @@ Cost = Callable[[Shapes], float]
 
 logger = logging.getLogger("keras_invprune")
 
+LISTED = 5  # the maximum number of keys in a message
+
 
 class Runtime(Protocol):
     """Measures how long models take. See `RUNTIMES`.
@@ -52,8 +54,9 @@ class Budget(Configured):
     so the pattern must be "units". The schedule moves the cost from that of the
     given network to the budget.
 
-    MACs and bytes are exact. Milliseconds are predicted from a table of measured
-    layers, and the file may differ: `check` measures it in the end.
+    MACs and bytes are exact; a warning names kernels of layers whose arithmetic is
+    unknown, which do not count as MACs. Milliseconds are predicted from a table of
+    measured layers, and the file may differ: `check` measures it in the end.
 
     Args:
         macs: Multiply-accumulate operations of all kernels for one input, as a share
@@ -213,7 +216,9 @@ class Sum(Configured):
 
 
 def macs_of(model: keras.Model) -> Sum:
-    """Return the MACs of networks like a model; unknown arithmetic does not count.
+    """Return the MACs of networks like a model.
+
+    Kernels of layers whose arithmetic is unknown do not count. A warning names them.
 
     Raises:
         ValueError: If none are known.
@@ -224,6 +229,14 @@ def macs_of(model: keras.Model) -> Sum:
         raise ValueError(
             f"The MACs of {model.name!r} are unknown: it takes no drawn inputs, or has "
             "no kernels of Keras's layers. Give a budget of bytes."
+        )
+    if unknown := [key for key, count in uses.items() if count is None]:
+        logger.warning(
+            "The MACs of %d kernels of %r are unknown and count as 0, however many of "
+            "their units go: %s. Give a budget of bytes to count all weights.",
+            len(unknown),
+            model.name,
+            ", ".join(unknown[:LISTED]) + ", ..." * (len(unknown) > LISTED),
         )
     return Sum({key: count or 0 for key, count in uses.items()})
 
