@@ -1,6 +1,7 @@
 """What a rule says about one family of layers, and how rules are found."""
 
 import importlib
+import inspect
 import pkgutil
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import numpy as np
 from keras import ops, tree
 
 from keras_invprune.compaction.channels import Channels, Signal
+from keras_invprune.graph.trace import named
 
 Bools = list[np.ndarray]
 Constants = Sequence[np.ndarray]  # for each tensor, by channel; NaN where it varies
@@ -37,9 +39,17 @@ class Call:
     arguments: tuple
 
     @property
+    def named(self) -> dict[str, Any]:
+        """Its arguments by name, also those that are given by position."""
+        return named(self.operation, self.arguments)
+
+    @property
     def is_masked(self) -> bool:
-        """Whether the call is given a mask of steps."""
-        return self.arguments[1].get("mask") is not None
+        """Whether the call may be given a mask of steps, also one of its inputs."""
+        if self.named.get("mask") is not None:
+            return True
+        masked = any(signal.masked for signal in self.reads)
+        return masked and "mask" in inspect.signature(self.operation.call).parameters
 
     @property
     def read(self) -> Signal:
