@@ -5,6 +5,7 @@ import inspect
 import pkgutil
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 import keras
@@ -286,7 +287,7 @@ def rule_of(operation: Any) -> Rule | None:
     return RULES.get(registered) if ">" in registered else None
 
 
-def find_rules(package: Any):
+def find_rules(package: ModuleType) -> None:
     """Import all modules of a package, which register their rules."""
     for found in pkgutil.iter_modules(package.__path__):
         importlib.import_module(f"{package.__name__}.{found.name}")
