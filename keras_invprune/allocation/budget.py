@@ -19,6 +19,8 @@ from keras_invprune.saving import Configured, named
 
 logger = logging.getLogger("keras_invprune")
 
+LISTED = 5  # the maximum number of keys in a message
+
 
 @keras.saving.register_keras_serializable(package="keras_invprune")
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -30,8 +32,9 @@ class Budget(Configured):
     so the pattern must be "units". The schedule moves the cost from that of the
     given network to the budget.
 
-    MACs and bytes are exact. Milliseconds are predicted from a table of measured
-    layers, and the file may differ: `check` measures it in the end.
+    MACs and bytes are exact; a warning names kernels of layers whose arithmetic is
+    unknown, which do not count as MACs. Milliseconds are predicted from a table of
+    measured layers, and the file may differ: `check` measures it in the end.
 
     Args:
         macs: Multiply-accumulate operations of all kernels for one input, as a share
@@ -193,7 +196,9 @@ class Sum(Configured):
 
 
 def macs_of(model: keras.Model) -> Sum:
-    """Return the MACs of networks like a model; unknown arithmetic does not count.
+    """Return the MACs of networks like a model.
+
+    Kernels of layers whose arithmetic is unknown do not count. A warning names them.
 
     Raises:
         ValueError: If none are known.
@@ -204,6 +209,14 @@ def macs_of(model: keras.Model) -> Sum:
         raise ValueError(
             f"The MACs of {model.name!r} are unknown: it takes no drawn inputs, or has "
             "no kernels of Keras's layers. Use a budget of bytes."
+        )
+    if unknown := [key for key, count in uses.items() if count is None]:
+        logger.warning(
+            "The MACs of %d kernels of %r are unknown and count as 0, however many of "
+            "their units go: %s. Give a budget of bytes to count all weights.",
+            len(unknown),
+            model.name,
+            ", ".join(unknown[:LISTED]) + ", ..." * (len(unknown) > LISTED),
         )
     return Sum({key: count or 0 for key, count in uses.items()})
 

@@ -7,6 +7,7 @@ import tf_keras
 from keras import layers
 
 import keras_invprune as kip
+import zoo
 from keras_invprune.allocation import ALLOCATIONS, Budget
 from keras_invprune.allocation import budget as budgets
 from keras_invprune.allocation.budget import Sum
@@ -453,3 +454,24 @@ def test_a_budget_and_a_score_that_moves_masks_do_not_combine():
     with pytest.raises(ValueError, match="no gradients to return.*Budget"):
         choices = {"pattern": "units", "score": "rigl", "schedule": "rewire"}
         kip.prune(network(), Budget(macs=0.5), **choices)
+
+
+def test_layers_at_each_step_count():
+    x = inputs = keras.Input((10, 8))
+    for _ in range(2):
+        x = layers.TimeDistributed(layers.Dense(64, "relu"))(x)
+    x = layers.Dense(4, "relu")(layers.GlobalAveragePooling1D()(x))
+    model = keras.Model(inputs, layers.Dense(2)(x))
+    cost = 10 * (8 * 64 + 64 * 64) + 64 * 4 + 4 * 2
+    budget = Budget(macs=0.5)
+    assert budget.measure(model) == cost
+    assert left(finished(model, budget), budget) <= cost / 2
+
+
+def test_kernels_that_do_not_count_are_named(caplog):
+    times = zoo.Lookup(name="times")
+    model = keras.Sequential([keras.Input((4,)), times, layers.Dense(2)])
+    with caplog.at_level("WARNING", "keras_invprune"):
+        assert Budget(macs=0.5).measure(model) == 8
+    assert "are unknown and count as 0" in caplog.text
+    assert "times/table" in caplog.text
