@@ -31,7 +31,7 @@ def kept(network: Network, live: Liveness) -> Kept:
     Needed channels stay, and all that is tied to them. Of each axis at least one
     channel stays, since Keras has no layers without units. Groups stay equally large.
     A constant that stays is not folded, so what makes it is needed, too: at another
-    call, the same layer may read what is no constant there.
+    call, the same layer may read what is not constant there.
 
     Args:
         network: The calls.
