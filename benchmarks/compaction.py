@@ -1,6 +1,6 @@
 """How much smaller and faster are networks of keras.applications after compaction?
 
-    python benchmarks/compaction.py [--only MobileNetV2 ResNet50] [--minutes 10]
+    python benchmarks/compaction.py [--only MobileNetV2 ResNet50] [--seeds 0 1 2]
 
 Five networks take images of 224 pixels; then the smallest network of each family takes
 the smallest images that it can. All have random weights and five classes. Half of the
@@ -16,6 +16,10 @@ before and after run in turn, in rounds of single images on one thread; millisec
 the median of the rounds' medians, and the speedup is the median of the rounds' ratios,
 with quartiles.
 
+The seed draws weights, statistics, and what is zero. Files are made and timed for the
+first seed, 0. Others show how much depends on what is drawn: weights, multiplications
+and the difference.
+
 Seconds are wall time and, less affected by other programs, processor time (`cpu`).
 Memory is the resident size of the process, read every 5 ms: the peak during `compact`
 less the size before it. It contains a pass of four images, in which Keras holds the
@@ -25,7 +29,6 @@ finished rows are lines of compaction.csv and are not run again.
 """
 
 import argparse
-import csv
 import json
 import math
 import os
@@ -36,13 +39,15 @@ import time
 from pathlib import Path
 
 from applications import EXPORTED, attempt, build, relative
+from ledger import finished, write
 
 FIELDS = (
-    *("network", "zeros", "images", "size", "parameters", "parameters_after", "macs"),
-    *("macs_after", "ms", "ms_after", "speedup", "speedup_low", "speedup_high"),
+    *("network", "zeros", "images", "seed", "size", "parameters", "parameters_after"),
+    *("macs", "macs_after", "ms", "ms_after"),
+    *("speedup", "speedup_low", "speedup_high"),
     *("difference", "seconds", "cpu_seconds", "mb", "mb_model", "mb_pass"),
 )
-KEYS = FIELDS[:3]
+KEYS = FIELDS[:4]
 # What the page of results shows; the others are the sanity suite.
 SHOWN = ("ConvNeXtTiny", "DenseNet121", "EfficientNetB0", "MobileNetV2", "ResNet50")
 PIXELS, ROWS = 224, 4
@@ -51,7 +56,7 @@ UNITS, UNSHIFTED, CONNECTIONS = "units", "units, no shift", "connections"
 ROUNDS, CALLS = 15, 3  # each file is timed in each round
 
 
-def make_sparse(model, zeros, seed=0):
+def make_sparse(model, zeros, seed):
     """Set units or connections to zero, and draw what batch normalization has seen."""
     import keras
     import numpy as np
@@ -185,25 +190,26 @@ def warm_up():
     layers = keras.layers.Conv2D(8, 3), keras.layers.BatchNormalization()
     pooled = keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(5)
     model = keras.Sequential([keras.Input((32, 32, 3)), *layers, *pooled])
-    make_sparse(model, UNITS)
+    make_sparse(model, UNITS, 0)
     kip.compact(model)
 
 
-def measure(name, zeros, images) -> dict:
+def measure(name, zeros, images, seed) -> dict:
     """Return one row of the table, measured in this process."""
     import keras
 
     import keras_invprune as kip
 
-    keras.utils.set_random_seed(0)
+    keras.utils.set_random_seed(seed)
     warm_up()
     model, size = network(name, images)
-    make_sparse(model, zeros)
+    make_sparse(model, zeros, seed)
     # Before the plan, which makes a pass whose memory the process may keep.
-    figures = {} if zeros == UNSHIFTED else compacted(model, size, images)
+    figures = {} if zeros == UNSHIFTED else compacted(model, size, images, seed)
     planned = kip.compaction.plan(model)
     return {
-        **{"network": name, "zeros": zeros, "images": images, "size": size},
+        **dict(zip(KEYS, (name, zeros, images, seed), strict=True)),
+        "size": size,
         "parameters": planned.parameters[0],
         "parameters_after": planned.parameters[1],
         "macs": planned.macs[0],
@@ -212,8 +218,8 @@ def measure(name, zeros, images) -> dict:
     }
 
 
-def compacted(model, size, images) -> dict:
-    """Return what compaction takes and gains."""
+def compacted(model, size, images, seed) -> dict:
+    """Return what compaction takes and gains; for seed 0, also in time."""
     import numpy as np
 
     import keras_invprune as kip
@@ -225,8 +231,9 @@ def compacted(model, size, images) -> dict:
         small = kip.compact(model, data=x)
     wall, processor = time.monotonic() - wall, time.process_time() - processor
     expected, found = (np.asarray(each(x, training=False)) for each in (model, small))
+    times = {} if seed else speeds({"ms": model, "ms_after": small}, x, images)
     return {
-        **speeds({"ms": model, "ms_after": small}, x, images),
+        **times,
         "difference": relative(np.abs(found - expected).max(), expected),
         "seconds": round(wall, 1),
         "cpu_seconds": round(processor, 1),
@@ -268,7 +275,7 @@ def write_page(rows, out):
         "`compact`, in addition to the model's.",
         "",
         f"| {' | '.join(field.replace('_', ' ') for field in FIELDS)} |",
-        f"|---|---|{'---:|' * (len(FIELDS) - 2)}",
+        f"|---|---|---|{'---:|' * (len(FIELDS) - 3)}",
     ]
     for row in rows:
         cells = [str(row.get(field, "")) for field in FIELDS]
@@ -276,38 +283,46 @@ def write_page(rows, out):
     (out / "compaction.md").write_text("\n".join(lines) + "\n")
 
 
-def wanted() -> list[dict]:
-    """Return what tells the rows apart, in their order."""
+def wanted(seeds) -> list[dict]:
+    """Return what tells the rows apart, in their order, as text."""
     rows = [(n, z, LARGE) for z in (UNITS, UNSHIFTED) for n in SHOWN]
     rows += [(n, z, SMALLEST) for z in (UNITS, CONNECTIONS) for n in sorted(EXPORTED)]
     rows += [(n, CONNECTIONS, LARGE) for n in SHOWN]
-    return [dict(zip(KEYS, row, strict=True)) for row in rows]
+    keys = [(*row, str(seed)) for seed in seeds for row in rows]
+    return [dict(zip(KEYS, key, strict=True)) for key in keys]
+
+
+def kind(row) -> tuple:
+    """Return what tells a row apart."""
+    return tuple(row[key] for key in KEYS)
 
 
 def main():
     """Run the missing rows and write the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="+", help="names of networks")
+    parser.add_argument("--zeros", nargs="+", help="what is set to zero")
+    parser.add_argument("--images", nargs="+", choices=(LARGE, SMALLEST))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--minutes", type=float, default=10.0, help="for each at most")
     parser.add_argument("--out", type=Path, default=Path("docs/results"))
-    parser.add_argument("--measure", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--measure", nargs=4, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.measure:
-        print(json.dumps(measure(*given.measure)))
+        *about, seed = given.measure
+        print(json.dumps(measure(*about, int(seed))))
         return
     file = given.out / "compaction.csv"
-    rows = list(csv.DictReader(open(file, newline=""))) if file.exists() else []
-    done = [{key: row[key] for key in KEYS} for row in rows]
-    for row in wanted():
-        if row in done or row["network"] not in (given.only or [row["network"]]):
+    found = finished(file, key=kind)
+    chosen = {"network": given.only, "zeros": given.zeros, "images": given.images}
+    for row in wanted(given.seeds):
+        asked = all(row[key] in names for key, names in chosen.items() if names)
+        if kind(row) in found or not asked:
             continue
-        rows.append(attempt(__file__, row, given.minutes))
-        print(rows[-1], flush=True)
-        with open(file, "w", newline="") as stream:
-            table = csv.DictWriter(stream, FIELDS, lineterminator="\n")
-            table.writeheader()
-            table.writerows(rows)
-    write_page(rows, given.out)
+        found[kind(row)] = [attempt(__file__, row, given.minutes)]
+        print(*found[kind(row)], flush=True)
+        write(found, file, FIELDS)
+    write_page([row for each in found.values() for row in each], given.out)
 
 
 if __name__ == "__main__":

@@ -369,18 +369,28 @@ def layer_collapse(figure):
 
 
 def compaction(figure):
-    """Draw what is left of networks without half of their units, and the speedups."""
-    found = {
-        line["network"] + line["zeros"].removeprefix("units"): line
-        for line in rows("compaction.csv")
-        if line["images"] == "large" and line["zeros"] != "connections"
-    }
+    """Draw what is left of networks without half of their units, and the speedups.
+
+    A point is the mean of the seeds.
+    """
+    found = grouped(
+        [
+            line
+            for line in rows("compaction.csv")
+            if line["images"] == "large" and line["zeros"] != "connections"
+        ],
+        lambda line: line["network"] + line["zeros"].removeprefix("units"),
+        lambda line: line,
+    )
     left = {
-        name: [100 * int(line["parameters_after"]) / int(line["parameters"])]
-        for name, line in sorted(found.items())
+        name: [100 * int(x["parameters_after"]) / int(x["parameters"]) for x in each]
+        for name, each in sorted(found.items())
     }
     shifted = [name for name in left if "," not in name]
-    faster = {name: [float(found[name]["speedup"])] for name in shifted}
+    faster = {
+        name: [float(x["speedup"]) for x in found[name] if x["speedup"]]
+        for name in shifted
+    }
     panels = figure.subplots(1, 2)
     points(panels[0], left, shifted, "weights that are left, %")
     points(panels[1], faster, shifted, "times as fast in LiteRT")

@@ -20,7 +20,7 @@ import pytest
 ROOMS = [
     {"arguments"},
     {"saving"},
-    {"contracts"},
+    {"contracts", "runtimes"},
     {"tfmot"},
     {"graph"},
     {"compaction", "masks", "proximal"},

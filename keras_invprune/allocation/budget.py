@@ -3,8 +3,7 @@
 import dataclasses
 import logging
 import math
-from collections.abc import Callable, Mapping
-from typing import Protocol
+from collections.abc import Mapping
 
 import keras
 import numpy as np
@@ -15,31 +14,12 @@ from keras_invprune.graph.macs import kernel_uses
 from keras_invprune.graph.outputs import answered
 from keras_invprune.graph.weights import shapes_of, weights_by_key
 from keras_invprune.masks.groups import ROUNDING
+from keras_invprune.runtimes import RUNTIMES, Cost, Shapes
 from keras_invprune.saving import Configured, named
-
-Shapes = Mapping[str, tuple[int, ...]]
-Cost = Callable[[Shapes], float]
-"""``{key: shape of the weight} -> cost`` of a network with weights of these shapes."""
 
 logger = logging.getLogger("keras_invprune")
 
-
-class Runtime(Protocol):
-    """Measures how long models take. See `RUNTIMES`.
-
-    If a cost has a `get_config`, a half-pruned model is saved with it and resumes with
-    the same milliseconds. Otherwise they are measured again.
-    """
-
-    def milliseconds(self, model: keras.Model) -> float:
-        """Return the milliseconds that the model's file takes for one input."""
-
-    def cost(self, model: keras.Model) -> Cost:
-        """Return the milliseconds by shape, those of the given model included."""
-
-
-RUNTIMES: dict[str, Runtime] = {}
-"""Runtimes by name; `keras_invprune.reporting.latency` adds "litert-cpu"."""
+LISTED = 5  # the maximum number of keys in a message
 
 
 @keras.saving.register_keras_serializable(package="keras_invprune")
@@ -52,15 +32,17 @@ class Budget(Configured):
     so the pattern must be "units". The schedule moves the cost from that of the
     given network to the budget.
 
-    MACs and bytes are exact. Milliseconds are predicted from a table of measured
-    layers, and the file may differ: `check` measures it in the end.
+    MACs and bytes are exact; a warning names kernels of layers whose arithmetic is
+    unknown, which do not count as MACs. Milliseconds are predicted from a table of
+    measured layers, and the file may differ: `check` measures it in the end.
 
     Args:
         macs: Multiply-accumulate operations of all kernels for one input, as a share
             of the given network's (a float up to 1), or their number (an int).
         bytes: Size of all weights, as a share (a float), or in bytes (an int).
         milliseconds: Time of one input in the .tflite file.
-        runtime: What measures the milliseconds, a name in `RUNTIMES`.
+        runtime: What measures the milliseconds, a name in
+            `keras_invprune.runtimes.RUNTIMES`.
 
     Example:
         >>> dense = [keras.layers.Dense(8), keras.layers.Dense(2)]
@@ -76,7 +58,7 @@ class Budget(Configured):
     milliseconds: float | None = None
     runtime: str = "litert-cpu"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         """Validate the fields."""
         given = {k: v for k, v in vars(self).items() if k in KINDS and v is not None}
         if len(given) != 1:
@@ -98,7 +80,7 @@ class Budget(Configured):
         if name == "milliseconds":
             named(self.runtime, RUNTIMES, "runtime")
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         """Return the fields that are given."""
         given = {name: getattr(self, name) for name in (*KINDS, "runtime")}
         if self.milliseconds is None:
@@ -133,7 +115,8 @@ class Budget(Configured):
                 "Call kip.compact(kip.strip_pruning(model)) first."
             )
         if self.kind == "milliseconds":
-            return RUNTIMES[self.runtime].milliseconds(model)
+            (found,) = RUNTIMES[self.runtime].milliseconds([model])
+            return found
         return self.cost(model)(shapes_of(weights_by_key(model)))
 
     def cost(self, model: keras.Model) -> Cost:
@@ -188,7 +171,7 @@ class Budget(Configured):
         )
         return found
 
-    def _limit(self, dense) -> float:
+    def _limit(self, dense: float) -> float:
         value = float(getattr(self, self.kind))
         return value * dense if self._is_share else value
 
@@ -213,7 +196,9 @@ class Sum(Configured):
 
 
 def macs_of(model: keras.Model) -> Sum:
-    """Return the MACs of networks like a model; unknown arithmetic does not count.
+    """Return the MACs of networks like a model.
+
+    Kernels of layers whose arithmetic is unknown do not count. A warning names them.
 
     Raises:
         ValueError: If none are known.
@@ -225,10 +210,18 @@ def macs_of(model: keras.Model) -> Sum:
             f"The MACs of {model.name!r} are unknown: it takes no drawn inputs, or has "
             "no kernels of Keras's layers. Use a budget of bytes."
         )
+    if unknown := [key for key, count in uses.items() if count is None]:
+        logger.warning(
+            "The MACs of %d kernels of %r are unknown and count as 0, however many of "
+            "their units go: %s. Give a budget of bytes to count all weights.",
+            len(unknown),
+            model.name,
+            ", ".join(unknown[:LISTED]) + ", ..." * (len(unknown) > LISTED),
+        )
     return Sum({key: count or 0 for key, count in uses.items()})
 
 
-def _bytes_of(model) -> Sum:
+def _bytes_of(model: keras.Model) -> Sum:
     dtypes = {
         key: variable.value.dtype.as_numpy_dtype
         for key, (_, variable) in weights_by_key(model).items()

@@ -39,7 +39,7 @@ def class_distributed(scores: Scores, sparsity: float) -> Masks:
     )
 
 
-def _deviation(scores) -> float:
+def _deviation(scores: np.ndarray) -> float:
     return (
         float(np.sqrt(np.mean(np.square(scores, dtype=np.float64))))
         if scores.size

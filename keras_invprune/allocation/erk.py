@@ -66,7 +66,9 @@ def erk_counts(
     return {key: sizes[key] for key in dense} | _rounded(exact, sizes, kept, dense)
 
 
-def _rounded(exact, sizes, kept, dense) -> dict[str, int]:
+def _rounded(
+    exact: dict[str, float], sizes: dict[str, int], kept: int, dense: set[str]
+) -> dict[str, int]:
     """Return integers of the same sum; the largest remainders are rounded up."""
     counts = {key: max(1, int(value)) for key, value in exact.items()}
     missing = kept - sum(sizes[key] for key in dense) - sum(counts.values())

@@ -33,7 +33,7 @@ def lamp(scores: Scores, sparsity: float) -> Masks:
     return global_topk({key: _lamp(values) for key, values in scores.items()}, sparsity)
 
 
-def _lamp(values) -> np.ndarray:
+def _lamp(values: np.ndarray) -> np.ndarray:
     values = np.asarray(values, np.float64)
     squares = np.ravel(np.maximum(values, 0.0) ** 2)
     order = np.argsort(squares, kind="stable")

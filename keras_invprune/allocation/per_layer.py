@@ -1,6 +1,6 @@
 """A separate sparsity for each tensor."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import keras
 import numpy as np
@@ -31,7 +31,7 @@ class PerLayer(Configured, contracts.Allocation):
             missing.
     """
 
-    def __init__(self, sparsities: Mapping[str, float]):
+    def __init__(self, sparsities: Mapping[str, float]) -> None:
         self.sparsities = {key: float(own) for key, own in dict(sparsities).items()}
         wrong = {k: own for k, own in self.sparsities.items() if not 0 <= own <= 1}
         if wrong:
@@ -50,7 +50,7 @@ class PerLayer(Configured, contracts.Allocation):
             for key, v in scores.items()
         }
 
-    def check(self, sizes: Mapping[str, int], sparsity: float):
+    def check(self, sizes: Mapping[str, int], sparsity: float) -> None:
         """Raise ValueError unless the sparsities suit the weights to prune.
 
         Args:
@@ -77,7 +77,7 @@ class PerLayer(Configured, contracts.Allocation):
         """Return whether all weights have this sparsity."""
         return all(abs(own - sparsity) < 1e-6 for own in self.sparsities.values())
 
-    def _of(self, keys) -> dict[str, float]:
+    def _of(self, keys: Collection[str]) -> dict[str, float]:
         """Return ``{key: sparsity}``: the key's own, or that of the nearest layer."""
         found = {}
         for key in keys:
@@ -95,9 +95,9 @@ class PerLayer(Configured, contracts.Allocation):
         return found
 
 
-def _together(own, sizes) -> float:
+def _together(own: Mapping[str, float], sizes: Mapping[str, int]) -> float:
     return float(np.average([own[key] for key in sizes], weights=[*sizes.values()]))
 
 
-def _count(size, sparsity):
+def _count(size: int, sparsity: float) -> int:
     return 0 if sparsity == 1 else keep_count(size, sparsity)

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import keras
 import numpy as np
@@ -71,7 +71,7 @@ class Relational(Configured, contracts.Allocation):
         convolutions, and of transposed ones unless each node reads those that read it.
     """
 
-    def __init__(self, graph: "nx.Graph | np.ndarray | list | None" = None):
+    def __init__(self, graph: "nx.Graph | np.ndarray | list | None" = None) -> None:
         self.graph = _adjacency(_ring(RING) if graph is None else graph)
 
     def __call__(self, scores: Scores, sparsity: float) -> Masks:
@@ -132,7 +132,7 @@ class Relational(Configured, contracts.Allocation):
         kept = sum(int(self.mask(shape).sum()) for shape in shapes)
         return 1 - kept / sum(int(np.prod(shape)) for shape in shapes)
 
-    def check_weights(self, weights: Mapping[str, contracts.Located]):
+    def check_weights(self, weights: Mapping[str, contracts.Located]) -> None:
         """Raise ValueError for kernels whose last axes are not inputs and outputs."""
         wrong = [key for key, weight in weights.items() if not self._reads(*weight)]
         if wrong:
@@ -167,18 +167,18 @@ class Relational(Configured, contracts.Allocation):
         return {"graph": self.graph.astype(int).tolist()}
 
 
-def _has_gates(layer) -> bool:
+def _has_gates(layer: keras.Layer) -> bool:
     """Return whether the kernels of a recurrent cell hold several gates."""
     recurrent = getattr(layer, "recurrent_kernel", None)
     return recurrent is not None and recurrent.shape[-2] != recurrent.shape[-1]
 
 
-def _ring(nodes) -> np.ndarray:
+def _ring(nodes: int) -> np.ndarray:
     distance = np.abs(np.subtract.outer(np.arange(nodes), np.arange(nodes)))
     return (distance <= 1) | (distance == nodes - 1)
 
 
-def _adjacency(graph) -> np.ndarray:
+def _adjacency(graph: Any) -> np.ndarray:
     """Return which node is read by which.
 
     Raises:
@@ -206,7 +206,7 @@ def _adjacency(graph) -> np.ndarray:
     return found
 
 
-def _check_size(nodes):
+def _check_size(nodes: int) -> None:
     if nodes > MAX_NODES:
         raise ValueError(
             f"A relational graph can have at most {MAX_NODES:,} nodes, since all pairs "
@@ -215,7 +215,7 @@ def _check_size(nodes):
         )
 
 
-def _matrix(array) -> np.ndarray:
+def _matrix(array: np.ndarray | list | tuple) -> np.ndarray:
     """Return an array of 0 and 1 as a boolean one.
 
     Raises:
@@ -237,13 +237,13 @@ def _matrix(array) -> np.ndarray:
     return found.astype(bool)
 
 
-def _is_graph(thing) -> bool:
+def _is_graph(thing: Any) -> "TypeGuard[nx.Graph]":
     """Return whether it is a graph of networkx, which then is imported already."""
     networkx = sys.modules.get("networkx")
     return networkx is not None and isinstance(thing, networkx.Graph)
 
 
-def _with_themselves(graph) -> np.ndarray:
+def _with_themselves(graph: "nx.Graph") -> np.ndarray:
     """Return which node is read by which, each of them also by itself."""
     places = {node: place for place, node in enumerate(graph.nodes)}
     found = np.eye(len(places), dtype=bool)
@@ -254,7 +254,7 @@ def _with_themselves(graph) -> np.ndarray:
     return found
 
 
-def _nodes(channels, nodes) -> np.ndarray:
+def _nodes(channels: int, nodes: int) -> np.ndarray:
     """Return the node of each channel; the first nodes have one more if need be."""
     share, rest = divmod(channels, nodes)
     return np.repeat(np.arange(nodes), share + (np.arange(nodes) < rest))

@@ -1,7 +1,7 @@
 """A sanity check that shuffles the masks of another allocation."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Self
 
 import keras
 import numpy as np
@@ -32,7 +32,9 @@ class Shuffled(contracts.Allocation):
         missing the mark? (2009.08576), section 5.
     """
 
-    def __init__(self, allocation: str | dict | Callable = "global", seed: int = 0):
+    def __init__(
+        self, allocation: str | dict | Callable = "global", seed: int = 0
+    ) -> None:
         self.allocation = self.shuffles = get(allocation)
         self.seed = int(seed)
 
@@ -44,11 +46,11 @@ class Shuffled(contracts.Allocation):
             for key, mask in self.allocation(scores, sparsity).items()
         }
 
-    def check(self, sizes: Mapping[str, int], sparsity: float):
+    def check(self, sizes: Mapping[str, int], sparsity: float) -> None:
         """Raise ValueError if the other allocation does not suit the weights."""
         contracts.Allocation.of(self.allocation).check(sizes, sparsity)
 
-    def check_weights(self, weights: Mapping[str, contracts.Located]):
+    def check_weights(self, weights: Mapping[str, contracts.Located]) -> None:
         """Raise ValueError if the other allocation cannot read the weights."""
         contracts.Allocation.of(self.allocation).check_weights(weights)
 
@@ -57,13 +59,13 @@ class Shuffled(contracts.Allocation):
         del sparsity
         return False
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Return the allocation and the seed."""
         allocation = keras.saving.serialize_keras_object(self.allocation)
         return {"allocation": allocation, "seed": self.seed}
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         """Return the allocation with the one inside it."""
         inside = keras.saving.deserialize_keras_object(config["allocation"])
         return cls(inside, config["seed"])

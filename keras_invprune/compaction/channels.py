@@ -6,7 +6,9 @@ that belong together all read these correspondences.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
+import keras
 import numpy as np
 
 Slot = str | tuple[str, np.ndarray] | None
@@ -46,12 +48,14 @@ class Signal:
         shape: Its shape; the first axis is the batch.
         position: The axis that holds its channels.
         dtype: The name of its type.
+        masked: Whether a mask of steps may come with it, which layers read unasked.
     """
 
     number: int
     shape: tuple
     position: int
     dtype: str = "float32"
+    masked: bool = False
 
     @property
     def size(self) -> int:
@@ -100,3 +104,34 @@ class Channels:
     def is_of_layer(self) -> bool:
         """Whether the axes belong to the layer rather than to one of its calls."""
         return bool(self.weights) or self.fixed
+
+    def conflict(self, other: "Channels") -> str | None:
+        """Return why two calls of a layer cannot share its axes, or None if they can.
+
+        Args:
+            other: The channels of another call of the layer.
+        """
+        if not (self.is_of_layer or other.is_of_layer):
+            return None
+        if self.sizes.keys() != other.sizes.keys():
+            return "its calls differ in what they read"
+        alike = (
+            self.is_of_layer == other.is_of_layer
+            and self.sizes == other.sizes
+            and self.groups == other.groups
+            and _same(self.weights, other.weights)
+            and (not self.fixed or _same(self._made, other._made))
+        )
+        return None if alike else "its calls differ in size"
+
+    @property
+    def _made(self) -> dict[int, Any]:
+        """What the config of a layer holds of its outputs: where channels are."""
+        ports = enumerate(self.outputs)
+        return {n: port and (port.position, port.index) for n, port in ports}
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Return whether two structures hold the same names, numbers and indices."""
+    parts, others = keras.tree.flatten(one), keras.tree.flatten(other)
+    return len(parts) == len(others) and all(map(np.array_equal, parts, others))

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_invprune.compaction.channels import Channels, Port
+from keras_invprune.compaction.channels import Channels, Port, Signal
 from keras_invprune.compaction.rule import (
     Bools,
     Call,
@@ -66,7 +66,7 @@ class ChannelWise(Rule):
         ]
 
 
-def one_axis(call: Call, expected: int | None = None, **more) -> Channels:
+def one_axis(call: Call, expected: int | None = None, **more: Any) -> Channels:
     """Return the channels of a call that reads one tensor and keeps its channels.
 
     Args:
@@ -90,7 +90,7 @@ def one_axis(call: Call, expected: int | None = None, **more) -> Channels:
     return Channels({AXIS: signal.size}, (signal.to(AXIS),), (port,), **more)
 
 
-def check_position(signal: Any, expected: int):
+def check_position(signal: Signal, expected: int) -> None:
     """Raise if a tensor's channels are not on the expected axis.
 
     Raises:

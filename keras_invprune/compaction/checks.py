@@ -12,7 +12,7 @@ from keras_invprune.graph.weights import walk, weights_by_key
 LISTED = 3  # the maximum number of names in a message
 
 
-def check_model(model: Any):
+def check_model(model: Any) -> None:
     """Raise unless a model is plain, built, a graph, and has finite weights.
 
     Raises:

@@ -51,8 +51,9 @@ def compact(model: keras.Model, inputs: str = "keep", data: Any = None) -> keras
         inputs: "keep", or "gather": the new model takes the same inputs, and first
             picks the features that outputs depend on. Those that it leaves out need
             no weights. A Sequential model then becomes a Functional one.
-        data: Rows in the structure that the model takes. Outputs are compared on them,
-            too. None for drawn inputs only.
+        data: Rows in the structure that the model takes. Outputs are compared on the
+            first 256 of them, too, wherever the model's are finite. None for drawn
+            inputs only.
 
     Returns:
         A new model.
@@ -60,8 +61,8 @@ def compact(model: keras.Model, inputs: str = "keep", data: Any = None) -> keras
     Raises:
         TypeError: If `model` is not a Keras 3 model.
         ValueError: If it carries masks, is subclassed or not built, or has weights that
-            are not finite, or not zero where a graph has no connection; or if `inputs`
-            is unknown.
+            are not finite, or not zero where a graph has no connection; if `inputs`
+            is unknown; or if `data` has no row for which an output is finite.
         CompactionError: If outputs would differ, or if a layer cannot be made again
             from its config. No model is returned.
 
@@ -78,8 +79,9 @@ def compact(model: keras.Model, inputs: str = "keep", data: Any = None) -> keras
     made = smaller(model, edits(calls, live, stays), picks(calls, stays))
     if not check_same(model, made, data):
         logger.warning(
-            "Model %r rejects all drawn inputs, so the outputs of the smaller model "
-            "were not compared. Call `compact` with `data=` of your own rows.",
+            "Model %r rejects all drawn inputs, or has no finite outputs for them, so "
+            "those of the smaller model were not compared. Call `compact` with `data=` "
+            "of your own rows.",
             model.name,
         )
     return made

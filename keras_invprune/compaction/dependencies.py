@@ -58,6 +58,7 @@ def dependencies(
     alike = channels.alike(sorted(removable))
     stays |= {int(each[0]): ONLY for each in alike if len(each) == 1}
     families = _by_maker([each for each in alike if len(each) > 1], made)
+    walls = channels.walls()
     axes = _numbered(axes, families.values(), channels.count)
     makers, readers = (_left(sides, axes) for sides in (makers, readers))
     return Dependencies(
@@ -66,7 +67,9 @@ def dependencies(
         makers=makers,
         readers=tuple(key for key in readers if key not in makers),
         reasons={
-            key: _reason(made.get(key), stays) for key in selected if key not in makers
+            key: _reason(made.get(key), stays, walls.get(id(weights[key].variable)))
+            for key in selected
+            if key not in makers
         },
     )
 
@@ -135,6 +138,15 @@ class _Channels:
             for axis in node.channels.pinned:
                 self._note(found, self.axes[node.key, axis], reason)
         return found
+
+    def walls(self) -> dict[int, str]:
+        """Return ``{id(variable): why its layer cannot be seen through}``."""
+        return {
+            id(variable): f"{operation.name!r} is a wall: {why}"
+            for operation, why in self.network.walls
+            if isinstance(operation, keras.Layer)
+            for variable in operation.variables
+        }
 
     def _note(self, found, channels, reason):
         for label in np.unique(self.label[channels]).tolist():
@@ -224,7 +236,7 @@ def _left(sides, axes) -> dict[str, tuple[int, ...]]:
     return {key: left for key, left in found.items() if left}
 
 
-def _reason(labels, stays) -> str:
+def _reason(labels, stays, wall) -> str:
     if not labels:
-        return "no rule says which channels it makes"
+        return wall or "no rule says which channels it makes"
     return f"its channels stay: {stays[min(labels)]}"

@@ -49,9 +49,17 @@ def answered_rows(model: keras.Model, data: Any) -> Iterator[tuple[Any, list]]:
 
     Returns:
         Pairs (inputs in this structure, flat list of outputs).
+
+    Raises:
+        ValueError: If there is no row.
     """
     data, structure = dense(data), input_structure(model)
     parts = keras.tree.flatten(data)
+    if not len(parts[0]):
+        raise ValueError(
+            "`data` must have at least one row on which to compare outputs. Received: "
+            "0 rows. Pass some, or None for drawn inputs only."
+        )
     values = sum(math.prod(np.shape(part)[1:]) for part in parts)
     at_once = min(max(VALUES // max(values, 1), LEAST), MOST)
     for start in range(0, len(parts[0]), at_once):

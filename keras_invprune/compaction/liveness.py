@@ -4,6 +4,7 @@ Two passes over the calls: values go forward, needs go backward. Each is exact f
 the rules know, and on the safe side for walls.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,7 +36,38 @@ def liveness(network: Network) -> Liveness:
     """Return what each channel of a network does."""
     constants = _constants(network)
     agreed = _agreed(network, constants)
-    needed = _needed(network, agreed)
+    nothing = [np.zeros(signal.size, bool) for signal in network.signals()]
+    return _followed(network, constants, agreed, nothing)
+
+
+def with_needed(
+    network: Network, live: Liveness, also: Sequence[np.ndarray]
+) -> Liveness:
+    """Return what each channel does if more of them are needed.
+
+    Args:
+        network: The calls.
+        live: What each channel does.
+        also: For each tensor, which of its channels are needed, too.
+    """
+    wanted = [one | other for one, other in zip(live.needed, also, strict=True)]
+    return _followed(network, live.constants, live.agreed, wanted)
+
+
+def reads(network: Network, live: Liveness) -> list[np.ndarray]:
+    """Return for each tensor which channels what is needed reads, constant or not."""
+    found = [np.zeros(signal.size, bool) for signal in network.signals()]
+    for node in network.nodes:
+        unknown = [np.full(signal.size, np.nan) for signal in node.call.reads]
+        needed = _of(live.needed, node.makes)
+        wanted = node.rule.needs(node.call, node.channels, needed, unknown)
+        for signal, each in zip(node.call.reads, wanted, strict=True):
+            found[signal.number] |= each
+    return found
+
+
+def _followed(network, constants, agreed, wanted) -> Liveness:
+    needed = _needed(network, agreed, wanted)
     inside = [
         node.rule.inside(node.call, node.channels, _of(needed, node.makes), known)
         for node, known in zip(network.nodes, agreed, strict=True)
@@ -90,19 +122,37 @@ def _uniform(made: np.ndarray, signal) -> np.ndarray:
 
 def _agreed(network, constants) -> list[list[np.ndarray]]:
     """Return the constants of each call's inputs, NaN where calls of a layer differ."""
-    found: dict[int, list[np.ndarray]] = {}
+    by_size: dict[tuple, dict[int, np.ndarray]] = {}
     for node in network.nodes:
-        reads = _of(constants, node.call.reads)
-        others = found.get(node.key, reads)
-        found[node.key] = [
-            np.where(one == other, one, np.nan)
-            for one, other in zip(reads, others, strict=True)
+        for role, values in zip(
+            _roles(node), _of(constants, node.call.reads), strict=True
+        ):
+            sizes = by_size.setdefault(role, {})
+            other = sizes.get(len(values), values)
+            sizes[len(values)] = np.where(values == other, values, np.nan)
+    return [
+        [
+            by_size[role][signal.size]
+            if len(by_size[role]) == 1
+            else np.full(signal.size, np.nan)
+            for role, signal in zip(_roles(node), node.call.reads, strict=True)
         ]
-    return [found[node.key] for node in network.nodes]
+        for node in network.nodes
+    ]
 
 
-def _needed(network, agreed) -> list[np.ndarray]:
-    found = [np.zeros(signal.size, bool) for signal in network.signals()]
+def _roles(node: Node) -> list[tuple]:
+    """Return for each tensor that a call reads what it is to the layer.
+
+    Calls may read more or fewer tensors, such as masks. Tensors of the same role are on
+    the same axis of the same layer, and come in the same order.
+    """
+    axes = [port and port.axis for port in node.channels.inputs]
+    return [(node.key, axis, axes[:n].count(axis)) for n, axis in enumerate(axes)]
+
+
+def _needed(network, agreed, wanted) -> list[np.ndarray]:
+    found = [part.copy() for part in wanted]
     for signal in network.outputs:
         found[signal.number][:] = True
     for node, constants in reversed([*zip(network.nodes, agreed, strict=True)]):

@@ -72,6 +72,18 @@ class Mixing(Rule):
         (values,) = constants
         return values == 0 if self.pads(layer) else ~np.isnan(values)
 
+    def folded(
+        self,
+        layer: Any,
+        channels: Channels,
+        constants: Constants,
+        kept: Mapping[str, np.ndarray],
+    ) -> np.ndarray:
+        """Return the constants that go, for each input; 0 for all others."""
+        if channels.inputs[0] is None or self.pads(layer):  # only zeros are folded
+            return np.zeros(channels.sizes[IN])
+        return gone(constants[0], kept[IN])
+
     def revised(
         self,
         layer: Any,
@@ -80,8 +92,8 @@ class Mixing(Rule):
         kept: Mapping[str, np.ndarray],
     ) -> dict[str, np.ndarray]:
         """Return the bias with the constants folded into it: b + cᵀW."""
-        folded = gone(constants[0], kept[IN])
-        if self.pads(layer) or not folded.any():  # only zeros are folded there
+        folded = self.folded(layer, channels, constants, kept)
+        if not folded.any():
             return {}
         rows = self.matrix(layer, np.sum)[folded != 0]
         shift = folded[folded != 0] @ rows.astype("float64")

@@ -18,7 +18,14 @@ from keras_invprune.compaction.rule import (
     find_rules,
     rule_of,
 )
-from keras_invprune.graph.trace import Step, Trace, entered, entry_layers, traced
+from keras_invprune.graph.trace import (
+    Step,
+    Trace,
+    entered,
+    entry_layers,
+    named,
+    traced,
+)
 from keras_invprune.graph.weights import walk
 
 find_rules(rules)
@@ -106,14 +113,25 @@ def network(model: keras.Model, picks: bool = False) -> Network:
 
 
 def _partly_closed(network: Network) -> dict[int, str]:
-    """Return ``{id(operation): reason}`` of walls that other calls see through."""
+    """Return ``{id(operation): reason}`` of those whose calls do not agree.
+
+    Some calls are walls, or the axes that calls should share are not the same ones.
+    """
     walls, others = (
         {id(n.call.operation) for n in network.nodes if (n.rule is WALL) is closed}
         for closed in (True, False)
     )
     both = walls & others - {id(None)}
     reasons = {id(operation): reason for operation, reason in network.walls}
-    return {each: f"at one of its calls, {reasons[each]}" for each in both}
+    first: dict[int, Channels] = {}
+    found = {}
+    for node in network.nodes:
+        if node.rule not in (WALL, PICK):
+            key = id(node.call.operation)
+            reason = first.setdefault(key, node.channels).conflict(node.channels)
+            if reason is not None and key != id(None):
+                found[key] = reason
+    return found | {each: f"at one of its calls, {reasons[each]}" for each in both}
 
 
 def _traced(model) -> Trace:
@@ -141,6 +159,26 @@ def _closed(steps: Sequence[Step]) -> dict[int, str]:
             reason = f"{outer.name} calls it, too"
             found.update({id(layer): reason for layer in inner})
     return found
+
+
+def _may_mask(call: Call) -> bool:
+    """Return whether a mask may come with what a call makes, though none is traced.
+
+    Masks pass through inner models and layers of one's own unsaid, and begin there.
+    """
+    operation, masked = call.operation, any(signal.masked for signal in call.reads)
+    if operation is None or isinstance(operation, keras.layers.InputLayer):
+        return masked
+    if not isinstance(operation, keras.Layer):
+        return False
+    if rule_of(operation) is None:
+        return masked or any(_makes_masks(layer) for _, layer in walk(operation))
+    return masked and operation.supports_masking
+
+
+def _makes_masks(layer) -> bool:
+    kinds = keras.layers.Embedding, keras.layers.Masking
+    return isinstance(layer, kinds) and layer.supports_masking
 
 
 class _Reading:
@@ -200,9 +238,10 @@ class _Reading:
             made = self._add(tensor, signal.position)  # others read what is picked
             self.nodes.append(Node(call, PICK, channels, (made,)))
 
-    def _add(self, tensor, position) -> Signal:
+    def _add(self, tensor, position, masked=False) -> Signal:
         dtype = keras.backend.standardize_dtype(tensor.dtype)
-        signal = Signal(self.count, tuple(tensor.shape), position, dtype)
+        masked = masked or vars(tensor).get("_keras_mask") is not None
+        signal = Signal(self.count, tuple(tensor.shape), position, dtype, masked)
         self.known[id(tensor)] = signal
         self.count += 1
         return signal
@@ -218,8 +257,13 @@ class _Reading:
     def _node(self, step: Step) -> Node:
         call = self._call(step)
         rule, channels = self._ruled(call)
+        masked = _may_mask(call)
         makes = tuple(
-            self._add(tensor, len(tensor.shape) - 1 if port is None else port.position)
+            self._add(
+                tensor,
+                len(tensor.shape) - 1 if port is None else port.position,
+                masked and len(tensor.shape) > 2,
+            )
             for tensor, port in zip(step.made, channels.outputs, strict=True)
         )
         return Node(call, rule, channels, makes)
@@ -228,7 +272,7 @@ class _Reading:
         def signal(part):
             return self.known[id(part)] if isinstance(part, keras.KerasTensor) else part
 
-        masks = keras.tree.flatten(step.arguments[1].get("mask"))
+        masks = keras.tree.flatten(named(step.operation, step.arguments).get("mask"))
         masks = {id(x) for x in masks} if rule_of(step.operation) else set()
         reads = tuple(self.known[id(x)] for x in step.reads if id(x) not in masks)
         shapes = tuple(tuple(x.shape) for x in step.made)
@@ -254,7 +298,7 @@ class _Reading:
         operation = call.operation
         if id(operation) in self.closed:
             return self.closed[id(operation)]
-        if call.arguments[1].get("training"):
+        if call.named.get("training"):
             return "it is always in training mode"
         if getattr(operation, "quantization_mode", None):
             return f"it is quantized to {operation.quantization_mode}"

@@ -259,6 +259,8 @@ def _lines(plan: Plan):
     yield "parameters {:,} → {:,}".format(*plan.parameters)
     if plan.macs is not None:
         yield "MACs {:,} → {:,}".format(*plan.macs)
+    if plan.unknown_macs:
+        yield f"without the MACs, which are unknown, of {', '.join(plan.unknown_macs)}"
     shares = plan.sparsity, plan.effective_sparsity
     yield "zero weights {:.2%}, without effect {:.2%}".format(*shares)
     for name, dead in plan.dead_inputs.items():

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from keras_invprune.compaction.liveness import Liveness
+from keras_invprune.compaction.liveness import Liveness, reads, with_needed
 from keras_invprune.compaction.network import Network, Node
 
 
@@ -30,11 +30,28 @@ def kept(network: Network, live: Liveness) -> Kept:
 
     Needed channels stay, and all that is tied to them. Of each axis at least one
     channel stays, since Keras has no layers without units. Groups stay equally large.
+    A constant that stays is not folded, so what makes it is needed, too: at another
+    call, the same layer may read what is no constant there.
 
     Args:
         network: The calls.
         live: Which channels are needed.
     """
+    while True:
+        found = _least(network, live)
+        unfolded = [
+            stays & read & ~needed
+            for stays, read, needed in zip(
+                found.signals, reads(network, live), live.needed, strict=True
+            )
+        ]
+        if not any(part.any() for part in unfolded):
+            return found
+        live = with_needed(network, live, unfolded)
+
+
+def _least(network, live) -> Kept:
+    """Return what is needed, and all that is tied to it."""
     found = Kept([part.copy() for part in live.needed], {})
     for node, inside in zip(network.nodes, live.inside, strict=True):
         for axis, size in node.channels.sizes.items():

@@ -1,9 +1,11 @@
 """What a rule says about one family of layers, and how rules are found."""
 
 import importlib
+import inspect
 import pkgutil
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 import keras
@@ -11,6 +13,7 @@ import numpy as np
 from keras import ops, tree
 
 from keras_invprune.compaction.channels import Channels, Signal
+from keras_invprune.graph.trace import named
 
 Bools = list[np.ndarray]
 Constants = Sequence[np.ndarray]  # for each tensor, by channel; NaN where it varies
@@ -37,9 +40,17 @@ class Call:
     arguments: tuple
 
     @property
+    def named(self) -> dict[str, Any]:
+        """Its arguments by name, also those that are given by position."""
+        return named(self.operation, self.arguments)
+
+    @property
     def is_masked(self) -> bool:
-        """Whether the call is given a mask of steps."""
-        return self.arguments[1].get("mask") is not None
+        """Whether the call may be given a mask of steps, also one of its inputs."""
+        if self.named.get("mask") is not None:
+            return True
+        masked = any(signal.masked for signal in self.reads)
+        return masked and "mask" in inspect.signature(self.operation.call).parameters
 
     @property
     def read(self) -> Signal:
@@ -276,7 +287,7 @@ def rule_of(operation: Any) -> Rule | None:
     return RULES.get(registered) if ">" in registered else None
 
 
-def find_rules(package: Any):
+def find_rules(package: ModuleType) -> None:
     """Import all modules of a package, which register their rules."""
     for found in pkgutil.iter_modules(package.__path__):
         importlib.import_module(f"{package.__name__}.{found.name}")

@@ -3,6 +3,7 @@
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_invprune.compaction.distance import answered_rows, distances
 from keras_invprune.compaction.surgery import CompactionError
@@ -17,8 +18,8 @@ def check_same(model: keras.Model, made: keras.Model, data: Any = None) -> bool:
 
     Differences are relative to the largest output of a row. Where the original itself
     amplifies rounding errors of its inputs, it may differ as much. Where it is not
-    finite, nothing is compared: zero times infinity is not a number, and the smaller
-    model does not multiply by zero.
+    finite, nothing is compared: zero times infinity is not a number, nor is zero times
+    a missing value, and the smaller model does not multiply by zero.
 
     Args:
         model: The original.
@@ -30,20 +31,25 @@ def check_same(model: keras.Model, made: keras.Model, data: Any = None) -> bool:
 
     Raises:
         CompactionError: If they differ.
+        ValueError: If no row is given, or none for which an output is finite.
     """
-    ran = False
-    for inputs, outputs in answered(model):
-        _check(model, made, inputs, outputs, "drawn inputs")
-        ran = True
-    if data is not None:
-        rows = keras.tree.map_structure(lambda part: part[:ROWS], dense(data))
-        for inputs, outputs in answered_rows(model, rows):
-            _check(model, made, inputs, outputs, "the given rows")
-        ran = True
-    return ran
+    where = "drawn inputs"
+    ran = any([_check(model, made, *pair, where) for pair in answered(model)])
+    if data is None:
+        return ran
+    rows = keras.tree.map_structure(lambda part: part[:ROWS], dense(data))
+    where = "the given rows"
+    if not any([_check(model, made, *x, where) for x in answered_rows(model, rows)]):
+        raise ValueError(
+            "`data` must have rows for which the model's outputs are finite: nothing "
+            f"else can be compared. Received: none in the first {ROWS} rows. Replace "
+            "missing values as for `fit`, or pass other rows."
+        )
+    return True
 
 
-def _check(model, made, inputs, outputs, where):
+def _check(model, made, inputs, outputs, where) -> bool:
+    """Raise if outputs differ; return whether one of them could be compared."""
     for place, far in enumerate(distances(model, made, inputs, outputs)):
         if far.error > far.allowed:
             raise CompactionError(
@@ -52,3 +58,5 @@ def _check(model, made, inputs, outputs, where):
                 "No model is returned, and yours is unchanged. Please report this with "
                 "the model's config."
             )
+    count = len(keras.tree.flatten(model.outputs))
+    return any(np.isfinite(output).any() for output in outputs[:count])

@@ -10,6 +10,11 @@ from keras_invprune.contracts import Nested, Tensor
 from keras_invprune.graph.observe import observed
 from keras_invprune.graph.weights import kernels, walk, weights_by_key
 
+CONVOLUTIONAL_LOOPS = (
+    keras.layers.ConvLSTM1D,
+    keras.layers.ConvLSTM2D,
+    keras.layers.ConvLSTM3D,
+)
 CONVOLUTIONS = ("Conv1D", "Conv2D", "Conv3D", "Depthwise", "Separable")
 
 
@@ -17,7 +22,8 @@ def kernel_uses(model: keras.Model, x: Nested) -> dict[str, int | None]:
     """Return how many times each weight of a kernel is multiplied for one input.
 
     This is 1 for a Dense layer on vectors, the number of positions for a convolution,
-    of steps for a recurrent layer, and of calls for a shared layer. It is 0 for an
+    of steps for a recurrent layer, and of calls for a shared layer. A layer inside
+    `TimeDistributed` is called once for each step. It is 0 for an
     embedding, which looks rows up. A kernel of n weights, z of them zero, takes
     n · uses multiply-accumulate operations (MACs), or (n - z) · uses if zeros are
     skipped.
@@ -51,10 +57,16 @@ def _output_shapes(
     def see(layer: keras.Layer, output: Tensor) -> None:
         seen.setdefault(id(layer), []).append(tuple(output.shape))
 
-    unique = list({id(layer): layer for layer in layers}.values())
+    kind = keras.layers.TimeDistributed
+    wrappers = [layer for _, layer in walk(model) if isinstance(layer, kind)]
+    unique = list({id(layer): layer for layer in [*layers, *wrappers]}.values())
     # The scope keeps statistics and losses unchanged.
     with observed(unique, see), keras.StatelessScope():
         model(x, training=False)
+    for wrapper in wrappers:  # it calls its layer where that cannot be observed
+        for batch, steps, *shape in seen.get(id(wrapper), ()):
+            inner = seen.setdefault(id(wrapper.layer), [])
+            inner += [(batch, *shape)] * steps
     return seen
 
 
@@ -63,11 +75,14 @@ def _steps(
 ) -> int | None:
     if id(cell) not in shapes or id(layer) not in shapes:
         return None
-    states = len(keras.tree.flatten(cell.state_size))
+    # The state of a loop of convolutions is a pair, though its cell does not say so.
+    pair = isinstance(layer, CONVOLUTIONAL_LOOPS)
+    states = 2 if pair else len(keras.tree.flatten(cell.state_size))
     calls = len(shapes[id(layer)]) // (1 + states * layer.return_state)
     # A cell's outputs include its states. If Keras loops (not unrolled), it calls the
     # cell once more, to get the shape of its output.
-    return len(shapes[id(cell)]) // (1 + states) - calls * (not layer.unroll)
+    steps = len(shapes[id(cell)]) // (1 + states) - calls * (not layer.unroll)
+    return steps * math.prod(_axes(cell, shapes[id(cell)][0]))  # of a convolution
 
 
 def _uses(
@@ -76,7 +91,7 @@ def _uses(
     kind = type(layer).__name__
     if kind == "Embedding":
         return 0
-    if shapes is None:  # not called as usual, e.g. inside TimeDistributed
+    if shapes is None:  # not called as usual
         return None
     if kind == "EinsumDense":
         return sum(_einsum_uses(layer.equation, variable.shape, s) for s in shapes)

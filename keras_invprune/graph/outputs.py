@@ -6,6 +6,7 @@ mode as well. Losses that layers add count as outputs.
 
 import contextlib
 import logging
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -60,6 +61,35 @@ def _scaled_integers(start: int) -> Callable:
 def _scales(start: int, shape: Sequence[int]) -> np.ndarray:
     rows = np.resize(np.roll(SCALES, -start), shape[0])
     return rows.reshape(-1, *[1] * (len(shape) - 1))
+
+
+def _at_edges(start: int, missing: float) -> _Draw:
+    """Draw rows of masks and indices that leave nothing, the first half, all, or some.
+
+    Args:
+        start: The first of these kinds.
+        missing: The value of floats at steps that the model masks.
+    """
+
+    def floats(random: np.random.Generator, shape: Sequence[int]) -> np.ndarray:
+        values = random.normal(size=shape)
+        if len(shape) < 3:
+            return values
+        left = _left(random, shape[:-1], start + 1)  # not where indices are missing
+        return np.where(left[..., None], values, missing)
+
+    return _Draw(floats, lambda random, shape: _left(random, shape, start), WORDS)
+
+
+def _left(random: np.random.Generator, shape: Sequence[int], start: int) -> np.ndarray:
+    """Return what is not masked: nothing, the first half, all, some, and so on."""
+    rows, *rest = shape
+    first = np.arange(math.prod(rest[-1:])) < 0.5 * math.prod(rest[-1:])
+    some = random.random(rest) < 0.5
+    some &= random.random(rest[:-1])[..., None] < 0.5 if rest else True
+    kinds = [False, first if rest else True, True, some]
+    found = [kinds[(start + row) % len(kinds)] for row in range(rows)]
+    return np.stack([np.broadcast_to(each, rest) for each in found])
 
 
 def _uniform(high: int) -> Callable:
@@ -167,14 +197,24 @@ def _draws(model: keras.Model) -> Iterator[tuple[_Draw, bool]]:
     """Yield (draw, whether it is needed even if the model takes an earlier one)."""
     specs = keras.tree.flatten(input_structure(model))
     rows = min([spec.shape[0] or len(SCALES) for spec in specs], default=1)
+    missing = _masked_values(model)
     for start in range(0, len(SCALES), rows):
         yield _Draw(_scaled(start), _scaled_integers(start), WORDS), True
+    if not all(keras.backend.is_float_dtype(spec.dtype) for spec in specs) or missing:
+        for start in range(0, len(SCALES), rows):
+            yield _at_edges(start, [*missing, 0.0][0]), True
     for size in sorted(_table_sizes(model), reverse=True):
         yield _Draw(_scaled(0), _chosen(size), WORDS), True
     if known := _known_values(model):
         words, numbers = known.get(str, ["a", "b"]), known.get(int, [0, 1])
         yield _Draw(_scaled(0), _chosen(numbers), _chosen(words)), True
     yield from ((draw, False) for draw in FURTHER)
+
+
+def _masked_values(model: keras.Model) -> list[float]:
+    """Return the values of floats at steps that the model masks."""
+    kind = keras.layers.Masking
+    return [layer.mask_value for _, layer in walk(model) if isinstance(layer, kind)]
 
 
 def _table_sizes(model: keras.Model) -> set[int]:

@@ -5,6 +5,8 @@ elsewhere: for an inner model, in its own graph; for a shared layer, in another 
 Therefore the model is called again, layer by layer, and each call is recorded.
 """
 
+import contextlib
+import inspect
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -65,8 +67,9 @@ def _called(view: keras.Model, inputs: Nested) -> Trace:
     steps = []
 
     def call(operation: keras.Operation, *args: Any, **kwargs: Any) -> Nested:
-        result = operation(*args, **kwargs)
         given = args, kwargs
+        with _lengths_found(operation, given):
+            result = operation(*args, **kwargs)
         steps.append(Step(operation, _tensors(given), _tensors(result), given))
         return result
 
@@ -74,6 +77,52 @@ def _called(view: keras.Model, inputs: Nested) -> Trace:
         view, inputs, clone_function=lambda layer: layer, call_function=call
     )
     return Trace(inputs, twin.output, steps)
+
+
+@contextlib.contextmanager
+def _lengths_found(operation: keras.Operation, given: tuple) -> Iterator[None]:
+    """Give an EinsumDense the lengths that its config leaves open, for one call."""
+    if not isinstance(operation, keras.layers.EinsumDense):
+        yield
+        return
+    before = operation.partial_output_shape
+    operation.partial_output_shape = _output_lengths(operation, _tensors(given)[0])
+    try:
+        yield
+    finally:
+        operation.partial_output_shape = before
+
+
+def _output_lengths(
+    layer: keras.layers.EinsumDense, tensor: keras.KerasTensor
+) -> tuple:
+    """Return the lengths of an EinsumDense output; None where nothing tells."""
+    operands, target = layer.equation.replace(" ", "").split("->")
+    source, kernel = operands.split(",")
+    if "." in layer.equation:
+        return layer.partial_output_shape
+    sizes = dict(zip(source, tensor.shape, strict=True))
+    sizes |= dict(zip(kernel, layer.kernel.shape, strict=True))
+    pairs = zip(target[1:], layer.partial_output_shape, strict=True)
+    return tuple(sizes[x] if length is None else length for x, length in pairs)
+
+
+def named(operation: Any, arguments: tuple) -> dict[str, Any]:
+    """Return the arguments of a call by name, also those that are given by position.
+
+    Args:
+        operation: The layer or operation; None if the call returns what it reads.
+        arguments: Its (args, kwargs).
+    """
+    args, kwargs = arguments
+    if operation is None:
+        return dict(kwargs)
+    names = [
+        name
+        for name, parameter in inspect.signature(operation.call).parameters.items()
+        if parameter.kind is parameter.POSITIONAL_OR_KEYWORD
+    ]
+    return {**dict(zip(names, args, strict=False)), **kwargs}
 
 
 def _tensors(structure: Nested) -> list:
@@ -122,7 +171,7 @@ def entered(steps: Iterable[Step]) -> Iterator[Step]:
 
 
 def _can_be_entered(step: Step) -> bool:
-    trained = step.arguments[1].get("training")
+    trained = named(step.operation, step.arguments).get("training")
     return is_graph(step.operation) and calls_its_graph(step.operation) and not trained
 
 

@@ -47,7 +47,7 @@ class LayerOperator(Operator):
 
     weights: tuple[str, ...] = ("kernel", "bias")
 
-    def __init__(self, strengths: Mapping[str, float]):
+    def __init__(self, strengths: Mapping[str, float]) -> None:
         self.strengths = _checked(strengths)
 
     def check(self, variables: list[keras.Variable]) -> None:
@@ -76,7 +76,9 @@ class LayerOperator(Operator):
                 )
             yield strength, found
 
-    def _by_layer(self, variables) -> dict[str, list[keras.Variable]]:
+    def _by_layer(
+        self, variables: Iterable[keras.Variable]
+    ) -> dict[str, list[keras.Variable]]:
         layers: dict[str, list[keras.Variable]] = {}
         for variable in variables:
             layer, _, name = variable.path.rpartition("/")
@@ -103,20 +105,20 @@ class LayerOperator(Operator):
         """
 
 
-def shrunk(values: Any, norm: Any, threshold: Any):
+def shrunk(values: Any, norm: Any, threshold: Any) -> Any:
     """Return ``values · max(0, 1 - threshold/norm)``: a group's exact proximal step."""
     ops = keras.ops
     share = threshold / ops.maximum(norm, 1e-30)  # 0 has no direction
     return values * ops.cast(ops.maximum(0.0, 1.0 - share), values.dtype)
 
 
-def norm_of(parts: Iterable[Any]):
+def norm_of(parts: Iterable[Any]) -> Any:
     """Return the Euclidean norm over all tensors of a group, in float32."""
     squares = [keras.ops.square(keras.ops.cast(part, "float32")) for part in parts]
     return keras.ops.sqrt(sum(keras.ops.sum(square) for square in squares))
 
 
-def _checked(strengths) -> dict[str, float]:
+def _checked(strengths: Any) -> dict[str, float]:
     if not isinstance(strengths, Mapping):
         raise TypeError(
             "`strengths` must be a dictionary {name of a layer: strength}. Received: "
@@ -147,7 +149,7 @@ def check_strength(strength: float, name: str | None = None) -> None:
         )
 
 
-def _missing(name, weight, layers) -> str:
+def _missing(name: str, weight: str, layers: Iterable[str]) -> str:
     names = [path.rpartition("/")[2] for path in layers]
     hint = did_you_mean(near_names(name, names))
     return (

@@ -18,11 +18,11 @@ class ActiveLayers(keras.callbacks.Callback):
         >>> callbacks = [ActiveLayers(), keras.callbacks.TensorBoard("logs")]
     """
 
-    def __init__(self, norms: bool = False):
+    def __init__(self, norms: bool = False) -> None:
         super().__init__()
         self.norms = norms
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Add the figures to the logs.
 
         Raises:

@@ -29,5 +29,5 @@ class L1(LayerOperator):
         ]
 
 
-def _like(threshold, value):
+def _like(threshold: Any, value: Any) -> Any:
     return keras.ops.cast(threshold, value.dtype)

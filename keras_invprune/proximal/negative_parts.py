@@ -1,7 +1,7 @@
 """The negative parts of whole layers: without them, ReLU does nothing."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 import keras
 
@@ -50,7 +50,7 @@ class NegativeParts(LayerOperator):
         strength: float | Mapping[str, float],
         nonnegative_inputs: bool | Sequence[str] = False,
         rising: bool = False,
-    ):
+    ) -> Self:
         """Return the operator for the layers of a model that may be removed.
 
         Args:

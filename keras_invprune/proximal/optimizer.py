@@ -1,6 +1,6 @@
 """An optimizer around another one, with a proximal step after each of its steps."""
 
-from typing import Any
+from typing import Any, Self
 
 import keras
 
@@ -50,7 +50,7 @@ class Proximal(keras.optimizers.Optimizer):
         inner_optimizer: keras.optimizers.Optimizer | str,
         operator: Operator,
         name: str | None = None,
-    ):
+    ) -> None:
         super().__init__(learning_rate=0.0, name=name)
         inner = keras.optimizers.get(inner_optimizer)
         if isinstance(inner, keras.optimizers.LossScaleOptimizer):
@@ -66,7 +66,7 @@ class Proximal(keras.optimizers.Optimizer):
             )
         self.inner_optimizer, self.operator = inner, operator
 
-    def build(self, variables: list[keras.Variable]):
+    def build(self, variables: list[keras.Variable]) -> None:
         """Create the inner optimizer's variables.
 
         Raises:
@@ -76,7 +76,7 @@ class Proximal(keras.optimizers.Optimizer):
         self.inner_optimizer.build(variables)
         super().build(variables)
 
-    def apply(self, grads: list, trainable_variables: list | None = None):
+    def apply(self, grads: list, trainable_variables: list | None = None) -> None:
         """Make the inner optimizer's step, then the proximal step."""
         if not self.built:
             self.build(list(trainable_variables or ()))
@@ -97,24 +97,24 @@ class Proximal(keras.optimizers.Optimizer):
         return self.inner_optimizer.variables
 
     @property
-    def learning_rate(self):
+    def learning_rate(self) -> Any:
         """The learning rate of the inner optimizer, which may be set."""
         return self.inner_optimizer.learning_rate
 
     @learning_rate.setter
-    def learning_rate(self, learning_rate: Any):
+    def learning_rate(self, learning_rate: Any) -> None:
         self.inner_optimizer.learning_rate = learning_rate
 
     @property
-    def iterations(self):
+    def iterations(self) -> keras.Variable:
         """The number of steps of the inner optimizer."""
         return self.inner_optimizer.iterations
 
-    def scale_loss(self, loss: Any):
+    def scale_loss(self, loss: Any) -> Any:
         """Scale the loss as the inner optimizer does."""
         return self.inner_optimizer.scale_loss(loss)
 
-    def finalize_variable_values(self, var_list: list[keras.Variable]):
+    def finalize_variable_values(self, var_list: list[keras.Variable]) -> None:
         """Let the inner optimizer write its averages, if it keeps any."""
         self.inner_optimizer.finalize_variable_values(var_list)
 
@@ -128,7 +128,9 @@ class Proximal(keras.optimizers.Optimizer):
         }
 
     @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: dict | None = None):
+    def from_config(
+        cls, config: dict[str, Any], custom_objects: dict | None = None
+    ) -> Self:
         """Return an optimizer made from its config."""
         loaded = keras.saving.deserialize_keras_object
         parts = {

@@ -59,14 +59,20 @@ class LayerPath:
     weights: tuple[list[np.ndarray], ...]
     nonnegative_inputs: bool | Sequence[str]
 
-    def merged(self, index: int) -> Merged:
+    def merged(self, index: int, *, runtime: str | None = None) -> Merged:
         """Return the solution of a point, with the layers removed that do nothing.
 
         Compile and fit its model to refit it without the penalty.
+
+        Args:
+            index: That of the point.
+            runtime: What measures each merge, see `merge_layers`.
         """
         chosen = copy_model(self.model)
         chosen.set_weights(self.weights[index])
-        return merge_layers(chosen, nonnegative_inputs=self.nonnegative_inputs)
+        return merge_layers(
+            chosen, nonnegative_inputs=self.nonnegative_inputs, runtime=runtime
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return the points as what `json.dumps` takes."""

@@ -10,7 +10,6 @@ import numpy as np
 from keras_invprune import allocation as allocations
 from keras_invprune import objectives, patterns, schedules, scores
 from keras_invprune.allocation import Budget
-from keras_invprune.allocation.budget import Cost
 from keras_invprune.compaction.dependencies import dependencies
 from keras_invprune.contracts import Arrays, Pattern, Ranked, Schedule, Score
 from keras_invprune.graph.active import calls_its_graph
@@ -20,6 +19,7 @@ from keras_invprune.graph.weights import Weight, is_graph, shapes_of
 from keras_invprune.masks.compute import make_masks
 from keras_invprune.masks.groups import ROUNDING, Grouped, TiedGroups
 from keras_invprune.pruning.rewind import check_rewind
+from keras_invprune.runtimes import Cost
 from keras_invprune.saving import Missing, load_object, save_object
 
 PARTS = ("objective", "score", "allocation", "pattern")

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 import keras
 from keras import layers
 
-from keras_invprune.allocation.budget import Shapes
 from keras_invprune.graph.layouts import layout_of
 from keras_invprune.graph.trace import Step, traced, unfolded
 from keras_invprune.graph.weights import Weight, kernels
+from keras_invprune.runtimes import Shapes
 
 PARTS = (1, 2, 4)  # a layer is measured at 1, 1/2 and 1/4 of its widths, and at 1
 WITHOUT = ("_initializer", "_regularizer", "_constraint")  # they take no time

@@ -1,6 +1,6 @@
 """How long networks take in LiteRT, predicted from a table of measured layers.
 
-It makes "litert-cpu" a runtime of `keras_invprune.allocation.Budget`.
+It adds "litert-cpu" to `keras_invprune.runtimes.RUNTIMES`, for budgets and merging.
 """
 
 import dataclasses
@@ -15,10 +15,11 @@ import keras
 import numpy as np
 from keras import layers
 
-from keras_invprune.allocation.budget import RUNTIMES, Shapes, macs_of
+from keras_invprune.allocation.budget import macs_of
 from keras_invprune.graph.weights import shapes_of, weights_by_key
 from keras_invprune.reporting.alone import Axes, Place, places, single, width_of
-from keras_invprune.reporting.timing import milliseconds_alone, milliseconds_of_file
+from keras_invprune.reporting.timing import milliseconds_alone, milliseconds_of_files
+from keras_invprune.runtimes import RUNTIMES, Shapes
 from keras_invprune.saving import Configured
 
 logger = logging.getLogger("keras_invprune")
@@ -100,20 +101,22 @@ class LiteRT:
     matters little.
     """
 
-    def milliseconds(self, model: keras.Model) -> float:
-        """Return the milliseconds of one input in the .tflite file of `export`.
+    def milliseconds(self, models: Sequence[keras.Model]) -> list[float]:
+        """Return the milliseconds of one input in each .tflite file of `export`.
 
-        The file takes one row at a time, unless the model has another batch size.
+        A file takes one row at a time, unless its model has another batch size. The
+        files take turns.
 
         Raises:
             ExportError: If there is no such file, or if its outputs differ.
             ValueError: If an axis of the inputs has an unknown length.
         """
-        return milliseconds_of_file(model)
+        return milliseconds_of_files(models)
 
     def cost(self, model: keras.Model) -> LatencyTable:
         """Return the table of a model; see `latency_table`."""
-        return latency_table(model, self.milliseconds(model), milliseconds_alone)
+        (dense,) = self.milliseconds([model])
+        return latency_table(model, dense, milliseconds_alone)
 
 
 RUNTIMES["litert-cpu"] = LiteRT()

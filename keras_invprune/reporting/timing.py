@@ -1,4 +1,4 @@
-"""Measures how long LiteRT takes: for a model's file, and for many small models.
+"""Measures how long LiteRT takes: for models' files, and for many small models.
 
 It runs on one thread of the CPU, with its default delegate. Times that are compared
 are lower quartiles of interleaved runs, so other work on the machine matters little.
@@ -43,31 +43,46 @@ def milliseconds(
     return {name: value / rows for name, value in found._asdict().items()}
 
 
-def milliseconds_of_file(model: keras.Model) -> float:
-    """Return the milliseconds of one input in the .tflite file of `export`.
+def milliseconds_of_files(models: Sequence[keras.Model]) -> list[float]:
+    """Return the milliseconds of one input in each .tflite file of `export`.
 
-    The file takes one row at a time, unless the model has another batch size.
+    A file takes one row at a time, unless its model has another batch size. The files
+    take turns.
 
     Raises:
         ExportError: If there is no such file, or if its outputs differ.
         ValueError: If an axis of the inputs has an unknown length.
     """
+    rows = [_rows(model) for model in models]
+    runs = [_runner(_file(m, n), m, n) for m, n in zip(models, rows, strict=True)]
+    found = lower_quartiles(runs)
+    return [time / count for time, count in zip(found, rows, strict=True)]
+
+
+def _rows(model: keras.Model) -> int:
+    """Return how many rows a model's file takes at a time.
+
+    Raises:
+        ValueError: If an axis of the inputs has an unknown length.
+    """
     structure = converter.signature(model)
-    rows = converter.batch_of(structure) or 1
     for spec in keras.tree.flatten(structure):
         if None in spec.shape[1:]:
             raise ValueError(
                 "Milliseconds are measured on inputs of a known shape. Received: "
                 f"shape {spec.shape} of {spec.name!r}. Give `keras.Input` all "
-                "lengths, or use a budget of MACs."
+                "lengths, or count MACs instead."
             )
+    return converter.batch_of(structure) or 1
+
+
+def _file(model: keras.Model, rows: int) -> Callable:
+    """Return the runtime of a model's .tflite file."""
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder) / "made"
         export(model, made, formats=("tflite",), batch_size=rows)
         content = (made / "model.tflite").read_bytes()
-    run = _runner(litert.runtime(content, delegate=True), model, rows)
-    (found,) = lower_quartiles([run])
-    return found / rows
+    return litert.runtime(content, delegate=True)
 
 
 def milliseconds_alone(models: Sequence[keras.Model]) -> list[float]:

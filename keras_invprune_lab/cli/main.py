@@ -79,6 +79,13 @@ Kappa = Annotated[
         show_default="iunet: 0.5 images; rows 0.25 or 1",
     ),
 ]
+Budget = Annotated[
+    str | None,
+    typer.Option(
+        help="What may remain, instead of a sparsity: macs=0.5, bytes=50000 or "
+        "milliseconds=0.2. Whole units go."
+    ),
+]
 Views = Annotated[
     str | None,
     typer.Option(
@@ -119,6 +126,7 @@ def run(
     schedule: Annotated[
         str, typer.Option(help="one_shot, gradual or when_converged.")
     ] = "one_shot",
+    budget: Budget = None,
 ):
     """Train, prune, export and report. After Ctrl-C, the same command resumes."""
     from keras_invprune_lab.cli.interrupts import interruptible
@@ -127,9 +135,9 @@ def run(
     from keras_invprune_lab.runs.run import Run, execute
 
     if sparsity is None:
-        sparsity = 0.0 if method == "dense" else 0.9
+        sparsity = 0.0 if method == "dense" or budget is not None else 0.9
     choices = {"rate": rate, "weight": weight, "kappa": kappa, "views": views}
-    choices |= {"width": width, "schedule": schedule}
+    choices |= {"width": width, "schedule": schedule, "budget": budget}
     wanted = Run(dataset, method, sparsity, model, seed, epochs, batch_size, **choices)
     with interruptible() as heard, progress() as show:
         found = execute(wanted, out, show=heard(show))

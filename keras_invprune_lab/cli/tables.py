@@ -44,6 +44,10 @@ def print_run(found, out):
 
     print_reports({str(out): Report.from_json(found["report"])})
     config = found["config"]
+    if "budget" in found:
+        budget = found["budget"]
+        left = f"{budget['left']:.4g} {budget['unit']}"
+        console.print(f"Budget {budget['asked']}: the files take {left}.")
     console.print(
         f"Trained for {config['epochs']} epochs in batches of {config['batch_size']}."
     )

@@ -8,7 +8,7 @@ from keras_invprune.exporting.folders import REPORT
 from keras_invprune.objectives import Invariance
 from keras_invprune.pruning.invariance import prune_for_invariance
 from keras_invprune_lab.methods.base import METHODS, Trained, Work
-from keras_invprune_lab.methods.one_fit import schedule_of
+from keras_invprune_lab.methods.one_fit import removal
 from keras_invprune_lab.methods.search import AfterSearch
 from keras_invprune_lab.methods.view_names import VIEWS
 
@@ -36,16 +36,17 @@ def _in_one_fit(model, run, **choices):
     views = VIEWS[run.views](run.seed) if run.views else None
     return prune_for_invariance(
         model,
-        run.sparsity,
         objective=Invariance(views, weight=run.weight),
-        schedule=schedule_of(run, "invariance_loss"),
         initial_scale=run.kappa,
+        **removal(run, "invariance_loss"),
         **choices,
     )
 
 
 def _shuffled(model, run):
-    return _in_one_fit(model, run, allocation=Shuffled("global", seed=run.seed))
+    # As the other one allocates: weights by one ranking, units in each family alike.
+    allocation = "global" if run.left is None else "uniform"
+    return _in_one_fit(model, run, allocation=Shuffled(allocation, seed=run.seed))
 
 
 METHODS |= {

@@ -1,4 +1,4 @@
-"""When `keras-invprune run` prunes: search, pruning and fine-tuning in one `fit`."""
+"""What `keras-invprune run` prunes, and when: search and fine-tuning in one `fit`."""
 
 from keras_invprune.schedules import Gradual, OneShot, WhenConverged
 
@@ -11,12 +11,18 @@ SCHEDULES = {
 }
 
 
-def schedule_of(run, monitor):
-    """Return a schedule that ends between two epochs, where the host looks anyway.
+def removal(run, monitor) -> dict:
+    """Return what tells `prune` how much to remove, of what, and when.
+
+    A schedule ends between two epochs, where the host looks anyway. With a budget, it
+    ends in the middle: its sparsity is known only when the network has been measured.
 
     Args:
         run: `Run`.
         monitor: Name of the loss of the search.
     """
+    if run.left is not None:
+        return {"sparsity": run.left, "schedule": run.schedule, "pattern": "units"}
     half = (run.epochs // 2) / run.epochs
-    return SCHEDULES[run.schedule](run.sparsity, monitor, half)
+    schedule = SCHEDULES[run.schedule](run.sparsity, monitor, half)
+    return {"sparsity": run.sparsity, "schedule": schedule}

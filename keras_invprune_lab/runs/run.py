@@ -7,6 +7,9 @@ from functools import partial
 
 import keras
 
+from keras_invprune.allocation import Budget
+from keras_invprune.allocation.budget import KINDS
+from keras_invprune.compaction import compact
 from keras_invprune.exporting.export import export
 from keras_invprune.exporting.folders import check_free, check_room, local
 from keras_invprune.pruning.prune import strip_pruning
@@ -29,22 +32,31 @@ from keras_invprune_lab.training.order import batches
 logger = logging.getLogger("keras_invprune")
 
 # What the configurations of older runs lack.
-DEFAULTS = {"kappa": None, "views": None, "width": None, "schedule": "one_shot"}
+DEFAULTS = {
+    "kappa": None,
+    "views": None,
+    "width": None,
+    "schedule": "one_shot",
+    "budget": None,
+}
 
 
 @dataclass(frozen=True)
 class Run:
     """What a run is made of; the same values give the same weights on one machine.
 
+    A budget of milliseconds is an exception, because they are measured.
+
     Attributes:
         dataset: Such as "sklearn:digits", "tfds:mnist", "openml:31".
         method: "dense", "omp" (one-shot magnitude pruning, rewound), "iunet", or
             "shuffled": IUNet with its masks shuffled in each kernel, a control.
-        sparsity: Share of the prunable weights to remove; 0 for "dense".
+        sparsity: Share of the prunable weights to remove; 0 for "dense", and with a
+            budget.
         model: Name of a network; None for one that suits the data.
         seed: Of split, weights, order and views.
         epochs: Of the whole training; pruning methods search for half of them. None
-            for a number that follows from the rows, see `budget`.
+            for a number that follows from the rows, see `runs.budget`.
         batch_size: Rows in a batch; None for one that follows from the rows as well.
         rate: First learning rate, see `optimizer_for`.
         weight: λ of the invariance objective; None for the one that suits the data.
@@ -53,7 +65,10 @@ class Run:
         width: Of the network, if it comes in several.
         schedule: "one_shot" after half of the epochs, "gradual" up to there, or
             "when_converged": once the loss of the search has stopped falling, and
-            there at the latest.
+            there at the latest. With a budget, not the last.
+        budget: Such as "macs=0.5", "bytes=50000", "milliseconds=0.2": what may remain.
+            Whole units are removed, and the exported model is compact. See
+            `keras_invprune.allocation.Budget`.
     """
 
     dataset: str
@@ -69,6 +84,7 @@ class Run:
     views: str | None = None
     width: int | None = None
     schedule: str = "one_shot"
+    budget: str | None = None
 
     def __post_init__(self):
         """Check all values.
@@ -88,8 +104,10 @@ class Run:
         if self.views is not None:
             named(self.views, VIEWS, "views")
         self._check_use("views", self.kind.search == "invariance")
-        for name in ("kappa", "schedule"):
+        for name in ("kappa", "schedule", "budget"):
             self._check_use(name, self.kind.pruned)
+        if self.left is not None:
+            self._check_budget()
         for name in ("epochs", "batch_size", "rate", "kappa", "width"):
             value = getattr(self, name)
             if value is not None and not value > 0:
@@ -104,6 +122,24 @@ class Run:
     def kind(self) -> Method:
         """The method itself."""
         return METHODS[self.method]
+
+    @property
+    def left(self) -> Budget | None:
+        """The budget, or None."""
+        return None if self.budget is None else _parsed(self.budget)
+
+    def _check_budget(self):
+        if self.sparsity:
+            raise ValueError(
+                "A budget decides how much is removed, and so does a sparsity. "
+                f"Received: budget={self.budget}, sparsity={self.sparsity}. Leave out "
+                "--sparsity."
+            )
+        if self.schedule == "when_converged":
+            raise ValueError(
+                "With a budget, pruning ends after half of the training. Received: "
+                "schedule=when_converged. Pass --schedule one_shot or gradual."
+            )
 
     def _check_use(self, name, used):
         value = getattr(self, name)
@@ -126,7 +162,8 @@ def execute(run, out, *, show=lambda *_: None) -> dict:
 
     Returns:
         The report: ``config``, ``environment``, ``seconds`` and ``report``, see
-        `keras_invprune.reporting.report`.
+        `keras_invprune.reporting.report`. With a budget, also ``budget``: what was
+        ``asked``, and what is ``left``, in its ``unit``.
 
     Raises:
         OSError: If `out` holds something else, another configuration, or is a file; or
@@ -137,14 +174,14 @@ def execute(run, out, *, show=lambda *_: None) -> dict:
     out = out if out.name else out.resolve()  # "." has no name
     check_free(out)  # before data are fetched
     data = datasets.load(run.dataset, run.seed)
-    return carry_out(RunTask(_with_budget(run, data), data), out, show)
+    return carry_out(RunTask(_with_epochs(run, data), data), out, show)
 
 
 class RunTask(Task):
     """Trains one network in one `fit`, as users of the package do; exports it.
 
     Args:
-        run: `Run`, with its budget.
+        run: `Run`, with its epochs and batch size.
         data: `Data`.
     """
 
@@ -170,17 +207,44 @@ class RunTask(Task):
         """Export the plain network; measure it."""
         run, test = self.run, (self.data.x_test, self.data.y_test)
         final = strip_pruning(self.model) if run.kind.pruned else self.model
+        if run.left is not None:
+            final = compact(final, data=test[0])
         # LiteRT's converter takes loops over steps only if the batch is fixed.
         batch_size = 1 if has_letters(self.data) else None
         export(final, new / "model", data=test, batch_size=batch_size)
         shutil.copytree(part / "tensorboard", new / "tensorboard")
         measured = report(final, test, seed=run.seed)
+        if run.left is not None:
+            return {"report": measured.to_json(), "budget": self._checked(final)}
         weights = measured.weights | {"requested": run.sparsity}
         return {"report": replace(measured, weights=weights).to_json()}
 
+    def _checked(self, final) -> dict:
+        """Return what the budget has left; milliseconds are measured on a file."""
+        run, dense = self.run, get_model(self.run.model, self.data, self.run.width)
+        left = run.left.check(final, dense=dense)
+        return {"asked": run.budget, "left": left, "unit": run.left.unit}
 
-def _with_budget(run, data) -> Run:
-    """Return the run with its budget; warn if a table is trained too little."""
+
+def _parsed(text) -> Budget:
+    """Return the budget that a text such as "macs=0.5" asks for.
+
+    Raises:
+        ValueError: If it asks for none.
+    """
+    kind, _, value = text.partition("=")
+    named(kind, dict.fromkeys(KINDS), "budget")
+    try:
+        number = int(value) if value.isdecimal() else float(value)
+    except ValueError:
+        raise ValueError(
+            f"A budget is {'=NUMBER, '.join(KINDS)}=NUMBER. Received: {text}."
+        ) from None
+    return Budget(**{kind: number})
+
+
+def _with_epochs(run, data) -> Run:
+    """Return the run with its epochs; warn if a table is trained too little."""
     rows, table = len(data.x_train), data.x_train.ndim == 2
     epochs, batch_size = budget(rows, table, run.epochs, run.batch_size)
     steps = epochs // 2 * steps_of(rows, batch_size)

@@ -7,10 +7,12 @@ import tf_keras
 from keras import layers
 
 import keras_invprune as kip
+import zoo
 from keras_invprune.allocation import ALLOCATIONS, Budget
 from keras_invprune.allocation import budget as budgets
 from keras_invprune.allocation.budget import Sum
 from keras_invprune.patterns import NByM, Units
+from keras_invprune.runtimes import RUNTIMES
 from keras_invprune.schedules import OneShot
 from keras_invprune.tfmot import sparsity as tfmot
 
@@ -54,9 +56,9 @@ class Clockless:
     def __init__(self):
         self.measured = []
 
-    def milliseconds(self, model):
-        self.measured.append(("file", model.name))
-        return Budget(macs=1).measure(model) / 1e3
+    def milliseconds(self, models):
+        self.measured += [("file", model.name) for model in models]
+        return [Budget(macs=1).measure(model) / 1e3 for model in models]
 
     def cost(self, model):
         self.measured.append(("table", model.name))
@@ -67,7 +69,7 @@ class Clockless:
 @pytest.fixture
 def clockless(monkeypatch):
     runtime = Clockless()
-    monkeypatch.setitem(budgets.RUNTIMES, "clockless", runtime)
+    monkeypatch.setitem(RUNTIMES, "clockless", runtime)
     return runtime
 
 
@@ -452,3 +454,24 @@ def test_a_budget_and_a_score_that_moves_masks_do_not_combine():
     with pytest.raises(ValueError, match="no gradients to return.*Budget"):
         choices = {"pattern": "units", "score": "rigl", "schedule": "rewire"}
         kip.prune(network(), Budget(macs=0.5), **choices)
+
+
+def test_layers_at_each_step_count():
+    x = inputs = keras.Input((10, 8))
+    for _ in range(2):
+        x = layers.TimeDistributed(layers.Dense(64, "relu"))(x)
+    x = layers.Dense(4, "relu")(layers.GlobalAveragePooling1D()(x))
+    model = keras.Model(inputs, layers.Dense(2)(x))
+    cost = 10 * (8 * 64 + 64 * 64) + 64 * 4 + 4 * 2
+    budget = Budget(macs=0.5)
+    assert budget.measure(model) == cost
+    assert left(finished(model, budget), budget) <= cost / 2
+
+
+def test_kernels_that_do_not_count_are_named(caplog):
+    times = zoo.Lookup(name="times")
+    model = keras.Sequential([keras.Input((4,)), times, layers.Dense(2)])
+    with caplog.at_level("WARNING", "keras_invprune"):
+        assert Budget(macs=0.5).measure(model) == 8
+    assert "are unknown and count as 0" in caplog.text
+    assert "times/table" in caplog.text

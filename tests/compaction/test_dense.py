@@ -5,7 +5,7 @@ import json
 import keras
 import numpy as np
 import pytest
-from keras import layers
+from keras import layers, ops
 
 import keras_invprune as kip
 from compactions import assert_same_outputs, compacted, drawn, outputs, sparse
@@ -283,3 +283,61 @@ def test_weights_must_be_finite():
     model.layers[0].bias.assign([np.nan, 0, 0, 0])
     with pytest.raises(ValueError, match="d0/bias"):
         kip.compaction.plan(model)
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [(np.zeros((0, 6)), "0 rows"), (np.full((3, 6), np.nan), "none in the first 256")],
+)
+def test_rows_on_which_nothing_can_be_compared_are_refused(rows, message):
+    with pytest.raises(ValueError, match=f"`data` must have.*{message}"):
+        kip.compact(mlp(4), data=rows)
+
+
+def test_rows_with_missing_values_are_compared_where_outputs_are_finite(monkeypatch):
+    monkeypatch.setattr(verify, "answered", lambda model: [])
+    x = keras.Input((2,))
+    model = keras.Model(x, [x[:, :1], x[:, 1:]])
+    rows = np.array([[np.nan, 1.0]])
+    assert verify.check_same(model, model, rows)
+    for wrong in (2 * x[:, 1:], x[:, 1:] + 0 * x[:, :1]):
+        with pytest.raises(CompactionError, match="Output 1"):
+            verify.check_same(model, keras.Model(x, [x[:, :1], wrong]), rows)
+
+
+def test_outputs_that_are_never_finite_are_not_called_compared(caplog):
+    model = keras.Sequential([keras.Input((2,)), layers.Dense(3), layers.Dense(1)])
+    infinite = keras.Model(model.inputs, model.outputs[0] + np.inf)
+    with caplog.at_level("WARNING", "keras_invprune"):
+        kip.compact(infinite)
+    assert "no finite outputs" in caplog.text
+
+
+def some(mask):
+    return ops.cast(ops.any(mask, axis=-1, keepdims=True), "float32")
+
+
+@pytest.mark.parametrize(
+    ("dtype", "look"),
+    [
+        ("bool", some),
+        ("bool", lambda mask: some(ops.logical_not(mask))),
+        ("int32", lambda indices: some(ops.not_equal(indices, 0))),
+    ],
+    ids=["nothing", "all", "only padding"],
+)
+@pytest.mark.parametrize("batch", [None, 1])
+def test_a_difference_where_a_mask_is_at_its_edge_is_seen(dtype, look, batch):
+    x = keras.Input(batch_shape=(batch, 3))
+    mask = keras.Input(batch_shape=(batch, 40), dtype=dtype)
+    model = keras.Model([x, mask], x * look(mask))
+    with pytest.raises(CompactionError, match="drawn inputs"):
+        verify.check_same(model, keras.Model([x, mask], x * 1.0))
+
+
+def test_a_difference_where_all_steps_are_masked_is_seen():
+    x = keras.Input((6, 2))
+    masked = layers.Masking()(x)
+    left = some(ops.any(ops.not_equal(x, 0.0), -1))[:, None]
+    with pytest.raises(CompactionError, match="drawn inputs"):
+        verify.check_same(keras.Model(x, masked + left), keras.Model(x, masked + 1.0))

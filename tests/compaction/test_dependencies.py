@@ -9,7 +9,13 @@ from keras import layers, ops
 
 import keras_invprune as kip
 from compactions import assert_same_outputs, sparse
-from drawn_networks import drawn_network, on_maps, on_steps, on_vectors
+from drawn_networks import (
+    drawn_graph,
+    drawn_network,
+    on_maps,
+    on_steps,
+    on_vectors,
+)
 from keras_invprune.compaction.dependencies import dependencies
 from keras_invprune.graph.groups import STAYS
 from keras_invprune.graph.prunable import prunable_weights
@@ -352,14 +358,14 @@ def test_what_no_rule_knows_is_left_alone(caplog):
             return x @ self.kernel
 
     model = keras.Sequential([keras.Input((4,)), Times(name="times")])
-    with pytest.raises(ValueError, match=r"no rule says which.*Units\(tied=False\)"):
+    with pytest.raises(ValueError, match=r"a wall: no rule says.*Units\(tied=False\)"):
         kip.prune(model, 0.5, pattern="units", select="times")
     model.add(layers.Dense(6, name="dense"))
     model.add(layers.Dense(2, name="head"))
     pruned = kip.prune(model, 0.5, pattern="units", schedule="manual")
     assert list(pruned.plan.dependencies.families) == ["dense/kernel"]
     assert "times/kernel" in pruned.left_alone
-    assert "times/kernel is left out: no rule says" in caplog.text
+    assert "times/kernel is left out: 'times' is a wall: no rule" in caplog.text
 
 
 def test_indices_of_no_group_are_marked():
@@ -393,8 +399,8 @@ def random_pruning(draw, model, pattern=None):
 SPARSITIES = st.sampled_from([0.3, 0.5, 0.7])
 
 
-def check(data, step):
-    model = sparse(drawn_network(data.draw, step), 0.0, 0.0)
+def check(data, model):
+    model = sparse(model, 0.0, 0.0)
     if (pruned := random_pruning(data.draw, model)) is None:
         return
     pruned.prune_to(pruned.plan.sparsity / 2)
@@ -412,18 +418,26 @@ def check(data, step):
 @settings(max_examples=12, phases=PHASES)
 @given(st.data())
 def test_vectors(data):
-    check(data, on_vectors)
+    check(data, drawn_network(data.draw, on_vectors))
 
 
 @pytest.mark.slow
 @settings(max_examples=10, phases=PHASES)
 @given(st.data())
 def test_maps(data):
-    check(data, on_maps)
+    check(data, drawn_network(data.draw, on_maps))
 
 
 @pytest.mark.slow
 @settings(max_examples=8, phases=PHASES)
 @given(st.data())
 def test_steps(data):
-    check(data, on_steps)
+    check(data, drawn_network(data.draw, on_steps))
+
+
+@pytest.mark.filterwarnings("ignore:Layer .* was passed an input with a mask")
+@pytest.mark.slow
+@settings(max_examples=2, phases=PHASES)
+@given(st.data())
+def test_graphs(data):
+    check(data, drawn_graph(data.draw))

@@ -6,6 +6,7 @@ import pytest
 from keras import layers, ops
 
 import keras_invprune as kip
+import zoo
 from compactions import assert_same_outputs, compacted, drawn, outputs, sparse
 from keras_invprune.compaction import CompactionError, plan
 
@@ -345,3 +346,139 @@ def test_the_names_of_operations_and_outputs_stay():
     assert not made.compiled
     assert made.output_names == model.output_names
     assert outputs(made, x)[0].shape == (3, 2)
+
+
+def test_a_shared_encoder_of_two_lengths():
+    table, dense = layers.Embedding(11, 6), layers.Dense(4, "relu")
+    parts = [table, layers.GlobalAveragePooling1D(), dense]
+    shared = keras.Sequential([keras.Input((None,), dtype="int32"), *parts])
+    inputs = [keras.Input((length,), dtype="int32") for length in (5, 9)]
+    x = layers.Concatenate()([shared(each) for each in inputs])
+    model = keras.Model(inputs, layers.Dense(2, name="head")(x))
+    zero(dense, inputs=[2])
+    zero(model.get_layer("head"), inputs=[0, 4])
+    made = compacted(model).get_layer(shared.name)
+    assert (made.layers[0].output_dim, made.layers[2].units) == (5, 3)
+    assert not plan(model).walls
+
+
+def test_a_shared_reshape_of_two_sizes():
+    inputs = [keras.Input(shape) for shape in ((4, 3), (4, 2))]
+    one, two = layers.Dense(5, name="one"), layers.Dense(6, name="two")
+    flat = layers.Reshape((-1,))
+    x = layers.Concatenate()([flat(one(inputs[0])), flat(two(inputs[1]))])
+    model = keras.Model(inputs, layers.Dense(2, name="head")(x))
+    zero(model.get_layer("head"), inputs=range(0, 20, 5))
+    made = compacted(model)
+    assert (made.get_layer("one").units, made.get_layer("two").units) == (4, 6)
+    assert not plan(model).walls
+
+
+def test_slopes_that_all_channels_share_take_any_number():
+    inputs = keras.Input((4, 3))
+    slopes = layers.PReLU("ones", shared_axes=[1, 2])
+    x = [slopes(layers.Dense(n, name=f"to_{n}")(inputs)) for n in (5, 6)]
+    x = layers.Concatenate()(x)
+    model = keras.Model(inputs, layers.Dense(2, name="head")(x))
+    zero(model.get_layer("head"), inputs=[0, 5, 6])
+    made = compacted(model)
+    assert (made.get_layer("to_5").units, made.get_layer("to_6").units) == (4, 4)
+
+
+def shared_attention(second):
+    """Two calls of one attention, the second of which is given more."""
+    inputs, mask = keras.Input((5, 4)), keras.Input((5, 5), dtype="bool")
+    x = layers.Dense(4, name="before")(inputs)
+    attend = layers.MultiHeadAttention(2, 3, name="attend")
+    more = {"attention_mask": mask} if second == "attention_mask" else {"key": x * 2.0}
+    x = attend(x, x) + attend(x, x, **more)
+    model = keras.Model([inputs, mask], layers.Dense(2, name="head")(x))
+    return sparse(model, 0.0, 0.0)
+
+
+def test_attention_with_a_mask_at_one_call():
+    model = shared_attention("attention_mask")
+    output = model.get_layer("attend").output_dense
+    kernel = output.kernel.numpy()
+    kernel[1] = 0
+    output.kernel.assign(kernel)
+    assert compacted(model).get_layer("attend").num_heads == 1
+    assert not plan(model).walls
+
+
+def test_attention_with_a_key_at_one_call_is_a_wall():
+    model = shared_attention("key")
+    zero(model.get_layer("head"), inputs=[1])
+    compacted(model)
+    (wall,) = plan(model).walls
+    assert (wall.layer, wall.reason) == ("attend", "its calls differ in what they read")
+
+
+def test_a_config_that_each_call_would_change_in_its_way_is_a_wall():
+    inputs = keras.Input((3,)), keras.Input((3,))
+    one, two = layers.Dense(24, name="one"), layers.Dense(6, name="two")
+    split = layers.Reshape((-1, 6), name="split")  # six channels, or one each
+    x = split(one(inputs[0]))
+    y = split(layers.RepeatVector(4)(two(inputs[1])))
+    z = split(layers.Permute((2, 1))(layers.RepeatVector(4)(two(inputs[1]))))
+    for others, walls in (([y], []), ([z], ["split"])):
+        parts = [layers.GlobalMaxPooling1D()(each) for each in (x, *others)]
+        parts = layers.Concatenate()(parts)
+        model = keras.Model(inputs, layers.Dense(2, name="head")(parts))
+        zero(model.get_layer("head"), inputs=[1, 7])
+        made = compacted(model)
+        assert [wall.layer for wall in plan(model).walls] == walls
+        assert made.get_layer("one").units == (24 if walls else 20)
+
+
+def test_axes_of_length_one_that_are_left_out_unnamed_are_a_wall():
+    inputs = keras.Input(batch_shape=(3, 6, 6, 2))
+    x = layers.GlobalAveragePooling2D(keepdims=True)(layers.Conv2D(3, 2)(inputs))
+    named = ops.squeeze(ops.squeeze(x, 1), 1)
+    for y, walls in ((ops.squeeze(x), 1), (named, 0)):
+        model = keras.Model(inputs, layers.Dense(2, name="head")(y))
+        zero(model.get_layer("head"), inputs=[1, 2])
+        assert compacted(model).layers[1].filters == (3 if walls else 1)
+        assert len(plan(model).walls) == walls
+
+
+def test_kernels_that_are_not_counted_are_named():
+    times = zoo.Lookup(name="times")
+    model = keras.Sequential([keras.Input((4,)), times, layers.Dense(2)])
+    planned = plan(model)
+    assert (planned.macs, planned.unknown_macs) == ((8, 8), ("times/table",))
+    assert "unknown, of times/table" in str(planned)
+
+
+@pytest.mark.parametrize(
+    "mix",
+    [
+        layers.Dense(4, name="mix"),
+        layers.SeparableConv1D(4, 2, name="mix"),
+        layers.EinsumDense("abc,cd->abd", (3, 4), name="mix"),
+    ],
+    ids=["dense", "separable", "einsum"],
+)
+def test_channels_that_were_moved_stay(mix):
+    inputs = keras.Input((5, 2))
+    x = layers.Permute((2, 1))(layers.Dense(3, "softplus", name="before")(inputs))
+    x = layers.Flatten()(mix(x))
+    model = keras.Model(inputs, layers.Dense(2, name="head")(x))
+    zero(model.get_layer("before"), units=[0], bias=1)
+    zero(model.get_layer("head"), inputs=range(0, x.shape[1], 4))
+    made = compacted(model)
+    assert made.get_layer("before").units == 3
+    assert made.get_layer("mix").output.shape[-1] == 3
+    assert "channels are on axis 1" in plan(model).walls[0].reason
+
+
+def test_a_constant_that_stays_is_still_made():
+    first, second = layers.Dense(2), layers.Dense(3)
+    inner = keras.Sequential([keras.Input((3,)), first, second])
+    inputs = keras.Input((3,))
+    model = keras.Model(inputs, layers.Dense(2, name="head")(inner(inner(inputs))))
+    first.set_weights([np.array([[0, 0], [0, 0], [0, 1]]), np.array([0, -1])])
+    second.set_weights([np.array([[0, 0, 0], [0, 4, 0]]), np.array([2, 3, 5])])
+    made = compacted(model)  # all that the head reads is constant, and stays
+    assert made.get_layer(inner.name).layers[0].units == 1
+    assert made.get_layer(inner.name).layers[0].kernel[2] == 1

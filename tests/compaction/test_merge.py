@@ -16,6 +16,7 @@ from keras_invprune.compaction.merge import (
     engine,
     merge_layers,
 )
+from keras_invprune.runtimes import RUNTIMES
 
 G = np.random.default_rng(0)
 
@@ -68,6 +69,99 @@ def test_sums_that_almost_cancel_are_not_taken_for_other_outputs():
     few = weights[0] * left + weights[1] * right * (1 + 1e-4)
     merged = merge_layers(model, nonnegative_inputs=True, data=np.concatenate([x, few]))
     assert merged.depth == (3, 1) and merged.error > 1e-5
+
+
+# What decides
+
+
+class Chosen:
+    """A runtime whose milliseconds follow from the names of layers."""
+
+    def __init__(self, milliseconds):
+        self.of_names, self.measured = milliseconds, 0
+
+    def milliseconds(self, models):
+        self.measured += len(models)
+        return [self.of_names(names(model)) for model in models]
+
+
+@pytest.fixture
+def chosen(monkeypatch):
+    def register(milliseconds):
+        monkeypatch.setitem(RUNTIMES, "chosen", Chosen(milliseconds))
+        return RUNTIMES["chosen"]
+
+    return register
+
+
+def three_to_merge(kind="sequential"):
+    model = mlp((6, 6, 6))
+    for name in "bc":
+        make_positive(model.get_layer(name))
+    if kind == "functional":
+        return keras.Model(model.inputs[0], model.outputs[0])
+    return model
+
+
+def test_merges_that_are_faster_are_done_with_their_milliseconds(chosen):
+    runtime = chosen(lambda names: len(names) / 2)
+    merged = merge_layers(three_to_merge(), runtime="chosen")
+    times = [merge.milliseconds for merge in merged.merges]
+    assert times == [(2.0, 1.5), (1.5, 1.0)] and runtime.measured == 4
+    assert merged.to_json()["merges"][0]["milliseconds"] == (2.0, 1.5)
+    assert "parameters, 2 -> 1.5 ms" in str(merged)
+    assert merge_layers(three_to_merge()).merges[0].milliseconds is None
+
+
+@pytest.mark.parametrize("kind", ["sequential", "functional"])
+def test_a_merge_that_is_slower_is_undone_and_others_go_on(chosen, kind):
+    runtime = chosen(lambda names: 1.0 if "b" in names else 1.5)
+    model = three_to_merge(kind)
+    merged = merge_layers(model, runtime="chosen")
+    assert [merge.layer for merge in merged.merges] == ["c"]
+    assert [name for name in names(merged.model) if name in "abc"] == ["a", "b"]
+    reasons = {kept.layer: kept.reason for kept in merged.kept}
+    slower = "it would be slower: 1 -> 1.5 ms in chosen"
+    assert reasons["b"] == f"merged into 'out', {slower}"  # and so into 'c', before
+    assert runtime.measured == 6
+    check_same(model, merged, G.normal(size=(20, 5)))
+
+
+@pytest.mark.parametrize("times, done", [(1.04, 2), (1.06, 0)])
+def test_differences_of_a_few_percent_are_noise(chosen, times, done):
+    chosen(lambda names: times ** -len(names))
+    assert len(merge_layers(three_to_merge(), runtime="chosen").merges) == done
+
+
+def test_what_is_larger_is_not_measured(chosen):
+    runtime = chosen(lambda names: 1.0)
+    model = mlp((6, 1, 6))
+    make_positive(model.get_layer("b"))
+    merged = merge_layers(model, runtime="chosen")
+    assert "it would be larger" in merged.kept[1].reason and not runtime.measured
+
+
+def test_litert_measures_each_merge(monkeypatch):
+    monkeypatch.setattr("keras_invprune.exporting.timing.ROUNDS", 1)
+    model = mlp((6, 6))
+    make_positive(model.get_layer("b"))
+    merged = merge_layers(model, runtime="litert-cpu")
+    if merged.merges:
+        assert all(time > 0 for time in merged.merges[0].milliseconds)
+    else:
+        assert "ms in litert-cpu" in merged.kept[1].reason
+
+
+def test_a_runtime_that_is_not_there_is_named():
+    with pytest.raises(ValueError, match="Did you mean 'litert-cpu'"):
+        merge_layers(mlp(), runtime="litert")
+
+
+def test_litert_measures_inputs_of_known_lengths_only():
+    parts = [layers.Dense(4), layers.Dense(4), layers.GlobalAveragePooling1D()]
+    model = keras.Sequential([keras.Input((None, 4)), *parts])
+    with pytest.raises(ValueError, match="of a known shape.*or count MACs"):
+        merge_layers(model, runtime="litert-cpu")
 
 
 # Certificate 1

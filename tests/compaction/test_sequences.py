@@ -324,3 +324,119 @@ def test_constants_that_nothing_reads_add_no_bias(reader):
     assert made.get_layer("one").units == 4
     names = [weight.name for weight in made.get_layer("reader").weights]
     assert names == [weight.name for weight in reader.weights]
+
+
+def zero_values(layer, dimensions=0):
+    """Leave only the bias of some value dimensions of each head."""
+    values = layer.value_dense.kernel.numpy()
+    values[:, :, dimensions] = 0
+    layer.value_dense.kernel.assign(values)
+
+
+def random_weights(model):
+    return sparse(model, 0.0, 0.0)
+
+
+def with_a_mask(attend, x):
+    mask = keras.Input((1, 5), dtype="bool")
+    return [mask], attend(x, x, attention_mask=mask)
+
+
+def with_masked_steps(attend, x):
+    return [], attend(layers.Masking()(x), x)
+
+
+def with_steps_that_an_inner_model_masks(attend, x):
+    inner = keras.Sequential([keras.Input((None, 4)), layers.Masking()])
+    y = layers.Dense(4)(inner(x))
+    return [], attend(y, y)
+
+
+def with_a_mask_for_an_inner_model(attend, x):
+    inner = keras.Sequential([keras.Input((5, 4)), layers.Activation("tanh")])
+    y = inner(layers.Masking()(x))
+    return [], attend(y, y)
+
+
+@pytest.mark.filterwarnings("ignore:Layer .* was passed an input with a mask")
+@pytest.mark.parametrize("dropout", [0, 0.1])  # Keras has two ways to attend
+@pytest.mark.parametrize(
+    "masked",
+    [
+        with_a_mask,
+        with_masked_steps,
+        with_steps_that_an_inner_model_masks,
+        with_a_mask_for_an_inner_model,
+    ],
+)
+def test_of_masked_attention_only_zeros_are_constant(masked, dropout):
+    inputs = keras.Input((5, 4))
+    attend = layers.MultiHeadAttention(2, 3, dropout=dropout, name="attend")
+    others, y = masked(attend, inputs)
+    model = random_weights(keras.Model([inputs, *others], layers.Dense(2)(y)))
+    zero_values(attend)
+    assert compacted(model).get_layer("attend").value_dim == 3
+    bias = attend.value_dense.bias.numpy()
+    bias[:, 0] = 0
+    attend.value_dense.bias.assign(bias)
+    assert compacted(model).get_layer("attend").value_dim == 2
+
+
+def test_a_causal_mask_leaves_each_step_something():
+    inputs = keras.Input((5, 4))
+    attend = layers.MultiHeadAttention(2, 3, dropout=0.1, name="attend")
+    y = attend(inputs, inputs, use_causal_mask=True)
+    model = random_weights(keras.Model(inputs, layers.Dense(2)(y)))
+    zero_values(attend)
+    assert compacted(model).get_layer("attend").value_dim == 2
+
+
+@pytest.mark.parametrize("mask", [True, False])
+@pytest.mark.parametrize("seed", range(3))
+def test_attention_over_several_axes(seed, mask):
+    inputs, seen = keras.Input((3, 4, 6)), keras.Input((3, 4, 3, 4), dtype="bool")
+    attend = layers.MultiHeadAttention(2, 3, attention_axes=(1, 2), name="attend")
+    y = attend(inputs, inputs, attention_mask=seen if mask else None)
+    model = keras.Model([inputs, seen] if mask else inputs, layers.Dense(2)(y))
+    compacted(sparse(model, seed=seed))
+    for side in (attend.query_dense, attend.value_dense):
+        for weight in side.weights:
+            weight.assign(weight.numpy() * [0, 1, 1])
+    made = compacted(model).get_layer("attend")
+    assert made.key_dim < 3 and made.value_dim < 3
+
+
+def test_arguments_of_attention_are_known_by_name():
+    inputs = keras.Input((5, 4))
+    x, y, z = (layers.Dense(4, name=name)(inputs) for name in "xyz")
+    attend = layers.MultiHeadAttention(2, 3)
+    out = attend(x, value=y, key=z)
+    model = random_weights(keras.Model(inputs, layers.Dense(2)(out)))
+    zero_rows(attend.query_dense, 0)
+    zero_rows(attend.key_dense, [1, 2])
+    made = compacted(model)
+    assert [made.get_layer(name).units for name in "xyz"] == [3, 4, 2]
+
+
+def test_a_mean_of_masked_steps_at_each_step():
+    inputs = keras.Input((3, 4), dtype="int32")
+    x = layers.Embedding(5, 4, mask_zero=True)(inputs)
+    before = layers.Dense(3, "softplus", name="before")
+    x = layers.TimeDistributed(before)(x)
+    x = layers.TimeDistributed(layers.GlobalAveragePooling1D())(x)
+    model = random_weights(keras.Model(inputs, layers.Dense(2)(x)))
+    kernel = before.kernel.numpy()
+    kernel[:, 0] = 0
+    before.kernel.assign(kernel)
+    assert plan(model).changes == ()  # none may be left, and then it is not a number
+
+
+def test_a_length_that_an_equation_leaves_open():
+    inputs = keras.Input((None, 5))
+    x = layers.EinsumDense("abc,cd->abd", (None, 7), name="wide")(inputs)
+    x = layers.Reshape((-1, 7))(x)
+    model = keras.Model(inputs, layers.Dense(2)(layers.GRU(6)(x)))
+    made = compacted(sparse(model, 0.6, 0.4, seed=1))
+    assert not plan(model).walls
+    assert model.get_layer("wide").partial_output_shape == (None, 7)
+    assert made.get_layer("wide").partial_output_shape[0] is None

@@ -8,6 +8,7 @@ from keras import layers
 import zoo
 from keras_invprune.graph.macs import kernel_uses
 
+TIMES = layers.TimeDistributed
 RNN = {"cell/kernel": 5, "cell/recurrent_kernel": 5}
 BY_HAND = {
     "vector": (layers.Dense(3), (4,), {"kernel": 1}),
@@ -33,7 +34,27 @@ BY_HAND = {
     "unrolled": (layers.GRU(3, unroll=True), (5, 4), RNN),
     "with_state": (layers.LSTM(3, return_sequences=True), (5, 4), RNN),
     "unknown": (zoo.Lookup(), (4,), {"table": None}),
-    "time_distributed": (layers.TimeDistributed(layers.Dense(2)), (5, 4), None),
+    "at_each_step": (TIMES(layers.Dense(2)), (5, 4), {"layer/kernel": 5}),
+    "at_each_step_twice": (
+        TIMES(TIMES(layers.Dense(2))),
+        (5, 3, 4),
+        {"layer/layer/kernel": 15},
+    ),
+    "maps_at_each_step": (
+        TIMES(layers.Conv2D(3, 2)),
+        (5, 4, 6, 2),
+        {"layer/kernel": 5 * 3 * 5},
+    ),
+    "loop_at_each_step": (
+        TIMES(layers.LSTM(3)),
+        (2, 5, 4),
+        {f"layer/{key}": 2 * n for key, n in RNN.items()},
+    ),
+    "loop_of_convolutions": (
+        layers.ConvLSTM2D(3, 2),
+        (5, 4, 6, 2),
+        {key: n * 3 * 5 for key, n in RNN.items()},
+    ),
 }
 
 
@@ -43,10 +64,21 @@ def test_uses_are_those_counted_by_hand(name):
     layer = layer.__class__.from_config(layer.get_config())
     model = keras.Sequential([keras.Input(shape), layer])
     found = kernel_uses(model, keras.ops.ones((1, *shape)))
-    if expected is None:
-        assert set(found.values()) == {None}
-    else:
-        assert found == {f"{layer.name}/{key}": n for key, n in expected.items()}
+    assert found == {f"{layer.name}/{key}": n for key, n in expected.items()}
+
+
+def test_a_model_at_each_step_counts_each_step():
+    inner = keras.Sequential([keras.Input((4,)), layers.Dense(3, name="dense")])
+    model = keras.Sequential([keras.Input((5, 4)), TIMES(inner, name="times")])
+    (uses,) = kernel_uses(model, np.zeros((1, 5, 4))).values()
+    assert uses == 5
+
+
+def test_a_layer_inside_and_outside_of_a_wrapper_counts_both():
+    x, dense = keras.Input((5, 4)), layers.Dense(4)
+    model = keras.Model(x, TIMES(dense)(x) + dense(x[:, 0])[:, None])
+    (uses,) = kernel_uses(model, np.zeros((1, 5, 4))).values()
+    assert uses == 6
 
 
 def test_a_shared_layer_counts_each_call():

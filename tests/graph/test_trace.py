@@ -10,6 +10,7 @@ from keras_invprune.graph.trace import (
     calls_its_graph,
     entered,
     entry_layers,
+    named,
     traced,
     unfolded,
 )
@@ -114,3 +115,27 @@ def test_a_model_stays_as_it_was():
         keras.tree.map_structure(np.testing.assert_array_equal, before, model(x))
         seen.append(name)
     assert len(seen) > 20
+
+
+@pytest.mark.parametrize(
+    ("equation", "lengths"), [("abc,cd->abd", (None, 6)), ("abc,cd->adb", (6, None))]
+)
+def test_lengths_that_an_equation_leaves_open_are_found(equation, lengths):
+    layer = layers.EinsumDense(equation, lengths)
+    inputs = keras.Input((4, 3))
+    model = keras.Model(inputs, ops.relu(layer(inputs)))
+    expected = tuple(length or 4 for length in lengths)
+    for step in traced(model).steps:
+        assert step.made[0].shape[1:] == expected
+    assert layer.partial_output_shape == lengths
+
+
+def test_arguments_are_known_by_name():
+    layer = layers.MultiHeadAttention(1, 2)
+    assert named(layer, ((1, 2), {"use_causal_mask": True})) == {
+        "query": 1,
+        "value": 2,
+        "use_causal_mask": True,
+    }
+    assert named(layers.Dropout(0.5), ((1, True), {}))["training"] is True
+    assert named(None, ((1,), {})) == {}

@@ -51,7 +51,7 @@ def product(link: Link) -> Product:
     return Product(made, total if with_bias else None, config)
 
 
-def _connections(link) -> dict[str, Any]:
+def _connections(link: Link) -> dict[str, Any]:
     """Return the entries of the config that say which connections a kernel has."""
     layer = link.second.operation
     first, second = link.first.operation.kernel.constraint, layer.kernel.constraint
@@ -67,7 +67,7 @@ def _connections(link) -> dict[str, Any]:
     return {k: keras.saving.serialize_keras_object(v) for k, v in found.items()}
 
 
-def _matrix(link, kernel) -> np.ndarray:
+def _matrix(link: Link, kernel: np.ndarray) -> np.ndarray:
     """Return the kernel of a layer that works on each position alone, [in, out].
 
     Raises:
@@ -87,11 +87,13 @@ def _matrix(link, kernel) -> np.ndarray:
     return kernel.reshape(kernel.shape[-2:])
 
 
-def _is_pointwise(layer) -> bool:
+def _is_pointwise(layer: keras.Layer) -> bool:
     return {*layer.kernel_size} == {1} and {*layer.strides} == {1} and layer.groups == 1
 
 
-def _into_dense(link, matrix, bias) -> tuple[np.ndarray, np.ndarray]:
+def _into_dense(
+    link: Link, matrix: np.ndarray, bias: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the kernel, and the bias for each input of the second layer."""
     kernel, _ = affine(link.second.operation)
     # Flatten puts the channels of each position next to one another.
@@ -101,7 +103,9 @@ def _into_dense(link, matrix, bias) -> tuple[np.ndarray, np.ndarray]:
     return made.reshape(-1, kernel.shape[-1]), np.tile(bias, positions)
 
 
-def _into_convolution(link, kernel, bias) -> tuple[np.ndarray, dict[str, Any]]:
+def _into_convolution(
+    link: Link, kernel: np.ndarray, bias: np.ndarray
+) -> tuple[np.ndarray, dict[str, Any]]:
     first, second = link.first.operation, link.second.operation
     _check_settings(link)
     after, _ = affine(second)
@@ -125,7 +129,7 @@ def _into_convolution(link, kernel, bias) -> tuple[np.ndarray, dict[str, Any]]:
     return made, config | {"kernel_size": tuple(sizes)}
 
 
-def _check_settings(link):
+def _check_settings(link: Link) -> None:
     first, second = link.first.operation, link.second.operation
     if link.reshaping:
         name = link.reshaping[0].operation.name
@@ -136,7 +140,7 @@ def _check_settings(link):
         raise NotExactError("the layers have their channels on different axes")
 
 
-def _settings(link, has_bias) -> dict[str, Any]:
+def _settings(link: Link, has_bias: bool) -> dict[str, Any]:
     """Return padding, strides and dilation of the product.
 
     Raises:
@@ -161,6 +165,6 @@ def _settings(link, has_bias) -> dict[str, Any]:
     return {"padding": "valid", "strides": tuple(a * b for a, b in strides)}
 
 
-def _pads(layer) -> bool:
+def _pads(layer: keras.Layer) -> bool:
     """Return whether a convolution reads zeros beyond the borders."""
     return layer.padding != "valid" and {*layer.kernel_size} != {1}

@@ -2,8 +2,8 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -23,11 +23,13 @@ from keras_invprune.compaction.merge.verify import MergeError, on_drawn, on_rows
 from keras_invprune.contracts import Nested
 from keras_invprune.graph.copying import copy_model
 from keras_invprune.graph.signs import check_inputs, nonnegative_tensors
-from keras_invprune.graph.trace import traced
+from keras_invprune.graph.trace import Step, traced
 from keras_invprune.graph.weights import walk
+from keras_invprune.runtimes import RUNTIMES
 from keras_invprune.saving import named
 
 EXACT = ("nonnegative", "slope")
+NOISE = 0.05  # by which the times of one file may differ, as a share
 
 
 class _Candidate(NamedTuple):
@@ -48,6 +50,7 @@ class _Candidate(NamedTuple):
 class _Choices:
     certificates: tuple[Certificate, ...]
     inputs: bool | Sequence[str]
+    runtime: str | None
 
 
 def merge_layers(
@@ -56,13 +59,16 @@ def merge_layers(
     *,
     nonnegative_inputs: bool | Sequence[str] = False,
     data: Nested = None,
+    runtime: str | None = None,
 ) -> Merged:
     """Merge layers whose activation is the identity into the layers that follow.
 
     Dense goes into Dense, and convolutions into convolutions where borders allow it.
     BatchNormalization in between is folded in first. A merge that would make the model
-    larger, in parameters or in multiply-accumulate operations, is not done. Layers that
-    stay keep their names. Outputs are compared before the model is returned.
+    larger, in parameters or in multiply-accumulate operations, is not done. With a
+    runtime, neither is one that makes it slower, by more than the 5 % that may be
+    noise. Layers that stay keep their names. Outputs are compared before the model is
+    returned.
 
     Dropout between two merged layers goes as well; it has no effect in evaluation.
     Layers inside inner models and layers that are called several times stay; `kept`
@@ -75,6 +81,9 @@ def merge_layers(
         nonnegative_inputs: Whether the model's inputs are never negative, or the names
             of the inputs that never are. By default, the first layer stays.
         data: Rows on which outputs are compared as well, in the model's structure.
+        runtime: What measures each merge, a name in `keras_invprune.runtimes.RUNTIMES`
+            such as "litert-cpu": the models before and after it are exported, and their
+            files take turns. That takes seconds. None measures nothing.
 
     Returns:
         `Merged`: the new model, and what was merged and why.
@@ -83,7 +92,9 @@ def merge_layers(
         TypeError: If `model` is not a Keras 3 model, or a certificate is not one.
         ValueError: If it carries masks, is subclassed or not built, has weights that
             are not finite, or not zero where a graph has no connection, or if a
-            certificate or an input does not exist.
+            certificate, an input or the runtime does not exist; with a runtime, if an
+            axis of the inputs has an unknown length.
+        ExportError: If a model cannot be exported for the runtime.
         MergeError: If outputs would differ, or could not be compared. No model is
             returned.
 
@@ -96,7 +107,9 @@ def merge_layers(
         ['a', 'c']
     """
     check_model(model)
-    choices = _Choices(_resolved(certificates), nonnegative_inputs)
+    if runtime is not None:
+        named(runtime, RUNTIMES, "runtime")
+    choices = _Choices(_resolved(certificates), nonnegative_inputs, runtime)
     check_inputs(traced(model), nonnegative_inputs)
     merged, done, kept = _merged(copy_model(model), choices)
     made = copy_model(merged)
@@ -114,19 +127,38 @@ def merge_layers(
     )
 
 
-def _merged(model, choices):
+def _merged(
+    model: keras.Model, choices: _Choices
+) -> tuple[keras.Model, list[tuple[Merge, list[Certificate]]], list[Kept]]:
     """Merge until nothing changes; return the model, what was merged, and the rest."""
-    done = []
+    done: list[tuple[Merge, list[Certificate]]] = []
+    slower: dict[Merge, str] = {}
     while True:
-        candidates, kept = _candidates(model, choices)
+        candidates, kept = _candidates(model, choices, slower)
         if not candidates:
             return model, done, kept
         best = max(candidates, key=lambda one: one.saved)
-        done.append((_described(best), best.certificates))
-        model = with_one_less(model, best.link, best.product)
+        merge, made = _described(best), with_one_less(model, best.link, best.product)
+        if choices.runtime is not None:
+            before, after = RUNTIMES[choices.runtime].milliseconds([model, made])
+            if after > before * (1 + NOISE):
+                slower[merge] = _slower(merge, before, after, choices.runtime)
+                continue
+            merge = replace(merge, milliseconds=(before, after))
+        done.append((merge, best.certificates))
+        model = made
 
 
-def _candidates(model, choices) -> tuple[list[_Candidate], list[Kept]]:
+def _candidates(
+    model: keras.Model, choices: _Choices, slower: dict[Merge, str]
+) -> tuple[list[_Candidate], list[Kept]]:
+    """Return the merges that can be done, and what stays.
+
+    Args:
+        model: The model, as merged so far.
+        choices: What the user has chosen.
+        slower: Why merges that were measured are not done.
+    """
     trace = traced(model)
     facts = Facts(trace, nonnegative_tensors(trace, choices.inputs))
     found, kept = [], []
@@ -134,12 +166,14 @@ def _candidates(model, choices) -> tuple[list[_Candidate], list[Kept]]:
         candidate = link if isinstance(link, Wall) else _judged(link, facts, choices)
         if isinstance(candidate, Wall):
             kept.append(Kept(candidate.layer.name, candidate.reason))
+        elif (merge := _described(candidate)) in slower:
+            kept.append(Kept(merge.layer, slower[merge]))
         else:
             found.append(candidate)
     return found, kept
 
 
-def _judged(link: Link, facts: Facts, choices) -> _Candidate | Wall:
+def _judged(link: Link, facts: Facts, choices: _Choices) -> _Candidate | Wall:
     """Return the merge of a link, or why it cannot be done."""
     layer, used = link.first.operation, []
     for activation in link.activations:
@@ -157,7 +191,9 @@ def _judged(link: Link, facts: Facts, choices) -> _Candidate | Wall:
     return candidate
 
 
-def _certified(activation, link, facts, certificates):
+def _certified(
+    activation: Any, link: Link, facts: Facts, certificates: Iterable[Certificate]
+) -> tuple[Certificate | None, list[str]]:
     doubts = []
     for certificate in certificates:
         doubt = certificate.doubt(activation, link, facts)
@@ -167,7 +203,7 @@ def _certified(activation, link, facts, certificates):
     return None, doubts
 
 
-def _larger(candidate) -> str:
+def _larger(candidate: _Candidate) -> str:
     (before, after), (macs, more) = candidate.parameters, candidate.macs
     return (
         f"merged into {candidate.link.second.operation.name!r}, it would be larger: "
@@ -175,14 +211,21 @@ def _larger(candidate) -> str:
     )
 
 
-def _parameters(link, made) -> tuple[int, int]:
+def _slower(merge: Merge, before: float, after: float, runtime: str) -> str:
+    return (
+        f"merged into {merge.into!r}, it would be slower: {before:.4g} -> {after:.4g} "
+        f"ms in {runtime}"
+    )
+
+
+def _parameters(link: Link, made: Product) -> tuple[int, int]:
     gone = [w for layer in link.gone for w in layer.weights]
     weights = [*gone, *link.second.operation.weights]
     before = sum(math.prod(weight.shape) for weight in weights)
     return before, made.kernel.size + (0 if made.bias is None else made.bias.size)
 
 
-def _macs(link, made) -> tuple[int, int]:
+def _macs(link: Link, made: Product) -> tuple[int, int]:
     first, second = (
         math.prod(step.operation.kernel.shape) * _positions(step)
         for step in (link.first, link.second)
@@ -190,14 +233,14 @@ def _macs(link, made) -> tuple[int, int]:
     return first + second, made.kernel.size * _positions(link.second)
 
 
-def _positions(step) -> int:
+def _positions(step: Step) -> int:
     """Return the number of positions of an output; axes of unknown length count 1."""
     shape = step.made[0].shape
     first = getattr(step.operation, "data_format", None) == "channels_first"
     return math.prod(size or 1 for size in (shape[2:] if first else shape[1:-1]))
 
 
-def _described(candidate) -> Merge:
+def _described(candidate: _Candidate) -> Merge:
     link = candidate.link
     names = dict.fromkeys(certificate.name for certificate in candidate.certificates)
     return Merge(
@@ -210,7 +253,9 @@ def _described(candidate) -> Merge:
     )
 
 
-def _error(model, made, choices, data, exact) -> float:
+def _error(
+    model: keras.Model, made: keras.Model, choices: _Choices, data: Nested, exact: bool
+) -> float:
     """Return the largest difference that was measured.
 
     Raises:
@@ -237,13 +282,15 @@ def _error(model, made, choices, data, exact) -> float:
     return max(one.largest for one in found)
 
 
-def _resolved(certificates) -> tuple[Certificate, ...]:
+def _resolved(
+    certificates: str | Certificate | Iterable[str | Certificate],
+) -> tuple[Certificate, ...]:
     if isinstance(certificates, str | Certificate):
         certificates = [certificates]
     return tuple(_resolved_one(one) for one in certificates)
 
 
-def _resolved_one(one) -> Certificate:
+def _resolved_one(one: Any) -> Certificate:
     if isinstance(one, str):
         return named(one, KNOWN, "certificate")
     if not isinstance(one, Certificate):
@@ -254,10 +301,10 @@ def _resolved_one(one) -> Certificate:
     return one
 
 
-def _depth(model) -> int:
+def _depth(model: keras.Model) -> int:
     """Return the number of Dense and convolutional layers."""
     return sum(type(layer) in AFFINE for _, layer in walk(model))
 
 
-def _nonzero(model) -> int:
+def _nonzero(model: keras.Model) -> int:
     return sum(int(np.count_nonzero(np.asarray(w))) for w in model.weights)

@@ -123,11 +123,11 @@ def links(trace: Trace) -> Iterator[Link | Wall]:
     yield from _inside(trace)
 
 
-def _is_layer(operation) -> bool:
+def _is_layer(operation: Any) -> bool:
     return isinstance(operation, keras.Layer)
 
 
-def _inside(trace) -> Iterator[Wall]:
+def _inside(trace: Trace) -> Iterator[Wall]:
     """Yield a wall for each layer inside an inner model or a wrapper."""
     found = {id(step.operation): step.operation for step in trace.steps}
     for operation in filter(_is_layer, found.values()):
@@ -139,7 +139,7 @@ def _inside(trace) -> Iterator[Wall]:
 class _Paths:
     """Who reads which tensor."""
 
-    def __init__(self, trace: Trace):
+    def __init__(self, trace: Trace) -> None:
         self.calls = Counter(id(step.operation) for step in trace.steps)
         self.ends = {id(x) for x in keras.tree.flatten(trace.outputs)}
         self.readers: dict[int, list[Step]] = {}
@@ -163,7 +163,7 @@ class _Paths:
             between.append(following)
             step = following
 
-    def _next(self, step) -> Step | str:
+    def _next(self, step: Step) -> Step | str:
         """Return the only call that reads a call's output, or why there is none."""
         name, made = step.operation.name, step.made[0]
         readers = self.readers.get(id(made), [])
@@ -178,7 +178,7 @@ class _Paths:
             return f"{reader.operation.name!r} is an operation, not a layer"
         return self._of_its_own(reader) or reader
 
-    def _of_its_own(self, step) -> str | None:
+    def _of_its_own(self, step: Step) -> str | None:
         """Return why a call is not a layer's only and ordinary one."""
         layer = step.operation
         if step.arguments[1].get("training"):
@@ -197,7 +197,7 @@ class _Paths:
         return None
 
 
-def _blocks(layer, between, step) -> str | None:
+def _blocks(layer: keras.Layer, between: list[Step], step: Step) -> str | None:
     """Return why a call cannot lie between two layers that are merged."""
     other = step.operation
     if type(other) is keras.layers.BatchNormalization:
@@ -207,7 +207,9 @@ def _blocks(layer, between, step) -> str | None:
     return f"{other.name!r} ({type(other).__name__}) lies between"
 
 
-def _normalization_blocks(layer, between, step) -> str | None:
+def _normalization_blocks(
+    layer: keras.Layer, between: list[Step], step: Step
+) -> str | None:
     name, rank = step.operation.name, len(step.reads[0].shape)
     first = getattr(layer, "data_format", None) == "channels_first"
     if between or layer.activation is not keras.activations.linear:

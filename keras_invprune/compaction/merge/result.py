@@ -18,6 +18,8 @@ class Merge:
         parameters: Number of parameters of both layers, before and after.
         macs: Multiply-accumulate operations of both for one input, before and after.
             Axes of unknown length count as 1.
+        milliseconds: Of the whole model's file, before and after; None without a
+            runtime.
     """
 
     layer: str
@@ -26,6 +28,7 @@ class Merge:
     gone: tuple[str, ...]
     parameters: tuple[int, int]
     macs: tuple[int, int]
+    milliseconds: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -76,16 +79,21 @@ class Merged:
             found[name] = [asdict(one) for one in found[name]]
         return found
 
-    def __str__(self):
+    def __str__(self) -> str:
         """Return a table of what was merged and what was not."""
-        lines = [
-            f"{merge.layer} -> {merge.into} ({merge.certificate}): "
-            f"{merge.parameters[0]:,} -> {merge.parameters[1]:,} parameters"
-            for merge in self.merges
-        ]
+        lines = [_line(merge) for merge in self.merges]
         lines += [f"{kept.layer} stays: {kept.reason}" for kept in self.kept]
         lines.append(
             f"{self.depth[0]} -> {self.depth[1]} layers, {self.parameters[0]:,} -> "
             f"{self.parameters[1]:,} parameters, largest difference {self.error:.1g}"
         )
         return "\n".join(lines)
+
+
+def _line(merge: Merge) -> str:
+    (before, after), times = merge.parameters, merge.milliseconds
+    measured = "" if times is None else f", {times[0]:.4g} -> {times[1]:.4g} ms"
+    return (
+        f"{merge.layer} -> {merge.into} ({merge.certificate}): {before:,} -> {after:,} "
+        f"parameters{measured}"
+    )

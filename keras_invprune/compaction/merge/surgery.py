@@ -30,8 +30,10 @@ def with_one_less(model: keras.Model, link: Link, product: Product) -> keras.Mod
     return found
 
 
-def _functional(model, gone, made) -> keras.Model:
-    def call(layer, *args, **kwargs):
+def _functional(
+    model: keras.Model, gone: set[int], made: dict[int, keras.Layer]
+) -> keras.Model:
+    def call(layer: keras.Layer, *args: Any, **kwargs: Any) -> Any:
         return args[0] if id(layer) in gone else layer(*args, **kwargs)
 
     twin = keras.models.clone_model(
@@ -43,7 +45,7 @@ def _functional(model, gone, made) -> keras.Model:
     return keras.Model(model.input, twin.output, name=model.name)
 
 
-def _remaining(link, made) -> keras.Layer:
+def _remaining(link: Link, made: Product) -> keras.Layer:
     """Return the layer that computes what two have computed."""
     layer = link.second.operation
     new = type(layer).from_config(layer.get_config() | made.config)
@@ -55,7 +57,7 @@ def _remaining(link, made) -> keras.Layer:
     return new
 
 
-def _input_shape(link, made) -> Sequence[Any]:
+def _input_shape(link: Link, made: Product) -> Sequence[Any]:
     """Return the shape that the remaining layer reads, without the batch."""
     layer, channels = link.second.operation, made.kernel.shape[-2]
     if isinstance(layer, keras.layers.Dense):

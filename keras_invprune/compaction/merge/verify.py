@@ -26,12 +26,12 @@ def on_drawn(
             never are.
     """
 
-    def declared(spec, values):
+    def declared(spec: Any, values: Any) -> Any:
         named = nonnegative is True or (nonnegative and spec.name in nonnegative)
         is_float = keras.backend.is_float_dtype(spec.dtype)
         return keras.ops.abs(values) if named and is_float else values
 
-    def changed(inputs):
+    def changed(inputs: Any) -> Any:
         return keras.tree.map_structure(declared, input_structure(model), inputs)
 
     for inputs, outputs in answered(model, changed):

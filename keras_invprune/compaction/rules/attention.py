@@ -1,13 +1,17 @@
 """Attention with several heads: whole heads, and dimensions inside of them.
 
-A value that is constant is the same after attention, since its weights sum to one. A
-key dimension that is the same at all positions moves all scores alike, and softmax
-does not see it. Keras needs as many key and value dimensions in each head.
+A value that is constant is the same after attention, since its weights sum to one. With
+a mask, they may all be zero, and only a value of zero is the same. A key dimension that
+is the same at all positions moves all scores alike, and softmax does not see it. Over
+several axes, Keras computes exp(x - log Σ exp x), whose rounding depends on how large
+the scores x are: the weights' sum is not as close to one, and only zeros are the same.
+Keras needs as many key and value dimensions in each head.
 """
 
 from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
+import keras
 import numpy as np
 
 from keras_invprune.compaction.channels import Channels, Port, Signal
@@ -25,6 +29,7 @@ from keras_invprune.compaction.rule import (
 
 KEYS, VALUES = "key dimensions", "value dimensions"  # of all heads, head by head
 ROLES = ("query", "value", "key")
+MASKS = ("query_mask", "value_mask", "key_mask", "attention_mask")
 
 
 class Projection(NamedTuple):
@@ -49,25 +54,36 @@ def _projection(dense, constants) -> Projection:
     return Projection(kernel != 0, np.where(varies, np.nan, value))
 
 
+def _varies(projection, but_zero) -> np.ndarray:
+    """Return the dimensions that are not constant, or, if told so, not always zero."""
+    constant = projection.constant
+    return constant != 0 if but_zero else np.isnan(constant)
+
+
 class _Heads:
     """What each dimension of each head does, for the constants of the inputs."""
 
-    def __init__(self, layer: Any, given: Mapping[str, np.ndarray]):
+    def __init__(self, call: Call, constants: Constants):
+        layer, self.given = call.operation, _given(call, constants)
         self.heads = _count(layer)
         self.query, self.value, self.key = (
-            _projection(getattr(layer, f"_{role}_dense"), given[role]) for role in ROLES
+            _projection(getattr(layer, f"_{role}_dense"), self.given[role])
+            for role in ROLES
         )
+        rounded = len(layer._attention_axes) > 1
+        self.varies = _varies(self.value, rounded or _may_see_nothing(call))
+        self.moves = _varies(self.key, rounded)
         output = array(layer._output_dense.kernel)
         self.output = output.reshape(-1, output.shape[-1]) != 0
 
     def values(self, wanted: np.ndarray) -> np.ndarray:
         """Return the value dimensions that vary and reach a wanted output."""
-        return self.output[:, wanted].any(1) & np.isnan(self.value.constant)
+        return self.output[:, wanted].any(1) & self.varies
 
     def keys(self, values: np.ndarray) -> np.ndarray:
         """Return the key dimensions that the softmax of a needed head sees."""
         heads = values.reshape(self.heads, -1).any(1)
-        seen = (self.query.constant != 0) & np.isnan(self.key.constant)
+        seen = (self.query.constant != 0) & self.moves
         return seen & np.repeat(heads, len(seen) // self.heads)
 
 
@@ -113,14 +129,14 @@ class MultiHeadAttention(Rule):
 
     def varies(self, call: Call, channels: Channels, constants: Constants) -> Bools:
         """Return the outputs that a varying value reaches."""
-        heads = _Heads(call.operation, _given(call, constants))
-        return [heads.output[np.isnan(heads.value.constant)].any(0)]
+        heads = _Heads(call, constants)
+        return [heads.output[heads.varies].any(0)]
 
     def inside(
         self, call: Call, channels: Channels, needed: Bools, constants: Constants
     ) -> dict[str, np.ndarray]:
         """Return the dimensions that needed outputs depend on."""
-        heads = _Heads(call.operation, _given(call, constants))
+        heads = _Heads(call, constants)
         values = heads.values(needed[0])
         return {VALUES: values, KEYS: heads.keys(values)}
 
@@ -128,8 +144,7 @@ class MultiHeadAttention(Rule):
         self, call: Call, channels: Channels, needed: Bools, constants: Constants
     ) -> Bools:
         """Return the inputs that needed dimensions depend on."""
-        given = _given(call, constants)
-        heads = _Heads(call.operation, given)
+        heads = _Heads(call, constants)
         values = heads.values(needed[0])
         keys = heads.keys(values)
         reads = {
@@ -143,7 +158,7 @@ class MultiHeadAttention(Rule):
         else:
             reads["value"] = reads["value"] | key
         return [
-            reads[role] & np.isnan(given[role])
+            reads[role] & np.isnan(heads.given[role])
             if role in ROLES
             else np.ones(signal.size, bool)
             for role, signal in zip(roles, call.reads, strict=True)
@@ -288,9 +303,22 @@ def _given(call, constants) -> dict[str, np.ndarray]:
 def _roles(call) -> list[str]:
     """Return for each tensor that is read the name of its argument."""
     args, kwargs = call.arguments
-    names = [*ROLES[: len(args)], *kwargs]
-    parts = [*args, *kwargs.values()]
-    return [n for n, x in zip(names, parts, strict=True) if isinstance(x, Signal)]
+    names = tuple(call.named)[: len(args)], {name: name for name in kwargs}
+    pairs = zip(
+        keras.tree.flatten(names), keras.tree.flatten((args, kwargs)), strict=True
+    )
+    return [name for name, part in pairs if isinstance(part, Signal)]
+
+
+def _may_see_nothing(call) -> bool:
+    """Return whether a mask may leave a query nothing to attend to.
+
+    A causal mask alone leaves it the first position, at least.
+    """
+    masks = [value for name, value in call.named.items() if name in MASKS]
+    window = getattr(call.operation, "_sliding_window", None)
+    given = any(mask is not None for mask in (*masks, window))
+    return given or any(signal.masked for signal in call.reads)
 
 
 def _check(call):

@@ -7,7 +7,7 @@ import numpy as np
 
 from keras_invprune.compaction.channels import Channels
 from keras_invprune.compaction.mixing import IN, OUT, Mixing, array, sides
-from keras_invprune.compaction.rule import Call, OpaqueError, gone, rule
+from keras_invprune.compaction.rule import Call, OpaqueError, rule
 
 
 @rule("EinsumDense")
@@ -56,8 +56,8 @@ class EinsumDense(Mixing):
         kept: Mapping[str, np.ndarray],
     ) -> dict[str, np.ndarray]:
         """Return the bias with the constants folded into it."""
-        folded = gone(constants[0], kept[IN])
-        if self.pads(layer) or not folded.any():
+        folded = self.folded(layer, channels, constants, kept)
+        if not folded.any():
             return {}
         source, kernel, target = _letters(layer)
         equation = f"{source[-1]},{kernel}->{_shared(kernel, target)}"

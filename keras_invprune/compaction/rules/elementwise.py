@@ -84,4 +84,7 @@ class PReLU(ChannelWise):
         slots: list[Slot] = [None] * len(shape)
         if shape[position - 1] == call.read.size > 1:
             slots[position - 1] = AXIS
-        return one_axis(call, position, weights={"alpha": tuple(slots)})
+        shared = all(slot is None for slot in slots)  # so calls may differ in size
+        return one_axis(
+            call, position, weights={} if shared else {"alpha": tuple(slots)}
+        )

@@ -6,6 +6,7 @@ Where each number comes out says how channels correspond, whatever the layer is 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+import keras
 import numpy as np
 
 from keras_invprune.compaction.channels import Channels, Port
@@ -15,17 +16,16 @@ from keras_invprune.compaction.rule import Call, OpaqueError, rule
 
 @rule(
     *("Flatten", "Permute"),
-    *("ops.ExpandDims", "ops.GetItem", "ops.Moveaxis", "ops.Squeeze"),
+    *("ops.ExpandDims", "ops.GetItem", "ops.Moveaxis"),
     *("ops.Swapaxes", "ops.Transpose"),
 )
 class Moved(ChannelWise):
     """The rule of layers whose config does not hold the number of channels."""
 
-    fixed = False
-
     def channels(self, call: Call) -> Channels:
         """Return one axis: the channels of the input, or of the output if fewer."""
         signal = call.read
+        self._check(call.operation)
         inputs, outputs, position = _correspondence(signal, self._moved(call))
         if len(np.unique(outputs)) < len(np.unique(inputs)):
             raise OpaqueError("it picks channels by their numbers")
@@ -33,8 +33,19 @@ class Moved(ChannelWise):
             {AXIS: int(inputs.max()) + 1},
             (signal.to(AXIS, inputs),),
             (Port(AXIS, outputs, position),),
-            fixed=self.fixed,
+            fixed=self.holds(call.operation, position),
         )
+
+    def holds(self, operation: Any, position: int) -> bool:
+        """Return whether the config has the length of an axis of the output."""
+        return False
+
+    def _check(self, operation):
+        """Raise if what is done depends on the number of channels.
+
+        Raises:
+            OpaqueError: If it does.
+        """
 
     def _moved(self, call) -> np.ndarray:
         """Return the output for an input of which each element is its channel."""
@@ -82,11 +93,24 @@ def _rows(moved, position) -> np.ndarray:
     return np.moveaxis(moved, position, 0).reshape(moved.shape[position], -1)
 
 
+@rule("ops.Squeeze")
+class Squeezed(Moved):
+    """The rule of operations that leave out axes of length 1."""
+
+    def _check(self, operation):
+        """Raise if a single channel would be left out, too."""
+        if operation.axis is None:
+            raise OpaqueError("it leaves out each axis of length 1")
+
+
 @rule("Reshape", "ops.Reshape")
 class Reshaped(Moved):
-    """The rule of reshapes, whose config holds the number of channels."""
+    """The rule of reshapes, whose config may hold the number of channels."""
 
-    fixed = True
+    def holds(self, operation: Any, position: int) -> bool:
+        """Return whether the length of an axis is given rather than found (-1)."""
+        _, shape, place = _target(operation, position)
+        return shape[place] != -1
 
     def config(
         self,
@@ -97,23 +121,28 @@ class Reshaped(Moved):
     ) -> dict[str, Any]:
         """Return the shape with fewer channels."""
         ((port, size),) = sizes(channels.outputs, kept)
-        name = "target_shape" if hasattr(layer, "target_shape") else "newshape"
-        shape = list(getattr(layer, name))
-        place = port.position - (name == "target_shape")
-        if shape[place] != -1:
-            shape[place] = size
+        name, shape, place = _target(layer, port.position)
+        shape[place] = size
         return {name: tuple(shape)}
+
+
+def _target(operation, position) -> tuple[str, list[int], int]:
+    """Return the entry of the config, its shape, and the place of an axis in it."""
+    if isinstance(operation, keras.layers.Reshape):  # its shape is without the batch
+        return "target_shape", list(operation.target_shape), position - 1
+    return "newshape", list(operation.newshape), position
 
 
 @rule("InputLayer")
 class Entry(ChannelWise):
-    """The rule of the entry to an inner model, whose config holds a shape."""
+    """The rule of the entry to an inner model, whose config may hold its size."""
 
     def channels(self, call: Call) -> Channels:
         """Return one axis."""
-        signal = call.read
+        signal, shape = call.read, call.operation.batch_shape
         port = signal.to(AXIS)
-        return Channels({AXIS: signal.size}, (port,), (port,), fixed=True)
+        known = len(shape) == len(signal.shape) and shape[signal.position] is not None
+        return Channels({AXIS: signal.size}, (port,), (port,), fixed=known)
 
     def config(
         self,

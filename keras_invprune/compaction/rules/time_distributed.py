@@ -115,7 +115,8 @@ def _inner(call: Call) -> Call:
     if signal.position < 2:
         raise OpaqueError("it is called at each channel")
     shape = (signal.shape[0], *signal.shape[2:])
-    step = replace(signal, shape=shape, position=signal.position - 1)
+    position, masked = signal.position - 1, call.is_masked
+    step = replace(signal, shape=shape, position=position, masked=masked)
     shapes = tuple((size[0], *size[2:]) for size in call.shapes)
     return Call(call.operation.layer, (step,), shapes, ((step,), {}))
 

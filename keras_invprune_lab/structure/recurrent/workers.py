@@ -28,7 +28,7 @@ def carry_out(
     Raises:
         ValueError: If `jobs` is not above 0.
         ChildDied: If the process of a task died twice; says of which.
-        Exception: What a task raises. It ends the others.
+        Exception: If a task raises it, which ends the others.
     """
     if jobs < 1:
         raise ValueError(f"`jobs` must be at least 1. Received: {jobs}.")

@@ -158,6 +158,7 @@ def test_a_file_that_could_not_be_compared_is_not_praised(
         (("run", "--dataset", "sklearn:wine", "--method", "ompp"), "mean 'omp'"),
         (("run", "--dataset", "sklearn:wine", "--model", "ml"), "Did you mean"),
         (("run", "--dataset", "sklearn:wine", "--sparsity", "90"), "mean 0.9"),
+        (("run", "--dataset", "sklearn:wine", "--budget", "mac=1"), "mean 'macs'"),
         (
             ("run", "--dataset", "x:y", "--method", "dense", "--sparsity", "0.5"),
             "prunes nothing",

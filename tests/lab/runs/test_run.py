@@ -6,9 +6,14 @@ import keras
 import numpy as np
 import pytest
 
-from keras_invprune.allocation import Shuffled
+from keras_invprune.allocation import ALLOCATIONS, Budget, Shuffled
+from keras_invprune.allocation.budget import Sum, macs_of
 from keras_invprune.exporting.folders import claimed
-from keras_invprune.schedules import Gradual, WhenConverged
+from keras_invprune.patterns import Units
+from keras_invprune.runtimes import RUNTIMES
+from keras_invprune.schedules import Gradual, OneShot, WhenConverged
+from keras_invprune_lab.data import load
+from keras_invprune_lab.models import get_model
 from keras_invprune_lab.runs import run as runs
 from keras_invprune_lab.runs.run import Run, execute
 from keras_invprune_lab.runs.stopwatch import ELAPSED
@@ -42,6 +47,38 @@ def test_a_run_of_each_method(tmp_path, monkeypatch, method):
     assert ("invariance_loss" in history[0]) == (method == "iunet")
     assert [now[1] for now in seen] == [0, 1, 2]
     assert {path.name for path in tmp_path.iterdir()} == {"out"}
+
+
+class Counted:
+    """A runtime whose files take a millisecond for each MAC, and more than it says."""
+
+    def __init__(self):
+        self.measured = []
+
+    def milliseconds(self, models):
+        self.measured += models
+        return [1.01 * Budget(macs=1).measure(model) for model in models]
+
+    def cost(self, model):
+        return Sum(macs_of(model).each)
+
+
+@pytest.mark.slow
+def test_the_files_of_a_budget_are_compact_and_measured(tmp_path, monkeypatch):
+    monkeypatch.setattr(runs, "export", save)
+    monkeypatch.setitem(RUNTIMES, "litert-cpu", Counted())
+    dense = get_model(None, load("sklearn:digits", 0), None)
+    limit = 0.4 * Budget(macs=1).measure(dense)
+    choices = {"method": "omp", "sparsity": 0.0, "budget": f"milliseconds={limit}"}
+    found = execute(Run(**{**QUICK, **choices}), tmp_path / "out")
+    model = keras.saving.load_model(tmp_path / "out" / "model" / "model.keras")
+    assert found["report"]["parameters"] == model.count_params() < dense.count_params()
+    macs = Budget(macs=1).measure(model)
+    (measured,) = RUNTIMES["litert-cpu"].measured
+    assert measured.count_params() == model.count_params()
+    left = {"asked": choices["budget"], "left": 1.01 * macs, "unit": "milliseconds"}
+    assert found["budget"] == left and macs <= limit
+    assert "requested" not in found["report"]["weights"]
 
 
 @pytest.mark.slow
@@ -93,6 +130,18 @@ def test_a_folder_of_another_configuration_is_refused(tmp_path):
         ({"batch_size": -1}, "`batch_size` must be above 0"),
         ({"kappa": 0.0}, "`kappa` must be above 0"),
         ({"width": 0}, "`width` must be above 0"),
+        ({"budget": "macs=0.5"}, "decides how much is removed.*Leave out --sparsity"),
+        ({"sparsity": 0, "budget": "mac=0.5"}, "Did you mean 'macs'"),
+        (
+            {"sparsity": 0, "budget": "macs"},
+            "macs=NUMBER, bytes=NUMBER.*Received: macs[.]",
+        ),
+        ({"sparsity": 0, "budget": "macs=1.5"}, "up to 1.*Pass an int"),
+        (
+            {"sparsity": 0, "budget": "macs=9", "schedule": "when_converged"},
+            "ends after half of the training",
+        ),
+        ({"method": "dense", "sparsity": 0, "budget": "macs=9"}, "not use `budget`"),
         ({"views": "image"}, "Did you mean 'images'"),
         ({"schedule": "gradul"}, "Did you mean 'gradual'"),
         ({"method": "omp", "views": "images"}, "'omp' does not use `views`"),
@@ -171,6 +220,22 @@ def test_choices_reach_the_plan(tmp_path, plans):
     assert all(isinstance(one, WhenConverged) for one in schedules)
     assert [one.monitor for one in schedules] == ["loss", "invariance_loss"]
     assert [one.at_latest for one in schedules] == [0.5, 0.5]
+
+
+def test_a_budget_reaches_the_plan(tmp_path, plans):
+    for method in ("iunet", "shuffled", "omp"):
+        run = Run("sklearn:digits", method, 0.0, epochs=6, budget="macs=0.5")
+        stopped(run, tmp_path / method)
+    for model, run in plans:
+        plan = model.plan
+        assert plan.budget == run.left == Budget(macs=0.5)
+        assert isinstance(plan.pattern, Units) and plan.sparsity == 0.5
+        assert isinstance(plan.schedule, OneShot) and plan.schedule.at == 0.5
+    shuffled = plans[1][0]
+    assert shuffled.plan.allocation.shuffles is ALLOCATIONS["uniform"]
+    shuffled.prune_to(0.5)
+    assert shuffled.state.removed >= 0.5
+    assert Run("sklearn:digits", "omp", 0.0, budget="macs=9").left == Budget(macs=9)
 
 
 def test_a_width_reaches_the_network(tmp_path, plans):

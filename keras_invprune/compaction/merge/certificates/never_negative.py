@@ -1,6 +1,6 @@
 """Evidence by data: an activation that has seen nothing negative."""
 
-from typing import Any
+from typing import Any, Self
 
 import keras
 import numpy as np
@@ -32,7 +32,7 @@ class NeverNegative(Certificate):
     name = "never negative on data"
     exact = False
 
-    def __init__(self, data: Nested, tolerance: float = 0.0):
+    def __init__(self, data: Nested, tolerance: float = 0.0) -> None:
         if not tolerance >= 0:
             raise ValueError(f"`tolerance` must be >= 0. Received: {tolerance}.")
         self.data, self.tolerance = data, tolerance
@@ -55,13 +55,13 @@ class NeverNegative(Certificate):
         return {"data": saved, "tolerance": self.tolerance}
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         """Return a certificate with these rows."""
         data = keras.saving.deserialize_keras_object(config["data"])
         return cls(data, config["tolerance"])
 
 
-def _before_activation(facts, link, data) -> np.ndarray:
+def _before_activation(facts: Facts, link: Link, data: Nested) -> np.ndarray:
     """Return what the first layer computes before its activation, for all rows."""
     read = keras.Model(facts.trace.inputs, link.first.reads[0])
     x = read.predict(data, ROWS, verbose=0)
@@ -70,7 +70,7 @@ def _before_activation(facts, link, data) -> np.ndarray:
     return np.concatenate([np.asarray(part) for part in parts])
 
 
-def _linear(link) -> keras.Layer:
+def _linear(link: Link) -> keras.Layer:
     """Return the first layer without its activation, normalization folded in."""
     layer = link.first.operation
     config = layer.get_config() | {"activation": "linear", "use_bias": True}
