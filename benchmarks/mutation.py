@@ -36,7 +36,7 @@ TABLE = ROOT / "docs/results/mutation.csv"
 MODULES = {
     "masks/selection.py": "tests/masks/test_selection.py",
     "masks/compute.py": "tests/masks",
-    "masks/groups.py": "tests/masks tests/patterns",
+    "masks/groups.py": "tests/masks tests/patterns tests/allocation/test_budget.py",
     "allocation/class_distributed.py": "tests/allocation",
     "allocation/erk.py": "tests/allocation",
     "allocation/global_topk.py": "tests/allocation",

@@ -48,3 +48,14 @@ def test_a_pattern_keeps_as_many_groups_as_it_rounds_to():
         "first": 8,
         "second": 5,
     }
+
+
+def test_the_share_that_is_removed_is_that_of_groups_or_of_their_cost():
+    axes = (None, np.arange(4))  # each column makes a group
+    tied = Dependencies({"kernel": 4}, {"kernel": axes}, {"kernel": (1,)})
+    mask = np.ones((3, 4))
+    mask[:, 0] = 0
+    grouped = TiedGroups(Units(), {"kernel": (3, 4)}, tied)
+    assert grouped.removed({"kernel": mask}) == 0.25
+    halved = TiedGroups(Units(), {"kernel": (3, 4)}, tied, lambda kept: 0.5)
+    assert halved.removed({"kernel": mask}) == 0.5
