@@ -1,5 +1,6 @@
 """Checks of what is to be compacted, before anything is done."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -28,7 +29,7 @@ def check_model(model: Any) -> None:
     check_absent(variables)
 
 
-def _check_plain(model):
+def _check_plain(model: keras.Model) -> None:
     masked = [path for path, x in walk(model) if isinstance(x, PruningWrapper)]
     if masked:
         where = masked[0] or model.name
@@ -38,7 +39,7 @@ def _check_plain(model):
         )
 
 
-def _check_finite(variables):
+def _check_finite(variables: Mapping[str, keras.Variable]) -> None:
     wrong = [
         key
         for key, variable in variables.items()

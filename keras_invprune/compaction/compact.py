@@ -87,7 +87,7 @@ def compact(model: keras.Model, inputs: str = "keep", data: Any = None) -> keras
     return made
 
 
-def _analyzed(model, inputs) -> tuple[Network, Liveness, Kept]:
+def _analyzed(model: keras.Model, inputs: str) -> tuple[Network, Liveness, Kept]:
     check_model(model)
     if inputs not in (KEEP, GATHER):
         raise ValueError(

@@ -1,11 +1,12 @@
 """Finds the dependency groups of a model: channels that can only go together."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from operator import attrgetter
 
 import keras
 import numpy as np
 
+from keras_invprune.compaction.channels import Slot
 from keras_invprune.compaction.network import Network, Node, network
 from keras_invprune.graph.active import check_graph
 from keras_invprune.graph.groups import STAYS, Dependencies
@@ -88,11 +89,11 @@ class _Channels:
         pairs = [pair for node in network.nodes for pair in self._tied(node)]
         self.label = _joined(self.count, pairs)
 
-    def _new(self, size) -> np.ndarray:
+    def _new(self, size: int) -> np.ndarray:
         self.count += size
         return np.arange(self.count - size, self.count)
 
-    def _tied(self, node: Node):
+    def _tied(self, node: Node) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield pairs of arrays of channels that can only be removed together."""
         for port, signal in node.connections():
             axis = self.axes[node.key, port.axis]
@@ -117,7 +118,7 @@ class _Channels:
                     found[key] = tuple(self._of_slot(node, slot) for slot in slots)
         return found
 
-    def _of_slot(self, node, slot):
+    def _of_slot(self, node: Node, slot: Slot) -> np.ndarray | None:
         if slot is None:
             return None
         axis, index = (slot, ...) if isinstance(slot, str) else slot
@@ -148,7 +149,7 @@ class _Channels:
             for variable in operation.variables
         }
 
-    def _note(self, found, channels, reason):
+    def _note(self, found: dict[int, str], channels: np.ndarray, reason: str) -> None:
         for label in np.unique(self.label[channels]).tolist():
             found.setdefault(label, reason)
 
@@ -200,7 +201,9 @@ def _named(labels: Labels, sides: Iterable[int]) -> set[int]:
     return {int(x) for each in found if each is not None for x in each}
 
 
-def _by_maker(families, made) -> dict[str, np.ndarray]:
+def _by_maker(
+    families: Iterable[np.ndarray], made: Mapping[str, set[int]]
+) -> dict[str, np.ndarray]:
     """Return the families by name, in the order of the weights that make them."""
     left, found = sorted(families, key=lambda family: family[0]), {}
     for key, labels in made.items():
@@ -211,7 +214,9 @@ def _by_maker(families, made) -> dict[str, np.ndarray]:
     return found
 
 
-def _numbered(axes, families, count) -> dict[str, Labels]:
+def _numbered(
+    axes: Mapping[str, Labels], families: Iterable[np.ndarray], count: int
+) -> dict[str, Labels]:
     """Return the groups' numbers in place of labels, without axes of none."""
     number = np.full(count, STAYS)
     start = 0
@@ -226,7 +231,9 @@ def _numbered(axes, families, count) -> dict[str, Labels]:
     return found
 
 
-def _left(sides, axes) -> dict[str, tuple[int, ...]]:
+def _left(
+    sides: Mapping[str, tuple[int, ...]], axes: Mapping[str, Labels]
+) -> dict[str, tuple[int, ...]]:
     """Return the sides of the weights that have groups there."""
     found = {
         key: tuple(axis for axis in sides[key] if labels[axis] is not None)
@@ -236,7 +243,7 @@ def _left(sides, axes) -> dict[str, tuple[int, ...]]:
     return {key: left for key, left in found.items() if left}
 
 
-def _reason(labels, stays, wall) -> str:
+def _reason(labels: set[int] | None, stays: Mapping[int, str], wall: str | None) -> str:
     if not labels:
         return wall or "no rule says which channels it makes"
     return f"its channels stay: {stays[min(labels)]}"

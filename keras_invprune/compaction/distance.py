@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
+from keras_invprune.contracts import Nested, Tensor
 from keras_invprune.graph.inputs import dense, input_structure, standardized
 from keras_invprune.graph.outputs import TOLERANCES, outputs_of
 from keras_invprune.graph.weights import walk
@@ -98,13 +99,13 @@ def distances(
             )
 
 
-def _tolerance(model) -> float:
+def _tolerance(model: keras.Model) -> float:
     """Return the tolerance for the coarsest type in which a layer computes."""
     kinds = {layer.compute_dtype for _, layer in walk(model)}
     return max(TOLERANCES.get(kind, TOLERANCE) for kind in kinds)
 
 
-def _moved_outputs(model, inputs, seed) -> list:
+def _moved_outputs(model: keras.Model, inputs: Nested, seed: int) -> list[np.ndarray]:
     """Return the outputs where each input and each weight is moved a little.
 
     All inputs by the same share would hide what cancels: a ReLU net without biases
@@ -116,7 +117,7 @@ def _moved_outputs(model, inputs, seed) -> list:
     return outputs_of(model, inputs, values=values)
 
 
-def _moved(part, random):
+def _moved(part: Tensor, random: np.random.Generator) -> Tensor:
     """Return floats with each one a little larger or smaller."""
     if not keras.backend.is_float_dtype(keras.backend.standardize_dtype(part.dtype)):
         return part
@@ -125,7 +126,7 @@ def _moved(part, random):
     return part * keras.ops.cast(shares, part.dtype)
 
 
-def _errors(one, other) -> np.ndarray:
+def _errors(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Return the greatest difference in each row, as a share of its largest value."""
     if one.shape != other.shape:
         return np.full(max(1, len(one)), np.inf)

@@ -4,12 +4,14 @@ Two passes over the calls: values go forward, needs go backward. Each is exact f
 the rules know, and on the safe side for walls.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from keras_invprune.compaction.channels import Signal
 from keras_invprune.compaction.network import Network, Node
+from keras_invprune.compaction.rule import Constants
 
 ROUNDINGS = 4  # by so many of the last bits may equal values differ
 EPSILON = {"float64": 2.0**-52, "float16": 2.0**-10, "bfloat16": 2.0**-7}
@@ -66,7 +68,12 @@ def reads(network: Network, live: Liveness) -> list[np.ndarray]:
     return found
 
 
-def _followed(network, constants, agreed, wanted) -> Liveness:
+def _followed(
+    network: Network,
+    constants: list[np.ndarray],
+    agreed: list[list[np.ndarray]],
+    wanted: Sequence[np.ndarray],
+) -> Liveness:
     needed = _needed(network, agreed, wanted)
     inside = [
         node.rule.inside(node.call, node.channels, _of(needed, node.makes), known)
@@ -75,11 +82,11 @@ def _followed(network, constants, agreed, wanted) -> Liveness:
     return Liveness(constants, needed, agreed, inside)
 
 
-def _of(values, signals) -> list[np.ndarray]:
+def _of(values: Sequence[np.ndarray], signals: Iterable[Signal]) -> list[np.ndarray]:
     return [values[signal.number] for signal in signals]
 
 
-def _constants(network) -> list[np.ndarray]:
+def _constants(network: Network) -> list[np.ndarray]:
     found = [np.full(signal.size, np.nan) for signal in network.signals()]
     for node in network.nodes:
         reads = _of(found, node.call.reads)
@@ -95,7 +102,7 @@ def _constants(network) -> list[np.ndarray]:
     return found
 
 
-def _values(node: Node, reads) -> list[np.ndarray]:
+def _values(node: Node, reads: Constants) -> list[np.ndarray]:
     """Return the outputs of a call for the constants, and zeros where they vary."""
     given = {}
     for signal, values in zip(node.call.reads, reads, strict=True):
@@ -107,7 +114,7 @@ def _values(node: Node, reads) -> list[np.ndarray]:
     return node.call.run(given)
 
 
-def _uniform(made: np.ndarray, signal) -> np.ndarray:
+def _uniform(made: np.ndarray, signal: Signal) -> np.ndarray:
     """Return the value of each channel; NaN where it is not the same everywhere.
 
     Vectorized code may round differently at different positions.
@@ -120,7 +127,7 @@ def _uniform(made: np.ndarray, signal) -> np.ndarray:
     return np.where(same, rows[:, 0], np.nan)
 
 
-def _agreed(network, constants) -> list[list[np.ndarray]]:
+def _agreed(network: Network, constants: Constants) -> list[list[np.ndarray]]:
     """Return the constants of each call's inputs, NaN where calls of a layer differ."""
     by_size: dict[tuple, dict[int, np.ndarray]] = {}
     for node in network.nodes:
@@ -151,7 +158,9 @@ def _roles(node: Node) -> list[tuple]:
     return [(node.key, axis, axes[:n].count(axis)) for n, axis in enumerate(axes)]
 
 
-def _needed(network, agreed, wanted) -> list[np.ndarray]:
+def _needed(
+    network: Network, agreed: Sequence[Constants], wanted: Sequence[np.ndarray]
+) -> list[np.ndarray]:
     found = [part.copy() for part in wanted]
     for signal in network.outputs:
         found[signal.number][:] = True
@@ -161,6 +170,6 @@ def _needed(network, agreed, wanted) -> list[np.ndarray]:
                 found[signal.number][:] = True
         needed = _of(found, node.makes)
         reads = node.rule.needs(node.call, node.channels, needed, constants)
-        for signal, wanted in zip(node.call.reads, reads, strict=True):
-            found[signal.number] |= wanted
+        for signal, each in zip(node.call.reads, reads, strict=True):
+            found[signal.number] |= each
     return found

@@ -65,7 +65,9 @@ class Mixing(Rule):
         moves = ~self._foldable(call.operation, channels, constants)
         return [source.spread(reads & moves)]
 
-    def _foldable(self, layer, channels, constants) -> np.ndarray:
+    def _foldable(
+        self, layer: keras.Layer, channels: Channels, constants: Constants
+    ) -> np.ndarray:
         """Return which inputs are constants that a bias can hold."""
         if channels.inputs[0] is None:
             return np.zeros(channels.sizes[IN], bool)

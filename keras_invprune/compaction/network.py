@@ -134,7 +134,7 @@ def _partly_closed(network: Network) -> dict[int, str]:
     return found | {each: f"at one of its calls, {reasons[each]}" for each in both}
 
 
-def _traced(model) -> Trace:
+def _traced(model: keras.Model) -> Trace:
     for length in LENGTHS:
         try:
             return traced(model, length)
@@ -176,7 +176,7 @@ def _may_mask(call: Call) -> bool:
     return masked and operation.supports_masking
 
 
-def _makes_masks(layer) -> bool:
+def _makes_masks(layer: keras.Layer) -> bool:
     kinds = keras.layers.Embedding, keras.layers.Masking
     return isinstance(layer, kinds) and layer.supports_masking
 
@@ -207,7 +207,7 @@ class _Reading:
         flat = [self._flattening(tensor) for tensor in self.inputs]
         for number, tensor in enumerate(self.inputs):
             if flat[number] is None:
-                self._mark(number, tensor, self.doors and self.doors[number])
+                self._mark(number, tensor, self.doors[number] if self.doors else None)
         for step in self.steps:
             self.nodes.append(self._node(step))
             if any(step is each for each in flat):
@@ -218,7 +218,7 @@ class _Reading:
         nodes = tuple(self.nodes)
         return Network(nodes, inputs, outputs, self.count, walls, self.features)
 
-    def _flattening(self, tensor) -> Step | None:
+    def _flattening(self, tensor: keras.KerasTensor) -> Step | None:
         """Return the step that flattens an input before anything else reads it."""
         readers = [x for x in self.steps if any(y is tensor for y in x.reads)]
         if len(readers) != 1 or not isinstance(
@@ -228,7 +228,9 @@ class _Reading:
         calls = sum(x.operation is readers[0].operation for x in self.steps)
         return readers[0] if calls == 1 else None
 
-    def _mark(self, number, tensor, operation):
+    def _mark(
+        self, number: int, tensor: keras.KerasTensor, operation: keras.Layer | None
+    ) -> None:
         """Note the features of an input, and pick among them if that is wanted."""
         signal = self.features[number] = self.known[id(tensor)]
         if self.doors and not any(x is tensor for x in self.outputs):
@@ -238,7 +240,9 @@ class _Reading:
             made = self._add(tensor, signal.position)  # others read what is picked
             self.nodes.append(Node(call, PICK, channels, (made,)))
 
-    def _add(self, tensor, position, masked=False) -> Signal:
+    def _add(
+        self, tensor: keras.KerasTensor, position: int, masked: bool = False
+    ) -> Signal:
         dtype = keras.backend.standardize_dtype(tensor.dtype)
         masked = masked or vars(tensor).get("_keras_mask") is not None
         signal = Signal(self.count, tuple(tensor.shape), position, dtype, masked)
@@ -246,7 +250,7 @@ class _Reading:
         self.count += 1
         return signal
 
-    def _position(self, tensor) -> int:
+    def _position(self, tensor: keras.KerasTensor) -> int:
         """Return where the first layer that reads a model's input expects channels."""
         rank = len(tensor.shape)
         readers = (step for step in self.steps if any(x is tensor for x in step.reads))
@@ -268,8 +272,8 @@ class _Reading:
         )
         return Node(call, rule, channels, makes)
 
-    def _call(self, step) -> Call:
-        def signal(part):
+    def _call(self, step: Step) -> Call:
+        def signal(part: Any) -> Any:
             return self.known[id(part)] if isinstance(part, keras.KerasTensor) else part
 
         masks = keras.tree.flatten(named(step.operation, step.arguments).get("mask"))
@@ -294,7 +298,7 @@ class _Reading:
             self._note(call, reason)
         return rule, channels
 
-    def _reason(self, call) -> str | None:
+    def _reason(self, call: Call) -> str | None:
         operation = call.operation
         if id(operation) in self.closed:
             return self.closed[id(operation)]
@@ -308,6 +312,6 @@ class _Reading:
             return "the shape of its inputs is unknown"
         return None
 
-    def _note(self, call, reason):
+    def _note(self, call: Call, reason: str) -> None:
         operation = call.operation
         self.walls.setdefault(id(operation), (operation, reason))

@@ -2,6 +2,7 @@
 
 import io
 import math
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from operator import attrgetter
 from typing import Any
@@ -18,7 +19,7 @@ from keras_invprune.compaction.surgery import Edit, paths
 from keras_invprune.graph.macs import kernel_uses
 from keras_invprune.graph.outputs import answered
 from keras_invprune.graph.trace import entry_layers
-from keras_invprune.graph.weights import kernels, weights_by_key
+from keras_invprune.graph.weights import Weight, kernels, weights_by_key
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ def describe(
     )
 
 
-def _shapes_after(changes) -> dict[Any, tuple]:
+def _shapes_after(changes: Iterable[Edit]) -> dict[Any, tuple]:
     """Return ``{id(variable): new shape}``; the key of a new bias is its place."""
     found = {}
     for edit in changes:
@@ -133,7 +134,7 @@ def _shapes_after(changes) -> dict[Any, tuple]:
     return found
 
 
-def _change(edit: Edit, names) -> Change:
+def _change(edit: Edit, names: Mapping[int, str]) -> Change:
     shapes = _shapes_after([edit])
     before = sum(math.prod(v.shape) for v in getattr(edit.layer, "weights", ()))
     kept = [v for v in getattr(edit.layer, "weights", ()) if id(v) not in shapes]
@@ -154,11 +155,13 @@ def _change(edit: Edit, names) -> Change:
     )
 
 
-def _name(layer, names) -> str:
+def _name(layer: keras.Operation, names: Mapping[int, str]) -> str:
     return names.get(id(layer), layer.name)
 
 
-def _dead_inputs(model, network, live) -> dict[str, list[int]]:
+def _dead_inputs(
+    model: keras.Model, network: Network, live: Liveness
+) -> dict[str, list[int]]:
     found = {}
     for number, door in enumerate(entry_layers(model)):
         needed = live.needed[network.features[number].number]
@@ -167,7 +170,9 @@ def _dead_inputs(model, network, live) -> dict[str, list[int]]:
     return found
 
 
-def _macs(model, before, after) -> tuple[tuple[int, int] | None, tuple[str, ...]]:
+def _macs(
+    model: keras.Model, before: Mapping[str, int], after: Mapping[str, int]
+) -> tuple[tuple[int, int] | None, tuple[str, ...]]:
     inputs = next((inputs for inputs, _ in answered(model)), None)
     if inputs is None:
         return None, ()
@@ -180,7 +185,9 @@ def _macs(model, before, after) -> tuple[tuple[int, int] | None, tuple[str, ...]
     return counts, tuple(key for key, n in uses.items() if n is None)
 
 
-def _sparsities(network, live, weights) -> tuple[float, float]:
+def _sparsities(
+    network: Network, live: Liveness, weights: Mapping[str, Weight]
+) -> tuple[float, float]:
     """Return the shares of weights that are zero, and that have no effect."""
     found = kernels(weights)
     alive = _alive_by_weight(network, live)
@@ -193,7 +200,7 @@ def _sparsities(network, live, weights) -> tuple[float, float]:
     return zeros / max(total, 1), idle / max(total, 1)
 
 
-def _alive_by_weight(network, live) -> dict[int, np.ndarray]:
+def _alive_by_weight(network: Network, live: Liveness) -> dict[int, np.ndarray]:
     """Return ``{id(variable): whether each weight is on a path}``, as far as known."""
     sides: dict[int, dict[str, np.ndarray]] = {}
     for node, inside in zip(network.nodes, live.inside, strict=True):
@@ -212,7 +219,7 @@ def _alive_by_weight(network, live) -> dict[int, np.ndarray]:
     return found
 
 
-def _join(sides, more):
+def _join(sides: dict[str, np.ndarray], more: Mapping[str, np.ndarray]) -> None:
     for axis, alive in more.items():
         sides[axis] = sides.get(axis, False) | alive
 
@@ -255,7 +262,7 @@ def table(plan: Plan, width: int = 100) -> str:
     return stream.getvalue()
 
 
-def _lines(plan: Plan):
+def _lines(plan: Plan) -> Iterator[str]:
     yield "parameters {:,} → {:,}".format(*plan.parameters)
     if plan.macs is not None:
         yield "MACs {:,} → {:,}".format(*plan.macs)

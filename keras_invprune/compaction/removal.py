@@ -50,7 +50,7 @@ def kept(network: Network, live: Liveness) -> Kept:
         live = with_needed(network, live, unfolded)
 
 
-def _least(network, live) -> Kept:
+def _least(network: Network, live: Liveness) -> Kept:
     """Return what is needed, and all that is tied to it."""
     found = Kept([part.copy() for part in live.needed], {})
     for node, inside in zip(network.nodes, live.inside, strict=True):
@@ -68,7 +68,7 @@ def _least(network, live) -> Kept:
     return found
 
 
-def _close(network, found):
+def _close(network: Network, found: Kept) -> None:
     """Keep what is tied to something that is kept, until nothing changes."""
     _spread(network, found)
     for node in network.nodes:
@@ -80,7 +80,7 @@ def _close(network, found):
         _close(network, found)
 
 
-def _spread(network, found):
+def _spread(network: Network, found: Kept) -> None:
     before = -1
     while before != (before := sum(int(part.sum()) for part in found.signals)):
         for node in (*network.nodes, *reversed(network.nodes)):
@@ -93,7 +93,7 @@ def _spread(network, found):
                 )
 
 
-def _balance(node, found) -> bool:
+def _balance(node: Node, found: Kept) -> bool:
     """Keep as many channels in each group that stays; return whether any is new."""
     groups = [
         found.axes[node.key, axis].reshape(count, -1)

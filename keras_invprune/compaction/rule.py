@@ -66,7 +66,7 @@ class Call:
     def run(self, values: Mapping[int, np.ndarray]) -> list[np.ndarray]:
         """Return what the call makes of certain values of the tensors it reads."""
 
-        def filled(part):
+        def filled(part: Any) -> Any:
             if not isinstance(part, Signal):
                 return part
             if part.number not in values:  # a mask of steps
@@ -210,7 +210,9 @@ class Rule:
         return found
 
 
-def _at(slot, of_axes) -> np.ndarray:
+def _at(
+    slot: str | tuple[str, np.ndarray], of_axes: Mapping[str, np.ndarray]
+) -> np.ndarray:
     """Return for each index of a weight's axis what is said of its channel."""
     name, index = (slot, ...) if isinstance(slot, str) else slot
     return of_axes[name][index]

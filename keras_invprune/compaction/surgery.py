@@ -11,7 +11,7 @@ from keras_invprune.compaction.liveness import Liveness
 from keras_invprune.compaction.mixing import array
 from keras_invprune.compaction.network import Network, Node
 from keras_invprune.compaction.removal import Kept
-from keras_invprune.compaction.rule import Pick, gone
+from keras_invprune.compaction.rule import Constants, Pick, gone
 from keras_invprune.graph.connections import OF_ONE_SHAPE, Connections
 from keras_invprune.graph.copying import changed_copy
 from keras_invprune.graph.twins import DifferentError
@@ -58,7 +58,7 @@ def edits(network: Network, live: Liveness, kept: Kept) -> list[Edit]:
     return [edit for edit in found.values() if edit]
 
 
-def _edit(node: Node, agreed, kept: Kept) -> Edit | None:
+def _edit(node: Node, agreed: Constants, kept: Kept) -> Edit | None:
     layer, sides = node.call.operation, kept.of(node)
     revised = node.rule.revised(layer, node.channels, agreed, sides)
     if all(side.all() for side in sides.values()) and not revised:
@@ -80,7 +80,9 @@ def _edit(node: Node, agreed, kept: Kept) -> Edit | None:
     return Edit(layer, sides, folded if revised else 0, config, weights)
 
 
-def _connections(node: Node, path: str, sides) -> dict[str, Any]:
+def _connections(
+    node: Node, path: str, sides: Mapping[str, np.ndarray]
+) -> dict[str, Any]:
     """Return the entries of the config that say which connections a kernel has."""
     outer, (owner, _, name) = node.call.operation, path.rpartition(".")
     layer, weight = (
@@ -106,7 +108,9 @@ def _connections(node: Node, path: str, sides) -> dict[str, Any]:
     return found
 
 
-def _value(layer, path, revised) -> np.ndarray:
+def _value(
+    layer: keras.Layer, path: str, revised: Mapping[str, np.ndarray]
+) -> np.ndarray:
     return revised[path] if path in revised else array(attrgetter(path)(layer))
 
 
@@ -148,7 +152,7 @@ def smaller(
     return made
 
 
-def _assign(edit: Edit, twin):
+def _assign(edit: Edit, twin: keras.Layer) -> None:
     """Give the twin of a changed layer its weights, and what else it holds."""
     given = set()
     for path, values in edit.weights.items():

@@ -7,6 +7,7 @@ import numpy as np
 
 from keras_invprune.compaction.distance import answered_rows, distances
 from keras_invprune.compaction.surgery import CompactionError
+from keras_invprune.contracts import Nested
 from keras_invprune.graph.inputs import dense
 from keras_invprune.graph.outputs import answered
 
@@ -48,7 +49,13 @@ def check_same(model: keras.Model, made: keras.Model, data: Any = None) -> bool:
     return True
 
 
-def _check(model, made, inputs, outputs, where) -> bool:
+def _check(
+    model: keras.Model,
+    made: keras.Model,
+    inputs: Nested,
+    outputs: list[np.ndarray],
+    where: str,
+) -> bool:
     """Raise if outputs differ; return whether one of them could be compared."""
     for place, far in enumerate(distances(model, made, inputs, outputs)):
         if far.error > far.allowed:

@@ -44,7 +44,7 @@ class Projection(NamedTuple):
     constant: np.ndarray
 
 
-def _projection(dense, constants) -> Projection:
+def _projection(dense: keras.layers.EinsumDense, constants: np.ndarray) -> Projection:
     kernel = array(dense.kernel)
     kernel = kernel.reshape(len(kernel), -1)
     value = np.nan_to_num(constants) @ kernel
@@ -54,7 +54,7 @@ def _projection(dense, constants) -> Projection:
     return Projection(kernel != 0, np.where(varies, np.nan, value))
 
 
-def _varies(projection, but_zero) -> np.ndarray:
+def _varies(projection: Projection, but_zero: bool) -> np.ndarray:
     """Return the dimensions that are not constant, or, if told so, not always zero."""
     constant = projection.constant
     return constant != 0 if but_zero else np.isnan(constant)
@@ -248,7 +248,12 @@ class MultiHeadAttention(Rule):
         return matrix.reshape(shape)
 
 
-def _matrix(path, weight, channels, of_axes) -> tuple[np.ndarray, list[np.ndarray]]:
+def _matrix(
+    path: str,
+    weight: np.ndarray,
+    channels: Channels,
+    of_axes: Mapping[str, np.ndarray],
+) -> tuple[np.ndarray, list[np.ndarray]]:
     """Return a weight with all heads on one axis, and what is said of each axis."""
     name, kind = path.split(".")
     if name == "_output_dense":
@@ -262,7 +267,9 @@ def _matrix(path, weight, channels, of_axes) -> tuple[np.ndarray, list[np.ndarra
     return weight.reshape(len(weight), -1), [source, inside]
 
 
-def _biases(layer, shifts) -> dict[str, np.ndarray]:
+def _biases(
+    layer: keras.layers.MultiHeadAttention, shifts: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
     """Return all biases if one of them moves."""
     if not any(shift.any() for shift in shifts.values()):
         return {}
@@ -273,7 +280,7 @@ def _biases(layer, shifts) -> dict[str, np.ndarray]:
     return found
 
 
-def _count(layer) -> int:
+def _count(layer: keras.layers.MultiHeadAttention) -> int:
     """Return the number of heads."""
     return layer._query_dense.kernel.shape[1]
 
@@ -283,24 +290,24 @@ def _each(kept: np.ndarray, heads: int) -> int:
     return int(kept.reshape(heads, -1).sum(1).max())
 
 
-def _inputs(channels) -> dict[str, str]:
+def _inputs(channels: Channels) -> dict[str, str]:
     """Return the axis of the input of each projection."""
     key = "key" if "key" in channels.sizes else "value"
     return {"_query_dense": "query", "_key_dense": key, "_value_dense": "value"}
 
 
-def _by_axis(channels, constants) -> dict[str, np.ndarray]:
+def _by_axis(channels: Channels, constants: Constants) -> dict[str, np.ndarray]:
     pairs = zip(channels.inputs, constants, strict=True)
     return {port.axis: values for port, values in pairs if port is not None}
 
 
-def _given(call, constants) -> dict[str, np.ndarray]:
+def _given(call: Call, constants: Constants) -> dict[str, np.ndarray]:
     """Return the constants by role; without keys, values take their place."""
     found = dict(zip(_roles(call), constants, strict=True))
     return {"key": found["value"], **found}
 
 
-def _roles(call) -> list[str]:
+def _roles(call: Call) -> list[str]:
     """Return for each tensor that is read the name of its argument."""
     args, kwargs = call.arguments
     names = tuple(call.named)[: len(args)], {name: name for name in kwargs}
@@ -310,7 +317,7 @@ def _roles(call) -> list[str]:
     return [name for name, part in pairs if isinstance(part, Signal)]
 
 
-def _may_see_nothing(call) -> bool:
+def _may_see_nothing(call: Call) -> bool:
     """Return whether a mask may leave a query nothing to attend to.
 
     A causal mask alone leaves it the first position, at least.
@@ -321,7 +328,7 @@ def _may_see_nothing(call) -> bool:
     return given or any(signal.masked for signal in call.reads)
 
 
-def _check(call):
+def _check(call: Call) -> None:
     """Raise if the layer does what the rule does not know.
 
     Raises:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
+import keras
 import numpy as np
 
 from keras_invprune.compaction.channels import Channels
@@ -87,12 +88,12 @@ class EinsumDense(Mixing):
         return found
 
 
-def _shared(kernel, target) -> str:
+def _shared(kernel: str, target: str) -> str:
     """Return the letters of the output that are in the kernel, too."""
     return "".join(letter for letter in target if letter in kernel)
 
 
-def _letters(layer) -> tuple[str, str, str]:
+def _letters(layer: keras.layers.EinsumDense) -> tuple[str, str, str]:
     """Return the letters of the input, the kernel and the output.
 
     Raises:

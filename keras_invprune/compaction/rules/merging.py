@@ -35,7 +35,7 @@ class Merged(ChannelWise):
         )
 
 
-def _port(call, signal, from_end, size) -> Port | None:
+def _port(call: Call, signal: Signal, from_end: int, size: int) -> Port | None:
     """Return the port of an input, whose axes are aligned at the end."""
     rank = len(signal.shape)
     of_layer = isinstance(call.operation, keras.layers.Layer)
@@ -49,7 +49,7 @@ def _port(call, signal, from_end, size) -> Port | None:
     return signal.to(AXIS)
 
 
-def _check_constants(call):
+def _check_constants(call: Call) -> None:
     """Raise if an argument is an array, whose size cannot be changed."""
     for part in keras.tree.flatten(call.arguments):
         if not isinstance(part, Signal) and math.prod(getattr(part, "shape", ())) > 1:
@@ -78,7 +78,7 @@ class Multiplied(Merged):
                     found[place] = found[place] & ~zero
         return found
 
-    def _zeros(self, channels, constants) -> list[np.ndarray]:
+    def _zeros(self, channels: Channels, constants: Constants) -> list[np.ndarray]:
         """Return for each factor which channels are always zero."""
         return [
             np.zeros(1, bool) if port is None else values == 0

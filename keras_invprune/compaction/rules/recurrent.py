@@ -4,7 +4,7 @@ A unit is removed if neither an output nor a unit that stays reads it, or if it 
 always zero. Other constants cannot be removed, since the state begins with zeros.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -148,11 +148,14 @@ class Directions(Rule):
             found |= part.inputs(units, constants[0])
         return [found]
 
-    def _needed(self, call, channels, needed, constants):
+    def _needed(
+        self, call: Call, channels: Channels, needed: Bools, constants: Constants
+    ) -> Iterator[tuple[Part, np.ndarray]]:
         """Yield (part, which of its units are needed)."""
         wanted = np.zeros(channels.sizes[UNITS], bool)
         for port, each in zip(channels.outputs, needed, strict=True):
-            wanted |= port.gather(each, len(wanted))
+            if port is not None:
+                wanted |= port.gather(each, len(wanted))
         for part in self.parts(call.operation):
             yield part, part.needed(wanted[part.index], constants[0])
 
@@ -202,7 +205,7 @@ def _slots(part: Part) -> dict[str, tuple]:
     }
 
 
-def _check(part):
+def _check(part: Part) -> None:
     """Raise if a direction does what the rule does not know.
 
     Raises:
@@ -270,5 +273,5 @@ class Bidirectional(Directions):
         )
 
 
-def _port(index, rank):
+def _port(index: np.ndarray, rank: int) -> Port:
     return Port(UNITS, index, rank - 1)

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_invprune.compaction.channels import Channels, Port
+from keras_invprune.compaction.channels import Channels, Port, Signal
 from keras_invprune.compaction.channelwise import AXIS, ChannelWise
 from keras_invprune.compaction.rule import Call, OpaqueError, rule
 
@@ -40,14 +40,14 @@ class Moved(ChannelWise):
         """Return whether the config has the length of an axis of the output."""
         return False
 
-    def _check(self, operation):
+    def _check(self, operation: keras.Operation) -> None:
         """Raise if what is done depends on the number of channels.
 
         Raises:
             OpaqueError: If it does.
         """
 
-    def _moved(self, call) -> np.ndarray:
+    def _moved(self, call: Call) -> np.ndarray:
         """Return the output for an input of which each element is its channel."""
         signal = call.read
         along = [1] * len(signal.shape)
@@ -61,7 +61,9 @@ class Moved(ChannelWise):
         return made.astype(int)
 
 
-def _correspondence(signal, moved) -> tuple[np.ndarray, np.ndarray, int]:
+def _correspondence(
+    signal: Signal, moved: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, int]:
     """Return the channels of the axis that inputs and outputs are, and a position.
 
     Raises:
@@ -89,7 +91,7 @@ def sizes(
     return [(port, int(port.spread(kept[port.axis]).sum())) for port in found]
 
 
-def _rows(moved, position) -> np.ndarray:
+def _rows(moved: np.ndarray, position: int) -> np.ndarray:
     return np.moveaxis(moved, position, 0).reshape(moved.shape[position], -1)
 
 
@@ -97,7 +99,7 @@ def _rows(moved, position) -> np.ndarray:
 class Squeezed(Moved):
     """The rule of operations that leave out axes of length 1."""
 
-    def _check(self, operation):
+    def _check(self, operation: keras.Operation) -> None:
         """Raise if a single channel would be left out, too."""
         if operation.axis is None:
             raise OpaqueError("it leaves out each axis of length 1")
@@ -126,7 +128,7 @@ class Reshaped(Moved):
         return {name: tuple(shape)}
 
 
-def _target(operation, position) -> tuple[str, list[int], int]:
+def _target(operation: keras.Operation, position: int) -> tuple[str, list[int], int]:
     """Return the entry of the config, its shape, and the place of an axis in it."""
     if isinstance(operation, keras.layers.Reshape):  # its shape is without the batch
         return "target_shape", list(operation.target_shape), position - 1

@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
+import keras
 import numpy as np
 
 from keras_invprune.compaction.channels import Channels, Port
@@ -105,7 +106,7 @@ class TimeDistributed(Rule):
         return _rule(layer).covers(layer.layer, name, shape, within, chosen)
 
 
-def _rule(layer) -> Rule:
+def _rule(layer: keras.layers.TimeDistributed) -> Rule:
     return rule_of(layer.layer) or Wall()
 
 
