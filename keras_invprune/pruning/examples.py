@@ -48,6 +48,8 @@ def _drawn(count: int, arguments: Mapping[str, Any]) -> tuple:
         return _first(map(x.__getitem__, indices), count)
     rows = (x, arguments.get("y"), arguments.get("sample_weight"))
     leaves = [leaf for leaf in tree.flatten(rows) if leaf is not None]
+    if not leaves:
+        raise ValueError("The training data must not be empty. Received: x=None.")
     if not all(
         hasattr(leaf, "__getitem__") and hasattr(leaf, "shape") for leaf in leaves
     ):
@@ -58,6 +60,8 @@ def _drawn(count: int, arguments: Mapping[str, Any]) -> tuple:
             "fit on arrays or a tf.data.Dataset."
         )
     size = int(leaves[0].shape[0] * (1 - (arguments.get("validation_split") or 0.0)))
+    if size == 0:
+        raise ValueError("The training data must not be empty. Received: no rows.")
     chosen = np.random.default_rng(0).permutation(size)[:count]
     return _map(lambda leaf: np.asarray(leaf)[chosen], rows)
 

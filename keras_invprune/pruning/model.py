@@ -260,7 +260,7 @@ class PrunedModel(PruningWrapper, keras.Model):
 
         Raises:
             ValueError: If the score reads rows and the data can be read only once, or
-                are empty.
+                there are none.
         """
         rows = {"x": x, "y": y, **options}
         self.state.examples = examples_for(self.plan.score, rows)

@@ -8,6 +8,7 @@ from keras_invprune_lab.bench.results import main_rows
 from keras_invprune_lab.bench.setup_text import setting
 from keras_invprune_lab.bench.statistics import (
     ENOUGH,
+    by_seed,
     compare_all,
     rank,
     row_means,
@@ -178,8 +179,8 @@ def _comparisons(recipe, table) -> str:
 
 def _outcomes(found):
     """Return columns of comparisons and a note; of one data set those of its seeds."""
-    seeds = sorted({seed for one in found for seed in one.seeds})
-    if seeds:
+    if by_seed(found):
+        seeds = sorted({seed for one in found for seed in one.seeds})
         header = [f"seed {seed}" for seed in seeds]
         ends = [[_gap(one.seeds.get(seed)) for seed in seeds] for one in found]
         values = [one.seeds_p for one in found]

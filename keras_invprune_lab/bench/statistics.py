@@ -113,8 +113,8 @@ class Comparison(NamedTuple):
         p: Wilcoxon's signed-rank test over the rows, two-sided; None below 6 rows.
         seeds: ``{seed: difference}`` where there is one row; else empty.
         seeds_p: Student's paired t-test over those seeds, two-sided; None below 5.
-        together: The p that there is, with Holm's correction for all comparisons of
-            `compare_all`.
+        together: `seeds_p` if the comparisons of `compare_all` are `by_seed`, else
+            `p`, with Holm's correction for all of them.
     """
 
     other: str
@@ -198,6 +198,12 @@ def compare_all(table, figure, compression) -> tuple[str, list[Comparison]]:
     others = [other for other in table.methods if other != first]
     found = [compare(table, first, other, figure, rows) for other in others]
     found = [comparison for comparison in found if comparison]
-    corrected = holm([one.seeds_p if one.p is None else one.p for one in found])
+    seeds = by_seed(found)
+    corrected = holm([one.seeds_p if seeds else one.p for one in found])
     pairs = zip(found, corrected, strict=True)
     return first, [one._replace(together=p) for one, p in pairs]
+
+
+def by_seed(found) -> bool:
+    """Return whether all comparisons are over the seeds of one row, not over rows."""
+    return all(one.seeds for one in found)

@@ -46,7 +46,8 @@ def print_run(found, out):
     config = found["config"]
     if "budget" in found:
         budget = found["budget"]
-        left = f"{budget['left']:.4g} {budget['unit']}"
+        form = ".4g" if budget["unit"] == "milliseconds" else ",.0f"
+        left = f"{budget['left']:{form}} {budget['unit']}"
         console.print(f"Budget {budget['asked']}: the files take {left}.")
     console.print(
         f"Trained for {config['epochs']} epochs in batches of {config['batch_size']}."

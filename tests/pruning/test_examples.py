@@ -253,6 +253,12 @@ def test_before_fit_they_are_drawn_as_fit_draws_them():
         np.testing.assert_array_equal(one, two)
 
 
+@pytest.mark.parametrize("rows", [(), (X[:0], Y[:0])])
+def test_a_score_that_reads_rows_refuses_none(rows):
+    with pytest.raises(ValueError, match="must not be empty. Received: (x=None|no ro)"):
+        pruned(Snip(5)).draw_examples(*rows)
+
+
 def test_labels_by_name_are_handed_on_as_they_are():
     inputs = keras.Input((4,))
     x = keras.layers.Dense(8, name="body")(inputs)

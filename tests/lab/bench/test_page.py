@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from keras_invprune_lab.bench.page import by_message, markdown, pictures
+from keras_invprune_lab.bench.statistics import compare_all
 from reports import RECIPE, many, report, table_of
 
 
@@ -99,3 +100,17 @@ def test_one_data_set_is_told_by_seed_and_several_by_wins_and_significance():
     assert header(many([0.1, 0.2])) == " points | wins | ties | losses |"
     gaps = [0.1, 0.2, -0.3, 0.05, 0.3, 0.15]
     assert header(many(gaps)).endswith("| wins | ties | losses | p | p (Holm) |")
+
+
+def test_a_method_that_lacks_data_sets_hides_nothing_of_the_others():
+    reports = many([0.1, -0.2, 0.3, 0.2, 0.1, 0.4])
+    of_omp = [one for one in reports if one["config"]["method"] == "omp"]
+    some = [one for one in reports if one not in of_omp[1:]]
+    for seed in range(1, 5):  # enough for a test over the seeds of its data set
+        some += [report("d0", "omp", 0.4 + 0.01 * seed, seed=seed, c=8)]
+        some += [report("d0", "iunet", 0.6 + 0.03 * seed, seed=seed, c=8)]
+    table = table_of(some)
+    page = markdown(RECIPE, table, some, {}, "command")
+    _, (dense, omp) = compare_all(table, "accuracy", 8)
+    assert f"| 5 | 0 | 1 | {dense.p:.3g} | {dense.p:.3g} |" in page
+    assert omp.seeds_p is not None and "| 1 | 0 | 0 |  |  |" in page
