@@ -96,11 +96,10 @@ def _lengths_found(operation: keras.Operation, given: tuple) -> Iterator[None]:
 def _output_shape(layer: keras.layers.EinsumDense, tensor: keras.KerasTensor) -> tuple:
     """Return the shape of an EinsumDense output; None where nothing tells a length."""
     operands, target = layer.equation.replace(" ", "").split("->")
-    source, kernel = operands.split(",")
+    source, _ = operands.split(",")
     sizes = dict(zip(source, tensor.shape, strict=True))
-    sizes |= dict(zip(kernel, layer.kernel.shape, strict=True))
     pairs = zip(target, (None, *layer.partial_output_shape), strict=True)
-    return tuple(sizes[x] if length is None else length for x, length in pairs)
+    return tuple(sizes.get(x) or length for x, length in pairs)
 
 
 def named(operation: Any, arguments: tuple) -> dict[str, Any]:
