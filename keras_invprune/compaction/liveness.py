@@ -161,6 +161,6 @@ def _needed(network, agreed, wanted) -> list[np.ndarray]:
                 found[signal.number][:] = True
         needed = _of(found, node.makes)
         reads = node.rule.needs(node.call, node.channels, needed, constants)
-        for signal, wanted in zip(node.call.reads, reads, strict=True):
-            found[signal.number] |= wanted
+        for signal, each in zip(node.call.reads, reads, strict=True):
+            found[signal.number] |= each
     return found
