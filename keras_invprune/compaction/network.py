@@ -165,15 +165,16 @@ def _may_mask(call: Call) -> bool:
     """Return whether a mask may come with what a call makes, though none is traced.
 
     Masks pass through inner models and layers of one's own unsaid, and begin there.
+    They stay with a tensor that a function or an operation returns as it is.
     """
     operation, masked = call.operation, any(signal.masked for signal in call.reads)
     if operation is None or isinstance(operation, keras.layers.InputLayer):
         return masked
-    if not isinstance(operation, keras.Layer):
-        return False
-    if rule_of(operation) is None:
-        return masked or any(_makes_masks(layer) for _, layer in walk(operation))
-    return masked and operation.supports_masking
+    is_layer = isinstance(operation, keras.Layer)
+    if isinstance(rule_of(operation) or WALL, Wall):
+        inside = walk(operation) if is_layer else ()
+        return masked or any(_makes_masks(layer) for _, layer in inside)
+    return masked and is_layer and operation.supports_masking
 
 
 def _makes_masks(layer: keras.Layer) -> bool:

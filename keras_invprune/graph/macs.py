@@ -23,10 +23,9 @@ def kernel_uses(model: keras.Model, x: Nested) -> dict[str, int | None]:
 
     This is 1 for a Dense layer on vectors, the number of positions for a convolution,
     of steps for a recurrent layer, and of calls for a shared layer. A layer inside
-    `TimeDistributed` is called once for each step. It is 0 for an
-    embedding, which looks rows up. A kernel of n weights, z of them zero, takes
-    n · uses multiply-accumulate operations (MACs), or (n - z) · uses if zeros are
-    skipped.
+    `TimeDistributed` is called once for each step. It is 0 for an embedding, which
+    looks rows up. A kernel of n weights, z of them zero, takes n · uses
+    multiply-accumulate operations (MACs), or (n - z) · uses if zeros are skipped.
 
     Args:
         model: A built Keras 3 model.

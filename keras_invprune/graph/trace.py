@@ -81,30 +81,25 @@ def _called(view: keras.Model, inputs: Nested) -> Trace:
 
 @contextlib.contextmanager
 def _lengths_found(operation: keras.Operation, given: tuple) -> Iterator[None]:
-    """Give an EinsumDense the lengths that its config leaves open, for one call."""
-    if not isinstance(operation, keras.layers.EinsumDense):
+    """Let an EinsumDense tell the lengths that its config leaves open, for one call."""
+    if type(operation) is not keras.layers.EinsumDense or "." in operation.equation:
         yield
         return
-    before = operation.partial_output_shape
-    operation.partial_output_shape = _output_lengths(operation, _tensors(given)[0])
+    shape = _output_shape(operation, _tensors(given)[0])
+    operation.compute_output_shape = lambda input_shape: shape
     try:
         yield
     finally:
-        operation.partial_output_shape = before
+        del operation.compute_output_shape
 
 
-def _output_lengths(
-    layer: keras.layers.EinsumDense, tensor: keras.KerasTensor
-) -> tuple:
-    """Return the lengths of an EinsumDense output; None where nothing tells."""
+def _output_shape(layer: keras.layers.EinsumDense, tensor: keras.KerasTensor) -> tuple:
+    """Return the shape of an EinsumDense output; None where nothing tells a length."""
     operands, target = layer.equation.replace(" ", "").split("->")
-    source, kernel = operands.split(",")
-    if "." in layer.equation:
-        return layer.partial_output_shape
+    source, _ = operands.split(",")
     sizes = dict(zip(source, tensor.shape, strict=True))
-    sizes |= dict(zip(kernel, layer.kernel.shape, strict=True))
-    pairs = zip(target[1:], layer.partial_output_shape, strict=True)
-    return tuple(sizes[x] if length is None else length for x, length in pairs)
+    pairs = zip(target, (None, *layer.partial_output_shape), strict=True)
+    return tuple(sizes.get(x) or length for x, length in pairs)
 
 
 def named(operation: Any, arguments: tuple) -> dict[str, Any]:

@@ -362,6 +362,9 @@ def test_a_shared_encoder_of_two_lengths():
     assert not plan(model).walls
 
 
+@pytest.mark.skipif(
+    "build" in vars(layers.Reshape), reason="a Reshape of Keras 3.8 takes one size"
+)
 def test_a_shared_reshape_of_two_sizes():
     inputs = [keras.Input(shape) for shape in ((4, 3), (4, 2))]
     one, two = layers.Dense(5, name="one"), layers.Dense(6, name="two")

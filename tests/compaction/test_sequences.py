@@ -358,6 +358,16 @@ def with_a_mask_for_an_inner_model(attend, x):
     return [], attend(y, y)
 
 
+def with_a_mask_through_a_function(attend, x):
+    y = layers.Dense(4)(layers.Lambda(lambda steps: steps)(layers.Masking()(x)))
+    return [], attend(y, y)
+
+
+def with_a_mask_through_an_operation(attend, x):
+    y = layers.Dense(4)(keras.ops.cast(layers.Masking()(x), "float32"))
+    return [], attend(y, y)
+
+
 @pytest.mark.filterwarnings("ignore:Layer .* was passed an input with a mask")
 @pytest.mark.parametrize("dropout", [0, 0.1])  # Keras has two ways to attend
 @pytest.mark.parametrize(
@@ -367,6 +377,8 @@ def with_a_mask_for_an_inner_model(attend, x):
         with_masked_steps,
         with_steps_that_an_inner_model_masks,
         with_a_mask_for_an_inner_model,
+        with_a_mask_through_a_function,
+        with_a_mask_through_an_operation,
     ],
 )
 def test_of_masked_attention_only_zeros_are_constant(masked, dropout):

@@ -124,10 +124,27 @@ def test_lengths_that_an_equation_leaves_open_are_found(equation, lengths):
     layer = layers.EinsumDense(equation, lengths)
     inputs = keras.Input((4, 3))
     model = keras.Model(inputs, ops.relu(layer(inputs)))
-    expected = tuple(length or 4 for length in lengths)
+    expected, before = tuple(length or 4 for length in lengths), {**vars(layer)}
     for step in traced(model).steps:
         assert step.made[0].shape[1:] == expected
-    assert layer.partial_output_shape == lengths
+    assert vars(layer).keys() == before.keys()
+    assert layer.partial_output_shape == before["partial_output_shape"]
+
+
+class First(layers.EinsumDense):
+    """The first row of what an EinsumDense makes."""
+
+    def call(self, inputs):
+        return super().call(inputs)[:, 0]
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], 6)
+
+
+def test_a_class_of_its_own_says_itself_what_it_makes_of_an_equation():
+    inputs = keras.Input((4, 3))
+    model = keras.Model(inputs, First("abc,cd->abd", (None, 6))(inputs))
+    assert traced(model).outputs.shape == (None, 6)
 
 
 def test_arguments_are_known_by_name():
