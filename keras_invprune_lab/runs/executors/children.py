@@ -228,15 +228,21 @@ class _Child:
     def hear(self) -> tuple | None:
         """Return what it says, or None if it has died."""
         try:
-            return pickle.loads(self.pipe.recv_bytes()) if self.pipe.poll() else None
+            content = self.pipe.recv_bytes() if self.pipe.poll() else None
         except (EOFError, OSError):
             return None
+        try:
+            return None if content is None else pickle.loads(content)
+        except Exception as error:  # of a class that is only known to the child
+            error.add_note("The result of a job cannot be read in this process.")
+            return ENDED, (None, error)
 
     def end(self, *, at_once) -> int | None:
         """End the process, and what it does; return its exit code."""
-        self.pipe.close()
-        if not at_once:
-            self.process.join(PATIENCE)
+        if at_once:
+            self.process.kill()
+        self.pipe.close()  # a process that waits for a job ends now
+        self.process.join(PATIENCE)
         self.process.kill()
         self.process.join()
         return self.process.exitcode

@@ -28,6 +28,8 @@ def do(job):
         raise Unsendable(value, value)
     if kind == "return what cannot be sent":
         return threading.Lock()
+    if kind == "return what cannot be read":
+        return Unreadable()
     if kind == "tell":
         for number in range(value):
             tell(kind, number)
@@ -40,6 +42,14 @@ def do(job):
 class Unsendable(Exception):
     def __init__(self, one, other):
         super().__init__(f"{one} {other}")
+
+class Unreadable:
+    def __reduce__(self):
+        return read, (os.getpid(),)
+
+def read(writer):
+    if os.getpid() != writer:
+        raise EOFError("no such class")
 
 def die():
     os._exit(4)
@@ -105,11 +115,13 @@ def a_death_without_a_job():
 def errors():
     bad = [("raise", "x"), ("raise what cannot be sent", 7)]
     bad.append(("return what cannot be sent", 8))
+    bad.append(("return what cannot be read", 9))
     found = done([*bad, ("echo", 1)])
-    key, other, lock = (found[job].error for job in bad)
+    key, other, lock, unread = (found[job].error for job in bad)
     assert type(key) is KeyError and "in do" in key.__notes__[0]
     assert str(other) == "Unsendable: 7 7"
     assert isinstance(lock, TypeError) and "pickle" in str(lock)
+    assert type(unread) is EOFError and "cannot be read" in unread.__notes__[0]
     assert found["echo", 1].result == 1
     (ended,) = done([("echo", 1)], start=fail).values()
     assert type(ended.error) is OSError
