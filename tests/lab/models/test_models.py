@@ -245,8 +245,8 @@ def normal(x):
 @pytest.mark.parametrize(
     ("name", "shape", "width", "message"),
     [
-        ("lenet-5", (28, 28, 1), 2, "'lenet-5' has one size. Received: width=2"),
-        (None, (4,), 2, "'mlp-rows' has one size"),
+        ("lenet-5", (28, 28, 1), 2, "'lenet-5' has only one size. Received: width=2"),
+        (None, (4,), 2, "'mlp-rows' has only one size"),
         ("resnet-18", (4,), None, r"'resnet-18' needs images.*\(4,\)"),
         ("mlp-viz", (8, 8, 1), 1, "Did you mean 'mlp-vis'"),
     ],
