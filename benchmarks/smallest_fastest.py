@@ -11,8 +11,8 @@ All networks of a seed train on MNIST with the same optimizer, for the same epoc
 the same steps, as in its guide, and then `strip_pruning` and TensorFlow's converter.
 
 Of each Keras network there are these files: the converter's float file; where blocks
-are pruned, the same without zeros, of the compact network; and those that `kip.export`
-finds for the targets "size" and "litert-cpu". It chooses them by 3,000 training images,
+are pruned, the same without zeros, of the compact network if blocks fill its kernels,
+and otherwise of the given one; and those that `kip.export` finds for the targets "size" and "litert-cpu". It chooses them by 3,000 training images,
 on which the file may lose 0.3 points. Of TF-MOT's network there are the converter's
 default file, and the one without zeros. The files of a seed run in turns; milliseconds
 are those of one image on one thread, in the median, with quartiles.
@@ -163,9 +163,13 @@ def files_of(model, data, folder, in_blocks):
     """Yield (goal, name of the file, its content) of a Keras network."""
     yield CONVERTER, "float32", converted(model, folder / "dense")
     if in_blocks:
-        compact = kip.compact(model)
-        content = converted(compact, folder / "sparse", "sparsity")
-        yield CONVERTER, "compact, float32, sparse", content
+        compact, name = kip.compact(model), "compact, float32, sparse"
+        if any(
+            len(weight.shape) > 1 and weight.shape[0] % WIDTH
+            for weight in compact.weights
+        ):
+            compact, name = model, "float32, sparse"
+        yield CONVERTER, name, converted(compact, folder / "sparse", "sparsity")
     rows = data.x_train[:CHOOSING], data.y_train[:CHOOSING]
     for goal in ("size", "litert-cpu"):
         out = folder / goal

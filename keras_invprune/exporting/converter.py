@@ -20,7 +20,9 @@ import numpy as np
 import tensorflow as tf
 
 from keras_invprune.contracts import Nested
+from keras_invprune.exporting import litert
 from keras_invprune.exporting.batches import stateful_layers
+from keras_invprune.exporting.sparse_rows import without_zeros
 from keras_invprune.graph.inputs import input_structure, of_rank, symbolic_inputs
 from keras_invprune.graph.weights import is_graph
 
@@ -212,6 +214,8 @@ def convert(
 ) -> tuple[bytes, dict]:
     """Convert a SavedModel and keep the smaller of the sparse and the dense file.
 
+    Where the converter's blocks do not fit a kernel, single zeros are left out instead.
+
     Args:
         saved_model: Folder of a SavedModel.
         options: Any of ``"sparsity"`` (zeros are not stored), ``"float16"`` (half the
@@ -226,6 +230,8 @@ def convert(
         content = dense = converted(saved_model, formats)
         if "sparsity" in options:
             sparse = converted(saved_model, formats | {"sparsity"})
+            if litert.lacks_entries(sparse):
+                sparse = (None if formats else without_zeros(dense)) or dense
             content = min(dense, sparse, key=len)
     return content, {"sparse": content is not dense, "dense_bytes": len(dense)}
 

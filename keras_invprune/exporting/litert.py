@@ -43,6 +43,23 @@ def is_sparse(content: bytes) -> bool:
     return any(tensor.Sparsity() is not None for tensor in tensors)
 
 
+def lacks_entries(content: bytes) -> bool:
+    """Return whether a .tflite file has blocks that do not fill an axis of a tensor.
+
+    TensorFlow's converter stores blocks of 4 along the inputs also where the number of
+    inputs is not a multiple of 4. The last inputs are then missing.
+    """
+    model = schema().ModelT.InitFromObj(schema().Model.GetRootAs(content))
+    for graph in model.subgraphs:
+        for tensor in (each for each in graph.tensors if each.sparsity is not None):
+            axes = tensor.sparsity.blockMap
+            blocks = tensor.sparsity.dimMetadata[len(tensor.shape) :]
+            for axis, block in zip([] if axes is None else axes, blocks, strict=True):
+                if tensor.shape[axis] % block.denseSize:
+                    return True
+    return False
+
+
 def tensor_names(content: bytes) -> tuple[dict[str, str], dict[str, str]]:
     """Return ``{name of an input: name of its tensor}`` of a file, and of outputs."""
     model = schema().ModelT.InitFromObj(schema().Model.GetRootAs(content))

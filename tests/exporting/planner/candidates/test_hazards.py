@@ -15,11 +15,11 @@ from keras_invprune.exporting.planner.row import NOT_RUN, NOT_TRIED, WRONG
 WIDTH = 64
 
 
-def sparse_model(share, block=1):
+def sparse_model(share, block=1, inputs=WIDTH):
     """A network whose first kernel has zeros in runs of `block` along the inputs."""
     model = keras.Sequential(
         [
-            keras.Input((WIDTH,)),
+            keras.Input((inputs,)),
             layers.Dense(WIDTH, activation="relu"),
             layers.Dense(4),
         ]
@@ -27,7 +27,7 @@ def sparse_model(share, block=1):
     kernel = model.layers[0].kernel
     order = np.random.default_rng(1).permutation(WIDTH * WIDTH // block)
     kept = order.reshape(WIDTH // block, WIDTH) >= share * order.size
-    kernel.assign(kernel * np.repeat(kept, block, axis=0))
+    kernel.assign(kernel * np.repeat(kept, block, axis=0)[:inputs])
     return model
 
 
@@ -45,6 +45,15 @@ def test_int8_blocks_are_right_only_without_the_default_delegate(tries):
     assert re.search("^Interpreter, 1 thread: .* is off by", made.row.reason)
     run = same.of_runtime(lambda: litert.load(made.path, delegate=False))
     assert same(run, 1e-1, None)
+
+
+@pytest.mark.parametrize("inputs", [61, 62, 63])
+def test_blocks_that_do_not_fill_a_kernel_lack_its_last_inputs(tries, inputs):
+    model = sparse_model(0.8, 4, inputs)
+    found = tries(model, "float32, sparse", "float32, sparse rows")
+    row = found["float32, sparse"].row
+    assert row.verdict == NOT_TRIED and "leaves out the last inputs" in row.reason
+    assert found["float32, sparse rows"].row.verdict == ""
 
 
 def test_int8_that_is_half_zeros_is_larger_without_them(tries):
