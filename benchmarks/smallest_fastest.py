@@ -12,10 +12,11 @@ the same steps, as in its guide, and then `strip_pruning` and TensorFlow's conve
 
 Of each Keras network there are these files: the converter's float file; where blocks
 are pruned, the same without zeros, of the compact network if blocks fill its kernels,
-and otherwise of the given one; and those that `kip.export` finds for the targets "size" and "litert-cpu". It chooses them by 3,000 training images,
-on which the file may lose 0.3 points. Of TF-MOT's network there are the converter's
-default file, and the one without zeros. The files of a seed run in turns; milliseconds
-are those of one image on one thread, in the median, with quartiles.
+and otherwise of the given one; and those that `kip.export` finds for the targets "size"
+and "litert-cpu". It chooses them by 3,000 training images, on which the file may lose
+0.3 points. Of TF-MOT's network there are the converter's default file, and the one
+without zeros. The files of a seed run in turns; milliseconds are those of one image on
+one thread, in the median, with quartiles.
 
 The bound is the order-0 entropy of which weights of the float network are zero, or
 which blocks, and 32 bits for each one that is not. The accuracy is that of the file on
