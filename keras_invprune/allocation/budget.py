@@ -213,7 +213,7 @@ def macs_of(model: keras.Model) -> Sum:
     if unknown := [key for key, count in uses.items() if count is None]:
         logger.warning(
             "The MACs of %d kernels of %r are unknown and count as 0, however many of "
-            "their units go: %s. Give a budget of bytes to count all weights.",
+            "their units are removed: %s. Use a budget of bytes to count all weights.",
             len(unknown),
             model.name,
             ", ".join(unknown[:LISTED]) + ", ..." * (len(unknown) > LISTED),
