@@ -15,14 +15,23 @@ Among those that lose no more than 0.1 points on these, `bytes` is the size of t
 smallest one, and `ms` the median milliseconds of the fastest one, for one row on one
 thread. `floor` is the same for a network with two hidden units: what a call costs. Rows
 of finished seeds are not trained again.
+
+The last lines are a table of leads: by how many points a pruned network is better than
+a dense one of as many bytes, and than one that takes as long. A dense network of any
+size is read from a line through the measured ones, over the logarithm of the size; of
+one that is worse than a smaller one, the smaller one counts. There is no lead where no
+dense network is as small.
 """
 
 import argparse
 import math
+import statistics
 import tempfile
+from collections import defaultdict
 from pathlib import Path
 
 import keras
+import numpy as np
 from ledger import finished, write
 from mnist_lenet import BATCH, compile_for, pruned
 
@@ -111,6 +120,60 @@ def key_of(row) -> tuple:
     return row["data"], int(row["seed"]), int(row["epochs"])
 
 
+def leads(rows, size) -> dict[tuple, list[float]]:
+    """Return by how many points a pruned network leads, for each seed.
+
+    Args:
+        rows: The rows of one data set.
+        size: The field that counts as size, "bytes" or "ms".
+    """
+    found = defaultdict(list)
+    for seed in sorted({int(row["seed"]) for row in rows}):
+        own = [row for row in rows if int(row["seed"]) == seed]
+        dense = [
+            (float(row[size]), float(row["accuracy"]))
+            for row in own
+            if row["method"] == "dense"
+        ]
+        sizes, accuracies = np.array(sorted(dense)).T
+        best = np.maximum.accumulate(accuracies)
+        for row in own:
+            if row["method"] != "dense" and float(row[size]) >= sizes[0]:
+                same = np.interp(np.log(float(row[size])), np.log(sizes), best)
+                key = row["method"], row["pattern"], float(row["sparsity"])
+                found[key].append(float(row["accuracy"]) - float(same))
+    return found
+
+
+def table(rows) -> str:
+    """Return the leads of one data set as a table, with their spread over seeds."""
+    by_size = leads(rows, "bytes"), leads(rows, "ms")
+    lines = [
+        "| method | pattern | removed, % | accuracy, % | kB | lead, points | spread "
+        "| µs | lead, points | spread |",
+        "|---|---|---:|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    groups = defaultdict(list)
+    for row in rows:
+        key = row["method"], row["pattern"], float(row["sparsity"]), row["width"]
+        groups[key].append(row)
+    for (method, pattern, sparsity, width), own in groups.items():
+        means = {
+            field: statistics.mean(float(row[field]) for row in own)
+            for field in ("accuracy", "bytes", "ms")
+        }
+        name = pattern or f"width {float(width):.3g}"
+        cells = [method, name, f"{100 * sparsity:g}", f"{means['accuracy']:.2f}"]
+        for found, value in zip(by_size, ("bytes", "ms"), strict=True):
+            scaled = means[value] / 1000 if value == "bytes" else 1000 * means[value]
+            lead = found.get((method, pattern, sparsity), [])
+            cells.append(f"{scaled:.3g}")
+            cells.append(f"{statistics.mean(lead):+.2f}" if lead else "")
+            cells.append(f"{statistics.stdev(lead):.2f}" if len(lead) > 1 else "")
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def main():
     """Measure what is missing, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -128,6 +191,7 @@ def main():
             found[key] = measure(name, seed, epochs)
             write(found, file, FIELDS)
             keras.backend.clear_session()
+    print(table([r for own in found.values() for r in own if r["data"] == name]))
 
 
 if __name__ == "__main__":

@@ -1,26 +1,10 @@
 """How predictions of milliseconds are compared with files."""
 
-import importlib
-import sys
-from pathlib import Path
-
 import keras
-import pytest
 
 from keras_invprune.allocation import Budget
 from keras_invprune.allocation.budget import Sum, macs_of
 from keras_invprune.runtimes import RUNTIMES
-
-BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
-
-
-@pytest.fixture
-def benchmark(monkeypatch):
-    """The module, found as when it is run."""
-    monkeypatch.syspath_prepend(BENCHMARKS)
-    yield importlib.import_module("budget_milliseconds")
-    for name in ("budget_milliseconds", "structured", "ledger"):
-        sys.modules.pop(name, None)
 
 
 class Drifting:

@@ -1,24 +1,9 @@
 """What is alive in the sparse network whose steps are timed, and how seeds add up."""
 
-import importlib
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 import keras_invprune as kip
-
-BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
-
-
-@pytest.fixture
-def benchmark(monkeypatch):
-    """The module, found as when it is run."""
-    monkeypatch.syspath_prepend(BENCHMARKS)
-    yield importlib.import_module("compact_steps")
-    for name in ("compact_steps", "step_cost", "structured", "ledger"):
-        sys.modules.pop(name, None)
 
 
 def test_the_drawn_lenet_has_as_many_living_units_as_it_should(benchmark):

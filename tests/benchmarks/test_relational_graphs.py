@@ -1,29 +1,22 @@
 """The order of relational graphs: what is trained, what is kept, what is said of it."""
 
 import csv
-import importlib
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from keras_invprune_lab.structure.relational import drawn_again
 
-BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 NAMES = ["ws-flex-64-0.125000-0.001353-24", "ws-flex-64-0.365501-0.098836-6"]
 PLACES = [(0.6428571428571433, 4.444444444444445), (0.57425391, 1.64087302)]
 
 
 @pytest.fixture
-def benchmark(monkeypatch):
-    """The module, found as when it is run."""
-    monkeypatch.syspath_prepend(BENCHMARKS)
-    module = importlib.import_module("relational_graphs")
-    monkeypatch.setattr(module, "REPLICATES", 40)
-    yield module
-    for name in ("relational_graphs", "ledger"):
-        del sys.modules[name]
+def benchmark(benchmark, monkeypatch):
+    """The benchmark, with fewer replicates."""
+    monkeypatch.setattr(benchmark, "REPLICATES", 40)
+    return benchmark
 
 
 @pytest.fixture

@@ -1,21 +1,6 @@
 """What the prior of a graph says of its accuracy."""
 
-import importlib
-import sys
-from pathlib import Path
-
 import pytest
-
-BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
-
-
-@pytest.fixture
-def benchmark(monkeypatch):
-    """The module, found as when it is run."""
-    monkeypatch.syspath_prepend(BENCHMARKS)
-    yield importlib.import_module("trained_graphs")
-    for name in ("trained_graphs", "ledger"):
-        sys.modules.pop(name, None)
 
 
 def test_predictions_that_know_the_prior_alone_say_nothing_within_it(benchmark):

@@ -1,23 +1,9 @@
 """How the allocations of units are compared."""
 
-import importlib
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 NAMES = ("global", "uniform", "lamp")
-BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
-
-
-@pytest.fixture
-def benchmark(monkeypatch):
-    """The module, found as when it is run."""
-    monkeypatch.syspath_prepend(BENCHMARKS)
-    yield importlib.import_module("unit_allocations")
-    for name in ("unit_allocations", "ledger"):
-        sys.modules.pop(name, None)
 
 
 def lines(task, removed, seed=0, **found):
