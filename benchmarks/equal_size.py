@@ -13,8 +13,9 @@ by it.
 `kip.export` makes all files of a network that make sense, with 1,000 training rows.
 Among those that lose no more than 0.1 points on these, `bytes` is the size of the
 smallest one, and `ms` the median milliseconds of the fastest one, for one row on one
-thread. `floor` is the same for a network with two hidden units: what a call costs. Rows
-of finished seeds are not trained again.
+thread. The fastest files of all networks of a seed run in turns for that. `floor` is
+the time of a network with two hidden units: what a call costs. Rows of finished seeds
+are not trained again.
 
 The last lines are a table of leads: by how many points a pruned network is better than
 a dense one of as many bytes, and than one that takes as long. A dense network of any
@@ -34,8 +35,10 @@ import keras
 import numpy as np
 from ledger import finished, write
 from mnist_lenet import BATCH, compile_for, pruned
+from smallest_fastest import File
 
 import keras_invprune as kip
+from keras_invprune.exporting.timing import times
 from keras_invprune_lab.data import load
 from keras_invprune_lab.models import mlp
 
@@ -50,7 +53,7 @@ CHOICES = {
     CONNECTIONS: {},
     BY_UNITS: {"pattern": "units", "allocation": "uniform"},
 }
-CHOOSING, MAX_LOSS = 1000, 0.001
+CHOOSING, MAX_LOSS, ROUNDS = 1000, 0.001, 40
 FIELDS = (
     *("data", "seed", "epochs", "method", "pattern", "sparsity", "width", "weights"),
     *("accuracy", "bytes", "smallest", "ms", "fastest", "floor"),
@@ -83,20 +86,16 @@ def networks(data, units, epochs, seed):
                     yield about | {"sparsity": share}, model
 
 
-def best_files(model, rows) -> dict:
-    """Return the size of the smallest file, and the time of the fastest one."""
+def best_files(model, rows) -> tuple[dict, bytes]:
+    """Return what is to tell of the best files, and the content of the fastest one."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "files"
-        found = kip.export(model, out, data=rows, target="size", max_loss=MAX_LOSS)
-    right = [file for file in found.files if file.is_right]
-    smallest = min(right, key=lambda file: file.size)
-    fastest = min(right, key=lambda file: file.milliseconds)
-    return {
-        "bytes": smallest.bytes,
-        "smallest": smallest.name,
-        "ms": round(fastest.milliseconds, 6),
-        "fastest": fastest.name,
-    }
+        options = {"target": "litert-cpu", "max_loss": MAX_LOSS}
+        found = kip.export(model, out, data=rows, **options)
+        smallest = min((f for f in found.files if f.is_right), key=lambda f: f.size)
+        about = {"bytes": smallest.bytes, "smallest": smallest.name}
+        about["fastest"] = found.best.name
+        return about, (out / found.best.file).read_bytes()
 
 
 def measure(name, seed, epochs) -> list[dict]:
@@ -104,14 +103,19 @@ def measure(name, seed, epochs) -> list[dict]:
     data, rows = load(name, seed), []
     given = data.x_train[:CHOOSING], data.y_train[:CHOOSING]
     none = mlp(data.x_train.shape[1:], data.classes, (2,))
-    floor = best_files(none, given[0])["ms"]
+    files = [File(best_files(none, given[0])[1], data.x_test[:1])]
     for about, model in networks(data, UNITS.get(name, TABLE), epochs, seed):
         found = model.predict(data.x_test, batch_size=1000, verbose=0).argmax(1)
-        row = {"data": name, "seed": seed, "epochs": epochs, **about, "floor": floor}
+        row = {"data": name, "seed": seed, "epochs": epochs, **about}
         row["weights"] = sum(int((w != 0).sum()) for w in model.get_weights())
         row["accuracy"] = round(100 * float((found == data.y_test).mean()), 2)
-        rows.append(row | best_files(model, given))
+        best, content = best_files(model, given)
+        files.append(File(content, data.x_test[:1]))
+        rows.append(row | best)
         print(rows[-1], flush=True)
+    (floor, _, _), *taken = times(files, ROUNDS)
+    for row, (median, _, _) in zip(rows, taken, strict=True):
+        row |= {"ms": round(median, 6), "floor": round(floor, 6)}
     return rows
 
 
