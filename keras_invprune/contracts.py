@@ -120,6 +120,18 @@ class Groups(Protocol):
         """Return for each weight the value of its group."""
 
 
+class Masking(Protocol):
+    """A layer that reads weights through masks: `Masked`.
+
+    Attributes:
+        layouts: ``{key: Layout}`` of the masked weights that have one.
+        shared: What ``Effective.share`` made for it.
+    """
+
+    layouts: Mapping[str, AsMatrices]
+    shared: tuple
+
+
 @runtime_checkable
 class Ranked(Protocol):
     """A model whose weights can be ranked: `PrunedModel`.
@@ -128,7 +140,7 @@ class Ranked(Protocol):
         masked: The layer that reads its weights through the masks.
     """
 
-    masked: keras.Layer
+    masked: Masking
 
     @property
     def inner(self) -> keras.Model:
@@ -172,7 +184,8 @@ def context_of(model: object) -> ScoreContext:
 class Effective(Contract):
     """What layers read during training instead of w * mask.
 
-    A callable ``(weight, mask, *own) -> weight`` of the same shape.
+    A callable ``(weight, mask, *own) -> weight`` of the same shape. `own` is what
+    `build` returned for this weight, and then what `share` returned.
 
     Attributes:
         slow_in_xla: Whether XLA makes it slower, as it does random numbers on a CPU.
@@ -180,15 +193,20 @@ class Effective(Contract):
 
     slow_in_xla: bool = False
 
+    def share(self, layer: keras.Layer) -> tuple:
+        """Create what all weights have in common; it becomes ``layer.shared``."""
+        del layer
+        return ()
+
     def build(self, layer: keras.Layer, name: str, variable: keras.Variable) -> tuple:
-        """Create more weights by ``layer.add_weight``; they are passed as `own`."""
+        """Create more weights by ``layer.add_weight``, for one weight of the layer."""
         del layer, name, variable
         return ()
 
     penalty: Callable[..., Tensor] | None = None
     """``(weight, mask, *own) -> scalar``, a term to add to the loss."""
 
-    def anneal(self, layer: keras.Layer, progress: float) -> None:
+    def anneal(self, layer: Masking, progress: float) -> None:
         """Adapt to the progress towards the target sparsity, from 0 to 1."""
 
 

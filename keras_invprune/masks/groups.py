@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from keras_invprune.contracts import Arrays, Pattern
+from keras_invprune.contracts import Arrays, AsMatrices, Pattern
 from keras_invprune.graph.groups import Dependencies
-from keras_invprune.graph.layouts import Layout
 
 ROUNDING = 1e-9  # by which the cost of equal masks may differ
 
@@ -28,7 +27,7 @@ class Grouped:
         self,
         pattern: Any,
         shapes: Mapping[str, tuple[int, ...]],
-        layouts: Mapping[str, Layout] | None = None,
+        layouts: Mapping[str, AsMatrices] | None = None,
     ):
         self.pattern = pattern
         self.shapes = {key: tuple(shape) for key, shape in shapes.items()}

@@ -46,7 +46,9 @@ class Through(keras.regularizers.Regularizer):
 
     def __init__(self, wrapper: "Masked", regularizer: Callable, mask: keras.Variable):
         self.wrapper, self.mask = wrapper, mask
-        self.regularizer = getattr(regularizer, "regularizer", regularizer)
+        if isinstance(regularizer, Through):
+            regularizer = regularizer.regularizer
+        self.regularizer: Callable = regularizer
 
     def __call__(self, weight: Tensor) -> Tensor:
         """Return the penalty of w * m."""
@@ -128,7 +130,8 @@ class Masked(PruningWrapper, keras.layers.Wrapper):
         rounded: ``{key: (variable, axes)}`` of the kernels that are read through the
             grid, with the axes over which an output channel extends.
         settled: Whether training reads the product as well.
-        own: ``{key: variables}`` that ``effective.build`` made.
+        shared: What ``effective.share`` made for all of the weights.
+        own: ``{key: variables}`` that ``effective.build`` made, then those shared.
         learned: The trainable ones among them.
 
     Example:
@@ -160,6 +163,7 @@ class Masked(PruningWrapper, keras.layers.Wrapper):
         self.grid: Any = grid
         self.settled = False
         self.masks = {}
+        self.shared: tuple = ()
         self.own = MappingProxyType({})
         self.prunable = MappingProxyType({})
         self.layouts = MappingProxyType({})
@@ -187,14 +191,16 @@ class Masked(PruningWrapper, keras.layers.Wrapper):
             )
             if variable.regularizer is not None:
                 variable.regularizer = Through(self, variable.regularizer, mask)
-        build = Effective.of(self.effective).build
-        self.own = MappingProxyType(
-            {key: build(self, _name(key), v) for key, v in self.prunable.items()}
-        )
-        own = {key: list(made) for key, made in self.own.items()}
-        for variable in _trainable([own.pop(key, ()) for key in self.plain]):
+        effective = Effective.of(self.effective)
+        self.shared = shared = effective.share(self)  # TensorFlow wraps the attribute
+        made = {
+            key: effective.build(self, _name(key), variable)
+            for key, variable in self.prunable.items()
+        }
+        self.own = MappingProxyType({key: (*own, *shared) for key, own in made.items()})
+        for variable in _trainable([made.pop(key, ()) for key in self.plain]):
             variable.trainable = False  # nothing reads it
-        self.learned = tuple(_trainable(own))
+        self.learned = tuple(_trainable([made, shared]))
         if self.grid is not None:
             self.rounded = MappingProxyType(self._channels())
         self.built = True

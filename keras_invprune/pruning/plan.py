@@ -11,10 +11,16 @@ from keras_invprune import allocation as allocations
 from keras_invprune import objectives, patterns, schedules, scores
 from keras_invprune.allocation import Budget
 from keras_invprune.compaction.dependencies import dependencies
-from keras_invprune.contracts import Arrays, Pattern, Ranked, Schedule, Score
+from keras_invprune.contracts import (
+    Arrays,
+    AsMatrices,
+    Pattern,
+    Ranked,
+    Schedule,
+    Score,
+)
 from keras_invprune.graph.active import calls_its_graph
 from keras_invprune.graph.groups import Dependencies
-from keras_invprune.graph.layouts import Layout
 from keras_invprune.graph.weights import Weight, is_graph, shapes_of
 from keras_invprune.masks.compute import make_masks
 from keras_invprune.masks.groups import ROUNDING, Grouped, TiedGroups
@@ -206,7 +212,7 @@ class Plan:
     def groups(
         self,
         shapes: Mapping[str, tuple[int, ...]],
-        layouts: Mapping[str, Layout] | None = None,
+        layouts: Mapping[str, AsMatrices] | None = None,
     ) -> Grouped:
         """Return the groups of the pattern; for the arguments, see `Grouped`."""
         if self.dependencies is not None:
