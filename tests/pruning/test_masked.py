@@ -136,6 +136,25 @@ def test_activity_losses_are_kept_and_seen_once():
     np.testing.assert_allclose(loss, expected, rtol=1e-6)
 
 
+class Twice(keras.regularizers.Regularizer):
+    """Somebody's own regularizer, which holds another one."""
+
+    def __init__(self, regularizer):
+        self.regularizer = regularizer
+
+    def __call__(self, weight):
+        return 2 * self.regularizer(weight)
+
+
+def test_a_regularizer_around_another_one_is_applied_itself():
+    wrapper = masked_dense(kernel_regularizer=Twice(keras.regularizers.L1(1.0)))
+    wrapper(X)
+    (loss,) = wrapper.losses
+    assert float(loss) == pytest.approx(2 * np.abs(W * MASK).sum())
+    Masked(wrapper.layer)
+    assert isinstance(wrapper.layer.kernel.regularizer.regularizer, Twice)
+
+
 def test_kernel_regularizers_see_the_weight_through_the_mask():
     wrapper = masked_dense(kernel_regularizer="l2")
     with tf.GradientTape() as tape:
