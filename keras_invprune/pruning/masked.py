@@ -15,9 +15,11 @@ from keras import ops
 
 from keras_invprune.contracts import (
     Effective,
+    EffectiveLike,
     Nested,
     PruningWrapper,
     Rounding,
+    RoundingLike,
     Tensor,
 )
 from keras_invprune.graph.layouts import channel_axes, layouts
@@ -146,9 +148,9 @@ class Masked(PruningWrapper, keras.layers.Wrapper):
         self,
         layer: keras.Layer,
         keys: Iterable[str] | Mapping[str, Weight] | None = None,
-        effective: Callable | None = None,
+        effective: EffectiveLike | None = None,
         plain: Iterable[str] = (),
-        grid: Callable | None = None,
+        grid: RoundingLike | None = None,
         **kwargs: Any,
     ):
         # Weights are multiplied in the dtype they are stored in. Each inner layer then
@@ -158,7 +160,7 @@ class Masked(PruningWrapper, keras.layers.Wrapper):
         self.supports_masking = True
         self.keys = None if keys is None else list(keys)
         self._given = MappingProxyType(keys if isinstance(keys, Mapping) else {})
-        self.effective = product if effective is None else effective
+        self.effective: EffectiveLike = product if effective is None else effective
         self.plain = tuple(plain)
         self.grid: Any = grid
         self.settled = False
@@ -309,7 +311,7 @@ class Masked(PruningWrapper, keras.layers.Wrapper):
             return []
         return [penalty(*self._arguments(k)) for k in self.masks if k not in self.plain]
 
-    def _effective(self, key: str, learning: bool) -> Callable:
+    def _effective(self, key: str, learning: bool) -> EffectiveLike:
         return self.effective if learning and key not in self.plain else product
 
     def _arguments(self, key: str) -> tuple:
