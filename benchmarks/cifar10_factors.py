@@ -12,6 +12,7 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+from ledger import mean_and_spread
 
 from keras_invprune_lab.recipes.recipe import Recipe, load
 from keras_invprune_lab.runs.executors.local import run_all
@@ -106,21 +107,19 @@ def page(found, command):
         "# IUNet's settings on CIFAR-10, one changed at a time",
         "",
         f"`{command}`. MLP_VIS at width 1, compression 8. Accuracy on validation rows "
-        "in %, mean over seeds (± standard deviation, their number in brackets); gain: "
-        "over unchanged IUNet, the third row, over the seeds that both have.",
+        "in %, mean over seeds; spread: standard deviation (ddof = 1); gain: over "
+        "unchanged IUNet, the third row, over the seeds that both have.",
         "",
-        "| | accuracy | gain, points |",
-        "|---|---:|---:|",
+        "| | accuracy | spread | seeds | gain, points |",
+        "|---|---:|---:|---:|---:|",
     ]
     for title, values in found.items():
         if not values:
             continue
-        numbers = [*values.values()]
-        spread = f" ± {np.std(numbers, ddof=1):.2f}" if len(numbers) > 1 else ""
         shared = [values[seed] - base[seed] for seed in values if seed in base]
         gain = f"{np.mean(shared):+.2f}" if shared and values is not base else ""
-        mean = f"{np.mean(numbers):.2f}{spread} ({len(numbers)})"
-        lines.append(f"| {title} | {mean} | {gain} |")
+        cells = [title, *mean_and_spread([*values.values()]), str(len(values)), gain]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 

@@ -24,7 +24,7 @@ from pathlib import Path
 import keras
 import numpy as np
 from applications import relative
-from ledger import finished, write
+from ledger import finished, mean_and_spread, with_spreads, write
 from mnist_lenet import pruned
 
 import keras_invprune as kip
@@ -109,22 +109,23 @@ def write_page(rows, out, arguments):
         "",
         f"`python benchmarks/compact_lenet.py --epochs {arguments.epochs} --seeds "
         f"{' '.join(map(str, seeds))}`: Keras {keras.__version__}, {os.cpu_count()} "
-        f"cores ({platform.machine()}). Mean ± standard deviation (ddof = 1) over the "
-        f"seeds. Milliseconds: LiteRT, one image, one thread, files in turn, medians "
-        f"of {ROUNDS} rounds of {CALLS} runs. Difference: the greatest of all seeds.",
+        f"cores ({platform.machine()}). Means over the seeds; spread: standard "
+        "deviation (ddof = 1). Milliseconds: LiteRT, one image, one thread, files in "
+        f"turn, medians of {ROUNDS} rounds of {CALLS} runs. Difference: the "
+        "greatest of all seeds.",
         "",
-        f"| sparsity | file | {' | '.join(SHOWN).replace('_', ' ')} | difference |",
-        f"|---|---|{'---:|' * (len(SHOWN) + 1)}",
+        f"| sparsity | file | {' | '.join(with_spreads(SHOWN)).replace('_', ' ')} "
+        "| difference |",
+        f"|---|---|{'---:|' * (2 * len(SHOWN) + 1)}",
     ]
     groups = dict.fromkeys((row["sparsity"], row["form"]) for row in rows)
     for sparsity, form in sorted(groups, key=lambda one: float(one[0])):
         group = [r for r in rows if (r["sparsity"], r["form"]) == (sparsity, form)]
         cells = [sparsity, form]
         for field in SHOWN:
-            values = np.array([float(row[field]) for row in group])
-            spread = values.std(ddof=1) if len(values) > 1 else 0.0
             digits = {"ms": 4, "accuracy": 2}.get(field, 0)
-            cells.append(f"{values.mean():,.{digits}f} ± {spread:,.{digits}f}")
+            values = [float(row[field]) for row in group]
+            cells += mean_and_spread(values, f",.{digits}f")
         cells.append(f"{max(float(row['difference']) for row in group):.1g}")
         lines.append(f"| {' | '.join(map(str, cells))} |")
     (out / "compact_lenet.md").write_text("\n".join(lines) + "\n")

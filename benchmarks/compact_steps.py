@@ -23,7 +23,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from ledger import finished, rows, write
+from ledger import finished, mean_and_spread, rows, with_spreads, write
 from step_cost import compiled, paired, step_of
 from structured import MACS, MULTIPLE, network
 
@@ -37,6 +37,7 @@ SETTINGS = {  # rows in a batch, pairs of measurements, steps in each half of a 
 }
 AGAIN, GATHERED = "masked again", "compact, inputs picked"
 SHAPES = {"lenet": (28, 28, 1), "residual": (32, 32, 3)}
+SHOWN = ("parameters", "ms", "ratio", "cpu_ratio")
 FIELDS = (
     *("network", "seed", "model", "batch", "parameters", "ms"),
     *("ratio", "ratio_low", "ratio_high"),
@@ -148,20 +149,20 @@ def row_of(kind, model, times) -> dict:
     }
 
 
-def summary(table) -> list[dict]:
-    """Return means over the seeds for each model of each network.
+def summary(table) -> list[list[str]]:
+    """Return a row of cells for each model of each network: means over the seeds.
 
-    Each figure is a pair: the mean, and the standard deviation (ddof = 1), which is 0
-    for one seed.
+    It has the network, the model, the number of seeds, and for each of `SHOWN` the mean
+    and the standard deviation (ddof = 1).
     """
     found = []
     for name, kind in dict.fromkeys((row["network"], row["model"]) for row in table):
         group = [r for r in table if (r["network"], r["model"]) == (name, kind)]
-        line = {"network": name, "model": kind, "seeds": len(group)}
-        for field in ("parameters", "ms", "ratio", "cpu_ratio"):
-            values = np.array([float(row[field]) for row in group])
-            line[field] = values.mean(), values.std(ddof=1) if len(group) > 1 else 0.0
-        found.append(line)
+        cells = [name, kind, str(len(group))]
+        for field in SHOWN:
+            form = ",.0f" if field == "parameters" else ".2f"
+            cells += mean_and_spread([float(row[field]) for row in group], form)
+        found.append(cells)
     return found
 
 
@@ -173,18 +174,14 @@ def write_page(table, out):
         f"`python benchmarks/compact_steps.py`: Adam, XLA, Keras {keras.__version__}, "
         f"{os.cpu_count()} cores ({platform.machine()}). Ratios to the masked step "
         "next to it, of wall time and of processor time (cpu): medians of a seed's "
-        "pairs, then mean ± standard deviation (ddof = 1) over the seeds. Parameters "
-        "are the trainable ones.",
+        "pairs, then means over the seeds; spread: standard deviation (ddof = 1). "
+        "Parameters are the trainable ones.",
         "",
-        "| network | model | seeds | parameters | ms | ratio | cpu ratio |",
-        "|---|---|---:|---:|---:|---:|---:|",
+        "| network | model | seeds "
+        f"| {' | '.join(with_spreads(SHOWN)).replace('_', ' ')} |",
+        "|---|---|---:|" + "---:|" * 2 * len(SHOWN),
     ]
-    for line in summary(table):
-        cells = [line["network"], line["model"], line["seeds"]]
-        cells.append(f"{line['parameters'][0]:,.0f} ± {line['parameters'][1]:,.0f}")
-        for field in ("ms", "ratio", "cpu_ratio"):
-            cells.append("{:.2f} ± {:.2f}".format(*line[field]))
-        lines.append(f"| {' | '.join(map(str, cells))} |")
+    lines += [f"| {' | '.join(cells)} |" for cells in summary(table)]
     (out / "compact_steps.md").write_text("\n".join(lines) + "\n")
 
 

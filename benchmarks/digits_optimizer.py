@@ -13,6 +13,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+from ledger import mean_and_spread, with_spreads
 
 import keras_invprune as kip
 from keras_invprune_lab.data import digits
@@ -57,18 +58,18 @@ def main():
         "# The optimizer of the search, digits, 90 %",
         "",
         f"`python benchmarks/digits_optimizer.py --seeds {seeds} --epochs "
-        f"{arguments.epochs}`. In %, mean ± standard deviation (ddof = 1); kept: "
-        "connections of the first layer.",
+        f"{arguments.epochs}`. In %, means; spread: standard deviation (ddof = 1); "
+        "kept: connections of the first layer.",
         "",
-        f"| optimizer | {' | '.join(COLUMNS)} |",
-        "|---|" + "---|" * len(COLUMNS),
+        f"| optimizer | {' | '.join(with_spreads(COLUMNS))} |",
+        "|---|" + "---:|" * 2 * len(COLUMNS),
     ]
     for name, make in OPTIMIZERS.items():
         rows = [measure(make(), seed, arguments.epochs) for seed in arguments.seeds]
-        found = 100 * np.array(rows)
-        means = zip(found.mean(axis=0), found.std(axis=0, ddof=1), strict=True)
-        cells = " | ".join(f"{mean:.2f} ± {spread:.2f}" for mean, spread in means)
-        lines.append(f"| `{name}` | {cells} |")
+        cells = [f"`{name}`"]
+        for values in 100 * np.array(rows).T:
+            cells += mean_and_spread(values)
+        lines.append(f"| {' | '.join(cells)} |")
         print(lines[-1], flush=True)
     arguments.out.mkdir(parents=True, exist_ok=True)
     (arguments.out / "digits_optimizer.md").write_text("\n".join(lines) + "\n")

@@ -175,9 +175,9 @@ def page(figures):
     lines = [
         "# Settings of the invariance objective, by validation rows",
         "",
-        "`python benchmarks/invariance_defaults.py`. Mean over seeds ± standard "
-        "deviation (ddof = 1) in %; lead: over OMP, seed by seed, in points. λ = 1, "
-        "and κ = 0.5 for images (MLP_VIS, in cifar10-10: 0.125), 0.25 for tables, "
+        "`python benchmarks/invariance_defaults.py`. Means over seeds in %; spread: "
+        "standard deviation (ddof = 1); lead: over OMP, seed by seed, in points. λ = "
+        "1, and κ = 0.5 for images (MLP_VIS, in cifar10-10: 0.125), 0.25 for tables, "
         "where a setting does not say otherwise.",
     ]
     for task in tasks():
@@ -199,8 +199,8 @@ def _is_image(task) -> bool:
 
 
 def _part(figures):
-    yield "| setting | seeds | accuracy | lead over OMP |"
-    yield "|---|---:|---:|---:|"
+    yield "| setting | seeds | accuracy | spread | lead over OMP | spread |"
+    yield "|---|---:|---:|---:|---:|---:|"
     for setting, (title, _) in IMAGE_SETTINGS.items():
         mine = {seed: v for (name, seed), v in figures.items() if name == setting}
         shared = [
@@ -209,15 +209,10 @@ def _part(figures):
             if ("omp", seed) in figures and setting != "omp"
         ]
         if mine:
-            cells = f"{len(mine)} | {_cell([*mine.values()])} | {_cell(shared, '+')}"
-            yield f"| {title} | {cells} |"
-
-
-def _cell(numbers, sign=""):
-    if not numbers:
-        return ""
-    spread = f" ± {np.std(numbers, ddof=1):.2f}" if len(numbers) > 1 else ""
-    return f"{np.mean(numbers):{sign}.2f}{spread}"
+            cells = [title, str(len(mine))]
+            cells += ledger.mean_and_spread([*mine.values()])
+            cells += ledger.mean_and_spread(shared, "+.2f")
+            yield f"| {' | '.join(cells)} |"
 
 
 def _mean_of_tables(figures):

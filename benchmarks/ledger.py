@@ -1,10 +1,13 @@
 """Tables of benchmarks that resume: rows of finished seeds, in a CSV file.
 
 A benchmark reads what an earlier run has written, measures the seeds that are missing,
-and writes the whole table after each of them.
+and writes the whole table after each of them. Its page has a column for the mean over
+the seeds and another one for their spread.
 """
 
 import csv
+
+import numpy as np
 
 from keras_invprune_lab.training.files import write_csv
 
@@ -39,3 +42,28 @@ def write(found, file, fields):
     """Write all rows, in the order in which they were measured."""
     file.parent.mkdir(parents=True, exist_ok=True)
     write_csv(file, [row for each in found.values() for row in each], fields)
+
+
+def mean_and_spread(values, form=".2f", standard_error=False) -> list[str]:
+    """Return two cells of a table: the mean of some values, and their spread.
+
+    Args:
+        values: A number for each seed.
+        form: How both are written, a format specification; a spread has no sign.
+        standard_error: Whether the spread is that of the mean. By default it is the
+            standard deviation (ddof = 1) of the values.
+
+    Returns:
+        The cells' text. There is no spread of fewer than two values, and no mean of
+        none: these cells are empty.
+    """
+    cells = [f"{np.mean(values):{form}}" if len(values) else "", ""]
+    if len(values) > 1:
+        spread = np.std(values, ddof=1) / (len(values) ** 0.5 if standard_error else 1)
+        cells[1] = f"{spread:{form.lstrip('+')}}"
+    return cells
+
+
+def with_spreads(names) -> list[str]:
+    """Return the headings of columns of means, each followed by its spread's."""
+    return [heading for name in names for heading in (name, "spread")]

@@ -29,7 +29,6 @@ from pathlib import Path
 
 import keras
 import ledger
-import numpy as np
 
 import keras_invprune as kip
 from keras_invprune_lab.data import tfds_images
@@ -203,21 +202,19 @@ def write(rows, out, arguments, seconds):
         f"--epochs {epochs} "
         f"{'--held-out ' * arguments.held_out}--seeds {' '.join(map(str, seeds))}`: "
         f"{epochs} + {epochs} epochs, seeds {seeds}, {seconds / 60:.0f} minutes on "
-        f"{os.cpu_count()} cores ({platform.machine()}). Mean ± standard deviation "
-        f"(ddof = 1) in %, {tested}, last epoch.",
+        f"{os.cpu_count()} cores ({platform.machine()}). Means in %, {tested}, last "
+        "epoch; spread: standard deviation (ddof = 1).",
         "",
-        "| method | sparsity | accuracy | shift | scale | rotation |",
-        "|---|---|---|---|---|---|",
+        f"| method | sparsity | {' | '.join(ledger.with_spreads(FIGURES))} |",
+        "|---|---:|" + "---:|" * 2 * len(FIGURES),
     ]
     groups = sorted({(row["sparsity"], row["method"]) for row in rows})
     for sparsity, method in groups:
         group = [r for r in rows if (r["sparsity"], r["method"]) == (sparsity, method)]
-        cells = []
+        cells = [method, f"{sparsity:g}"]
         for field in FIGURES:
-            values = 100 * np.array([row[field] for row in group])
-            spread = values.std(ddof=1) if len(values) > 1 else 0.0
-            cells.append(f"{values.mean():.2f} ± {spread:.2f}")
-        lines.append(f"| {method} | {sparsity:g} | " + " | ".join(cells) + " |")
+            cells += ledger.mean_and_spread([100 * row[field] for row in group])
+        lines.append(f"| {' | '.join(cells)} |")
     (out / f"{name}.md").write_text("\n".join(lines) + "\n")
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+from ledger import mean_and_spread, with_spreads
 
 import keras_invprune as kip
 from keras_invprune_lab.data import digits
@@ -44,20 +45,19 @@ def main():
         rows.append((before, train(pruned, data, arguments.epochs)))
         print(seed, rows[-1], flush=True)
     before, after = 100 * np.array(rows).T
-    lost = before - after
+    found = {"before": before, "after": after, "points lost": before - after}
+    cells = [cell for values in found.values() for cell in mean_and_spread(values)]
     seeds = " ".join(map(str, arguments.seeds))
     lines = [
         "# A pretrained network on digits, pruned to 80 %",
         "",
         f"`python benchmarks/pretrained_digits.py --seeds {seeds}`, "
         f"{arguments.epochs} epochs to train, {arguments.epochs} to prune. "
-        "Test accuracy in %, mean ± standard deviation (ddof = 1).",
+        "Test accuracy in %, means; spread: standard deviation (ddof = 1).",
         "",
-        "| before | after | points lost |",
-        "|---|---|---|",
-        "| "
-        + " | ".join(f"{v.mean():.2f} ± {v.std(ddof=1):.2f}" for v in (before, after))
-        + f" | {lost.mean():.2f} ± {lost.std(ddof=1):.2f} |",
+        f"| {' | '.join(with_spreads(found))} |",
+        "|" + "---:|" * 2 * len(found),
+        f"| {' | '.join(cells)} |",
     ]
     arguments.out.mkdir(parents=True, exist_ok=True)
     (arguments.out / "pretrained_digits.md").write_text("\n".join(lines) + "\n")

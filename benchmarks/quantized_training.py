@@ -8,11 +8,10 @@ percent of the test rows. Rows that are in the file are not measured again.
 """
 
 import argparse
-import statistics
 from pathlib import Path
 
 import keras
-from ledger import finished, write
+from ledger import finished, mean_and_spread, write
 
 import keras_invprune as kip
 from keras_invprune.scores import Quantized
@@ -71,7 +70,7 @@ def measured(row):
 
 
 def main():
-    """Measure what is missing, write the table, and print the means."""
+    """Measure what is missing, write the table, and print means with spreads."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", choices=TASKS, default="sklearn:digits")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
@@ -92,8 +91,7 @@ def main():
                 kind = sparsity, row["bits"], row["trained"]
                 kinds.setdefault(kind, []).append(float(row["accuracy"]))
     for kind, values in kinds.items():
-        spread = statistics.stdev(values) if len(values) > 1 else 0.0
-        print(*kind, f"{statistics.mean(values):.2f} ± {spread:.2f}")
+        print(*kind, *mean_and_spread(values))
 
 
 if __name__ == "__main__":

@@ -18,12 +18,14 @@ from pathlib import Path
 import keras
 import numpy as np
 from keras import layers
+from ledger import mean_and_spread, with_spreads
 
 import keras_invprune as kip
 from keras_invprune_lab.data import tfds_images
 
 SPARSITY, BATCH, TRAIN, TEST = 0.8, 64, 6000, 2000
 NOISE = 0.35
+COLUMNS = ["pixels, before pruning", "IoU, before pruning", "pixels", "IoU"]
 
 
 def noisy(images, rng):
@@ -121,17 +123,17 @@ def main():
         "",
         f"`{command} --epochs {given.epochs}`: {given.epochs} + {given.epochs} epochs "
         f"of {TRAIN} images, sparsity {SPARSITY}, {minutes:.0f} minutes on "
-        f"{os.cpu_count()} cores ({platform.machine()}). Mean ± standard deviation "
-        "(ddof = 1) in % over seeds, test images.",
+        f"{os.cpu_count()} cores ({platform.machine()}). Means over seeds in %, test "
+        "images; spread: standard deviation (ddof = 1).",
         "",
-        "| search | pixels, before pruning | IoU, before pruning | pixels | IoU |",
-        "|---|---:|---:|---:|---:|",
+        f"| search | {' | '.join(with_spreads(COLUMNS))} |",
+        "|---|" + "---:|" * 2 * len(COLUMNS),
     ]
     for name, found in rows.items():
-        spread = np.std(found, axis=0, ddof=1 if len(found) > 1 else 0)
-        cells = zip(np.mean(found, axis=0), spread, strict=True)
-        cells = " | ".join(f"{mean:.2f} ± {std:.2f}" for mean, std in cells)
-        lines.append(f"| {name} | {cells} |")
+        cells = [name]
+        for values in zip(*found, strict=True):
+            cells += mean_and_spread(values)
+        lines.append(f"| {' | '.join(cells)} |")
     given.out.mkdir(parents=True, exist_ok=True)
     (given.out / "segmentation.md").write_text("\n".join(lines) + "\n")
 

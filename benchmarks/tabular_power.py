@@ -12,6 +12,7 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+from ledger import mean_and_spread
 from scipy.stats import wilcoxon
 
 from keras_invprune_lab.recipes.recipe import load
@@ -79,16 +80,15 @@ def page(found, seeds, command):
         "|---|" + "---:|" * (5 + len(COUNTS)),
         *(row(name, table, generator) for name, table in tables.items()),
         "",
-        "| table | " + " | ".join(tables) + " |",
-        "|---|" + "---:|" * len(tables),
+        "| table | " + " | ".join(f"{name} | standard error" for name in tables) + " |",
+        "|---|" + "---:|" * 2 * len(tables),
     ]
     for name in next(iter(tables.values())):
-        found = [table[name] for table in tables.values()]
-        cells = [
-            f"{x.mean():+.2f} ± {x.std(ddof=1) / len(x) ** 0.5:.2f}" for x in found
-        ]
-        lines.append(f"| {name.partition(':')[2]} | {' | '.join(cells)} |")
-    return "\n".join([*lines, "", "Mean ± standard error."]) + "\n"
+        cells = [name.partition(":")[2]]
+        for table in tables.values():
+            cells += mean_and_spread(table[name], "+.2f", standard_error=True)
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join([*lines, "", "Means over the seeds."]) + "\n"
 
 
 def main():

@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import keras
@@ -111,7 +111,7 @@ class PruningCallback(keras.callbacks.Callback):
         if last is not None and not self.model.finished:
             self._way = origin, self._goal(schedule, self._first + 1, last) - 1
 
-    def _goal(self, schedule: Callable, first: int, last: int) -> int:
+    def _goal(self, schedule: contracts.ScheduleLike, first: int, last: int) -> int:
         """Return the step that reaches the target sparsity; warn if there is none."""
         target = self.model.plan.sparsity
         due = due_steps(schedule, first, last)
@@ -161,7 +161,9 @@ class PruningCallback(keras.callbacks.Callback):
             logger.info("step %d: pruned to sparsity %.4f", step, self.model.sparsity)
 
 
-def due_steps(schedule: Callable, first: int, last: int) -> dict[int, float]:
+def due_steps(
+    schedule: contracts.ScheduleLike, first: int, last: int
+) -> dict[int, float]:
     """Return the steps from `first` to `last` at which a schedule prunes.
 
     Args:

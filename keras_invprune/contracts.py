@@ -26,10 +26,31 @@ Tensor = Any
 """A tensor of TensorFlow, or an array."""
 Nested = Any
 """A tensor or array, or lists, tuples and dictionaries of them."""
-Views = Callable | Sequence[Callable | None]
-"""A view, or a pair of views, of which None is the input itself."""
 Due = tuple[Any, Any]
 """Whether to prune, and the sparsity: a bool and a float, or an array of each."""
+ScoreLike = Callable[[Arrays, keras.Model], Arrays]
+"""A `Score`, or a callable ``(weights, model) -> {key: array}``."""
+AllocationLike = Callable[[Arrays, float], Arrays]
+"""An `Allocation`, or a callable ``(scores, sparsity) -> masks``."""
+PatternLike = Callable[[Arrays, float, AllocationLike], Arrays]
+"""A `Pattern`, or a callable ``(scores, sparsity, allocation) -> masks``."""
+ScheduleLike = Callable[[int], Due]
+"""A `Schedule`, or a callable ``(step) -> (should_prune, sparsity)``."""
+ObjectiveLike = Callable[[keras.Model, Nested, Nested, Nested], tuple]
+"""An `Objective`, or a callable ``(model, x, y, sample_weight)``.
+
+It returns (loss, predictions), or `keras_invprune.objectives.Losses`.
+"""
+EffectiveLike = Callable[..., Tensor]
+"""An `Effective`, or a callable ``(weight, mask, *own) -> weight``."""
+RoundingLike = Callable[[Tensor, tuple[int, ...]], Tensor]
+"""A `Rounding`, or a callable ``(weight, axes) -> weight``."""
+ViewLike = Callable[[Nested], Nested]
+"""A `View`, or a callable ``(inputs) -> inputs``."""
+Views = ViewLike | Sequence[ViewLike | None]
+"""A view, or a pair of views, of which None is the input itself."""
+Embedder = Callable[..., tuple[Nested, Tensor]]
+"""A function ``(inputs, training) -> (outputs, embedding)`` of one pass."""
 
 
 class Contract:
@@ -120,6 +141,18 @@ class Groups(Protocol):
         """Return for each weight the value of its group."""
 
 
+class Masking(Protocol):
+    """A layer that reads weights through masks: `Masked`.
+
+    Attributes:
+        layouts: ``{key: Layout}`` of the masked weights that have one.
+        shared: What ``Effective.share`` made for it.
+    """
+
+    layouts: Mapping[str, AsMatrices]
+    shared: tuple
+
+
 @runtime_checkable
 class Ranked(Protocol):
     """A model whose weights can be ranked: `PrunedModel`.
@@ -128,7 +161,7 @@ class Ranked(Protocol):
         masked: The layer that reads its weights through the masks.
     """
 
-    masked: keras.Layer
+    masked: Masking
 
     @property
     def inner(self) -> keras.Model:
@@ -172,7 +205,8 @@ def context_of(model: object) -> ScoreContext:
 class Effective(Contract):
     """What layers read during training instead of w * mask.
 
-    A callable ``(weight, mask, *own) -> weight`` of the same shape.
+    A callable ``(weight, mask, *own) -> weight`` of the same shape. `own` is what
+    `build` returned for this weight, and then what `share` returned.
 
     Attributes:
         slow_in_xla: Whether XLA makes it slower, as it does random numbers on a CPU.
@@ -180,15 +214,20 @@ class Effective(Contract):
 
     slow_in_xla: bool = False
 
+    def share(self, layer: keras.Layer) -> tuple:
+        """Create what all weights have in common; it becomes ``layer.shared``."""
+        del layer
+        return ()
+
     def build(self, layer: keras.Layer, name: str, variable: keras.Variable) -> tuple:
-        """Create more weights by ``layer.add_weight``; they are passed as `own`."""
+        """Create more weights by ``layer.add_weight``, for one weight of the layer."""
         del layer, name, variable
         return ()
 
     penalty: Callable[..., Tensor] | None = None
     """``(weight, mask, *own) -> scalar``, a term to add to the loss."""
 
-    def anneal(self, layer: keras.Layer, progress: float) -> None:
+    def anneal(self, layer: Masking, progress: float) -> None:
         """Adapt to the progress towards the target sparsity, from 0 to 1."""
 
 
@@ -231,8 +270,8 @@ class Score(Configured, Contract):
     rewires: bool | None = False
     updates: Literal["one", "several"] | None = None
     learns: bool = False
-    effective: Callable[..., Tensor] | None = None
-    grid: Callable[..., Tensor] | None = None
+    effective: EffectiveLike | None = None
+    grid: RoundingLike | None = None
     suits: Mapping[str, str] = {}
 
     def __call__(self, weights: Arrays, model: object) -> Arrays:
@@ -269,7 +308,7 @@ class Allocation(Contract):
         shuffles: The allocation whose masks a sanity check changes, or None.
     """
 
-    shuffles: Callable | None = None
+    shuffles: AllocationLike | None = None
 
     def check(self, sizes: Mapping[str, int], sparsity: float) -> None:
         """Raise ValueError if it does not suit the ``{key: number of weights}``."""
@@ -311,7 +350,7 @@ class Pattern(Contract):
     tied: bool = False
     target_sparsity: float | None = None
     allocates: bool = True
-    default_allocation: str | Callable = "global"
+    default_allocation: str | AllocationLike = "global"
 
     def unfit(self, shape: tuple[int, ...]) -> str | None:
         """Return why weights of this shape are left out, or None if they fit."""
@@ -330,7 +369,7 @@ class Pattern(Contract):
         self,
         scores: Arrays,
         sparsity: float,
-        allocation: Callable[[Arrays, float], Arrays],
+        allocation: AllocationLike,
     ) -> Arrays:
         """Return masks that keep or remove whole groups, as the allocation decides."""
         masks = allocation(self.group(scores), sparsity)
@@ -356,7 +395,7 @@ class Schedule(Contract):
     at_init: bool = False
     every: int = 1
     monitor: str | None = None
-    schedule: Callable | None = None
+    schedule: ScheduleLike | None = None
 
     def start(self, step: int, steps: int | None) -> None:
         """Prepare for a training that begins after `step` and lasts `steps`.
@@ -391,12 +430,14 @@ class Objective(Contract):
         layers: Keras layers that belong to it. They are trained and saved with the
             model, and `strip_pruning` drops them.
         compiles: Whether XLA can compile it.
+        embed: What ``model(inputs, with_embedding=True)`` calls, or None.
     """
 
     terms: tuple[str, ...] = ()
     layers: Sequence[keras.Layer] = ()
     compiles: bool = True
-    bind: Callable[[keras.Model], Callable] | None = None
+    embed: Embedder | None = None
+    bind: Callable[[keras.Model], ObjectiveLike] | None = None
     """``(model) -> objective``: called once with the plain Keras model, to check it and
     to prepare. It returns an objective for this model only."""
 
@@ -413,7 +454,7 @@ class View(Contract):
 
     rank: int | None = None
     moves: bool = False
-    layers: Sequence[Callable] = ()
+    layers: Sequence[ViewLike] = ()
     name: str = ""
 
 

@@ -9,7 +9,7 @@ import functools
 import os
 import warnings
 from collections.abc import Callable, Iterable
-from typing import Any, cast
+from typing import Any, TypeGuard, cast
 
 import numpy as np
 import tensorflow as tf
@@ -47,7 +47,7 @@ PruningSchedule = sparsity.PruningSchedule
 NEVER = sparsity.ConstantSparsity(0.0, begin_step=2**62)
 
 
-def is_own(schedule: object) -> bool:
+def is_own(schedule: object) -> TypeGuard[Any]:
     """Return whether the class of `schedule` is TF-MOT's own."""
     return type(schedule).__module__.startswith("tensorflow_model_optimization")
 

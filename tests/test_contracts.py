@@ -59,21 +59,21 @@ def test_whether_a_plain_score_moves_connections_is_not_known():
 def test_a_pattern_names_the_allocation_that_is_taken_if_none_is_given():
     pattern = Plain()
     pattern.default_allocation = "uniform"
-    assert Plan(0.5, pattern=pattern).allocation is kip.allocation.uniform
-    own = Plan(0.5, pattern=pattern, allocation="global")
+    assert Plan.of(0.5, pattern=pattern).allocation is kip.allocation.uniform
+    own = Plan.of(0.5, pattern=pattern, allocation="global")
     assert own.allocation is kip.allocation.global_topk
-    assert Plan(0.5, pattern=Plain()).allocation is kip.allocation.global_topk
+    assert Plan.of(0.5, pattern=Plain()).allocation is kip.allocation.global_topk
     pattern.default_allocation = "unifrom"
     with pytest.raises(ValueError, match="Did you mean 'uniform'"):
-        Plan(0.5, pattern=pattern)
+        Plan.of(0.5, pattern=pattern)
 
 
 def test_a_plain_pattern_that_ends_at_one_sparsity_is_held_to_it():
     pattern = Plain()
     pattern.target_sparsity = 0.5
-    assert Plan(0.5, pattern=pattern).pattern is pattern
+    assert Plan.of(0.5, pattern=pattern).pattern is pattern
     with pytest.raises(ValueError, match="always removes a share of 0.5"):
-        Plan(0.7, pattern=pattern)
+        Plan.of(0.7, pattern=pattern)
 
 
 def test_a_model_is_unwrapped_with_its_masks():

@@ -67,6 +67,12 @@ def test_a_cell_holds_one_number(page):
     assert [cell for cell in cells if len(NUMBER.findall(cell)) > 1] == []
 
 
+@every_page
+def test_a_spread_has_a_cell_of_its_own(page):
+    rows = rows_of_tables(page.read_text())
+    assert [cell for row in rows for cell in row if "±" in cell] == []
+
+
 def test_what_counts_as_a_number():
     (row,) = rows_of_tables("| [a 3](b.md) | LeNet-300-100, 95 % | 98.54 ± 0.13 |")
     assert [len(NUMBER.findall(cell)) for cell in row] == [1, 1, 2]

@@ -1,7 +1,5 @@
 """The allocations that are found by their names."""
 
-from collections.abc import Callable
-
 from keras_invprune.allocation.class_distributed import class_distributed
 from keras_invprune.allocation.erk import erk
 from keras_invprune.allocation.global_topk import global_topk
@@ -9,10 +7,9 @@ from keras_invprune.allocation.lamp import lamp
 from keras_invprune.allocation.per_layer import PerLayer
 from keras_invprune.allocation.relational import Relational
 from keras_invprune.allocation.uniform import uniform
-from keras_invprune.masks.selection import Masks, Scores
+from keras_invprune.contracts import AllocationLike
 from keras_invprune.saving import resolve
 
-Allocation = Callable[[Scores, float], Masks]
 ALLOCATIONS = {
     "global": global_topk,
     "uniform": uniform,
@@ -23,7 +20,7 @@ ALLOCATIONS = {
 }
 
 
-def get(identifier: str | dict | Allocation) -> Allocation:
+def get(identifier: str | dict | AllocationLike) -> AllocationLike:
     """Return the allocation of this name, or the callable itself.
 
     Args:

@@ -1,7 +1,7 @@
 """Masks of a graph: channels read each other if their nodes are neighbors."""
 
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 import keras
@@ -9,7 +9,7 @@ import numpy as np
 
 from keras_invprune import contracts
 from keras_invprune.graph.layouts import layout_of
-from keras_invprune.graph.prunable import prunable_weights
+from keras_invprune.graph.prunable import Select, prunable_weights
 from keras_invprune.graph.weights import weights_by_key
 from keras_invprune.masks.selection import (
     Masks,
@@ -108,7 +108,7 @@ class Relational(Configured, contracts.Allocation):
     def sparsity(
         self,
         model: keras.Model,
-        select: Callable | Iterable[str] | str | None = None,
+        select: Select | Iterable[str] | str | None = None,
     ) -> float:
         """Return the share of a model's prunable weights that are not in the graph.
 

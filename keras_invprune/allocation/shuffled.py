@@ -1,6 +1,6 @@
 """A sanity check that shuffles the masks of another allocation."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Self
 
 import keras
@@ -33,7 +33,9 @@ class Shuffled(contracts.Allocation):
     """
 
     def __init__(
-        self, allocation: str | dict | Callable = "global", seed: int = 0
+        self,
+        allocation: str | dict | contracts.AllocationLike = "global",
+        seed: int = 0,
     ) -> None:
         self.allocation = self.shuffles = get(allocation)
         self.seed = int(seed)

@@ -1,7 +1,6 @@
 """From a model to a smaller one with the same outputs."""
 
 import logging
-from typing import Any
 
 import keras
 
@@ -12,6 +11,7 @@ from keras_invprune.compaction.plan import Plan, describe
 from keras_invprune.compaction.removal import Kept, kept
 from keras_invprune.compaction.surgery import edits, picks, smaller
 from keras_invprune.compaction.verify import check_same
+from keras_invprune.contracts import Nested
 
 logger = logging.getLogger("keras_invprune")
 
@@ -38,7 +38,9 @@ def plan(model: keras.Model, inputs: str = "keep") -> Plan:
     return describe(model, calls, live, edits(calls, live, stays))
 
 
-def compact(model: keras.Model, inputs: str = "keep", data: Any = None) -> keras.Model:
+def compact(
+    model: keras.Model, inputs: str = "keep", data: Nested = None
+) -> keras.Model:
     """Return a smaller model with the same outputs.
 
     Units, filters and other channels that no output depends on are removed. Those that

@@ -8,7 +8,7 @@ rows must not excuse the others. Where the original is not finite, nothing is co
 
 import math
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -41,7 +41,7 @@ class Distance(NamedTuple):
     allowed: float
 
 
-def answered_rows(model: keras.Model, data: Any) -> Iterator[tuple[Any, list]]:
+def answered_rows(model: keras.Model, data: Nested) -> Iterator[tuple[Nested, list]]:
     """Yield given rows, some at a time, each with the outputs of a model.
 
     Args:
@@ -71,7 +71,7 @@ def answered_rows(model: keras.Model, data: Any) -> Iterator[tuple[Any, list]]:
 
 
 def distances(
-    model: keras.Model, made: keras.Model, inputs: Any, outputs: list
+    model: keras.Model, made: keras.Model, inputs: Nested, outputs: list
 ) -> Iterator[Distance]:
     """Yield how far two models are apart, output by output; losses are left out.
 

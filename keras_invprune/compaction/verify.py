@@ -1,7 +1,5 @@
 """Compares a smaller model with the original, and raises if they differ."""
 
-from typing import Any
-
 import keras
 import numpy as np
 
@@ -14,7 +12,7 @@ from keras_invprune.graph.outputs import answered
 ROWS = 256  # the maximum number of given rows that are compared
 
 
-def check_same(model: keras.Model, made: keras.Model, data: Any = None) -> bool:
+def check_same(model: keras.Model, made: keras.Model, data: Nested = None) -> bool:
     """Raise if two models differ on drawn inputs, or on given ones.
 
     Differences are relative to the largest output of a row. Where the original itself

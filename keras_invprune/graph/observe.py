@@ -32,7 +32,7 @@ def observed(
     finally:
         for layer in layers:
             observer = layer.activity_regularizer
-            if here in getattr(observer, "listeners", ()):
+            if isinstance(observer, _Observer) and here in observer.listeners:
                 observer.listeners.remove(here)
                 if not observer.listeners:
                     layer.activity_regularizer = observer.regularizer

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_invprune.contracts import Allocation, Arrays
+from keras_invprune.contracts import Allocation, AllocationLike, Arrays
 from keras_invprune.masks.groups import Grouped
 
 logger = logging.getLogger("keras_invprune")
@@ -15,7 +15,7 @@ logger = logging.getLogger("keras_invprune")
 def make_masks(
     weights: Arrays,
     ask: Callable[[Arrays], Arrays],
-    allocation: Callable[[Arrays, float], Arrays],
+    allocation: AllocationLike,
     groups: Grouped,
     sparsity: float,
     left: Arrays | None = None,
@@ -54,7 +54,7 @@ def make_masks(
 def _one_round(
     weights: Arrays,
     ask: Callable[[Arrays], Arrays],
-    allocation: Callable[[Arrays, float], Arrays],
+    allocation: AllocationLike,
     groups: Grouped,
     sparsity: float,
     left: Arrays | None,
@@ -77,12 +77,14 @@ def _one_round(
     return masks
 
 
-def unshuffled(allocation: Callable) -> Callable:
+def unshuffled(allocation: AllocationLike) -> AllocationLike:
     """Return the allocation inside a sanity check such as `Shuffled`, or itself."""
     return Allocation.of(allocation).shuffles or allocation
 
 
-def check_allocation(allocation: Callable, groups: Grouped, sparsity: float) -> None:
+def check_allocation(
+    allocation: AllocationLike, groups: Grouped, sparsity: float
+) -> None:
     """Raise if the allocation does not suit the weights and the pattern.
 
     Args:

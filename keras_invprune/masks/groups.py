@@ -3,13 +3,17 @@
 import bisect
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import numpy as np
 
-from keras_invprune.contracts import Arrays, Pattern
+from keras_invprune.contracts import (
+    AllocationLike,
+    Arrays,
+    AsMatrices,
+    Pattern,
+    PatternLike,
+)
 from keras_invprune.graph.groups import Dependencies
-from keras_invprune.graph.layouts import Layout
 
 ROUNDING = 1e-9  # by which the cost of equal masks may differ
 
@@ -26,9 +30,9 @@ class Grouped:
 
     def __init__(
         self,
-        pattern: Any,
+        pattern: PatternLike,
         shapes: Mapping[str, tuple[int, ...]],
-        layouts: Mapping[str, Layout] | None = None,
+        layouts: Mapping[str, AsMatrices] | None = None,
     ):
         self.pattern = pattern
         self.shapes = {key: tuple(shape) for key, shape in shapes.items()}
@@ -51,7 +55,7 @@ class Grouped:
         self,
         scores: Arrays,
         sparsity: float,
-        allocation: Callable[[Arrays, float], Arrays],
+        allocation: AllocationLike,
         left: Arrays | None = None,
     ) -> Arrays:
         """Return the masks for scores of single weights.
@@ -73,8 +77,8 @@ class Grouped:
     def pool(self, values: Arrays) -> Arrays:
         """Return one value for each group: what the pattern passes to an allocation."""
         arranged = self._arranged(values)
-        if self._is_pure:
-            return self.pattern.group(arranged)
+        if self._pure is not None:
+            return self._pure.group(arranged)
         seen = {}
 
         def look(groups: Arrays, sparsity: float) -> Arrays:
@@ -88,16 +92,17 @@ class Grouped:
     def spread(self, values: Arrays) -> Arrays:
         """Return for each weight the value of its group."""
         like = self._arranged(self.zeros())
-        if self._is_pure:
+        if self._pure is not None:
             shapes = {key: array.shape for key, array in like.items()}
-            return self._restored(self.pattern.expand(values, shapes))
+            return self._restored(self._pure.expand(values, shapes))
         return self._restored(self.pattern(like, 0.0, lambda *_: values))
 
     @property
-    def _is_pure(self) -> bool:
-        """Whether the pattern has its own `group`, so that no call need be observed."""
-        known = isinstance(self.pattern, Pattern)
-        return known and type(self.pattern).group is not Pattern.group
+    def _pure(self) -> Pattern | None:
+        """The pattern if it has its own `group`, so that no call need be observed."""
+        if not isinstance(self.pattern, Pattern):
+            return None
+        return None if type(self.pattern).group is Pattern.group else self.pattern
 
     def _arranged(self, arrays: Arrays) -> Arrays:
         views = self._views.items()
@@ -122,7 +127,7 @@ class TiedGroups(Grouped):
 
     def __init__(
         self,
-        pattern: Any,
+        pattern: PatternLike,
         shapes: Mapping[str, tuple[int, ...]],
         dependencies: Dependencies,
         cost: Callable[[Arrays], float] | None = None,
@@ -134,7 +139,7 @@ class TiedGroups(Grouped):
         self,
         scores: Arrays,
         sparsity: float,
-        allocation: Callable[[Arrays, float], Arrays],
+        allocation: AllocationLike,
         left: Arrays | None = None,
     ) -> Arrays:
         """Return the masks for scores of single weights.

@@ -1,14 +1,13 @@
 """The objectives by name."""
 
-from collections.abc import Callable
-
+from keras_invprune.contracts import ObjectiveLike
 from keras_invprune.objectives.invariance import Invariance
 from keras_invprune.saving import resolve
 
 OBJECTIVES = {"invariance": Invariance, "supervised": lambda: None}
 
 
-def get(identifier: str | Callable | None) -> Callable | None:
+def get(identifier: str | ObjectiveLike | None) -> ObjectiveLike | None:
     """Return the objective of this name, or the callable itself.
 
     "supervised" and None mean the compiled loss alone, for which it returns None.

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops, tree
 
-from keras_invprune.contracts import Nested, Objective, Tensor
+from keras_invprune.contracts import Embedder, Nested, Objective, ObjectiveLike, Tensor
 from keras_invprune.graph.inputs import dense, input_structure, standardized
 from keras_invprune.objectives._known import get
 from keras_invprune.objectives.losses import Losses, as_losses, row_weights
@@ -88,10 +88,10 @@ class Distillation(Objective):
 
     def __init__(
         self,
-        teacher: keras.Model | Callable,
+        teacher: keras.Model | Callable[[Nested], Tensor],
         weight: float = 0.5,
         temperature: float = 2.0,
-        base: str | Callable | None = "supervised",
+        base: str | ObjectiveLike | None = "supervised",
         from_logits: bool | None = None,
     ):
         if isinstance(teacher, type) or not callable(teacher):
@@ -115,7 +115,7 @@ class Distillation(Objective):
                 "`temperature` (T) must be > 0 and finite. Received: "
                 f"temperature={temperature}."
             )
-        self.base: Any = get(base)
+        self.base = get(base)
         if isinstance(self.base, Distillation):
             raise ValueError(
                 "`base` must not have a teacher, too. Received: base=Distillation("
@@ -146,9 +146,9 @@ class Distillation(Objective):
         return keras_teacher and Objective.of(self.base).compiles
 
     @property
-    def embed(self) -> Callable:
+    def embed(self) -> Embedder | None:  # type: ignore[override]
         """What gives the embedding that the other objective asks for."""
-        return self.base.embed
+        return Objective.of(self.base).embed
 
     def bind(self, model: keras.Model) -> Self:
         """Return an objective for this model only; `self` stays unbound.

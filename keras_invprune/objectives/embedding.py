@@ -1,12 +1,12 @@
 """Gets the outputs and the embedding of a model from one forward pass."""
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 import keras
 from keras import ops
 
-from keras_invprune.contracts import Nested, Tensor
+from keras_invprune.contracts import Embedder, Nested, Tensor
 from keras_invprune.graph.bottleneck import UnclearError, bottleneck, code
 from keras_invprune.graph.observe import observed
 from keras_invprune.graph.prunable import head_layers
@@ -17,11 +17,10 @@ from keras_invprune.saving import did_you_mean, near_names
 PROPOSED = 3  # number of layers that a message proposes
 ASSUMED = 256  # pixels or steps to assume for inputs of unknown size
 
-Embedder = Callable[..., tuple]
 logger = logging.getLogger("keras_invprune")
 
 
-def embedder(model: keras.Model, embedding: str | Callable | None = None) -> Embedder:
+def embedder(model: keras.Model, embedding: str | Embedder | None = None) -> Embedder:
     """Make the function that returns a model's outputs and its embedding.
 
     Args:

@@ -11,7 +11,7 @@ import tensorflow as tf
 from keras import ops, tree
 
 from keras_invprune.arguments import is_integer
-from keras_invprune.contracts import Nested, Objective, Tensor, Views
+from keras_invprune.contracts import Embedder, Nested, Objective, Tensor, Views
 from keras_invprune.graph.inputs import (
     dense,
     input_structure,
@@ -103,8 +103,8 @@ class Invariance(Objective):
         views: Views | None = None,
         weight: float | None = None,
         temperature: float = 1.0,
-        labels: bool | str | Callable = "auto",
-        embedding: str | Callable | None = None,
+        labels: bool | str | Callable[[Nested], Tensor] = "auto",
+        embedding: str | Embedder | None = None,
         projection: int | keras.Layer | None = None,
         supervised: str = "auto",
     ):
@@ -131,7 +131,7 @@ class Invariance(Objective):
         self.embedding = embedding
         self.projection = _projection(projection)
         self.supervised = supervised
-        self.embed: Any = None  # `bind` sets these three
+        self.embed: Embedder | None = None  # `bind` sets these three
         self.structure: Nested = None
         self.apart = False
         self._drawer: tuple = (None, None)

@@ -1,6 +1,6 @@
 """The value that an objective returns, and what several need to compute it."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from keras import tree
 
@@ -16,12 +16,12 @@ class Losses(NamedTuple):
         terms: ``{name: scalar}`` to log, one for each of the objective's `terms`.
     """
 
-    total: Any
-    predictions: Any
-    terms: dict[str, Any]
+    total: Tensor
+    predictions: Nested
+    terms: dict[str, Tensor]
 
 
-def as_losses(found: Any) -> Losses:
+def as_losses(found: object) -> Losses:
     """Return what an objective returned as `Losses`.
 
     Args:

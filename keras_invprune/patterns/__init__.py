@@ -4,10 +4,9 @@ A pattern is any callable ``(scores, sparsity, allocation) -> masks``. It may ha
 optional members of `keras_invprune.contracts.Pattern`.
 """
 
-from collections.abc import Callable
-
 import keras
 
+from keras_invprune.contracts import PatternLike
 from keras_invprune.patterns.base import Pattern
 from keras_invprune.patterns.block import Block
 from keras_invprune.patterns.n_by_m import NByM
@@ -18,7 +17,7 @@ from keras_invprune.saving import resolve
 PATTERNS = {"unstructured": Unstructured(), "units": Units()}
 
 
-def get(identifier: str | Callable | None) -> Callable:
+def get(identifier: str | dict | PatternLike | None) -> PatternLike:
     """Return the pattern of this name or config, or the callable itself.
 
     Args:
@@ -30,7 +29,8 @@ def get(identifier: str | Callable | None) -> Callable:
         TypeError: If `identifier` is none of these, or is a class.
     """
     if isinstance(identifier, dict):
-        identifier = keras.saving.deserialize_keras_object(identifier)
+        saved = keras.saving.deserialize_keras_object(identifier)
+        return resolve(saved, PATTERNS, "pattern")
     return resolve(identifier or "unstructured", PATTERNS, "pattern")
 
 

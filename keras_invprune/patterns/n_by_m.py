@@ -2,13 +2,12 @@
 
 import dataclasses
 import itertools
-from collections.abc import Callable
 
 import keras
 import numpy as np
 
 from keras_invprune.arguments import is_positive_integer
-from keras_invprune.contracts import Arrays
+from keras_invprune.contracts import AllocationLike, Arrays
 from keras_invprune.masks.selection import Scores, keep_count
 from keras_invprune.patterns.base import Pattern, check_axis
 
@@ -62,7 +61,9 @@ class NByM(Pattern):
         """The final sparsity of this pattern, 1 - n/m."""
         return 1 - self.n / self.m
 
-    def __call__(self, scores: Scores, sparsity: float, allocation: Callable) -> Arrays:
+    def __call__(
+        self, scores: Scores, sparsity: float, allocation: AllocationLike
+    ) -> Arrays:
         """Return masks that keep the same number of weights in every group.
 
         Raises:

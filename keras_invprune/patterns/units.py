@@ -1,14 +1,14 @@
 """Units of Dense layers and filters of convolutions."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Self
 
 import keras
 import numpy as np
 
 from keras_invprune.arguments import is_positive_integer
-from keras_invprune.contracts import Arrays
+from keras_invprune.contracts import AllocationLike, Arrays
 from keras_invprune.patterns.base import Pattern, check_axis, check_pooling
 
 
@@ -75,14 +75,12 @@ class Units(Pattern):
         self,
         scores: Arrays,
         sparsity: float,
-        allocation: Callable[[Arrays, float], Arrays],
+        allocation: AllocationLike,
     ) -> Arrays:
         """Return masks that keep or remove whole units, as the allocation decides."""
         return super().__call__(scores, sparsity, self._rounding(allocation))
 
-    def _rounding(
-        self, allocation: Callable[[Arrays, float], Arrays]
-    ) -> Callable[[Arrays, float], Arrays]:
+    def _rounding(self, allocation: AllocationLike) -> AllocationLike:
         def rounded(scores: Arrays, sparsity: float) -> Arrays:
             masks = allocation(scores, sparsity)
             least = int(self.tied)

@@ -4,10 +4,10 @@ import abc
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from numbers import Real
-from typing import Any
 
 import keras
 
+from keras_invprune.contracts import Tensor
 from keras_invprune.saving import Configured, did_you_mean, near_names
 
 
@@ -28,8 +28,8 @@ class Operator(Configured, abc.ABC):
 
     @abc.abstractmethod
     def moved(
-        self, variables: list[keras.Variable], rate: Any
-    ) -> Iterator[tuple[keras.Variable, Any]]:
+        self, variables: list[keras.Variable], rate: Tensor
+    ) -> Iterator[tuple[keras.Variable, Tensor]]:
         """Yield (variable, new value) after a step of size `rate`."""
 
 
@@ -87,8 +87,8 @@ class LayerOperator(Operator):
         return layers
 
     def moved(
-        self, variables: list[keras.Variable], rate: Any
-    ) -> Iterator[tuple[keras.Variable, Any]]:
+        self, variables: list[keras.Variable], rate: Tensor
+    ) -> Iterator[tuple[keras.Variable, Tensor]]:
         """Yield (variable, new value) after a step of size `rate`."""
         for strength, group in self.groups(variables):
             values = [keras.ops.convert_to_tensor(variable) for variable in group]
@@ -96,7 +96,7 @@ class LayerOperator(Operator):
             yield from zip(group, self.prox(values, threshold), strict=True)
 
     @abc.abstractmethod
-    def prox(self, values: list, threshold: Any) -> list:
+    def prox(self, values: list, threshold: Tensor) -> list:
         """Return the new values of one layer's weights.
 
         Args:
@@ -105,20 +105,20 @@ class LayerOperator(Operator):
         """
 
 
-def shrunk(values: Any, norm: Any, threshold: Any) -> Any:
+def shrunk(values: Tensor, norm: Tensor, threshold: Tensor) -> Tensor:
     """Return ``values · max(0, 1 - threshold/norm)``: a group's exact proximal step."""
     ops = keras.ops
     share = threshold / ops.maximum(norm, 1e-30)  # 0 has no direction
     return values * ops.cast(ops.maximum(0.0, 1.0 - share), values.dtype)
 
 
-def norm_of(parts: Iterable[Any]) -> Any:
+def norm_of(parts: Iterable[Tensor]) -> Tensor:
     """Return the Euclidean norm over all tensors of a group, in float32."""
     squares = [keras.ops.square(keras.ops.cast(part, "float32")) for part in parts]
     return keras.ops.sqrt(sum(keras.ops.sum(square) for square in squares))
 
 
-def _checked(strengths: Any) -> dict[str, float]:
+def _checked(strengths: object) -> dict[str, float]:
     if not isinstance(strengths, Mapping):
         raise TypeError(
             "`strengths` must be a dictionary {name of a layer: strength}. Received: "

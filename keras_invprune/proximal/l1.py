@@ -1,9 +1,8 @@
 """The ℓ1 penalty, for single connections."""
 
-from typing import Any
-
 import keras
 
+from keras_invprune.contracts import Tensor
 from keras_invprune.proximal.base import LayerOperator
 
 
@@ -20,7 +19,7 @@ class L1(LayerOperator):
 
     weights = ("kernel",)
 
-    def prox(self, values: list, threshold: Any) -> list:
+    def prox(self, values: list, threshold: Tensor) -> list:
         """Return the kernel after soft thresholding."""
         ops = keras.ops
         return [
@@ -29,5 +28,5 @@ class L1(LayerOperator):
         ]
 
 
-def _like(threshold: Any, value: Any) -> Any:
+def _like(threshold: Tensor, value: Tensor) -> Tensor:
     return keras.ops.cast(threshold, value.dtype)

@@ -1,11 +1,11 @@
 """The negative parts of whole layers: without them, ReLU does nothing."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Self
 
 import keras
 
-from keras_invprune.contracts import unwrapped
+from keras_invprune.contracts import Tensor, unwrapped
 from keras_invprune.graph.active import rectified_layers, removable_layers
 from keras_invprune.proximal.base import (
     LayerOperator,
@@ -90,7 +90,7 @@ class NegativeParts(LayerOperator):
         ]
         return cls({n: strength * s for n, s in zip(names, shares, strict=True)})
 
-    def prox(self, values: list, threshold: Any) -> list:
+    def prox(self, values: list, threshold: Tensor) -> list:
         """Return W₊ - W₋·max(0, 1 - threshold/‖W₋‖)."""
         ops = keras.ops
         negative = [ops.maximum(-value, 0) for value in values]

@@ -4,6 +4,7 @@ from typing import Any, Self
 
 import keras
 
+from keras_invprune.contracts import Tensor
 from keras_invprune.proximal.base import Operator
 
 
@@ -97,12 +98,14 @@ class Proximal(keras.optimizers.Optimizer):
         return self.inner_optimizer.variables
 
     @property
-    def learning_rate(self) -> Any:
+    def learning_rate(self) -> Tensor:
         """The learning rate of the inner optimizer, which may be set."""
         return self.inner_optimizer.learning_rate
 
     @learning_rate.setter
-    def learning_rate(self, learning_rate: Any) -> None:
+    def learning_rate(
+        self, learning_rate: float | keras.optimizers.schedules.LearningRateSchedule
+    ) -> None:
         self.inner_optimizer.learning_rate = learning_rate
 
     @property
@@ -110,7 +113,7 @@ class Proximal(keras.optimizers.Optimizer):
         """The number of steps of the inner optimizer."""
         return self.inner_optimizer.iterations
 
-    def scale_loss(self, loss: Any) -> Any:
+    def scale_loss(self, loss: Tensor) -> Tensor:
         """Scale the loss as the inner optimizer does."""
         return self.inner_optimizer.scale_loss(loss)
 

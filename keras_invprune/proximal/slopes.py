@@ -1,9 +1,8 @@
 """The slopes of PReLU, driven to 1, where PReLU is the identity."""
 
-from typing import Any
-
 import keras
 
+from keras_invprune.contracts import Tensor
 from keras_invprune.proximal.base import LayerOperator, norm_of, shrunk
 
 
@@ -27,7 +26,7 @@ class SlopesToOne(LayerOperator):
 
     weights = ("alpha",)
 
-    def prox(self, values: list, threshold: Any) -> list:
+    def prox(self, values: list, threshold: Tensor) -> list:
         """Return 1 + (α - 1)·max(0, 1 - threshold/‖α - 1‖)."""
         distances = [value - 1 for value in values]
         norm = norm_of(distances)

@@ -1,9 +1,8 @@
 """The group lasso over units."""
 
-from typing import Any
-
 import keras
 
+from keras_invprune.contracts import Tensor
 from keras_invprune.proximal.base import LayerOperator, shrunk
 
 
@@ -19,7 +18,7 @@ class UnitLasso(LayerOperator):
         Yuan, Lin 2006, with the exact proximal step of each group.
     """
 
-    def prox(self, values: list, threshold: Any) -> list:
+    def prox(self, values: list, threshold: Tensor) -> list:
         """Return the weights with each unit shrunk by its norm."""
         ops = keras.ops
         flat = [

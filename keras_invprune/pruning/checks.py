@@ -1,6 +1,6 @@
 """Checks that `prune` makes before it makes anything."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import keras
 import numpy as np
@@ -65,8 +65,8 @@ def check_scope(model: keras.Model) -> None:
 
 
 def check_budget(
-    pattern: str | Callable | None,
-    allocation: str | dict | Callable | None,
+    pattern: str | contracts.PatternLike | None,
+    allocation: str | dict | contracts.AllocationLike | None,
     model: keras.Model,
 ) -> None:
     """Raise ValueError if a budget cannot decide how many groups are removed."""

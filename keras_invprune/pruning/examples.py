@@ -10,10 +10,10 @@ import tensorflow as tf
 from keras import tree
 
 from keras_invprune.arguments import is_integer
-from keras_invprune.contracts import Nested, Score
+from keras_invprune.contracts import Nested, Score, ScoreLike
 
 
-def examples_for(score: Callable, arguments: dict[str, Any]) -> tuple | None:
+def examples_for(score: ScoreLike, arguments: dict[str, Any]) -> tuple | None:
     """Draw rows from the training data of `fit` without consuming them.
 
     Rows of arrays are drawn at random, with a fixed seed, but not from the validation

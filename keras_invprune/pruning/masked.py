@@ -15,9 +15,11 @@ from keras import ops
 
 from keras_invprune.contracts import (
     Effective,
+    EffectiveLike,
     Nested,
     PruningWrapper,
     Rounding,
+    RoundingLike,
     Tensor,
 )
 from keras_invprune.graph.layouts import channel_axes, layouts
@@ -46,7 +48,9 @@ class Through(keras.regularizers.Regularizer):
 
     def __init__(self, wrapper: "Masked", regularizer: Callable, mask: keras.Variable):
         self.wrapper, self.mask = wrapper, mask
-        self.regularizer = getattr(regularizer, "regularizer", regularizer)
+        if isinstance(regularizer, Through):
+            regularizer = regularizer.regularizer
+        self.regularizer: Callable = regularizer
 
     def __call__(self, weight: Tensor) -> Tensor:
         """Return the penalty of w * m."""
@@ -128,7 +132,8 @@ class Masked(PruningWrapper, keras.layers.Wrapper):
         rounded: ``{key: (variable, axes)}`` of the kernels that are read through the
             grid, with the axes over which an output channel extends.
         settled: Whether training reads the product as well.
-        own: ``{key: variables}`` that ``effective.build`` made.
+        shared: What ``effective.share`` made for all of the weights.
+        own: ``{key: variables}`` that ``effective.build`` made, then those shared.
         learned: The trainable ones among them.
 
     Example:
@@ -143,9 +148,9 @@ class Masked(PruningWrapper, keras.layers.Wrapper):
         self,
         layer: keras.Layer,
         keys: Iterable[str] | Mapping[str, Weight] | None = None,
-        effective: Callable | None = None,
+        effective: EffectiveLike | None = None,
         plain: Iterable[str] = (),
-        grid: Callable | None = None,
+        grid: RoundingLike | None = None,
         **kwargs: Any,
     ):
         # Weights are multiplied in the dtype they are stored in. Each inner layer then
@@ -155,11 +160,12 @@ class Masked(PruningWrapper, keras.layers.Wrapper):
         self.supports_masking = True
         self.keys = None if keys is None else list(keys)
         self._given = MappingProxyType(keys if isinstance(keys, Mapping) else {})
-        self.effective = product if effective is None else effective
+        self.effective: EffectiveLike = product if effective is None else effective
         self.plain = tuple(plain)
         self.grid: Any = grid
         self.settled = False
         self.masks = {}
+        self.shared: tuple = ()
         self.own = MappingProxyType({})
         self.prunable = MappingProxyType({})
         self.layouts = MappingProxyType({})
@@ -187,14 +193,16 @@ class Masked(PruningWrapper, keras.layers.Wrapper):
             )
             if variable.regularizer is not None:
                 variable.regularizer = Through(self, variable.regularizer, mask)
-        build = Effective.of(self.effective).build
-        self.own = MappingProxyType(
-            {key: build(self, _name(key), v) for key, v in self.prunable.items()}
-        )
-        own = {key: list(made) for key, made in self.own.items()}
-        for variable in _trainable([own.pop(key, ()) for key in self.plain]):
+        effective = Effective.of(self.effective)
+        self.shared = shared = effective.share(self)  # TensorFlow wraps the attribute
+        made = {
+            key: effective.build(self, _name(key), variable)
+            for key, variable in self.prunable.items()
+        }
+        self.own = MappingProxyType({key: (*own, *shared) for key, own in made.items()})
+        for variable in _trainable([made.pop(key, ()) for key in self.plain]):
             variable.trainable = False  # nothing reads it
-        self.learned = tuple(_trainable(own))
+        self.learned = tuple(_trainable([made, shared]))
         if self.grid is not None:
             self.rounded = MappingProxyType(self._channels())
         self.built = True
@@ -303,7 +311,7 @@ class Masked(PruningWrapper, keras.layers.Wrapper):
             return []
         return [penalty(*self._arguments(k)) for k in self.masks if k not in self.plain]
 
-    def _effective(self, key: str, learning: bool) -> Callable:
+    def _effective(self, key: str, learning: bool) -> EffectiveLike:
         return self.effective if learning and key not in self.plain else product
 
     def _arguments(self, key: str) -> tuple:

@@ -217,9 +217,18 @@ class PrunedModel(PruningWrapper, keras.Model):
     def call(
         self, inputs: Nested, training: bool | None = None, with_embedding: bool = False
     ) -> Nested:
-        """Return the outputs of the masked model, with its embedding on request."""
+        """Return the outputs of the masked model, with its embedding on request.
+
+        Raises:
+            ValueError: If the objective has no embedding.
+        """
         if with_embedding:
-            embed = self.plan.objective.embed
+            embed = Objective.of(self.plan.objective).embed
+            if embed is None:
+                raise ValueError(
+                    "`with_embedding=True` needs an objective that has an embedding. "
+                    f"Received: {self.plan.objective!r}. Use objective='invariance'."
+                )
             return self.masked.run(embed, inputs, training=training)
         return self.masked(inputs, training=training)
 
@@ -407,9 +416,16 @@ class PrunedModel(PruningWrapper, keras.Model):
         """Return the plan's objective on one batch, also for custom loops.
 
         Raises:
-            TypeError: If the objective returns neither `Losses` nor a pair.
+            TypeError: If there is no objective, or if it returns neither `Losses` nor a
+                pair.
         """
-        return as_losses(self.plan.objective(self, x, y, sample_weight))
+        objective = self.plan.objective
+        if objective is None:
+            raise TypeError(
+                "The search has a loss of its own only if it has an objective. "
+                "Received: objective=None. Call `compute_loss`."
+            )
+        return as_losses(objective(self, x, y, sample_weight))
 
     def _record(self, losses: Losses, x: Nested) -> None:
         count = ops.shape(tree.flatten(x)[0])[0]

@@ -11,10 +11,23 @@ from keras_invprune import allocation as allocations
 from keras_invprune import objectives, patterns, schedules, scores
 from keras_invprune.allocation import Budget
 from keras_invprune.compaction.dependencies import dependencies
-from keras_invprune.contracts import Arrays, Pattern, Ranked, Schedule, Score
+from keras_invprune.contracts import (
+    AllocationLike,
+    Arrays,
+    AsMatrices,
+    EffectiveLike,
+    ObjectiveLike,
+    Pattern,
+    PatternLike,
+    Ranked,
+    RoundingLike,
+    Schedule,
+    ScheduleLike,
+    Score,
+    ScoreLike,
+)
 from keras_invprune.graph.active import calls_its_graph
 from keras_invprune.graph.groups import Dependencies
-from keras_invprune.graph.layouts import Layout
 from keras_invprune.graph.weights import Weight, is_graph, shapes_of
 from keras_invprune.masks.compute import make_masks
 from keras_invprune.masks.groups import ROUNDING, Grouped, TiedGroups
@@ -27,14 +40,14 @@ PARTS = ("objective", "score", "allocation", "pattern")
 
 @dataclass
 class Plan:
-    """What to prune by, how much, and when. See `prune` for each field.
+    """What to prune by, how much, and when: see `prune`. `of` makes one from names.
 
     Attributes:
         sparsity: Target share of zero weights, in [0, 1). With a budget, the share of
             the cost to remove.
         objective: Loss of the search, or None for the compiled loss only.
         score: ``(weights, model) -> {key: array}``.
-        allocation: ``(scores, sparsity) -> masks``. None becomes that of the pattern.
+        allocation: ``(scores, sparsity) -> masks``.
         pattern: ``(scores, sparsity, allocation) -> masks``.
         schedule: ``(step) -> (should_prune, sparsity)``.
         rewind: The point that surviving weights return to, or None.
@@ -50,11 +63,11 @@ class Plan:
     """
 
     sparsity: float
-    objective: Any = None
-    score: Any = "magnitude"
-    allocation: Any = None
-    pattern: Any = None
-    schedule: Any = "one_shot"
+    objective: ObjectiveLike | None
+    score: ScoreLike
+    allocation: AllocationLike
+    pattern: PatternLike
+    schedule: ScheduleLike
     rewind: str | None = None
     initial_scale: float = 1.0
     scaled: tuple[str, ...] = ()
@@ -65,16 +78,51 @@ class Plan:
     dependencies: Dependencies | None = field(default=None, repr=False)
     cost: Callable[[Arrays], float] | None = field(default=None, repr=False)
 
+    @classmethod
+    def of(
+        cls,
+        sparsity: float,
+        *,
+        objective: str | ObjectiveLike | None = None,
+        score: str | ScoreLike = "magnitude",
+        allocation: str | dict | AllocationLike | None = None,
+        pattern: str | dict | PatternLike | None = None,
+        schedule: str | ScheduleLike = "one_shot",
+        **fields: Any,
+    ) -> Self:
+        """Return the plan of these choices, each of which may be a name.
+
+        Args:
+            sparsity: As the field.
+            objective: As the field, or a name.
+            score: As the field, or a name.
+            allocation: As the field, a name, or ``{key: sparsity}``; None for that of
+                the pattern.
+            pattern: As the field, a name or a config; None for single weights.
+            schedule: As the field, or a name.
+            **fields: The other fields.
+
+        Raises:
+            ValueError: If a choice is unknown, or if two disagree.
+            TypeError: If a choice is neither a name nor a callable.
+        """
+        sparsity = schedules.check_sparsity(sparsity)
+        loss, ranking = objectives.get(objective), scores.get(score)
+        grouping = patterns.get(pattern)
+        if allocation is None:
+            allocation = Pattern.of(grouping).default_allocation
+        return cls(
+            sparsity,
+            loss,
+            ranking,
+            allocations.get(allocation),
+            grouping,
+            schedules.get(schedule, sparsity),
+            **fields,
+        )
+
     def __post_init__(self) -> None:
-        """Resolve names, and raise if choices are unknown or disagree."""
-        self.sparsity = schedules.check_sparsity(self.sparsity)
-        self.objective = objectives.get(self.objective)
-        self.score = scores.get(self.score)
-        self.pattern = patterns.get(self.pattern)
-        if self.allocation is None:
-            self.allocation = Pattern.of(self.pattern).default_allocation
-        self.allocation = allocations.get(self.allocation)
-        self.schedule = schedules.get(self.schedule, self.sparsity)
+        """Raise if the rewind point is unknown, or a pattern has another sparsity."""
         self.rewind = check_rewind(self.rewind)
         fixed = Pattern.of(self.pattern).target_sparsity
         if fixed is not None and abs(fixed - self.sparsity) > 1e-6:
@@ -84,12 +132,12 @@ class Plan:
             )
 
     @property
-    def effective(self) -> Callable | None:
+    def effective(self) -> EffectiveLike | None:
         """What training reads instead of w * mask, or None."""
         return Score.of(self.score).effective
 
     @property
-    def grid(self) -> Callable | None:
+    def grid(self) -> RoundingLike | None:
         """What all kernels are read through, or None."""
         return Score.of(self.score).grid
 
@@ -154,7 +202,7 @@ class Plan:
         self,
         model: keras.Model,
         weights: Mapping[str, Weight],
-        schedule: str | Callable,
+        schedule: str | ScheduleLike,
     ) -> None:
         """Set the target sparsity to what the budget leaves of the cost.
 
@@ -206,7 +254,7 @@ class Plan:
     def groups(
         self,
         shapes: Mapping[str, tuple[int, ...]],
-        layouts: Mapping[str, Layout] | None = None,
+        layouts: Mapping[str, AsMatrices] | None = None,
     ) -> Grouped:
         """Return the groups of the pattern; for the arguments, see `Grouped`."""
         if self.dependencies is not None:
@@ -268,9 +316,8 @@ class Plan:
         effective = config.pop("effective", None)
         if effective and Score.of(loaded["score"]).effective is None:
             # A score is missing. The file has its weights and must load all the same.
-            missing: Any = loaded["score"]
-            missing.effective = load_object(effective, "plan.score")
+            loaded["score"].effective = load_object(effective, "plan.score")
         grid = config.pop("grid", None)
         if grid and Score.of(loaded["score"]).grid is None:
             loaded["score"].grid = load_object(grid, "plan.score")
-        return cls(**{**config, **loaded, "schedule": schedule})
+        return cls.of(**{**config, **loaded, "schedule": schedule})

@@ -1,7 +1,7 @@
 """prune and strip_pruning: from a plain model to a pruned one, and back."""
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import keras
@@ -44,11 +44,11 @@ def prune(
     model: keras.Model,
     sparsity: float | Budget,
     *,
-    objective: str | Callable | None = None,
-    score: str | Callable = "magnitude",
-    allocation: str | dict | Callable | None = None,
-    pattern: str | Callable | None = None,
-    schedule: str | Callable = "one_shot",
+    objective: str | contracts.ObjectiveLike | None = None,
+    score: str | contracts.ScoreLike = "magnitude",
+    allocation: str | dict | contracts.AllocationLike | None = None,
+    pattern: str | contracts.PatternLike | None = None,
+    schedule: str | contracts.ScheduleLike = "one_shot",
     rewind: str | None = None,
     initial_scale: float | tuple[float, str] = 1.0,
     select: Select | Iterable[str] | str | None = None,
@@ -124,14 +124,14 @@ def prune(
     }
     if tfmot.is_tf_keras(model):
         legacy.check_left_out(objective, schedule, rewind, initial_scale, copy, budget)
-        return legacy.prune(model, Plan(**choices), select)
+        return legacy.prune(model, Plan.of(**choices), select)
     check_model(model)
     scale = check_scale(initial_scale)
     weights = weights_by_key(model)
     check_absent({key: weight.variable for key, weight in weights.items()})
     if budget is not None:
         check_budget(pattern, allocation, model)
-    plan = Plan(
+    plan = Plan.of(
         **choices,
         objective=objective,
         schedule=schedule,
@@ -156,7 +156,7 @@ def prune(
     return pruned
 
 
-def _share(sparsity: float | Budget, schedule: str | Callable) -> float:
+def _share(sparsity: float | Budget, schedule: str | contracts.ScheduleLike) -> float:
     """Return the target sparsity, for now that of the schedule if it is a budget's."""
     if not isinstance(sparsity, Budget):
         return check_sparsity(sparsity)

@@ -16,6 +16,7 @@ import keras
 
 from keras_invprune.arguments import is_number, is_positive_integer
 from keras_invprune.compaction import compact
+from keras_invprune.contracts import PatternLike
 from keras_invprune.exporting.batches import states_kept
 from keras_invprune.exporting.checks import (
     check_batch_size,
@@ -126,13 +127,13 @@ class _Removal(NamedTuple):
     """What is removed from a copy of the model; a pattern of None is nothing."""
 
     name: str
-    pattern: Callable | None
+    pattern: PatternLike | None
     share: float
     choices: tuple[str, str]  # score and allocation
 
     @classmethod
     def by(
-        cls, pattern: str | Callable, share: float, choices: tuple[str, str]
+        cls, pattern: str | PatternLike, share: float, choices: tuple[str, str]
     ) -> Self:
         """Return a removal by a pattern or its name."""
         name = pattern if isinstance(pattern, str) else repr(pattern)
@@ -147,7 +148,7 @@ class _Removal(NamedTuple):
 def estimate_savings(
     model: keras.Model,
     *,
-    patterns: Sequence[str | Callable] = PATTERNS,
+    patterns: Sequence[str | PatternLike] = PATTERNS,
     shares: Sequence[float] = SHARES,
     target: str = "litert-cpu",
     batch_size: int | None = None,

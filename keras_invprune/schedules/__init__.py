@@ -6,10 +6,10 @@ training are optional (`keras_invprune.contracts.Schedule`); TF-MOT's own schedu
 none of them.
 """
 
-from collections.abc import Callable
 from functools import partial
 
 from keras_invprune.arguments import is_number
+from keras_invprune.contracts import ScheduleLike
 from keras_invprune.saving import resolve
 from keras_invprune.schedules.base import check_sparsity
 from keras_invprune.schedules.gradual import Gradual
@@ -30,7 +30,7 @@ SCHEDULES = {
 }
 
 
-def get(identifier: str | Callable, sparsity: float) -> Callable:
+def get(identifier: str | ScheduleLike, sparsity: float) -> ScheduleLike:
     """Return the schedule of this name for `sparsity`, or the schedule itself.
 
     Args:
@@ -54,7 +54,7 @@ def get(identifier: str | Callable, sparsity: float) -> Callable:
     return found
 
 
-def final_sparsity(schedule: Callable) -> float | None:
+def final_sparsity(schedule: ScheduleLike) -> float | None:
     """Return the final sparsity of a schedule, or None if it is unknown."""
     if isinstance(schedule, HoldBack):
         return final_sparsity(schedule.schedule)

@@ -1,13 +1,12 @@
 """Delays a schedule while a metric is low."""
 
-from collections.abc import Callable
 from typing import Any, Self
 
 import keras
 import numpy as np
 
 from keras_invprune import contracts
-from keras_invprune.contracts import Due
+from keras_invprune.contracts import Due, ScheduleLike
 from keras_invprune.schedules.base import Learning, check_monitor
 from keras_invprune.schedules.saving import load_schedule, save_schedule
 from keras_invprune.tfmot import PruningSchedule
@@ -39,7 +38,7 @@ class HoldBack(Learning, contracts.Schedule, PruningSchedule):
 
     def __init__(
         self,
-        schedule: Callable,
+        schedule: ScheduleLike,
         monitor: str = "val_accuracy",
         tolerance: float = 0.01,
         mode: str = "max",
@@ -53,7 +52,7 @@ class HoldBack(Learning, contracts.Schedule, PruningSchedule):
                 "`schedule` must be a PruningSchedule, such as Gradual(sparsity). "
                 f"Received: {schedule!r}."
             )
-        self.schedule: Callable = schedule
+        self.schedule: ScheduleLike = schedule
         self.monitor: str = monitor
         self.tolerance = float(tolerance)
         self.mode = mode

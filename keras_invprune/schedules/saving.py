@@ -3,12 +3,13 @@
 from typing import Any
 
 from keras_invprune import tfmot
+from keras_invprune.contracts import ScheduleLike
 from keras_invprune.saving import load_object, save_object
 
 ROLE = "plan.schedule"
 
 
-def save_schedule(schedule: Any) -> dict:
+def save_schedule(schedule: ScheduleLike) -> dict:
     """Return the config of any schedule."""
     if tfmot.is_own(schedule):
         return {"tfmot": type(schedule).__name__, **schedule.get_config()["config"]}
@@ -18,7 +19,7 @@ def save_schedule(schedule: Any) -> dict:
     return saved
 
 
-def _cannot_read_its_config(schedule: Any) -> bool:
+def _cannot_read_its_config(schedule: ScheduleLike) -> bool:
     """Return whether the config is nested like TF-MOT's, and `from_config` is not."""
     if not isinstance(schedule, tfmot.PruningSchedule):
         return False
@@ -27,7 +28,7 @@ def _cannot_read_its_config(schedule: Any) -> bool:
     return nested and type(schedule).from_config.__func__ is inherited
 
 
-def load_schedule(config: dict[str, Any]) -> Any:
+def load_schedule(config: dict[str, Any]) -> ScheduleLike:
     """Return the schedule of a config, or a `Missing` if it cannot be found."""
     if "tfmot" in config:
         config = dict(config)

@@ -9,10 +9,9 @@ decorates the score with ``known_as(name)``.
 
 import importlib
 import pkgutil
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from keras_invprune.contracts import Score, ScoreContext
+from keras_invprune.contracts import Score, ScoreContext, ScoreLike
 from keras_invprune.saving import resolve
 from keras_invprune.scores._known import KNOWN
 
@@ -20,7 +19,7 @@ for _module in pkgutil.iter_modules(__path__):
     if not _module.name.startswith("_"):
         importlib.import_module(f"{__name__}.{_module.name}")
 
-SCORES: dict[str, Callable] = {
+SCORES: dict[str, ScoreLike] = {
     name: kind() if isinstance(kind, type) else kind for name, kind in KNOWN.items()
 }
 __doc__ += f"\nBy name: {', '.join(sorted(SCORES))}.\n"
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
         """Declare the scores, which are found at run time."""
 
 
-def get(identifier: str | Callable) -> Callable:
+def get(identifier: str | ScoreLike) -> ScoreLike:
     """Return the score of this name, or the callable itself.
 
     Raises:

@@ -6,7 +6,14 @@ import keras
 from keras import ops
 
 from keras_invprune.arguments import plain
-from keras_invprune.contracts import Arrays, Effective, Score, ScoreContext, Tensor
+from keras_invprune.contracts import (
+    Arrays,
+    Effective,
+    Masking,
+    Score,
+    ScoreContext,
+    Tensor,
+)
 from keras_invprune.saving import Configured
 from keras_invprune.scores._known import known_as
 from keras_invprune.scores._learned import learned
@@ -94,17 +101,19 @@ class GumbelWeight(Configured, Effective):
         self.odds, self.rate = float(odds), float(rate)
         self.temperatures, self.seed = plain(tuple(temperatures)), plain(seed)
 
+    def share(self, layer: keras.Layer) -> tuple:
+        """Create the temperature T and the generator of the noise."""
+        temperature = layer.add_weight(
+            name="temperature",
+            shape=(),
+            initializer=keras.initializers.Constant(self.temperatures[0]),
+            trainable=False,
+            autocast=False,
+        )
+        return temperature, keras.random.SeedGenerator(self.seed)
+
     def build(self, layer: keras.Layer, name: str, variable: keras.Variable) -> tuple:
-        """Create the tensor a / rate; T and the noise are shared by all weights."""
-        if not hasattr(layer, "temperature"):
-            layer.noise = keras.random.SeedGenerator(self.seed)
-            layer.temperature = layer.add_weight(
-                name="temperature",
-                shape=(),
-                initializer=keras.initializers.Constant(self.temperatures[0]),
-                trainable=False,
-                autocast=False,
-            )
+        """Create the tensor a / rate."""
         odds = layer.add_weight(
             name=f"{name}_odds",
             shape=variable.shape,
@@ -112,7 +121,7 @@ class GumbelWeight(Configured, Effective):
             dtype=variable.dtype,
             autocast=False,
         )
-        return odds, layer.temperature, layer.noise
+        return (odds,)
 
     def __call__(
         self,
@@ -136,10 +145,11 @@ class GumbelWeight(Configured, Effective):
         on = ops.cast(mask * ops.sigmoid(self.rate * odds), "float32")
         return self.weight_of_penalty * ops.sum(on)
 
-    def anneal(self, layer: keras.Layer, progress: float) -> None:
+    def anneal(self, layer: Masking, progress: float) -> None:
         """Lower T geometrically: T = T_first · (T_last / T_first)^progress."""
+        temperature, _ = layer.shared
         first, last = self.temperatures
-        layer.temperature.assign(first * (last / first) ** progress)
+        temperature.assign(first * (last / first) ** progress)
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""

@@ -1,12 +1,11 @@
 """Quantized training: pruning for a file of integers, whatever the score."""
 
-from collections.abc import Callable
 from typing import Any, Literal, Self
 
 import keras
 from keras import ops
 
-from keras_invprune.contracts import Arrays, Rounding, Score, Tensor
+from keras_invprune.contracts import Arrays, Rounding, Score, ScoreLike, Tensor
 from keras_invprune.graph.layouts import TRANSPOSED
 from keras_invprune.graph.prunable import is_depthwise
 from keras_invprune.saving import Configured, load_object, resolve, save_object
@@ -55,9 +54,9 @@ class Quantized(Score):
 
     suits = {"schedule": "gradual"}
 
-    def __init__(self, score: str | Callable = "magnitude", bits: int = 8):
+    def __init__(self, score: str | ScoreLike = "magnitude", bits: int = 8):
         found = resolve(score, KNOWN, "score")
-        self.score: Any = found() if isinstance(found, type) else found
+        self.score: ScoreLike = found() if isinstance(found, type) else found
         if isinstance(self.score, Quantized):
             raise ValueError(
                 "Quantized cannot wrap another Quantized. Received: "

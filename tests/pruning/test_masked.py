@@ -7,6 +7,7 @@ import tensorflow as tf
 from keras import layers, ops
 
 import zoo
+from keras_invprune.contracts import Effective
 from keras_invprune.pruning.masked import Masked
 
 X = np.array([[1.0, 2.0], [3.0, -1.0]], "float32")
@@ -135,6 +136,25 @@ def test_activity_losses_are_kept_and_seen_once():
     np.testing.assert_allclose(loss, expected, rtol=1e-6)
 
 
+class Twice(keras.regularizers.Regularizer):
+    """Somebody's own regularizer, which holds another one."""
+
+    def __init__(self, regularizer):
+        self.regularizer = regularizer
+
+    def __call__(self, weight):
+        return 2 * self.regularizer(weight)
+
+
+def test_a_regularizer_around_another_one_is_applied_itself():
+    wrapper = masked_dense(kernel_regularizer=Twice(keras.regularizers.L1(1.0)))
+    wrapper(X)
+    (loss,) = wrapper.losses
+    assert float(loss) == pytest.approx(2 * np.abs(W * MASK).sum())
+    Masked(wrapper.layer)
+    assert isinstance(wrapper.layer.kernel.regularizer.regularizer, Twice)
+
+
 def test_kernel_regularizers_see_the_weight_through_the_mask():
     wrapper = masked_dense(kernel_regularizer="l2")
     with tf.GradientTape() as tape:
@@ -228,6 +248,31 @@ def test_a_mask_of_another_shape_is_refused():
 def test_keys_choose_what_is_masked():
     model = zoo.CASES["nested_with_one_name"]().model
     assert list(Masked(model, ["second/same/kernel"]).masks) == ["second/same/kernel"]
+
+
+class OfOneScale(Effective):
+    """w' = w · m · scale · own, where all weights have one scale in common."""
+
+    def share(self, layer):
+        return (layer.add_weight(shape=(), initializer="ones", name="scale"),)
+
+    def build(self, layer, name, variable):
+        return (layer.add_weight(shape=(), initializer="ones", name=name),)
+
+    def __call__(self, weight, mask, own, scale):
+        return weight * mask * own * scale
+
+
+def test_what_weights_share_is_made_once_and_trained_if_one_of_them_is_plain():
+    model = zoo.CASES["conv_2d"]().model
+    plain, *others = Masked(model).keys
+    wrapper = Masked(model, effective=OfOneScale(), plain=[plain])
+    (scale,) = wrapper.shared
+    assert all(shared is scale for _, shared in wrapper.own.values())
+    trained = [wrapper.own[key][0] for key in others]
+    assert {id(v) for v in wrapper.learned} == {id(v) for v in [*trained, scale]}
+    assert len(wrapper.learned) == 1 + len(trained)
+    assert not wrapper.own[plain][0].trainable and scale.trainable
 
 
 # As a layer among others

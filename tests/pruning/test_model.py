@@ -391,3 +391,12 @@ def test_metrics_of_the_model_inside_are_its_own_or_counted():
     logs = pruned.fit(x, y, epochs=2, verbose=0).history
     assert logs.keys() == {"loss", "mean_input", "sparsity"}  # not the "mae" of before
     assert logs["mean_input"] == [3.0, 3.0]
+
+
+def test_without_an_objective_there_is_neither_its_loss_nor_its_embedding():
+    network = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, name="only")])
+    model = kip.prune(network, 0.5, select=["only"])
+    with pytest.raises(TypeError, match="objective=None. Call `compute_loss`"):
+        model.search_loss(np.ones((2, 4)), np.ones(2))
+    with pytest.raises(ValueError, match="an embedding. Received: None"):
+        model(np.ones((2, 4)), with_embedding=True)

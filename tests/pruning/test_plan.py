@@ -76,7 +76,7 @@ def weights():
 @pytest.mark.parametrize("sparsity", [0.0, 0.5, 0.99])
 def test_a_score_in_rounds_sees_the_density_fall_by_one_factor(rounds, sparsity):
     score, given = Witness(rounds), weights()
-    masks = Plan(sparsity, score=score).masks(given, None, sparsity)
+    masks = Plan.of(sparsity, score=score).masks(given, None, sparsity)
     assert len(score.shown) == rounds
     counts = [sum(map(np.count_nonzero, shown.values())) for shown in score.shown]
     shares = [1 - (1 - sparsity) ** (n / rounds) for n in range(rounds)]
@@ -88,7 +88,7 @@ def test_a_score_in_rounds_sees_the_density_fall_by_one_factor(rounds, sparsity)
 
 def test_what_a_round_prunes_stays_pruned_in_the_next():
     score, given = Witness(rounds=4), weights()
-    masks = Plan(0.9, score=score).masks(given, None, 0.9)
+    masks = Plan.of(0.9, score=score).masks(given, None, 0.9)
     shown = [*score.shown, {key: given[key] * masks[key] for key in given}]
     for key, weight in given.items():
         np.testing.assert_array_equal(shown[0][key], weight)
@@ -101,7 +101,7 @@ def test_what_a_round_prunes_stays_pruned_in_the_next():
 
 def test_rounds_keep_to_the_pattern_and_end_at_its_sparsity():
     score = Witness(rounds=4)
-    plan = Plan(0.5, score=score, pattern=kip.patterns.NByM(2, 4))
+    plan = Plan.of(0.5, score=score, pattern=kip.patterns.NByM(2, 4))
     masks = plan.masks(weights(), None, 0.5)
     for mask in masks.values():
         assert np.all(mask.reshape(-1, 4, mask.shape[1]).sum(axis=1) == 2)
@@ -128,26 +128,28 @@ def test_of_several_rounds_only_the_last_is_shuffled():
 
     weights = {"a": 1.0 + np.arange(64.0)}
     shuffled = kip.allocation.Shuffled("global", seed=0)
-    mask = Plan(0.9, score=Rounds(), allocation=shuffled).masks(weights, None, 0.9)["a"]
+    mask = Plan.of(0.9, score=Rounds(), allocation=shuffled).masks(weights, None, 0.9)[
+        "a"
+    ]
     for kept in seen:  # the largest, hence the last
         assert np.array_equal(kept["a"], np.sort(kept["a"]))
     assert mask.sum() == 6 and not np.array_equal(mask, np.sort(mask))
 
 
 def test_scores_of_a_diverged_training_are_refused():
-    plan = Plan(0.5)
+    plan = Plan.of(0.5)
     weights = {"a": np.ones((2, 2)), "b": np.array([1.0, np.nan])}
     with pytest.raises(ValueError, match=r"\['b'\] contain NaN.*learning rate"):
         plan.masks(weights, None, 0.5)
     # What one's own score keeps or removes for certain is no fault.
     ends = {"a": np.array([np.inf, -np.inf, 1.0, 2.0])}
-    plan = Plan(0.5, score=lambda weights, model: ends)
+    plan = Plan.of(0.5, score=lambda weights, model: ends)
     masks = plan.masks({"a": np.ones(4)}, None, 0.5)
     np.testing.assert_array_equal(masks["a"], [True, False, False, True])
 
 
 def test_scores_that_rank_nothing_are_logged(caplog):
-    plan = Plan(0.5)
+    plan = Plan.of(0.5)
     plan.masks({"a": np.zeros(4), "b": np.array([0.0, 1.0])}, None, 0.5)
     assert not caplog.records
     plan.masks({"a": np.zeros(4), "b": np.zeros(2)}, None, 0.5)
@@ -167,13 +169,13 @@ def test_an_allocation_of_ones_own_is_asked_in_each_round():
             return self.allocation(scores, sparsity)
 
     careful = Careful()
-    plan = Plan(0.5, score=Witness(rounds=3), allocation=careful)
+    plan = Plan.of(0.5, score=Witness(rounds=3), allocation=careful)
     plan.masks(weights(), None, 0.5)
     assert careful.calls == 3
 
 
 def test_the_sparsity_of_a_pattern_can_be_copied_from_the_message():
     with pytest.raises(ValueError, match="Pass sparsity=") as found:
-        Plan(0.6, pattern=kip.patterns.NByM(1, 3))
+        Plan.of(0.6, pattern=kip.patterns.NByM(1, 3))
     wanted = str(found.value).rpartition("Pass sparsity=")[2].rstrip(".")
-    Plan(float(wanted), pattern=kip.patterns.NByM(1, 3))
+    Plan.of(float(wanted), pattern=kip.patterns.NByM(1, 3))

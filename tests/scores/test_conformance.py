@@ -136,7 +136,7 @@ def test_every_mask_is_exactly_half(score):
     every = list(itertools.product(ALLOCATED, PATTERNS))
     every = [pair for pair in every if fit_together(*pair)]
     for allocation, pattern in every[list(EVERY).index(score) % 4 :: 4]:
-        plan = Plan(0.5, None, EVERY[score], allocation, pattern)
+        plan = Plan.of(0.5, score=EVERY[score], allocation=allocation, pattern=pattern)
         masks = plan.masks(weights, model, 0.5)
         assert {key: mask.shape for key, mask in masks.items()} == {
             key: weight.shape for key, weight in weights.items()

@@ -161,7 +161,7 @@ def test_the_temperature_falls_until_the_masks_are_made():
     score = GumbelSoftmax(temperatures=(1.0, 0.01), seed=0)
     model = linear(score, schedule=OneShot(0.5, at=0.5))
     look = keras.callbacks.LambdaCallback(
-        on_epoch_end=lambda epoch, logs: seen.append(model.masked.temperature.numpy())
+        on_epoch_end=lambda epoch, logs: seen.append(model.masked.shared[0].numpy())
     )
     model.fit(X, Y, batch_size=2, epochs=8, callbacks=[look], verbose=0)
     steps = np.array([3, 7, 11, 15])  # made before the last of each epoch

@@ -16,7 +16,7 @@ from keras_invprune.compaction.merge.certificates import (
     NeverNegative,
 )
 from keras_invprune.compaction.merge.compose import NotExactError, Product, product
-from keras_invprune.compaction.merge.links import AFFINE, Link, Wall, links
+from keras_invprune.compaction.merge.links import AFFINE, Activation, Link, Wall, links
 from keras_invprune.compaction.merge.result import Kept, Merge, Merged
 from keras_invprune.compaction.merge.surgery import with_one_less
 from keras_invprune.compaction.merge.verify import MergeError, on_drawn, on_rows
@@ -192,7 +192,10 @@ def _judged(link: Link, facts: Facts, choices: _Choices) -> _Candidate | Wall:
 
 
 def _certified(
-    activation: Any, link: Link, facts: Facts, certificates: Iterable[Certificate]
+    activation: Activation,
+    link: Link,
+    facts: Facts,
+    certificates: Iterable[Certificate],
 ) -> tuple[Certificate | None, list[str]]:
     doubts = []
     for certificate in certificates:

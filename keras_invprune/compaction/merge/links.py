@@ -1,17 +1,20 @@
 """What lies between a layer and the next one: what has to be the identity to merge."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import keras
 import numpy as np
 
+from keras_invprune.contracts import Tensor
 from keras_invprune.graph.signs import batch_normalization
 from keras_invprune.graph.trace import Step, Trace
 from keras_invprune.graph.weights import walk
 
+Activation: TypeAlias = keras.Layer | Callable[[Tensor], Tensor]
+"""A Keras layer, or a function."""
 AFFINE = (
     keras.layers.Dense,
     keras.layers.Conv1D,
@@ -72,7 +75,7 @@ class Link:
     second: Step
 
     @property
-    def activations(self) -> list[Any]:
+    def activations(self) -> list[Activation]:
         """The functions and layers that must be the identity."""
         own = self.first.operation.activation
         layers = [s.operation for s in self.between]
@@ -123,7 +126,7 @@ def links(trace: Trace) -> Iterator[Link | Wall]:
     yield from _inside(trace)
 
 
-def _is_layer(operation: Any) -> bool:
+def _is_layer(operation: object) -> bool:
     return isinstance(operation, keras.Layer)
 
 

@@ -1,11 +1,11 @@
 """Measures how far the outputs of a merged model are from the original's."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import keras
 
 from keras_invprune.compaction.distance import Distance, answered_rows, distances
+from keras_invprune.contracts import Nested, Tensor
 from keras_invprune.graph.inputs import input_structure
 from keras_invprune.graph.outputs import answered
 
@@ -26,19 +26,19 @@ def on_drawn(
             never are.
     """
 
-    def declared(spec: Any, values: Any) -> Any:
+    def declared(spec: keras.KerasTensor, values: Tensor) -> Tensor:
         named = nonnegative is True or (nonnegative and spec.name in nonnegative)
         is_float = keras.backend.is_float_dtype(spec.dtype)
         return keras.ops.abs(values) if named and is_float else values
 
-    def changed(inputs: Any) -> Any:
+    def changed(inputs: Nested) -> Nested:
         return keras.tree.map_structure(declared, input_structure(model), inputs)
 
     for inputs, outputs in answered(model, changed):
         yield from distances(model, made, inputs, outputs)
 
 
-def on_rows(model: keras.Model, made: keras.Model, data: Any) -> Iterator[Distance]:
+def on_rows(model: keras.Model, made: keras.Model, data: Nested) -> Iterator[Distance]:
     """Yield the distances of two models on all given rows."""
     for inputs, outputs in answered_rows(model, data):
         yield from distances(model, made, inputs, outputs)

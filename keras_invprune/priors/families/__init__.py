@@ -8,7 +8,7 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from keras_invprune.priors.families._known import KNOWN
 from keras_invprune.saving import did_you_mean, named, near_names
@@ -24,7 +24,7 @@ PRIORS: dict[str, Callable] = dict(KNOWN)
 """``{name: function}``."""
 
 
-def make(name: str, seed: int = 0, **parameters: Any) -> "nx.Graph":
+def make(name: str, seed: int = 0, **parameters: float | None) -> "nx.Graph":
     """Return a random graph from the prior of this name.
 
     Args:

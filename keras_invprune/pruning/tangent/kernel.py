@@ -12,7 +12,7 @@ from keras_invprune.pruning.tangent.taps import Tap, tapped
 
 
 def tangent_kernel(
-    model: keras.Model, x: Nested, function: Callable | None = None
+    model: keras.Model, x: Nested, function: Callable[[Nested], Tensor] | None = None
 ) -> tuple[Tensor, Tensor]:
     """Return the outputs f, and Θ(x1, x2) = J(x1) J(x2)ᵀ of the halves of a batch.
 

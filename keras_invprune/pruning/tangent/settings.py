@@ -1,11 +1,11 @@
 """The settings of neural tangent transfer."""
 
 import dataclasses
-from collections.abc import Callable
 
 import keras
 
 from keras_invprune.arguments import is_integer, is_positive_integer
+from keras_invprune.contracts import ScoreLike
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +42,7 @@ class TransferSettings:
     penalty: float = 1e-4
     kernel_rows: int | None = None
     mask_every: int = 100
-    first_score: str | Callable = "magnitude"
+    first_score: str | ScoreLike = "magnitude"
     optimizer: keras.optimizers.Optimizer | None = None
     batch_size: int = 64
     jit_compile: bool | str = "auto"

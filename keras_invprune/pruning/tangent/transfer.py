@@ -2,14 +2,14 @@
 
 import dataclasses
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from keras_invprune import tfmot
-from keras_invprune.contracts import Nested, Score, Tensor
+from keras_invprune.contracts import Nested, Score, ScoreLike, Tensor
 from keras_invprune.graph.inputs import dense
 from keras_invprune.masks.compute import unshuffled
 from keras_invprune.pruning.checks import check_model
@@ -153,7 +153,7 @@ class MaskRenewal(keras.callbacks.Callback):
         super().__init__()
         self.pruned, self.every = pruned, every
 
-    def begin(self, score: Callable, x: Nested) -> None:
+    def begin(self, score: ScoreLike, x: Nested) -> None:
         """Set the first masks by another score, which may read the inputs `x`."""
         if Score.of(score).effective is not None:
             raise ValueError(

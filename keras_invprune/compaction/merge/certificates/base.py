@@ -2,9 +2,8 @@
 
 import abc
 from dataclasses import dataclass
-from typing import Any
 
-from keras_invprune.compaction.merge.links import Link
+from keras_invprune.compaction.merge.links import Activation, Link
 from keras_invprune.graph.trace import Trace
 from keras_invprune.saving import Configured
 
@@ -34,7 +33,7 @@ class Certificate(Configured, abc.ABC):
     exact: bool = True
 
     @abc.abstractmethod
-    def doubt(self, activation: Any, link: Link, facts: Facts) -> str | None:
+    def doubt(self, activation: Activation, link: Link, facts: Facts) -> str | None:
         """Return why an activation may not be the identity, or None if it is.
 
         Args:

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from keras_invprune.compaction.merge.certificates.base import Certificate, Facts
-from keras_invprune.compaction.merge.links import Link
+from keras_invprune.compaction.merge.links import Activation, Link
 from keras_invprune.contracts import Nested
 from keras_invprune.graph.signs import RECTIFIERS, is_rectifier
 
@@ -37,7 +37,7 @@ class NeverNegative(Certificate):
             raise ValueError(f"`tolerance` must be >= 0. Received: {tolerance}.")
         self.data, self.tolerance = data, tolerance
 
-    def doubt(self, activation: Any, link: Link, facts: Facts) -> str | None:
+    def doubt(self, activation: Activation, link: Link, facts: Facts) -> str | None:
         """Return why the activation may not be the identity, or None if it is."""
         if not (activation in RECTIFIERS or is_rectifier(activation)):
             return "its activation changes positive values"

@@ -1,11 +1,9 @@
 """Proof by signs: what is never negative passes through ReLU."""
 
-from typing import Any
-
 import keras
 
 from keras_invprune.compaction.merge.certificates.base import Certificate, Facts
-from keras_invprune.compaction.merge.links import Link
+from keras_invprune.compaction.merge.links import Activation, Link
 from keras_invprune.graph.signs import RECTIFIERS, is_rectifier
 
 
@@ -19,7 +17,7 @@ class Nonnegative(Certificate):
 
     name = "nonnegative"
 
-    def doubt(self, activation: Any, link: Link, facts: Facts) -> str | None:
+    def doubt(self, activation: Activation, link: Link, facts: Facts) -> str | None:
         """Return why the activation may not be the identity, or None if it is."""
         if not (activation in RECTIFIERS or is_rectifier(activation)):
             return "its activation changes positive values"

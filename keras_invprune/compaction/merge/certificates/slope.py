@@ -1,12 +1,10 @@
 """Proof by slopes: a PReLU of slope 1 is the identity."""
 
-from typing import Any
-
 import keras
 import numpy as np
 
 from keras_invprune.compaction.merge.certificates.base import Certificate, Facts
-from keras_invprune.compaction.merge.links import Link
+from keras_invprune.compaction.merge.links import Activation, Link
 
 
 @keras.saving.register_keras_serializable(package="keras_invprune")
@@ -19,7 +17,7 @@ class Slope(Certificate):
 
     name = "slope"
 
-    def doubt(self, activation: Any, link: Link, facts: Facts) -> str | None:
+    def doubt(self, activation: Activation, link: Link, facts: Facts) -> str | None:
         """Return why the activation may not be the identity, or None if it is."""
         del link, facts
         if isinstance(activation, keras.layers.PReLU):
