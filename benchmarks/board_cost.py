@@ -20,6 +20,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import tensorflow as tf
+from ledger import median_and_range
 
 import keras_invprune as kip
 from keras_invprune_lab.models import mlp
@@ -30,7 +31,7 @@ HOOKS = [
     for what in ("epoch", "train_batch", "test_batch", "test", "train")
     for when in ("begin", "end")
 ]
-TARGET = "≤ 5 %"
+TARGET = "≤ 5"
 
 
 def timed(cls):
@@ -100,18 +101,17 @@ def page(fits, epochs, found, seconds):
         f"`python benchmarks/board_cost.py --fits {fits} --epochs {epochs}`: "
         f"TensorFlow {tf.__version__}, Keras {keras.__version__}, {os.cpu_count()} "
         f"cores ({platform.machine()}), load {os.getloadavg()[0]:.1f}; "
-        f"{np.median(seconds):.1f} s an epoch. Median (least to most).",
+        f"{np.median(seconds):.1f} s an epoch. Medians, the least and the most.",
         "",
-        "| callback | share of the epochs' time, % | s once, at the end | target |",
-        "|---|---|---|---|",
+        "| callback | share of the epochs' time, % | least | most | s once, at the end "
+        "| target, % |",
+        "|---|---:|---:|---:|---:|---:|",
     ]
     for name, pairs in found.items():
         shares, ends = np.array(pairs).T
-        low, middle, high = 100 * np.percentile(shares, (0, 50, 100))
-        lines.append(
-            f"| `{name}` | {middle:.2f} ({low:.2f} to {high:.2f}) | "
-            f"{np.median(ends):.2f} | {TARGET if name == 'PruningBoard' else ''} |"
-        )
+        cells = median_and_range(100 * shares, (0, 100))
+        cells += [f"{np.median(ends):.2f}", TARGET if name == "PruningBoard" else ""]
+        lines.append(f"| `{name}` | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 

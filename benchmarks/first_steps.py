@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-import numpy as np
+from ledger import median_and_range
 
 ROOT = Path(__file__).resolve().parent.parent
 COMMAND = ".venv/bin/keras-invprune"
@@ -56,19 +56,16 @@ def main():
         f"Python {platform.python_version()}, {os.cpu_count()} cores "
         f"({platform.machine()}), load at the start {os.getloadavg()[0]:.1f}.",
         "",
-        "| command | seconds |",
-        "|---|---|",
+        "| command | seconds | least | most |",
+        "|---|---:|---:|---:|",
     ]
     with tempfile.TemporaryDirectory() as folder:
         for name, command in STEPS.items():
-            lines.append(f"| {name} | {seconds(command, folder):.1f} |")
+            lines.append(f"| {name} | {seconds(command, folder):.1f} | | |")
             print(lines[-1], flush=True)
         times = [seconds([COMMAND, "--help"], folder) for _ in range(HELP_RUNS)]
-    low, middle, high = np.percentile(times, (0, 50, 100))
-    lines.append(
-        f"| keras-invprune --help, median of {HELP_RUNS} (least to most) | "
-        f"{middle:.2f} ({low:.2f} to {high:.2f}) |"
-    )
+    cells = " | ".join(median_and_range(times, (0, 100)))
+    lines.append(f"| keras-invprune --help, median of {HELP_RUNS} | {cells} |")
     page = "\n".join(lines) + "\n"
     print(page)
     arguments.out.mkdir(parents=True, exist_ok=True)

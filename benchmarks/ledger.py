@@ -64,6 +64,17 @@ def mean_and_spread(values, form=".2f", standard_error=False) -> list[str]:
     return cells
 
 
+def median_and_range(values, percentiles=(25, 75), form=".2f") -> list[str]:
+    """Return three cells of a table: the median of some values, and two percentiles."""
+    found = np.percentile(values, (50, *percentiles))
+    return [f"{value:{form}}" for value in found]
+
+
+def with_ranges(names, range_) -> list[str]:
+    """Return the headings of columns of medians, each followed by two percentiles'."""
+    return [heading for name in names for heading in (name, *range_)]
+
+
 def with_spreads(names) -> list[str]:
     """Return the headings of columns of means, each followed by its spread's."""
     return [heading for name in names for heading in (name, "spread")]

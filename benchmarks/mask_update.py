@@ -22,6 +22,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import tensorflow as tf
+from ledger import median_and_range, with_ranges
 
 import keras_invprune as kip
 from keras_invprune import tfmot
@@ -29,11 +30,12 @@ from keras_invprune import tfmot
 SPARSITY = 0.9
 WIDTHS = {False: (2000, 2500, 2000), True: (5000, 10000, 5000)}
 PARTITION, PEER, GLOBAL, UNIFORM = (
-    "numpy.partition of |w|, and a comparison",
+    "numpy.partition of magnitudes, and a comparison",
     "TF-MOT (per layer)",
     "ours, global",
     "ours, per layer",
 )
+RATIOS = "time / partition", "TF-MOT's time / this"
 
 
 def ours(widths, allocation):
@@ -113,10 +115,9 @@ def turns(calls, repeats):
     return {name: np.array(times[1:]) for name, times in found.items()}
 
 
-def spread(ratios):
-    """Return the median and the quartiles as text."""
-    low, middle, high = np.percentile(ratios, (25, 50, 75))
-    return f"{middle:.2f} ({low:.2f} to {high:.2f})"
+def row(*cells) -> str:
+    """Return a row of a table."""
+    return f"| {' | '.join(cells)} |"
 
 
 def compare(repeats):
@@ -130,8 +131,12 @@ def compare(repeats):
     }
     times = turns(calls, repeats)
     return [
-        f"| {name} | {np.median(found) * 1e3:.0f} | {spread(found / times[PARTITION])}"
-        f" | {spread(times[PEER] / found)} |"
+        row(
+            name,
+            f"{np.median(found) * 1e3:.0f}",
+            *median_and_range(found / times[PARTITION]),
+            *median_and_range(times[PEER] / found),
+        )
         for name, found in times.items()
     ]
 
@@ -167,10 +172,10 @@ def main():
         rows = compare(arguments.repeats)
         lines = [
             f"# Mask update, 10 million weights\n\n`{command}`: {machine} Median of "
-            f"{arguments.repeats}; ratios: median (quartiles). Targets: at most 3 "
+            f"{arguments.repeats}; ratios: median and quartiles. Targets: at most 3 "
             "times the partition, at least 5 times as fast as TF-MOT.\n",
-            "| update to 90 % | ms | time / partition | TF-MOT's time / this |",
-            "|---|---|---|---|",
+            row("update to 90 %", "ms", *with_ranges(RATIOS, ("from", "to"))),
+            row("---", *["---:"] * 7),
             *rows,
         ]
     page = "\n".join(lines) + "\n"

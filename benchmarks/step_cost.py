@@ -21,6 +21,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import tensorflow as tf
+from ledger import median_and_range, with_ranges
 
 import keras_invprune as kip
 from keras_invprune_lab.models import mlp, small_convnet
@@ -129,16 +130,14 @@ def rows_of(network, execution, times, calls):
     for name, pairs in times.items():
         milliseconds = 1e3 * np.median(pairs[:, 1, 0]) / (calls * execution)
         ratios = pairs[:, 1] / pairs[:, 0]
-        low, wall, high = np.percentile(ratios[:, 0], (25, 50, 75))
-        low_cpu, cpu, high_cpu = np.percentile(ratios[:, 1], (25, 50, 75))
         target = TARGETS.get((network, name))
         row = [
             network,
             execution,
             LABELS[name],
             f"{milliseconds:.2f}",
-            f"{wall:.2f} ({low:.2f} to {high:.2f})",
-            f"{cpu:.2f} ({low_cpu:.2f} to {high_cpu:.2f})",
+            *median_and_range(ratios[:, 0]),
+            *median_and_range(ratios[:, 1]),
             f"≤ {target}" if target else "",
         ]
         rows.append("| " + " | ".join(map(str, row)) + " |")
@@ -153,6 +152,9 @@ def table(rows, arguments):
         f"--calls {arguments.calls} --executions {executions}"
     )
     load = os.getloadavg()[0]
+    ratios = with_ranges(
+        ("wall time / dense", "processor time / dense"), ("from", "to")
+    )
     return [
         "# The cost of a training step",
         "",
@@ -160,11 +162,11 @@ def table(rows, arguments):
         f"{arguments.calls} calls, interleaved. TensorFlow {tf.__version__}, Keras "
         f"{keras.__version__}, Python {platform.python_version()}, "
         f"{os.cpu_count()} cores ({platform.machine()}), load {load:.1f}. Ratios to "
-        "the dense step beside it: median (quartiles).",
+        "the dense step beside it: median and quartiles.",
         "",
-        "| network | steps per call | what | ms a step | wall time / dense | "
-        "processor time / dense | target |",
-        "|---|---|---|---|---|---|---|",
+        f"| network | steps per call | what | ms a step | {' | '.join(ratios)} | "
+        "target |",
+        "|---|---:|---|---:|---:|---:|---:|---:|---:|---:|---:|",
         *rows,
     ]
 

@@ -1,7 +1,6 @@
 """What is alive in the sparse network whose steps are timed, and how seeds add up."""
 
 import numpy as np
-import pytest
 
 import keras_invprune as kip
 

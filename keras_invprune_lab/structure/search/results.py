@@ -209,11 +209,11 @@ def page(found: Found) -> str:
     lines = [
         f"# {found.recipe.title}",
         "",
-        "Accuracies in % of the validation rows; means over the seeds, and the range.",
+        "Accuracies in % of the validation rows, as means over the seeds.",
         "",
-        "| strategy | seeds | graphs | best | range | area | graphs to random's best |"
-        " by seed | tau |",
-        "|---|---:|---:|---:|---|---:|---:|---|---:|",
+        "| strategy | seeds | graphs | best | lowest | highest | area |"
+        " graphs until random's best | seeds that reached it | tau |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for strategy in dict.fromkeys(row["strategy"] for row in rows):
         own = [row for row in rows if row["strategy"] == strategy]
@@ -242,10 +242,11 @@ def _cells(rows) -> str:
     cells = [
         str(max(row["graphs"] for row in rows)),
         f"{np.mean(best):.2f}",
-        f"{min(best):.2f} to {max(best):.2f}",
+        f"{min(best):.2f}",
+        f"{max(best):.2f}",
         f"{100 * np.mean([row['area'] for row in rows]):.2f}",
         f"{np.mean(there):.1f}" if len(there) == len(rows) else "",
-        " ".join("never" if count is None else str(count) for count in after),
+        str(len(there)),
         f"{np.mean(taus):.2f}" if taus else "",
     ]
     return " | ".join(cells)
