@@ -21,6 +21,15 @@ def is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
+def check_seed(seed: int) -> None:
+    """Raise ValueError unless a seed is an integer of at least 0."""
+    if not (is_integer(seed) and seed >= 0):
+        raise ValueError(
+            "`seed` must be an integer of at least 0. The same one draws the same "
+            f"again. Received: seed={seed!r}."
+        )
+
+
 def number(value: float) -> int | float:
     """Return a number of any kind as Python's `int` or `float`."""
     return int(value) if is_integer(value) else float(value)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 import keras
 import numpy as np
 
-from keras_invprune.arguments import is_positive_integer, plain
+from keras_invprune.arguments import check_seed, is_positive_integer, plain
 from keras_invprune.graph.connections import Connections, OnConnections
 from keras_invprune.priors.layers import Layered, layered
 from keras_invprune.saving import did_you_mean, near_names
@@ -110,6 +110,7 @@ class Seeds:
     """One seed after the other, all from one."""
 
     def __init__(self, seed: int):
+        check_seed(seed)
         self._generator = np.random.default_rng(seed)
 
     def __call__(self) -> int:

@@ -39,8 +39,9 @@ class Layered:
 def oriented(graph: "nx.Graph") -> "nx.DiGraph":
     """Return the graph in which each edge points from the lower to the higher node.
 
-    A directed graph keeps its directions. Nodes that are integers keep their numbers;
-    others are numbered in their order, or in that of their insertion if they have none.
+    A directed graph keeps its directions. Nodes that are integers of 64 bits keep
+    their numbers; others are numbered in their order, or in that of their insertion if
+    they have none.
 
     Args:
         graph: A connected graph of networkx without self loops. If directed, it has no
@@ -77,13 +78,19 @@ def oriented(graph: "nx.Graph") -> "nx.DiGraph":
 
 
 def _numbers(graph: "nx.Graph") -> dict:
-    if all(isinstance(node, int | np.integer) for node in graph):
+    if all(_is_number(node) for node in graph):
         return {node: int(node) for node in graph}
     try:
         nodes = sorted(graph)
     except TypeError:  # of several kinds
         nodes = list(graph)
     return {node: number for number, node in enumerate(nodes)}
+
+
+def _is_number(node: object) -> bool:
+    """Return whether a node is an integer that an array can hold."""
+    limits = np.iinfo(int)
+    return isinstance(node, int | np.integer) and limits.min <= int(node) <= limits.max
 
 
 def check_graph(graph: object) -> None:

@@ -41,7 +41,9 @@ def demo(
         Path, typer.Option(help="Folder for the exported files and report.json.")
     ] = Path("keras-invprune-demo"),
     sparsity: Annotated[float, typer.Option(help="Share of weights to remove.")] = 0.9,
-    seed: Annotated[int, typer.Option(help="Seed of data split, weights, views.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Seed of data split, weights, views.")
+    ] = 0,
 ):
     """Compare a dense network with its pruned twin on handwritten digits."""
     from keras_invprune_lab.cli.progress import progress
@@ -113,7 +115,9 @@ def run(
     model: Annotated[
         str | None, typer.Option(help="Network; by default, one that suits the data.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of split, weights, views.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Seed of split, weights, views.")
+    ] = 0,
     epochs: Epochs = None,
     batch_size: BatchSize = None,
     rate: Rate = None,
@@ -240,7 +244,9 @@ def export(
             show_default="random rows",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the split of the data.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Seed of the split of the data.")
+    ] = 0,
 ):
     """Write a model as .keras, SavedModel and .tflite, or its best file for a target.
 

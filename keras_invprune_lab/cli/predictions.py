@@ -4,6 +4,7 @@ from rich.table import Table
 
 from keras_invprune_lab.cli.tables import console
 from keras_invprune_lab.structure.prediction.predict import importance_figures
+from keras_invprune_lab.structure.prediction.protocol import SPLIT
 
 SHOWN = 5
 """How many features are printed."""
@@ -74,9 +75,11 @@ def _protocol(found) -> Table:
     tests, splits = found[0].tests, len(found[0].r2)
     title = f"R² by the paper's protocol: {tests} test networks, {splits} splits"
     table = Table("predictor", title=title)
-    for name in ("the authors' split", "10 %", "median", "90 %"):
+    drawn = splits > SPLIT
+    names = ["the authors' split"] if drawn else []
+    for name in (*names, "10 %", "median", "90 %"):
         table.add_column(name, justify="right")
     for one in found:
-        values = (one.authors, *one.quantiles)
+        values = (one.authors, *one.quantiles) if drawn else one.quantiles
         table.add_row(one.predictor, *(f"{value:.2f}" for value in values))
     return table

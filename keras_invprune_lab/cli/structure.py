@@ -65,7 +65,7 @@ def predict(
         ),
     ] = False,
     seed: Annotated[
-        int, typer.Option(help="Seed of folds, predictors, bootstrap.")
+        int, typer.Option(min=0, help="Seed of folds, predictors, bootstrap.")
     ] = 0,
     save: Annotated[
         Path | None,

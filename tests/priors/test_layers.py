@@ -50,6 +50,8 @@ def test_other_names_are_numbered_in_their_order():
     assert sorted(oriented(graph).edges) == [(0, 2), (1, 2)]
     mixed = nx.Graph([("b", 7), (7, (1, 2))])  # no order: as inserted
     assert sorted(oriented(mixed).edges) == [(0, 1), (1, 2)]
+    large = nx.Graph([(2**70, -1), (2**70, 5)])  # which no array of integers holds
+    assert sorted(oriented(large).edges) == [(0, 2), (1, 2)]
 
 
 LOOP = nx.Graph([(0, 1), (1, 1)])

@@ -10,6 +10,7 @@ import pkgutil
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from keras_invprune.arguments import check_seed
 from keras_invprune.priors.families._known import KNOWN
 from keras_invprune.saving import did_you_mean, named, near_names
 
@@ -29,7 +30,7 @@ def make(name: str, seed: int = 0, **parameters: float | None) -> "nx.Graph":
 
     Args:
         name: The name of a prior, such as "watts-strogatz".
-        seed: Seed of the random graph. The same seed gives the same graph.
+        seed: Seed of the random graph, at least 0. The same one gives the same graph.
         **parameters: The parameters of the prior.
 
     Example:
@@ -43,6 +44,7 @@ def make(name: str, seed: int = 0, **parameters: float | None) -> "nx.Graph":
         TypeError: If a parameter is missing.
     """
     prior = named(name, PRIORS, "prior")
+    check_seed(seed)
     taken = inspect.signature(prior).parameters.values()
     known = [each.name for each in taken if each.name != "seed"]
     for parameter in parameters:

@@ -314,3 +314,18 @@ def test_env_says_what_is_missing(monkeypatch):
         },
         "extra bench": {"other-name": "missing"},
     }
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["demo"],
+        ["run", "--dataset", "sklearn:digits", "--out", "new"],
+        ["export", SAVED],
+        ["structure", "predict", "table.csv"],
+    ],
+)
+def test_seeds_below_0_are_refused_by_name(command, given):
+    done = command(*given, "--seed", "-1")
+    assert done.returncode == 2
+    assert "Invalid value for '--seed'" in done.stderr

@@ -31,6 +31,8 @@ def test_it_prints_each_cell_and_writes_figures_and_predictor(file, tmp_path):
     assert "lstm: test_accuracy of 20 graphs" in found.output
     assert "Noise ceiling of R²" in found.output
     assert "the paper's protocol" in found.output
+    # The authors' split is number 7, which two splits do not reach.
+    assert "the authors' split" not in found.output and "nan" not in found.output
     assert "gru" not in found.output
     assert (out / "metrics.csv").exists()
     assert Trained.load(saved).cell == "lstm"

@@ -89,6 +89,23 @@ def test_bad_input(name, parameters, message):
         priors.make(name, **parameters)
 
 
+NETWORKS = {
+    "feed_forward": (3, 2),
+    "recurrent": (3, 2),
+    "convolutional": ((4, 4, 1), 2),
+}
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, "one", None, True])
+@pytest.mark.parametrize("made", [*priors.PRIORS, *NETWORKS])
+def test_seeds_are_integers_from_0(made, seed):
+    with pytest.raises(ValueError, match=f"`seed` must be .* seed={seed!r}"):
+        if made in NETWORKS:
+            getattr(priors, made)(nx.path_graph(3), *NETWORKS[made], seed=seed)
+        else:
+            make(made, seed)
+
+
 def test_missing_parameters_are_named():
     with pytest.raises(TypeError, match=r"needs \['n', 'p'\]. Missing: \['p'\]"):
         priors.make("erdos-renyi", n=9)
