@@ -16,7 +16,7 @@ from typing import Any, overload
 
 import keras
 
-from keras_invprune.arguments import is_number
+from keras_invprune.arguments import is_number, number
 from keras_invprune.contracts import Nested
 from keras_invprune.exporting import converter
 from keras_invprune.exporting.batches import reset_states, states_kept
@@ -200,7 +200,7 @@ def export(
     _check_goal(goal, formats, tflite_options, max_loss, budget)
     _check_folder(folder)
     x, y = rows_of(data)
-    tolerance = _usual_tolerance(model) if tolerance is None else tolerance
+    tolerance = _usual_tolerance(model) if tolerance is None else number(tolerance)
     if goal is not None:
         return plan(
             model,
@@ -208,7 +208,7 @@ def export(
             x,
             y,
             target=goal,
-            max_loss=max_loss,
+            max_loss=number(max_loss),
             budget=FileBudget.of(budget),
             tolerance=tolerance,
             batch_size=batch_size,

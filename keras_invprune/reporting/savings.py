@@ -32,7 +32,7 @@ from keras_invprune.exporting.planner.loss import Loss
 from keras_invprune.exporting.planner.planning import Sources, timed
 from keras_invprune.exporting.planner.row import NOT_TRIED, Row
 from keras_invprune.exporting.planner.table import columns
-from keras_invprune.exporting.planner.target import Target, show_nothing
+from keras_invprune.exporting.planner.target import TARGETS, show_nothing
 from keras_invprune.exporting.planner.trying import Trial, Tried
 from keras_invprune.exporting.sandbox import Sandbox
 from keras_invprune.exporting.timing import ROUNDS
@@ -177,8 +177,9 @@ def estimate_savings(
         TypeError: If `model` is not a Keras 3 model.
         ValueError: If it is not built or carries masks, or if an argument is invalid.
     """
-    _check(model, patterns, shares, batch_size, rounds)
-    kinds = [each for each in CANDIDATES if Target(target).name in each.targets]
+    _check(model, patterns, shares, target, batch_size, rounds)
+    kinds = [each for each in CANDIDATES if target in each.targets]
+    shares = [float(share) for share in shares]
     todo = [_Removal(NOTHING, None, 0.0, EVEN)]
     todo += [_Removal.by(p, s, EVEN) for p in patterns for s in shares]
     uneven = [_Removal.by(p, max(shares), UNEVEN) for p in patterns]
@@ -218,6 +219,7 @@ def _check(
     model: keras.Model,
     patterns: Sequence,
     shares: Sequence[float],
+    target: str,
     batch_size: int | None,
     rounds: int,
 ) -> None:
@@ -235,6 +237,10 @@ def _check(
         raise ValueError(
             "`shares` must be a list of numbers in (0, 1). Received: "
             f"shares={shares!r}."
+        )
+    if target not in TARGETS:
+        raise ValueError(
+            f"`target` must be one of {TARGETS}. Received: target={target!r}."
         )
     check_batch_size(batch_size)
     if not is_positive_integer(rounds):

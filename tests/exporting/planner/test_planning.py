@@ -179,6 +179,17 @@ def test_a_model_without_zeros_is_told_so(folder, monkeypatch):
     assert verdicts == {"float32": BEST, "float32, sparse": NOT_TRIED}
 
 
+def test_limits_may_be_numbers_of_numpy(folder, monkeypatch):
+    only(monkeypatch, "float32")
+    loss, tolerance = np.float32(0.5), np.float32(0.25)
+    target = kip.Target("size", rounds=np.int64(1))
+    found = kip.export(
+        network(), folder, target=target, max_loss=loss, tolerance=tolerance
+    )
+    assert (found.max_loss, found.tolerance) == (0.5, 0.25)
+    json.dumps(found.to_json())
+
+
 def test_the_fastest_of_any_runtime(folder, monkeypatch):
     only(monkeypatch, "SavedModel", "float16")
     model = network(zeros=False)
