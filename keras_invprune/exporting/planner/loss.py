@@ -69,7 +69,10 @@ class Loss:
         """
         found = self._metric(outputs)
         if not (is_number(found) and math.isfinite(found)):
-            raise ValueError(f"`metric` must return a number. Received: {found!r}.")
+            raise ValueError(
+                f"`metric` must return a finite number, such as `float(...)` of a "
+                f"tensor. Received: {found!r}."
+            )
         return float(found)
 
 
@@ -121,8 +124,13 @@ def _same(found: np.ndarray, expected: np.ndarray) -> float:
 
 
 def _r2(found: np.ndarray, expected: np.ndarray) -> float:
-    """Return 1 - Σ(found - expected)² / Σ(expected - mean)²; the mean over rows."""
+    """Return 1 - Σ(found - expected)² / Σ(expected - mean)²; the mean over rows.
+
+    If all rows are the same, it is 1 - the mean squared error.
+    """
     found, expected = found.astype(float), expected.astype(float)
-    total = np.square(expected - expected.mean(axis=0)).sum()
-    error = np.square(found - expected).sum()
+    # Less the first row, since the mean of equal numbers may differ from them.
+    shifted = expected - expected[:1]
+    total = np.square(shifted - shifted.mean(axis=0)).mean()
+    error = np.square(found - expected).mean()
     return float(1 - error / (total or 1.0))

@@ -77,6 +77,14 @@ def test_outputs_that_never_change_agree_with_themselves():
     assert found(found.outputs(returning(output_0=np.ones((8, 1))), None)) == 1.0
 
 
+@pytest.mark.parametrize("constant", [0.1, 0.3, 1e6])
+def test_labels_that_are_all_the_same_have_the_mean_squared_error(constant):
+    # 0.3 is not the mean of fifty times 0.3.
+    labels, outputs = np.full((50, 1), constant), np.full((50, 1), constant + 0.5)
+    found = loss(outputs, labels)
+    assert found.name == "R²" and found.keras == pytest.approx(0.75)
+
+
 def test_the_users_metric_gets_labels_and_outputs():
     seen = []
 
@@ -113,5 +121,5 @@ def test_labels_may_be_by_name_or_in_a_list(wrapped):
 
 @pytest.mark.parametrize("value", [float("nan"), None, "high", True])
 def test_a_metric_must_be_a_number(value):
-    with pytest.raises(ValueError, match="`metric` must return a number"):
+    with pytest.raises(ValueError, match="`metric` must return a finite number"):
         loss(ROWS, ROWS, lambda y, outputs: value)

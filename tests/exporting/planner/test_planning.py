@@ -1,4 +1,5 @@
 import json
+import math
 import sys
 
 import keras
@@ -324,6 +325,27 @@ def test_what_the_metric_loses_decides(folder, monkeypatch):
     lenient = kip.export(model, folder, data=data, target=target, max_loss=10)
     assert lenient.best.name == "int4 weights" and lenient.metric == "metric"
     assert set(seen) == {(96, 4)}
+
+
+@pytest.mark.parametrize("value", [math.nan, None, ValueError("all the same")])
+def test_a_file_without_a_metric_is_dropped_and_no_other(folder, monkeypatch, value):
+    only(monkeypatch, "float32", "float16")
+    model, calls = network(zeros=False), []
+
+    def metric(y, outputs):  # called for Keras, float32 and float16
+        calls.append(1)
+        if len(calls) == 3:
+            if isinstance(value, Exception):
+                raise value
+            return value
+        return 1.0
+
+    found = kip.export(
+        model, folder, data=labeled(model), target=kip.Target("size", metric, rounds=1)
+    )
+    (dropped,) = (row for row in found.files if row.name == "float16")
+    assert found.best.name == "float32" and dropped.verdict == INACCURATE
+    assert "`metric` must return" in dropped.reason and str(value) in dropped.reason
 
 
 def test_the_budget_limits_the_choice(folder, monkeypatch):
