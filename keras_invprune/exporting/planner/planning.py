@@ -7,7 +7,6 @@ are timed, and `choice` decides.
 
 import dataclasses
 import functools
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -300,14 +299,10 @@ def _with_times(tried: Tried, number: int, found: dict[tuple[int, int], Times]) 
 
 
 def _keep(tried: Sequence[Tried], chosen: Sequence[Row], folder: Path) -> None:
-    """Copy the best file."""
+    """Move the best file to a folder."""
     best = next(number for number, row in enumerate(chosen) if row.verdict == BEST)
     # A file that was timed is there.
-    path, goal = cast(Path, tried[best].path), folder / chosen[best].file
-    if path.is_dir():
-        shutil.copytree(path, goal)
-    else:
-        shutil.copyfile(path, goal)
+    cast(Path, tried[best].path).replace(folder / chosen[best].file)
 
 
 def _versions(kinds: Sequence[Candidate]) -> dict[str, str]:

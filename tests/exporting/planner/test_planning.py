@@ -498,6 +498,8 @@ def test_a_file_that_fails_in_a_row_that_was_not_compared_is_dropped(
     [
         (KeyboardInterrupt("now"), KeyboardInterrupt, "now"),
         (RuntimeError("No space left on device"), OSError, "Make room"),
+        (RuntimeError("part-0; File too large [Op:SaveV2]"), OSError, "Make room"),
+        (RuntimeError("Disk quota exceeded"), OSError, "quota.*Make room"),
     ],
 )
 def test_nothing_is_half_written(folder, monkeypatch, error, expected, text):
