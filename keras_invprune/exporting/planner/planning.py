@@ -39,13 +39,14 @@ from keras_invprune.exporting.planner.result import (
     Planned,
     what_pruning_brings,
 )
-from keras_invprune.exporting.planner.row import BEST, Row, Run
+from keras_invprune.exporting.planner.row import BEST, NOT_MADE, Row, Run
 from keras_invprune.exporting.planner.runtimes import Runtime
 from keras_invprune.exporting.planner.target import FileBudget, Target, show_nothing
 from keras_invprune.exporting.planner.trying import Trial, Tried, attempt, name_of
 from keras_invprune.exporting.sandbox import Sandbox
 from keras_invprune.exporting.timing import Times, times
 from keras_invprune.exporting.verify import SameOutputs
+from keras_invprune.exporting.ways_out import CAUSES, advice
 
 # What makes and measures all files
 LIBRARIES = ("keras", "tensorflow", "numpy", "ai-edge-litert", "zstandard")
@@ -129,7 +130,16 @@ def _chosen(
     try:
         return choose([each.row for each in tried], target, max_loss, budget)
     except NothingLeftError as error:
-        raise ExportError(f"{error}. Nothing was written.") from error
+        raise ExportError(f"{error}. Nothing was written.{_advice(tried)}") from error
+
+
+def _advice(tried: Sequence[Tried]) -> str:
+    """Return in a sentence what may help if a file was not made, or nothing."""
+    for row, source in ((each.row, each.source) for each in tried):
+        if row.verdict == NOT_MADE and row.file in CAUSES:
+            for helps in advice(row.file, row.reason, source.model):
+                return f" What may help: {helps}."
+    return ""
 
 
 def _described(

@@ -385,6 +385,15 @@ def test_what_cannot_be_made_is_dropped(folder, monkeypatch):
     assert found.files[2].reason == "no such op"
 
 
+def test_what_may_help_is_said_if_no_file_can_be_made(folder, monkeypatch):
+    only(monkeypatch, "float32")
+    halves = keras.Sequential(
+        [keras.Input((4,)), layers.Dense(2, dtype="mixed_float16")]
+    )
+    with pytest.raises(kip.ExportError, match="may help: a float32 twin of the model"):
+        kip.export(halves, folder, target="size")
+
+
 def test_what_was_not_made_is_below_the_table_by_reason(folder, monkeypatch):
     kinds = [CANDIDATES[0], made(RuntimeError("no op")), made(RuntimeError("no op"))]
     monkeypatch.setattr(planning, "CANDIDATES", kinds)
