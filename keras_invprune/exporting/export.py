@@ -150,7 +150,8 @@ def export(
             complete. A folder with other contents is rejected.
         data: ``x`` or ``(x, y)``: arrays or sparse tensors, or a list or dict of them,
             or a `tf.data.Dataset` of batches. Outputs are compared on 256 rows; the
-            accuracy is measured on all rows. None: random inputs, 0 and 1 for integers.
+            accuracy, or the metric of a target, is measured on all rows. None: random
+            inputs, 0 and 1 for integers.
         formats: Any of ``"keras"`` (model.keras), ``"saved_model"`` (saved_model/) and
             ``"tflite"`` (model.tflite). Not with a target.
         tflite_options: Any of ``"sparsity"`` (zeros are not stored if that makes the

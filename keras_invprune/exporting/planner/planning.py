@@ -106,6 +106,11 @@ def plan(
         loss = Loss(sources.same, y, target.metric)
         if y is not None and loss.name == AGREEMENT:
             sources.notes.append(NO_LABELS)
+        if 0 < max_loss < loss.step:
+            sources.notes.append(
+                f"A single row of another class loses {loss.step:.3g}, and "
+                f"{max_loss:g} may be lost. Pass more rows."
+            )
         with Sandbox() as sandbox:
             trial = Trial(work, tolerance, loss, sandbox)
             tried = _tried(sources, kinds, trial, target.show or show_nothing)

@@ -54,6 +54,21 @@ def test_without_labels_files_must_agree_with_keras():
     assert found(found.outputs(returning(output_0=other), None)) == 0.75
 
 
+@pytest.mark.parametrize(
+    "outputs, y, metric, step",
+    [
+        (ROWS, ROWS.argmax(1), None, 1 / 8),
+        (ROWS, None, None, 1 / 8),
+        ({"a": ROWS, "b": ROWS[:, :1]}, None, None, 1 / 8),
+        (ROWS[:, :1], None, None, 0.0),
+        (ROWS[:, :1], ROWS[:, :1], None, 0.0),
+        (ROWS, ROWS, lambda y, outputs: 1.0, 0.0),
+    ],
+)
+def test_one_row_loses_its_share(outputs, y, metric, step):
+    assert loss(outputs, y, metric).step == step
+
+
 @pytest.mark.parametrize("metric", [None, lambda y, outputs: outputs.sum()])
 def test_a_file_that_is_nan_in_any_row_is_wrong(metric):
     # Neither the largest output nor a metric of the user's need show it.

@@ -180,6 +180,27 @@ def test_a_model_without_zeros_is_told_so(folder, monkeypatch):
     assert verdicts == {"float32": BEST, "float32, sparse": NOT_TRIED}
 
 
+def test_without_labels_all_rows_that_are_given_count(folder, monkeypatch):
+    only(monkeypatch, "float32", "int4 weights")
+    model = network(zeros=False)
+    target = kip.Target("size", rounds=1)
+    found = kip.export(model, folder, data=rows(model, 1000), target=target)
+    (four,) = (row for row in found.files if row.name == "int4 weights")
+    lost = 1000 * four.loss  # rows of another class
+    assert lost > 0 and lost == pytest.approx(round(lost))
+    assert not any("more rows" in note for note in found.notes)
+
+
+def test_too_few_rows_for_the_limit_are_said(folder, monkeypatch):
+    only(monkeypatch, "float32")
+    model = network(zeros=False)
+    for limit, said in {0.01: True, 0.02: False, 0.0: False}.items():
+        found = kip.export(
+            model, folder, data=labeled(model), target="size", max_loss=limit
+        )
+        assert any("loses 0.0104" in note for note in found.notes) == said
+
+
 def test_limits_may_be_numbers_of_numpy(folder, monkeypatch):
     only(monkeypatch, "float32")
     loss, tolerance = np.float32(0.5), np.float32(0.25)
