@@ -175,7 +175,7 @@ def test_a_model_without_zeros_is_told_so(folder, monkeypatch):
     found = kip.export(model, folder, data=rows(model), target="size")
     assert found.metric == "agreement" and found.best.name == "float32"
     assert found.notes[-1].startswith("Pruning does not help here")
-    assert found.notes[-1].endswith("no file that does may be kept.")
+    assert found.notes[-1].endswith("no file that does was made.")
     verdicts = {row.name: row.verdict for row in found.files}
     assert verdicts == {"float32": BEST, "float32, sparse": NOT_TRIED}
 
