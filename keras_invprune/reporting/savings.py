@@ -30,7 +30,7 @@ from keras_invprune.exporting.planner.candidates import (
 )
 from keras_invprune.exporting.planner.loss import Loss
 from keras_invprune.exporting.planner.planning import Sources, timed
-from keras_invprune.exporting.planner.row import NOT_TRIED, Row
+from keras_invprune.exporting.planner.row import NOT_TRIED, Row, by_reason
 from keras_invprune.exporting.planner.table import columns
 from keras_invprune.exporting.planner.target import TARGETS, show_nothing
 from keras_invprune.exporting.planner.trying import Trial, Tried
@@ -301,11 +301,11 @@ def _estimate(removal: _Removal, row: Row) -> Estimate:
 
 
 def _never_tried(rows: Sequence[Row]) -> tuple[str, ...]:
-    """Return why kinds of files were never tried, in sentences."""
-    reasons = {row.name: row.reason for row in rows if row.verdict == NOT_TRIED}
+    """Return why kinds of files were never tried, in a sentence for each reason."""
+    untried = {row.name: row for row in rows if row.verdict == NOT_TRIED}
     tried = {row.name for row in rows if row.verdict != NOT_TRIED}
-    found = (f"{name!r}: {why}." for name, why in reasons.items() if name not in tried)
-    return tuple(found)
+    found = by_reason(row for name, row in untried.items() if name not in tried)
+    return tuple(f"{line}." for line in found)
 
 
 def _error(rows: list[tuple[_Removal, Row]]) -> float:
