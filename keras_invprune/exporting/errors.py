@@ -8,9 +8,20 @@ class ExportError(RuntimeError):
     """A file cannot be made, or its outputs differ from those of the Keras model."""
 
 
+# What TensorFlow says of a full disk, a quota and a limit of file sizes; OpenVINO says
+# the last one of each of them.
+WORDINGS = {
+    "No space left on device": errno.ENOSPC,
+    "Disk quota exceeded": errno.EDQUOT,
+    "File too large": errno.EFBIG,
+    "iostream error": errno.EIO,
+}
+
+
 def raise_if_disk_is_full(error: Exception) -> None:
-    """Raise OSError if an error of another kind says that the disk is full."""
+    """Raise OSError if an error of another kind says that a file cannot be written."""
     if isinstance(error, OSError):
         raise error
-    if "No space left on device" in str(error):  # TensorFlow's wording
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
+    for wording, number in WORDINGS.items():
+        if wording in str(error):
+            raise OSError(number, os.strerror(number)) from error

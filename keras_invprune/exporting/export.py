@@ -16,7 +16,7 @@ from typing import Any, overload
 
 import keras
 
-from keras_invprune.arguments import is_number
+from keras_invprune.arguments import is_number, number
 from keras_invprune.contracts import Nested
 from keras_invprune.exporting import converter
 from keras_invprune.exporting.batches import reset_states, states_kept
@@ -150,7 +150,8 @@ def export(
             complete. A folder with other contents is rejected.
         data: ``x`` or ``(x, y)``: arrays or sparse tensors, or a list or dict of them,
             or a `tf.data.Dataset` of batches. Outputs are compared on 256 rows; the
-            accuracy is measured on all rows. None: random inputs, 0 and 1 for integers.
+            accuracy, or the metric of a target, is measured on all rows. None: random
+            inputs, 0 and 1 for integers.
         formats: Any of ``"keras"`` (model.keras), ``"saved_model"`` (saved_model/) and
             ``"tflite"`` (model.tflite). Not with a target.
         tflite_options: Any of ``"sparsity"`` (zeros are not stored if that makes the
@@ -200,7 +201,7 @@ def export(
     _check_goal(goal, formats, tflite_options, max_loss, budget)
     _check_folder(folder)
     x, y = rows_of(data)
-    tolerance = _usual_tolerance(model) if tolerance is None else tolerance
+    tolerance = _usual_tolerance(model) if tolerance is None else number(tolerance)
     if goal is not None:
         return plan(
             model,
@@ -208,7 +209,7 @@ def export(
             x,
             y,
             target=goal,
-            max_loss=max_loss,
+            max_loss=number(max_loss),
             budget=FileBudget.of(budget),
             tolerance=tolerance,
             batch_size=batch_size,

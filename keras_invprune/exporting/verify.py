@@ -1,5 +1,6 @@
 """Runs a file on the same rows as the Keras model, and compares the outputs."""
 
+import functools
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -41,8 +42,6 @@ class SameOutputs:
     Attributes:
         inputs: Arrays by name, the rows that are compared.
         outputs: Keras's outputs for them, arrays by name.
-        every: The inputs of all rows that have a label, and Keras's outputs. Without
-            labels, those of the rows that are compared.
         accuracy: The accuracy on all rows; None without class labels.
     """
 
@@ -67,12 +66,10 @@ class SameOutputs:
                     f"{rows} rows x and {len(part)} labels y."
                 )
         most = min(COMPARED_ROWS, COMPARED_BATCHES * (self.file_batch or COMPARED_ROWS))
+        self._all = inputs
         self.inputs = {name: array[:most] for name, array in inputs.items()}
-        run = self.of_keras(model)
-        every = self.inputs if y is None else inputs
-        outputs = _on_cpu(run, every, self.batch)
-        self.every = every, outputs
-        self.outputs = {k: v[:most].astype(float) for k, v in outputs.items()}
+        outputs = _on_cpu(self.of_keras(model), self.inputs, self.batch)
+        self.outputs = {name: array.astype(float) for name, array in outputs.items()}
         if not all(np.isfinite(array).all() for array in self.outputs.values()):
             raise ValueError(
                 "The outputs of the Keras model must be finite. Received: NaN or "
@@ -80,7 +77,12 @@ class SameOutputs:
             )
         self.accuracy = None
         if len(labels) == len(outputs) == 1:
-            self.accuracy = accuracy(*outputs.values(), *labels)
+            self.accuracy = accuracy(*self.every[1].values(), *labels)
+
+    @functools.cached_property
+    def every(self) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """The inputs of all rows, and Keras's outputs."""
+        return self._all, _on_cpu(self.of_keras(self.model), self._all, self.batch)
 
     def renamed(self) -> tuple[dict[str, str], dict[str, str]]:
         """Return ``{name: name in the files}`` of renamed inputs, and of outputs."""

@@ -66,7 +66,7 @@ def reason(file: str, error: BaseException) -> str:
     text = _innermost(error)
     named = re.search(r"'tf\.\w+' op [^\n]*", text)
     # In the errors of other files, names like "tf.Tensor" are Python's.
-    others = sorted(operations(error)) if file == "model.tflite" else ()
+    others = sorted(operations(str(error))) if file == "model.tflite" else ()
     if not named and others:
         return f"it does not support {', '.join(others)}"
     return (named[0] if named else text[:500]).rstrip(". ")
@@ -77,22 +77,37 @@ def _innermost(error: BaseException) -> str:
     return str(error).rsplit("Exception encountered:", 1)[-1].strip()
 
 
-def operations(error: BaseException) -> set[str]:
+def operations(text: str) -> set[str]:
     """Return the TensorFlow operations that the converter reports as missing."""
-    return set(re.findall(r"\btf\.[A-Z]\w*", str(error)))
+    return set(re.findall(r"\btf\.[A-Z]\w*", text))
 
 
 def ways_out(file: str, error: BaseException, model: keras.Model) -> str:
     """Return what may help against the error; omitting the file always does."""
     text = f"{type(error).__name__}: {_innermost(error)}"
-    found = [advice for cause, advice in CAUSES[file] if re.search(cause, text)][:1]
+    found = advice(file, text, model)
+    return "What may help: " + ", or ".join([*found, OTHERS[file]]) + "."
+
+
+def advice(file: str, text: str, model: keras.Model) -> list[str]:
+    """Return what may help against an error, the most specific of what is known.
+
+    Args:
+        file: The file that was not made.
+        text: What the error says.
+        model: The model.
+
+    Returns:
+        One thing that may help, or nothing.
+    """
+    found = [helps for cause, helps in CAUSES[file] if re.search(cause, text)][:1]
     if file == "model.tflite":
         found = [twin] if (twin := _float32_twin(model)) else found
         found = [quantized] if (quantized := _not_quantized(model)) else found
-        lacking = ", ".join(sorted(operations(error)))
+        lacking = ", ".join(sorted(operations(text)))
         if not found and lacking:
             found = [f"other operations instead of {lacking}"]
-    return "What may help: " + ", or ".join([*found, OTHERS[file]]) + "."
+    return found
 
 
 def _not_quantized(model: keras.Model) -> str:
@@ -105,8 +120,8 @@ def _not_quantized(model: keras.Model) -> str:
     if not layers:
         return ""
     return (
-        f'the model before `quantize`, with `tflite_options=("int8",)`, since LiteRT '
-        f"cannot read Keras's quantization of {', '.join(layers[:3])}"
+        "the model before `quantize`, since LiteRT cannot read Keras's quantization of "
+        f"{', '.join(layers[:3])}"
     )
 
 

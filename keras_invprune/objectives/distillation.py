@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops, tree
 
+from keras_invprune.arguments import is_number
 from keras_invprune.contracts import Embedder, Nested, Objective, ObjectiveLike, Tensor
 from keras_invprune.graph.inputs import dense, input_structure, standardized
 from keras_invprune.objectives._known import get
@@ -106,14 +107,14 @@ class Distillation(Objective):
                 f"would wait for it forever. Received: teacher={name_of(teacher)}. "
                 "Pass the model itself."
             )
-        if not 0 < weight <= 1:
+        if not (is_number(weight) and 0 < weight <= 1):
             raise ValueError(
-                f"`weight` (α) must be in (0, 1]. Received: weight={weight}."
+                f"`weight` (α) must be in (0, 1]. Received: weight={weight!r}."
             )
-        if not 0 < temperature < float("inf"):
+        if not (is_number(temperature) and 0 < temperature < float("inf")):
             raise ValueError(
                 "`temperature` (T) must be > 0 and finite. Received: "
-                f"temperature={temperature}."
+                f"temperature={temperature!r}."
             )
         self.base = get(base)
         if isinstance(self.base, Distillation):

@@ -31,9 +31,9 @@ from keras_invprune.exporting.planner.candidates import (
 )
 from keras_invprune.exporting.planner.loss import Loss
 from keras_invprune.exporting.planner.planning import Sources, timed
-from keras_invprune.exporting.planner.row import NOT_TRIED, Row
+from keras_invprune.exporting.planner.row import NOT_TRIED, Row, by_reason
 from keras_invprune.exporting.planner.table import columns
-from keras_invprune.exporting.planner.target import Target, show_nothing
+from keras_invprune.exporting.planner.target import TARGETS, show_nothing
 from keras_invprune.exporting.planner.trying import Trial, Tried
 from keras_invprune.exporting.sandbox import Sandbox
 from keras_invprune.exporting.timing import ROUNDS
@@ -178,8 +178,9 @@ def estimate_savings(
         TypeError: If `model` is not a Keras 3 model.
         ValueError: If it is not built or carries masks, or if an argument is invalid.
     """
-    _check(model, patterns, shares, batch_size, rounds)
-    kinds = [each for each in CANDIDATES if Target(target).name in each.targets]
+    _check(model, patterns, shares, target, batch_size, rounds)
+    kinds = [each for each in CANDIDATES if target in each.targets]
+    shares = [float(share) for share in shares]
     todo = [_Removal(NOTHING, None, 0.0, EVEN)]
     todo += [_Removal.by(p, s, EVEN) for p in patterns for s in shares]
     uneven = [_Removal.by(p, max(shares), UNEVEN) for p in patterns]
@@ -219,6 +220,7 @@ def _check(
     model: keras.Model,
     patterns: Sequence,
     shares: Sequence[float],
+    target: str,
     batch_size: int | None,
     rounds: int,
 ) -> None:
@@ -236,6 +238,10 @@ def _check(
         raise ValueError(
             "`shares` must be a list of numbers in (0, 1). Received: "
             f"shares={shares!r}."
+        )
+    if target not in TARGETS:
+        raise ValueError(
+            f"`target` must be one of {TARGETS}. Received: target={target!r}."
         )
     check_batch_size(batch_size)
     if not is_positive_integer(rounds):
@@ -296,11 +302,11 @@ def _estimate(removal: _Removal, row: Row) -> Estimate:
 
 
 def _never_tried(rows: Sequence[Row]) -> tuple[str, ...]:
-    """Return why kinds of files were never tried, in sentences."""
-    reasons = {row.name: row.reason for row in rows if row.verdict == NOT_TRIED}
+    """Return why kinds of files were never tried, in a sentence for each reason."""
+    untried = {row.name: row for row in rows if row.verdict == NOT_TRIED}
     tried = {row.name for row in rows if row.verdict != NOT_TRIED}
-    found = (f"{name!r}: {why}." for name, why in reasons.items() if name not in tried)
-    return tuple(found)
+    found = by_reason(row for name, row in untried.items() if name not in tried)
+    return tuple(f"{line}." for line in found)
 
 
 def _error(rows: list[tuple[_Removal, Row]]) -> float:

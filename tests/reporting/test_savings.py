@@ -155,6 +155,7 @@ def test_a_kind_that_is_never_tried_is_named(monkeypatch):
     kinds = [each for each in CANDIDATES if each.name == "float32"]
     kinds += [
         Candidate("mine", make, targets=("size",)),
+        Candidate("ours", make, targets=("size",)),
         Candidate("others", make, targets=("any",)),
     ]
     monkeypatch.setattr(savings, "CANDIDATES", kinds)
@@ -163,9 +164,10 @@ def test_a_kind_that_is_never_tried_is_named(monkeypatch):
         model, patterns=["units"], shares=[0.5], rounds=1, target="size"
     )
     assert {each.file for each in found.estimates} == {"float32"}
-    assert found.notes == ("'mine': needs what is not there.",)
+    (note,) = found.notes  # for both
+    assert note == "'mine', 'ours': not tried, needs what is not there."
     assert found.to_json()["notes"] == list(found.notes)
-    assert str(found).endswith("'mine': needs what is not there.\n")
+    assert str(found).endswith(f"{note}\n")
 
 
 @pytest.mark.slow
@@ -202,6 +204,13 @@ def test_sizes_are_those_of_the_trained_model(
     assert estimate.bytes == pytest.approx(measured, rel=0.3)
 
 
+def test_shares_may_be_numbers_of_numpy(monkeypatch):
+    only(monkeypatch, "float32")
+    shares = [np.float32(0.5)]
+    found = kip.estimate_savings(dense(8), patterns=["units"], shares=shares, rounds=1)
+    assert json.loads(json.dumps(found.to_json()))["estimates"][-1]["sparsity"] == 0.5
+
+
 def test_a_pattern_that_does_not_fit_is_left_out(monkeypatch, caplog):
     only(monkeypatch, "float32")
     model = dense(6, inputs=3)
@@ -232,6 +241,7 @@ def test_a_model_without_a_tflite_file_is_refused(monkeypatch):
         ({"batch_size": "8"}, ValueError, "`batch_size` must be an integer"),
         ({"rounds": 0}, ValueError, "`rounds` must be an integer"),
         ({"target": "gpu"}, ValueError, "`target` must be one of"),
+        ({"target": kip.Target()}, ValueError, r"must be one of \(.*'any'.*=Target"),
     ],
 )
 def test_impossible_arguments_are_refused(arguments, error, text):

@@ -36,6 +36,8 @@ class Loss:
     Attributes:
         name: "accuracy", "R²", "agreement" (with Keras), or "metric" for the user's.
         keras: The metric of the Keras model.
+        step: What one row of another class loses, 1 / rows; 0 if the metric is not a
+            share of rows.
 
     Raises:
         ValueError: If the user's metric fails, or is not a finite number.
@@ -47,6 +49,11 @@ class Loss:
         self._inputs, self._expected = same.every
         self.name, self._metric = _metric(self._expected, y, metric)
         self.keras = self(self._expected)
+        by_rows = self.name == "accuracy" or (
+            self.name == AGREEMENT and any(map(_has_classes, self._expected.values()))
+        )
+        rows = len(next(iter(self._inputs.values())))
+        self.step = 1 / rows if by_rows else 0.0
 
     def outputs(self, run: Callable, batch: int | None) -> Outputs:
         """Return what a function from arrays to arrays computes for all rows.
@@ -69,7 +76,10 @@ class Loss:
         """
         found = self._metric(outputs)
         if not (is_number(found) and math.isfinite(found)):
-            raise ValueError(f"`metric` must return a number. Received: {found!r}.")
+            raise ValueError(
+                f"`metric` must return a finite number, such as `float(...)` of a "
+                f"tensor. Received: {found!r}."
+            )
         return float(found)
 
 
@@ -113,16 +123,25 @@ def _agreement(outputs: Outputs, expected: Outputs) -> float:
     return min(_same(outputs[name], array) for name, array in expected.items())
 
 
+def _has_classes(outputs: np.ndarray) -> bool:
+    return outputs.ndim == 2 and outputs.shape[1] > 1
+
+
 def _same(found: np.ndarray, expected: np.ndarray) -> float:
-    if expected.ndim == 2 and expected.shape[1] > 1:
+    if _has_classes(expected):
         same = predicted_classes(found) == predicted_classes(expected)
         return float(np.mean(same))
     return _r2(found, expected)
 
 
 def _r2(found: np.ndarray, expected: np.ndarray) -> float:
-    """Return 1 - Σ(found - expected)² / Σ(expected - mean)²; the mean over rows."""
+    """Return 1 - Σ(found - expected)² / Σ(expected - mean)²; the mean over rows.
+
+    If all rows are the same, it is 1 - the mean squared error.
+    """
     found, expected = found.astype(float), expected.astype(float)
-    total = np.square(expected - expected.mean(axis=0)).sum()
-    error = np.square(found - expected).sum()
+    # Less the first row, since the mean of equal numbers may differ from them.
+    shifted = expected - expected[:1]
+    total = np.square(shifted - shifted.mean(axis=0)).mean()
+    error = np.square(found - expected).mean()
     return float(1 - error / (total or 1.0))

@@ -7,7 +7,6 @@ are timed, and `choice` decides.
 
 import dataclasses
 import functools
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -40,13 +39,14 @@ from keras_invprune.exporting.planner.result import (
     Planned,
     what_pruning_brings,
 )
-from keras_invprune.exporting.planner.row import BEST, Row, Run
+from keras_invprune.exporting.planner.row import BEST, NOT_MADE, Row, Run
 from keras_invprune.exporting.planner.runtimes import Runtime
 from keras_invprune.exporting.planner.target import FileBudget, Target, show_nothing
 from keras_invprune.exporting.planner.trying import Trial, Tried, attempt, name_of
 from keras_invprune.exporting.sandbox import Sandbox
 from keras_invprune.exporting.timing import Times, times
 from keras_invprune.exporting.verify import SameOutputs
+from keras_invprune.exporting.ways_out import CAUSES, advice
 
 # What makes and measures all files
 LIBRARIES = ("keras", "tensorflow", "numpy", "ai-edge-litert", "zstandard")
@@ -106,6 +106,11 @@ def plan(
         loss = Loss(sources.same, y, target.metric)
         if y is not None and loss.name == AGREEMENT:
             sources.notes.append(NO_LABELS)
+        if 0 < max_loss < loss.step:
+            sources.notes.append(
+                f"A single row of another class loses {loss.step:.3g}, and "
+                f"{max_loss:g} may be lost. Pass more rows."
+            )
         with Sandbox() as sandbox:
             trial = Trial(work, tolerance, loss, sandbox)
             tried = _tried(sources, kinds, trial, target.show or show_nothing)
@@ -130,7 +135,16 @@ def _chosen(
     try:
         return choose([each.row for each in tried], target, max_loss, budget)
     except NothingLeftError as error:
-        raise ExportError(f"{error}. Nothing was written.") from error
+        raise ExportError(f"{error}. Nothing was written.{_advice(tried)}") from error
+
+
+def _advice(tried: Sequence[Tried]) -> str:
+    """Return in a sentence what may help if a file was not made, or nothing."""
+    for row, source in ((each.row, each.source) for each in tried):
+        if row.verdict == NOT_MADE and row.file in CAUSES:
+            for helps in advice(row.file, row.reason, source.model):
+                return f" What may help: {helps}."
+    return ""
 
 
 def _described(
@@ -300,14 +314,10 @@ def _with_times(tried: Tried, number: int, found: dict[tuple[int, int], Times]) 
 
 
 def _keep(tried: Sequence[Tried], chosen: Sequence[Row], folder: Path) -> None:
-    """Copy the best file."""
+    """Move the best file to a folder."""
     best = next(number for number, row in enumerate(chosen) if row.verdict == BEST)
     # A file that was timed is there.
-    path, goal = cast(Path, tried[best].path), folder / chosen[best].file
-    if path.is_dir():
-        shutil.copytree(path, goal)
-    else:
-        shutil.copyfile(path, goal)
+    cast(Path, tried[best].path).replace(folder / chosen[best].file)
 
 
 def _versions(kinds: Sequence[Candidate]) -> dict[str, str]:

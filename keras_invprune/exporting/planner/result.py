@@ -4,7 +4,11 @@ import dataclasses
 from collections.abc import Iterable
 from typing import Any
 
-from keras_invprune.exporting.planner.choice import NothingLeftError, choose
+from keras_invprune.exporting.planner.choice import (
+    JUST_AS_FAST,
+    NothingLeftError,
+    choose,
+)
 from keras_invprune.exporting.planner.row import BEST, Row
 from keras_invprune.exporting.planner.table import table
 from keras_invprune.exporting.planner.target import FileBudget
@@ -81,19 +85,27 @@ class Planned:
 def what_pruning_brings(
     rows: tuple[Row, ...], target: str, max_loss: float, budget: FileBudget | None
 ) -> str:
-    """Return in a sentence what the best file gains from zeros and removed units."""
+    """Return in a sentence what the best file gains from zeros and removed units.
+
+    A gain of up to 5 % of bytes and of milliseconds is hardly one.
+    """
     best = next(row for row in rows if row.verdict == BEST)
     other = _best_of(rows, not best.uses_zeros, target, max_loss, budget)
     if not best.uses_zeros:
-        found = "no file that does may be kept" if other is None else _costs(other)
+        made = any(row.uses_zeros and row.bytes is not None for row in rows)
+        found = f"no file that does {'may be kept' if made else 'was made'}"
+        if other is not None:
+            found = _costs(other)
         return (
             f"Pruning does not help here: {best.name!r} does not use the zeros of the "
             f"model, and {found}."
         )
     if other is None:
         return f"Pruning helps: no file with all weights meets what {best.name!r} does."
+    gains = other.size / best.size, other.milliseconds / best.milliseconds
+    helps = "helps" if max(gains) > JUST_AS_FAST else "hardly helps"
     return (
-        f"Pruning helps: with all weights, {_costs(other)}, and {best.name!r} takes "
+        f"Pruning {helps}: with all weights, {_costs(other)}, and {best.name!r} takes "
         f"{best.size:,} bytes and {best.milliseconds:.3g} ms."
     )
 

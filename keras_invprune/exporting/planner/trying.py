@@ -12,6 +12,7 @@ from keras_invprune.exporting.errors import ExportError, raise_if_disk_is_full
 from keras_invprune.exporting.planner.candidates import Candidate, NotTried, Source
 from keras_invprune.exporting.planner.loss import Loss
 from keras_invprune.exporting.planner.row import (
+    INACCURATE,
     NOT_MADE,
     NOT_RUN,
     NOT_TRIED,
@@ -143,7 +144,9 @@ class Trial:
         if error is not None:  # in rows that were not compared
             verdict = WRONG if isinstance(error, Differs) else NOT_RUN
             return row.dropped(verdict, f"{first.name}: {_reason(candidate, error)}")
-        score = self._loss(outputs)
+        score, error = attempt(lambda: self._loss(outputs))
+        if error is not None:  # but not for Keras's outputs
+            return row.dropped(INACCURATE, str(error).rstrip("."))
         loss = self._loss.keras - score
         return dataclasses.replace(row, runs=tuple(runs), score=score, loss=loss)
 

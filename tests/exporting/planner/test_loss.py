@@ -54,6 +54,21 @@ def test_without_labels_files_must_agree_with_keras():
     assert found(found.outputs(returning(output_0=other), None)) == 0.75
 
 
+@pytest.mark.parametrize(
+    "outputs, y, metric, step",
+    [
+        (ROWS, ROWS.argmax(1), None, 1 / 8),
+        (ROWS, None, None, 1 / 8),
+        ({"a": ROWS, "b": ROWS[:, :1]}, None, None, 1 / 8),
+        (ROWS[:, :1], None, None, 0.0),
+        (ROWS[:, :1], ROWS[:, :1], None, 0.0),
+        (ROWS, ROWS, lambda y, outputs: 1.0, 0.0),
+    ],
+)
+def test_one_row_loses_its_share(outputs, y, metric, step):
+    assert loss(outputs, y, metric).step == step
+
+
 @pytest.mark.parametrize("metric", [None, lambda y, outputs: outputs.sum()])
 def test_a_file_that_is_nan_in_any_row_is_wrong(metric):
     # Neither the largest output nor a metric of the user's need show it.
@@ -75,6 +90,14 @@ def test_of_several_outputs_the_one_that_agrees_least_counts():
 def test_outputs_that_never_change_agree_with_themselves():
     found = loss(np.ones((8, 1)))
     assert found(found.outputs(returning(output_0=np.ones((8, 1))), None)) == 1.0
+
+
+@pytest.mark.parametrize("constant", [0.1, 0.3, 1e6])
+def test_labels_that_are_all_the_same_have_the_mean_squared_error(constant):
+    # 0.3 is not the mean of fifty times 0.3.
+    labels, outputs = np.full((50, 1), constant), np.full((50, 1), constant + 0.5)
+    found = loss(outputs, labels)
+    assert found.name == "R²" and found.keras == pytest.approx(0.75)
 
 
 def test_the_users_metric_gets_labels_and_outputs():
@@ -113,5 +136,5 @@ def test_labels_may_be_by_name_or_in_a_list(wrapped):
 
 @pytest.mark.parametrize("value", [float("nan"), None, "high", True])
 def test_a_metric_must_be_a_number(value):
-    with pytest.raises(ValueError, match="`metric` must return a number"):
+    with pytest.raises(ValueError, match="`metric` must return a finite number"):
         loss(ROWS, ROWS, lambda y, outputs: value)

@@ -1,4 +1,5 @@
 import json
+import math
 import sys
 
 import keras
@@ -174,9 +175,41 @@ def test_a_model_without_zeros_is_told_so(folder, monkeypatch):
     found = kip.export(model, folder, data=rows(model), target="size")
     assert found.metric == "agreement" and found.best.name == "float32"
     assert found.notes[-1].startswith("Pruning does not help here")
-    assert found.notes[-1].endswith("no file that does may be kept.")
+    assert found.notes[-1].endswith("no file that does was made.")
     verdicts = {row.name: row.verdict for row in found.files}
     assert verdicts == {"float32": BEST, "float32, sparse": NOT_TRIED}
+
+
+def test_without_labels_all_rows_that_are_given_count(folder, monkeypatch):
+    only(monkeypatch, "float32", "int4 weights")
+    model = network(zeros=False)
+    target = kip.Target("size", rounds=1)
+    found = kip.export(model, folder, data=rows(model, 1000), target=target)
+    (four,) = (row for row in found.files if row.name == "int4 weights")
+    lost = 1000 * four.loss  # rows of another class
+    assert lost > 0 and lost == pytest.approx(round(lost))
+    assert not any("more rows" in note for note in found.notes)
+
+
+def test_too_few_rows_for_the_limit_are_said(folder, monkeypatch):
+    only(monkeypatch, "float32")
+    model = network(zeros=False)
+    for limit, said in {0.01: True, 0.02: False, 0.0: False}.items():
+        found = kip.export(
+            model, folder, data=labeled(model), target="size", max_loss=limit
+        )
+        assert any("loses 0.0104" in note for note in found.notes) == said
+
+
+def test_limits_may_be_numbers_of_numpy(folder, monkeypatch):
+    only(monkeypatch, "float32")
+    loss, tolerance = np.float32(0.5), np.float32(0.25)
+    target = kip.Target("size", rounds=np.int64(1))
+    found = kip.export(
+        network(), folder, target=target, max_loss=loss, tolerance=tolerance
+    )
+    assert (found.max_loss, found.tolerance) == (0.5, 0.25)
+    json.dumps(found.to_json())
 
 
 def test_the_fastest_of_any_runtime(folder, monkeypatch):
@@ -315,6 +348,27 @@ def test_what_the_metric_loses_decides(folder, monkeypatch):
     assert set(seen) == {(96, 4)}
 
 
+@pytest.mark.parametrize("value", [math.nan, None, ValueError("all the same")])
+def test_a_file_without_a_metric_is_dropped_and_no_other(folder, monkeypatch, value):
+    only(monkeypatch, "float32", "float16")
+    model, calls = network(zeros=False), []
+
+    def metric(y, outputs):  # called for Keras, float32 and float16
+        calls.append(1)
+        if len(calls) == 3:
+            if isinstance(value, Exception):
+                raise value
+            return value
+        return 1.0
+
+    found = kip.export(
+        model, folder, data=labeled(model), target=kip.Target("size", metric, rounds=1)
+    )
+    (dropped,) = (row for row in found.files if row.name == "float16")
+    assert found.best.name == "float32" and dropped.verdict == INACCURATE
+    assert "`metric` must return" in dropped.reason and str(value) in dropped.reason
+
+
 def test_the_budget_limits_the_choice(folder, monkeypatch):
     only(monkeypatch, "float32", "float16")
     model = network(zeros=False)
@@ -350,6 +404,15 @@ def test_what_cannot_be_made_is_dropped(folder, monkeypatch):
     assert [row.verdict for row in found.files] == [BEST, SAME, NOT_MADE]
     assert found.files[1].reason == "has the bytes of 'float32'"
     assert found.files[2].reason == "no such op"
+
+
+def test_what_may_help_is_said_if_no_file_can_be_made(folder, monkeypatch):
+    only(monkeypatch, "float32")
+    halves = keras.Sequential(
+        [keras.Input((4,)), layers.Dense(2, dtype="mixed_float16")]
+    )
+    with pytest.raises(kip.ExportError, match="may help: a float32 twin of the model"):
+        kip.export(halves, folder, target="size")
 
 
 def test_what_was_not_made_is_below_the_table_by_reason(folder, monkeypatch):
@@ -465,6 +528,8 @@ def test_a_file_that_fails_in_a_row_that_was_not_compared_is_dropped(
     [
         (KeyboardInterrupt("now"), KeyboardInterrupt, "now"),
         (RuntimeError("No space left on device"), OSError, "Make room"),
+        (RuntimeError("part-0; File too large [Op:SaveV2]"), OSError, "Make room"),
+        (RuntimeError("Disk quota exceeded"), OSError, "quota.*Make room"),
     ],
 )
 def test_nothing_is_half_written(folder, monkeypatch, error, expected, text):

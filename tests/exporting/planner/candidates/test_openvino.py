@@ -4,6 +4,7 @@ import pytest
 from keras import layers
 
 import keras_invprune as kip
+from disks import small_disk
 from keras_invprune.exporting.planner import planning
 from keras_invprune.exporting.planner.candidates import CANDIDATES
 from keras_invprune.exporting.planner.candidates import openvino as family
@@ -41,6 +42,19 @@ def test_names_and_order_are_kept_and_augmentation_is_off(folder, monkeypatch):
     arrays = run(dict(zip(("b", "an_image"), x, strict=True))).values()
     for array, expected in zip(arrays, model(x, training=False), strict=True):
         np.testing.assert_allclose(array, expected, atol=1e-5)
+
+
+def test_a_disk_that_is_full_for_one_file_ends_the_export(tmp_path, monkeypatch):
+    # Next to the SavedModel, there is room for the float16 file only.
+    names = "OpenVINO, float32", "OpenVINO, float16"
+    kinds = [kind for kind in CANDIDATES if kind.name in names]
+    monkeypatch.setattr(planning, "CANDIDATES", kinds)
+    dense = [layers.Dense(512), layers.Dense(4)]
+    model = keras.Sequential([keras.Input((64,)), *dense])
+    with small_disk(tmp_path / "disk", kilobytes=420) as disk:
+        with pytest.raises(OSError, match="was not written: .*Make room"):
+            kip.export(model, disk / "mine", target="openvino-cpu")
+        assert [path.name for path in disk.iterdir()] == []
 
 
 def test_zeros_are_used_only_with_amx(tries, monkeypatch, tmp_path):
