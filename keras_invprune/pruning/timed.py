@@ -17,7 +17,7 @@ from keras_invprune.graph.weights import weights_by_key
 
 logger = logging.getLogger("keras_invprune")
 
-FILES, GUIDED = 10, 3  # the most that are timed, and before one of the least network
+FILES, GUIDED = 10, 4  # the most that are timed, and before one of the least network
 CLOSE = 0.03  # the share of the limit that may be left unused
 GAP = 0.005  # of a share: no more are tried between closer ones
 EDGE = 0.2  # of the way between two shares, at which none is tried
@@ -33,9 +33,10 @@ def largest(
 ) -> tuple[float | None, float]:
     """Return what may be left of a predicted cost so that a file meets a limit.
 
-    The first share is that of the prediction, the next follow in proportion. Between a
-    share that meets the limit and one that does not, straight lines lead to the next.
-    Where times jump, a share above may meet the limit, too.
+    The first share is that of the prediction. Until one meets the limit, the next
+    follow in proportion, in longer and longer steps. Between a share that meets the
+    limit and one that does not, straight lines lead to the next. Where times jump, a
+    share above may meet the limit, too.
 
     Args:
         candidate: ``share of the cost -> (cost, masks)`` of the largest network that
@@ -72,7 +73,7 @@ def largest(
         if low is None:
             if cost <= least * (1 + GAP):
                 break
-            ahead = high[0] * aim / high[1]
+            ahead = high[0] * (aim / high[1]) ** len(found)  # further each time
             share = max(least, ahead) if len(found) < GUIDED else least
         else:
             gap = high[0] - low[0]
