@@ -5,12 +5,12 @@
 The layers of three networks are measured in LiteRT, as `Budget(milliseconds=...)` does.
 Then each network is pruned to three quarters and to half of its milliseconds, by units
 of any number and by multiples, stripped and compacted. Weights are random, since only
-time counts. "Predicted" is what the table of layers says of the compact network.
-"Measured" is its exported file: three rounds, in each of which the files of the given
-network and of all compact ones are exported and take turns. It is the median of the
-rounds, with the least and the most. The given network is in the table as well, where
-"predicted" is what it took when its layers were measured: the difference is that
-between two measurements.
+time counts. "Files" is how many files were timed to find the network, and "predicted"
+what the table of layers says of it. "Measured" is its exported file: three rounds, in
+each of which the files of the given network and of all compact ones are exported and
+take turns. It is the median of the rounds, with the least and the most. The given
+network is in the table as well, where "predicted" is what it took when its layers were
+measured: the difference is that between two measurements.
 
 Finished networks are read from budget_milliseconds.csv.
 """
@@ -35,7 +35,7 @@ RUNTIME, MEASURED_ONCE = "litert-cpu", "measured once"
 SHARES, ROUNDS = (0.75, 0.5), 3
 WIDTH, FILTERS = 16, (32, 64, 128)
 FIELDS = ("network", "share", "multiple", "parameters", "macs", "allowed", "predicted")
-FIELDS += ("measured", "least", "most")
+FIELDS += ("files", "measured", "least", "most")
 
 
 def mlp():
@@ -52,13 +52,14 @@ NETWORKS = {  # how to make it, and the multiples of units; layers have 16 and m
 
 
 class Given:
-    """A runtime that predicts from a given table, so that it is measured only once."""
+    """A runtime whose table is given, measured only once. It counts files."""
 
     def __init__(self, table):
-        self._table = table
+        self._table, self.files = table, 0
 
     def milliseconds(self, models):
         """Return the milliseconds of files."""
+        self.files += len(models)
         return RUNTIMES[RUNTIME].milliseconds(models)
 
     def cost(self, model):
@@ -71,13 +72,14 @@ def shapes(model):
     return shapes_of(weights_by_key(model))
 
 
-def within(model, milliseconds, multiple):
-    """Return the compact network of a budget, whose families are multiples."""
+def within(model, table, milliseconds, multiple):
+    """Return the compact network of a budget of multiples, and how many were timed."""
+    RUNTIMES[MEASURED_ONCE] = given = Given(table)
     budget = Budget(milliseconds=milliseconds, runtime=MEASURED_ONCE)
     pattern = kip.patterns.Units(round_to=multiple)
     pruned = kip.prune(model, budget, pattern=pattern, schedule="manual")
     pruned.prune_to(pruned.plan.sparsity)
-    return kip.compact(kip.strip_pruning(pruned))
+    return kip.compact(kip.strip_pruning(pruned)), given.files
 
 
 def measure(name) -> list[dict]:
@@ -86,12 +88,11 @@ def measure(name) -> list[dict]:
     make, multiples = NETWORKS[name]
     model = make()
     table = RUNTIMES[RUNTIME].cost(model)
-    RUNTIMES[MEASURED_ONCE] = Given(table)
     dense = table(shapes(model))
-    found = {(1.0, 1): model}
+    found, files = {(1.0, 1): model}, {(1.0, 1): 0}
     for kind in itertools.product(SHARES, multiples):
         share, multiple = kind
-        found[kind] = within(model, share * dense, multiple)
+        found[kind], files[kind] = within(model, table, share * dense, multiple)
     times = [RUNTIMES[RUNTIME].milliseconds([*found.values()]) for _ in range(ROUNDS)]
     return [
         {
@@ -100,6 +101,7 @@ def measure(name) -> list[dict]:
             "macs": int(Budget(macs=1).measure(small)),
             **rounded("allowed", share * dense),
             **rounded("predicted", table(shapes(small))),
+            "files": files[share, multiple],
             **rounded("measured", np.median(own)),
             **rounded("least", min(own)),
             **rounded("most", max(own)),

@@ -36,7 +36,7 @@ ROOMS = [
 LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
 # The same inside of `pruning`, where each file is a room.
 PRUNING = [
-    {"examples", "recomputed", "tracing"},
+    {"examples", "recomputed", "timed", "tracing"},
     {"rewind", "initializers", "masked", "loss"},
     {"plan"},
     {"checks", "fitting"},

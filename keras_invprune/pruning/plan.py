@@ -32,6 +32,7 @@ from keras_invprune.graph.weights import Weight, is_graph, shapes_of
 from keras_invprune.masks.compute import make_masks
 from keras_invprune.masks.groups import ROUNDING, Grouped, TiedGroups
 from keras_invprune.pruning.rewind import check_rewind
+from keras_invprune.pruning.timed import cut, largest
 from keras_invprune.runtimes import Cost
 from keras_invprune.saving import Missing, load_object, save_object
 
@@ -206,6 +207,8 @@ class Plan:
     ) -> None:
         """Set the target sparsity to what the budget leaves of the cost.
 
+        Milliseconds are those of files, which are timed here and never again.
+
         Args:
             model: The plain model, for `price`.
             weights: The result of `weights_by_key(model)`.
@@ -216,8 +219,12 @@ class Plan:
                 sparsity.
         """
         budget, dense = cast(Budget, self.budget), self.price(model, weights)
-        self._check_met(budget, dense, model.name)
-        self.sparsity = 1 - budget.share(dense)
+        share, least = budget.share(dense), self._least()
+        if budget.milliseconds is not None and share < 1:
+            found, time = self._timed(model, weights, dense, least)
+            share, least = found or share, time / dense
+        self._check_met(budget, dense, least, model.name)
+        self.sparsity = 1 - share
         self.schedule = schedules.get(schedule, self.sparsity)
 
     def untied(self, model: keras.Model) -> str | None:
@@ -228,18 +235,54 @@ class Plan:
             return "units that are removed on both sides get no gradients to return"
         return None
 
-    def _check_met(self, budget: Budget, dense: float, name: str) -> None:
-        """Raise ValueError if the budget cannot be met by removing groups."""
+    def _least(self) -> float:
+        """Return the least share of the cost that can be left."""
+        groups = cast(Dependencies, self.dependencies)
+        cost = cast(Callable[[Arrays], float], self.cost)
+        return cost(TiedGroups(self.pattern, {}, groups).least())
+
+    def _timed(
+        self,
+        model: keras.Model,
+        weights: Mapping[str, Weight],
+        dense: float,
+        least: float,
+    ) -> tuple[float | None, float]:
+        """Return the share of the cost whose file meets the budget, and its time.
+
+        The scores of a training are not known yet. Those of the magnitude lead to the
+        same widths if the allocation gives each family a share.
+        """
+        budget, groups = (
+            cast(Budget, self.budget),
+            cast(Dependencies, self.dependencies),
+        )
+        masked = {key: weights[key] for key in (*groups.makers, *groups.readers)}
+        tied = self.groups(shapes_of(masked))
+        scores = {key: np.abs(w.variable.numpy()) for key, w in masked.items()}
+
+        def candidate(share: float) -> tuple[float, Arrays]:
+            masks = tied.masks(scores, 1 - share, self.allocation)
+            return 1 - tied.removed(masks), masks
+
+        def time(masks: Arrays) -> float:
+            return budget.measure(cut(model, masks))
+
+        limit = cast(float, budget.milliseconds)
+        return largest(candidate, time, limit, dense, least)
+
+    def _check_met(self, budget: Budget, dense: float, least: float, name: str) -> None:
+        """Raise ValueError if the least share of the cost is above the budget."""
         groups = cast(Dependencies, self.dependencies)
         cost = cast(Callable[[Arrays], float], self.cost)
         limit = budget.share(dense)
         enough = limit * (1 + ROUNDING)
-        least = cost(TiedGroups(self.pattern, {}, groups).least())
         if least <= enough:
             return
         cause, way_out = "", "Use a larger budget, or select more weights"
         alone = cost({name: np.zeros(n, bool) for name, n in groups.families.items()})
-        if alone <= enough and isinstance(self.pattern, patterns.Units):
+        rounding = alone <= enough < self._least()
+        if rounding and isinstance(self.pattern, patterns.Units):
             cause = (
                 f": {self.pattern!r} keeps multiples of {self.pattern.round_to}, and "
                 f"without rounding {alone * dense:.5g} would be left"

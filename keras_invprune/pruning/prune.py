@@ -142,7 +142,7 @@ def prune(
     keys = _keys_to_mask(model, weights, select, plan)
     if not copy:
         check_scope(model)
-    if budget is not None:  # after what is quick: measuring may take a minute
+    if budget is not None:  # after what is quick: measuring takes minutes
         plan.meet(model, weights, schedule)
     shapes = shapes_of({key: weights[key] for key in keys})
     groups = plan.groups(shapes, layouts(weights, keys))

@@ -8,14 +8,14 @@ from keras_invprune.runtimes import RUNTIMES
 
 
 class Drifting:
-    """A runtime of a millisecond for each MAC, in which each round takes one more."""
+    """A runtime of a millisecond for each MAC; each round of files takes one more."""
 
     def __init__(self):
         self.rounds = []
 
     def milliseconds(self, models):
         self.rounds.append(len(models))
-        late = len(self.rounds) - 1
+        late = sum(count > 1 for count in self.rounds[:-1])
         return [Budget(macs=1).measure(model) + late for model in models]
 
     def cost(self, model):
@@ -31,7 +31,10 @@ def test_files_take_turns_and_their_rounds_are_summed_up(benchmark, monkeypatch)
     monkeypatch.setitem(RUNTIMES, "litert-cpu", Drifting())
     monkeypatch.setitem(RUNTIMES, benchmark.MEASURED_ONCE, None)
     found = benchmark.measure("tiny")
-    assert RUNTIMES["litert-cpu"].rounds == [5, 5, 5]
+    *alone, first, second, third = RUNTIMES["litert-cpu"].rounds
+    assert [first, second, third] == [5, 5, 5]
+    assert set(alone) == {1} and len(alone) == sum(row["files"] for row in found)
+    assert [row["files"] > 0 for row in found] == [False, True, True, True, True]
     kinds = [(row["share"], row["multiple"]) for row in found]
     assert kinds == [(1.0, 1), (0.75, 1), (0.75, 8), (0.5, 1), (0.5, 8)]
     dense = 8 * 16 + 16 * 16 + 16 * 2
