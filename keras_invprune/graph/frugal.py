@@ -55,6 +55,7 @@ class _Calls:
     def __init__(self, model: keras.Model):
         self._own, self._specs = model.call, input_structure(model)
         self._trace = traced(model)
+        self._train = [_takes_training(x.operation) for x in self._trace.steps]
         self._last = []  # for each step the tensors that nothing reads later
         needed = {id(x) for x in keras.tree.flatten(self._trace.outputs)}
         for step in reversed(self._trace.steps):
@@ -94,8 +95,9 @@ class _Calls:
     def _run(self, inputs: list, training: bool | None) -> Nested:
         entries = keras.tree.flatten(self._trace.inputs)
         known = {id(x): part for x, part in zip(entries, inputs, strict=True)}
-        for step, last in zip(self._trace.steps, self._last, strict=True):
-            made = keras.tree.flatten(_made(step, known, training))
+        steps = self._trace.steps, self._train, self._last
+        for step, train, last in zip(*steps, strict=True):
+            made = keras.tree.flatten(_made(step, known, training if train else None))
             known.update({id(x): y for x, y in zip(step.made, made, strict=True)})
             del made
             for tensor in last:
@@ -113,10 +115,14 @@ def _made(step: Step, known: dict[int, Any], training: bool | None) -> Nested:
         return known[id(part)] if isinstance(part, keras.KerasTensor) else part
 
     args, kwargs = keras.tree.map_structure(value, step.arguments)
-    if training is not None and isinstance(step.operation, keras.Layer):
-        if "training" in inspect.signature(step.operation.call).parameters:
-            kwargs["training"] = training
+    if training is not None:
+        kwargs["training"] = training
     return step.operation(*args, **kwargs)
+
+
+def _takes_training(operation: keras.Operation) -> bool:
+    names = inspect.signature(operation.call).parameters
+    return isinstance(operation, keras.Layer) and "training" in names
 
 
 def parts_of(model: keras.Model, inputs: Nested) -> list[Nested]:

@@ -187,14 +187,12 @@ def outputs_of(
             to keep rows apart (`parts_of`). There are no losses then.
     """
     parts = parts_of(model, inputs) if in_parts else [inputs]
-    if len(parts) > 1:
-        count = len(keras.tree.flatten(model.outputs))
-        runs = [outputs_of(model, x, training, values)[:count] for x in parts]
-        return [np.concatenate(each) for each in zip(*runs, strict=True)]
     scope = keras.StatelessScope(values, collect_losses=True)
     with scope, _attributes_kept(model):
-        outputs = model(inputs, training=training)
-    return [np.asarray(part) for part in [*keras.tree.flatten(outputs), *scope.losses]]
+        runs = [keras.tree.flatten(model(x, training=training)) for x in parts]
+    if len(runs) > 1:
+        return [np.concatenate(each) for each in zip(*runs, strict=True)]
+    return [np.asarray(part) for part in (*runs[0], *scope.losses)]
 
 
 def _has_own(model: keras.Model) -> bool:
