@@ -10,6 +10,7 @@ import numpy as np
 
 from keras_invprune.arguments import is_number, number
 from keras_invprune.contracts import PruningWrapper
+from keras_invprune.graph.frugal import frugal
 from keras_invprune.graph.macs import kernel_uses
 from keras_invprune.graph.outputs import answered
 from keras_invprune.graph.weights import shapes_of, weights_by_key
@@ -206,8 +207,9 @@ def macs_of(model: keras.Model) -> Sum:
     Raises:
         ValueError: If none are known.
     """
-    inputs = next((inputs for inputs, _ in answered(model)), None)
-    uses = {} if inputs is None else kernel_uses(model, inputs)
+    with frugal(model):
+        inputs = next((inputs for inputs, _ in answered(model)), None)
+        uses = {} if inputs is None else kernel_uses(model, inputs)
     if not any(uses.values()):
         raise ValueError(
             f"The MACs of {model.name!r} are unknown: it takes no drawn inputs, or has "

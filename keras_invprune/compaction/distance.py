@@ -14,6 +14,7 @@ import keras
 import numpy as np
 
 from keras_invprune.contracts import Nested, Tensor
+from keras_invprune.graph.frugal import VALUES
 from keras_invprune.graph.inputs import dense, input_structure, standardized
 from keras_invprune.graph.outputs import TOLERANCES, outputs_of
 from keras_invprune.graph.weights import walk
@@ -22,9 +23,7 @@ TOLERANCE = 1e-5  # of float32; those of half precision are `TOLERANCES`
 MOVED = 1e-6  # of inputs and weights, to see how outputs follow
 DRAWS = (0, 1)  # seeds of such moves; in a single one, a row may be lucky
 TIMES = 10  # outputs may differ by as much as the original's own, times this
-# Rows that are run at once: a call of Keras holds the outputs of all layers.
-LEAST, MOST = 4, 256
-VALUES = 2**18  # of the inputs, in a call of more than the least rows
+LEAST, MOST = 4, 256  # rows that are compared at once; few of them, if they are large
 
 
 class Distance(NamedTuple):
@@ -67,7 +66,7 @@ def answered_rows(model: keras.Model, data: Nested) -> Iterator[tuple[Nested, li
         few = slice(start, start + at_once)
         rows = keras.tree.map_structure(lambda part, few=few: part[few], data)
         inputs = standardized(structure, rows)
-        yield inputs, outputs_of(model, inputs)
+        yield inputs, outputs_of(model, inputs, in_parts=True)
 
 
 def distances(
@@ -82,7 +81,7 @@ def distances(
         outputs: What the original makes of it (`outputs_of`).
     """
     count, tolerance = len(keras.tree.flatten(model.outputs)), _tolerance(model)
-    found = outputs_of(made, inputs)[:count]
+    found = outputs_of(made, inputs, in_parts=True)[:count]
     for place, (one, other) in enumerate(zip(outputs[:count], found, strict=True)):
         error = _errors(one, other)
         allowed = np.full(error.shape, tolerance)
@@ -114,7 +113,7 @@ def _moved_outputs(model: keras.Model, inputs: Nested, seed: int) -> list[np.nda
     random = np.random.default_rng(seed)
     values = [(weight, _moved(weight, random)) for weight in model.weights]
     inputs = keras.tree.map_structure(lambda part: _moved(part, random), inputs)
-    return outputs_of(model, inputs, values=values)
+    return outputs_of(model, inputs, values=values, in_parts=True)
 
 
 def _moved(part: Tensor, random: np.random.Generator) -> Tensor:

@@ -7,6 +7,7 @@ the rules know, and on the safe side for walls.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import keras
 import numpy as np
 
 from keras_invprune.compaction.channels import Signal
@@ -109,8 +110,8 @@ def _values(node: Node, reads: Constants) -> list[np.ndarray]:
         shape = [1] * len(signal.shape)
         shape[signal.position] = signal.size
         batch = (signal.shape[0] or 1, *signal.shape[1:])
-        filled = np.broadcast_to(np.nan_to_num(values).reshape(shape), batch)
-        given[signal.number] = filled.astype(signal.dtype)
+        known = np.nan_to_num(values).reshape(shape).astype(signal.dtype)
+        given[signal.number] = keras.ops.broadcast_to(known, batch)
     return node.call.run(given)
 
 
@@ -119,12 +120,20 @@ def _uniform(made: np.ndarray, signal: Signal) -> np.ndarray:
 
     Vectorized code may round differently at different positions.
     """
-    rows = np.moveaxis(made, signal.position, 0).reshape(signal.size, -1)
+    others = tuple(axis for axis in range(made.ndim) if axis != signal.position)
     with np.errstate(invalid="ignore", over="ignore"):
-        far = np.abs(rows - rows[:, :1]).max(1)
-    tolerance = ROUNDINGS * EPSILON.get(signal.dtype, np.finfo("float32").eps)
-    same = np.isfinite(rows).all(1) & (far <= tolerance * np.abs(rows[:, 0]))
-    return np.where(same, rows[:, 0], np.nan)
+        low, high, first = (
+            each.astype("float64")
+            for each in (made.min(others), made.max(others), _first(made, others))
+        )
+        far = np.maximum(high - first, first - low)
+        tolerance = ROUNDINGS * EPSILON.get(signal.dtype, np.finfo("float32").eps)
+        same = np.isfinite(low) & np.isfinite(high) & (far <= tolerance * abs(first))
+    return np.where(same, first, np.nan)
+
+
+def _first(made: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
+    return made[tuple(0 if k in axes else slice(None) for k in range(made.ndim))]
 
 
 def _agreed(network: Network, constants: Constants) -> list[list[np.ndarray]]:

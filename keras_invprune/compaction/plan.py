@@ -16,6 +16,7 @@ from keras_invprune.compaction.liveness import Liveness
 from keras_invprune.compaction.mixing import array
 from keras_invprune.compaction.network import Network, Node
 from keras_invprune.compaction.surgery import Edit, paths
+from keras_invprune.graph.frugal import frugal
 from keras_invprune.graph.macs import kernel_uses
 from keras_invprune.graph.outputs import answered
 from keras_invprune.graph.trace import entry_layers
@@ -173,10 +174,11 @@ def _dead_inputs(
 def _macs(
     model: keras.Model, before: Mapping[str, int], after: Mapping[str, int]
 ) -> tuple[tuple[int, int] | None, tuple[str, ...]]:
-    inputs = next((inputs for inputs, _ in answered(model)), None)
+    with frugal(model):
+        inputs = next((inputs for inputs, _ in answered(model)), None)
+        uses = {} if inputs is None else kernel_uses(model, inputs)
     if inputs is None:
         return None, ()
-    uses = kernel_uses(model, inputs)
     known = {key: n for key, n in uses.items() if n is not None}
     counts = (
         sum(n * before[key] for key, n in known.items()),

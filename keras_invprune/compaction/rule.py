@@ -77,10 +77,16 @@ class Call:
         if self.operation is None or isinstance(
             self.operation, keras.layers.InputLayer
         ):
-            return [np.asarray(args[0], "float64")]
+            return [_numbers(args[0])]
         with keras.StatelessScope():  # statistics and seeds stay as they are
             made = self.operation(*args, **kwargs)
-        return [np.asarray(part, "float64") for part in tree.flatten(made)]
+        return [_numbers(part) for part in tree.flatten(made)]
+
+
+def _numbers(part: Any) -> np.ndarray:
+    """Return numbers, which are not copied if they are single precision."""
+    values = np.asarray(part)
+    return values if values.dtype == "float32" else values.astype("float64")
 
 
 class Rule:

@@ -6,6 +6,7 @@ import numpy as np
 from keras_invprune.compaction.distance import answered_rows, distances
 from keras_invprune.compaction.surgery import CompactionError
 from keras_invprune.contracts import Nested
+from keras_invprune.graph.frugal import frugal
 from keras_invprune.graph.inputs import dense
 from keras_invprune.graph.outputs import answered
 
@@ -32,6 +33,11 @@ def check_same(model: keras.Model, made: keras.Model, data: Nested = None) -> bo
         CompactionError: If they differ.
         ValueError: If no row is given, or none for which an output is finite.
     """
+    with frugal(model, made):
+        return _compared(model, made, data)
+
+
+def _compared(model: keras.Model, made: keras.Model, data: Any) -> bool:
     where = "drawn inputs"
     ran = any([_check(model, made, *pair, where) for pair in answered(model)])
     if data is None:

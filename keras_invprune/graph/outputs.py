@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from keras_invprune.contracts import Nested, Tensor
 from keras_invprune.graph.attributes import PLAIN, is_of, own_attributes
+from keras_invprune.graph.frugal import parts_of
 from keras_invprune.graph.inputs import input_structure
 from keras_invprune.graph.observe import observed
 from keras_invprune.graph.twins import FORGOTTEN, DifferentError, described
@@ -161,7 +162,7 @@ def answered(
             for drawn in _tried(model, draw, len(SCALES)):
                 with contextlib.suppress(Exception):  # as layers on such inputs may
                     inputs = changed(drawn)
-                    outputs, ran = outputs_of(model, inputs), True
+                    outputs, ran = outputs_of(model, inputs, in_parts=True), True
                     break
             else:
                 continue
@@ -173,6 +174,7 @@ def outputs_of(
     inputs: Nested,
     training: bool = False,
     values: Sequence[tuple[keras.Variable, Tensor]] = (),
+    in_parts: bool = False,
 ) -> list[np.ndarray]:
     """Return the outputs and the losses of a call that changes no state.
 
@@ -181,11 +183,16 @@ def outputs_of(
         inputs: A batch.
         training: Whether the call is one of training.
         values: Pairs (variable, value that it has in this call).
+        in_parts: Whether large rows may be run a few at a time, if the model is known
+            to keep rows apart (`parts_of`). There are no losses then.
     """
+    parts = parts_of(model, inputs) if in_parts else [inputs]
     scope = keras.StatelessScope(values, collect_losses=True)
     with scope, _attributes_kept(model):
-        outputs = model(inputs, training=training)
-    return [np.asarray(part) for part in [*keras.tree.flatten(outputs), *scope.losses]]
+        runs = [keras.tree.flatten(model(x, training=training)) for x in parts]
+    if len(runs) > 1:
+        return [np.concatenate(each) for each in zip(*runs, strict=True)]
+    return [np.asarray(part) for part in (*runs[0], *scope.losses)]
 
 
 def _has_own(model: keras.Model) -> bool:

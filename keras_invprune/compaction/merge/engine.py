@@ -22,6 +22,7 @@ from keras_invprune.compaction.merge.surgery import with_one_less
 from keras_invprune.compaction.merge.verify import MergeError, on_drawn, on_rows
 from keras_invprune.contracts import Nested
 from keras_invprune.graph.copying import copy_model
+from keras_invprune.graph.frugal import frugal
 from keras_invprune.graph.signs import check_inputs, nonnegative_tensors
 from keras_invprune.graph.trace import Step, traced
 from keras_invprune.graph.weights import walk
@@ -267,9 +268,10 @@ def _error(
     """
     rows = [c.data for c in choices.certificates if isinstance(c, NeverNegative)]
     rows += [] if data is None else [data]
-    found = [one for each in rows for one in on_rows(model, made, each)]
-    if exact:
-        found += on_drawn(model, made, choices.inputs)
+    with frugal(model, made):
+        found = [one for each in rows for one in on_rows(model, made, each)]
+        if exact:
+            found += on_drawn(model, made, choices.inputs)
     if not found:
         raise MergeError(
             f"Model {model.name!r} rejects all drawn inputs, so the outputs of the "

@@ -1,0 +1,189 @@
+"""Runs a model without keeping what its inner layers have made.
+
+Keras keeps the outputs of all layers until a Functional model has run: ten times the
+weights' memory for one image, or more. Nothing but memory differs here.
+"""
+
+import contextlib
+import inspect
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+
+from keras_invprune.contracts import Nested
+from keras_invprune.graph.attributes import is_of
+from keras_invprune.graph.inputs import input_structure
+from keras_invprune.graph.trace import Step, calls_its_graph, traced
+from keras_invprune.graph.weights import is_graph, known_layers, walk
+
+VALUES = 2**18  # of the inputs, in a run of several rows
+# They call what is not Keras's, or make rows as long as the longest of them.
+UNKNOWN = known_layers(
+    *("FlaxLayer", "JaxLayer", "Lambda", "TFSMLayer", "TextVectorization"),
+    "TorchModuleWrapper",
+)
+AXES = ("axis", "axes", "attention_axes")
+MERGES = ("Add", "Divide", "Maximum", "Minimum", "Multiply", "Subtract", "TrueDivide")
+
+
+@contextlib.contextmanager
+def frugal(*models: keras.Model) -> Iterator[None]:
+    """Free each tensor inside of the models after its last use, within the context.
+
+    Their graphs, and those of models inside them, are run call by call. The values are
+    those that Keras computes. What has a `call` of its own runs as it is.
+    """
+    layers = {id(x): x for model in models for _, x in walk(model)}.values()
+    changed = []
+    try:
+        for layer in layers:
+            if is_graph(layer) and calls_its_graph(layer) and "call" not in vars(layer):
+                with contextlib.suppress(Exception):  # as layers may on symbolic calls
+                    layer.call = _Calls(layer)
+                    changed.append(layer)
+        yield
+    finally:
+        for layer in changed:
+            del layer.call
+
+
+class _Calls:
+    """The `call` of a graph model that forgets tensors which nothing reads any more."""
+
+    def __init__(self, model: keras.Model):
+        self._own, self._specs = model.call, input_structure(model)
+        self._trace = traced(model)
+        self._train = [_takes_training(x.operation) for x in self._trace.steps]
+        self._last = []  # for each step the tensors that nothing reads later
+        needed = {id(x) for x in keras.tree.flatten(self._trace.outputs)}
+        for step in reversed(self._trace.steps):
+            here = {id(x) for x in (*step.reads, *step.made)}
+            self._last.append(here - needed)
+            needed |= here
+        self._last.reverse()
+
+    def __call__(self, inputs: Nested, *args: Any, **kwargs: Any) -> Nested:
+        """Return what the model makes of inputs.
+
+        Args:
+            inputs: As for the model's own `call`, which runs if they have a mask, or
+                are yet to be converted.
+            *args: Nothing, or what only the model's own `call` knows.
+            **kwargs: `training`, or None; what else is not None is passed on as well.
+        """
+        given = keras.tree.flatten({**kwargs, "training": None})
+        if args or any(x is not None for x in given) or not self._fits(inputs):
+            return self._own(inputs, *args, **kwargs)
+        return self._run(keras.tree.flatten(inputs), kwargs.get("training"))
+
+    def _fits(self, inputs: Nested) -> bool:
+        """Return whether inputs are as the layers read them."""
+        try:
+            keras.tree.assert_same_structure(inputs, self._specs)
+        except ValueError:
+            return False
+        parts = keras.tree.flatten(inputs), keras.tree.flatten(self._specs)
+        return all(
+            keras.ops.is_tensor(part)
+            and keras.backend.standardize_dtype(part.dtype) == spec.dtype
+            and len(part.shape) == len(spec.shape)
+            for part, spec in zip(*parts, strict=True)
+        )
+
+    def _run(self, inputs: list, training: bool | None) -> Nested:
+        entries = keras.tree.flatten(self._trace.inputs)
+        known = {id(x): part for x, part in zip(entries, inputs, strict=True)}
+        steps = self._trace.steps, self._train, self._last
+        for step, train, last in zip(*steps, strict=True):
+            made = keras.tree.flatten(_made(step, known, training if train else None))
+            known.update({id(x): y for x, y in zip(step.made, made, strict=True)})
+            del made
+            for tensor in last:
+                known.pop(tensor, None)
+        outputs = self._trace.outputs
+        found = keras.tree.map_structure(lambda x: known[id(x)], outputs)
+        alone = isinstance(outputs, list | tuple) and len(outputs) == 1
+        return found[0] if alone else found
+
+
+def _made(step: Step, known: dict[int, Any], training: bool | None) -> Nested:
+    """Return what a call makes; `training` counts more than what the graph says."""
+
+    def value(part: Any) -> Any:
+        return known[id(part)] if isinstance(part, keras.KerasTensor) else part
+
+    args, kwargs = keras.tree.map_structure(value, step.arguments)
+    if training is not None:
+        kwargs["training"] = training
+    return step.operation(*args, **kwargs)
+
+
+def _takes_training(operation: keras.Operation) -> bool:
+    names = inspect.signature(operation.call).parameters
+    return isinstance(operation, keras.Layer) and "training" in names
+
+
+def parts_of(model: keras.Model, inputs: Nested) -> list[Nested]:
+    """Return a batch as smaller ones, if it is large and the model mixes no rows.
+
+    Args:
+        model: A built Keras model.
+        inputs: A batch, in the structure that the model takes.
+    """
+    parts = keras.tree.flatten(inputs)
+    rows = {len(x) if getattr(x, "shape", ()) else 0 for x in parts}
+    if len(rows) != 1 or not (count := rows.pop()):
+        return [inputs]
+    values = sum(math.prod(x.shape[1:]) for x in parts)
+    at_once = max(VALUES // max(values, 1), 1)
+    if count <= at_once or not keeps_rows_apart(model):
+        return [inputs]
+    return [
+        keras.tree.map_structure(lambda x, few=slice(k, k + at_once): x[few], inputs)
+        for k in range(0, count, at_once)
+    ]
+
+
+def keeps_rows_apart(model: keras.Model) -> bool:
+    """Return whether each row of the outputs is known to depend on its own input only.
+
+    That is so for graphs of Keras's own layers in evaluation, unless their axis is that
+    of the rows, or they call something else. Of operations, only sums and the like of
+    tensors of one rank are known to.
+    """
+    if not is_graph(model):
+        return False
+    sizes = [tensor.shape[:1] for tensor in (*model.inputs, *model.outputs)]
+    return all(size == (None,) for size in sizes) and all(
+        _is_known_graph(layer) if is_graph(layer) else _acts_on_rows(layer)
+        for _, layer in walk(model)
+    )
+
+
+def _is_known_graph(model: keras.Model) -> bool:
+    steps = getattr(model, "operations", model.layers)
+    others = [step for step in steps if not isinstance(step, keras.Layer)]
+    return calls_its_graph(model) and all(_merges_rows(step) for step in others)
+
+
+def _merges_rows(operation: keras.Operation) -> bool:
+    """Return whether an operation adds up tensors or the like, row by row."""
+    tensors = keras.tree.flatten([operation.input, operation.output])
+    alike = {(x.shape[:1], len(x.shape)) for x in tensors}
+    known = type(operation).__name__ in MERGES and is_of(operation, "keras")
+    return known and len(alike) == 1 and alike.pop()[0] == (None,)
+
+
+def _acts_on_rows(layer: keras.Layer) -> bool:
+    if not is_of(layer, "keras") or isinstance(layer, UNKNOWN):
+        return False
+    for name, value in vars(layer).items():
+        if callable(value) and not (value.__module__ or "").startswith("keras."):
+            return False  # such as an activation
+        if name.lstrip("_") in AXES:
+            axes = [axis for axis in keras.tree.flatten(value) if axis is not None]
+            if any(axis != -1 and axis < 1 for axis in axes):
+                return False
+    return True
