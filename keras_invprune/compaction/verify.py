@@ -37,7 +37,7 @@ def check_same(model: keras.Model, made: keras.Model, data: Nested = None) -> bo
         return _compared(model, made, data)
 
 
-def _compared(model: keras.Model, made: keras.Model, data: Any) -> bool:
+def _compared(model: keras.Model, made: keras.Model, data: Nested | None) -> bool:
     where = "drawn inputs"
     ran = any([_check(model, made, *pair, where) for pair in answered(model)])
     if data is None:
