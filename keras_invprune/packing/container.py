@@ -183,7 +183,7 @@ def _check_sizes(
     if declared > limit:
         raise PackError(
             f"The file declares {declared:,} bytes, and at most {limit:,} are read. If "
-            f"you trust it, pass `limit={declared}` (`--limit {declared}`)."
+            f"you trust it, pass `limit={declared}`."
         )
     symbols = sum(header.symbols for header in headers)
     if len(stream) % 4 or symbols > RATIO * (8 * len(stream) + 64):
