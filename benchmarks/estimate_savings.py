@@ -1,27 +1,35 @@
 """Compares estimated milliseconds with those that are measured after training.
 
-    python benchmarks/estimate_savings.py [--networks mlp blocks ...] [--rounds 5]
+    python benchmarks/estimate_savings.py [--networks mlp blocks ...] [--rounds 20]
 
 Five networks are estimated untrained, then pruned, trained for a few epochs on drawn
 rows, and exported. The trained file and the untrained one with drawn masks differ in
-where their zeros are. Each line gives bytes and milliseconds, estimated and measured,
-and the ratio of both. Run it on a quiet machine: it cannot tell a slow file from a busy
+where their zeros are. Each row of estimate_savings.csv gives bytes and milliseconds,
+estimated and measured, and the ratio of both. Rows of the networks named replace
+earlier ones. Run it on a quiet machine: it cannot tell a slow file from a busy
 processor.
 """
 
 import argparse
+import operator
 import tempfile
 from pathlib import Path
 
 import keras
 import numpy as np
 from keras import layers
+from ledger import finished, write
 
 import keras_invprune as kip
 from keras_invprune.exporting import converter, litert
 from keras_invprune.exporting.timing import times
 
 ROWS, EPOCHS, CLASSES = 256, 4, 10
+FIELDS = (
+    *("network", "pattern", "sparsity", "file"),
+    *("estimated_bytes", "bytes", "bytes_ratio"),
+    *("estimated_ms", "ms", "ms_ratio"),
+)
 BLOCKS = kip.patterns.Block((4, 1))
 
 
@@ -91,32 +99,48 @@ def measured(model, rounds):
     return len(content), found.median
 
 
-def main():
-    """Print a line for each network."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--networks", nargs="+", default=list(NETWORKS))
-    parser.add_argument("--rounds", type=int, default=5)
-    arguments = parser.parse_args()
-    print(
-        "network       bytes: estimated  measured  ratio  ms: estimated measured  ratio"
+def row_of(name, rounds) -> dict:
+    """Return the row of a network."""
+    make, pattern, share = NETWORKS[name]
+    keras.utils.set_random_seed(0)
+    model = make()
+    found = kip.estimate_savings(
+        model, patterns=[pattern], shares=[share], rounds=rounds
     )
+    kind = "float32" if pattern == "units" else "float32, sparse"
+    of_share = (each for each in found.estimates if each.sparsity == share)
+    estimate = next(each for each in of_share if each.file == kind)
+    size, milliseconds = measured(trained(model, pattern, share), rounds)
+    return {
+        "network": name,
+        "pattern": estimate.pattern,
+        "sparsity": share,
+        "file": kind,
+        "estimated_bytes": estimate.bytes,
+        "bytes": size,
+        "bytes_ratio": round(estimate.bytes / size, 3),
+        "estimated_ms": round(estimate.milliseconds, 5),
+        "ms": round(milliseconds, 5),
+        "ms_ratio": round(estimate.milliseconds / milliseconds, 3),
+    }
+
+
+def main():
+    """Measure the networks, and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS)
+    )
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--out", type=Path, default=Path("docs/results"))
+    arguments = parser.parse_args()
+    file = arguments.out / "estimate_savings.csv"
+    found = finished(file, operator.itemgetter("network"))
     for name in arguments.networks:
-        make, pattern, share = NETWORKS[name]
-        keras.utils.set_random_seed(0)
-        model = make()
-        found = kip.estimate_savings(
-            model, patterns=[pattern], shares=[share], rounds=arguments.rounds
-        )
-        kind = "float32" if pattern == "units" else "float32, sparse"
-        rows = (each for each in found.estimates if each.sparsity == share)
-        estimate = next(each for each in rows if each.file == kind)
-        size, milliseconds = measured(trained(model, pattern, share), arguments.rounds)
-        print(
-            f"{name:13} {estimate.bytes:16,} {size:9,} {estimate.bytes / size:6.2f} "
-            f"{estimate.milliseconds:14.4f} {milliseconds:8.4f} "
-            f"{estimate.milliseconds / milliseconds:6.2f}",
-            flush=True,
-        )
+        row = row_of(name, arguments.rounds)
+        print(row, flush=True)
+        found[name] = [row]
+        write(found, file, FIELDS)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """How small and fast is the best file of a pruned network, beside TF-MOT's?
 
     python benchmarks/smallest_fastest.py [--network lenet-300-100] [--seeds 0 1 2]
-    python benchmarks/smallest_fastest.py --network mlp-1024
+    python benchmarks/smallest_fastest.py --network mlp-1024 [--again]
     python benchmarks/smallest_fastest.py --network lenet-5
     python benchmarks/smallest_fastest.py --held-out --seeds 0   # for choosing settings
     python benchmarks/smallest_fastest.py --network lenet-5 --held-out --rate 0.1
@@ -12,8 +12,9 @@ first learning rate is 0.1, at which a dense LeNet-5 diverges: it has 0.02 for L
 10 and 60 % of the steps. "TF-MOT" is `prune_low_magnitude` with `PolynomialDecay` over
 the same steps, as in its guide, and then `strip_pruning` and TensorFlow's converter.
 
-Of each Keras network there are these files: the converter's float file; where blocks
-are pruned, the same without zeros, of the compact network if blocks fill its kernels,
+Of each Keras network there are these files: the converter's float file; of the dense
+network, the converter's with weights of 8 bits ("int8 dynamic"); where blocks are
+pruned, the float file without zeros, of the compact network if blocks fill its kernels,
 and otherwise of the given one; and those that `kip.export` finds for the targets "size"
 and "litert-cpu". It chooses them by 3,000 training images, on which the file may lose
 0.3 points. Of TF-MOT's network there are the converter's default file, and the one
@@ -23,8 +24,8 @@ one thread, in the median, with quartiles.
 The bound is the order-0 entropy of which weights of the float network are zero, or
 which blocks, and 32 bits for each one that is not. The accuracy is that of the file on
 the test images. With --held-out, the last 10,000 training images replace them. Rows of
-finished seeds are in smallest_fastest.csv, not measured again. Trained networks stay in
---folder.
+finished seeds are in smallest_fastest.csv, not measured again without --again. Trained
+networks stay in --folder.
 """
 
 import argparse
@@ -166,10 +167,12 @@ def converted(model, folder, *options):
     return (folder / "model.tflite").read_bytes()
 
 
-def files_of(model, data, folder, in_blocks):
+def files_of(model, data, folder, method):
     """Yield (goal, name of the file, its content) of a Keras network."""
     yield CONVERTER, "float32", converted(model, folder / "dense")
-    if in_blocks:
+    if method == "dense":
+        yield CONVERTER, "int8 dynamic", converted(model, folder / "int8", "int8")
+    if method == "blocks":
         compact, name = kip.compact(model), "compact, float32, sparse"
         if any(
             len(weight.shape) > 1 and weight.shape[0] % WIDTH
@@ -261,7 +264,7 @@ def networks(data, name, seed, rate, folder):
             files = list(files_of_tfmot(model))
         else:
             with tempfile.TemporaryDirectory() as out:
-                files = list(files_of(model, data, Path(out), method == "blocks"))
+                files = list(files_of(model, data, Path(out), method))
         kernels = [array for array in model.get_weights() if array.ndim > 1]
         yield method, choices["sparsity"] if choices else 0.0, kernels, files
 
@@ -302,6 +305,7 @@ def main():
     parser.add_argument("--network", choices=NETWORKS, default="lenet-300-100")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--held-out", action="store_true", help="do not touch the test")
+    parser.add_argument("--again", action="store_true", help="finished seeds, too")
     parser.add_argument("--rate", type=float, help="the first learning rate")
     parser.add_argument("--folder", type=Path, default=Path("build/smallest_fastest"))
     parser.add_argument("--out", type=Path, default=Path("docs/results"))
@@ -314,7 +318,7 @@ def main():
     found = finished(file, key_of)
     for seed in arguments.seeds:
         key = (arguments.network, arguments.rows, seed, arguments.rate)
-        if key not in found:
+        if arguments.again or key not in found:
             found[key] = measure(data, arguments, seed)
             write(found, file, FIELDS)
 

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from keras_invprune import contracts
+from keras_invprune.arguments import is_number
 from keras_invprune.masks.selection import Masks, Scores, keep_count, keep_largest
 from keras_invprune.saving import Configured, did_you_mean, near_names
 
@@ -27,18 +28,28 @@ class PerLayer(Configured, contracts.Allocation):
         {'a': array([False,  True]), 'b': array([ True,  True])}
 
     Raises:
-        ValueError: If a sparsity is outside [0, 1]. On use: if a tensor's key is
-            missing.
+        TypeError: If `sparsities` is not a mapping.
+        ValueError: If a sparsity is not a number in [0, 1]. On use: if a tensor's key
+            is missing.
     """
 
     def __init__(self, sparsities: Mapping[str, float]) -> None:
-        self.sparsities = {key: float(own) for key, own in dict(sparsities).items()}
-        wrong = {k: own for k, own in self.sparsities.items() if not 0 <= own <= 1}
+        if not isinstance(sparsities, Mapping):
+            raise TypeError(
+                "`sparsities` must be {key: sparsity}, as in PerLayer({'dense': 0.9}). "
+                f"Received: {sparsities!r}."
+            )
+        wrong = {
+            key: own
+            for key, own in sparsities.items()
+            if not (is_number(own) and 0 <= own <= 1)
+        }
         if wrong:
             raise ValueError(
-                "The sparsity of a weight is a share and must be in [0, 1]. "
+                "`sparsities` are shares to remove and must be in [0, 1]. "
                 f"Received: {wrong}."
             )
+        self.sparsities = {key: float(own) for key, own in sparsities.items()}
 
     def __call__(self, scores: Scores, sparsity: float) -> Masks:
         """Return the boolean masks by key; below the target, all are scaled alike."""

@@ -8,6 +8,7 @@ import numpy as np
 
 from keras_invprune import contracts
 from keras_invprune.allocation._known import get
+from keras_invprune.arguments import check_seed
 from keras_invprune.masks.selection import Masks, Scores
 
 
@@ -38,6 +39,7 @@ class Shuffled(contracts.Allocation):
         seed: int = 0,
     ) -> None:
         self.allocation = self.shuffles = get(allocation)
+        check_seed(seed)
         self.seed = int(seed)
 
     def __call__(self, scores: Scores, sparsity: float) -> Masks:

@@ -10,7 +10,7 @@ import keras
 import tensorflow as tf
 from keras import ops, tree
 
-from keras_invprune.arguments import is_integer
+from keras_invprune.arguments import is_integer, is_number
 from keras_invprune.contracts import Embedder, Nested, Objective, Tensor, Views
 from keras_invprune.graph.inputs import (
     dense,
@@ -108,11 +108,14 @@ class Invariance(Objective):
         projection: int | keras.Layer | None = None,
         supervised: str = "auto",
     ):
-        if not (weight is None or weight >= 0):
-            raise ValueError(f"`weight` (λ) must be >= 0. Received: weight={weight}.")
-        if not temperature > 0:
+        if not (weight is None or (is_number(weight) and weight >= 0)):
             raise ValueError(
-                f"`temperature` (τ) must be > 0. Received: temperature={temperature}."
+                f"`weight` (λ) must be a number >= 0. Received: weight={weight!r}."
+            )
+        if not (is_number(temperature) and temperature > 0):
+            raise ValueError(
+                "`temperature` (τ) must be a number > 0. Received: "
+                f"temperature={temperature!r}."
             )
         if not (labels in (True, False, "auto") or callable(labels)):
             raise ValueError(

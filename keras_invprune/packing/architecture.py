@@ -19,6 +19,8 @@ from keras_invprune.graph.weights import walk
 from keras_invprune.packing.arrays import DTYPES, Array, unsigned
 from keras_invprune.packing.container import KERAS, Contents
 from keras_invprune.packing.errors import PackError
+from keras_invprune.packing.limits import check_config, check_orthogonal
+from keras_invprune.packing.sequential import built_once
 
 NO_MODEL = "The file is damaged: its config is not that of a model."
 
@@ -116,7 +118,7 @@ def model_of(contents: Contents) -> keras.Model:
     """
     config, known = _config_of(contents.text)
     _check_shapes(config, known, contents.arrays)
-    model = _built(config)
+    model = _built(config, known)
     stores: dict[int, dict[str, np.ndarray]] = {}
     found = list(slots(model))
     for slot, array in zip(found, contents.arrays, strict=True):
@@ -137,9 +139,12 @@ def _config_of(text: bytes) -> tuple[dict, dict[str, Any]]:
         ) from error
     if not isinstance(config, dict):
         raise PackError(NO_MODEL)
+    check_config(config)
     known = {}
     for part in _classes(config):
         name = str(part.get("registered_name") or part["class_name"])
+        if not str(part["class_name"]).startswith("__") and "module" not in part:
+            raise PackError(f"{NO_MODEL} {name!r:.80} has no module.")
         module, own = part.get("module"), part.get("config")
         if isinstance(own, dict) and own.get("stateful") is True:
             raise PackError(
@@ -155,6 +160,7 @@ def _config_of(text: bytes) -> tuple[dict, dict[str, Any]]:
                 "registered classes are loaded. If you trust it, import its module, "
                 "and give it `@keras.saving.register_keras_serializable()`."
             )
+        known |= built_once(part, found)
     return config, known
 
 
@@ -169,11 +175,12 @@ def _classes(config: Any) -> Iterator[dict[str, Any]]:
             left += part.values() if isinstance(part, dict) else part
 
 
-def _built(config: dict[str, Any]) -> keras.Model:
+def _built(config: dict[str, Any], known: dict[str, Any]) -> keras.Model:
     try:
         # Keras takes parts out of the config while it reads it.
         given = copy.deepcopy(config)
-        model = keras.saving.deserialize_keras_object(given, safe_mode=True)
+        with keras.saving.custom_object_scope(known):
+            model = keras.saving.deserialize_keras_object(given, safe_mode=True)
     except Exception as error:
         raise PackError(f"Keras cannot build the model: {error}") from error
     if not isinstance(model, keras.Model):
@@ -195,10 +202,11 @@ def _check_shapes(
     def build() -> None:
         try:
             keras.config.set_dtype_policy(policy)
-            scope = keras.StatelessScope(initialize_variables=False)
-            with scope, keras.saving.custom_object_scope(known):
-                model = _built(config)
-                found.extend((s.dtype, tuple(s.value.shape)) for s in slots(model))
+            with keras.StatelessScope(initialize_variables=False):
+                every = list(slots(_built(config, known)))
+                found.extend((s.dtype, tuple(s.value.shape)) for s in every)
+            kernels = [s.value.shape for s in every if _is_orthogonal(s.layer)]
+            check_orthogonal(kernels)
         except Exception as error:
             found[:] = [error]
 
@@ -215,3 +223,11 @@ def _check_shapes(
             "`get_config` leaves something out, or two models share a layer, which "
             "becomes two layers in Keras's config."
         )
+
+
+def _is_orthogonal(layer: keras.Layer) -> bool:
+    """Return if a layer has an initializer that takes more than linear time."""
+    return any(
+        isinstance(value, keras.initializers.Orthogonal)
+        for value in vars(layer).values()
+    )

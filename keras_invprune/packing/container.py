@@ -30,6 +30,7 @@ KERAS, TFLITE = range(2)
 KINDS = (KERAS, TFLITE)
 LIMIT = 2**30  # bytes
 MOST_ARRAYS = 2**14  # the header of each takes memory, even of an empty one
+MOST_TEXT = 2**23  # bytes of a config; as Python's objects, it takes far more
 RATIO = 2**11  # symbols that a bit can stand for at most
 ORDER: Literal["little"] = "little"
 RAW = -15  # deflate without a header
@@ -157,6 +158,11 @@ def _opened(content: bytes, limit: int) -> tuple:
     if kind not in KINDS:
         raise PackError(f"{DAMAGED} It is of the unknown kind {kind}.")
     size, packed = reader.varint(), reader.take(reader.varint())
+    if kind == KERAS and size > MOST_TEXT:
+        raise PackError(
+            f"The config has {size:,} bytes, and at most {MOST_TEXT:,} can be packed. "
+            "Large tables, such as vocabularies, do not belong in a config."
+        )
     if (count := reader.varint()) > MOST_ARRAYS:
         raise PackError(
             f"The file has {count:,} arrays, and at most {MOST_ARRAYS:,} can be packed."
@@ -177,7 +183,7 @@ def _check_sizes(
     if declared > limit:
         raise PackError(
             f"The file declares {declared:,} bytes, and at most {limit:,} are read. If "
-            f"you trust it, pass `limit={declared}` (`--limit {declared}`)."
+            f"you trust it, pass `limit={declared}`."
         )
     symbols = sum(header.symbols for header in headers)
     if len(stream) % 4 or symbols > RATIO * (8 * len(stream) + 64):

@@ -169,7 +169,7 @@ def unpack(file: str | Path, *, limit: int = LIMIT) -> keras.Model | bytes:
     if (size := path.stat().st_size) > limit + ROOM:
         raise PackError(
             f"{path} has {size:,} bytes, and at most {limit:,} are read. If you trust "
-            f"it, pass `limit={size}` (`--limit {size}`)."
+            f"it, pass `limit={size}`."
         )
     contents = container.read(path.read_bytes(), limit)
     if contents.kind == TFLITE:

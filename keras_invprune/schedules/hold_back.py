@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from keras_invprune import contracts
+from keras_invprune.arguments import is_number
 from keras_invprune.contracts import Due, ScheduleLike
 from keras_invprune.schedules.base import Learning, check_monitor
 from keras_invprune.schedules.saving import load_schedule, save_schedule
@@ -45,8 +46,10 @@ class HoldBack(Learning, contracts.Schedule, PruningSchedule):
     ):
         if mode not in ("max", "min"):
             raise ValueError(f"`mode` must be 'max' or 'min'. Received: {mode!r}.")
-        if not tolerance >= 0:
-            raise ValueError(f"`tolerance` must be >= 0. Received: {tolerance!r}.")
+        if not (is_number(tolerance) and tolerance >= 0):
+            raise ValueError(
+                f"`tolerance` must be a number >= 0. Received: {tolerance!r}."
+            )
         if not callable(schedule):
             raise TypeError(
                 "`schedule` must be a PruningSchedule, such as Gradual(sparsity). "

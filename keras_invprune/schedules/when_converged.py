@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from keras_invprune.arguments import is_positive_integer
+from keras_invprune.arguments import is_number, is_positive_integer
 from keras_invprune.contracts import Due
 from keras_invprune.schedules.base import (
     NEVER,
@@ -52,8 +52,10 @@ class WhenConverged(Learning, Schedule):
         super().__init__(sparsity)
         if not is_positive_integer(patience):
             raise ValueError(f"`patience` must be at least 1. Received: {patience!r}.")
-        if not min_delta >= 0:
-            raise ValueError(f"`min_delta` must be >= 0. Received: {min_delta!r}.")
+        if not (is_number(min_delta) and min_delta >= 0):
+            raise ValueError(
+                f"`min_delta` must be a number >= 0. Received: {min_delta!r}."
+            )
         self.monitor: str = monitor
         self.patience = int(patience)
         self.min_delta = min_delta

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from keras_invprune.arguments import is_number
 from keras_invprune.contracts import Arrays, ScoreContext
 
 
@@ -93,9 +94,9 @@ def _staying(weight: np.ndarray, mask: np.ndarray, share: float) -> np.ndarray:
 
 def check_fraction(fraction: float) -> float:
     """Return `fraction` as a float; raise ValueError unless it is in (0, 1)."""
-    if not 0 < fraction < 1:
+    if not (is_number(fraction) and 0 < fraction < 1):
         raise ValueError(
             "`fraction` is the share of the connections to move and must be in (0, 1). "
-            f"Received: fraction={fraction}."
+            f"Received: fraction={fraction!r}."
         )
     return float(fraction)

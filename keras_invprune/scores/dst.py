@@ -4,6 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_invprune.arguments import is_number
 from keras_invprune.contracts import (
     Arrays,
     Effective,
@@ -46,8 +47,10 @@ class DST(Score):
     suits = {"schedule": "one_shot"}
 
     def __init__(self, penalty: float = 1e-5):
-        if not penalty >= 0:
-            raise ValueError(f"`penalty` must be >= 0. Received: penalty={penalty}.")
+        if not (is_number(penalty) and penalty >= 0):
+            raise ValueError(
+                f"`penalty` must be a number >= 0. Received: penalty={penalty!r}."
+            )
         self.penalty = float(penalty)
         self.effective = Thresholded(self.penalty)
 

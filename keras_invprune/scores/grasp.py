@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from keras import ops
 
+from keras_invprune.arguments import is_number
 from keras_invprune.contracts import Arrays, ScoreContext, Tensor
 from keras_invprune.scores._gradients import (
     gradients,
@@ -43,9 +44,10 @@ class Grasp(OnExamples):
         temperature: float = 200.0,
     ):
         super().__init__(examples, batch_size)
-        if not temperature > 0:
+        if not (is_number(temperature) and temperature > 0):
             raise ValueError(
-                f"`temperature` must be > 0. Received: temperature={temperature}."
+                "`temperature` must be a number > 0. Received: "
+                f"temperature={temperature!r}."
             )
         self.temperature = float(temperature)
 

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_invprune.arguments import plain
+from keras_invprune.arguments import is_number, plain
 from keras_invprune.contracts import (
     Arrays,
     Effective,
@@ -60,12 +60,17 @@ class GumbelSoftmax(Score):
         temperatures: tuple[float, float] = (1.0, 0.1),
         seed: int | None = None,
     ):
-        first, last = temperatures
-        if not (penalty >= 0 and rate > 0 and first >= last > 0):
+        pair = isinstance(temperatures, tuple | list) and len(temperatures) == 2
+        first, last = temperatures if pair else (0.0, 0.0)
+        if not (
+            all(is_number(each) for each in (penalty, odds, rate, first, last))
+            and (penalty >= 0 and rate > 0 and first >= last > 0)
+        ):
             raise ValueError(
-                "`penalty` must be >= 0 and `rate` > 0, and `temperatures` must be > 0 "
-                f"and must not rise. Received: penalty={penalty}, rate={rate}, "
-                f"temperatures={temperatures}."
+                "`penalty` must be >= 0, `odds` a number, `rate` > 0, and "
+                "`temperatures` two numbers > 0 that do not rise. Received: "
+                f"penalty={penalty!r}, odds={odds!r}, rate={rate!r}, "
+                f"temperatures={temperatures!r}."
             )
         self.effective = GumbelWeight(penalty, odds, rate, (first, last), seed)
 

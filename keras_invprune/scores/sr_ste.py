@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_invprune.arguments import is_number
 from keras_invprune.contracts import Arrays, Effective, Score, ScoreContext, Tensor
 from keras_invprune.saving import Configured
 from keras_invprune.scores._known import known_as
@@ -31,8 +32,10 @@ class SRSTE(Score):
     updates = "several"  # with one update, no masked weight would learn
 
     def __init__(self, decay: float = 2e-4):
-        if not decay >= 0:
-            raise ValueError(f"`decay` must be >= 0. Received: decay={decay}.")
+        if not (is_number(decay) and decay >= 0):
+            raise ValueError(
+                f"`decay` must be a number >= 0. Received: decay={decay!r}."
+            )
         self.decay = float(decay)
         self.effective = StraightThrough(self.decay)
 

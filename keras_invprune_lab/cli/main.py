@@ -10,6 +10,7 @@ import typer
 
 from keras_invprune_lab.cli.extras import needed
 from keras_invprune_lab.cli.structure import structure
+from keras_invprune_lab.cli.wording import in_options
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -371,6 +372,11 @@ def env():
     print_environment()
 
 
+def command():
+    """Return the command with all those below it."""
+    return typer.main.get_command(app)
+
+
 def main():
     """Run the command; errors are one line and exit code 2."""
     try:
@@ -378,5 +384,6 @@ def main():
     except (ValueError, TypeError, OSError, ImportError, RuntimeError) as error:
         if _settings["debug"]:
             raise
-        print(f"keras-invprune: {error}", file=sys.stderr)
+        text = in_options(str(error), command(), sys.argv[1:])
+        print(f"keras-invprune: {text}", file=sys.stderr)
         sys.exit(2)

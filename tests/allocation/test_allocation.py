@@ -250,7 +250,7 @@ def small_model():
             "Received: 'othr/kernel'. Did you mean 'other/kernel'",
         ),
         ({"hidden/kernel": 0.5, "other/kernel": 0.1}, "remove 0.2 .*sparsity=0.2"),
-        ({"hidden/kernel": 50, "other/kernel": 0.4}, r"\{'hidden/kernel': 50.0\}"),
+        ({"hidden/kernel": 50, "other/kernel": 0.4}, r"\{'hidden/kernel': 50\}"),
     ],
 )
 def test_numbers_that_do_not_fit_are_refused_before_any_training(sparsities, message):

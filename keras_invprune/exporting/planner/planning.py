@@ -56,6 +56,7 @@ NO_LABELS = (
     "files were only compared with Keras. To use them, pass a function: "
     "`target=Target(..., metric=...)`."
 )
+PLAIN = "float32"  # the .tflite file that can be made if any can
 LOOP = "TensorList"  # in the converter's error for loops over batches of any size
 ONE_ROW = (
     "The file takes one row at a time, because TensorFlow Lite has loops over time "
@@ -114,6 +115,7 @@ def plan(
         with Sandbox() as sandbox:
             trial = Trial(work, tolerance, loss, sandbox)
             tried = _tried(sources, kinds, trial, target.show or show_nothing)
+        sources.notes += _without_tflite(tried)
         tried = timed(tried, max_loss, target.rounds)
         chosen = _chosen(tried, target.name, max_loss, budget)
         _keep(tried, chosen, new)
@@ -136,6 +138,14 @@ def _chosen(
         return choose([each.row for each in tried], target, max_loss, budget)
     except NothingLeftError as error:
         raise ExportError(f"{error}. Nothing was written.{_advice(tried)}") from error
+
+
+def _without_tflite(tried: Sequence[Tried]) -> Iterator[str]:
+    """Yield why there is no .tflite file, if the plain one could not be made."""
+    for each in tried:
+        if (each.row.name, each.row.verdict) == (PLAIN, NOT_MADE):
+            helps = _advice([each])
+            yield f"LiteRT cannot run the model: {each.row.reason}.{helps}"
 
 
 def _advice(tried: Sequence[Tried]) -> str:

@@ -406,13 +406,27 @@ def test_what_cannot_be_made_is_dropped(folder, monkeypatch):
     assert found.files[2].reason == "no such op"
 
 
+def halves():
+    """A model that computes in float16."""
+    half = layers.Dense(2, dtype="mixed_float16")
+    return keras.Sequential([keras.Input((4,)), half])
+
+
 def test_what_may_help_is_said_if_no_file_can_be_made(folder, monkeypatch):
     only(monkeypatch, "float32")
-    halves = keras.Sequential(
-        [keras.Input((4,)), layers.Dense(2, dtype="mixed_float16")]
-    )
     with pytest.raises(kip.ExportError, match="may help: a float32 twin of the model"):
-        kip.export(halves, folder, target="size")
+        kip.export(halves(), folder, target="size")
+
+
+def test_what_may_help_is_said_if_only_another_runtime_has_a_file(folder, monkeypatch):
+    only(monkeypatch, "float32", "SavedModel")
+    goal = kip.Target("any", rounds=1)
+    found = kip.export(halves(), folder, target=goal)
+    assert found.best.name == "SavedModel"
+    (note,) = [each for each in found.notes if "LiteRT cannot run" in each]
+    assert "What may help: a float32 twin of the model" in note and note in str(found)
+    found = kip.export(network(zeros=False), folder, target=goal)
+    assert not any("LiteRT cannot run" in each for each in found.notes)
 
 
 def test_what_was_not_made_is_below_the_table_by_reason(folder, monkeypatch):

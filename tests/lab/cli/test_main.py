@@ -167,12 +167,17 @@ def test_a_file_that_could_not_be_compared_is_not_praised(
         (("demo", "--sparsity", "90"), "mean 0.9"),
         (("compact", SAVED), "must end in .keras"),
         (("export", SAVED, "--max-loss", "0.1"), f"Add --target, one of {TARGETS}"),
-        (("export", SAVED, "--target", "gpu"), "`target` must be one of"),
+        (("export", SAVED, "--target", "gpu"), "`--target` must be one of"),
         (
             ("export", SAVED, "--target", "any", "--tflite", "int8"),
             "Leave out --tflite",
         ),
         (("export", SAVED, "--target", "any", "--budget", "1MB"), "--budget 1MB"),
+        (("export", SAVED, "--batch-size", "0"), "`--batch-size` must be"),
+        (
+            ("export", SAVED, "--dataset", "sklearn:wine"),
+            "`--dataset` must have rows of shape (8, 8, 1)",
+        ),
         (("pack", SAVED), "must end in .kip"),
         (("pack", "notes.txt"), "A .keras or .tflite file can be packed"),
         (("unpack", "no-such.kip"), "There is no file no-such.kip"),
@@ -217,7 +222,7 @@ def test_files_are_packed_and_unpacked(tmp_path, command):
         assert done.returncode == 2 and message in done.stderr
     line = "unpack", small, "--out", tmp_path / "again.keras", "--limit"
     done = command(*line, "1000")
-    assert done.returncode == 2 and "(`--limit " in done.stderr
+    assert done.returncode == 2 and "pass `--limit " in done.stderr
     declared = done.stderr.split("--limit ")[1].split("`")[0]
     assert command(*line, declared).returncode == 0
     lite = SAVED.with_name("model.tflite")
