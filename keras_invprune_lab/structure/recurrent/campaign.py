@@ -18,7 +18,7 @@ from keras_invprune.exporting.folders import claimed, local
 from keras_invprune.priors import features
 from keras_invprune.saving import named, write_json
 from keras_invprune_lab import data as datasets
-from keras_invprune_lab.runs.configuration import CONFIG, check_same
+from keras_invprune_lab.runs.configuration import CONFIG, check_folder
 from keras_invprune_lab.structure.prediction.proxies import PROXIES
 from keras_invprune_lab.structure.recurrent import states, table
 from keras_invprune_lab.structure.recurrent.cells import CELLS
@@ -258,11 +258,12 @@ def train(campaign: Campaign, out: str | Path, jobs: int = 1, progress=None) -> 
             ``show(name, done, total)``; None shows nothing.
 
     Raises:
-        OSError: If `out` is of another configuration or in use, or cannot be written.
+        OSError: If `out` is of another configuration, holds files of others or is in
+            use, or cannot be written.
         ValueError: If the table in `out` is not one of ours.
     """
     folder = local(out)
-    check_same(campaign.config, folder)
+    check_folder(campaign.config, folder, (table.TABLE,))
     file = folder / table.TABLE
     table.read(file)  # refuses one that is not ours before anything is written
     with claimed(folder):
