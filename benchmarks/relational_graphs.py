@@ -40,8 +40,8 @@ from ledger import finished, write
 from keras_invprune_lab.cli.progress import progress
 from keras_invprune_lab.structure.prediction.evaluation import kendall
 from keras_invprune_lab.structure.prediction.reading import read
-from keras_invprune_lab.structure.recurrent.workers import carry_out
 from keras_invprune_lab.structure.relational import COMPLETE, drawn_again, far_apart
+from keras_invprune_lab.structure.workers import carry_out
 from keras_invprune_lab.training.files import write_csv
 
 RESULTS, NAMES = (f"{kind}_mlp_cifar10_epoch200.npy" for kind in ("results", "names"))

@@ -136,10 +136,75 @@ def train(
     with needed("structure", by="networks from graphs"):
         from keras_invprune_lab.structure.recurrent.campaign import Campaign
         from keras_invprune_lab.structure.recurrent.campaign import train as train_all
+    campaign = Campaign(cell, graphs, seeds, dataset, epochs)
+    with _shown() as shown:
+        table = train_all(campaign, out, jobs, shown)
+    print(f"A row for each training: {table}")
+
+
+@structure.command()
+def prune(
+    out: Annotated[Path, typer.Option(help="Folder of the table pruned.csv.")],
+    cells: Annotated[
+        str | None,
+        typer.Option(
+            help="rnn-tanh,rnn-relu,gru,lstm, or some of them.", show_default="all"
+        ),
+    ] = None,
+    seeds: Annotated[
+        str, typer.Option(help="Each kind of cell is trained from each.")
+    ] = "0,1,2",
+    safe: Annotated[
+        bool,
+        typer.Option(
+            "--safe",
+            help="Only what the paper calls safe, and hidden to hidden at 100 %; one "
+            "epoch of recovery. Otherwise: three parts, ten levels, ten epochs.",
+        ),
+    ] = False,
+    dataset: Annotated[str, typer.Option(help="Reber strings.")] = "reber:25000",
+    epochs: Annotated[int, typer.Option(help="Of the training before pruning.")] = 50,
+    jobs: Annotated[
+        int, typer.Option(min=1, help="Processes of one thread; the number of cores.")
+    ] = 1,
+):
+    """Prune recurrent networks in one shot, and see how fast they recover.
+
+    Run again, it resumes.
+    """
+    from keras_invprune_lab.structure.pruning.campaign import Campaign
+    from keras_invprune_lab.structure.pruning.campaign import prune as prune_all
+
+    names = {"cells": tuple(cells.split(","))} if cells else {}
+    campaign = Campaign(
+        **names, seeds=_integers(seeds), safe=safe, dataset=dataset, epochs=epochs
+    )
+    with _shown() as shown:
+        table = prune_all(campaign, out, jobs, shown)
+    print(f"A row for each test: {table}")
+
+
+def _integers(seeds: str) -> tuple[int, ...]:
+    """Return the seeds that a text such as "0,1,2" lists.
+
+    Raises:
+        ValueError: If it does not list integers.
+    """
+    try:
+        return tuple(int(seed) for seed in seeds.split(","))
+    except ValueError:
+        raise ValueError(
+            "Seeds are integers with commas between them, such as 0,1,2. Received: "
+            f"{seeds!r}."
+        ) from None
+
+
+@contextlib.contextmanager
+def _shown():
+    """Yield the progress of tasks at work, which an interrupt ends."""
     from keras_invprune_lab.cli.interrupts import interruptible
     from keras_invprune_lab.cli.progress import progress
 
-    campaign = Campaign(cell, graphs, seeds, dataset, epochs)
     with interruptible() as heard:
 
         @contextlib.contextmanager
@@ -147,8 +212,7 @@ def train(
             with progress(costs) as show:
                 yield heard(show)
 
-        table = train_all(campaign, out, jobs, shown)
-    print(f"A row for each training: {table}")
+        yield shown
 
 
 @structure.command()
