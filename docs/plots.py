@@ -533,7 +533,7 @@ def relational_graphs(figure):
     found = grouped(
         [
             line
-            for line in rows("relational_graphs.csv")
+            for line in rows("relational-graphs/relational.csv")
             if (line["images"], line["epochs"]) == trained
         ],
         lambda line: tuple(float(line[key]) for key in keys),

@@ -184,6 +184,42 @@ def prune(
     print(f"A row for each test: {table}")
 
 
+@structure.command()
+def relational(
+    tables: Annotated[
+        Path,
+        typer.Argument(
+            help="Folder of graph2nn's results_mlp_cifar10_epoch200.npy, "
+            "names_mlp_cifar10_epoch200.npy and graphs_n64_3942.npy."
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder of relational.csv and order.csv.")],
+    graphs: Annotated[
+        int, typer.Option(help="Graphs of the table, far apart from each other.")
+    ] = 24,
+    seeds: Annotated[int, typer.Option(help="Trainings of each graph.")] = 2,
+    images: Annotated[int, typer.Option(help="To train with, of CIFAR-10.")] = 50_000,
+    epochs: Annotated[int, typer.Option(help="Of each training.")] = 4,
+    jobs: Annotated[
+        int, typer.Option(min=1, help="Processes of one thread; the number of cores.")
+    ] = 1,
+):
+    """Train graphs of graph2nn's table again, and compare their order with theirs.
+
+    Run again, it resumes.
+    """
+    with needed("structure", by="networks from graphs"):
+        from keras_invprune_lab.structure.relational.campaign import Campaign
+        from keras_invprune_lab.structure.relational.campaign import train as train_all
+
+    campaign = Campaign(graphs, seeds, images, epochs)
+    with _shown() as shown:
+        order = train_all(campaign, tables, out, jobs, shown)
+    for row in order:
+        print("{figure}: {value:.3f} ({low:.3f} to {high:.3f})".format(**row))
+    print(f"A row for each training, and the figures: {out}/")
+
+
 def _integers(seeds: str) -> tuple[int, ...]:
     """Return the seeds that a text such as "0,1,2" lists.
 

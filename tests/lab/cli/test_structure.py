@@ -1,7 +1,8 @@
-"""keras-invprune structure train and prune, as far as they are the commands' own."""
+"""keras-invprune structure, as far as it is the commands' own."""
 
 import re
 import sys
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -9,6 +10,7 @@ from typer.testing import CliRunner
 from keras_invprune_lab.cli.main import app, main
 from keras_invprune_lab.structure.pruning import campaign as pruning
 from keras_invprune_lab.structure.recurrent import campaign
+from keras_invprune_lab.structure.relational import campaign as relational
 
 
 def test_what_is_asked_for_is_trained(monkeypatch, tmp_path):
@@ -52,6 +54,23 @@ def test_what_is_asked_for_is_pruned(monkeypatch, tmp_path):
     assert "pruned.csv" in re.sub(r"\s", "", found.output)
     error = CliRunner().invoke(app, [*line, "--seeds", "one"]).exception
     assert "integers with commas between them" in str(error) and "'one'" in str(error)
+
+
+def test_graphs_of_the_table_are_trained_and_compared(monkeypatch, tmp_path):
+    asked = []
+
+    def train(wanted, tables, out, jobs, progress):
+        asked.append((wanted, tables, out, jobs))
+        return [{"figure": "tau, ours", "value": -0.5, "low": -1.0, "high": 0.25}]
+
+    monkeypatch.setattr(relational, "train", train)
+    line = ["structure", "relational", "tables", "--out", str(tmp_path)]
+    line += ["--graphs", "3", "--seeds", "1", "--images", "90", "--epochs", "5"]
+    found = CliRunner().invoke(app, [*line, "--jobs", "2"])
+    assert found.exit_code == 0, found.output
+    wanted = relational.Campaign(3, 1, 90, 5)
+    assert asked == [(wanted, Path("tables"), tmp_path, 2)]
+    assert "tau, ours: -0.500 (-1.000 to 0.250)" in found.output
 
 
 def test_a_wrong_cell_is_an_error_in_one_line(monkeypatch, tmp_path, capsys):
