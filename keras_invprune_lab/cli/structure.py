@@ -12,13 +12,13 @@ from keras_invprune_lab.cli.extras import needed
 structure = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    help="Networks made from graphs: predict their accuracy, search for the best.",
+    help="Networks from graphs: train, predict accuracy, search; prune recurrent ones.",
 )
 
 
 @structure.callback()
 def group():
-    """Networks made from graphs: predict their accuracy, search for the best."""
+    """Networks from graphs: train, predict accuracy, search; prune recurrent ones."""
 
 
 @structure.command()
