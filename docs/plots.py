@@ -533,7 +533,7 @@ def relational_graphs(figure):
     found = grouped(
         [
             line
-            for line in rows("relational_graphs.csv")
+            for line in rows("relational-graphs/relational.csv")
             if (line["images"], line["epochs"]) == trained
         ],
         lambda line: tuple(float(line[key]) for key in keys),
@@ -626,7 +626,7 @@ PARTS = {  # what is removed from the recurrent networks
 
 def reber(figure):
     """Draw each network before pruning, right after it, and an epoch later."""
-    found = rows("reber_pruning.csv")
+    found = rows("reber-pruning/pruned.csv")
     moments = "unpruned", "right after", "an epoch later"
     panels = figure.subplots(1, 2, sharey=True)
     for axes, (part, title) in zip(panels, PARTS.items(), strict=True):

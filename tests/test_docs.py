@@ -19,6 +19,7 @@ import pytest
 
 import keras_invprune
 from keras_invprune.tfmot import sparsity
+from keras_invprune_lab.cli.structure import structure
 from keras_invprune_lab.models import mlp
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -85,13 +86,17 @@ def test_a_question_has_a_command(page):
     scripts = re.findall(r"^python (benchmarks/\w+\.py)", text, re.M)
     recipes = re.findall(r"^keras-invprune bench(?: ([\w-]+))?", text, re.M)
     searches = re.findall(r"^keras-invprune structure search ([\w-]+)", text, re.M)
+    others = re.findall(r"^keras-invprune structure (\w+)", text, re.M)
     lab = "keras_invprune_lab"
     needed = [
         *scripts,
         *(f"{lab}/recipes/{name}.yaml" for name in recipes if name),
         *(f"{lab}/structure/search/recipes/{name}.yaml" for name in searches),
     ]
-    assert scripts or recipes or searches
+    assert scripts or recipes or others
+    assert {*others} <= {
+        each.callback.__name__ for each in structure.registered_commands
+    }
     assert [file for file in needed if not (ROOT / file).exists()] == []
 
 

@@ -45,7 +45,8 @@ class Relational(Configured, contracts.Allocation):
             and 1 that is 1 where a node of the inputs (row) is read by one of the
             outputs (column); nothing is added to its diagonal. An array need not be
             square: a bipartite cut has other nodes on each side. A list of edges is not
-            an array of this kind. None: a ring of 8 nodes.
+            an array of this kind. None: a ring of 8 nodes. In a graph without edges,
+            each node reads only itself.
 
     Attributes:
         graph: Boolean array, true where a node (row) is read by a node (column).

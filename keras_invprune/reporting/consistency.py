@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 import keras
 import numpy as np
 
-from keras_invprune.arguments import is_positive_integer
+from keras_invprune.arguments import check_seed, is_positive_integer
 from keras_invprune.contracts import Nested, Views
 from keras_invprune.exporting.accuracy import accuracy, predicted_classes
 from keras_invprune.exporting.rows import DATA_SETS, readable, rows_of
@@ -68,7 +68,8 @@ def consistency(
     Raises:
         TypeError: If `views` is not a dict of views.
         ValueError: If `x` is empty or contains NaN, if lengths differ, if `y` does not
-            hold class labels, or if the predictions are not those of one classifier.
+            hold class labels, if the predictions are not those of one classifier, or
+            if `seed` is not an integer of at least 0.
 
     Source:
         The authors' code of "Neural network pruning for invariance learning", except
@@ -80,6 +81,7 @@ def consistency(
         x, y = rows_of(x)
     x = keras.tree.map_structure(np.asarray, readable(x, "x"))
     _check(x, views, y, batch_size)
+    check_seed(seed)
     order = np.random.default_rng(seed).permutation(len(keras.tree.flatten(x)[0]))
     chunks = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
     shares = {

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 
+from keras_invprune.arguments import check_seed
 from keras_invprune.views.color import RandomColorJitter, RandomGrayscale
 from keras_invprune.views.crop import RandomResizedCrop
 from keras_invprune.views.geometry import (
@@ -20,7 +21,7 @@ def images(seed: int | None = None) -> keras.layers.Pipeline:
     mirrored, and colors do not change.
 
     Args:
-        seed: Integer, or None for different draws in each run.
+        seed: Integer of at least 0, or None for different draws in each run.
 
     Returns:
         A `keras.layers.Pipeline`: [batch, height, width, channels] in, same out.
@@ -28,6 +29,9 @@ def images(seed: int | None = None) -> keras.layers.Pipeline:
     Example:
         >>> images(seed=0)(np.random.rand(4, 28, 28, 1)).shape
         TensorShape([4, 28, 28, 1])
+
+    Raises:
+        ValueError: If `seed` is not None and not such an integer.
     """
     shift, scale, rotation = _seeds(seed, 3)
     return keras.layers.Pipeline(
@@ -45,7 +49,7 @@ def natural_images(seed: int | None = None) -> keras.layers.Pipeline:
     Images need three channels, with values from 0 to 255, from 0 to 1, or standardized.
 
     Args:
-        seed: Integer, or None for different draws in each run.
+        seed: Integer of at least 0, or None for different draws in each run.
 
     Returns:
         A `keras.layers.Pipeline`: [batch, height, width, 3] in, same out.
@@ -53,6 +57,9 @@ def natural_images(seed: int | None = None) -> keras.layers.Pipeline:
     Example:
         >>> natural_images(seed=0)(np.random.rand(4, 32, 32, 3)).shape
         TensorShape([4, 32, 32, 3])
+
+    Raises:
+        ValueError: If `seed` is not None and not such an integer.
 
     Source:
         Chen et al. 2020, A simple framework for contrastive learning of visual
@@ -74,4 +81,5 @@ def _seeds(seed: int | None, count: int) -> list[int | None]:
     """Return different seeds, so that layers do not draw the same numbers."""
     if seed is None:
         return [None] * count
+    check_seed(seed)
     return [int(word) for word in np.random.SeedSequence(seed).generate_state(count)]

@@ -12,13 +12,13 @@ from keras_invprune_lab.cli.extras import needed
 structure = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    help="Networks made from graphs: predict their accuracy, search for the best.",
+    help="Networks from graphs: train, predict accuracy, search; prune recurrent ones.",
 )
 
 
 @structure.callback()
 def group():
-    """Networks made from graphs: predict their accuracy, search for the best."""
+    """Networks from graphs: train, predict accuracy, search; prune recurrent ones."""
 
 
 @structure.command()
@@ -136,10 +136,111 @@ def train(
     with needed("structure", by="networks from graphs"):
         from keras_invprune_lab.structure.recurrent.campaign import Campaign
         from keras_invprune_lab.structure.recurrent.campaign import train as train_all
+    campaign = Campaign(cell, graphs, seeds, dataset, epochs)
+    with _shown() as shown:
+        table = train_all(campaign, out, jobs, shown)
+    print(f"A row for each training: {table}")
+
+
+@structure.command()
+def prune(
+    out: Annotated[Path, typer.Option(help="Folder of the table pruned.csv.")],
+    cells: Annotated[
+        str | None,
+        typer.Option(
+            help="rnn-tanh,rnn-relu,gru,lstm, or some of them.", show_default="all"
+        ),
+    ] = None,
+    seeds: Annotated[
+        str, typer.Option(help="Each kind of cell is trained from each.")
+    ] = "0,1,2",
+    safe: Annotated[
+        bool,
+        typer.Option(
+            "--safe",
+            help="Only what the paper calls safe, and hidden to hidden at 100 %; one "
+            "epoch of recovery. Otherwise: three parts, ten levels, ten epochs.",
+        ),
+    ] = False,
+    dataset: Annotated[str, typer.Option(help="Reber strings.")] = "reber:25000",
+    epochs: Annotated[int, typer.Option(help="Of the training before pruning.")] = 50,
+    jobs: Annotated[
+        int, typer.Option(min=1, help="Processes of one thread; the number of cores.")
+    ] = 1,
+):
+    """Prune recurrent networks in one shot, and see how fast they recover.
+
+    Run again, it resumes.
+    """
+    from keras_invprune_lab.structure.pruning.campaign import Campaign
+    from keras_invprune_lab.structure.pruning.campaign import prune as prune_all
+
+    names = {"cells": tuple(cells.split(","))} if cells else {}
+    campaign = Campaign(
+        **names, seeds=_integers(seeds), safe=safe, dataset=dataset, epochs=epochs
+    )
+    with _shown() as shown:
+        table = prune_all(campaign, out, jobs, shown)
+    print(f"A row for each test: {table}")
+
+
+@structure.command()
+def relational(
+    tables: Annotated[
+        Path,
+        typer.Argument(
+            help="Folder of graph2nn's results_mlp_cifar10_epoch200.npy, "
+            "names_mlp_cifar10_epoch200.npy and graphs_n64_3942.npy."
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder of relational.csv and order.csv.")],
+    graphs: Annotated[
+        int, typer.Option(help="Graphs of the table, far apart from each other.")
+    ] = 24,
+    seeds: Annotated[int, typer.Option(help="Trainings of each graph.")] = 2,
+    images: Annotated[int, typer.Option(help="To train with, of CIFAR-10.")] = 50_000,
+    epochs: Annotated[int, typer.Option(help="Of each training.")] = 4,
+    jobs: Annotated[
+        int, typer.Option(min=1, help="Processes of one thread; the number of cores.")
+    ] = 1,
+):
+    """Train graphs of graph2nn's table again, and compare their order with theirs.
+
+    Run again, it resumes.
+    """
+    with needed("structure", by="networks from graphs"):
+        from keras_invprune_lab.structure.relational.campaign import Campaign
+        from keras_invprune_lab.structure.relational.campaign import train as train_all
+
+    campaign = Campaign(graphs, seeds, images, epochs)
+    with _shown() as shown:
+        order = train_all(campaign, tables, out, jobs, shown)
+    for row in order:
+        print("{figure}: {value:.3f} ({low:.3f} to {high:.3f})".format(**row))
+    print(f"A row for each training, and the figures: {out}/")
+
+
+def _integers(seeds: str) -> tuple[int, ...]:
+    """Return the seeds that a text such as "0,1,2" lists.
+
+    Raises:
+        ValueError: If it does not list integers.
+    """
+    try:
+        return tuple(int(seed) for seed in seeds.split(","))
+    except ValueError:
+        raise ValueError(
+            "Seeds are integers with commas between them, such as 0,1,2. Received: "
+            f"{seeds!r}."
+        ) from None
+
+
+@contextlib.contextmanager
+def _shown():
+    """Yield the progress of tasks at work, which an interrupt ends."""
     from keras_invprune_lab.cli.interrupts import interruptible
     from keras_invprune_lab.cli.progress import progress
 
-    campaign = Campaign(cell, graphs, seeds, dataset, epochs)
     with interruptible() as heard:
 
         @contextlib.contextmanager
@@ -147,8 +248,7 @@ def train(
             with progress(costs) as show:
                 yield heard(show)
 
-        table = train_all(campaign, out, jobs, shown)
-    print(f"A row for each training: {table}")
+        yield shown
 
 
 @structure.command()

@@ -24,6 +24,7 @@ from typing import Literal
 
 import numpy as np
 
+from keras_invprune.arguments import check_seed
 from keras_invprune.saving import named
 from keras_invprune_lab.data.base import Data
 
@@ -56,12 +57,18 @@ def is_reber(text: str, embedded: bool = False) -> bool:
         embedded: Whether it must be an embedded string.
 
     Raises:
+        TypeError: If it is not a string.
         ValueError: If it has a letter that no string of the grammar has.
 
     Example:
         >>> is_reber("BTXSE"), is_reber("BTXPE"), is_reber("BTBTXSETE", embedded=True)
         (True, False, True)
     """
+    if not isinstance(text, str):
+        raise TypeError(
+            "`text` must be a string of the letters B, E, P, S, T, V and X. Received: "
+            f"{text!r} of type {type(text).__name__}."
+        )
     foreign = sorted(set(text) - set(LETTERS))
     if foreign:
         raise ValueError(
@@ -151,10 +158,16 @@ def stream(
         embedded: Whether valid strings are embedded.
 
     Raises:
-        ValueError: If there are no such negatives; near names are given.
+        ValueError: If there are no such negatives; near names are given. Or if the
+            seed is not an integer of at least 0.
     """
     named(negatives, NEGATIVES, "kind of negatives")
-    return _mixed(random.Random(seed), negatives, embedded)
+    return _mixed(_lots(seed), negatives, embedded)
+
+
+def _lots(seed) -> random.Random:
+    check_seed(seed)  # Python would take a string as well
+    return random.Random(int(seed))
 
 
 def _mixed(lots, negatives, embedded):
@@ -228,12 +241,12 @@ def reber(
         `Data` of ASCII codes, int32 [n, LONGEST]. Class 1 is valid.
 
     Raises:
-        ValueError: If the number of rows is out of range, or there are no such
-            negatives.
+        ValueError: If the number of rows is out of range, if there are no such
+            negatives, or if the seed is not an integer of at least 0.
     """
     _check_rows(rows)
     named(negatives, NEGATIVES, "kind of negatives")
-    lots = random.Random(seed)
+    lots = _lots(seed)
     classes = [
         _distinct(_strings(lots, kind, embedded), rows // 2)
         for kind in (negatives, None)

@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+from keras_invprune.saving import UNFINISHED
+
 CONFIG = "config.json"
 SHOWN = 5  # differences in a message
 
@@ -31,6 +33,53 @@ def check_same(config, folder, defaults=None, inside=None):
         raise FileExistsError(
             f"{folder} has another configuration ({'; '.join(pairs[:SHOWN] + more)})."
             " Choose another --out, or remove it."
+        )
+
+
+def check_folder(config, folder, early=()):
+    """Raise unless a folder is free, or has the results of this configuration.
+
+    Args:
+        config: ``{name: value}``.
+        folder: A folder, which need not exist.
+        early: See `check_ours`.
+
+    Raises:
+        FileExistsError: If it belongs to another configuration, or holds files of
+            others.
+        NotADirectoryError: If it is a file.
+    """
+    check_same(config, folder)
+    check_ours(folder, (Path(folder) / CONFIG).exists(), early)
+
+
+def check_ours(folder, known, early=()):
+    """Raise unless a folder is free, or is known to hold the results of a command.
+
+    Args:
+        folder: A folder, which need not exist.
+        known: Whether one of its files says that the command wrote it.
+        early: Names of files that may be there before that one is.
+
+    Raises:
+        FileExistsError: If it holds other files.
+        NotADirectoryError: If it is a file.
+    """
+    folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(f"{folder} is a file. Choose another --out.")
+    if known or not folder.exists():
+        return
+    ours = {".lock", *early}
+    others = sorted(
+        path.name
+        for path in folder.iterdir()
+        if path.name not in ours and not path.name.startswith(UNFINISHED)
+    )
+    if others:
+        raise FileExistsError(
+            f"{folder} holds files that this command did not write, such as "
+            f"{others[0]}. Choose another --out."
         )
 
 

@@ -21,6 +21,32 @@ def write_csv(file, rows, fields=None):
         table.writerows(rows)
 
 
+def read_csv(file, columns, what) -> list[dict]:
+    """Return the rows of a table that `write_csv` wrote; none if there is no file.
+
+    Args:
+        file: Where.
+        columns: A list of tuples of names. The table must have one of these.
+        what: What the message calls its rows, such as "trained graphs".
+
+    Returns:
+        ``{column: text}`` for each row.
+
+    Raises:
+        ValueError: If it has other columns.
+    """
+    if not file.exists():
+        return []
+    with open(file, newline="", encoding="utf-8") as stream:
+        table = csv.DictReader(stream)
+        if tuple(table.fieldnames or ()) not in columns:
+            raise ValueError(
+                f"{file} is not a table of {what}: its columns are "
+                f"{table.fieldnames}. Choose another --out, or remove it."
+            )
+        return list(table)
+
+
 def write_history(history, file):
     """Write the logs of all epochs as CSV; empty where an epoch lacks one."""
     names = dict.fromkeys(name for logs in history for name in logs)

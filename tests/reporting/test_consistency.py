@@ -251,6 +251,8 @@ def with_nan(batch):
             "must not be named",
         ),
         ({"batch_size": 0}, ValueError, "`batch_size` must be at least 1"),
+        ({"seed": -1}, ValueError, "`seed` must be an integer of at least 0"),
+        ({"seed": 0.5}, ValueError, "`seed` must be .* Received: seed=0.5"),
         ({"model": lambda batch: [batch, batch]}, ValueError, "one output"),
         ({"model": lambda batch: batch[None]}, ValueError, r"shape=\(1, 4, 2\)"),
         ({"model": with_nan}, ValueError, "view 'swap' contain NaN"),

@@ -142,6 +142,9 @@ def test_the_layers_of_a_preset_draw_different_numbers():
         assert len(set(seeds)) == len(seeds)
         assert set(seeds).isdisjoint(layer.seed for layer in preset(seed=2).layers)
         assert [layer.seed for layer in preset().layers] == [None] * len(seeds)
+        for seed in (-1, 0.5, "a", True):
+            with pytest.raises(ValueError, match="`seed` must be an integer"):
+                preset(seed=seed)
 
 
 @for_every_layer

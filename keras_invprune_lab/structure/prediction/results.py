@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_invprune.saving import write_json
+from keras_invprune_lab.runs.configuration import check_ours
 from keras_invprune_lab.structure.prediction.plots import draw
 from keras_invprune_lab.structure.prediction.predict import (
     Prediction,
@@ -51,12 +52,8 @@ def write(predictions: Sequence[Prediction], source: str, out: Path) -> None:
 
 
 def check_folder(out: Path) -> None:
-    """Raise ValueError if a folder holds something else than an earlier result."""
-    if out.is_file() or (out.is_dir() and any(out.iterdir()) and not _ours(out)):
-        raise ValueError(
-            f"`out` is a new folder, or one that `structure predict` has written. "
-            f"Received: {out}, which holds something else. Choose another --out."
-        )
+    """Raise OSError if a folder holds something else than an earlier result."""
+    check_ours(out, _ours(out))
 
 
 def _ours(out) -> bool:

@@ -10,6 +10,7 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from keras_invprune.saving import did_you_mean, near_names
 from keras_invprune_lab.structure.columns import (
     CELL,
     GRAPH,
@@ -167,7 +168,10 @@ def _groups(features, families) -> np.ndarray:
 
 def _check_choice(kind, name, known):
     if name not in known:
-        raise ValueError(f"The table has no {kind} {name!r}, but {', '.join(known)}.")
+        raise ValueError(
+            f"The table has no {kind} {name!r}, but {', '.join(known)}."
+            f"{did_you_mean(near_names(name, known))}"
+        )
 
 
 def _check_finite(part, columns):

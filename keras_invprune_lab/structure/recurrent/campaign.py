@@ -17,9 +17,9 @@ import numpy as np
 from keras_invprune.exporting.folders import claimed, local
 from keras_invprune.priors import features
 from keras_invprune.saving import named, write_json
-from keras_invprune_lab import data as datasets
-from keras_invprune_lab.runs.configuration import CONFIG, check_same
+from keras_invprune_lab.runs.configuration import CONFIG, check_folder
 from keras_invprune_lab.structure.prediction.proxies import PROXIES
+from keras_invprune_lab.structure.reber import DATASET, SEED, check_strings, strings
 from keras_invprune_lab.structure.recurrent import states, table
 from keras_invprune_lab.structure.recurrent.cells import CELLS
 from keras_invprune_lab.structure.recurrent.networks import (
@@ -34,9 +34,7 @@ from keras_invprune_lab.structure.recurrent.networks import (
 )
 from keras_invprune_lab.structure.recurrent.stack import Stack
 from keras_invprune_lab.structure.recurrent.training import BATCH, Training
-from keras_invprune_lab.structure.recurrent.workers import carry_out
-
-DATA_SEED = 1
+from keras_invprune_lab.structure.workers import carry_out
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,17 +60,13 @@ class Campaign:
     cell: str
     graphs: int = 100
     seeds: int = 2
-    dataset: str = "reber:25000"
+    dataset: str = DATASET
     epochs: int = 15
 
     def __post_init__(self):
         """Check all values."""
         named(self.cell, CELLS, "cell")
-        if not datasets.check_name(self.dataset).startswith("reber:"):
-            raise ValueError(
-                "The networks read Reber strings. Received: dataset="
-                f"{self.dataset!r}. Write 'reber:25000'."
-            )
+        check_strings(self.dataset)
         for name in ("graphs", "seeds", "epochs"):
             if getattr(self, name) < 1:
                 raise ValueError(
@@ -83,7 +77,7 @@ class Campaign:
     def config(self) -> dict:
         """What all rows of a table have in common, as JSON has it."""
         own = {"dataset": self.dataset, "epochs": self.epochs, "batch_size": BATCH}
-        return own | {"data_seed": DATA_SEED, "nodes": [FEWEST, MOST]}
+        return own | {"data_seed": SEED, "nodes": [FEWEST, MOST]}
 
     def trainings(self) -> list[tuple[Drawn, int]]:
         """Return all trainings: (graph, seed)."""
@@ -116,7 +110,7 @@ class Scoring:
     def __call__(self, show: Callable[[int, int], None]) -> list[dict]:
         """Return what the rows lack, with their keys."""
         show(0, 1)
-        found = self.networks.scores(datasets.load(self.dataset, DATA_SEED))
+        found = self.networks.scores(strings(self.dataset))
         show(1, 1)
         return [
             key | scores
@@ -164,7 +158,7 @@ class Task:
     def __call__(self, show: Callable[[int, int], None]) -> list[dict]:
         """Train from the last state on; return the rows of the table."""
         networks, campaign = self.networks, self.campaign
-        data = datasets.load(campaign.dataset, DATA_SEED)
+        data = strings(campaign.dataset)
         scores = networks.scores(data)
         graphs = networks.graphs
         stack = Stack([graph.layers for graph in graphs], campaign.cell, LETTERS)
@@ -258,11 +252,12 @@ def train(campaign: Campaign, out: str | Path, jobs: int = 1, progress=None) -> 
             ``show(name, done, total)``; None shows nothing.
 
     Raises:
-        OSError: If `out` is of another configuration or in use, or cannot be written.
+        OSError: If `out` is of another configuration, holds files of others or is in
+            use, or cannot be written.
         ValueError: If the table in `out` is not one of ours.
     """
     folder = local(out)
-    check_same(campaign.config, folder)
+    check_folder(campaign.config, folder, (table.TABLE,))
     file = folder / table.TABLE
     table.read(file)  # refuses one that is not ours before anything is written
     with claimed(folder):

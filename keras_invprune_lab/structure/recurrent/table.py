@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 from keras_invprune.priors import FEATURES
 from keras_invprune_lab.structure.prediction.proxies import PROXIES
-from keras_invprune_lab.training.files import write_csv
+from keras_invprune_lab.training.files import read_csv, write_csv
 
 TABLE = "trained.csv"
 KEYS = ("graph", "prior", "cell", "seed")
@@ -34,16 +33,8 @@ def read(file: Path) -> list[dict]:
     Raises:
         ValueError: If its columns are not ours.
     """
-    if not file.exists():
-        return []
-    with open(file, newline="", encoding="utf-8") as stream:
-        table = csv.DictReader(stream)
-        if tuple(table.fieldnames or ()) not in (FIELDS, WITHOUT_SCORES):
-            raise ValueError(
-                f"{file} is not a table of trained graphs: its columns are "
-                f"{table.fieldnames}. Choose another --out, or remove it."
-            )
-        return [dict.fromkeys(PROXIES, "") | row for row in table]
+    rows = read_csv(file, [FIELDS, WITHOUT_SCORES], "trained graphs")
+    return [dict.fromkeys(PROXIES, "") | row for row in rows]
 
 
 def write(rows: list[dict], file: Path):

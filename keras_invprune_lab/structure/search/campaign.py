@@ -11,7 +11,7 @@ import numpy as np
 
 from keras_invprune.exporting.folders import claimed, local
 from keras_invprune.saving import write_json
-from keras_invprune_lab.runs.configuration import CONFIG, check_same
+from keras_invprune_lab.runs.configuration import CONFIG, check_folder
 from keras_invprune_lab.structure.prediction.ceiling import Ceiling, noise_ceiling
 from keras_invprune_lab.structure.search import rows
 from keras_invprune_lab.structure.search.engine import Search, Show, Step
@@ -63,7 +63,7 @@ class Campaign:
         file = recipe.start_from
         self._start = None if file is None else from_file(Path(file))
         self._decided = _flat(recipe.decided())
-        self._check_folder()
+        check_folder(self._decided, self.out, (ROWS,))
         self.ledger = Ledger(self.out)
 
     @property
@@ -95,7 +95,8 @@ class Campaign:
         """
         recipe, steps = self.recipe, {}
         with claimed(self.out):
-            self._check_folder()  # others may have been there in the meantime
+            # Others may have been there in the meantime.
+            check_folder(self._decided, self.out, (ROWS,))
             self.ledger = Ledger(self.out)
             rows.prepare(recipe.training, self.out / ROWS)
             write_json(self.out / CONFIG, self._decided)
@@ -137,24 +138,6 @@ class Campaign:
         measured = noise_ceiling(np.reshape(found, (len(graphs), len(seeds))))
         # Without any differences there is nothing to share out.
         return measured if measured and np.isfinite(measured.single) else None
-
-    def _check_folder(self):
-        """Raise unless the folder is free, or of the same configuration."""
-        if self.out.exists() and not self.out.is_dir():
-            raise NotADirectoryError(f"{self.out} is a file. Choose another --out.")
-        check_same(self._decided, self.out)
-        ours = (self.out / CONFIG).exists()
-        if not ours and self.out.exists() and (others := _others(self.out)):
-            raise FileExistsError(
-                f"{self.out} holds files that no search wrote, such as {others[0]}. "
-                "Choose another --out."
-            )
-
-
-def _others(folder) -> list[str]:
-    """Return the names of files other than those that come before a configuration."""
-    ours = {".lock", ROWS}
-    return sorted(path.name for path in folder.iterdir() if path.name not in ours)
 
 
 def _flat(config, before="") -> dict:

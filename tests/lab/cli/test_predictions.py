@@ -56,7 +56,7 @@ def test_without_a_cell_each_is_predicted_by_itself(file):
         (["--predictors", "bayesian"], "bayesian-ridge"),
         (["--target", "nodes"], "no target 'nodes'"),
         (["--folds", "30"], "30 folds"),
-        (["--out", "{}"], "something else"),
+        (["--out", "{}"], "did not write, such as mine.txt"),
     ],
 )
 def test_what_cannot_be_done_is_refused_and_leaves_nothing(

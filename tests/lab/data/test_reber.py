@@ -77,6 +77,19 @@ def test_foreign_letters_are_an_error(text):
         is_reber(text)
 
 
+@pytest.mark.parametrize("text", [None, 3, ["B"]])
+def test_what_is_not_a_string_is_named(text):
+    with pytest.raises(TypeError, match="`text` must be a string .* of type"):
+        is_reber(text)
+
+
+@pytest.mark.parametrize("seed", ["a", None, -1, 0.5, True])
+def test_seeds_are_integers(seed):
+    for draw in (stream, lambda seed: reber(80, seed)):
+        with pytest.raises(ValueError, match="`seed` must be an integer"):
+            draw(seed)
+
+
 def test_a_seed_gives_the_same_strings_everywhere():
     # Python promises the numbers of `random.Random.random`; written down on Linux.
     found = [text for text, valid in islice(stream(0), 8) if valid]

@@ -4,8 +4,9 @@ import json
 
 import pytest
 
+from keras_invprune.saving import UNFINISHED
 from keras_invprune_lab.recipes.recipe import Optimizer
-from keras_invprune_lab.runs.configuration import CONFIG, check_same
+from keras_invprune_lab.runs.configuration import CONFIG, check_folder, check_same
 from keras_invprune_lab.runs.execute import JobTask
 
 ASKED = {"rate": 0.1, "optimizer": {"name": "sgd", "momentum": 0.9}}
@@ -57,3 +58,20 @@ def test_what_older_configurations_lack_is_filled_at_both_levels(tmp_path):
 def test_a_part_of_a_recipe_that_is_off_by_default_is_filled_where_it_is_on():
     assert JobTask.defaults["finetune_optimizer"] is None
     assert JobTask.inside["finetune_optimizer"] == Optimizer().model_dump()
+
+
+def test_a_folder_of_others_is_refused_until_it_has_our_configuration(tmp_path):
+    out = tmp_path / "out"
+    check_folder(ASKED, out)
+    out.mkdir()
+    for name in (".lock", "rows", f"{UNFINISHED}{CONFIG}"):  # of a command cut short
+        (out / name).touch()
+    check_folder(ASKED, out, ("rows",))
+    with pytest.raises(FileExistsError, match="such as rows. Choose another --out"):
+        check_folder(ASKED, out)
+    written(ASKED, out)
+    check_folder(ASKED, out)
+    with pytest.raises(FileExistsError, match="rate: 0.1 there"):
+        check_folder(ASKED | {"rate": 0.2}, out)
+    with pytest.raises(NotADirectoryError, match=f"{CONFIG} is a file. Choose another"):
+        check_folder(ASKED, out / CONFIG)

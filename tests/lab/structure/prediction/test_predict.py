@@ -78,12 +78,12 @@ def test_files_and_plots_are_written_and_may_be_written_again(found, tmp_path):
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path):
     (tmp_path / "precious.txt").write_text("x")
-    with pytest.raises(ValueError, match="holds something else"):
+    with pytest.raises(FileExistsError, match="such as precious.txt"):
         check_folder(tmp_path)
     (tmp_path / METRICS).write_text("[]")
-    with pytest.raises(ValueError, match="holds something else"):
+    with pytest.raises(FileExistsError, match="such as metrics.json"):
         check_folder(tmp_path)
-    with pytest.raises(ValueError, match="holds something else"):
+    with pytest.raises(NotADirectoryError, match="is a file"):
         check_folder(tmp_path / "precious.txt")
 
 

@@ -60,8 +60,8 @@ def test_some_of_the_features_may_be_chosen(tmp_path):
     assert list(few.x) == list(few.features) == ["edges", "nodes"]
     assert few.proxies == ()
     np.testing.assert_array_equal(few.groups, rows.groups)
-    with pytest.raises(ValueError, match="no feature 'node', but layers"):
-        rows.only(["node"])
+    with pytest.raises(ValueError, match="no feature 'edgs', .* mean 'edges'"):
+        rows.only(["nodes", "edgs"])
     with pytest.raises(ValueError, match="Name a feature"):
         rows.only([])
 
@@ -128,10 +128,12 @@ def test_rows_that_cannot_be_used_are_named(change, message, tmp_path):
 
 def test_other_cells_targets_and_files_are_refused(tmp_path):
     found = read(written(table(graphs=4), tmp_path))
-    with pytest.raises(ValueError, match="no cell 'grru', but gru"):
+    with pytest.raises(ValueError, match="no cell 'grru', but gru. Did .*'gru'"):
         found.rows("grru", "test_accuracy")
-    with pytest.raises(ValueError, match="no target 'nodes', but parameters, test"):
+    with pytest.raises(ValueError, match="no target 'nodes', but .* test_accuracy.$"):
         found.rows("gru", "nodes")
+    with pytest.raises(ValueError, match="Did you mean 'test_accuracy'"):
+        found.rows("gru", "accuracy")
     with pytest.raises(FileNotFoundError):
         read(tmp_path / "none.csv")
     (tmp_path / "a.txt").write_text("")

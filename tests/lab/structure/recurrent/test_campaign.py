@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from keras_invprune.priors import FEATURES, features
-from keras_invprune.saving import UNFINISHED
+from keras_invprune.saving import UNFINISHED, write_json
+from keras_invprune_lab.runs.configuration import CONFIG
 from keras_invprune_lab.structure.prediction.proxies import PROXIES
 from keras_invprune_lab.structure.recurrent import campaign as module
 from keras_invprune_lab.structure.recurrent import networks
@@ -167,12 +168,13 @@ def interrupted(campaign, out):
 
 
 def test_a_state_stays_until_nobody_can_resume_it(tmp_path):
+    whole, part = Campaign(**SMALL, seeds=2), Campaign(**SMALL | {"graphs": 1}, seeds=1)
+    write_json(tmp_path / CONFIG, whole.config)
     foreign = [tmp_path / name for name in ("stack-of-hay.npz", "stack-0123abcd.npz")]
     for file in foreign:
         file.write_bytes(b"not ours")
     np.savez(tmp_path / "stack-89abcdef.npz", cell="tanh", members=[(0, 0)])
     foreign.append(tmp_path / "stack-89abcdef.npz")  # this is not its name
-    whole, part = Campaign(**SMALL, seeds=2), Campaign(**SMALL | {"graphs": 1}, seeds=1)
     old = interrupted(whole, tmp_path)
     other = interrupted(Campaign(**SMALL | {"cell": "relu"}, seeds=1), tmp_path)
     (tmp_path / f"{UNFINISHED}{old.name}").write_bytes(b"half written")
@@ -206,6 +208,13 @@ def test_a_folder_of_another_configuration(folder):
     with pytest.raises(FileExistsError, match="epochs: 2 there, 3 asked"):
         train(Campaign(**SMALL | {"epochs": 3}), out)
     assert (out / "trained.csv").read_bytes() == before
+
+
+def test_a_folder_of_others_is_left_alone(tmp_path):
+    (tmp_path / "precious.txt").write_text("x")
+    with pytest.raises(FileExistsError, match="such as precious.txt"):
+        train(Campaign(**SMALL), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["precious.txt"]
 
 
 def test_a_table_that_is_not_ours(tmp_path):

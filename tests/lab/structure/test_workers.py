@@ -5,11 +5,11 @@ import sys
 
 import pytest
 
-from keras_invprune_lab.structure.recurrent.workers import carry_out
+from keras_invprune_lab.structure.workers import carry_out
 
 SCRIPT = """
 import dataclasses, os
-from keras_invprune_lab.structure.recurrent.workers import carry_out
+from keras_invprune_lab.structure.workers import carry_out
 
 @dataclasses.dataclass
 class Task:

@@ -4,8 +4,12 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from keras_invprune_lab.structure import relational
-from keras_invprune_lab.structure.relational import COMPLETE, drawn_again, far_apart
+from keras_invprune_lab.structure.relational import graphs
+from keras_invprune_lab.structure.relational.graphs import (
+    COMPLETE,
+    drawn_again,
+    far_apart,
+)
 
 TABLE = {  # graphs_n64_3942.npy of facebookresearch/graph2nn: clustering, path length
     "ws-flex-64-0.125000-0.001353-24": (0.6428571428571433, 4.444444444444445),
@@ -44,7 +48,7 @@ def test_other_names_are_refused(name):
 def test_if_nothing_is_connected_it_says_so(monkeypatch):
     name = "ws-flex-400-0.005-1.0-0"  # few of these are
     assert nx.is_connected(drawn_again(name))
-    monkeypatch.setattr(relational, "TRIES", 1)
+    monkeypatch.setattr(graphs, "TRIES", 1)
     with pytest.raises(ValueError, match="None of 1 graphs is connected"):
         drawn_again(name)
 

@@ -1,0 +1,1 @@
+"""What is left of recurrent networks after pruning, and how fast they recover."""

@@ -1,0 +1,1 @@
+"""Networks under the masks of relational graphs, and the order of these graphs."""
