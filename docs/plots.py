@@ -794,6 +794,48 @@ def structured(figure):
     axes.legend(fontsize="small")
 
 
+COMPARED = {  # methods and patterns of benchmarks/equal_size.py
+    ("dense", ""): ("small dense networks", "black", "d-"),
+    ("omp", "connections"): ("OMP, connections", OTHER, "o-"),
+    ("omp", "units"): ("OMP, units", OTHER, "^--"),
+    ("iunet", "connections"): ("IUNet, connections", OURS, "o-"),
+    ("iunet", "units"): ("IUNet, units", OURS, "^--"),
+}
+TASKS = {"tfds:mnist": "MNIST", "tfds:cifar10": "CIFAR-10"}
+
+
+def equal_size(figure):
+    """Draw accuracy by bytes and by time, in a row of panels for each data set."""
+    found = rows("equal_size.csv")
+    tasks = list(dict.fromkeys(line["data"] for line in found))
+    panels = figure.subplots(len(tasks), 2, squeeze=False, sharey="row")
+    for task, (left, right) in zip(tasks, panels, strict=True):
+        own = [line for line in found if line["data"] == task]
+        for (method, pattern), (title, color, form) in COMPARED.items():
+            means = grouped(
+                [r for r in own if (r["method"], r["pattern"]) == (method, pattern)],
+                lambda line: (float(line["width"]), float(line["sparsity"])),
+                lambda line: (
+                    int(line["bytes"]) / 1000,
+                    1000 * float(line["ms"]),
+                    float(line["accuracy"]),
+                ),
+            )
+            places = [np.mean(values, axis=0) for values in means.values()]
+            sizes, times, accuracies = zip(*sorted(map(tuple, places)), strict=True)
+            left.plot(sizes, accuracies, form, color=color, label=title)
+            faster = sorted(zip(times, accuracies, strict=True))
+            right.plot(*zip(*faster, strict=True), form, color=color)
+        floor = 1000 * np.mean([float(line["floor"]) for line in own])
+        right.axvline(floor, color=OTHER, linestyle=":")
+        left.set(xscale="log", ylabel=f"{TASKS.get(task, task.split(':')[1])}, %")
+        for axes in (left, right):
+            axes.grid(alpha=0.3)
+    panels[-1, 0].set_xlabel("kilobytes of the smallest file")
+    panels[-1, 1].set_xlabel("µs of the fastest file, LiteRT")
+    panels[0, 0].legend(fontsize="x-small")
+
+
 PLOTS = {  # with the size in inches
     mnist: (8, 3.2),
     cifar10: (6.4, 3.6),
@@ -823,6 +865,7 @@ PLOTS = {  # with the size in inches
     reber: (8, 3.2),
     smallest_fastest: (6.4, 4.2),
     packed: (8, 2.8),
+    equal_size: (8, 3.2),
     runtimes: (6.4, 3),
     structured: (6.4, 3.6),
 }

@@ -346,7 +346,7 @@ def test_nothing_is_learned_before_the_first_step(score):
         (lambda: SRSTE(-1), "decay=-1"),
         (lambda: GumbelSoftmax(penalty=-1), "penalty=-1"),
         (lambda: GumbelSoftmax(rate=0), "rate=0"),
-        (lambda: GumbelSoftmax(temperatures=(0.1, 1.0)), "must not rise.*0.1, 1.0"),
+        (lambda: GumbelSoftmax(temperatures=(0.1, 1.0)), "do not rise.*0.1, 1.0"),
     ],
 )
 def test_arguments(make, message):
