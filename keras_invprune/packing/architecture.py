@@ -148,7 +148,7 @@ def _config_of(text: bytes) -> tuple[dict, dict[str, Any]]:
         if not str(part["class_name"]).startswith("__") and "module" not in part:
             raise PackError(f"{NO_MODEL} {name!r:.80} has no module.")
         module, own = part.get("module"), part.get("config")
-        if isinstance(own, dict) and own.get("stateful") is True:
+        if isinstance(own, dict) and own.get("stateful"):
             raise PackError(
                 f"The config has a stateful {name}. Its states take memory that no "
                 "array of a packed file accounts for. Make the layer with "

@@ -518,8 +518,10 @@ def test_states_are_refused_before_they_take_memory(tmp_path):
     assert list(tmp_path.iterdir()) == []
     contents = architecture.contents_of(model)
     text = contents.text.replace(b"[2,3,4]", b"[%d,3,4]" % 10**9)  # states of 20 GB
-    with pytest.raises(kip.PackError, match="a stateful GRU"):
-        architecture.model_of(contents._replace(text=text))
+    for true in (b"true", b"1", b'"x"'):
+        changed = text.replace(b'"stateful":true', b'"stateful":' + true)
+        with pytest.raises(kip.PackError, match="a stateful GRU"):
+            architecture.model_of(contents._replace(text=changed))
 
 
 def test_a_config_of_a_huge_layer_takes_no_memory():
