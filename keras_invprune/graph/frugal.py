@@ -19,10 +19,11 @@ from keras_invprune.graph.trace import Step, calls_its_graph, traced
 from keras_invprune.graph.weights import is_graph, known_layers, walk
 
 VALUES = 2**18  # of the inputs, in a run of several rows
-# They call what is not Keras's, or make rows as long as the longest of them.
+# They call what is not Keras's, make rows as long as the longest of them, or compare
+# all values with the largest one of the batch.
 UNKNOWN = known_layers(
-    *("FlaxLayer", "JaxLayer", "Lambda", "TFSMLayer", "TextVectorization"),
-    "TorchModuleWrapper",
+    *("FlaxLayer", "JaxLayer", "Lambda", "MelSpectrogram", "TFSMLayer"),
+    *("TextVectorization", "TorchModuleWrapper"),
 )
 AXES = ("axis", "axes", "attention_axes")
 MERGES = ("Add", "Divide", "Maximum", "Minimum", "Multiply", "Subtract", "TrueDivide")

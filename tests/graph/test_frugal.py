@@ -143,6 +143,7 @@ def test_rows_are_apart_where_that_is_known():
         lambda x: x - ops.mean(x, 0, keepdims=True),
         lambda x: x + layers.Flatten()(x)[:, :3],
         lambda x: layers.Concatenate(axis=0)([x, x]),
+        layers.MelSpectrogram(),
     ],
 )
 def test_rows_that_may_be_mixed_stay_together(mixes, monkeypatch):
