@@ -35,10 +35,10 @@ class Budget(Configured):
 
     MACs and bytes are exact; a warning names kernels of layers whose arithmetic is
     unknown, which do not count as MACs. Milliseconds are predicted from a table of
-    measured layers. `prune` then times up to ten files of smaller networks and takes
-    the largest one that meets the budget. Their units are those of the lowest
-    magnitude; where other scores lead to other widths, the file may differ. `check`
-    measures it in the end.
+    measured layers. `prune` then times up to ten files of smaller networks, without the
+    units of the lowest magnitude, and takes the largest one that meets the budget.
+    Where other scores lead to other widths, the file may differ. `check` measures it in
+    the end.
 
     Args:
         macs: Multiply-accumulate operations of all kernels for one input, as a share

@@ -19,10 +19,11 @@ from keras_invprune.graph.trace import Step, calls_its_graph, traced
 from keras_invprune.graph.weights import is_graph, known_layers, walk
 
 VALUES = 2**18  # of the inputs, in a run of several rows
-# They call what is not Keras's, or make rows as long as the longest of them.
+# They call what is not Keras's, make rows as long as the longest of them, or compare
+# all values with the largest one of the batch.
 UNKNOWN = known_layers(
-    *("FlaxLayer", "JaxLayer", "Lambda", "TFSMLayer", "TextVectorization"),
-    "TorchModuleWrapper",
+    *("FlaxLayer", "JaxLayer", "Lambda", "MelSpectrogram", "TFSMLayer"),
+    *("TextVectorization", "TorchModuleWrapper"),
 )
 AXES = ("axis", "axes", "attention_axes")
 MERGES = ("Add", "Divide", "Maximum", "Minimum", "Multiply", "Subtract", "TrueDivide")
@@ -64,19 +65,22 @@ class _Calls:
             needed |= here
         self._last.reverse()
 
-    def __call__(self, inputs: Nested, *args: Any, **kwargs: Any) -> Nested:
+    def __call__(
+        self,
+        inputs: Nested,
+        training: bool | None = None,
+        mask: Nested = None,
+        **others: Any,
+    ) -> Nested:
         """Return what the model makes of inputs.
 
-        Args:
-            inputs: As for the model's own `call`, which runs if they have a mask, or
-                are yet to be converted.
-            *args: Nothing, or what only the model's own `call` knows.
-            **kwargs: `training`, or None; what else is not None is passed on as well.
+        The arguments are those of the model's own `call`, which runs if the inputs have
+        a mask or are yet to be converted, or if it is given others than these three.
         """
-        given = keras.tree.flatten({**kwargs, "training": None})
-        if args or any(x is not None for x in given) or not self._fits(inputs):
-            return self._own(inputs, *args, **kwargs)
-        return self._run(keras.tree.flatten(inputs), kwargs.get("training"))
+        given = keras.tree.flatten([mask, others])
+        if any(x is not None for x in given) or not self._fits(inputs):
+            return self._own(inputs, training, mask, **others)
+        return self._run(keras.tree.flatten(inputs), training)
 
     def _fits(self, inputs: Nested) -> bool:
         """Return whether inputs are as the layers read them."""

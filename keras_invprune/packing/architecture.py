@@ -73,7 +73,8 @@ def contents_of(model: keras.Model) -> Contents:
             _check_assets(path, layer)
     try:
         config = keras.saving.serialize_keras_object(model)
-        config.pop("compile_config", None)
+        for part in _classes(config):  # inner models may be compiled, too
+            part.pop("compile_config", None)
         text = json.dumps(config, separators=(",", ":"), allow_nan=False)
     except (TypeError, ValueError, NotImplementedError) as error:
         raise PackError(
@@ -142,11 +143,12 @@ def _config_of(text: bytes) -> tuple[dict, dict[str, Any]]:
     check_config(config)
     known = {}
     for part in _classes(config):
+        part.pop("compile_config", None)  # optimizers take memory
         name = str(part.get("registered_name") or part["class_name"])
         if not str(part["class_name"]).startswith("__") and "module" not in part:
             raise PackError(f"{NO_MODEL} {name!r:.80} has no module.")
         module, own = part.get("module"), part.get("config")
-        if isinstance(own, dict) and own.get("stateful") is True:
+        if isinstance(own, dict) and own.get("stateful"):
             raise PackError(
                 f"The config has a stateful {name}. Its states take memory that no "
                 "array of a packed file accounts for. Make the layer with "
@@ -226,7 +228,7 @@ def _check_shapes(
 
 
 def _is_orthogonal(layer: keras.Layer) -> bool:
-    """Return if a layer has an initializer that takes more than linear time."""
+    """Return whether a layer has an initializer that takes more than linear time."""
     return any(
         isinstance(value, keras.initializers.Orthogonal)
         for value in vars(layer).values()

@@ -1,7 +1,8 @@
 """What the config of a packed file may ask Keras to do.
 
-A config of a few bytes can describe a network that takes hours to build. All limits are
-checked before Keras reads the config. `docs/packed_format.md` lists them.
+A config of a few bytes can describe a network that takes hours to build. Calls are
+counted before Keras reads it, and kernels are checked before they take memory.
+`docs/packed_format.md` lists all limits.
 """
 
 from collections.abc import Iterable, Sequence
@@ -67,7 +68,7 @@ def _is_called(part: dict[str, Any]) -> bool:
     name = part.get("class_name")
     if name is None or name in DATA:
         return False
-    if part.get("registered_name") not in (None, name):
+    if part.get("registered_name", name) is not None:  # Keras looks for it anywhere
         return True
     return name != "DTypePolicy" and part.get("module") not in NOT_CALLED
 

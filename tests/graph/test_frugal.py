@@ -100,6 +100,19 @@ def test_evaluation_counts_more_than_training_in_a_graph():
         np.testing.assert_array_equal(model(ones, training=False), expected)
 
 
+def test_an_inner_model_that_is_called_twice_is_told_not_to_train():
+    def of(call):
+        x = keras.Input((3,))
+        return keras.Model(x, call(x))
+
+    inner = of(layers.Dropout(0.9))
+    outer = of(lambda x: inner(x, training=True))
+    model = of(lambda x: outer(inner(x)))
+    ones = np.ones((4, 3), "float32")
+    with frugal(model):
+        np.testing.assert_array_equal(model(ones, training=False), ones)
+
+
 def test_a_call_of_ones_own_stays():
     class Own(keras.Model):
         def call(self, x):
@@ -143,6 +156,7 @@ def test_rows_are_apart_where_that_is_known():
         lambda x: x - ops.mean(x, 0, keepdims=True),
         lambda x: x + layers.Flatten()(x)[:, :3],
         lambda x: layers.Concatenate(axis=0)([x, x]),
+        layers.MelSpectrogram(),
     ],
 )
 def test_rows_that_may_be_mixed_stay_together(mixes, monkeypatch):

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 import keras_invprune as kip
 from keras_invprune.packing import architecture, container, limits
 from keras_invprune.packing.container import KERAS, Contents
+from keras_invprune.packing.sequential import built_once
 
 
 def part(kind, module="keras.layers", **config):
@@ -64,6 +65,20 @@ def doubled(depth):
         calls = (model, ("in", 0), ("m", 0))
         model = functional("m", calls, outputs=("m", 1))
         model["config"]["name"] = "m" if level + 1 < depth else "last"
+    return model
+
+
+KNOWN = next(iter(built_once(sequential("m"), None)))
+
+
+def disguised(depth, **registered):
+    """Each model calls the one inside twice, which is said to be an initializer."""
+    model = sequential("m", relu("a"))
+    for _ in range(depth):
+        inner = {"module": "keras.initializers", "class_name": KNOWN} | registered
+        inner["config"] = model["config"]
+        calls = (inner, ("in", 0), ("m", 0))
+        model = sequential("m", functional("f", calls, outputs=("m", 1)))
     return model
 
 
@@ -181,6 +196,8 @@ def test_subclasses_of_sequential_come_back(tmp_path):
         (sequential("m", *(relu(f"a{k}") for k in range(2**13))), "8,193 calls"),
         (chain(2**13), "8,193 calls"),
         (doubled(20), "calls of layers"),
+        (disguised(13), "calls of layers"),
+        (disguised(13, registered_name=KNOWN), "calls of layers"),
         (nested(40), "nests more than 32"),
         (chain(600, backward=True), "599 of 600 calls come before"),
         (on_constants(), "on constants only"),

@@ -491,6 +491,24 @@ def test_a_config_that_is_not_the_file_s_is_refused(change, message):
         architecture.model_of(with_config(change))
 
 
+def custom_loss(y, found):
+    return keras.ops.mean(found - y)
+
+
+def test_no_model_inside_of_another_one_stays_compiled(tmp_path):
+    inner = keras.Sequential([keras.Input((3,)), layers.Dense(2)])
+    inner.compile("adam", custom_loss)
+    model = keras.Sequential([keras.Input((3,)), inner])
+    kip.pack(model, tmp_path / "m.kip")
+    made = kip.unpack(tmp_path / "m.kip")
+    assert not made.compiled and not made.layers[0].compiled
+    contents = architecture.contents_of(model)
+    config = json.loads(contents.text)
+    config["compile_config"] = {"optimizer": "adam", "loss": "mse"}
+    text = json.dumps(config).encode()
+    assert not architecture.model_of(contents._replace(text=text)).compiled
+
+
 def test_states_are_refused_before_they_take_memory(tmp_path):
     given = keras.Input(batch_shape=(2, 3, 4))
     inner = layers.Bidirectional(layers.GRU(5, stateful=True))
@@ -500,8 +518,10 @@ def test_states_are_refused_before_they_take_memory(tmp_path):
     assert list(tmp_path.iterdir()) == []
     contents = architecture.contents_of(model)
     text = contents.text.replace(b"[2,3,4]", b"[%d,3,4]" % 10**9)  # states of 20 GB
-    with pytest.raises(kip.PackError, match="a stateful GRU"):
-        architecture.model_of(contents._replace(text=text))
+    for true in (b"true", b"1", b'"x"'):
+        changed = text.replace(b'"stateful":true', b'"stateful":' + true)
+        with pytest.raises(kip.PackError, match="a stateful GRU"):
+            architecture.model_of(contents._replace(text=changed))
 
 
 def test_a_config_of_a_huge_layer_takes_no_memory():

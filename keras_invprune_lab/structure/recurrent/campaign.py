@@ -261,6 +261,7 @@ def train(campaign: Campaign, out: str | Path, jobs: int = 1, progress=None) -> 
     file = folder / table.TABLE
     table.read(file)  # refuses one that is not ours before anything is written
     with claimed(folder):
+        check_folder(campaign.config, folder, (table.TABLE,))
         # What others added in the meantime is read as well.
         rows = {table.key_of(row): row for row in table.read(file)}
         write_json(folder / CONFIG, campaign.config)

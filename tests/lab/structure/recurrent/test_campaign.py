@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import functools
+import json
 
 import numpy as np
 import pytest
@@ -208,6 +209,21 @@ def test_a_folder_of_another_configuration(folder):
     with pytest.raises(FileExistsError, match="epochs: 2 there, 3 asked"):
         train(Campaign(**SMALL | {"epochs": 3}), out)
     assert (out / "trained.csv").read_bytes() == before
+
+
+def test_another_configuration_that_came_in_the_meantime(tmp_path, monkeypatch):
+    other = Campaign(**SMALL | {"epochs": 3}).config
+
+    @contextlib.contextmanager
+    def claimed(out):
+        out.mkdir()
+        write_json(out / CONFIG, other)
+        yield
+
+    monkeypatch.setattr(module, "claimed", claimed)
+    with pytest.raises(FileExistsError, match="epochs: 3 there, 2 asked"):
+        train(Campaign(**SMALL), tmp_path / "out")
+    assert json.loads((tmp_path / "out" / CONFIG).read_text()) == other
 
 
 def test_a_folder_of_others_is_left_alone(tmp_path):
