@@ -16,7 +16,10 @@ MOST_DEPTH = 32
 MOST_TRIES = 2**18
 MOST_PRODUCTS = 2**38
 # What these make is never called as a layer: by class, by module.
-DATA = ("function", "__keras_tensor__", "__tensor__", "__numpy__", "__bytes__")
+DATA = (
+    *("function", "__keras_tensor__", "__tensor__", "__numpy__", "__bytes__"),
+    *("__slice__", "__ellipsis__"),
+)
 NOT_CALLED = ("keras.initializers", "keras.regularizers", "keras.constraints")
 
 

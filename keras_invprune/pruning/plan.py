@@ -219,11 +219,13 @@ class Plan:
                 sparsity.
         """
         budget, dense = cast(Budget, self.budget), self.price(model, weights)
-        share, least = budget.share(dense), self._least()
+        share, left = budget.share(dense), self._least()
+        where = "when all removable groups are removed"
         if budget.milliseconds is not None and share < 1:
-            found, time = self._timed(model, weights, dense, least)
-            share, least = found or share, time / dense
-        self._check_met(budget, dense, least, model.name)
+            found, time = self._timed(model, weights, dense, left)
+            share, left = found or share, time / dense
+            where = "in the fastest file that was timed"
+        self._check_met(budget, dense, left, model.name, where)
         self.sparsity = 1 - share
         self.schedule = schedules.get(schedule, self.sparsity)
 
@@ -271,13 +273,15 @@ class Plan:
         limit = cast(float, budget.milliseconds)
         return largest(candidate, time, limit, dense, least)
 
-    def _check_met(self, budget: Budget, dense: float, least: float, name: str) -> None:
-        """Raise ValueError if the least share of the cost is above the budget."""
+    def _check_met(
+        self, budget: Budget, dense: float, left: float, name: str, where: str
+    ) -> None:
+        """Raise ValueError if the share of the cost that is left exceeds the budget."""
         groups = cast(Dependencies, self.dependencies)
         cost = cast(Callable[[Arrays], float], self.cost)
         limit = budget.share(dense)
         enough = limit * (1 + ROUNDING)
-        if least <= enough:
+        if left <= enough:
             return
         cause, way_out = "", "Use a larger budget, or select more weights"
         alone = cost({name: np.zeros(n, bool) for name, n in groups.families.items()})
@@ -290,8 +294,8 @@ class Plan:
             way_out = "Use a smaller `round_to`, or a larger budget"
         raise ValueError(
             f"The budget cannot be met: it allows {limit * dense:.5g} {budget.unit}, "
-            f"and {name!r} has {least * dense:.5g} when all removable groups are "
-            f"removed{cause}. Received: {budget!r}. {way_out}."
+            f"and {name!r} has {left * dense:.5g} {where}{cause}. Received: "
+            f"{budget!r}. {way_out}."
         )
 
     def groups(

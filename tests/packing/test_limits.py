@@ -294,3 +294,10 @@ def test_no_model_makes_more_calls_than_were_counted(config):
     finally:
         keras.layers.Layer.__call__ = ordinary
     assert 0 < len(made) <= 2 * counted
+
+
+def test_slices_are_no_calls():
+    given = keras.Input((4, 4))
+    model = keras.Model(given, given[:, :2, ..., 1:])
+    config = json.loads(text_of(model))
+    assert limits._calls(config, 0)[1] == 2  # the input and one operation

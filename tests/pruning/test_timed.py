@@ -216,7 +216,7 @@ def test_a_budget_that_no_file_meets_names_the_nearest(blocks):
     with pytest.raises(ValueError, match="cannot be met: it allows 99 ") as error:
         kip.prune(network(), Budget(milliseconds=99, runtime="blocks"), pattern="units")
     nearest = 100 + 8 * 8 + 2 * 8 + 8
-    assert f"has {nearest} when all" in str(error.value)
+    assert f"has {nearest} in the fastest file that was timed" in str(error.value)
     assert "multiples" not in str(error.value)
 
 
