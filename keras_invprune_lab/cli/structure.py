@@ -129,7 +129,7 @@ def train(
     dataset: Annotated[str, typer.Option(help="Reber strings.")] = "reber:25000",
     epochs: Annotated[int, typer.Option(help="Of each training.")] = 15,
     jobs: Annotated[
-        int, typer.Option(min=1, help="Processes of one thread, as many as cores.")
+        int, typer.Option(min=1, help="Processes at once, each of one thread.")
     ] = 1,
 ):
     """Train many recurrent networks of random structure. Run again, it resumes."""
@@ -165,7 +165,7 @@ def prune(
     dataset: Annotated[str, typer.Option(help="Reber strings.")] = "reber:25000",
     epochs: Annotated[int, typer.Option(help="Of the training before pruning.")] = 50,
     jobs: Annotated[
-        int, typer.Option(min=1, help="Processes of one thread, as many as cores.")
+        int, typer.Option(min=1, help="Processes at once, each of one thread.")
     ] = 1,
 ):
     """Prune recurrent networks in one shot, and see how fast they recover.
@@ -201,7 +201,7 @@ def relational(
     images: Annotated[int, typer.Option(help="To train with, of CIFAR-10.")] = 50_000,
     epochs: Annotated[int, typer.Option(help="Of each training.")] = 4,
     jobs: Annotated[
-        int, typer.Option(min=1, help="Processes of one thread, as many as cores.")
+        int, typer.Option(min=1, help="Processes at once, each of one thread.")
     ] = 1,
 ):
     """Train graphs of graph2nn's table again, and compare their order with theirs.
