@@ -21,6 +21,7 @@ from matplotlib import pyplot
 
 from keras_invprune_lab.bench.recovery import Point, by_epoch, by_sparsity
 from keras_invprune_lab.methods.base import METHODS
+from keras_invprune_lab.structure.relational import plots as relational
 
 DOCS = Path(__file__).resolve().parent
 RESULTS = DOCS / "results"
@@ -528,33 +529,13 @@ def trained_graphs(figure):
 
 def relational_graphs(figure):
     """Draw accuracy by clustering and path length, and ours against the authors'."""
-    keys = "clustering", "path_length", "authors_accuracy"
     trained = "50000", "4"  # images and epochs, without what was tried besides
-    found = grouped(
-        [
-            line
-            for line in rows("relational-graphs/relational.csv")
-            if (line["images"], line["epochs"]) == trained
-        ],
-        lambda line: tuple(float(line[key]) for key in keys),
-        lambda line: float(line["test_accuracy"]),
-    )
-    places = np.array(list(found))
-    means = np.array([np.mean(values) for values in found.values()])
-    left, right = figure.subplots(1, 2)
-    low, path = (0.09, 1.63), (0.72 - 0.09, 3.04 - 1.63)  # the authors' sweet spot
-    left.add_patch(pyplot.Rectangle(low, *path, fill=False, ls="--", color=OTHER))
-    drawn = left.scatter(places[:, 0], places[:, 1], c=means, cmap="viridis")
-    figure.colorbar(drawn, ax=left, label=ACCURACY)
-    left.set(xlabel="clustering C", ylabel="path length L")
-    inside = np.all((places[:, :2] >= low) & (places[:, :2] <= np.add(low, path)), 1)
-    for chosen, color, label in (
-        (inside, OURS, "in the sweet spot"),
-        (~inside, OTHER, "outside"),
-    ):
-        right.plot(places[chosen, 2], means[chosen], "o", color=color, label=label)
-    right.set(xlabel="the authors', 200 epochs, %", ylabel=ACCURACY)
-    right.legend(fontsize="small")
+    found = [
+        line
+        for line in rows("relational-graphs/relational.csv")
+        if (line["images"], line["epochs"]) == trained
+    ]
+    relational.draw(figure, found)
 
 
 def structure_search(figure):

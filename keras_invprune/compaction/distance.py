@@ -14,9 +14,9 @@ import keras
 import numpy as np
 
 from keras_invprune.contracts import Nested, Tensor
-from keras_invprune.graph.frugal import VALUES
 from keras_invprune.graph.inputs import dense, input_structure, standardized
 from keras_invprune.graph.outputs import TOLERANCES, outputs_of
+from keras_invprune.graph.rows import VALUES
 from keras_invprune.graph.weights import walk
 
 TOLERANCE = 1e-5  # of float32; those of half precision are `TOLERANCES`

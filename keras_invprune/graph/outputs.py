@@ -16,9 +16,9 @@ import tensorflow as tf
 
 from keras_invprune.contracts import Nested, Tensor
 from keras_invprune.graph.attributes import PLAIN, is_of, own_attributes
-from keras_invprune.graph.frugal import parts_of
 from keras_invprune.graph.inputs import input_structure
 from keras_invprune.graph.observe import observed
+from keras_invprune.graph.rows import parts_of
 from keras_invprune.graph.twins import FORGOTTEN, DifferentError, described
 from keras_invprune.graph.weights import walk
 

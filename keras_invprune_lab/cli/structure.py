@@ -144,7 +144,7 @@ def train(
 
 @structure.command()
 def prune(
-    out: Annotated[Path, typer.Option(help="Folder of the table pruned.csv.")],
+    out: Annotated[Path, typer.Option(help="Folder of the table and its plot.")],
     cells: Annotated[
         str | None,
         typer.Option(
@@ -172,8 +172,9 @@ def prune(
 
     Run again, it resumes.
     """
-    from keras_invprune_lab.structure.pruning.campaign import Campaign
-    from keras_invprune_lab.structure.pruning.campaign import prune as prune_all
+    with needed("structure", by="plots of networks"):
+        from keras_invprune_lab.structure.pruning.campaign import PLOT, Campaign
+        from keras_invprune_lab.structure.pruning.campaign import prune as prune_all
 
     names = {"cells": tuple(cells.split(","))} if cells else {}
     campaign = Campaign(
@@ -182,6 +183,7 @@ def prune(
     with _shown() as shown:
         table = prune_all(campaign, out, jobs, shown)
     print(f"A row for each test: {table}")
+    print(f"A plot of them: {table.with_name(PLOT)}")
 
 
 @structure.command()
@@ -193,7 +195,7 @@ def relational(
             "names_mlp_cifar10_epoch200.npy and graphs_n64_3942.npy."
         ),
     ],
-    out: Annotated[Path, typer.Option(help="Folder of relational.csv and order.csv.")],
+    out: Annotated[Path, typer.Option(help="Folder of the tables and the plot.")],
     graphs: Annotated[
         int, typer.Option(help="Graphs of the table, far apart from each other.")
     ] = 24,
@@ -217,7 +219,7 @@ def relational(
         order = train_all(campaign, tables, out, jobs, shown)
     for row in order:
         print("{figure}: {value:.3f} ({low:.3f} to {high:.3f})".format(**row))
-    print(f"A row for each training, and the figures: {out}/")
+    print(f"A row for each training, the figures and a plot of them: {out}/")
 
 
 def _integers(seeds: str) -> tuple[int, ...]:

@@ -1,9 +1,15 @@
 """A folder holds the state or the results of one configuration, and no other."""
 
+import contextlib
 import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, TypeVar
 
-from keras_invprune.saving import UNFINISHED
+from keras_invprune.exporting.folders import claimed
+from keras_invprune.saving import UNFINISHED, write_json
+
+Results = TypeVar("Results")
 
 CONFIG = "config.json"
 SHOWN = 5  # differences in a message
@@ -51,6 +57,41 @@ def check_folder(config, folder, early=()):
     """
     check_same(config, folder)
     check_ours(folder, (Path(folder) / CONFIG).exists(), early)
+
+
+@contextlib.contextmanager
+def held(
+    config: dict[str, Any],
+    folder: Path,
+    early: tuple[str, ...],
+    read: Callable[[], Results],
+) -> Iterator[Results]:
+    """Hold the folder of a configuration against other processes, and write this one.
+
+    Nothing is written if the folder or its results are those of others. They are read
+    twice: the second time, with what another process added in the meantime.
+
+    Args:
+        config: ``{name: value}``.
+        folder: A folder, which need not exist.
+        early: See `check_ours`.
+        read: Returns the results in the folder, or raises.
+
+    Yields:
+        The results.
+
+    Raises:
+        BlockingIOError: If another process holds the folder.
+        OSError: If it belongs to another configuration, holds files of others, or is a
+            file.
+    """
+    check_folder(config, folder, early)
+    read()
+    with claimed(folder):
+        check_folder(config, folder, early)
+        found = read()
+        write_json(folder / CONFIG, config)
+        yield found
 
 
 def check_ours(folder, known, early=()):

@@ -1,9 +1,9 @@
 """Recurrent networks on Reber strings, pruned in one shot and trained again.
 
-A folder holds ``config.json``, ``pruned.csv`` with one row for each test, the weights
-of each network before pruning, and, while networks are unfinished, the tests of each
-and the state of its training after its last epoch. A network whose weights are not
-there is trained again, with all its copies, unless none is missing.
+A folder holds ``config.json``, ``pruned.csv`` with one row for each test, a plot of
+them, the weights of each network before pruning, and, while networks are unfinished,
+the tests of each and the state of its training after its last epoch. A network whose
+weights are not there is trained again, with all its copies, unless none is missing.
 """
 
 from __future__ import annotations
@@ -11,16 +11,17 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import keras
 
 from keras_invprune.arguments import check_seed
-from keras_invprune.exporting.folders import claimed, local
-from keras_invprune.saving import named, write_json
+from keras_invprune.exporting.folders import local
+from keras_invprune.saving import named
 from keras_invprune_lab.models.recurrent import CELLS, PARTS
-from keras_invprune_lab.runs.configuration import CONFIG, check_folder
-from keras_invprune_lab.structure.pruning import table
+from keras_invprune_lab.runs.configuration import held
+from keras_invprune_lab.structure.pruning import plots, table
 from keras_invprune_lab.structure.pruning.networks import (
     BATCH,
     CLIP,
@@ -37,6 +38,7 @@ from keras_invprune_lab.structure.workers import carry_out
 LEVELS = tuple(range(10, 101, 10))
 SAFE = {"rnn-tanh": 80, "rnn-relu": 70, "gru": 80, "lstm": 60}
 """What the paper calls safe: percent of both parts."""
+PLOT = "recovery.png"
 RETRAIN = 10
 """Epochs after pruning."""
 
@@ -188,7 +190,7 @@ def _has(found, part, percent, recovery) -> bool:
 
 
 def prune(campaign: Campaign, out: str | Path, jobs: int = 1, progress=None) -> Path:
-    """Train and prune what the table lacks; return the file of the table.
+    """Train and prune what the table lacks, draw it; return the file of the table.
 
     Args:
         campaign: The `Campaign`. A table may get more cells, seeds and levels later.
@@ -204,13 +206,9 @@ def prune(campaign: Campaign, out: str | Path, jobs: int = 1, progress=None) -> 
     """
     folder = local(out)
     file = folder / table.TABLE
-    check_folder(campaign.config, folder, (table.TABLE,))
-    table.read(file)  # refuses one that is not ours before anything is written
-    with claimed(folder):
-        check_folder(campaign.config, folder, (table.TABLE,))
-        # What others added in the meantime is read as well.
-        found = table.grouped(table.read(file), table.network_of)
-        write_json(folder / CONFIG, campaign.config)
+    read = partial(table.read, file)
+    with held(campaign.config, folder, (table.TABLE,), read) as rows:
+        found = table.grouped(rows, table.network_of)
         tasks = [
             Task(cell, seed, campaign, folder, found.get((cell, seed), []))
             for seed in dict.fromkeys(campaign.seeds)
@@ -224,4 +222,6 @@ def prune(campaign: Campaign, out: str | Path, jobs: int = 1, progress=None) -> 
 
         left = [task for task in tasks if not task.done]
         carry_out(left, jobs, finished, progress)
+        rows = chain.from_iterable(found.values())
+        plots.recovery(rows).savefig(folder / PLOT, dpi=120)
     return file

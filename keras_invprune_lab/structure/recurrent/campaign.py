@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from keras_invprune.exporting.folders import claimed, local
+from keras_invprune.exporting.folders import local
 from keras_invprune.priors import features
-from keras_invprune.saving import named, write_json
-from keras_invprune_lab.runs.configuration import CONFIG, check_folder
+from keras_invprune.saving import named
+from keras_invprune_lab.runs.configuration import held
 from keras_invprune_lab.structure.prediction.proxies import PROXIES
 from keras_invprune_lab.structure.reber import DATASET, SEED, check_strings, strings
 from keras_invprune_lab.structure.recurrent import states, table
@@ -257,14 +258,10 @@ def train(campaign: Campaign, out: str | Path, jobs: int = 1, progress=None) -> 
         ValueError: If the table in `out` is not one of ours.
     """
     folder = local(out)
-    check_folder(campaign.config, folder, (table.TABLE,))
     file = folder / table.TABLE
-    table.read(file)  # refuses one that is not ours before anything is written
-    with claimed(folder):
-        check_folder(campaign.config, folder, (table.TABLE,))
-        # What others added in the meantime is read as well.
-        rows = {table.key_of(row): row for row in table.read(file)}
-        write_json(folder / CONFIG, campaign.config)
+    read = partial(table.read, file)
+    with held(campaign.config, folder, (table.TABLE,), read) as found:
+        rows = {table.key_of(row): row for row in found}
         states.drop_unfinished(folder)
         states.drop_useless(folder, rows)
         lacking = scorings(rows.values(), campaign.dataset)

@@ -1,23 +1,26 @@
 """Networks under the masks of graph2nn's graphs, trained; and the order of the graphs.
 
 A folder holds ``config.json``, ``relational.csv`` with one row for each training, and
-``order.csv`` with what the trainings of the last command say. The first graph is the
-complete one. Each of the others is the one furthest from all before it, in clustering C
-and path length L, both scaled to [0, 1]. So more graphs do not change the first ones.
+``order.csv`` and ``order.png`` with what those of the last command say. The first graph
+is the complete one. Each of the others is the one furthest from all before it, in
+clustering C and path length L, both scaled to [0, 1]. So more graphs do not change the
+first ones.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import keras
 import numpy as np
+from matplotlib.figure import Figure
 
-from keras_invprune.exporting.folders import claimed, local
-from keras_invprune.saving import write_json
-from keras_invprune_lab.runs.configuration import CONFIG, check_folder
+from keras_invprune.exporting.folders import local
+from keras_invprune_lab.runs.configuration import held
 from keras_invprune_lab.structure.relational.images import (
     DATASET,
     IMAGES,
@@ -36,10 +39,11 @@ from keras_invprune_lab.structure.relational.networks import (
     width_for,
 )
 from keras_invprune_lab.structure.relational.order import authors_figures, our_figures
+from keras_invprune_lab.structure.relational.plots import draw
 from keras_invprune_lab.structure.workers import carry_out
 from keras_invprune_lab.training.files import read_csv, write_csv
 
-TABLE, ORDER = "relational.csv", "order.csv"
+TABLE, ORDER, PLOT = "relational.csv", "order.csv", "order.png"
 FIELDS = (
     "graph",
     "clustering",
@@ -159,7 +163,7 @@ def training_of(row: dict) -> tuple[str, int, int, int]:
 def train(
     campaign: Campaign, tables: Path, out: str | Path, jobs: int = 1, progress=None
 ) -> list[dict]:
-    """Train what the table lacks; return and write the figures of the order.
+    """Train what the table lacks; return, write and draw the figures of the order.
 
     Those of the authors alone are written before anything is trained.
 
@@ -179,16 +183,10 @@ def train(
             not fit together, or if there are not so many graphs.
     """
     folder = local(out)
-    check_folder(campaign.config, folder, (TABLE,))
-    _read(folder)  # refuses a table that is not ours before anything is written
     graphs = chosen(known(Path(tables)), campaign.graphs)
     for graph in graphs:
         check(graph)
-    with claimed(folder):
-        check_folder(campaign.config, folder, (TABLE,))
-        # What others added in the meantime is read as well.
-        found = _read(folder)
-        write_json(folder / CONFIG, campaign.config)
+    with held(campaign.config, folder, (TABLE,), partial(_read, folder)) as found:
         authors = authors_figures(graphs)
         write_csv(folder / ORDER, authors)
         size = campaign.images, campaign.epochs
@@ -204,15 +202,14 @@ def train(
             write_csv(folder / TABLE, found.values(), FIELDS)
 
         carry_out(tasks, jobs, finished, progress)
-        ours = [
-            [
-                float(found[graph.name, *size, seed]["test_accuracy"])
-                for seed in range(campaign.seeds)
-            ]
-            for graph in graphs
-        ]
+        seeds = range(campaign.seeds)
+        rows = [[found[one.name, *size, seed] for seed in seeds] for one in graphs]
+        ours = [[float(row["test_accuracy"]) for row in own] for own in rows]
         order = [*authors, *our_figures(graphs, np.array(ours))]
         write_csv(folder / ORDER, order)
+        figure = Figure(figsize=(8, 3.2), layout="constrained")
+        draw(figure, chain.from_iterable(rows))
+        figure.savefig(folder / PLOT, dpi=120)
     return order
 
 

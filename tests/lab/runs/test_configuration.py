@@ -6,7 +6,12 @@ import pytest
 
 from keras_invprune.saving import UNFINISHED
 from keras_invprune_lab.recipes.recipe import Optimizer
-from keras_invprune_lab.runs.configuration import CONFIG, check_folder, check_same
+from keras_invprune_lab.runs.configuration import (
+    CONFIG,
+    check_folder,
+    check_same,
+    held,
+)
 from keras_invprune_lab.runs.execute import JobTask
 
 ASKED = {"rate": 0.1, "optimizer": {"name": "sgd", "momentum": 0.9}}
@@ -75,3 +80,24 @@ def test_a_folder_of_others_is_refused_until_it_has_our_configuration(tmp_path):
         check_folder(ASKED | {"rate": 0.2}, out)
     with pytest.raises(NotADirectoryError, match=f"{CONFIG} is a file. Choose another"):
         check_folder(ASKED, out / CONFIG)
+
+
+def test_a_folder_is_held_with_what_others_added_in_the_meantime(tmp_path):
+    found = iter(["before", "added"])
+    with held({"a": 1}, tmp_path / "out", (), lambda: next(found)) as results:
+        assert results == "added"
+        assert json.loads((tmp_path / "out" / CONFIG).read_text()) == {"a": 1}
+        with (
+            pytest.raises(BlockingIOError, match="another process"),
+            held({"a": 1}, tmp_path / "out", (), dict),
+        ):
+            pass
+
+
+def test_nothing_is_written_where_the_results_are_those_of_others(tmp_path):
+    def read():
+        raise ValueError("not ours")
+
+    with pytest.raises(ValueError, match="not ours"), held({}, tmp_path, (), read):
+        pass
+    assert not list(tmp_path.iterdir())

@@ -81,7 +81,8 @@ def test_a_row_for_each_test(done):
     assert {(row["cell"], row["seed"]) for row in rows} == {("rnn-tanh", "0")}
     # Of 20 strings that are tested, each is 5 percent.
     assert all(float(row["test_accuracy"]) in range(0, 101, 5) for row in rows)
-    names = {".lock", "config.json", "pruned.csv", "rnn-tanh-0.weights.h5"}
+    names = {".lock", "config.json", "pruned.csv", "recovery.png"}
+    names |= {"rnn-tanh-0.weights.h5"}
     assert {path.name for path in done.iterdir()} == names
 
 

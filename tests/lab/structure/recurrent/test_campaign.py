@@ -10,6 +10,7 @@ import pytest
 
 from keras_invprune.priors import FEATURES, features
 from keras_invprune.saving import UNFINISHED, write_json
+from keras_invprune_lab.runs import configuration
 from keras_invprune_lab.runs.configuration import CONFIG
 from keras_invprune_lab.structure.prediction.proxies import PROXIES
 from keras_invprune_lab.structure.recurrent import campaign as module
@@ -102,7 +103,7 @@ def test_rows_that_another_process_adds_before_it_ends_are_kept(
         (out / "trained.csv").write_bytes(table.read_bytes())  # the other's last rows
         yield
 
-    monkeypatch.setattr(module, "claimed", claimed)
+    monkeypatch.setattr(configuration, "claimed", claimed)
     campaign = Campaign(**SMALL, seeds=2)
     train(campaign, tmp_path, progress=lambda costs: pytest.fail("trains"))
     assert (tmp_path / "trained.csv").read_bytes() == table.read_bytes()
@@ -220,7 +221,7 @@ def test_another_configuration_that_came_in_the_meantime(tmp_path, monkeypatch):
         write_json(out / CONFIG, other)
         yield
 
-    monkeypatch.setattr(module, "claimed", claimed)
+    monkeypatch.setattr(configuration, "claimed", claimed)
     with pytest.raises(FileExistsError, match="epochs: 3 there, 2 asked"):
         train(Campaign(**SMALL), tmp_path / "out")
     assert json.loads((tmp_path / "out" / CONFIG).read_text()) == other

@@ -147,6 +147,7 @@ def test_nothing_is_trained_twice(folder, trained, tmp_path):
     assert [(row["graph"], int(row["seed"])) for row in rows] == wanted
     assert {row["figure"]: row["value"] for row in found}["tau, two of our seeds"] == 1
     assert len(file.read_text().splitlines()) == 1 + len(found) == 8
+    assert (out / "order.png").exists()
     train(Campaign(graphs=3, epochs=9), folder, out)  # others are other trainings
     assert len(trained) == 13
     train(Campaign(graphs=3, images=90), folder, out)  # so are numbers of images
