@@ -23,11 +23,12 @@ and the difference.
 
 Seconds are wall time and, less affected by other programs, processor time (`cpu`).
 Memory is the resident size of the process, read every 5 ms: the peak during `compact`
-less the size before it. `mb_pass` is counted: what Keras would hold if it ran four
-images at once. A small network is compacted first, so that code that is loaded then
-does not count. Each row is measured in a separate process; finished rows are lines of
-compaction.csv and are not run again. With --again, the last six columns of finished
-rows are, which say what `compact` takes; the others stay.
+less the size before it. `mb_built` is what the model takes, measured likewise while
+Keras builds it. `mb_model` and `mb_pass` are counted: its weights, and what Keras would
+hold if it ran four images at once. A small network is compacted first, so that code
+that is loaded then does not count. Each row is measured in a separate process; finished
+rows are lines of compaction.csv and are not run again. With --again, the last seven
+columns of finished rows are, which say what `compact` takes; the others stay.
 """
 
 import argparse
@@ -47,9 +48,9 @@ FIELDS = (
     *("network", "zeros", "images", "seed", "size", "parameters", "parameters_after"),
     *("macs", "macs_after", "ms", "ms_after"),
     *("speedup", "speedup_low", "speedup_high"),
-    *("difference", "seconds", "cpu_seconds", "mb", "mb_model", "mb_pass"),
+    *("difference", "seconds", "cpu_seconds", "mb", "mb_built", "mb_model", "mb_pass"),
 )
-KEYS, TAKEN = FIELDS[:4], FIELDS[-6:]
+KEYS, TAKEN = FIELDS[:4], FIELDS[-7:]
 # What the page of results shows; the others are the sanity suite.
 SHOWN = ("ConvNeXtTiny", "DenseNet121", "EfficientNetB0", "MobileNetV2", "ResNet50")
 PIXELS, ROWS = 224, 4
@@ -204,11 +205,14 @@ def measure(name, zeros, images, seed, timed=True) -> dict:
 
     keras.utils.set_random_seed(seed)
     warm_up()
-    model, size = network(name, images)
+    with Peak() as built:
+        model, size = network(name, images)
     make_sparse(model, zeros, seed)
     # Before the plan, which makes a pass whose memory the process may keep.
     timed = timed and not seed
-    figures = {} if zeros == UNSHIFTED else compacted(model, size, images, timed)
+    figures = {"mb_built": round(built.megabytes, 1)}
+    if zeros != UNSHIFTED:
+        figures |= compacted(model, size, images, timed)
     planned = kip.compaction.plan(model)
     return {
         **dict(zip(KEYS, (name, zeros, images, seed), strict=True)),
