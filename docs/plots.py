@@ -783,12 +783,14 @@ COMPARED = {  # methods and patterns of benchmarks/equal_size.py
     ("iunet", "units"): ("IUNet, units", OURS, "^--"),
 }
 TASKS = {"tfds:mnist": "MNIST", "tfds:cifar10": "CIFAR-10"}
+KILOBYTES = [2, 5, 10, 20, 50, 100, 200, 500, 1000]
 
 
 def equal_size(figure):
     """Draw accuracy by bytes and by time, in a row of panels for each data set."""
     found = rows("equal_size.csv")
     tasks = list(dict.fromkeys(line["data"] for line in found))
+    figure.set_size_inches(8, 1 + 2.2 * len(tasks))
     panels = figure.subplots(len(tasks), 2, squeeze=False, sharey="row")
     for task, (left, right) in zip(tasks, panels, strict=True):
         own = [line for line in found if line["data"] == task]
@@ -810,6 +812,10 @@ def equal_size(figure):
         floor = 1000 * np.mean([float(line["floor"]) for line in own])
         right.axvline(floor, color=OTHER, linestyle=":")
         left.set(xscale="log", ylabel=f"{TASKS.get(task, task.split(':')[1])}, %")
+        ends = left.get_xlim()
+        left.set_xticks(KILOBYTES, KILOBYTES)
+        left.minorticks_off()
+        left.set_xlim(ends)
         for axes in (left, right):
             axes.grid(alpha=0.3)
     panels[-1, 0].set_xlabel("kilobytes of the smallest file")
