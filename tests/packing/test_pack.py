@@ -287,8 +287,12 @@ def test_the_unpacked_model_makes_the_same_tflite_file(tmp_path):
 
 
 def test_what_is_no_tflite_file_is_refused(tmp_path):
-    (tmp_path / "m.tflite").write_bytes(b"no flatbuffer at all")
-    with pytest.raises(kip.PackError, match="not a .tflite file"):
+    for content in (b"no flatbuffer at all", bytes(99), TFLITE.read_bytes()[1:]):
+        (tmp_path / "m.tflite").write_bytes(content)
+        with pytest.raises(kip.PackError, match="not a .tflite file"):
+            kip.pack(tmp_path / "m.tflite", tmp_path / "m.kip")
+    (tmp_path / "m.tflite").write_bytes(TFLITE.read_bytes()[:99])
+    with pytest.raises(kip.PackError, match="is damaged.*make it again"):
         kip.pack(tmp_path / "m.tflite", tmp_path / "m.kip")
     with pytest.raises(kip.PackError, match="A .keras file is loaded first"):
         kip.pack(ROOT / "saved_models" / "digits" / "model.keras", tmp_path / "m.kip")
