@@ -72,7 +72,7 @@ def merge_layers(
     noise. Layers that stay keep their names. Outputs are compared before the model is
     returned.
 
-    Dropout between two merged layers goes as well; it has no effect in evaluation.
+    Dropout between two merged layers is removed, too: it has no effect in evaluation.
     Layers inside inner models and layers that are called several times stay; `kept`
     says so.
 
