@@ -137,13 +137,19 @@ def _unknown(name: str, known: Iterable[str], kind: str) -> str:
     return f"Unknown {kind}: {name!r}.{hint} Known: {sorted(known)}"
 
 
-def resolve(identifier: str | Callable, known: Mapping[str, Any], kind: str) -> Any:
+def resolve(
+    identifier: str | Callable,
+    known: Mapping[str, Any],
+    kind: str,
+    other: str = "a callable",
+) -> Any:
     """Return the object that `identifier` names, or `identifier` if callable.
 
     Args:
         identifier: A name in `known`, or a callable.
         known: ``{name: object}``.
         kind: What the message calls it: "score", "allocation", ...
+        other: What the message proposes in place of a name.
 
     Raises:
         ValueError: If the name is unknown; the message lists similar names.
@@ -159,10 +165,10 @@ def resolve(identifier: str | Callable, known: Mapping[str, Any], kind: str) -> 
         if identifier in known:
             return known[identifier]
         unknown = _unknown(identifier, known, kind)
-        raise ValueError(f"{unknown}, or pass a callable.")
+        raise ValueError(f"{unknown}, or pass {other}.")
     if not callable(identifier):
         raise TypeError(
-            f"{a_kind} must be a name ({sorted(known)}) or a callable. Received: "
+            f"{a_kind} must be a name ({sorted(known)}) or {other}. Received: "
             f"{identifier!r}."
         )
     return identifier

@@ -88,7 +88,7 @@ def _graph_of(cls: Any, config: tuple) -> Callable:
 
 
 def is_tf_keras(thing: object) -> bool:
-    """Return whether `thing` is a tf_keras (Keras 2) model."""
+    """Return whether `thing` is a model or callback of tf_keras (Keras 2)."""
     return any(
         cls.__module__.split(".")[0] == "tf_keras" for cls in type(thing).__mro__
     )

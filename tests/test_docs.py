@@ -5,6 +5,7 @@ import doctest
 import gc
 import importlib
 import inspect
+import operator
 import pkgutil
 import re
 import runpy
@@ -43,6 +44,34 @@ def test_the_files_named_are_there(page):
     missing = [name for name in named if not (ROOT / name).exists()]
     missing += [link for link in links if not (page.parent / link).exists()]
     assert not missing
+
+
+@every_page
+def test_the_names_in_calls_can_be_copied(page):
+    """Each public name in inline code is there, and none lacks its `kip.`."""
+    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.S)
+    wrong = []
+    for span in re.findall(r"(?<!`)`([^`]+)`(?!`)", text):
+        code = " ".join(span.split())
+        try:
+            found = list(ast.walk(ast.parse(code, mode="eval")))
+        except SyntaxError:
+            continue
+        for node in found:
+            name = ast.unparse(node) if isinstance(node, ast.Attribute) else ""
+            if name.startswith("kip.") and not resolves(name.removeprefix("kip.")):
+                wrong.append(name)
+            if isinstance(node, ast.Name) and "kip." in code and node.id[0].isupper():
+                wrong.append(code)
+    assert not wrong
+
+
+def resolves(name):
+    try:
+        operator.attrgetter(name)(keras_invprune)
+    except AttributeError:
+        return False
+    return True
 
 
 QUESTIONS = sorted(ROOT.glob("docs/questions/*.md"))

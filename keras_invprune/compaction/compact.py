@@ -12,6 +12,7 @@ from keras_invprune.compaction.removal import Kept, kept
 from keras_invprune.compaction.surgery import edits, picks, smaller
 from keras_invprune.compaction.verify import check_same
 from keras_invprune.contracts import Nested
+from keras_invprune.graph.given_rows import rows_of
 
 logger = logging.getLogger("keras_invprune")
 
@@ -53,9 +54,8 @@ def compact(
         inputs: "keep", or "gather": the new model takes the same inputs, and first
             picks the features that outputs depend on. Those that it leaves out need
             no weights. A Sequential model then becomes a Functional one.
-        data: Rows in the structure that the model takes. Outputs are compared on the
-            first 256 of them, too, wherever the model's are finite. None for drawn
-            inputs only.
+        data: ``x`` or ``(x, y)``, as for `export`. Outputs are compared on the first
+            256 rows, too, wherever the model's are finite. None for drawn inputs only.
 
     Returns:
         A new model.
@@ -64,7 +64,8 @@ def compact(
         TypeError: If `model` is not a Keras 3 model.
         ValueError: If it carries masks, is subclassed or not built, or has weights that
             are not finite, or not zero where a graph has no connection; if `inputs`
-            is unknown; or if `data` has no row for which an output is finite.
+            is unknown; or if `data` cannot be read, or has no row for which an output
+            is finite.
         CompactionError: If outputs would differ, or if a layer cannot be made again
             from its config. No model is returned.
 
@@ -78,8 +79,9 @@ def compact(
         [[[1.0], [3.0]], [0.0], [[1.0]], [10.0]]
     """
     calls, live, stays = _analyzed(model, inputs)
+    x, _ = rows_of(data)
     made = smaller(model, edits(calls, live, stays), picks(calls, stays))
-    if not check_same(model, made, data):
+    if not check_same(model, made, x):
         logger.warning(
             "Model %r rejects all drawn inputs, or has no finite outputs for them, so "
             "those of the smaller model were not compared. Call `compact` with `data=` "

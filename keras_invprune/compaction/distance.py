@@ -14,7 +14,7 @@ import keras
 import numpy as np
 
 from keras_invprune.contracts import Nested, Tensor
-from keras_invprune.graph.inputs import dense, input_structure, standardized
+from keras_invprune.graph.inputs import input_structure, standardized
 from keras_invprune.graph.outputs import TOLERANCES, outputs_of
 from keras_invprune.graph.rows import VALUES
 from keras_invprune.graph.weights import walk
@@ -53,7 +53,7 @@ def answered_rows(model: keras.Model, data: Nested) -> Iterator[tuple[Nested, li
     Raises:
         ValueError: If there is no row.
     """
-    data, structure = dense(data), input_structure(model)
+    structure = input_structure(model)
     parts = keras.tree.flatten(data)
     if not len(parts[0]):
         raise ValueError(

@@ -7,7 +7,6 @@ from keras_invprune.compaction.distance import answered_rows, distances
 from keras_invprune.compaction.surgery import CompactionError
 from keras_invprune.contracts import Nested
 from keras_invprune.graph.frugal import frugal
-from keras_invprune.graph.inputs import dense
 from keras_invprune.graph.outputs import answered
 
 ROWS = 256  # the maximum number of given rows that are compared
@@ -42,7 +41,7 @@ def _compared(model: keras.Model, made: keras.Model, data: Nested | None) -> boo
     ran = any([_check(model, made, *pair, where) for pair in answered(model)])
     if data is None:
         return ran
-    rows = keras.tree.map_structure(lambda part: part[:ROWS], dense(data))
+    rows = keras.tree.map_structure(lambda part: part[:ROWS], data)
     where = "the given rows"
     if not any([_check(model, made, *x, where) for x in answered_rows(model, rows)]):
         raise ValueError(

@@ -1,18 +1,7 @@
 """What all functions refuse that make files of a model."""
 
-import keras
-
 from keras_invprune.arguments import is_positive_integer
 from keras_invprune.contracts import PruningWrapper
-
-
-def check_keras(model: object) -> None:
-    """Raise TypeError unless `model` is a Keras 3 model."""
-    if not isinstance(model, keras.Model):
-        raise TypeError(
-            "`model` must be a Keras 3 model, built with `import keras`. Received: "
-            f"{type(model).__module__}.{type(model).__qualname__}."
-        )
 
 
 def check_plain(model: object, call: str) -> None:

@@ -28,7 +28,7 @@ from keras_invprune.graph.weights import is_graph
 
 OPTIONS = ("sparsity", "float16", "int8")
 
-# Largest error of the number format itself, relative to max(1, max |output|): float16
+# Largest error of the number format itself, as a share of the largest output: float16
 # has 11 bits; dynamic-range int8 has 8 bits for weights and activations.
 ROUNDING = {"float16": 1e-2, "int8": 1e-1}
 

@@ -20,23 +20,19 @@ from keras_invprune.arguments import is_number, number
 from keras_invprune.contracts import Nested
 from keras_invprune.exporting import converter
 from keras_invprune.exporting.batches import reset_states, states_kept
-from keras_invprune.exporting.checks import (
-    check_batch_size,
-    check_keras,
-    check_plain,
-)
+from keras_invprune.exporting.checks import check_batch_size, check_plain
 from keras_invprune.exporting.errors import ExportError, raise_if_disk_is_full
 from keras_invprune.exporting.folders import local, replacing, write_report
 from keras_invprune.exporting.planner import TARGETS, FileBudget, Planned, Target, plan
-from keras_invprune.exporting.rows import rows_of
 from keras_invprune.exporting.sandbox import Sandbox
 from keras_invprune.exporting.serving import load_saved_model, write_saved_model
 from keras_invprune.exporting.sizes import contents_of, sizes
 from keras_invprune.exporting.verify import SameOutputs
 from keras_invprune.exporting.ways_out import reason, ways_out
 from keras_invprune.graph.connections import check_absent
+from keras_invprune.graph.given_rows import rows_of
 from keras_invprune.graph.inventory import inventory
-from keras_invprune.graph.weights import walk, weights_by_key
+from keras_invprune.graph.weights import check_keras, walk, weights_by_key
 
 SCHEMA = "keras_invprune/export/1"
 FORMATS = ("keras", "saved_model", "tflite")
@@ -196,7 +192,7 @@ def export(
         ValueError: If the model is not built, has weights where the graph that it was
             made from has no connections, or if an argument is invalid.
     """
-    _check(model, data, formats, tflite_options, tolerance, batch_size)
+    _check(model, formats, tflite_options, tolerance, batch_size)
     goal = None if target is None else Target.of(target)
     _check_goal(goal, formats, tflite_options, max_loss, budget)
     _check_folder(folder)
@@ -237,7 +233,6 @@ def export(
 
 def _check(
     model: keras.Model,
-    data: Nested,
     formats: Iterable[str],
     tflite_options: Iterable[str],
     tolerance: float | None,
@@ -245,11 +240,6 @@ def _check(
 ) -> None:
     check_keras(model)
     check_plain(model, "kip.export({}, folder)")
-    if isinstance(data, tuple) and len(data) != 2:
-        raise ValueError(
-            "`data` must be x or (x, y), where x is a list or dict if the model has "
-            f"several inputs. Received: a tuple of {len(data)} elements."
-        )
     if not converter.are_names(formats, FORMATS) or not formats:
         raise ValueError(
             f"`formats` must name some of {FORMATS}. Received: formats={formats!r}."

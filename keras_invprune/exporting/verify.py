@@ -60,10 +60,11 @@ class SameOutputs:
         rows = len(next(iter(inputs.values())))
         labels = labels_of(y)
         for part in labels:
-            if len(part) != rows:
+            if not np.ndim(part) or len(part) != rows:
+                given = f"{len(part)} labels y" if np.ndim(part) else f"y={part!r}"
                 raise ValueError(
                     "`data` must have one label for each row. Received: "
-                    f"{rows} rows x and {len(part)} labels y."
+                    f"{rows} rows x and {given}."
                 )
         most = min(COMPARED_ROWS, COMPARED_BATCHES * (self.file_batch or COMPARED_ROWS))
         self._all = inputs

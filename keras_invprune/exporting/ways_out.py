@@ -100,7 +100,7 @@ def advice(file: str, text: str, model: keras.Model) -> list[str]:
     Returns:
         One thing that may help, or nothing.
     """
-    found = [helps for cause, helps in CAUSES[file] if re.search(cause, text)][:1]
+    found = what_helps(file, text)
     if file == "model.tflite":
         found = [twin] if (twin := _float32_twin(model)) else found
         found = [quantized] if (quantized := _not_quantized(model)) else found
@@ -108,6 +108,11 @@ def advice(file: str, text: str, model: keras.Model) -> list[str]:
         if not found and lacking:
             found = [f"other operations instead of {lacking}"]
     return found
+
+
+def what_helps(file: str, text: str) -> list[str]:
+    """Return what helps against the first known cause in an error, or nothing."""
+    return [helps for cause, helps in CAUSES[file] if re.search(cause, text)][:1]
 
 
 def _not_quantized(model: keras.Model) -> str:

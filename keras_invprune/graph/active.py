@@ -13,7 +13,7 @@ from keras_invprune.graph.signs import (
     nonnegative_tensors,
 )
 from keras_invprune.graph.trace import Step, Trace, calls_its_graph, traced, unfolded
-from keras_invprune.graph.weights import is_graph, weights_by_key
+from keras_invprune.graph.weights import check_keras, is_graph, weights_by_key
 
 LAYERS = ("Dense", "Conv1D", "Conv2D", "Conv3D")
 
@@ -123,11 +123,7 @@ def check_graph(model: keras.Model) -> None:
         TypeError: If it is not a Keras 3 model.
         ValueError: If it is not built, or is a subclassed model.
     """
-    if not isinstance(model, keras.Model):
-        raise TypeError(
-            "`model` must be a Keras 3 model. Received: "
-            f"{model!r:.80} of type {type(model).__name__}."
-        )
+    check_keras(model)
     if isinstance(model, keras.Sequential) and not is_graph(model):
         raise ValueError(
             f"Model {model.name!r} is not built, so it has no weights yet. Give it a "

@@ -7,6 +7,7 @@ attribute that holds it. Unlike ``variable.path``, the key is unique in nested m
 and stays the same through wrapping and stripping.
 """
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -40,6 +41,21 @@ class Weight(NamedTuple):
 
     layer: keras.layers.Layer
     variable: keras.Variable
+
+
+def check_keras(model: object) -> None:
+    """Raise TypeError unless `model` is a Keras 3 model."""
+    if isinstance(model, keras.Model):
+        return
+    kind, instead = type(model), ""
+    if isinstance(model, str | os.PathLike):
+        instead = " Load it first: `keras.saving.load_model(path)`."
+    elif isinstance(model, keras.Layer):
+        instead = " Put a single layer into `keras.Sequential`."
+    raise TypeError(
+        "`model` must be a Keras 3 model, built with `import keras`. Received: "
+        f"{kind.__module__}.{kind.__qualname__}.{instead}"
+    )
 
 
 def is_graph(layer: keras.Layer) -> bool:

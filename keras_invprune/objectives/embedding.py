@@ -193,7 +193,8 @@ def _must_be_named(
     return (
         "The invariance objective needs an embedding, which is unclear for this model "
         "(several outputs, a subclassed model, several tensors joined at its end, or "
-        "several maps that may be its bottleneck). Pass `embedding=`: the path of the "
-        "layer whose output is the embedding, or a callable (model, inputs, training) "
-        f"-> (outputs, embedding). Candidates: {proposed}."
+        "several maps that may be its bottleneck). Pass "
+        "`objective=kip.Invariance(embedding=...)` with the path of the layer whose "
+        "output is the embedding, or a callable (model, inputs, training) -> (outputs, "
+        f"embedding). Candidates: {proposed}."
     )

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
+from keras_invprune.exporting.ways_out import reason, what_helps
 from keras_invprune.graph.weights import walk
 from keras_invprune.packing.arrays import DTYPES, Array, unsigned
 from keras_invprune.packing.container import KERAS, Contents
@@ -22,6 +23,7 @@ from keras_invprune.packing.errors import PackError
 from keras_invprune.packing.limits import check_config, check_orthogonal
 from keras_invprune.packing.sequential import built_once
 
+MODEL = "model.keras"  # what an export says of that file is true here as well
 NO_MODEL = "The file is damaged: its config is not that of a model."
 
 
@@ -184,7 +186,10 @@ def _built(config: dict[str, Any], known: dict[str, Any]) -> keras.Model:
         with keras.saving.custom_object_scope(known):
             model = keras.saving.deserialize_keras_object(given, safe_mode=True)
     except Exception as error:
-        raise PackError(f"Keras cannot build the model: {error}") from error
+        text = reason(MODEL, error)
+        helps = [f" What may help: {each}." for each in what_helps(MODEL, text)]
+        said = "".join([f"Keras cannot build the model: {text}.", *helps])
+        raise PackError(said) from error
     if not isinstance(model, keras.Model):
         raise PackError(NO_MODEL)
     return model

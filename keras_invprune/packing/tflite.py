@@ -16,6 +16,7 @@ from keras_invprune.packing.container import TFLITE, Contents
 from keras_invprune.packing.errors import PackError
 from keras_invprune.packing.reader import Reader, varint
 
+IDENTIFIER = b"TFL3"  # of the format; its place is behind the first number
 SMALLEST = 64  # bytes of an array that is worth a header
 
 
@@ -37,15 +38,19 @@ def contents_of(content: bytes) -> Contents:
     """Return the text and the arrays of a .tflite file.
 
     Raises:
-        PackError: If it is not one.
+        PackError: If it is not one, or is damaged.
     """
+    if content[4:8] != IDENTIFIER:
+        raise PackError(
+            "This is not a .tflite file. Pass one that `kip.export` or TensorFlow's "
+            "converter wrote. A .keras file is loaded first: "
+            "`kip.pack(keras.saving.load_model(path), file)`."
+        )
     try:
         found = {stored.start: stored for stored in _stored(content)}
     except Exception as error:
         raise PackError(
-            f"This is not a .tflite file that can be read: {error!r:.200}. Pass a "
-            "file that `kip.export` or TensorFlow's converter wrote. A .keras file is "
-            "loaded first: `kip.pack(keras.saving.load_model(path), file)`."
+            f"The .tflite file is damaged: {error!r:.200}. Copy or make it again."
         ) from error
     head, text, arrays, end = b"", b"", [], 0
     for start, (_, array, ordered) in sorted(found.items()):

@@ -6,9 +6,9 @@ import keras
 import numpy as np
 
 from keras_invprune.contracts import Nested
-from keras_invprune.exporting.rows import rows_of
 from keras_invprune.exporting.verify import SameOutputs
 from keras_invprune.graph import outputs
+from keras_invprune.graph.given_rows import rows_of
 from keras_invprune.graph.twins import DifferentError
 from keras_invprune.packing.container import Contents
 from keras_invprune.packing.errors import PackError

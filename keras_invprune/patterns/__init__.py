@@ -14,6 +14,7 @@ from keras_invprune.patterns.units import Units
 from keras_invprune.patterns.unstructured import Unstructured
 from keras_invprune.saving import resolve
 
+OTHER = "an object such as NByM(2, 4) or Block((4, 1)), or a callable"
 PATTERNS = {"unstructured": Unstructured(), "units": Units()}
 
 
@@ -31,7 +32,7 @@ def get(identifier: str | dict | PatternLike | None) -> PatternLike:
     if isinstance(identifier, dict):
         saved = keras.saving.deserialize_keras_object(identifier)
         return resolve(saved, PATTERNS, "pattern")
-    return resolve(identifier or "unstructured", PATTERNS, "pattern")
+    return resolve(identifier or "unstructured", PATTERNS, "pattern", OTHER)
 
 
 __all__ = ["Block", "NByM", "Pattern", "Units", "Unstructured", "get"]

@@ -11,7 +11,7 @@ from keras_invprune.allocation import PerLayer
 from keras_invprune.contracts import PruningWrapper, Score
 from keras_invprune.graph.connections import connections_of
 from keras_invprune.graph.layouts import layouts
-from keras_invprune.graph.weights import Weight, is_graph, shapes_of
+from keras_invprune.graph.weights import Weight, check_keras, is_graph, shapes_of
 from keras_invprune.pruning.plan import Plan
 from keras_invprune.saving import check_takes, name_of
 
@@ -36,11 +36,7 @@ def check_model(model: keras.Model) -> None:
         raise ValueError(
             "This model is already pruned. Call strip_pruning(model) first."
         )
-    if not isinstance(model, keras.Model):
-        raise TypeError(
-            f"`model` must be a Keras model. Received: {model!r} of type "
-            f"{type(model).__name__}. Put a single layer into keras.Sequential."
-        )
+    check_keras(model)
     if not model.built or not model.weights:
         raise ValueError(
             f"Model {model.name!r} has not been built: its weights do not exist yet. "

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from keras import tree
 
-from keras_invprune import contracts
+from keras_invprune import contracts, tfmot
 from keras_invprune.contracts import Nested, Objective
 from keras_invprune.pruning.checks import check_agreement
 from keras_invprune.pruning.rewind import inner_optimizer
@@ -226,15 +226,29 @@ def check_finite(data: Nested, name: str) -> None:
             )
 
 
+def _check_keras_3(callback: keras.callbacks.Callback) -> None:
+    # TF-MOT's `UpdatePruningStep` finds no wrappers of TF-MOT, and does nothing.
+    harmless = isinstance(callback, tfmot.sparsity.UpdatePruningStep)
+    if tfmot.is_tf_keras(callback) and not harmless:
+        raise TypeError(
+            f"Callbacks must be Keras 3's. Received: {type(callback).__name__}, which "
+            "is one of tf_keras. Pass its counterpart in `keras.callbacks`; that of "
+            "TF-MOT's PruningSummaries is TensorBoard, which shows the sparsity."
+        )
+
+
 def check_callbacks(
     callbacks: Iterable[keras.callbacks.Callback], model: keras.Model
 ) -> None:
     """Raise or warn if callbacks would act on the search by accident.
 
     Raises:
+        TypeError: If a callback is one of tf_keras.
         ValueError: If a callback sets the learning rate or may restore weights of the
             search, and is not inside `AfterPruning`.
     """
+    for callback in callbacks:
+        _check_keras_3(callback)
     if model.finished:
         return
     rewinds = model.plan.rewind is not None

@@ -115,6 +115,8 @@ def _check_known(choices: Mapping[str, Any]) -> None:
     unknown = [name for name in choices if name not in known]
     if unknown:
         hint = did_you_mean(near_names(unknown[0], known))
+        if unknown[0] in inspect.signature(Invariance).parameters:
+            hint = f" Pass objective=kip.Invariance({unknown[0]}=...)."
         raise TypeError(
             f"prune_for_invariance() has no argument {unknown[0]!r}.{hint} It takes "
             f"{', '.join(dict.fromkeys(known))}."

@@ -50,6 +50,8 @@ from keras_invprune.pruning.recomputed import check_gradients
 from keras_invprune.pruning.state import Clock, PruningState, counter
 from keras_invprune.pruning.tracing import variables_made_outside
 
+HDF5 = (".h5", ".hdf5")
+
 
 @keras.saving.register_keras_serializable(package="keras_invprune")
 class PrunedModel(PruningWrapper, keras.Model):
@@ -446,6 +448,32 @@ class PrunedModel(PruningWrapper, keras.Model):
         with variables_made_outside(self):
             logs = super().test_step(data)
         return {name: value for name, value in logs.items() if name not in hidden}
+
+    def save(self, filepath: str | Path, *args: Any, **kwargs: Any) -> None:
+        """Save the model as `keras.Model.save` does, to a .keras file.
+
+        Raises:
+            ValueError: If the file is in Keras's old format, HDF5, which has no place
+                for what resuming a training needs.
+        """
+        if str(filepath).endswith(HDF5):
+            raise ValueError(
+                "A pruned model is saved to a .keras file, since HDF5 cannot hold what "
+                f"resuming its training needs. Received: {str(filepath)!r}. After the "
+                f"training, `strip_pruning(model)` can be saved to {HDF5[0]}."
+            )
+        super().save(filepath, *args, **kwargs)
+
+    def export(self, *args: Any, **kwargs: Any) -> None:
+        """Raise, since files for runtimes have no masks.
+
+        Raises:
+            ValueError: Always.
+        """
+        raise ValueError(
+            "Files for runtimes have no masks. Strip them, and export the plain model: "
+            "`kip.export(kip.strip_pruning(model), folder)`."
+        )
 
     def load_weights(self, filepath: str | Path, *args: Any, **kwargs: Any) -> None:
         """Load all weights as `keras.Model.load_weights` does, or none.

@@ -8,7 +8,7 @@ import numpy as np
 from keras_invprune.arguments import check_seed, is_positive_integer
 from keras_invprune.contracts import Nested, Views
 from keras_invprune.exporting.accuracy import accuracy, predicted_classes
-from keras_invprune.exporting.rows import DATA_SETS, readable, rows_of
+from keras_invprune.graph.given_rows import DATA_SETS, readable, rows_of
 from keras_invprune.graph.inputs import input_structure, standardized
 from keras_invprune.views.pairs import positive_pair
 

@@ -15,15 +15,17 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from keras_invprune.arguments import is_positive_integer
-from keras_invprune.contracts import Nested, PruningWrapper, Views
+from keras_invprune.contracts import Nested, Views
 from keras_invprune.exporting import converter
 from keras_invprune.exporting.accuracy import balanced_accuracy
 from keras_invprune.exporting.batches import in_batches, reset_states, states_kept
+from keras_invprune.exporting.checks import check_plain
 from keras_invprune.exporting.export import FORMATS, ExportError, export
-from keras_invprune.exporting.rows import rows_of
 from keras_invprune.exporting.serving import named_outputs
+from keras_invprune.graph.given_rows import rows_of
 from keras_invprune.graph.inventory import inventory
 from keras_invprune.graph.macs import kernel_uses
+from keras_invprune.graph.weights import check_keras
 from keras_invprune.reporting.consistency import NoClassesError, consistency
 from keras_invprune.reporting.timing import milliseconds
 from keras_invprune.views import (
@@ -142,11 +144,8 @@ def report(
         ValueError: If the model is not built or has pruning masks, or if `data` does
             not fit.
     """
-    if isinstance(model, PruningWrapper):
-        raise ValueError(
-            "`model` must be a plain model. Received: a model with pruning masks. Call "
-            "kip.report(kip.strip_pruning(model), data)."
-        )
+    check_keras(model)
+    check_plain(model, "kip.report({}, data)")
     if not is_positive_integer(runs):
         raise ValueError(f"`runs` must be at least 1. Received: runs={runs!r}.")
     x, y = data = rows_of(data)

@@ -257,7 +257,9 @@ def masking():
 @pytest.mark.parametrize("make", [deep_lab, pyramid_pooling, two_u_nets, masking])
 def test_it_must_be_named_where_several_may_be_meant(make):
     model = keras.Model(*make())
-    with pytest.raises(ValueError, match="several maps.*Pass `embedding=`") as error:
+    with pytest.raises(
+        ValueError, match=r"several maps.*Invariance\(embedding="
+    ) as error:
         embedder(model)
     candidates = re.search(r"Candidates: \[(.*)\]", str(error.value))[1].split(", ")
     assert len(candidates) == PROPOSED
@@ -275,5 +277,5 @@ def test_a_layer_called_twice_inside_an_inner_model_must_be_named():
     bottom = twice(twice(layers.MaxPooling2D()(entry)))
     body = keras.Model(entry, up()(bottom), name="body")
     inputs = keras.Input((8, 8, 4))
-    with pytest.raises(ValueError, match="Pass `embedding=`"):
+    with pytest.raises(ValueError, match=r"Invariance\(embedding="):
         embedder(keras.Model(inputs, conv(1)(body(inputs) + 1.0)))

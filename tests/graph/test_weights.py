@@ -1,5 +1,7 @@
 """Keys, and which weights may be pruned."""
 
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
@@ -347,3 +349,34 @@ def test_a_variable_that_two_layers_hold_has_one_key():
 def test_what_is_selected_has_names(select):
     with pytest.raises(TypeError, match="`select` must be.*Received: select="):
         prunable_weights(zoo.dense().model, select)
+
+
+ROWS = np.zeros((2, 4), "float32")
+TAKING = {
+    "active_layers": kip.active_layers,
+    "compact": kip.compact,
+    "compaction.plan": kip.compaction.plan,
+    "estimate_savings": kip.estimate_savings,
+    "export": lambda model: kip.export(model, "files"),
+    "merge_layers": kip.merge_layers,
+    "neural_tangent_transfer": lambda m: kip.neural_tangent_transfer(m, ROWS, 0.5),
+    "prune": lambda model: kip.prune(model, 0.5),
+    "prune_for_invariance": kip.prune_for_invariance,
+    "report": kip.report,
+}
+
+
+@pytest.mark.parametrize("take", TAKING.values(), ids=TAKING)
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("model.keras", r"builtins\.str\. Load it first: `keras\.saving\.load_model"),
+        (Path("model.keras"), r"Path\. Load it first"),
+        (layers.Dense(2), r"Dense\. Put a single layer into `keras\.Sequential`\.$"),
+        (len, r"builtin_function_or_method\.$"),
+    ],
+    ids=["str", "path", "layer", "function"],
+)
+def test_what_is_not_a_model_is_refused_with_a_way_out(take, given, message):
+    with pytest.raises(TypeError, match=f"must be a Keras 3 model.*{message}"):
+        take(given)

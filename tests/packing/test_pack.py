@@ -287,8 +287,12 @@ def test_the_unpacked_model_makes_the_same_tflite_file(tmp_path):
 
 
 def test_what_is_no_tflite_file_is_refused(tmp_path):
-    (tmp_path / "m.tflite").write_bytes(b"no flatbuffer at all")
-    with pytest.raises(kip.PackError, match="not a .tflite file"):
+    for content in (b"no flatbuffer at all", bytes(99), TFLITE.read_bytes()[1:]):
+        (tmp_path / "m.tflite").write_bytes(content)
+        with pytest.raises(kip.PackError, match="not a .tflite file"):
+            kip.pack(tmp_path / "m.tflite", tmp_path / "m.kip")
+    (tmp_path / "m.tflite").write_bytes(TFLITE.read_bytes()[:99])
+    with pytest.raises(kip.PackError, match="is damaged.*make it again"):
         kip.pack(tmp_path / "m.tflite", tmp_path / "m.kip")
     with pytest.raises(kip.PackError, match="A .keras file is loaded first"):
         kip.pack(ROOT / "saved_models" / "digits" / "model.keras", tmp_path / "m.kip")
@@ -366,10 +370,23 @@ class Unregistered(layers.Layer):
     """A layer that no file may name."""
 
 
+# Keras leaves out the module of what is defined in a script.
+Main = type("Main", (Unregistered,), {"__module__": "__main__"})
+
+
+@keras.saving.register_keras_serializable("packing")
+class Unbuildable(layers.Layer):
+    def __init__(self, times):
+        super().__init__()
+        self.times = times
+
+
 def test_lambdas_and_unregistered_layers_are_refused(tmp_path):
     for layer, message in (
-        (layers.Lambda(lambda x: 2 * x), "[Ll]ambda"),
+        (layers.Lambda(lambda x: 2 * x), "instead of the lambda\\.$"),
         (Unregistered(), "Unregistered, which is not registered"),
+        (Main(), "Could not locate class 'Main'.*register_keras_serializable"),
+        (Unbuildable(2), "a `get_config` that returns the arguments of the layer's"),
     ):
         model = keras.Sequential([keras.Input((3,)), layer])
         with pytest.raises(kip.PackError, match=message):

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import keras_invprune as kip
+from keras_invprune import tfmot
 
 X = np.random.default_rng(0).normal(size=(30, 4)).astype("float32")
 Y = np.arange(30) % 3
@@ -148,6 +149,21 @@ def test_reducing_the_rate_on_a_plateau_must_wait_for_fine_tuning():
         model.fit(X, Y, callbacks=[plateau], verbose=0)
     gated = kip.callbacks.AfterPruning(plateau)
     model.fit(X, Y, callbacks=[gated], epochs=4, verbose=0)
+    assert model.finished
+
+
+def test_callbacks_of_tf_keras_are_refused_but_for_the_one_that_does_nothing(tmp_path):
+    tf_keras = pytest.importorskip("tf_keras")
+    model = model_with(SPARSE)
+    for old in (
+        tfmot.sparsity.PruningSummaries(str(tmp_path)),
+        tf_keras.callbacks.EarlyStopping(),
+    ):
+        with pytest.raises(TypeError, match="must be Keras 3's.*`keras.callbacks`"):
+            model.fit(X, Y, callbacks=[old], verbose=0)
+    assert model.step == 0
+    steps = tfmot.sparsity.UpdatePruningStep()
+    model.fit(X, Y, callbacks=[steps], epochs=4, verbose=0)
     assert model.finished
 
 

@@ -103,6 +103,23 @@ def test_what_a_schedule_has_learned_goes_on_with_an_interrupted_training(tmp_pa
     assert fit(loaded, initial_epoch=2).history["sparsity"] == [0.5, 0.5]
 
 
+def test_a_format_that_could_not_resume_is_refused(tmp_path):
+    saving = keras.callbacks.ModelCheckpoint(tmp_path / "model.h5")
+    for save in (
+        lambda model: model.save(tmp_path / "model.h5"),
+        lambda model: model.save(str(tmp_path / "model.hdf5")),
+        lambda model: fit(model, callbacks=[saving]),
+    ):
+        with pytest.raises(ValueError, match="saved to a .keras file.*Received: "):
+            save(pruned_model())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_exporting_it_leads_to_the_plain_model(tmp_path):
+    with pytest.raises(ValueError, match=r"kip\.export\(kip\.strip_pruning\(model\)"):
+        pruned_model().export(tmp_path / "files")
+
+
 @pytest.mark.parametrize("epochs", [1, 3])  # in the search; fine-tuning
 def test_saved_and_loaded_it_goes_on_identically(tmp_path, epochs):
     model = pruned_model(schedule=kip.schedules.OneShot(0.5, at=6))

@@ -1,6 +1,7 @@
 """prune, prune_for_invariance, strip_pruning: the defaults, and bad input."""
 
 import functools
+import inspect
 import sys
 
 import keras
@@ -238,7 +239,7 @@ def test_sparsity(function, sparsity, error, message):
     [
         (lambda: keras.Sequential([keras.layers.Dense(2)]), ValueError, "model.build"),
         (lambda: keras.layers.Dense(2), TypeError, "keras.Sequential"),
-        (lambda: "model.keras", TypeError, "must be a Keras model.*str"),
+        (lambda: "model.keras", TypeError, "Keras 3 model.*builtins.str.*load_model"),
         (lambda: kip.prune(rows_model(), 0.5), ValueError, "strip_pruning"),
         (
             lambda: keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)]),
@@ -264,6 +265,7 @@ def test_models(make, error, message):
         ({"score": "gumbel", "schedule": "at_init"}, "first step. .*'one_shot'"),
         ({"score": "movement", "schedule": "at_init"}, "first step. .*'gradual'"),
         ({"objective": "invarianz"}, "Did you mean 'invariance'"),
+        ({"pattern": "2:4"}, r"an object such as NByM\(2, 4\)"),
         ({"schedule": OneShot(0.8)}, "sparsity=0.5.*ends at 0.8"),
         ({"pattern": kip.patterns.NByM(1, 4)}, "sparsity=0.75"),
         ({"initial_scale": 0}, r"\(0, 1\].*initial_scale=0"),
@@ -570,6 +572,15 @@ def test_zeros_of_an_initializer_are_trained(rows):
 def test_an_unknown_argument_is_answered_in_its_own_name():
     with pytest.raises(TypeError, match=r"prune_for_invariance\(\).*'sparsty'.*spars"):
         kip.prune_for_invariance(rows_model(), sparsty=0.9)
+
+
+OF_INVARIANCE = list(inspect.signature(kip.Invariance).parameters)
+
+
+@pytest.mark.parametrize("name", [name for name in OF_INVARIANCE if name != "views"])
+def test_an_argument_of_the_objective_is_answered_with_the_objective(name):
+    with pytest.raises(TypeError, match=rf"objective=kip\.Invariance\({name}=\.\.\.\)"):
+        kip.prune_for_invariance(rows_model(), **{name: 1})
 
 
 def test_a_loop_without_the_callback_is_told_so(rows):

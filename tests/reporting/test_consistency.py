@@ -7,7 +7,7 @@ from keras_invprune.exporting.accuracy import (
     balanced_accuracy,
     predicted_classes,
 )
-from keras_invprune.exporting.rows import rows_of
+from keras_invprune.graph.given_rows import rows_of
 from keras_invprune.reporting.consistency import consistency
 from keras_invprune.views.geometry import RandomFlip
 from keras_invprune.views.rows import ScarfCorruption

@@ -23,6 +23,7 @@ from keras_invprune.compaction.merge.verify import MergeError, on_drawn, on_rows
 from keras_invprune.contracts import Nested
 from keras_invprune.graph.copying import copy_model
 from keras_invprune.graph.frugal import frugal
+from keras_invprune.graph.given_rows import rows_of
 from keras_invprune.graph.signs import check_inputs, nonnegative_tensors
 from keras_invprune.graph.trace import Step, traced
 from keras_invprune.graph.weights import walk
@@ -71,7 +72,7 @@ def merge_layers(
     noise. Layers that stay keep their names. Outputs are compared before the model is
     returned.
 
-    Dropout between two merged layers goes as well; it has no effect in evaluation.
+    Dropout between two merged layers is removed, too: it has no effect in evaluation.
     Layers inside inner models and layers that are called several times stay; `kept`
     says so.
 
@@ -81,7 +82,8 @@ def merge_layers(
             `kip.compaction.NeverNegative(rows)`. The default ones are exact.
         nonnegative_inputs: Whether the model's inputs are never negative, or the names
             of the inputs that never are. By default, the first layer stays.
-        data: Rows on which outputs are compared as well, in the model's structure.
+        data: ``x`` or ``(x, y)``, as for `export`: rows on which outputs are compared
+            as well.
         runtime: What measures each merge, a name in `keras_invprune.runtimes.RUNTIMES`
             such as "litert-cpu": the models before and after it are exported, and their
             files take turns. That takes seconds. None measures nothing.
@@ -93,8 +95,8 @@ def merge_layers(
         TypeError: If `model` is not a Keras 3 model, or a certificate is not one.
         ValueError: If it carries masks, is subclassed or not built, has weights that
             are not finite, or not zero where a graph has no connection, or if a
-            certificate, an input or the runtime does not exist; with a runtime, if an
-            axis of the inputs has an unknown length.
+            certificate, an input or the runtime does not exist; if `data` cannot be
+            read; with a runtime, if an axis of the inputs has an unknown length.
         ExportError: If a model cannot be exported for the runtime.
         MergeError: If outputs would differ, or could not be compared. No model is
             returned.
@@ -112,10 +114,11 @@ def merge_layers(
         named(runtime, RUNTIMES, "runtime")
     choices = _Choices(_resolved(certificates), nonnegative_inputs, runtime)
     check_inputs(traced(model), nonnegative_inputs)
+    x, _ = rows_of(data)
     merged, done, kept = _merged(copy_model(model), choices)
     made = copy_model(merged)
     exact = all(certificate.exact for _, each in done for certificate in each)
-    error = _error(model, made, choices, data, exact)
+    error = _error(model, made, choices, x, exact)
     return Merged(
         model=made,
         merges=tuple(merge for merge, _ in done),
@@ -258,7 +261,7 @@ def _described(candidate: _Candidate) -> Merge:
 
 
 def _error(
-    model: keras.Model, made: keras.Model, choices: _Choices, data: Nested, exact: bool
+    model: keras.Model, made: keras.Model, choices: _Choices, x: Nested, exact: bool
 ) -> float:
     """Return the largest difference that was measured.
 
@@ -267,7 +270,7 @@ def _error(
             compared.
     """
     rows = [c.data for c in choices.certificates if isinstance(c, NeverNegative)]
-    rows += [] if data is None else [data]
+    rows += [] if x is None else [x]
     with frugal(model, made):
         found = [one for each in rows for one in on_rows(model, made, each)]
         if exact:

@@ -334,7 +334,7 @@ def test_what_is_no_keras_3_model_is_refused():
     old = tf_keras.Sequential([tf_keras.layers.Dense(2, input_shape=(8,))])
     with pytest.raises(TypeError, match="Build it with Keras 3"):
         transfer(old)
-    with pytest.raises(TypeError, match="must be a Keras model"):
+    with pytest.raises(TypeError, match="must be a Keras 3 model"):
         transfer("model")
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from keras_invprune.compaction.merge.certificates.base import Certificate, Facts
 from keras_invprune.compaction.merge.links import Activation, Link
 from keras_invprune.contracts import Nested
+from keras_invprune.graph.given_rows import rows_of
 from keras_invprune.graph.signs import RECTIFIERS, is_rectifier
 
 ROWS = 1024  # rows that are run at once
@@ -21,12 +22,12 @@ class NeverNegative(Certificate):
     the error that was measured.
 
     Args:
-        data: Rows in the structure that the model takes.
+        data: ``x`` or ``(x, y)``, as for `export`.
         tolerance: Largest negative value that is ignored, as a share of the largest
             value.
 
     Raises:
-        ValueError: If the tolerance is negative.
+        ValueError: If the tolerance is negative, or if the data cannot be read.
     """
 
     name = "never negative on data"
@@ -35,7 +36,7 @@ class NeverNegative(Certificate):
     def __init__(self, data: Nested, tolerance: float = 0.0) -> None:
         if not tolerance >= 0:
             raise ValueError(f"`tolerance` must be >= 0. Received: {tolerance}.")
-        self.data, self.tolerance = data, tolerance
+        (self.data, _), self.tolerance = rows_of(data), tolerance
 
     def doubt(self, activation: Activation, link: Link, facts: Facts) -> str | None:
         """Return why the activation may not be the identity, or None if it is."""

@@ -25,12 +25,18 @@ def rows_of(data: Nested) -> tuple:
         ``(x, y)``; y is None if there are no labels.
 
     Raises:
-        ValueError: If a data set is empty or infinite, if its batches differ in shape,
-            or if `data` is a generator, ragged or complex.
+        ValueError: If `data` is a tuple of another length, a generator, ragged or
+            complex, or if a data set is empty or infinite, or its batches differ in
+            shape.
     """
     if isinstance(data, DATA_SETS):
         return _joined(_batches(data))
-    x, y = data if isinstance(data, tuple) and len(data) == 2 else (data, None)
+    if isinstance(data, tuple) and len(data) != 2:
+        raise ValueError(
+            "`data` must be x or (x, y), where x is a list or dict if the model has "
+            f"several inputs. Received: a tuple of {len(data)} elements."
+        )
+    x, y = data if isinstance(data, tuple) else (data, None)
     return readable(x), readable(y)
 
 
