@@ -468,7 +468,7 @@ class PrunedModel(PruningWrapper, keras.Model):
         """Raise, since files for runtimes have no masks.
 
         Raises:
-            ValueError: Always.
+            ValueError: If it is called, whatever the arguments.
         """
         raise ValueError(
             "Files for runtimes have no masks. Strip them, and export the plain model: "
