@@ -3,7 +3,7 @@
 import contextlib
 import types
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -71,7 +71,9 @@ def changed_copy(
 ) -> keras.Model:
     """Return a copy of a graph model in which the configs of some layers differ.
 
-    The changed layers have fresh weights, all others those of the model.
+    The changed layers have fresh weights, all others those of the model. If the class
+    of a model around them has a constructor of its own, which would make other layers,
+    its copy is a plain one (`graph_class`).
 
     Args:
         model: A built Sequential or Functional model.
@@ -89,12 +91,15 @@ def changed_copy(
     check_functions(model)
     if picks and isinstance(model, keras.Sequential):
         model = _as_functional(model)
+    touched = _touched(model, changes)
+    if picks and not _is_plain(model):
+        touched.add(id(model))
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", ".*includes a `lambda`.*")
-            copied = _Copies(changes, picks).of(model)
-        pairs = pair(model, copied)
-        carry_state(pairs, _touched(model, changes))
+            copied = _Copies(changes, picks, touched).of(model)
+        pairs = pair(model, copied, touched)
+        carry_state(pairs, touched)
     except DifferentError:
         raise
     except Exception as error:
@@ -131,21 +136,25 @@ class _Copies:
     Args:
         changes: What differs in the configs of some layers (`changed_copy`).
         picks: Which of the outputs of some layers are read.
+        touched: The ids of models that must be made from copies of their layers.
     """
 
     def __init__(
         self,
         changes: Mapping[int, Mapping[str, Any]] = MappingProxyType({}),
         picks: Picks = MappingProxyType({}),
+        touched: Collection[int] = (),
     ):
         self._made, self._changes, self._picks = {}, changes, picks
+        self._touched = touched
 
     def of(self, layer: keras.Layer) -> Any:
         if id(layer) not in self._made:
             changes = self._changes.get(id(layer))
+            touched = is_graph(layer) and id(layer) in self._touched
             self._made[id(layer)] = (
                 _same_graph(layer, self.of, self._picks)
-                if _is_plain(layer)
+                if touched or _is_plain(layer)
                 else _rebuilt(layer, changes)
             )
         return self._made[id(layer)]
@@ -153,18 +162,22 @@ class _Copies:
 
 def _is_plain(layer: keras.Layer) -> bool:
     """Return whether a model is only its graph, with Keras's own constructor."""
-    if not is_graph(layer):
-        return False
-    own = keras.Sequential if isinstance(layer, keras.Sequential) else _functional()
-    return all(
-        getattr(type(layer), name) is getattr(own, name)
+    return is_graph(layer) and graph_class(layer) is type(layer)
+
+
+def graph_class(model: keras.Model) -> type[keras.Model]:
+    """Return the class that makes a graph model from layers: its own, or Keras's.
+
+    It is Keras's if its own has another constructor or config, which may make others.
+    """
+    x = keras.Input(())
+    is_sequential = isinstance(model, keras.Sequential)
+    plain = keras.Sequential if is_sequential else type(keras.Model(x, x))
+    is_own = all(
+        getattr(type(model), name) is getattr(plain, name)
         for name in ("__init__", "get_config")
     )
-
-
-def _functional() -> type[keras.Model]:
-    x = keras.Input(())
-    return type(keras.Model(x, x))
+    return type(model) if is_own else plain
 
 
 def _same_graph(
@@ -174,8 +187,9 @@ def _same_graph(
     view = keras.Model(model.inputs, model.outputs)
     inputs = [copy(layer).output for layer in entry_layers(model)]
     options = {"name": model.name, "trainable": model.trainable}
+    kind = graph_class(model)
     if isinstance(model, keras.Sequential):
-        made = type(model)([*inputs, *map(copy, model.layers)], **options)
+        made = kind([*inputs, *map(copy, model.layers)], **options)
     else:
         chosen = _Chosen({id(copy(x)): picks.get(id(x)) for x in view.operations})
         for layer in entry_layers(model):
@@ -184,7 +198,7 @@ def _same_graph(
             view, inputs, clone_function=copy, call_function=chosen.call
         )
         structs = _packed(model.input, inputs), _packed(model.output, clone.outputs)
-        made = type(model)(*structs, **options)
+        made = kind(*structs, **options)
     made.dtype_policy = model.dtype_policy  # Keras leaves it out of most configs
     return made
 

@@ -265,6 +265,65 @@ def test_inner_models_stay_and_shrink(tmp_path):
     assert_same_outputs(made, keras.saving.load_model(tmp_path / "small.keras"), 0)
 
 
+class Own(keras.Model):
+    """A graph with a constructor of its own, which would make the old sizes again."""
+
+    def __init__(self, units=5):
+        inputs = keras.Input((3,))
+        x = layers.Dense(units, "sigmoid", name="hidden")(inputs)
+        super().__init__(inputs, layers.Dense(4, name="out")(x), name="own")
+        self.units = units
+
+    def get_config(self):
+        return {"units": self.units}
+
+
+class OwnSequential(keras.Sequential):
+    def __init__(self, units=5):
+        hidden = layers.Dense(units, "sigmoid", name="hidden")
+        parts = [keras.Input((3,)), hidden, layers.Dense(4, name="out")]
+        super().__init__(parts, name="own")
+        self.units = units
+
+    def get_config(self):
+        return {"units": self.units}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)
+
+
+@pytest.mark.parametrize("kind", [Own, OwnSequential])
+def test_a_model_with_a_constructor_of_its_own_becomes_a_plain_one(kind, tmp_path):
+    own = kind()
+    outer = keras.Sequential([keras.Input((3,)), own, layers.Dense(2)])
+    assert type(kip.compact(outer).get_layer("own")) is kind  # nothing changes in it
+    zero(own.get_layer("hidden"), inputs=[1], units=[0, 3], bias=0.5)
+    plain = type(outer) if kind is OwnSequential else type(residual())
+    for model in (own, outer):
+        made = compacted(model)
+        inside = made if model is own else made.get_layer("own")
+        assert type(inside) is plain and inside.name == "own"
+        assert inside.get_layer("hidden").units == 3
+        picking = kip.compact(model, inputs="gather")
+        assert_same_outputs(model, picking)
+        assert picking.count_params() == made.count_params() - 3
+        made.save(tmp_path / "small.keras")
+        assert_same_outputs(made, keras.saving.load_model(tmp_path / "small.keras"), 0)
+
+
+def test_a_class_that_only_trains_in_its_own_way_stays():
+    class Trained(keras.Model):
+        def train_step(self, data):
+            return {"loss": 0.0}
+
+    inputs = keras.Input((3,))
+    hidden = layers.Dense(4, "sigmoid", name="hidden")
+    model = Trained(inputs, layers.Dense(2)(hidden(inputs)))
+    zero(hidden, units=[1], bias=0.5)
+    assert type(compacted(model)) is Trained
+
+
 def test_a_shared_inner_model():
     inner = keras.Sequential(
         [keras.Input((4,)), layers.Dense(6, "tanh"), layers.Dense(4)], name="inner"

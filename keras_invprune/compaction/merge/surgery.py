@@ -7,6 +7,7 @@ import keras
 
 from keras_invprune.compaction.merge.compose import Product
 from keras_invprune.compaction.merge.links import Link
+from keras_invprune.graph.copying import graph_class
 
 
 def with_one_less(model: keras.Model, link: Link, product: Product) -> keras.Model:
@@ -21,7 +22,7 @@ def with_one_less(model: keras.Model, link: Link, product: Product) -> keras.Mod
     made = {id(link.second.operation): _remaining(link, product)}
     if isinstance(model, keras.Sequential):
         layers = [made.get(id(x), x) for x in model.layers if id(x) not in gone]
-        found = keras.Sequential([model.inputs[0], *layers], name=model.name)
+        found = graph_class(model)([model.inputs[0], *layers], name=model.name)
     else:
         found = _functional(model, gone, made)
     found.dtype_policy = model.dtype_policy
@@ -42,7 +43,7 @@ def _functional(
         clone_function=lambda layer: made.get(id(layer), layer),
         call_function=call,
     )
-    return keras.Model(model.input, twin.output, name=model.name)
+    return graph_class(model)(model.input, twin.output, name=model.name)
 
 
 def _remaining(link: Link, made: Product) -> keras.Layer:

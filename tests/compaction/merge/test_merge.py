@@ -665,6 +665,30 @@ def test_what_belongs_to_the_model_itself_stays(kind):
         assert merged.input.keys() == {"rows"} and merged.output.keys() == {"out"}
 
 
+def test_a_class_stays_unless_its_constructor_makes_other_layers():
+    class Trained(keras.Model):
+        def train_step(self, data):
+            return {"loss": 0.0}
+
+    class Own(keras.Sequential):
+        def __init__(self):
+            parts = [nonnegative(3, "one"), nonnegative(2, "two")]
+            super().__init__([keras.Input((5,)), *parts])
+
+        def get_config(self):
+            return {}
+
+        @classmethod
+        def from_config(cls, config):
+            return cls()
+
+    x = keras.Input((5,))
+    trained = Trained(x, nonnegative(2, "two")(nonnegative(3, "one")(x)))
+    for model, kind in ((trained, Trained), (Own(), keras.Sequential)):
+        merged = merge_layers(model)
+        assert merged.depth == (2, 1) and type(merged.model) is kind
+
+
 # Bad input
 
 
