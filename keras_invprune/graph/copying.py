@@ -155,7 +155,7 @@ class _Copies:
             self._made[id(layer)] = (
                 _same_graph(layer, self.of, self._picks)
                 if touched or _is_plain(layer)
-                else _rebuilt(layer, changes)
+                else rebuilt(layer, changes)
             )
         return self._made[id(layer)]
 
@@ -233,10 +233,16 @@ def _packed(struct: Nested, flat: list) -> Nested:
     return keras.tree.pack_sequence_as(struct, flat)
 
 
-def _rebuilt(
+def rebuilt(
     layer: keras.Operation, changes: Mapping[str, Any] | None
 ) -> keras.Operation:
-    """Return a new layer or operation made from the config; its call will build it."""
+    """Return a new layer or operation made from the config; its call will build it.
+
+    Args:
+        layer: The layer or operation.
+        changes: ``{dotted path in its config: new value}``; None to keep those of
+            layers inside it as built.
+    """
     with _lambdas_named(layer):
         config = keras.saving.serialize_keras_object(layer)
         config.pop("compile_config", None)

@@ -648,6 +648,59 @@ def test_mixed_precision_and_trainability_stay():
     assert not merged.get_layer("out").trainable and merged.get_layer("a").trainable
 
 
+def test_functions_and_classes_of_ones_own_need_no_registration():
+    class Own(keras.regularizers.Regularizer):
+        def __call__(self, x):
+            return keras.ops.sum(x)
+
+        def get_config(self):
+            return {}
+
+    def doubled(x):
+        return 2 * x
+
+    for activation in (doubled, lambda x: x + 1, layers.LeakyReLU(0.3)):
+        settings = {"kernel_regularizer": Own(), "bias_constraint": Anything()}
+        hidden = nonnegative(6, "a", activation="relu", **settings)
+        parts = [hidden, layers.Dense(3, activation, name="b", **settings)]
+        model = keras.Sequential([keras.Input((5,)), *parts, layers.Activation("tanh")])
+        x = positive(9, 5)
+        merged = merge_layers(model, [NeverNegative(x)])
+        assert names(merged.model) == ["b", model.layers[-1].name]
+        check_same(model, merged, x)
+        assert isinstance(merged.model.layers[0].kernel.regularizer, Own)
+
+
+class Anything(keras.constraints.Constraint):
+    def __call__(self, w):
+        return w
+
+
+def test_what_was_set_on_the_weights_stays():
+    model = mlp((6, 6))
+    make_positive(model.get_layer("b"))
+    out = model.get_layer("out")
+    out.kernel.trainable = False
+    out.bias.regularizer = keras.regularizers.L2(0.1)
+    out.kernel.constraint = keras.constraints.MaxNorm(1e3)
+    found = merge_layers(model).model.get_layer("out")
+    assert not found.kernel.trainable and found.bias.trainable
+    assert found.bias.regularizer.l2 == pytest.approx(0.1)
+    assert found.kernel.constraint.max_value == 1e3
+
+
+@pytest.mark.parametrize("weight", ["kernel", "bias"])
+def test_a_product_that_its_constraint_would_undo_is_not_made(weight):
+    linear = layers.Dense(5, name="a", bias_initializer=keras.initializers.Constant(-9))
+    limits = {f"{weight}_constraint": keras.constraints.NonNeg()}
+    model = keras.Sequential([keras.Input((5,)), linear, nonnegative(3, "b", **limits)])
+    (kept,) = [kept for kept in merge_layers(model).kept if kept.layer == "a"]
+    expected = f"the {weight} of 'b' has a constraint, NonNeg, that the product breaks"
+    assert kept.reason == expected
+    make_positive(linear)
+    assert merge_layers(model).depth == (2, 1)
+
+
 @pytest.mark.parametrize("kind", ["sequential", "functional"])
 def test_what_belongs_to_the_model_itself_stays(kind):
     x = keras.Input((5,), sparse=True, name="rows")
