@@ -18,16 +18,20 @@ from keras_invprune.graph.twins import DifferentError, check_functions, pair
 from keras_invprune.graph.weights import is_graph, walk
 
 LONG = 600  # maximum number of characters of Keras's message
-ADVICE = "or prune the model itself with copy=False (its weights will change)."
+IN_PLACE = ", or prune the model itself with copy=False (its weights will change)"
 
 
-def copy_model(model: keras.Model) -> keras.Model:
+def copy_model(model: keras.Model, otherwise: str = IN_PLACE) -> keras.Model:
     """Return a copy of a built Keras model that shares nothing with it.
 
     Graphs are rebuilt layer by layer. Each layer is made by its own class from its own
     config, so that no class is looked up by a name that another class may share. Then
     weights and other state are copied to the layer at the same place. The copy is not
     compiled.
+
+    Args:
+        model: A built Keras model.
+        otherwise: What messages name as another way out.
 
     Raises:
         ValueError: If the copy cannot be made or differs; the message says what to do.
@@ -43,14 +47,15 @@ def copy_model(model: keras.Model) -> keras.Model:
             carry_state(pair(model, copied))
         check_outputs(model, copied)
     except DifferentError as error:
+        advice = f" Do so{otherwise}." if otherwise else ""
         raise ValueError(
-            f"The copy of model {named} differs from it. {error} Do so, {ADVICE}"
+            f"The copy of model {named} differs from it. {error}{advice}"
         ) from error
     except Exception as error:
         raise ValueError(
             f"Model {named} cannot be rebuilt from its config. Give its custom classes "
-            f"a `get_config` that returns all arguments of the constructor, {ADVICE} "
-            f"Keras reports: {_brief(error)}"
+            "a `get_config` that returns all arguments of the constructor"
+            f"{otherwise}. Keras reports: {_brief(error)}"
         ) from error
     return copied
 

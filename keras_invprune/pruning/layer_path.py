@@ -68,7 +68,7 @@ class LayerPath:
             index: That of the point.
             runtime: What measures each merge, see `merge_layers`.
         """
-        chosen = copy_model(self.model)
+        chosen = copy_model(self.model, otherwise="")
         chosen.set_weights(self.weights[index])
         return merge_layers(
             chosen, nonnegative_inputs=self.nonnegative_inputs, runtime=runtime
@@ -134,7 +134,7 @@ def layer_path(
         of regularizing and refitting.
     """
     values = _checked(model, strengths)
-    work, compiled = copy_model(model), _compile_config(model)
+    work, compiled = copy_model(model, otherwise=""), _compile_config(model)
     NegativeParts.of(work, 0.0, nonnegative_inputs)  # raises before anything is done
     about = {
         "strengths": values,

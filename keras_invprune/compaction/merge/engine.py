@@ -112,8 +112,8 @@ def merge_layers(
         named(runtime, RUNTIMES, "runtime")
     choices = _Choices(_resolved(certificates), nonnegative_inputs, runtime)
     check_inputs(traced(model), nonnegative_inputs)
-    merged, done, kept = _merged(copy_model(model), choices)
-    made = copy_model(merged)
+    merged, done, kept = _merged(copy_model(model, otherwise=""), choices)
+    made = copy_model(merged, otherwise="")
     exact = all(certificate.exact for _, each in done for certificate in each)
     error = _error(model, made, choices, data, exact)
     return Merged(

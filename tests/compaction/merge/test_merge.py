@@ -249,6 +249,10 @@ def test_linear_layers_need_no_certificate():
     assert names(merged.model) == ["out"]
     assert [merge.certificate for merge in merged.merges] == ["linear", "linear"]
     check_same(model, merged, G.normal(size=(50, 5)))
+    one, two = (layers.Activation("linear") for _ in range(2))
+    parts = [layers.Dense(3, one), two, layers.Dense(2)]
+    merged = merge_layers(keras.Sequential([keras.Input((5,)), *parts]), [])
+    assert merged.depth == (2, 1) and len(merged.model.layers) == 1
 
 
 # Graphs
@@ -780,6 +784,20 @@ def with_nan(dtype="float32"):
 def test_what_it_refuses(model, error, message):
     with pytest.raises(error, match=message):
         merge_layers(model())
+
+
+def test_a_layer_that_cannot_be_made_again_is_named_with_a_way_out():
+    class Scaled(layers.Layer):
+        def __init__(self, factor):
+            super().__init__()
+            self.factor = factor
+
+        def call(self, x):
+            return self.factor * x
+
+    model = keras.Sequential([keras.Input((5,)), Scaled(2.0), layers.Dense(2)])
+    with pytest.raises(ValueError, match="constructor. Keras reports: .*Scaled"):
+        merge_layers(model)
 
 
 @pytest.mark.parametrize(
