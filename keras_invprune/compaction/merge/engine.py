@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from keras_invprune.compaction.checks import check_model
+from keras_invprune.compaction.distance import check_rows
 from keras_invprune.compaction.merge.certificates import (
     KNOWN,
     Certificate,
@@ -93,8 +94,9 @@ def merge_layers(
         TypeError: If `model` is not a Keras 3 model, or a certificate is not one.
         ValueError: If it carries masks, is subclassed or not built, has weights that
             are not finite, or not zero where a graph has no connection, or if a
-            certificate, an input or the runtime does not exist; with a runtime, if an
-            axis of the inputs has an unknown length.
+            certificate, an input or the runtime does not exist; if rows are not arrays,
+            or there are none; with a runtime, if an axis of the inputs has an unknown
+            length.
         ExportError: If a model cannot be exported for the runtime.
         MergeError: If outputs would differ, or could not be compared. No model is
             returned.
@@ -111,11 +113,15 @@ def merge_layers(
     if runtime is not None:
         named(runtime, RUNTIMES, "runtime")
     choices = _Choices(_resolved(certificates), nonnegative_inputs, runtime)
+    rows = [c.data for c in choices.certificates if isinstance(c, NeverNegative)]
+    rows += [] if data is None else [data]
+    for each in rows:
+        check_rows(each)
     check_inputs(traced(model), nonnegative_inputs)
     merged, done, kept = _merged(copy_model(model, otherwise=""), choices)
     made = copy_model(merged, otherwise="")
     exact = all(certificate.exact for _, each in done for certificate in each)
-    error = _error(model, made, choices, data, exact)
+    error = _error(model, made, choices, rows, exact)
     return Merged(
         model=made,
         merges=tuple(merge for merge, _ in done),
@@ -258,7 +264,11 @@ def _described(candidate: _Candidate) -> Merge:
 
 
 def _error(
-    model: keras.Model, made: keras.Model, choices: _Choices, data: Nested, exact: bool
+    model: keras.Model,
+    made: keras.Model,
+    choices: _Choices,
+    rows: Iterable[Nested],
+    exact: bool,
 ) -> float:
     """Return the largest difference that was measured.
 
@@ -266,8 +276,6 @@ def _error(
         MergeError: If exact merges differ by more than rounding, or if nothing could be
             compared.
     """
-    rows = [c.data for c in choices.certificates if isinstance(c, NeverNegative)]
-    rows += [] if data is None else [data]
     with frugal(model, made):
         found = [one for each in rows for one in on_rows(model, made, each)]
         if exact:

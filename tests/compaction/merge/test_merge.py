@@ -371,7 +371,7 @@ def test_several_inputs_are_declared_by_name():
     assert [merge.layer for merge in merged.merges] == ["b_one"]
     x = {"a": G.normal(size=(9, 3)), "b": positive(9, 3)}
     np.testing.assert_allclose(merged.model(x)["y"], model(x)["y"], rtol=1e-5)
-    with pytest.raises(ValueError, match="Received: 'c'"):
+    with pytest.raises(ValueError, match="nonnegative_inputs=\\['c'\\]"):
         merge_layers(model, nonnegative_inputs=["c"])
 
 
@@ -810,6 +810,11 @@ def test_a_layer_that_cannot_be_made_again_is_named_with_a_way_out():
 def test_certificates_are_checked(certificates, error, message):
     with pytest.raises(error, match=message):
         merge_layers(mlp(), certificates)
+
+
+def test_a_certificate_by_data_needs_rows():
+    with pytest.raises(ValueError, match="at least one row.*0 rows"):
+        merge_layers(mlp(), [NeverNegative(np.zeros((0, 5)))])
 
 
 @pytest.fixture
