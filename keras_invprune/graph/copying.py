@@ -256,7 +256,7 @@ def rebuilt(
             config = _without_builds(config)
             for path, value in changes.items():
                 _change(config["config"], path.split("."), value)
-        with keras.saving.custom_object_scope(_custom_objects(layer)):
+        with keras.saving.custom_object_scope(custom_objects(layer)):
             made = keras.saving.deserialize_keras_object(config, safe_mode=False)
     made.name = layer.name  # a constructor may drop it
     if isinstance(layer, keras.layers.Layer):
@@ -292,8 +292,12 @@ def _build_alike(model: keras.Model, copied: keras.Model) -> None:
         copied.build_from_config(config)
 
 
-def _custom_objects(layer: keras.Operation) -> dict[str, Any]:
-    """Return the custom classes and functions that the config of `layer` may name."""
+def custom_objects(layer: keras.Operation) -> dict[str, Any]:
+    """Return the custom classes and functions that the config of `layer` may name.
+
+    Args:
+        layer: A layer or operation, or a loss, metric or optimizer.
+    """
     found = {}
     # Inner layers first: if two classes have one name, the layer's own must win.
     for _, each in reversed(_inside(layer)):
