@@ -160,6 +160,30 @@ def test_an_array_in_the_graph_is_a_wall():
     assert wall.reason == "an array is one of its arguments"
 
 
+@pytest.mark.parametrize("name", ["clip", "elu", "threshold"])
+def test_an_operation_with_a_setting_for_each_channel_is_a_wall(name):
+    x = keras.Input((4,))
+    settings = [0.1, 0.2, 0.3], *([1.0] if name != "elu" else [])
+    hidden = layers.Dense(3, "sigmoid", name="hidden")
+    model = keras.Model(x, layers.Dense(2)(getattr(ops, name)(hidden(x), *settings)))
+    zero(hidden, units=[1], bias=0.5)
+    assert plan(model).walls[0].reason == "an array is one of its arguments"
+    compacted(model)
+
+
+@pytest.mark.parametrize("kind", [layers.Dropout, layers.AlphaDropout])
+def test_noise_for_each_channel_is_made_for_those_that_stay(kind):
+    x = keras.Input((3, 4))
+    hidden = layers.Dense(6, "sigmoid", name="hidden")
+    for shape, left in (((None, 1, 6), (None, 1, 4)), ((None, 1, 1), (None, 1, 1))):
+        noise = kind(0.5, noise_shape=shape, name="noise")
+        model = keras.Model(x, layers.Dense(2)(noise(hidden(x))))
+        zero(hidden, units=[1, 2], bias=0.5)
+        made = compacted(model)
+        assert tuple(made.get_layer("noise").noise_shape) == left
+        made(np.ones((2, 3, 4)), training=True)
+
+
 def test_a_function_is_a_wall():
     model = residual(lambda pair: layers.Lambda(lambda p: p[0] + p[1])(pair))
     zero(model.get_layer("head"), inputs=[1])
