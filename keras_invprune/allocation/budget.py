@@ -111,12 +111,23 @@ class Budget(Configured):
         """Return what a plain model costs; milliseconds are those of its file.
 
         Raises:
-            ValueError: If the model carries masks.
+            TypeError: If it is not a Keras 3 model.
+            ValueError: If the model carries masks, or is not built.
         """
         if isinstance(model, PruningWrapper):
             raise ValueError(
                 "A budget measures plain models. Received: a model with pruning masks. "
                 "Call kip.compact(kip.strip_pruning(model)) first."
+            )
+        if not isinstance(model, keras.Model):
+            raise TypeError(
+                f"A budget measures Keras 3 models. Received: {model!r:.80} of type "
+                f"{type(model).__name__}."
+            )
+        if not model.built:
+            raise ValueError(
+                f"Model {model.name!r} is not built, so it has no weights yet. Give it "
+                "a keras.Input, or call it on a batch first."
             )
         if self.kind == "milliseconds":
             (found,) = RUNTIMES[self.runtime].milliseconds([model])

@@ -5,6 +5,7 @@ import logging
 import keras
 
 from keras_invprune.compaction.checks import check_model
+from keras_invprune.compaction.distance import check_rows
 from keras_invprune.compaction.liveness import Liveness, liveness
 from keras_invprune.compaction.network import Network, network
 from keras_invprune.compaction.plan import Plan, describe
@@ -64,8 +65,8 @@ def compact(
         TypeError: If `model` is not a Keras 3 model.
         ValueError: If it carries masks, is subclassed or not built, or has weights that
             are not finite, or not zero where a graph has no connection; if `inputs`
-            is unknown; or if `data` cannot be read, or has no row for which an output
-            is finite.
+            is unknown; or if `data` cannot be read, holds no arrays, or no row for
+            which an output is finite.
         CompactionError: If outputs would differ, or if a layer cannot be made again
             from its config. No model is returned.
 
@@ -78,8 +79,10 @@ def compact(
         >>> [weight.numpy().tolist() for weight in small.weights]
         [[[1.0], [3.0]], [0.0], [[1.0]], [10.0]]
     """
-    calls, live, stays = _analyzed(model, inputs)
     x, _ = rows_of(data)
+    if x is not None:
+        check_rows(x)
+    calls, live, stays = _analyzed(model, inputs)
     made = smaller(model, edits(calls, live, stays), picks(calls, stays))
     if not check_same(model, made, x):
         logger.warning(

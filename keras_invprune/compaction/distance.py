@@ -40,26 +40,39 @@ class Distance(NamedTuple):
     allowed: float
 
 
+def check_rows(data: Nested) -> None:
+    """Raise unless there are arrays with rows.
+
+    Raises:
+        ValueError: If there is no row, or something other than arrays.
+    """
+    for part in keras.tree.flatten(data):
+        shape = tuple(getattr(part, "shape", ()))
+        if not shape:
+            raise ValueError(
+                "`data` must be arrays of rows, in the structure that the model takes. "
+                f"Received: {type(part).__name__}. Make arrays of lists: "
+                "`np.array(rows)`."
+            )
+        if not shape[0]:
+            raise ValueError(
+                "`data` must have at least one row on which to compare outputs. "
+                "Received: 0 rows. Pass some, or None for drawn inputs only."
+            )
+
+
 def answered_rows(model: keras.Model, data: Nested) -> Iterator[tuple[Nested, list]]:
     """Yield given rows, some at a time, each with the outputs of a model.
 
     Args:
         model: A built Keras model.
-        data: Rows in the structure that the model takes.
+        data: Rows in the structure that the model takes (`check_rows`).
 
     Returns:
         Pairs (inputs in this structure, flat list of outputs).
-
-    Raises:
-        ValueError: If there is no row.
     """
     structure = input_structure(model)
     parts = keras.tree.flatten(data)
-    if not len(parts[0]):
-        raise ValueError(
-            "`data` must have at least one row on which to compare outputs. Received: "
-            "0 rows. Pass some, or None for drawn inputs only."
-        )
     values = sum(math.prod(np.shape(part)[1:]) for part in parts)
     at_once = min(max(VALUES // max(values, 1), LEAST), MOST)
     for start in range(0, len(parts[0]), at_once):

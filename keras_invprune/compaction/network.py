@@ -232,9 +232,13 @@ class _Reading:
     def _mark(
         self, number: int, tensor: keras.KerasTensor, operation: keras.Layer | None
     ) -> None:
-        """Note the features of an input, and pick among them if that is wanted."""
+        """Note the features of an input, and pick among them if that is wanted.
+
+        Keras cannot pick in a sparse tensor, and an input that is an output stays.
+        """
         signal = self.features[number] = self.known[id(tensor)]
-        if self.doors and not any(x is tensor for x in self.outputs):
+        whole = any(x is tensor for x in self.outputs)
+        if self.doors and not (whole or self.doors[number].sparse):
             given = ((signal,), {})
             call = Call(operation, (signal,), (signal.shape,), given)
             channels = PICK.channels(call)

@@ -160,16 +160,21 @@ def _assign(edit: Edit, twin: keras.Layer) -> None:
         new.assign(values)
         given |= {id(old), id(new)}
         if old is not None:
-            new.trainable = old.trainable
-            new.regularizer = old.regularizer
-            if not isinstance(old.constraint, Connections):  # those are in the config
-                new.constraint = old.constraint
+            carry_limits(old, new)
     others = [
         [variable for variable in layer.variables if id(variable) not in given]
         for layer in (edit.layer, twin)
     ]
     for old, new in zip(*others, strict=True):  # states of random generators
         new.assign(old)
+
+
+def carry_limits(old: keras.Variable, new: keras.Variable) -> None:
+    """Give a weight of another shape what was set on the old one itself."""
+    new.trainable = old.trainable
+    new.regularizer = old.regularizer
+    if not isinstance(old.constraint, Connections):  # those are in the config
+        new.constraint = old.constraint
 
 
 def paths(model: keras.Model) -> dict[int, str]:

@@ -30,7 +30,7 @@ def check_same(model: keras.Model, made: keras.Model, data: Nested = None) -> bo
 
     Raises:
         CompactionError: If they differ.
-        ValueError: If no row is given, or none for which an output is finite.
+        ValueError: If no row is given for which an output is finite.
     """
     with frugal(model, made):
         return _compared(model, made, data)

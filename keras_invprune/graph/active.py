@@ -1,5 +1,6 @@
 """The layers whose activation does something: layer sparsity counts them."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import keras
@@ -20,6 +21,8 @@ LAYERS = ("Dense", "Conv1D", "Conv2D", "Conv3D")
 
 def rectified_layers(model: keras.Model) -> dict[str, keras.Layer]:
     """Return the Dense and convolutional layers with a rectifier, by name.
+
+    Layers of equal names have the paths of their kernels.
 
     A rectifier is an activation f with f(t) = t for t >= 0, such as ReLU. It may be
     the layer's own or the next layer. Layers with BatchNormalization in between are
@@ -147,12 +150,13 @@ def _rectified(trace: Trace) -> dict:
     for step in trace.steps:
         if type(step.operation).__name__ in LAYERS:
             calls.setdefault(id(step.operation), []).append(step)
+    every = Counter(steps[0].operation.name for steps in calls.values())
     found = {}
     for steps in calls.values():
         layer = steps[0].operation
         if all(_has_rectifier(step, readers) for step in steps):
             path = layer.kernel.path.rpartition("/")[0]
-            name = path if layer.name in found else layer.name
+            name = path if every[layer.name] > 1 else layer.name
             found[name] = layer, [step.reads[0] for step in steps]
     return found
 

@@ -3,7 +3,7 @@
 import contextlib
 import types
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -18,16 +18,20 @@ from keras_invprune.graph.twins import DifferentError, check_functions, pair
 from keras_invprune.graph.weights import is_graph, walk
 
 LONG = 600  # maximum number of characters of Keras's message
-ADVICE = "or prune the model itself with copy=False (its weights will change)."
+IN_PLACE = ", or prune the model itself with copy=False (its weights will change)"
 
 
-def copy_model(model: keras.Model) -> keras.Model:
+def copy_model(model: keras.Model, otherwise: str = IN_PLACE) -> keras.Model:
     """Return a copy of a built Keras model that shares nothing with it.
 
     Graphs are rebuilt layer by layer. Each layer is made by its own class from its own
     config, so that no class is looked up by a name that another class may share. Then
     weights and other state are copied to the layer at the same place. The copy is not
     compiled.
+
+    Args:
+        model: A built Keras model.
+        otherwise: What messages name as another way out.
 
     Raises:
         ValueError: If the copy cannot be made or differs; the message says what to do.
@@ -43,14 +47,15 @@ def copy_model(model: keras.Model) -> keras.Model:
             carry_state(pair(model, copied))
         check_outputs(model, copied)
     except DifferentError as error:
+        advice = f" Do so{otherwise}." if otherwise else ""
         raise ValueError(
-            f"The copy of model {named} differs from it. {error} Do so, {ADVICE}"
+            f"The copy of model {named} differs from it. {error}{advice}"
         ) from error
     except Exception as error:
         raise ValueError(
             f"Model {named} cannot be rebuilt from its config. Give its custom classes "
-            f"a `get_config` that returns all arguments of the constructor, {ADVICE} "
-            f"Keras reports: {_brief(error)}"
+            "a `get_config` that returns all arguments of the constructor"
+            f"{otherwise}. Keras reports: {_brief(error)}"
         ) from error
     return copied
 
@@ -71,7 +76,9 @@ def changed_copy(
 ) -> keras.Model:
     """Return a copy of a graph model in which the configs of some layers differ.
 
-    The changed layers have fresh weights, all others those of the model.
+    The changed layers have fresh weights, all others those of the model. If the class
+    of a model around them has a constructor of its own, which would make other layers,
+    its copy is a plain one (`graph_class`).
 
     Args:
         model: A built Sequential or Functional model.
@@ -89,12 +96,15 @@ def changed_copy(
     check_functions(model)
     if picks and isinstance(model, keras.Sequential):
         model = _as_functional(model)
+    touched = _touched(model, changes)
+    if picks and not _is_plain(model):
+        touched.add(id(model))
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", ".*includes a `lambda`.*")
-            copied = _Copies(changes, picks).of(model)
-        pairs = pair(model, copied)
-        carry_state(pairs, _touched(model, changes))
+            copied = _Copies(changes, picks, touched).of(model)
+        pairs = pair(model, copied, touched)
+        carry_state(pairs, touched)
     except DifferentError:
         raise
     except Exception as error:
@@ -131,40 +141,48 @@ class _Copies:
     Args:
         changes: What differs in the configs of some layers (`changed_copy`).
         picks: Which of the outputs of some layers are read.
+        touched: The ids of models that must be made from copies of their layers.
     """
 
     def __init__(
         self,
         changes: Mapping[int, Mapping[str, Any]] = MappingProxyType({}),
         picks: Picks = MappingProxyType({}),
+        touched: Collection[int] = (),
     ):
         self._made, self._changes, self._picks = {}, changes, picks
+        self._touched = touched
 
     def of(self, layer: keras.Layer) -> Any:
         if id(layer) not in self._made:
             changes = self._changes.get(id(layer))
+            touched = is_graph(layer) and id(layer) in self._touched
             self._made[id(layer)] = (
                 _same_graph(layer, self.of, self._picks)
-                if _is_plain(layer)
-                else _rebuilt(layer, changes)
+                if touched or _is_plain(layer)
+                else rebuilt(layer, changes)
             )
         return self._made[id(layer)]
 
 
 def _is_plain(layer: keras.Layer) -> bool:
     """Return whether a model is only its graph, with Keras's own constructor."""
-    if not is_graph(layer):
-        return False
-    own = keras.Sequential if isinstance(layer, keras.Sequential) else _functional()
-    return all(
-        getattr(type(layer), name) is getattr(own, name)
+    return is_graph(layer) and graph_class(layer) is type(layer)
+
+
+def graph_class(model: keras.Model) -> type[keras.Model]:
+    """Return the class that makes a graph model from layers: its own, or Keras's.
+
+    It is Keras's if its own has another constructor or config, which may make others.
+    """
+    x = keras.Input(())
+    is_sequential = isinstance(model, keras.Sequential)
+    plain = keras.Sequential if is_sequential else type(keras.Model(x, x))
+    is_own = all(
+        getattr(type(model), name) is getattr(plain, name)
         for name in ("__init__", "get_config")
     )
-
-
-def _functional() -> type[keras.Model]:
-    x = keras.Input(())
-    return type(keras.Model(x, x))
+    return type(model) if is_own else plain
 
 
 def _same_graph(
@@ -174,8 +192,9 @@ def _same_graph(
     view = keras.Model(model.inputs, model.outputs)
     inputs = [copy(layer).output for layer in entry_layers(model)]
     options = {"name": model.name, "trainable": model.trainable}
+    kind = graph_class(model)
     if isinstance(model, keras.Sequential):
-        made = type(model)([*inputs, *map(copy, model.layers)], **options)
+        made = kind([*inputs, *map(copy, model.layers)], **options)
     else:
         chosen = _Chosen({id(copy(x)): picks.get(id(x)) for x in view.operations})
         for layer in entry_layers(model):
@@ -184,7 +203,7 @@ def _same_graph(
             view, inputs, clone_function=copy, call_function=chosen.call
         )
         structs = _packed(model.input, inputs), _packed(model.output, clone.outputs)
-        made = type(model)(*structs, **options)
+        made = kind(*structs, **options)
     made.dtype_policy = model.dtype_policy  # Keras leaves it out of most configs
     return made
 
@@ -219,10 +238,16 @@ def _packed(struct: Nested, flat: list) -> Nested:
     return keras.tree.pack_sequence_as(struct, flat)
 
 
-def _rebuilt(
+def rebuilt(
     layer: keras.Operation, changes: Mapping[str, Any] | None
 ) -> keras.Operation:
-    """Return a new layer or operation made from the config; its call will build it."""
+    """Return a new layer or operation made from the config; its call will build it.
+
+    Args:
+        layer: The layer or operation.
+        changes: ``{dotted path in its config: new value}``; None to keep those of
+            layers inside it as built.
+    """
     with _lambdas_named(layer):
         config = keras.saving.serialize_keras_object(layer)
         config.pop("compile_config", None)
@@ -231,7 +256,7 @@ def _rebuilt(
             config = _without_builds(config)
             for path, value in changes.items():
                 _change(config["config"], path.split("."), value)
-        with keras.saving.custom_object_scope(_custom_objects(layer)):
+        with keras.saving.custom_object_scope(custom_objects(layer)):
             made = keras.saving.deserialize_keras_object(config, safe_mode=False)
     made.name = layer.name  # a constructor may drop it
     if isinstance(layer, keras.layers.Layer):
@@ -267,8 +292,12 @@ def _build_alike(model: keras.Model, copied: keras.Model) -> None:
         copied.build_from_config(config)
 
 
-def _custom_objects(layer: keras.Operation) -> dict[str, Any]:
-    """Return the custom classes and functions that the config of `layer` may name."""
+def custom_objects(layer: keras.Operation) -> dict[str, Any]:
+    """Return the custom classes and functions that the config of `layer` may name.
+
+    Args:
+        layer: A layer or operation, or a loss, metric or optimizer.
+    """
     found = {}
     # Inner layers first: if two classes have one name, the layer's own must win.
     for _, each in reversed(_inside(layer)):

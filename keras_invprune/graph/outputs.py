@@ -139,7 +139,7 @@ def check_outputs(
     if not ran:
         logger.warning(
             "Model %r rejects all drawn inputs, so the outputs of its copy were not "
-            "compared. Compare them on your own inputs, or use copy=False.",
+            "compared. Compare them on your own inputs.",
             model.name,
         )
 

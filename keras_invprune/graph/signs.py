@@ -77,12 +77,14 @@ def nonnegative_tensors(
 
 def check_inputs(trace: Trace, inputs: bool | Sequence[str]) -> None:
     """Raise ValueError if an input that is declared nonnegative does not exist."""
+    if isinstance(inputs, bool):
+        return
     names = [x.name for x in keras.tree.flatten(trace.inputs)]
-    unknown = [] if isinstance(inputs, bool) else [n for n in inputs if n not in names]
-    if unknown:
+    listed = isinstance(inputs, Collection) and not isinstance(inputs, str)
+    if not listed or any(name not in names for name in inputs):
         raise ValueError(
-            "`nonnegative_inputs` must be True, False or names of inputs. Received: "
-            f"{unknown[0]!r}. Known: {names}"
+            "`nonnegative_inputs` must be True, False or a list of names of inputs. "
+            f"Received: nonnegative_inputs={inputs!r}. Known: {names}"
         )
 
 

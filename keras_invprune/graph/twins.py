@@ -7,6 +7,7 @@ share a name. Places do, so both models are walked in step.
 import inspect
 import types
 from collections import Counter
+from collections.abc import Collection
 
 import keras
 import tensorflow as tf
@@ -58,8 +59,15 @@ def _state_of(function: types.FunctionType) -> str | None:
     return None
 
 
-def pair(model: keras.Model, copied: keras.Model) -> list[tuple]:
+def pair(
+    model: keras.Model, copied: keras.Model, changed: Collection[int] = ()
+) -> list[tuple]:
     """Return triples (path, layer, its twin) of the layers at the same places.
+
+    Args:
+        model: The model.
+        copied: Its copy.
+        changed: The ids of layers whose twins may be of another class.
 
     Raises:
         DifferentError: If the layers differ in number or class, or if a layer is in
@@ -72,7 +80,7 @@ def pair(model: keras.Model, copied: keras.Model) -> list[tuple]:
             "makes its own in the copy. Give each of them a layer of its own."
         )
     for (path, layer), (_, twin) in zip(layers, twins, strict=False):
-        if type(layer) is not type(twin):
+        if type(layer) is not type(twin) and id(layer) not in changed:
             raise DifferentError(
                 f"{described(path, layer)} is a {_full_name(twin)} in the copy. Keras "
                 "tells classes in a config apart by name: give them different names."

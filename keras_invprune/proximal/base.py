@@ -65,6 +65,7 @@ class LayerOperator(Operator):
         layers = self._by_layer(variables)
         for name, strength in self.strengths.items():
             ends = [path for path in layers if f"/{path}".endswith(f"/{name}")]
+            ends = [name] if name in ends else ends  # a whole path
             found = [v for path in ends for v in layers[path]]
             names = [variable.name for variable in found]
             if self.weights[0] not in names:

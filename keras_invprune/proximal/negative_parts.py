@@ -56,9 +56,9 @@ class NegativeParts(LayerOperator):
         Args:
             model: A built Sequential or Functional model, or one made from it by
                 `prune`.
-            strength: r >= 0 of every layer whose input is never negative, or
-                ``{name: r}`` for some layers. In the first hidden layer, this needs
-                inputs that are declared.
+            strength: r >= 0 of every layer that is trained and whose input is never
+                negative, or ``{name: r}`` for some layers. In the first hidden layer,
+                this needs inputs that are declared.
             nonnegative_inputs: Whether the model's inputs are never negative, or the
                 names of the inputs that never are.
             rising: Whether one strength r rises from r/n in the first of n layers to r
@@ -71,19 +71,20 @@ class NegativeParts(LayerOperator):
             TypeError: If a strength is not a number.
         """
         inner, _ = unwrapped(model)
+        known = rectified_layers(inner)
         if isinstance(strength, Mapping):
-            known = rectified_layers(inner)
             for name in strength:
                 named(name, known, "layer with a rectifier")
             return cls(strength)
         check_strength(strength)
-        names = removable_layers(inner, nonnegative_inputs)
+        safe = removable_layers(inner, nonnegative_inputs)
+        names = [name for name in safe if known[name].kernel.trainable]
         if not names:
             raise ValueError(
                 f"No layer of model {inner.name!r} may be removed: this needs a Dense "
-                "or convolutional layer with a rectifier, such as ReLU, whose input is "
-                "never negative. If the model's inputs are not, declare it with "
-                "nonnegative_inputs=True."
+                "or convolutional layer with a rectifier, such as ReLU, that is not "
+                "frozen, and whose input is never negative. If the model's inputs are "
+                "not, declare it with nonnegative_inputs=True."
             )
         shares = [
             (place + 1) / len(names) if rising else 1.0 for place in range(len(names))

@@ -14,7 +14,7 @@ import numpy as np
 from keras_invprune.compaction.merge import Merged, merge_layers
 from keras_invprune.contracts import Nested
 from keras_invprune.graph.active import active_layers
-from keras_invprune.graph.copying import copy_model
+from keras_invprune.graph.copying import copy_model, custom_objects
 from keras_invprune.proximal import NegativeParts, Proximal
 from keras_invprune.proximal.base import check_strength
 from keras_invprune.pruning.checkpoint import SEED, seed_states
@@ -68,7 +68,7 @@ class LayerPath:
             index: That of the point.
             runtime: What measures each merge, see `merge_layers`.
         """
-        chosen = copy_model(self.model)
+        chosen = copy_model(self.model, otherwise="")
         chosen.set_weights(self.weights[index])
         return merge_layers(
             chosen, nonnegative_inputs=self.nonnegative_inputs, runtime=runtime
@@ -108,7 +108,8 @@ def layer_path(
         strengths: r >= 0 of each point, in the order of training; usually rising.
         x: Training inputs, or a data set, as for `keras.Model.fit`.
         y: Targets.
-        validation_data: ``(x, y)`` or a data set, which depth is judged by.
+        validation_data: ``(x, y)``, ``(x, y, sample_weight)`` or a data set, which
+            loss and metrics are measured on.
         nonnegative_inputs: Whether the model's inputs are never negative, or the names
             of the inputs that never are.
         rising: Whether strengths rise with depth, so that the last layers go first, see
@@ -124,6 +125,7 @@ def layer_path(
         `LayerPath`.
 
     Raises:
+        TypeError: If the strengths are not a list of numbers.
         ValueError: If the model is not built, not compiled or under masks, if no layer
             may be removed, if a strength is negative, if the folder holds a path of
             other strengths, data or settings, or if the weights are not finite
@@ -134,7 +136,7 @@ def layer_path(
         of regularizing and refitting.
     """
     values = _checked(model, strengths)
-    work, compiled = copy_model(model), _compile_config(model)
+    work, compiled = copy_model(model, otherwise=""), _compiled(model)
     NegativeParts.of(work, 0.0, nonnegative_inputs)  # raises before anything is done
     about = {
         "strengths": values,
@@ -143,8 +145,12 @@ def layer_path(
         "rising": rising,
         "seed": seed,
         "optimizer": _described(compiled["optimizer"]),
+        "loss": _described(compiled["loss"]),
+        "loss_weights": compiled["loss_weights"],
         "fit_options": _plain(fit_options),
+        "class_weight": fit_options.get("class_weight"),
         "data": [_checksum(part) for part in keras.tree.flatten((x, y))],
+        "sample_weight": _checksum(fit_options.get("sample_weight")),
     }
     store = _Store(folder, about)
     for index, strength in enumerate(values):
@@ -173,6 +179,11 @@ def _checked(model: keras.Model, strengths: Sequence[float]) -> list[float]:
             f"Model {model.name!r} is not compiled, and the path trains it with its "
             "loss, metrics and optimizer. Call model.compile(...) first."
         )
+    if isinstance(strengths, str) or not hasattr(strengths, "__len__"):
+        raise TypeError(
+            "`strengths` must be a list of numbers, one for each point. Received: "
+            f"strengths={strengths!r}."
+        )
     if not len(strengths):
         raise ValueError("`strengths` must not be empty. Received: strengths=[].")
     for strength in strengths:
@@ -180,21 +191,33 @@ def _checked(model: keras.Model, strengths: Sequence[float]) -> list[float]:
     return [float(strength) for strength in strengths]
 
 
-def _compile_config(model: keras.Model) -> dict[str, Any]:
-    """Return what the model was compiled with; the optimizer as its own config."""
-    config = dict(model.get_compile_config())
-    optimizer = inner_optimizer(model.optimizer)
-    config["optimizer"] = keras.saving.serialize_keras_object(optimizer)
-    return config
+def _compiled(model: keras.Model) -> dict[str, Any]:
+    """Return the arguments that the model was compiled with, and its own optimizer."""
+    given = model._compile_config.config  # the objects; what is public is serialized
+    return {**given, "optimizer": inner_optimizer(model.optimizer)}
 
 
 def _compile(
-    model: keras.Model, config: dict[str, Any], operator: NegativeParts
+    model: keras.Model, compiled: Mapping[str, Any], operator: NegativeParts
 ) -> None:
     """Compile with a fresh optimizer and the proximal step around it."""
-    options = keras.saving.deserialize_keras_object(config)
+    options = _fresh(dict(compiled))
     options["optimizer"] = Proximal(options["optimizer"], operator)
     model.compile(**options)
+
+
+def _fresh(value: Any) -> Any:
+    """Return new metrics and optimizers in place of those that are given."""
+    if isinstance(value, dict):
+        return {name: _fresh(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_fresh(each) for each in value]
+    is_loss = isinstance(value, keras.losses.Loss)  # it has no state
+    if is_loss or not hasattr(value, "get_config"):  # a name, a number or a function
+        return value
+    config = keras.saving.serialize_keras_object(value)
+    with keras.saving.custom_object_scope(custom_objects(value)):
+        return keras.saving.deserialize_keras_object(config, safe_mode=False)
 
 
 def _point(
@@ -204,9 +227,9 @@ def _point(
     nonnegative_inputs: bool | Sequence[str],
 ) -> Point:
     merged = merge_layers(model, nonnegative_inputs=nonnegative_inputs)
-    pair = isinstance(validation_data, tuple | list)
-    data = validation_data if pair else [validation_data]
-    found = model.evaluate(*data, verbose=0, return_dict=True)
+    x, y, weight = keras.utils.unpack_x_y_sample_weight(validation_data)
+    options = {"sample_weight": weight, "verbose": 0, "return_dict": True}
+    found = model.evaluate(x, y, **options)
     metrics = {name: float(value) for name, value in found.items()}
     return Point(strength, len(active_layers(model)), merged.depth[1], metrics)
 
@@ -278,10 +301,19 @@ def _in_order(arrays: Mapping[str, np.ndarray], prefix: str) -> list[np.ndarray]
     return [arrays[f"{prefix}{place}"] for place in range(count)]
 
 
-def _described(optimizer: dict[str, Any]) -> dict[str, Any]:
-    """Return the config of an optimizer without its name, which Keras may number."""
-    config = {k: v for k, v in optimizer["config"].items() if k != "name"}
-    return {"class_name": optimizer["class_name"], "config": config}
+def _described(value: Any) -> Any:
+    """Return what a file can hold of losses and optimizers.
+
+    Names are left out, which Keras may number, and so are addresses of functions.
+    """
+    if isinstance(value, dict):
+        return {name: _described(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_described(each) for each in value]
+    if hasattr(value, "get_config"):
+        config = {k: v for k, v in value.get_config().items() if k != "name"}
+        return {"class_name": type(value).__name__, "config": config}
+    return getattr(value, "__name__", value)
 
 
 def _plain(options: Mapping[str, Any]) -> dict[str, Any]:

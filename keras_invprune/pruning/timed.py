@@ -94,7 +94,7 @@ def cut(model: keras.Model, masks: Arrays) -> keras.Model:
         model: A plain model, which is not changed.
         masks: ``{key: bool array}``.
     """
-    copied = copy_model(model)
+    copied = copy_model(model, otherwise="")
     for key, (_, variable) in weights_by_key(copied).items():
         value = variable.numpy()
         if keras.backend.is_float_dtype(variable.dtype) and not value.any():

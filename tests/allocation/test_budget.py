@@ -135,6 +135,15 @@ def test_a_model_with_masks_is_not_measured(budget):
         budget.check(pruned, dense=dense())
 
 
+@pytest.mark.parametrize("kind", ["macs", "bytes", "milliseconds"])
+def test_what_is_not_a_built_model_is_not_measured(kind):
+    budget = Budget(**{kind: 1})
+    with pytest.raises(ValueError, match="is not built.*keras.Input"):
+        budget.measure(keras.Sequential([keras.layers.Dense(2)]))
+    with pytest.raises(TypeError, match="Keras 3 models. Received: 3 of type int"):
+        budget.measure(3)
+
+
 def test_a_share_or_a_number_leaves_a_share():
     assert Budget(macs=0.25).share(1000.0) == 0.25
     assert Budget(macs=250).share(1000.0) == 0.25

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers
 
 import keras_invprune as kip
@@ -57,6 +58,20 @@ def test_pixels_are_picked_behind_flatten():
     model = mlp((3, 2, 1), layers.Flatten())
     assert plan(model).dead_inputs == {"x": [1, 4]}
     assert compacted(model).get_layer("hidden").kernel.shape == (4, 4)
+
+
+def test_a_sparse_input_is_read_whole():
+    """Keras picks in dense tensors only, and drawn inputs are dense."""
+    x = keras.Input((6,), sparse=True)
+    hidden = layers.Dense(4, "sigmoid")
+    model = keras.Model(x, layers.Dense(2)(hidden(x)))
+    kernel = hidden.kernel.numpy()
+    kernel[[1, 4]] = kernel[:, :2] = 0
+    hidden.kernel.assign(kernel)
+    made = kip.compact(model, inputs="gather")
+    assert [x.layers[1].kernel.shape for x in (model, made)] == [(6, 4), (6, 2)]
+    rows = tf.sparse.from_dense(np.eye(6, dtype="float32"))
+    np.testing.assert_allclose(made(rows), model(rows), atol=1e-6)
 
 
 def test_maps_lose_whole_channels():

@@ -160,6 +160,30 @@ def test_an_array_in_the_graph_is_a_wall():
     assert wall.reason == "an array is one of its arguments"
 
 
+@pytest.mark.parametrize("name", ["clip", "elu", "threshold"])
+def test_an_operation_with_a_setting_for_each_channel_is_a_wall(name):
+    x = keras.Input((4,))
+    settings = [0.1, 0.2, 0.3], *([1.0] if name != "elu" else [])
+    hidden = layers.Dense(3, "sigmoid", name="hidden")
+    model = keras.Model(x, layers.Dense(2)(getattr(ops, name)(hidden(x), *settings)))
+    zero(hidden, units=[1], bias=0.5)
+    assert plan(model).walls[0].reason == "an array is one of its arguments"
+    compacted(model)
+
+
+@pytest.mark.parametrize("kind", [layers.Dropout, layers.AlphaDropout])
+def test_noise_for_each_channel_is_made_for_those_that_stay(kind):
+    x = keras.Input((3, 4))
+    hidden = layers.Dense(6, "sigmoid", name="hidden")
+    for shape, left in (((None, 1, 6), (None, 1, 4)), ((None, 1, 1), (None, 1, 1))):
+        noise = kind(0.5, noise_shape=shape, name="noise")
+        model = keras.Model(x, layers.Dense(2)(noise(hidden(x))))
+        zero(hidden, units=[1, 2], bias=0.5)
+        made = compacted(model)
+        assert tuple(made.get_layer("noise").noise_shape) == left
+        made(np.ones((2, 3, 4)), training=True)
+
+
 def test_a_function_is_a_wall():
     model = residual(lambda pair: layers.Lambda(lambda p: p[0] + p[1])(pair))
     zero(model.get_layer("head"), inputs=[1])
@@ -263,6 +287,65 @@ def test_inner_models_stay_and_shrink(tmp_path):
     assert made.get_layer("last").layers[0].units == 2
     made.save(tmp_path / "small.keras")
     assert_same_outputs(made, keras.saving.load_model(tmp_path / "small.keras"), 0)
+
+
+class Own(keras.Model):
+    """A graph with a constructor of its own, which would make the old sizes again."""
+
+    def __init__(self, units=5):
+        inputs = keras.Input((3,))
+        x = layers.Dense(units, "sigmoid", name="hidden")(inputs)
+        super().__init__(inputs, layers.Dense(4, name="out")(x), name="own")
+        self.units = units
+
+    def get_config(self):
+        return {"units": self.units}
+
+
+class OwnSequential(keras.Sequential):
+    def __init__(self, units=5):
+        hidden = layers.Dense(units, "sigmoid", name="hidden")
+        parts = [keras.Input((3,)), hidden, layers.Dense(4, name="out")]
+        super().__init__(parts, name="own")
+        self.units = units
+
+    def get_config(self):
+        return {"units": self.units}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)
+
+
+@pytest.mark.parametrize("kind", [Own, OwnSequential])
+def test_a_model_with_a_constructor_of_its_own_becomes_a_plain_one(kind, tmp_path):
+    own = kind()
+    outer = keras.Sequential([keras.Input((3,)), own, layers.Dense(2)])
+    assert type(kip.compact(outer).get_layer("own")) is kind  # nothing changes in it
+    zero(own.get_layer("hidden"), inputs=[1], units=[0, 3], bias=0.5)
+    plain = type(outer) if kind is OwnSequential else type(residual())
+    for model in (own, outer):
+        made = compacted(model)
+        inside = made if model is own else made.get_layer("own")
+        assert type(inside) is plain and inside.name == "own"
+        assert inside.get_layer("hidden").units == 3
+        picking = kip.compact(model, inputs="gather")
+        assert_same_outputs(model, picking)
+        assert picking.count_params() == made.count_params() - 3
+        made.save(tmp_path / "small.keras")
+        assert_same_outputs(made, keras.saving.load_model(tmp_path / "small.keras"), 0)
+
+
+def test_a_class_that_only_trains_in_its_own_way_stays():
+    class Trained(keras.Model):
+        def train_step(self, data):
+            return {"loss": 0.0}
+
+    inputs = keras.Input((3,))
+    hidden = layers.Dense(4, "sigmoid", name="hidden")
+    model = Trained(inputs, layers.Dense(2)(hidden(inputs)))
+    zero(hidden, units=[1], bias=0.5)
+    assert type(compacted(model)) is Trained
 
 
 def test_a_shared_inner_model():

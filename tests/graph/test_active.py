@@ -68,7 +68,17 @@ def test_layers_of_equal_names_get_their_paths():
         for n in ("one", "two")
     ]
     model = keras.Sequential([keras.Input((4,)), *inner])
-    assert list(rectified_layers(model)) == ["a", "two/a/kernel".rpartition("/")[0]]
+    assert list(rectified_layers(model)) == ["one/a", "two/a"]
+
+
+def test_a_layer_and_one_of_its_name_inside_a_model_are_told_apart():
+    x = keras.Input((4,))
+    first, inside = (layers.Dense(4, "relu", name="a") for _ in "ab")
+    inner = keras.Sequential([keras.Input((4,)), inside], name="inner")
+    model = keras.Model(x, inner(first(x)))
+    operator = NegativeParts.of(model, {"a": 1.0, "inner/a": 2.0})
+    found = dict(operator.groups(model.trainable_variables))
+    assert found[1.0][0] is first.kernel and found[2.0][0] is inside.kernel
 
 
 def test_the_operator_of_a_model():
@@ -79,6 +89,8 @@ def test_the_operator_of_a_model():
     assert list(declared.strengths) == ["a", "b", "c"]
     assert NegativeParts.of(model, {"a": 1.0}).strengths == {"a": 1.0}
     pruned = kip.prune(model, 0.5)
+    model.get_layer("b").trainable = False
+    assert NegativeParts.of(model, 0.5).strengths == {"c": 0.5}
     assert NegativeParts.of(pruned, 0.5).strengths == {"b": 0.5, "c": 0.5}
 
 

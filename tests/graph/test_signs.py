@@ -1,5 +1,7 @@
 """Which tensors are never negative: each rule is right on drawn inputs."""
 
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -133,5 +135,7 @@ def test_inputs_are_declared_by_name():
     trace = traced(keras.Model([a, b], layers.Concatenate()([a, b])))
     assert len(nonnegative_tensors(trace, ["a"])) == 1
     assert len(nonnegative_tensors(trace, ["a", "b"])) == 3
-    with pytest.raises(ValueError, match="Received: 'c'. Known: \\['a', 'b'\\]"):
-        check_inputs(trace, ["c"])
+    for wrong in (["a", "c"], "ab", None, 1):
+        message = f"Received: nonnegative_inputs={wrong!r}. Known: ['a', 'b']"
+        with pytest.raises(ValueError, match=re.escape(message)):
+            check_inputs(trace, wrong)

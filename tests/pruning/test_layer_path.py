@@ -152,6 +152,12 @@ def with_other_rate():
     return model
 
 
+def with_other_loss():
+    model = network()
+    model.compile(model.optimizer, keras.losses.SparseCategoricalCrossentropy())
+    return model
+
+
 @pytest.mark.parametrize(
     ("model", "strengths", "x", "options", "message"),
     [
@@ -162,6 +168,9 @@ def with_other_rate():
         (network, STRENGTHS, X, {"rising": False}, "`rising` differs"),
         (network, STRENGTHS, X, {"nonnegative_inputs": True}, "`nonnegative_inputs`"),
         (with_other_rate, STRENGTHS, X, {}, "`optimizer` differs"),
+        (with_other_loss, STRENGTHS, X, {}, "`loss` differs"),
+        (network, STRENGTHS, X, {"class_weight": {0: 2.0}}, "`class_weight` differs"),
+        (network, STRENGTHS, X, {"sample_weight": np.ones(len(X))}, "`sample_weight`"),
     ],
 )
 @pytest.mark.usefixtures("path")
@@ -188,6 +197,44 @@ def test_a_path_that_says_less_of_itself_is_loaded(finished, tmp_path):
     assert len(found.points) == 3
 
 
+def own_loss(y, predicted):
+    return keras.ops.mean(keras.ops.square(y - predicted))
+
+
+class OwnLoss(keras.losses.Loss):
+    def __init__(self, without_config):
+        super().__init__()
+
+    def call(self, y, predicted):
+        return own_loss(y, predicted)
+
+
+class OwnMetric(keras.metrics.MeanSquaredError):
+    pass
+
+
+class OwnOptimizer(keras.optimizers.SGD):
+    pass
+
+
+@pytest.mark.parametrize(
+    "loss", [own_loss, lambda y, p: own_loss(y, p), OwnLoss(1), {"out": own_loss}]
+)
+def test_a_loss_of_ones_own_needs_no_registration(loss, tmp_path):
+    x = keras.Input((4,))
+    hidden = layers.Dense(3, "relu")(layers.Dense(3, "relu")(x))
+    model = keras.Model(x, {"out": layers.Dense(2, name="out")(hidden)})
+    metric = OwnMetric(name="own")
+    metrics = {"out": [metric, own_loss]}
+    model.compile(OwnOptimizer(0.1), loss, metrics=metrics)
+    data = np.ones((8, 4)), {"out": np.ones((8, 2))}
+    options = {"validation_data": (*data, np.full(8, 0.5)), "folder": tmp_path}
+    path = layer_path(model, [0.0], *data, **options)
+    assert any(name.endswith("own_loss") for name in path.points[0].metrics)
+    assert layer_path(model, [0.0], *data, **options).points == path.points
+    assert float(metric.count) == 0 and model.optimizer.iterations == 0
+
+
 def uncompiled():
     return keras.Sequential.from_config(network().get_config())
 
@@ -205,6 +252,7 @@ def shallow():
         (network, [], ValueError, "must not be empty"),
         (network, [0.1, -0.1], ValueError, "not negative"),
         (network, ["much"], TypeError, "must be a number"),
+        (network, 0.1, TypeError, "a list of numbers.*strengths=0.1"),
         (shallow, [0.1], ValueError, "No layer of model"),
         (lambda: kip.prune(network(), 0.5), [0.1], ValueError, "strip_pruning"),
         (lambda: keras.Sequential([layers.Dense(2)]), [0.1], ValueError, "built"),

@@ -48,7 +48,28 @@ def product(link: Link) -> Product:
     after, own = affine(second)
     total = shift @ after.reshape(-1, shift.size, after.shape[-1]).sum(0) + own
     config |= {"use_bias": with_bias, **_connections(link)}
-    return Product(made, total if with_bias else None, config)
+    found = Product(made, total if with_bias else None, config)
+    _check_constraints(second, found)
+    return found
+
+
+def _check_constraints(layer: keras.Layer, made: Product) -> None:
+    """Raise if the first step of a training would undo the product.
+
+    Raises:
+        NotExactError: If a constraint changes it.
+    """
+    for name, values in (("kernel", made.kernel), ("bias", made.bias)):
+        variable = getattr(layer, name)
+        limit = None if variable is None else variable.constraint
+        if values is None or limit is None or isinstance(limit, Connections):
+            continue
+        values = values.astype("float32")
+        if not np.allclose(limit(keras.ops.convert_to_tensor(values)), values, 1e-5):
+            raise NotExactError(
+                f"the {name} of {layer.name!r} has a constraint, "
+                f"{type(limit).__name__}, that the product breaks"
+            )
 
 
 def _connections(link: Link) -> dict[str, Any]:

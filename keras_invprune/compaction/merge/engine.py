@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from keras_invprune.compaction.checks import check_model
+from keras_invprune.compaction.distance import check_rows
 from keras_invprune.compaction.merge.certificates import (
     KNOWN,
     Certificate,
@@ -96,7 +97,8 @@ def merge_layers(
         ValueError: If it carries masks, is subclassed or not built, has weights that
             are not finite, or not zero where a graph has no connection, or if a
             certificate, an input or the runtime does not exist; if `data` cannot be
-            read; with a runtime, if an axis of the inputs has an unknown length.
+            read, or has no arrays or rows; with a runtime, if an axis of the inputs has
+            an unknown length.
         ExportError: If a model cannot be exported for the runtime.
         MergeError: If outputs would differ, or could not be compared. No model is
             returned.
@@ -113,12 +115,16 @@ def merge_layers(
     if runtime is not None:
         named(runtime, RUNTIMES, "runtime")
     choices = _Choices(_resolved(certificates), nonnegative_inputs, runtime)
-    check_inputs(traced(model), nonnegative_inputs)
+    rows = [c.data for c in choices.certificates if isinstance(c, NeverNegative)]
     x, _ = rows_of(data)
-    merged, done, kept = _merged(copy_model(model), choices)
-    made = copy_model(merged)
+    rows += [] if x is None else [x]
+    for each in rows:
+        check_rows(each)
+    check_inputs(traced(model), nonnegative_inputs)
+    merged, done, kept = _merged(copy_model(model, otherwise=""), choices)
+    made = copy_model(merged, otherwise="")
     exact = all(certificate.exact for _, each in done for certificate in each)
-    error = _error(model, made, choices, x, exact)
+    error = _error(model, made, choices, rows, exact)
     return Merged(
         model=made,
         merges=tuple(merge for merge, _ in done),
@@ -261,7 +267,11 @@ def _described(candidate: _Candidate) -> Merge:
 
 
 def _error(
-    model: keras.Model, made: keras.Model, choices: _Choices, x: Nested, exact: bool
+    model: keras.Model,
+    made: keras.Model,
+    choices: _Choices,
+    rows: Iterable[Nested],
+    exact: bool,
 ) -> float:
     """Return the largest difference that was measured.
 
@@ -269,8 +279,6 @@ def _error(
         MergeError: If exact merges differ by more than rounding, or if nothing could be
             compared.
     """
-    rows = [c.data for c in choices.certificates if isinstance(c, NeverNegative)]
-    rows += [] if x is None else [x]
     with frugal(model, made):
         found = [one for each in rows for one in on_rows(model, made, each)]
         if exact:

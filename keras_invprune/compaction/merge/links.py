@@ -77,10 +77,10 @@ class Link:
     @property
     def activations(self) -> list[Activation]:
         """The functions and layers that must be the identity."""
-        own = self.first.operation.activation
         layers = [s.operation for s in self.between]
         after = [layer for layer in layers if isinstance(layer, ACTIVATIONS)]
-        return after if own is keras.activations.linear else [own, *after]
+        every = [self.first.operation.activation, *after]
+        return [each for each in every if not _is_linear(each)]
 
     @property
     def normalization(self) -> keras.layers.BatchNormalization | None:
@@ -108,6 +108,12 @@ class Link:
             return kernel, bias
         scale, shift = batch_normalization(self.normalization)
         return kernel * scale, bias * scale + shift
+
+
+def _is_linear(activation: Activation) -> bool:
+    named = type(activation) is keras.layers.Activation
+    function = getattr(activation, "activation", None) if named else activation
+    return function is keras.activations.linear
 
 
 def affine(layer: keras.Layer) -> tuple[np.ndarray, np.ndarray]:

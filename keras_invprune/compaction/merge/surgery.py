@@ -7,6 +7,8 @@ import keras
 
 from keras_invprune.compaction.merge.compose import Product
 from keras_invprune.compaction.merge.links import Link
+from keras_invprune.compaction.surgery import carry_limits
+from keras_invprune.graph.copying import graph_class, rebuilt
 
 
 def with_one_less(model: keras.Model, link: Link, product: Product) -> keras.Model:
@@ -21,7 +23,7 @@ def with_one_less(model: keras.Model, link: Link, product: Product) -> keras.Mod
     made = {id(link.second.operation): _remaining(link, product)}
     if isinstance(model, keras.Sequential):
         layers = [made.get(id(x), x) for x in model.layers if id(x) not in gone]
-        found = keras.Sequential([model.inputs[0], *layers], name=model.name)
+        found = graph_class(model)([model.inputs[0], *layers], name=model.name)
     else:
         found = _functional(model, gone, made)
     found.dtype_policy = model.dtype_policy
@@ -42,18 +44,20 @@ def _functional(
         clone_function=lambda layer: made.get(id(layer), layer),
         call_function=call,
     )
-    return keras.Model(model.input, twin.output, name=model.name)
+    return graph_class(model)(model.input, twin.output, name=model.name)
 
 
 def _remaining(link: Link, made: Product) -> keras.Layer:
     """Return the layer that computes what two have computed."""
     layer = link.second.operation
-    new = type(layer).from_config(layer.get_config() | made.config)
+    new = rebuilt(layer, made.config)
     new.build((*link.second.reads[0].shape[:1], *_input_shape(link, made)))
-    new.kernel.assign(made.kernel)
-    if made.bias is not None:
-        new.bias.assign(made.bias)
     new.trainable = layer.trainable
+    for name, values in (("kernel", made.kernel), ("bias", made.bias)):
+        if values is not None:
+            getattr(new, name).assign(values)
+            if (old := getattr(layer, name)) is not None:
+                carry_limits(old, getattr(new, name))
     return new
 
 

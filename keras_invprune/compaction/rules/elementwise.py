@@ -1,5 +1,6 @@
 """Layers and operations that treat each element, or each channel, by itself."""
 
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from keras_invprune.compaction.channels import Channels, Slot
 from keras_invprune.compaction.channelwise import AXIS, ChannelWise, one_axis
 from keras_invprune.compaction.mixing import array
 from keras_invprune.compaction.rule import Call, OpaqueError, rule
+from keras_invprune.compaction.rules.reshaping import sizes
 
 OPERATIONS = (
     "Absolute Arctan Ceil Celu Clip Cos Elu Erf Exp Expm1 Floor Gelu HardShrink "
@@ -17,8 +19,8 @@ OPERATIONS = (
     "SparseSigmoid Sqrt Square Squareplus Tanh TanhShrink Threshold"
 )
 LAYERS = (
-    "ActivityRegularization AlphaDropout Dropout ELU GaussianDropout GaussianNoise "
-    "Identity LeakyReLU ReLU SpatialDropout1D SpatialDropout2D SpatialDropout3D"
+    "ActivityRegularization ELU GaussianDropout GaussianNoise Identity LeakyReLU ReLU "
+    "SpatialDropout1D SpatialDropout2D SpatialDropout3D"
 )
 
 
@@ -28,7 +30,36 @@ class Elementwise(ChannelWise):
 
     def channels(self, call: Call) -> Channels:
         """Return one axis, wherever the channels are."""
+        if type(call.operation).__name__ in OPERATIONS.split():
+            settings = vars(call.operation).items()
+            public = [value for name, value in settings if not name.startswith("_")]
+            if any(np.ndim(value) for value in public):
+                raise OpaqueError("an array is one of its arguments")
         return one_axis(call, call.read.position)
+
+
+@rule("AlphaDropout", "Dropout")
+class Dropped(Elementwise):
+    """The rule of dropout, whose noise may be made for a number of channels."""
+
+    def channels(self, call: Call) -> Channels:
+        """Return one axis, wherever the channels are."""
+        position, shape = call.read.position, call.operation.noise_shape
+        fixed = shape is not None and shape[position] not in (None, 1)
+        return one_axis(call, position, fixed=fixed)
+
+    def config(
+        self,
+        layer: Any,
+        channels: Channels,
+        kept: Mapping[str, np.ndarray],
+        revised: Collection[str],
+    ) -> dict[str, Any]:
+        """Return the shape of the noise with fewer channels."""
+        ((port, size),) = sizes(channels.outputs, kept)
+        shape = list(layer.noise_shape)
+        shape[port.position] = size
+        return {"noise_shape": tuple(shape)}
 
 
 @rule("Activation")

@@ -249,6 +249,10 @@ def test_linear_layers_need_no_certificate():
     assert names(merged.model) == ["out"]
     assert [merge.certificate for merge in merged.merges] == ["linear", "linear"]
     check_same(model, merged, G.normal(size=(50, 5)))
+    one, two = (layers.Activation("linear") for _ in range(2))
+    parts = [layers.Dense(3, one), two, layers.Dense(2)]
+    merged = merge_layers(keras.Sequential([keras.Input((5,)), *parts]), [])
+    assert merged.depth == (2, 1) and len(merged.model.layers) == 1
 
 
 # Graphs
@@ -367,7 +371,7 @@ def test_several_inputs_are_declared_by_name():
     assert [merge.layer for merge in merged.merges] == ["b_one"]
     x = {"a": G.normal(size=(9, 3)), "b": positive(9, 3)}
     np.testing.assert_allclose(merged.model(x)["y"], model(x)["y"], rtol=1e-5)
-    with pytest.raises(ValueError, match="Received: 'c'"):
+    with pytest.raises(ValueError, match="nonnegative_inputs=\\['c'\\]"):
         merge_layers(model, nonnegative_inputs=["c"])
 
 
@@ -648,6 +652,59 @@ def test_mixed_precision_and_trainability_stay():
     assert not merged.get_layer("out").trainable and merged.get_layer("a").trainable
 
 
+def test_functions_and_classes_of_ones_own_need_no_registration():
+    class Own(keras.regularizers.Regularizer):
+        def __call__(self, x):
+            return keras.ops.sum(x)
+
+        def get_config(self):
+            return {}
+
+    def doubled(x):
+        return 2 * x
+
+    for activation in (doubled, lambda x: x + 1, layers.LeakyReLU(0.3)):
+        settings = {"kernel_regularizer": Own(), "bias_constraint": Anything()}
+        hidden = nonnegative(6, "a", activation="relu", **settings)
+        parts = [hidden, layers.Dense(3, activation, name="b", **settings)]
+        model = keras.Sequential([keras.Input((5,)), *parts, layers.Activation("tanh")])
+        x = positive(9, 5)
+        merged = merge_layers(model, [NeverNegative(x)])
+        assert names(merged.model) == ["b", model.layers[-1].name]
+        check_same(model, merged, x)
+        assert isinstance(merged.model.layers[0].kernel.regularizer, Own)
+
+
+class Anything(keras.constraints.Constraint):
+    def __call__(self, w):
+        return w
+
+
+def test_what_was_set_on_the_weights_stays():
+    model = mlp((6, 6))
+    make_positive(model.get_layer("b"))
+    out = model.get_layer("out")
+    out.kernel.trainable = False
+    out.bias.regularizer = keras.regularizers.L2(0.1)
+    out.kernel.constraint = keras.constraints.MaxNorm(1e3)
+    found = merge_layers(model).model.get_layer("out")
+    assert not found.kernel.trainable and found.bias.trainable
+    assert found.bias.regularizer.l2 == pytest.approx(0.1)
+    assert found.kernel.constraint.max_value == 1e3
+
+
+@pytest.mark.parametrize("weight", ["kernel", "bias"])
+def test_a_product_that_its_constraint_would_undo_is_not_made(weight):
+    linear = layers.Dense(5, name="a", bias_initializer=keras.initializers.Constant(-9))
+    limits = {f"{weight}_constraint": keras.constraints.NonNeg()}
+    model = keras.Sequential([keras.Input((5,)), linear, nonnegative(3, "b", **limits)])
+    (kept,) = [kept for kept in merge_layers(model).kept if kept.layer == "a"]
+    expected = f"the {weight} of 'b' has a constraint, NonNeg, that the product breaks"
+    assert kept.reason == expected
+    make_positive(linear)
+    assert merge_layers(model).depth == (2, 1)
+
+
 @pytest.mark.parametrize("kind", ["sequential", "functional"])
 def test_what_belongs_to_the_model_itself_stays(kind):
     x = keras.Input((5,), sparse=True, name="rows")
@@ -663,6 +720,30 @@ def test_what_belongs_to_the_model_itself_stays(kind):
     assert not merged.trainable and merged.dtype_policy.name == "mixed_bfloat16"
     if kind == "functional":
         assert merged.input.keys() == {"rows"} and merged.output.keys() == {"out"}
+
+
+def test_a_class_stays_unless_its_constructor_makes_other_layers():
+    class Trained(keras.Model):
+        def train_step(self, data):
+            return {"loss": 0.0}
+
+    class Own(keras.Sequential):
+        def __init__(self):
+            parts = [nonnegative(3, "one"), nonnegative(2, "two")]
+            super().__init__([keras.Input((5,)), *parts])
+
+        def get_config(self):
+            return {}
+
+        @classmethod
+        def from_config(cls, config):
+            return cls()
+
+    x = keras.Input((5,))
+    trained = Trained(x, nonnegative(2, "two")(nonnegative(3, "one")(x)))
+    for model, kind in ((trained, Trained), (Own(), keras.Sequential)):
+        merged = merge_layers(model)
+        assert merged.depth == (2, 1) and type(merged.model) is kind
 
 
 # Bad input
@@ -705,6 +786,20 @@ def test_what_it_refuses(model, error, message):
         merge_layers(model())
 
 
+def test_a_layer_that_cannot_be_made_again_is_named_with_a_way_out():
+    class Scaled(layers.Layer):
+        def __init__(self, factor):
+            super().__init__()
+            self.factor = factor
+
+        def call(self, x):
+            return self.factor * x
+
+    model = keras.Sequential([keras.Input((5,)), Scaled(2.0), layers.Dense(2)])
+    with pytest.raises(ValueError, match="constructor. Keras reports: .*Scaled"):
+        merge_layers(model)
+
+
 @pytest.mark.parametrize(
     ("certificates", "error", "message"),
     [
@@ -715,6 +810,11 @@ def test_what_it_refuses(model, error, message):
 def test_certificates_are_checked(certificates, error, message):
     with pytest.raises(error, match=message):
         merge_layers(mlp(), certificates)
+
+
+def test_a_certificate_by_data_needs_rows():
+    with pytest.raises(ValueError, match="at least one row.*0 rows"):
+        merge_layers(mlp(), [NeverNegative(np.zeros((0, 5)))])
 
 
 @pytest.fixture

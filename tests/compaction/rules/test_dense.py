@@ -5,6 +5,7 @@ import json
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers, ops
 
 import keras_invprune as kip
@@ -292,6 +293,17 @@ def test_weights_must_be_finite():
 def test_rows_on_which_nothing_can_be_compared_are_refused(rows, message):
     with pytest.raises(ValueError, match=f"`data` must have.*{message}"):
         kip.compact(mlp(4), data=rows)
+
+
+@pytest.mark.parametrize(
+    "rows", [[[1.0] * 6], [np.zeros((3, 6)), 1], iter(()), tf.data.Dataset.range(3)]
+)
+def test_rows_that_are_no_arrays_are_refused_before_anything_is_done(rows, monkeypatch):
+    model = mlp(4)
+    monkeypatch.setattr(keras.Model, "__call__", None)
+    for refused in (kip.compact, kip.merge_layers):
+        with pytest.raises(ValueError, match="must be arrays of rows.*Received: "):
+            refused(model, data=rows)
 
 
 def test_rows_with_missing_values_are_compared_where_outputs_are_finite(monkeypatch):

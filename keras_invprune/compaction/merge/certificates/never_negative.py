@@ -74,8 +74,9 @@ def _before_activation(facts: Facts, link: Link, data: Nested) -> np.ndarray:
 def _linear(link: Link) -> keras.Layer:
     """Return the first layer without its activation, normalization folded in."""
     layer = link.first.operation
-    config = layer.get_config() | {"activation": "linear", "use_bias": True}
-    twin = type(layer).from_config(config)
+    unused = ("initializer", "regularizer", "constraint")  # may be the user's own
+    config = {k: v for k, v in layer.get_config().items() if not k.endswith(unused)}
+    twin = type(layer).from_config(config | {"activation": "linear", "use_bias": True})
     twin.build(link.first.reads[0].shape)
     for variable, value in zip((twin.kernel, twin.bias), link.affine(), strict=True):
         variable.assign(value)
