@@ -302,7 +302,7 @@ def test_rows_that_are_no_arrays_are_refused_before_anything_is_done(rows, monke
     model = mlp(4)
     monkeypatch.setattr(keras.Model, "__call__", None)
     for refused in (kip.compact, kip.merge_layers):
-        with pytest.raises(ValueError, match="must be arrays of rows.*Received: "):
+        with pytest.raises(ValueError, match="`data` must .*Received: "):
             refused(model, data=rows)
 
 
