@@ -269,6 +269,17 @@ def test_states_are_those_before(folder, monkeypatch):
         np.testing.assert_array_equal(state, value)
 
 
+def test_the_converter_quantizes_without_the_extra(folder, monkeypatch):
+    only(monkeypatch, "float32", "int8 dynamic, converter")
+    monkeypatch.setitem(sys.modules, "litert_quantizer", None)
+    model = network(zeros=False)
+    found = kip.export(model, folder, target=kip.Target("size", rounds=1))
+    rows = {row.name: row for row in found.files}
+    assert rows["float32"].is_right and rows["int8 dynamic, converter"].is_right
+    assert found.best.name == "int8 dynamic, converter"
+    assert found.best.bytes < rows["float32"].bytes
+
+
 def test_a_missing_extra_is_named(folder, monkeypatch):
     only(monkeypatch, "float32", "int8 dynamic")
     monkeypatch.setitem(sys.modules, "litert_quantizer", None)
