@@ -13,7 +13,7 @@ from keras_invprune.contracts import PruningWrapper
 from keras_invprune.graph.frugal import frugal
 from keras_invprune.graph.macs import kernel_uses
 from keras_invprune.graph.outputs import answered
-from keras_invprune.graph.weights import shapes_of, weights_by_key
+from keras_invprune.graph.weights import check_keras, shapes_of, weights_by_key
 from keras_invprune.masks.groups import ROUNDING
 from keras_invprune.runtimes import RUNTIMES, Cost, Shapes
 from keras_invprune.saving import Configured, named
@@ -119,11 +119,7 @@ class Budget(Configured):
                 "A budget measures plain models. Received: a model with pruning masks. "
                 "Call kip.compact(kip.strip_pruning(model)) first."
             )
-        if not isinstance(model, keras.Model):
-            raise TypeError(
-                f"A budget measures Keras 3 models. Received: {model!r:.80} of type "
-                f"{type(model).__name__}."
-            )
+        check_keras(model)
         if not model.built:
             raise ValueError(
                 f"Model {model.name!r} is not built, so it has no weights yet. Give it "
