@@ -10,7 +10,7 @@ from keras_invprune.compaction.channels import Channels, Slot
 from keras_invprune.compaction.channelwise import AXIS, ChannelWise, one_axis
 from keras_invprune.compaction.mixing import array
 from keras_invprune.compaction.rule import Call, OpaqueError, rule
-from keras_invprune.compaction.rules.reshaping import sizes
+from keras_invprune.compaction.rules.reshaping import shortened
 
 OPERATIONS = (
     "Absolute Arctan Ceil Celu Clip Cos Elu Erf Exp Expm1 Floor Gelu HardShrink "
@@ -56,10 +56,7 @@ class Dropped(Elementwise):
         revised: Collection[str],
     ) -> dict[str, Any]:
         """Return the shape of the noise with fewer channels."""
-        ((port, size),) = sizes(channels.outputs, kept)
-        shape = list(layer.noise_shape)
-        shape[port.position] = size
-        return {"noise_shape": tuple(shape)}
+        return {"noise_shape": shortened(layer.noise_shape, channels, kept)}
 
 
 @rule("Activation")

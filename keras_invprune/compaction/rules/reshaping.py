@@ -91,6 +91,16 @@ def sizes(
     return [(port, int(port.spread(kept[port.axis]).sum())) for port in found]
 
 
+def shortened(
+    shape: Sequence[int | None], channels: Channels, kept: Mapping[str, np.ndarray]
+) -> tuple[int | None, ...]:
+    """Return a shape that has as many channels as a call's one output keeps."""
+    ((port, size),) = sizes(channels.outputs, kept)
+    found = list(shape)
+    found[port.position] = size
+    return tuple(found)
+
+
 def _rows(moved: np.ndarray, position: int) -> np.ndarray:
     return np.moveaxis(moved, position, 0).reshape(moved.shape[position], -1)
 
@@ -154,7 +164,4 @@ class Entry(ChannelWise):
         revised: Collection[str],
     ) -> dict[str, Any]:
         """Return the shape with fewer channels."""
-        ((port, size),) = sizes(channels.outputs, kept)
-        shape = list(layer.batch_shape)
-        shape[port.position] = size
-        return {"batch_shape": tuple(shape)}
+        return {"batch_shape": shortened(layer.batch_shape, channels, kept)}
