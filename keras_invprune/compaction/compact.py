@@ -6,11 +6,12 @@ import keras
 
 from keras_invprune.compaction.checks import check_model
 from keras_invprune.compaction.distance import check_rows
+from keras_invprune.compaction.limits import broken
 from keras_invprune.compaction.liveness import Liveness, liveness
 from keras_invprune.compaction.network import Network, network
 from keras_invprune.compaction.plan import Plan, describe
 from keras_invprune.compaction.removal import Kept, kept
-from keras_invprune.compaction.surgery import edits, picks, smaller
+from keras_invprune.compaction.surgery import Edit, edits, picks, smaller
 from keras_invprune.compaction.verify import check_same
 from keras_invprune.contracts import Nested
 from keras_invprune.graph.given_rows import rows_of
@@ -36,8 +37,8 @@ def plan(model: keras.Model, inputs: str = "keep") -> Plan:
             are not finite, or not zero where a graph has no connection; or if `inputs`
             is unknown.
     """
-    calls, live, stays = _analyzed(model, inputs)
-    return describe(model, calls, live, edits(calls, live, stays))
+    calls, live, _, changes = _analyzed(model, inputs)
+    return describe(model, calls, live, changes)
 
 
 def compact(
@@ -82,8 +83,8 @@ def compact(
     x, _ = rows_of(data)
     if x is not None:
         check_rows(x)
-    calls, live, stays = _analyzed(model, inputs)
-    made = smaller(model, edits(calls, live, stays), picks(calls, stays))
+    calls, _, stays, changes = _analyzed(model, inputs)
+    made = smaller(model, changes, picks(calls, stays))
     if not check_same(model, made, x):
         logger.warning(
             "Model %r rejects all drawn inputs, or has no finite outputs for them, so "
@@ -94,12 +95,20 @@ def compact(
     return made
 
 
-def _analyzed(model: keras.Model, inputs: str) -> tuple[Network, Liveness, Kept]:
+def _analyzed(
+    model: keras.Model, inputs: str
+) -> tuple[Network, Liveness, Kept, list[Edit]]:
     check_model(model)
     if inputs not in (KEEP, GATHER):
         raise ValueError(
             f"`inputs` must be {KEEP!r} or {GATHER!r}. Received: inputs={inputs!r}."
         )
-    calls = network(model, picks=inputs == GATHER)
-    live = liveness(calls)
-    return calls, live, kept(calls, live)
+    whole: dict[int, str] = {}
+    while True:
+        calls = network(model, picks=inputs == GATHER, whole=whole)
+        live = liveness(calls)
+        stays = kept(calls, live)
+        changes = edits(calls, live, stays)
+        if not (more := broken(changes)):
+            return calls, live, stays, changes
+        whole |= more

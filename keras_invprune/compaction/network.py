@@ -95,17 +95,20 @@ class Network:
         return [*self.inputs, *(made for node in self.nodes for made in node.makes)]
 
 
-def network(model: keras.Model, picks: bool = False) -> Network:
+def network(
+    model: keras.Model, picks: bool = False, whole: Mapping[int, str] | None = None
+) -> Network:
     """Return the calls of a Sequential or Functional model, inner models opened.
 
     Args:
         model: The model.
         picks: Whether features can be picked before anything else reads them.
+        whole: ``{id(layer): reason}`` of layers that stay as they are.
     """
     trace = _traced(model)
     steps = list(entered(trace.steps))
     doors = entry_layers(model) if picks else []
-    closed, found = _closed(steps), None
+    closed, found = _closed(steps) | dict(whole or {}), None
     while found is None or (again := _partly_closed(found)):
         closed.update({} if found is None else again)
         found = _Reading(trace, steps, doors, closed).network()

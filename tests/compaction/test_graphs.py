@@ -396,6 +396,29 @@ def test_a_wall_at_one_call_is_a_wall_at_all():
     assert wall.reason == "at one of its calls, it is always in training mode"
 
 
+@pytest.mark.parametrize(
+    ("limit", "weight"),
+    [("UnitNorm", "kernel"), ("NonNeg", "bias"), ("MaxNorm", "kernel"), (None, None)],
+)
+def test_a_constraint_that_the_smaller_weight_would_break_is_a_wall(limit, weight):
+    limits = {f"{weight}_constraint": limit} if limit else {}
+    stem, out = layers.Dense(3, name="stem"), layers.Dense(2, name="out", **limits)
+    model = keras.Sequential([keras.Input((4,)), stem, out])
+    zero(stem, units=[0], bias=-2)
+    out.kernel.assign(np.full((3, 2), 3**-0.5))  # of norm 1
+    breaks = limit in ("UnitNorm", "NonNeg")  # of norm (2/3)½; below zero
+    reason = f"its {weight} has a constraint, {limit}, that a smaller one breaks"
+    assert [wall.reason for wall in plan(model).walls] == [reason] * breaks
+    made = compacted(model)
+    assert made.get_layer("stem").units == (3 if breaks else 2)
+    x = drawn(model)
+    (before,) = outputs(model, x)
+    for each in (model, made):  # a step applies constraints
+        each.compile(keras.optimizers.SGD(0.0), "mse")
+        each.fit(x, np.zeros((len(before), 2)), verbose=0)
+        np.testing.assert_allclose(outputs(each, x)[0], before, atol=1e-5)
+
+
 def test_an_unused_input_and_an_input_as_output():
     one, two = keras.Input((3,), name="one"), keras.Input((2,), name="two")
     model = keras.Model([one, two], [layers.Dense(2)(layers.Dense(4)(one)), one])
