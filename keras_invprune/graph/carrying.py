@@ -37,7 +37,8 @@ def carry_state(pairs: Sequence[tuple], changed: Collection[int] = ()) -> None:
     Args:
         pairs: Triples (path, layer, its twin).
         changed: The ids of layers whose twins are meant to differ. They get names,
-            `trainable`, regularizers and constraints only.
+            `trainable`, regularizers and constraints only; models of the same class
+            get attributes, too.
 
     Raises:
         DifferentError: If weights differ in number, shape or dtype, or if other state
@@ -52,6 +53,8 @@ def carry_state(pairs: Sequence[tuple], changed: Collection[int] = ()) -> None:
     for path, layer, twin in reversed(pairs):  # inner layers first, for the message
         carry_configured(layer, twin)
         if id(layer) in changed:
+            if is_graph(layer) and type(twin) is type(layer):  # layers inside differ
+                _carry_attributes(path, layer, twin)
             continue
         if is_of(layer, "keras"):  # what its config says is not to be set by hand
             _check_config(path, layer, twin)

@@ -339,13 +339,18 @@ def test_a_model_with_a_constructor_of_its_own_becomes_a_plain_one(kind, tmp_pat
 def test_a_class_that_only_trains_in_its_own_way_stays():
     class Trained(keras.Model):
         def train_step(self, data):
-            return {"loss": 0.0}
+            return {"own": self.options["own"]}
 
     inputs = keras.Input((3,))
     hidden = layers.Dense(4, "sigmoid", name="hidden")
     model = Trained(inputs, layers.Dense(2)(hidden(inputs)))
+    model.options = {"own": 3.0}  # set by its user, so it is in no config
     zero(hidden, units=[1], bias=0.5)
-    assert type(compacted(model)) is Trained
+    made = compacted(model)
+    assert type(made) is Trained and made.get_layer("hidden").units == 3
+    made.compile("sgd", "mse")
+    found = made.fit(drawn(made), np.zeros((3, 2)), verbose=0)
+    assert found.history == {"own": [3.0]}
 
 
 def test_a_shared_inner_model():

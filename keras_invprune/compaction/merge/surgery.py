@@ -8,6 +8,7 @@ import keras
 from keras_invprune.compaction.merge.compose import Product
 from keras_invprune.compaction.merge.links import Link
 from keras_invprune.compaction.surgery import carry_limits
+from keras_invprune.graph.attributes import carry_attributes
 from keras_invprune.graph.copying import graph_class, rebuilt
 
 
@@ -27,6 +28,8 @@ def with_one_less(model: keras.Model, link: Link, product: Product) -> keras.Mod
     else:
         found = _functional(model, gone, made)
     found.dtype_policy = model.dtype_policy
+    if type(found) is type(model):
+        carry_attributes(model, found)
     if not model.trainable:
         found.trainable = False
     return found

@@ -741,9 +741,11 @@ def test_a_class_stays_unless_its_constructor_makes_other_layers():
 
     x = keras.Input((5,))
     trained = Trained(x, nonnegative(2, "two")(nonnegative(3, "one")(x)))
+    trained.options = {"own": 3.0}  # set by its user, so it is in no config
     for model, kind in ((trained, Trained), (Own(), keras.Sequential)):
         merged = merge_layers(model)
         assert merged.depth == (2, 1) and type(merged.model) is kind
+        assert (kind is Trained) == (vars(merged.model).get("options") == {"own": 3.0})
 
 
 # Bad input
