@@ -4,6 +4,7 @@ import logging
 
 import keras
 
+from keras_invprune.arguments import is_positive_integer
 from keras_invprune.compaction.checks import check_model
 from keras_invprune.compaction.distance import check_rows
 from keras_invprune.compaction.limits import broken
@@ -21,12 +22,13 @@ logger = logging.getLogger("keras_invprune")
 KEEP, GATHER = "keep", "gather"
 
 
-def plan(model: keras.Model, inputs: str = "keep") -> Plan:
+def plan(model: keras.Model, inputs: str = "keep", round_to: int = 1) -> Plan:
     """Return what `compact` does to a model, without doing it.
 
     Args:
         model: A built, plain Sequential or Functional model.
         inputs: As in `compact`.
+        round_to: As in `compact`.
 
     Returns:
         A `Plan`, which prints as a table.
@@ -35,14 +37,14 @@ def plan(model: keras.Model, inputs: str = "keep") -> Plan:
         TypeError: If `model` is not a Keras 3 model.
         ValueError: If it carries masks, is subclassed or not built, or has weights that
             are not finite, or not zero where a graph has no connection; or if `inputs`
-            is unknown.
+            is unknown, or `round_to` is not a positive integer.
     """
-    calls, live, _, changes = _analyzed(model, inputs)
+    calls, live, _, changes = _analyzed(model, inputs, round_to)
     return describe(model, calls, live, changes)
 
 
 def compact(
-    model: keras.Model, inputs: str = "keep", data: Nested = None
+    model: keras.Model, inputs: str = "keep", data: Nested = None, round_to: int = 1
 ) -> keras.Model:
     """Return a smaller model with the same outputs.
 
@@ -58,6 +60,8 @@ def compact(
             no weights. A Sequential model then becomes a Functional one.
         data: ``x`` or ``(x, y)``, as for `export`. Outputs are compared on the first
             256 rows, too, wherever the model's are finite. None for drawn inputs only.
+        round_to: Of each kind of channel of a layer, a multiple of it stays, or all of
+            them. Kernels of some runtimes are slow at other widths.
 
     Returns:
         A new model.
@@ -66,8 +70,8 @@ def compact(
         TypeError: If `model` is not a Keras 3 model.
         ValueError: If it carries masks, is subclassed or not built, or has weights that
             are not finite, or not zero where a graph has no connection; if `inputs`
-            is unknown; or if `data` cannot be read, holds no arrays, or no row for
-            which an output is finite.
+            is unknown, or `round_to` is not a positive integer; or if `data` cannot be
+            read, holds no arrays, or no row for which an output is finite.
         CompactionError: If outputs would differ, or if a layer cannot be made again
             from its config. No model is returned.
 
@@ -83,7 +87,7 @@ def compact(
     x, _ = rows_of(data)
     if x is not None:
         check_rows(x)
-    calls, _, stays, changes = _analyzed(model, inputs)
+    calls, _, stays, changes = _analyzed(model, inputs, round_to)
     made = smaller(model, changes, picks(calls, stays))
     if not check_same(model, made, x):
         logger.warning(
@@ -96,18 +100,23 @@ def compact(
 
 
 def _analyzed(
-    model: keras.Model, inputs: str
+    model: keras.Model, inputs: str, round_to: int
 ) -> tuple[Network, Liveness, Kept, list[Edit]]:
     check_model(model)
     if inputs not in (KEEP, GATHER):
         raise ValueError(
             f"`inputs` must be {KEEP!r} or {GATHER!r}. Received: inputs={inputs!r}."
         )
+    if not is_positive_integer(round_to):
+        raise ValueError(
+            "`round_to` must be a positive integer, such as 8. Received: "
+            f"round_to={round_to!r}."
+        )
     whole: dict[int, str] = {}
     while True:
         calls = network(model, picks=inputs == GATHER, whole=whole)
         live = liveness(calls)
-        stays = kept(calls, live)
+        stays = kept(calls, live, round_to)
         changes = edits(calls, live, stays)
         if not (more := broken(changes)):
             return calls, live, stays, changes

@@ -1,5 +1,6 @@
 """Which channels can be removed, so that all that is tied together agrees."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -25,7 +26,7 @@ class Kept(NamedTuple):
         return {axis: self.axes[node.key, axis] for axis in node.channels.sizes}
 
 
-def kept(network: Network, live: Liveness) -> Kept:
+def kept(network: Network, live: Liveness, round_to: int = 1) -> Kept:
     """Return the least that must stay.
 
     Needed channels stay, and all that is tied to them. Of each axis at least one
@@ -36,9 +37,10 @@ def kept(network: Network, live: Liveness) -> Kept:
     Args:
         network: The calls.
         live: Which channels are needed.
+        round_to: Of each axis, a multiple of it stays, or all channels.
     """
     while True:
-        found = _least(network, live)
+        found = _least(network, live, round_to)
         unfolded = [
             stays & read & ~needed
             for stays, read, needed in zip(
@@ -50,7 +52,7 @@ def kept(network: Network, live: Liveness) -> Kept:
         live = with_needed(network, live, unfolded)
 
 
-def _least(network: Network, live: Liveness) -> Kept:
+def _least(network: Network, live: Liveness, round_to: int) -> Kept:
     """Return what is needed, and all that is tied to it."""
     found = Kept([part.copy() for part in live.needed], {})
     for node, inside in zip(network.nodes, live.inside, strict=True):
@@ -64,20 +66,25 @@ def _least(network: Network, live: Liveness) -> Kept:
             found.signals[signal.number][:] = True
     for signal in network.inputs:
         found.signals[signal.number][:] = True
-    _close(network, found)
+    _close(network, found, round_to)
     return found
 
 
-def _close(network: Network, found: Kept) -> None:
+def _close(network: Network, found: Kept, round_to: int) -> None:
     """Keep what is tied to something that is kept, until nothing changes."""
     _spread(network, found)
+    changed = False
     for node in network.nodes:
         for axis in node.channels.sizes:
-            if not found.axes[node.key, axis].any():
-                found.axes[node.key, axis][0] = True
+            stays = found.axes[node.key, axis]
+            whole = max(1, math.ceil(stays.sum() / round_to)) * round_to
+            more = np.flatnonzero(~stays)[: whole - stays.sum()]
+            if more.size:
+                stays[more] = True
                 _spread(network, found)
-    if any([_balance(node, found) for node in network.nodes]):
-        _close(network, found)
+                changed = True
+    if changed or any([_balance(node, found) for node in network.nodes]):
+        _close(network, found, round_to)
 
 
 def _spread(network: Network, found: Kept) -> None:

@@ -314,6 +314,9 @@ def compact(
     gather: Annotated[
         bool, typer.Option("--gather", help="Pick the inputs that matter first.")
     ] = False,
+    round_to: Annotated[
+        int, typer.Option(min=1, help="Keep multiples of this many units.")
+    ] = 1,
 ):
     """Remove dead units and filters; the outputs stay the same and are compared."""
     from keras_invprune.compaction import compact as make_smaller
@@ -321,13 +324,13 @@ def compact(
     from keras_invprune_lab.cli.files import check_new, save_smaller
     from keras_invprune_lab.cli.tables import load_model
 
-    inputs = "gather" if gather else "keep"
+    choices = {"inputs": "gather" if gather else "keep", "round_to": round_to}
     if out is not None:
         check_new(out)
     model = load_model(file)
-    print(plan(model, inputs=inputs), end="")
+    print(plan(model, **choices), end="")
     if out is not None:
-        compared = save_smaller(make_smaller(model, inputs=inputs), out, model)
+        compared = save_smaller(make_smaller(model, **choices), out, model)
         found = "has the same outputs" if compared else "was written, not compared"
         print(f"{out} {found}.")
 

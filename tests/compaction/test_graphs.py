@@ -42,6 +42,43 @@ def test_both_sides_of_an_addition_go_together():
     assert made.get_layer("branch").units == made.get_layer("stem").units == 4
 
 
+@pytest.mark.parametrize(
+    ("multiple", "stem", "inner"), [(1, 3, 2), (2, 4, 2), (4, 4, 4)]
+)
+def test_multiples_stay_on_both_sides_of_an_addition(multiple, stem, inner):
+    model = residual()
+    for name in ("stem", "branch"):
+        zero(model.get_layer(name), units=[1, 3], bias=0)
+    zero(model.get_layer("inner"), units=[0, 2, 4, 5], bias=0)
+    made = kip.compact(model, round_to=multiple)
+    found = [made.get_layer(name).units for name in ("stem", "branch", "inner", "head")]
+    assert found == [stem, stem, inner, 2]
+    assert_same_outputs(model, made)
+    planned = plan(model, round_to=multiple)
+    assert planned.parameters == (model.count_params(), made.count_params())
+
+
+def test_a_folded_constant_may_stay_for_a_multiple():
+    model = residual()
+    zero(model.get_layer("inner"), units=[0, 2, 4], bias=3)
+    made = kip.compact(model, round_to=4)
+    assert made.get_layer("inner").units == 4
+    assert_same_outputs(model, made)
+
+
+def test_a_layer_without_a_multiple_stays_whole():
+    model = residual()
+    zero(model.get_layer("inner"), units=[0])
+    assert kip.compact(model, round_to=8).get_layer("inner").units == 6
+
+
+@pytest.mark.parametrize("value", [0, -2, 1.5, True, "8", None])
+def test_a_multiple_is_a_positive_integer(value):
+    for make in (kip.compact, plan):
+        with pytest.raises(ValueError, match="`round_to` must be a positive integer"):
+            make(residual(), round_to=value)
+
+
 def test_one_side_alone_stays():
     model = residual()
     zero(model.get_layer("branch"), units=[0, 2])

@@ -17,6 +17,7 @@ from drawn_networks import (
     on_vectors,
     on_volumes,
 )
+from keras_invprune.compaction import compact
 from keras_invprune.compaction.liveness import liveness
 from keras_invprune.compaction.network import network
 from keras_invprune.compaction.removal import kept
@@ -45,6 +46,18 @@ def check(data, model):
     again = reloaded(made) if data.draw(st.booleans()) else described(made)
     assert_same_outputs(made, again, 1e-6)
     assert all(np.isfinite(weight).all() for weight in made.get_weights())
+    check_rounded(model, data.draw(st.integers(2, 4)))
+
+
+def check_rounded(model, multiple):
+    """Of each axis, a multiple stays, or all, and the outputs are the same."""
+    calls = network(model)
+    stays = kept(calls, liveness(calls), multiple)
+    for side in stays.axes.values():
+        assert side.all() or side.sum() % multiple == 0
+    made = compact(model, round_to=multiple)
+    assert made.count_params() <= model.count_params()
+    assert_same_outputs(model, made)
 
 
 @pytest.mark.slow

@@ -8,9 +8,10 @@ are timed, and `choice` decides.
 import dataclasses
 import functools
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, cast
 
 import keras
@@ -29,6 +30,7 @@ from keras_invprune.exporting.planner.candidates import (
     Source,
 )
 from keras_invprune.exporting.planner.choice import (
+    BY_BYTES,
     NothingLeftError,
     choose,
     judged_by_loss,
@@ -57,6 +59,11 @@ NO_LABELS = (
     "`target=Target(..., metric=...)`."
 )
 PLAIN = "float32"  # the .tflite file that can be made if any can
+COMPACT = "compact"
+# LiteRT is slow for 4-bit weights with an odd number of inputs, and for floats with up
+# to 32 units more than a multiple of 64 (benchmarks/widths.py).
+ALONE = MappingProxyType({COMPACT: 1})
+IN_32S = {**ALONE, "compact to 32s": 32}
 LOOP = "TensorList"  # in the converter's error for loops over batches of any size
 ONE_ROW = (
     "The file takes one row at a time, because TensorFlow Lite has loops over time "
@@ -102,7 +109,8 @@ def plan(
         work = new.parent / "tried"
         work.mkdir()
         tflite = any(each.file == TFLITE for each in kinds)
-        sources = Sources(model, x, y, batch_size, work, x is not None, tflite)
+        given = model, x, y, batch_size, work, x is not None, tflite
+        sources = Sources(*given, ALONE if target.name == BY_BYTES else IN_32S)
         renamed = sources.same.renamed()
         loss = Loss(sources.same, y, target.metric)
         if y is not None and loss.name == AGREEMENT:
@@ -196,6 +204,8 @@ class Sources:
         work: Folder for intermediate files.
         calibrates: Whether the rows may show the ranges of activations.
         tflite: Whether .tflite files are made, where a loop needs a fixed batch size.
+        compact: Of what `compact` is to keep multiples, by the name of the smaller
+            model.
 
     Attributes:
         given: The given model.
@@ -212,8 +222,10 @@ class Sources:
         work: Path,
         calibrates: bool,
         tflite: bool = True,
+        compact: Mapping[str, int] = ALONE,
     ):
         self.notes: list[str] = []
+        self._compact = compact
         self._work, self._calibrates = work, calibrates
         self.same = SameOutputs(model, x, y, batch_size)
         self.given = self._source("", model)
@@ -230,17 +242,20 @@ class Sources:
         return Source(name, model, self.same, folder, self._calibrates)
 
     def __iter__(self) -> Iterator[Source]:
-        """Yield the given model, and a smaller one if `compact` can make it."""
+        """Yield the given model, and smaller ones if `compact` can make them."""
         yield self.given
         model = self.given.model
-        try:
-            smaller = compact(model)
-        except (ValueError, TypeError) as error:
-            text = str(error).partition("\n")[0]
-            self.notes.append(f"No compact files were tried: {text}")
-            return
-        if smaller.count_params() < model.count_params():
-            yield self._source("compact", smaller)
+        found = {model.count_params()}
+        for name, multiple in self._compact.items():
+            try:
+                smaller = compact(model, round_to=multiple)
+            except (ValueError, TypeError) as error:
+                text = str(error).partition("\n")[0]
+                self.notes.append(f"No compact files were tried: {text}")
+                return
+            if smaller.count_params() not in found:
+                found.add(smaller.count_params())
+                yield self._source(name, smaller)
 
 
 def _tried(

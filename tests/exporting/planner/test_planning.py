@@ -131,6 +131,28 @@ def test_the_compact_model_is_tried_as_well(planned):
     assert smaller.uses_zeros and not by_name["float32"].uses_zeros
 
 
+@pytest.mark.parametrize(
+    ("target", "names"),
+    [("litert-cpu", ["compact", "compact to 32s"]), ("size", ["compact"])],
+)
+def test_for_time_the_compact_model_is_tried_in_multiples(
+    folder, monkeypatch, target, names
+):
+    only(monkeypatch, "float32")
+    dense = [layers.Dense(96, "relu", name="hidden"), layers.Dense(4, name="head")]
+    model = keras.Sequential([keras.Input((8,)), *dense])
+    kernel = dense[1].kernel.numpy()
+    kernel[:41] = 0  # 55 units stay, or 64
+    dense[1].kernel.assign(kernel)
+    target = kip.Target(target, rounds=1)
+    found = kip.export(model, folder, data=rows(model), target=target)
+    every = ["float32", *(f"{name}, float32" for name in names)]
+    assert [row.name for row in found.files] == every
+    sizes = {row.name: row.bytes for row in found.files}
+    assert sorted(sizes, key=sizes.get) == [*every[1:], every[0]]
+    assert all(row.uses_zeros == (row.name != "float32") for row in found.files)
+
+
 def test_the_report_has_all_of_it(planned):
     *_, folder, found, _ = planned
     saved = json.loads((folder / "report.json").read_text())

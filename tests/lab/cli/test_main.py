@@ -2,6 +2,7 @@
 
 import json
 import platform
+import re
 import shutil
 import signal
 import subprocess
@@ -139,6 +140,9 @@ def test_a_keras_file_is_compacted(tmp_path, command):
     again = command("compact", SAVED, "--out", small)
     assert again.returncode == 2 and "already exists" in again.stderr
     assert command("compact", small).stdout.count("→") == 2  # parameters and MACs
+    rounded = command("compact", SAVED, "--round-to", 2).stdout
+    units = re.findall(r"units \d+ → (\d+)", rounded)
+    assert units and not any(int(number) % 2 for number in units)
 
 
 def test_a_file_that_could_not_be_compared_is_not_praised(
