@@ -72,7 +72,11 @@ NETWORKS = {  # name: (network, epochs, learning rate, {method: choices of pruni
         functools.partial(mlp, units=(1024, 1024)),
         15,
         IMAGE_RATE,
-        {"blocks": {"sparsity": 0.9, **BLOCKS}, TFMOT: {"sparsity": 0.9}},
+        {
+            "units": {"sparsity": 0.82, **UNITS},  # which leaves 10 % of the weights
+            "blocks": {"sparsity": 0.9, **BLOCKS},
+            TFMOT: {"sparsity": 0.9},
+        },
     ),
     "lenet-5": (
         lenet5,
