@@ -159,14 +159,14 @@ def table(rows) -> str:
     ]
     groups = defaultdict(list)
     for row in rows:
-        key = row["method"], row["pattern"], float(row["sparsity"]), row["width"]
-        groups[key].append(row)
+        sizes = float(row["sparsity"]), float(row["width"])
+        groups[row["method"], row["pattern"], *sizes].append(row)
     for (method, pattern, sparsity, width), own in groups.items():
         means = {
             field: statistics.mean(float(row[field]) for row in own)
             for field in ("accuracy", "bytes", "ms")
         }
-        name = pattern or f"width {float(width):.3g}"
+        name = pattern or f"width {width:.3g}"
         cells = [method, name, f"{100 * sparsity:g}", f"{means['accuracy']:.2f}"]
         for found, value in zip(by_size, ("bytes", "ms"), strict=True):
             scaled = means[value] / 1000 if value == "bytes" else 1000 * means[value]
