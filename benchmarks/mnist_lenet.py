@@ -53,19 +53,19 @@ def views():
     }
 
 
-def optimizer(name, shape, steps):
+def optimizer(name, shape, steps, rate=None):
     """Return SGD or Adam, with the same cosine decay over one phase."""
     if name == "sgd":
-        return optimizer_for(shape, steps)
+        return optimizer_for(shape, steps, rate)
     decay = keras.optimizers.schedules.CosineDecay(ADAM_RATE, steps)
     return keras.optimizers.Adam(decay)
 
 
-def compile_for(model, data, name, epochs):
+def compile_for(model, data, name, epochs, rate=None):
     """Compile the model; rewinding restarts the learning-rate schedule."""
     steps = -(-len(data.x_train) // BATCH)
     model.compile(
-        optimizer(name, data.x_train.shape[1:], steps * epochs),
+        optimizer(name, data.x_train.shape[1:], steps * epochs, rate),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
         steps_per_execution=min(67, steps),
@@ -98,7 +98,16 @@ def pruned_rows(data, name, method, seed, epochs, sparsities, folder):
 
 
 def pruned(
-    data, name, method, seed, epochs, sparsities, folder, units=(300, 100), **choices
+    data,
+    name,
+    method,
+    seed,
+    epochs,
+    sparsities,
+    folder,
+    units=(300, 100),
+    rate=None,
+    **choices,
 ):
     """Yield (sparsity, stripped model), all from the end of a single search."""
     found = Path(folder) / f"{method}_{seed}.weights.h5"
@@ -112,7 +121,7 @@ def pruned(
             model = kip.prune_for_invariance(network, sparsity, **options)
         else:
             model = kip.prune(network, sparsity, **options)
-        compile_for(model, data, name, epochs)
+        compile_for(model, data, name, epochs, rate)
         keras.utils.set_random_seed(seed)
         if not index:
             search(model, data, epochs)
