@@ -12,6 +12,7 @@ from keras_invprune.arguments import is_integer, is_number, is_positive_integer
 from keras_invprune.contracts import Nested
 from keras_invprune.exporting.batches import states_kept
 from keras_invprune.exporting.checks import check_plain
+from keras_invprune.exporting.errors import not_written
 from keras_invprune.exporting.folders import local
 from keras_invprune.graph.weights import weights_by_key
 from keras_invprune.packing import architecture, container, tflite
@@ -313,5 +314,4 @@ def _write(content: bytes, target: Path) -> None:
         with replaced(target) as new:
             new.write_bytes(content)
     except OSError as error:
-        reason = f"{error.strerror or error}. Make room, or choose another folder"
-        raise OSError(error.errno, f"{target} was not written: {reason}") from error
+        raise not_written(target, error) from error

@@ -361,7 +361,8 @@ def test_a_folder_that_cannot_be_written(packed, tmp_path, monkeypatch):
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
     monkeypatch.setattr(Path, "write_bytes", refuse)
-    with pytest.raises(OSError, match="m.kip was not written: Read-only file system"):
+    text = r"m.kip was not written: Read-only file system\. Choose another folder"
+    with pytest.raises(OSError, match=text):
         kip.pack(packed[0], tmp_path / "m.kip")
     assert list(tmp_path.iterdir()) == []
 
