@@ -355,7 +355,7 @@ def _write_tflite(
         for name, delegate in (("default", True), ("no", False)):
             end = "" if delegate else "_without_delegate"
             runtime = f"LiteRT with {name} delegate"
-            with _refusing("model.tflite", runtime, model), converter.pages_in_a_log():
+            with _refusing("model.tflite", runtime, model), converter.stderr_to_log():
                 run = same.of_runtime(functools.partial(sandbox.load, path, delegate))
                 entry = same(run, tolerance, same.file_batch)
                 sandbox.unload()
