@@ -325,7 +325,7 @@ def test_bad_models_and_names_write_nothing(packed, tmp_path):
     cases = [
         (kip.prune(model, 0.5), file, ValueError, "strip_pruning"),
         (5, file, TypeError, "Received: builtins.int"),
-        (keras.Sequential([layers.Dense(2)]), file, ValueError, "no weights yet"),
+        (keras.Sequential([layers.Dense(2)]), file, ValueError, "not built"),
         (model, tmp_path / "m.keras", ValueError, "must end in .kip"),
         (model, "gs://bucket/m.kip", ValueError, "scheme"),
         (TFLITE, file, ValueError, "packed as it is"),
