@@ -6,7 +6,6 @@ files appear together at the end, or none does.
 
 import contextlib
 import functools
-import logging
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -42,8 +41,6 @@ LIBRARIES = ("keras", "tensorflow", "numpy", "ai-edge-litert")
 # By compute dtype: float16 has 11 bits and bfloat16 8, against 24 of float32.
 TOLERANCES = {"float16": 1e-2, "bfloat16": 1e-1}
 MODEL_FILES = (".keras", ".h5", ".hdf5", ".tflite", ".pb")
-
-logger = logging.getLogger("keras_invprune")
 
 
 @dataclass(frozen=True)
