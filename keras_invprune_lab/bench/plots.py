@@ -8,6 +8,7 @@ import numpy as np
 from keras_invprune_lab.bench.recovery import by_epoch, by_sparsity, points
 from keras_invprune_lab.bench.results import grid, main_rows
 from keras_invprune_lab.bench.statistics import rank
+from keras_invprune_lab.extras import needed
 from keras_invprune_lab.methods.base import METHODS
 from keras_invprune_lab.methods.network import FILTERS
 from keras_invprune_lab.training.evaluate import SHOWN
@@ -49,10 +50,8 @@ def draw(recipe, table, reports, jobs, out) -> list[Path]:
 
 @contextmanager
 def _figure(file, size=(6.4, 4.0)):
-    try:
+    with needed("bench", by="plots"):
         import matplotlib
-    except ImportError as error:
-        raise ImportError("Plots need matplotlib: pip install '.[bench]'.") from error
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
