@@ -64,10 +64,10 @@ def mean_and_spread(values, form=".2f", standard_error=False) -> list[str]:
     return cells
 
 
-def median_and_range(values, percentiles=(25, 75), form=".2f") -> list[str]:
+def median_and_range(values, percentiles=(25, 75)) -> list[str]:
     """Return three cells of a table: the median of some values, and two percentiles."""
     found = np.percentile(values, (50, *percentiles))
-    return [f"{value:{form}}" for value in found]
+    return [f"{value:.2f}" for value in found]
 
 
 def with_ranges(names, range_) -> list[str]:

@@ -199,7 +199,7 @@ def files_of_tfmot(model):
     ):
         made = tf.lite.TFLiteConverter.from_keras_model(model)
         made.optimizations = optimizations
-        with converter.pages_in_a_log():
+        with converter.stderr_to_log():
             yield CONVERTER, name, made.convert()
 
 

@@ -49,6 +49,7 @@ PRUNING = [
 PRUNING_LEVEL = {room: level for level, rooms in enumerate(PRUNING) for room in rooms}
 # And inside of the experiments.
 LAB = [
+    {"extras"},
     {"data", "models"},
     {"training"},
     {"methods"},

@@ -119,12 +119,7 @@ class Budget(Configured):
                 "A budget measures plain models. Received: a model with pruning masks. "
                 "Call kip.compact(kip.strip_pruning(model)) first."
             )
-        check_keras(model)
-        if not model.built:
-            raise ValueError(
-                f"Model {model.name!r} is not built, so it has no weights yet. Give it "
-                "a keras.Input, or call it on a batch first."
-            )
+        check_keras(model, built=True)
         if self.kind == "milliseconds":
             (found,) = RUNTIMES[self.runtime].milliseconds([model])
             return found

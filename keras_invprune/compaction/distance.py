@@ -41,20 +41,9 @@ class Distance(NamedTuple):
 
 
 def check_rows(data: Nested) -> None:
-    """Raise unless there are arrays with rows.
-
-    Raises:
-        ValueError: If there is no row, or something other than arrays.
-    """
+    """Raise ValueError if there is an array without rows."""
     for part in keras.tree.flatten(data):
-        shape = tuple(getattr(part, "shape", ()))
-        if not shape:
-            raise ValueError(
-                "`data` must be arrays of rows, in the structure that the model takes. "
-                f"Received: {type(part).__name__}. Make arrays of lists: "
-                "`np.array(rows)`."
-            )
-        if not shape[0]:
+        if part is None or not len(part):
             raise ValueError(
                 "`data` must have at least one row on which to compare outputs. "
                 "Received: 0 rows. Pass some, or None for drawn inputs only."

@@ -1,6 +1,6 @@
 """Layers that sum over input channels: each output is connected with some inputs."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from typing import Any
 
 import keras
@@ -8,7 +8,15 @@ import numpy as np
 
 from keras_invprune.compaction.activations import is_elementwise, named
 from keras_invprune.compaction.channels import Channels, Port
-from keras_invprune.compaction.rule import Bools, Call, Constants, Rule, gone, moved
+from keras_invprune.compaction.rule import (
+    Bools,
+    Call,
+    Constants,
+    Kept,
+    Rule,
+    gone,
+    moved,
+)
 
 IN, OUT = "inputs", "units"
 
@@ -75,11 +83,7 @@ class Mixing(Rule):
         return values == 0 if self.pads(layer) else ~np.isnan(values)
 
     def folded(
-        self,
-        layer: Any,
-        channels: Channels,
-        constants: Constants,
-        kept: Mapping[str, np.ndarray],
+        self, layer: Any, channels: Channels, constants: Constants, kept: Kept
     ) -> np.ndarray:
         """Return the constants that go, for each input; 0 for all others."""
         if channels.inputs[0] is None or self.pads(layer):  # only zeros are folded
@@ -87,11 +91,7 @@ class Mixing(Rule):
         return gone(constants[0], kept[IN])
 
     def revised(
-        self,
-        layer: Any,
-        channels: Channels,
-        constants: Constants,
-        kept: Mapping[str, np.ndarray],
+        self, layer: Any, channels: Channels, constants: Constants, kept: Kept
     ) -> dict[str, np.ndarray]:
         """Return the bias with the constants folded into it: b + cᵀW."""
         folded = self.folded(layer, channels, constants, kept)
@@ -104,11 +104,7 @@ class Mixing(Rule):
         return {"bias": shift if layer.bias is None else array(layer.bias) + shift}
 
     def config(
-        self,
-        layer: Any,
-        channels: Channels,
-        kept: Mapping[str, np.ndarray],
-        revised: Collection[str],
+        self, layer: Any, channels: Channels, kept: Kept, revised: Collection[str]
     ) -> dict[str, Any]:
         """Return the number of units, and a bias where there was none."""
         bias = {"use_bias": True} if revised else {}

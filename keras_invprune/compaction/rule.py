@@ -16,6 +16,7 @@ from keras_invprune.compaction.channels import Channels, Signal
 from keras_invprune.graph.trace import named
 
 Bools = list[np.ndarray]
+Kept = Mapping[str, np.ndarray]  # for each axis, whether each channel is kept
 Constants = Sequence[np.ndarray]  # for each tensor, by channel; NaN where it varies
 
 
@@ -133,11 +134,7 @@ class Rule:
         return {}
 
     def revised(
-        self,
-        layer: Any,
-        channels: Channels,
-        constants: Constants,
-        kept: Mapping[str, np.ndarray],
+        self, layer: Any, channels: Channels, constants: Constants, kept: Kept
     ) -> dict[str, np.ndarray]:
         """Return ``{path: weight}`` of the weights whose values change.
 
@@ -151,11 +148,7 @@ class Rule:
         return {}
 
     def config(
-        self,
-        layer: Any,
-        channels: Channels,
-        kept: Mapping[str, np.ndarray],
-        revised: Collection[str],
+        self, layer: Any, channels: Channels, kept: Kept, revised: Collection[str]
     ) -> dict[str, Any]:
         """Return the entries of the config that change, by their dotted paths.
 
@@ -168,12 +161,7 @@ class Rule:
         return {}
 
     def cut(
-        self,
-        layer: Any,
-        path: str,
-        weight: np.ndarray,
-        channels: Channels,
-        kept: Mapping[str, np.ndarray],
+        self, layer: Any, path: str, weight: np.ndarray, channels: Channels, kept: Kept
     ) -> np.ndarray:
         """Return a weight without the channels that go.
 
@@ -233,7 +221,8 @@ class Wall(Rule):
 
     def varies(self, call: Call, channels: Channels, constants: Constants) -> Bools:
         """Return that all channels vary."""
-        return [np.ones(size_of(shape), bool) for shape in call.shapes]
+        sizes = (shape[-1] if len(shape) > 1 else 1 for shape in call.shapes)
+        return [np.ones(size, bool) for size in sizes]
 
     def needs(
         self, call: Call, channels: Channels, needed: Bools, constants: Constants
@@ -299,11 +288,6 @@ def find_rules(package: ModuleType) -> None:
     """Import all modules of a package, which register their rules."""
     for found in pkgutil.iter_modules(package.__path__):
         importlib.import_module(f"{package.__name__}.{found.name}")
-
-
-def size_of(shape: tuple, position: int | None = None) -> int:
-    """Return the number of channels of a shape: 1 without any axis but the batch."""
-    return shape[-1 if position is None else position] if len(shape) > 1 else 1
 
 
 def channel_axis(layer: Any, rank: int) -> int:

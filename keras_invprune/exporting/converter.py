@@ -226,7 +226,7 @@ def convert(
         zeros were left out, and the size of the dense file in bytes.
     """
     formats = set(options) - {"sparsity"}
-    with pages_in_a_log():
+    with stderr_to_log():
         content = dense = converted(saved_model, formats)
         if "sparsity" in options:
             sparse = converted(saved_model, formats | {"sparsity"})
@@ -237,8 +237,8 @@ def convert(
 
 
 @contextlib.contextmanager
-def pages_in_a_log() -> Iterator[None]:
-    """Redirect the output of C++ to a log; a note of any error says where it is."""
+def stderr_to_log() -> Iterator[None]:
+    """Send stderr, also that of C++, to a log, which only an error keeps and names."""
     number, log = tempfile.mkstemp(prefix="keras_invprune_", suffix=".log")
     sys.stderr.flush()
     terminal = os.dup(2)  # C++ does not use sys.stderr

@@ -2,6 +2,7 @@
 
 import errno
 import os
+from pathlib import Path
 
 
 class ExportError(RuntimeError):
@@ -25,3 +26,11 @@ def raise_if_disk_is_full(error: Exception) -> None:
     for wording, number in WORDINGS.items():
         if wording in str(error):
             raise OSError(number, os.strerror(number)) from error
+
+
+def not_written(path: Path, error: OSError) -> OSError:
+    """Return the error that names a path, why it was not written, and the way out."""
+    full = error.errno in WORDINGS.values()
+    way_out = "Make room, or choose another folder" if full else "Choose another folder"
+    reason = f"{error.strerror or error}. {way_out}"
+    return OSError(error.errno, f"{path} was not written: {reason}")

@@ -6,7 +6,6 @@ files appear together at the end, or none does.
 
 import contextlib
 import functools
-import logging
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -42,8 +41,6 @@ LIBRARIES = ("keras", "tensorflow", "numpy", "ai-edge-litert")
 # By compute dtype: float16 has 11 bits and bfloat16 8, against 24 of float32.
 TOLERANCES = {"float16": 1e-2, "bfloat16": 1e-1}
 MODEL_FILES = (".keras", ".h5", ".hdf5", ".tflite", ".pb")
-
-logger = logging.getLogger("keras_invprune")
 
 
 @dataclass(frozen=True)
@@ -355,7 +352,7 @@ def _write_tflite(
         for name, delegate in (("default", True), ("no", False)):
             end = "" if delegate else "_without_delegate"
             runtime = f"LiteRT with {name} delegate"
-            with _refusing("model.tflite", runtime, model), converter.pages_in_a_log():
+            with _refusing("model.tflite", runtime, model), converter.stderr_to_log():
                 run = same.of_runtime(functools.partial(sandbox.load, path, delegate))
                 entry = same(run, tolerance, same.file_batch)
                 sandbox.unload()

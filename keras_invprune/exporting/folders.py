@@ -14,6 +14,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from keras_invprune.exporting.errors import not_written
 from keras_invprune.saving import UNFINISHED
 
 REPORT = "report.json"
@@ -85,8 +86,7 @@ def replacing(folder: str | Path) -> Iterator[Path]:
     except FileExistsError:
         raise
     except OSError as error:
-        reason = f"{error.strerror or error}. Make room, or choose another folder"
-        raise OSError(error.errno, f"{folder} was not written: {reason}") from error
+        raise not_written(folder, error) from error
 
 
 def _exchange(folder: Path, new: Path, old: Path) -> None:

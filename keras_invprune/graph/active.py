@@ -126,12 +126,7 @@ def check_graph(model: keras.Model) -> None:
         TypeError: If it is not a Keras 3 model.
         ValueError: If it is not built, or is a subclassed model.
     """
-    check_keras(model)
-    if isinstance(model, keras.Sequential) and not is_graph(model):
-        raise ValueError(
-            f"Model {model.name!r} is not built, so it has no weights yet. Give it a "
-            "keras.Input, or call it on a batch first."
-        )
+    check_keras(model, built=isinstance(model, keras.Sequential))
     if not is_graph(model) or not calls_its_graph(model):
         raise ValueError(
             "This needs the graph of a Sequential or Functional model. Received: "

@@ -25,9 +25,9 @@ def rows_of(data: Nested) -> tuple:
         ``(x, y)``; y is None if there are no labels.
 
     Raises:
-        ValueError: If `data` is a tuple of another length, a generator, ragged or
-            complex, or if a data set is empty or infinite, or its batches differ in
-            shape.
+        ValueError: If `data` is a tuple of another length, or x holds numbers or text
+            in place of arrays, a generator, or what is ragged or complex, or if a data
+            set is empty or infinite, or its batches differ in shape.
     """
     if isinstance(data, DATA_SETS):
         return _joined(_batches(data))
@@ -37,7 +37,15 @@ def rows_of(data: Nested) -> tuple:
             f"several inputs. Received: a tuple of {len(data)} elements."
         )
     x, y = data if isinstance(data, tuple) else (data, None)
-    return readable(x), readable(y)
+    x, y = readable(x), readable(y)
+    for part in [] if x is None else keras.tree.flatten(x):
+        if not np.ndim(part):  # of nested lists, or of an array without axes
+            raise ValueError(
+                "`data` must be arrays of rows, in the structure that the model takes. "
+                f"Received: {type(part).__name__}. Make arrays of lists: "
+                "`np.array(rows)`."
+            )
+    return x, y
 
 
 def readable(structure: Nested, name: str = "data") -> Nested:

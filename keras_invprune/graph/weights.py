@@ -43,9 +43,17 @@ class Weight(NamedTuple):
     variable: keras.Variable
 
 
-def check_keras(model: object) -> None:
-    """Raise TypeError unless `model` is a Keras 3 model."""
+def check_keras(model: object, built: bool = False) -> None:
+    """Raise TypeError unless `model` is a Keras 3 model.
+
+    With `built`, raise ValueError if its weights do not exist yet.
+    """
     if isinstance(model, keras.Model):
+        if built and not model.built:
+            raise ValueError(
+                f"Model {model.name!r} is not built, so it has no weights yet. Give it "
+                "a keras.Input, or call it on a batch first."
+            )
         return
     kind, instead = type(model), ""
     if isinstance(model, str | os.PathLike):

@@ -12,8 +12,9 @@ from keras_invprune.arguments import is_integer, is_number, is_positive_integer
 from keras_invprune.contracts import Nested
 from keras_invprune.exporting.batches import states_kept
 from keras_invprune.exporting.checks import check_plain
+from keras_invprune.exporting.errors import not_written
 from keras_invprune.exporting.folders import local
-from keras_invprune.graph.weights import weights_by_key
+from keras_invprune.graph.weights import check_keras, weights_by_key
 from keras_invprune.packing import architecture, container, tflite
 from keras_invprune.packing.container import LIMIT, MAGIC, TFLITE, Contents, Written
 from keras_invprune.packing.entropy import entropy_of
@@ -208,11 +209,8 @@ def _check(
             "A .tflite file is packed as it is. Received: bits="
             f"{bits!r}. Pass the Keras model, or quantize before the conversion."
         )
-    if isinstance(model, keras.Model) and not model.built:
-        raise ValueError(
-            f"The model {model.name!r} has no weights yet. Call it once, `model(x)`, "
-            "or start it with `keras.Input(shape)`."
-        )
+    if isinstance(model, keras.Model):
+        check_keras(model, built=True)
 
 
 def _target(file: str | Path) -> Path:
@@ -313,5 +311,4 @@ def _write(content: bytes, target: Path) -> None:
         with replaced(target) as new:
             new.write_bytes(content)
     except OSError as error:
-        reason = f"{error.strerror or error}. Make room, or choose another folder"
-        raise OSError(error.errno, f"{target} was not written: {reason}") from error
+        raise not_written(target, error) from error

@@ -36,12 +36,7 @@ def check_model(model: keras.Model) -> None:
         raise ValueError(
             "This model is already pruned. Call strip_pruning(model) first."
         )
-    check_keras(model)
-    if not model.built or not model.weights:
-        raise ValueError(
-            f"Model {model.name!r} has not been built: its weights do not exist yet. "
-            "Give it an Input, call model.build(input_shape), or call it once on data."
-        )
+    check_keras(model, built=True)
 
 
 def check_scope(model: keras.Model) -> None:

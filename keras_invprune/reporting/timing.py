@@ -92,7 +92,7 @@ def milliseconds_alone(models: Sequence[keras.Model]) -> list[float]:
     with tempfile.TemporaryDirectory() as folder:
         write_saved_models(endpoints, folder)
         content, _ = converter.convert(Path(folder), ())
-    with converter.pages_in_a_log():
+    with converter.stderr_to_log():
         found = litert.runtimes(content, delegate=True)
     by_name = found if len(named) > 1 else {"model_0": found["serving_default"]}
     return lower_quartiles([_runner(by_name[name], m, 1) for name, m in named.items()])

@@ -1,6 +1,7 @@
 """Draws a path of layer sparsity: depth against accuracy."""
 
 from keras_invprune.pruning.layer_path import LayerPath
+from keras_invprune_lab.extras import needed
 
 
 def plot_path(path: LayerPath, file, metric="accuracy"):
@@ -21,10 +22,8 @@ def plot_path(path: LayerPath, file, metric="accuracy"):
             f"The path has no metric {metric!r}. Known: {sorted(known)}. Compile the "
             "model with metrics=[...]."
         )
-    try:
+    with needed("bench", by="plots"):
         from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError("Plots need matplotlib: pip install '.[bench]'.") from error
     figure = Figure(figsize=(5, 3.5), layout="constrained")
     axes = figure.subplots()
     depths = [point.depth for point in path.points]

@@ -8,6 +8,7 @@ import numpy as np
 from keras_invprune_lab.bench.recovery import by_epoch, by_sparsity, points
 from keras_invprune_lab.bench.results import grid, main_rows
 from keras_invprune_lab.bench.statistics import rank
+from keras_invprune_lab.extras import needed
 from keras_invprune_lab.methods.base import METHODS
 from keras_invprune_lab.methods.network import FILTERS
 from keras_invprune_lab.training.evaluate import SHOWN
@@ -49,10 +50,8 @@ def draw(recipe, table, reports, jobs, out) -> list[Path]:
 
 @contextmanager
 def _figure(file, size=(6.4, 4.0)):
-    try:
+    with needed("bench", by="plots"):
         import matplotlib
-    except ImportError as error:
-        raise ImportError("Plots need matplotlib: pip install '.[bench]'.") from error
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
@@ -239,15 +238,14 @@ def _rounds(recipe, reports, out):
         yield file
 
 
-def critical_difference(methods, rows, level=0.05) -> float:
-    """Return the least difference of mean ranks that is significant (Nemenyi).
+def critical_difference(methods, rows) -> float:
+    """Return the least difference of mean ranks that is significant at 5 % (Nemenyi).
 
     q·sqrt(k (k + 1) / (6 N)), q from the studentized range divided by sqrt(2).
 
     Args:
         methods: k, number of methods.
         rows: N, number of data sets.
-        level: Level of significance.
 
     Source:
         Demšar 2006, Statistical comparisons of classifiers over multiple data sets,
@@ -255,7 +253,7 @@ def critical_difference(methods, rows, level=0.05) -> float:
     """
     from scipy.stats import studentized_range
 
-    q = studentized_range.ppf(1 - level, methods, np.inf) / np.sqrt(2)
+    q = studentized_range.ppf(0.95, methods, np.inf) / np.sqrt(2)
     return float(q * np.sqrt(methods * (methods + 1) / (6 * rows)))
 
 
@@ -316,12 +314,11 @@ def _filters(recipe, jobs, out):
             yield target
 
 
-def mosaic(filters, gap=1) -> np.ndarray:
+def mosaic(filters) -> np.ndarray:
     """Return filters in a square, each scaled to [0, 1] around 0.5 for zero.
 
     Args:
         filters: [units, height, width, channels of 1 or 3].
-        gap: Pixels between two.
 
     Returns:
         [rows, columns, channels].
@@ -330,7 +327,7 @@ def mosaic(filters, gap=1) -> np.ndarray:
     filters = filters[: side * side]
     largest = np.abs(filters).max(axis=(1, 2, 3), keepdims=True)
     filters = 0.5 + 0.5 * filters / np.where(largest == 0, 1, largest)
-    space = ((0, 0), (gap, 0), (gap, 0), (0, 0))
+    space = ((0, 0), (1, 0), (1, 0), (0, 0))  # a pixel between two
     filters = np.pad(filters, space, constant_values=1.0)
     _, height, width, channels = filters.shape
     tiles = filters.reshape(side, side, height, width, channels)

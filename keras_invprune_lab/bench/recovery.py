@@ -5,8 +5,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-PARTS = ("validation", "test")
-
 
 class Point(NamedTuple):
     """One epoch of retraining; epoch 0 is right after pruning.

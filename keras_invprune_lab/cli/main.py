@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from keras_invprune_lab.cli.extras import needed
 from keras_invprune_lab.cli.structure import structure
 from keras_invprune_lab.cli.wording import in_options
+from keras_invprune_lab.extras import needed
 
 app = typer.Typer(
     no_args_is_help=True,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from keras_invprune_lab.cli.extras import needed
+from keras_invprune_lab.extras import needed
 
 structure = typer.Typer(
     no_args_is_help=True,

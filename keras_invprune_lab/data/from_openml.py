@@ -13,6 +13,7 @@ from keras_invprune_lab.data.kadra import TASKS, find_task
 from keras_invprune_lab.data.network import unreachable
 from keras_invprune_lab.data.sparse_arff import read_sparse_arff
 from keras_invprune_lab.data.tabular import prepare
+from keras_invprune_lab.extras import needed
 
 DESCRIPTIONS = ("description.xml", "features.xml")
 WAY_OUT = (
@@ -52,12 +53,8 @@ def openml_table(identifier, seed=0, **choices) -> Data:
 
 
 def _client():
-    try:
+    with needed("data", by="OpenML's tables"):
         import openml
-    except ImportError as error:
-        raise ImportError(
-            "OpenML's tables need its client: pip install '.[data]'."
-        ) from error
     return openml
 
 

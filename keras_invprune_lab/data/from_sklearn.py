@@ -2,18 +2,9 @@
 
 from keras_invprune_lab.data.base import Data
 from keras_invprune_lab.data.tabular import prepare
+from keras_invprune_lab.extras import needed
 
 TABLES = ("breast_cancer", "iris", "wine")
-
-
-def _sklearn(extras="'.[data]'"):
-    try:
-        from sklearn import datasets, model_selection
-    except ImportError as error:
-        raise ImportError(
-            f"This data needs scikit-learn: pip install {extras}."
-        ) from error
-    return datasets, model_selection
 
 
 def digits(seed=0) -> Data:
@@ -22,7 +13,8 @@ def digits(seed=0) -> Data:
     Raises:
         ImportError: If scikit-learn is missing; names the extra.
     """
-    datasets, model_selection = _sklearn("'.[data]' or '.[demo]'")
+    with needed("demo", by="these digits"):
+        from sklearn import datasets, model_selection
     bunch = datasets.load_digits()
     x = (bunch.images[..., None] / 16.0).astype("float32")
     x_train, x_test, y_train, y_test = model_selection.train_test_split(
@@ -42,7 +34,8 @@ def sklearn_table(name, seed=0, **choices) -> Data:
     Raises:
         ImportError: If scikit-learn is missing; names the extra.
     """
-    datasets, _ = _sklearn()
+    with needed("data", by="these tables"):
+        from sklearn import datasets
     bunch = getattr(datasets, f"load_{name}")(as_frame=True)
     labels = bunch.target.map(dict(enumerate(bunch.target_names)))
     return prepare(bunch.data, labels, seed, **choices)

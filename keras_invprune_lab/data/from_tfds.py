@@ -9,6 +9,7 @@ import numpy as np
 from keras_invprune.saving import did_you_mean, near_names
 from keras_invprune_lab.data.base import Data, DataUnavailable, hold_out
 from keras_invprune_lab.data.network import unreachable
+from keras_invprune_lab.extras import needed
 
 WAY_OUT = (
     "Without a network, set TFDS_DATA_DIR to a folder where TensorFlow Datasets has "
@@ -32,12 +33,8 @@ def tfds_images(name="mnist", data_dir=None, seed=0) -> Data:
         ValueError: If there is no such set, it is not one of labeled images, or its
             files cannot be read.
     """
-    try:
+    with needed("data", by="these images"):
         import tensorflow_datasets as tfds
-    except ImportError as error:
-        raise ImportError(
-            f"{name} needs tensorflow-datasets: pip install '.[data]'."
-        ) from error
     builder = _builder(tfds, name, data_dir)
     names = _class_names(builder.info)
     if not builder.info.splits:  # known from the files of what is prepared

@@ -7,16 +7,15 @@ from keras_invprune_lab.data.base import Data
 FEATURES, UNITS, CLASSES, ROWS = 10, 16, 4, 8000
 
 
-def teacher_network(seed, outputs, depth=3):
-    """Return a random function ``rows -> outputs``: a ReLU net of `depth` layers.
+def teacher_network(seed, outputs):
+    """Return a random function ``rows -> outputs``: a ReLU net of three layers.
 
     Args:
         seed: Of its weights.
         outputs: Number of outputs.
-        depth: Number of its layers, the last one included.
     """
     random = np.random.default_rng(seed)
-    sizes = [FEATURES, *[UNITS] * (depth - 1), outputs]
+    sizes = [FEATURES, UNITS, UNITS, outputs]
     kernels = [
         random.normal(0, np.sqrt(2 / n), (n, m))
         for n, m in zip(sizes, sizes[1:], strict=False)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from keras_invprune.saving import replaced, write_json
+from keras_invprune_lab.extras import needed
 from keras_invprune_lab.methods.base import METHODS, Method, Trained, Work
 from keras_invprune_lab.training.metrics import scores
 
@@ -54,12 +55,8 @@ def boost(job, part, data, show):
     Raises:
         ImportError: If XGBoost is missing; names the extra.
     """
-    try:
+    with needed("bench", by="boosted trees"):
         import xgboost
-    except ImportError as error:
-        raise ImportError(
-            "The method 'xgboost' needs its library: pip install '.[bench]'."
-        ) from error
     file = part / TRIED
     tried = json.loads(file.read_text()) if file.exists() else []
     show(len(tried), len(GRID))

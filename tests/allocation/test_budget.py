@@ -371,18 +371,9 @@ def test_a_tf_keras_model_is_refused():
 
 
 def test_a_subclassed_model_is_refused():
-    class Own(keras.Model):
-        def __init__(self):
-            super().__init__()
-            self.one = layers.Dense(4)
-
-        def call(self, x):
-            return self.one(x)
-
-    model = Own()
-    model(np.zeros((1, 3)))
+    budget = Budget(macs=0.5)
     with pytest.raises(ValueError, match="Sequential or Functional"):
-        kip.prune(model, Budget(macs=0.5), pattern="units", copy=False)
+        kip.prune(zoo.subclassed().model, budget, pattern="units", copy=False)
 
 
 def test_a_model_whose_macs_are_unknown_is_refused():

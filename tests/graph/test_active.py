@@ -6,6 +6,7 @@ import pytest
 from keras import layers
 
 import keras_invprune as kip
+import zoo
 from keras_invprune.graph.active import (
     active_layers,
     negative_norms,
@@ -94,20 +95,6 @@ def test_the_operator_of_a_model():
     assert NegativeParts.of(pruned, 0.5).strengths == {"b": 0.5, "c": 0.5}
 
 
-def subclassed():
-    class Own(keras.Model):
-        def __init__(self):
-            super().__init__()
-            self.dense = layers.Dense(2)
-
-        def call(self, x):
-            return self.dense(x)
-
-    model = Own()
-    model(np.zeros((1, 2)))
-    return model
-
-
 @pytest.mark.parametrize(
     ("model", "strength", "error", "message"),
     [
@@ -117,7 +104,7 @@ def subclassed():
         (mlp, {"B": 0.1}, ValueError, "Did you mean 'b'"),
         (lambda: mlp(""), 0.1, ValueError, "No layer of model .* may be removed"),
         (lambda: keras.Sequential([layers.Dense(2)]), 0.1, ValueError, "not built"),
-        (subclassed, 0.1, ValueError, "a `call` of its own. Build"),
+        (lambda: zoo.subclassed().model, 0.1, ValueError, "a `call` of its own. Build"),
         (lambda: "model", 0.1, TypeError, "Keras 3 model"),
     ],
 )

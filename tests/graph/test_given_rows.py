@@ -82,8 +82,9 @@ TAKING = {
         ((X, Y, Y), "x or \\(x, y\\).*Received: a tuple of 3"),
         ((row for row in X), "Received: a generator.*from_generator"),
         (FORMS["tf.data"].repeat(), "finite.*an infinite"),
+        (X.tolist(), "arrays of rows.*Received: float.*`np.array\\(rows\\)`"),
     ],
-    ids=["tuple", "generator", "endless"],
+    ids=["tuple", "generator", "endless", "lists"],
 )
 def test_data_that_cannot_be_read_is_refused(
     take, data, message, tmp_path, monkeypatch

@@ -237,7 +237,7 @@ def test_sparsity(function, sparsity, error, message):
 @pytest.mark.parametrize(
     "make, error, message",
     [
-        (lambda: keras.Sequential([keras.layers.Dense(2)]), ValueError, "model.build"),
+        (lambda: keras.Sequential([keras.layers.Dense(2)]), ValueError, "not built"),
         (lambda: keras.layers.Dense(2), TypeError, "keras.Sequential"),
         (lambda: "model.keras", TypeError, "Keras 3 model.*builtins.str.*load_model"),
         (lambda: kip.prune(rows_model(), 0.5), ValueError, "strip_pruning"),

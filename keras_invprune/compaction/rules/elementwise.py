@@ -1,6 +1,6 @@
 """Layers and operations that treat each element, or each channel, by itself."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,7 @@ from keras_invprune.compaction.activations import is_elementwise, named
 from keras_invprune.compaction.channels import Channels, Slot
 from keras_invprune.compaction.channelwise import AXIS, ChannelWise, one_axis
 from keras_invprune.compaction.mixing import array
-from keras_invprune.compaction.rule import Call, OpaqueError, rule
+from keras_invprune.compaction.rule import Call, Kept, OpaqueError, rule
 from keras_invprune.compaction.rules.reshaping import shortened
 
 OPERATIONS = (
@@ -49,11 +49,7 @@ class Dropped(Elementwise):
         return one_axis(call, position, fixed=fixed)
 
     def config(
-        self,
-        layer: Any,
-        channels: Channels,
-        kept: Mapping[str, np.ndarray],
-        revised: Collection[str],
+        self, layer: Any, channels: Channels, kept: Kept, revised: Collection[str]
     ) -> dict[str, Any]:
         """Return the shape of the noise with fewer channels."""
         return {"noise_shape": shortened(layer.noise_shape, channels, kept)}

@@ -1,13 +1,13 @@
 """Tables of embeddings."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
 
 from keras_invprune.compaction.channels import Channels, Port
 from keras_invprune.compaction.mixing import OUT, array
-from keras_invprune.compaction.rule import Bools, Call, Constants, Rule, rule
+from keras_invprune.compaction.rule import Bools, Call, Constants, Kept, Rule, rule
 
 
 @rule("Embedding")
@@ -33,11 +33,7 @@ class Embedding(Rule):
         return [np.ones(signal.size, bool) for signal in call.reads]
 
     def config(
-        self,
-        layer: Any,
-        channels: Channels,
-        kept: Mapping[str, np.ndarray],
-        revised: Collection[str],
+        self, layer: Any, channels: Channels, kept: Kept, revised: Collection[str]
     ) -> dict[str, Any]:
         """Return the number of columns."""
         return {"output_dim": int(kept[OUT].sum())}

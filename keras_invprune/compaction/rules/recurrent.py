@@ -4,7 +4,7 @@ A unit is removed if neither an output nor a unit that stays reads it, or if it 
 always zero. Other constants cannot be removed, since the state begins with zeros.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from keras_invprune.compaction.rule import (
     Bools,
     Call,
     Constants,
+    Kept,
     OpaqueError,
     Rule,
     gone,
@@ -160,11 +161,7 @@ class Directions(Rule):
             yield part, part.needed(wanted[part.index], constants[0])
 
     def revised(
-        self,
-        layer: Any,
-        channels: Channels,
-        constants: Constants,
-        kept: Mapping[str, np.ndarray],
+        self, layer: Any, channels: Channels, constants: Constants, kept: Kept
     ) -> dict[str, np.ndarray]:
         """Return the biases with the constants folded into them."""
         folded = gone(constants[0], kept[IN])
@@ -180,11 +177,7 @@ class Directions(Rule):
         return found if moves else {}
 
     def config(
-        self,
-        layer: Any,
-        channels: Channels,
-        kept: Mapping[str, np.ndarray],
-        revised: Collection[str],
+        self, layer: Any, channels: Channels, kept: Kept, revised: Collection[str]
     ) -> dict[str, Any]:
         """Return the number of units, and biases where there were none."""
         found: dict[str, Any] = {}

@@ -3,7 +3,7 @@
 Where each number comes out says how channels correspond, whatever the layer is called.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import keras
@@ -11,7 +11,7 @@ import numpy as np
 
 from keras_invprune.compaction.channels import Channels, Port, Signal
 from keras_invprune.compaction.channelwise import AXIS, ChannelWise
-from keras_invprune.compaction.rule import Call, OpaqueError, rule
+from keras_invprune.compaction.rule import Call, Kept, OpaqueError, rule
 
 
 @rule(
@@ -83,16 +83,14 @@ def _correspondence(
     raise OpaqueError("it mixes channels with positions")
 
 
-def sizes(
-    ports: Sequence[Port | None], kept: Mapping[str, np.ndarray]
-) -> list[tuple[Port, int]]:
+def sizes(ports: Sequence[Port | None], kept: Kept) -> list[tuple[Port, int]]:
     """Return pairs (port, number of channels that are kept) of some tensors."""
     found = [port for port in ports if port is not None]
     return [(port, int(port.spread(kept[port.axis]).sum())) for port in found]
 
 
 def shortened(
-    shape: Sequence[int | None], channels: Channels, kept: Mapping[str, np.ndarray]
+    shape: Sequence[int | None], channels: Channels, kept: Kept
 ) -> tuple[int | None, ...]:
     """Return a shape that has as many channels as a call's one output keeps."""
     ((port, size),) = sizes(channels.outputs, kept)
@@ -125,11 +123,7 @@ class Reshaped(Moved):
         return shape[place] != -1
 
     def config(
-        self,
-        layer: Any,
-        channels: Channels,
-        kept: Mapping[str, np.ndarray],
-        revised: Collection[str],
+        self, layer: Any, channels: Channels, kept: Kept, revised: Collection[str]
     ) -> dict[str, Any]:
         """Return the shape with fewer channels."""
         ((port, size),) = sizes(channels.outputs, kept)
@@ -157,11 +151,7 @@ class Entry(ChannelWise):
         return Channels({AXIS: signal.size}, (port,), (port,), fixed=known)
 
     def config(
-        self,
-        layer: Any,
-        channels: Channels,
-        kept: Mapping[str, np.ndarray],
-        revised: Collection[str],
+        self, layer: Any, channels: Channels, kept: Kept, revised: Collection[str]
     ) -> dict[str, Any]:
         """Return the shape with fewer channels."""
         return {"batch_shape": shortened(layer.batch_shape, channels, kept)}

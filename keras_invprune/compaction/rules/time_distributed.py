@@ -12,6 +12,7 @@ from keras_invprune.compaction.rule import (
     Bools,
     Call,
     Constants,
+    Kept,
     OpaqueError,
     Rule,
     Wall,
@@ -58,11 +59,7 @@ class TimeDistributed(Rule):
         return _rule(call.operation).inside(*given)
 
     def revised(
-        self,
-        layer: Any,
-        channels: Channels,
-        constants: Constants,
-        kept: Mapping[str, np.ndarray],
+        self, layer: Any, channels: Channels, constants: Constants, kept: Kept
     ) -> dict[str, np.ndarray]:
         """Return what the rule of the wrapped layer says."""
         within = _within(channels)
@@ -70,11 +67,7 @@ class TimeDistributed(Rule):
         return {f"{PATH}{name}": values for name, values in found.items()}
 
     def config(
-        self,
-        layer: Any,
-        channels: Channels,
-        kept: Mapping[str, np.ndarray],
-        revised: Collection[str],
+        self, layer: Any, channels: Channels, kept: Kept, revised: Collection[str]
     ) -> dict[str, Any]:
         """Return what the rule of the wrapped layer says."""
         names = [name.removeprefix(PATH) for name in revised]
@@ -82,12 +75,7 @@ class TimeDistributed(Rule):
         return {f"{ENTRY}{name}": value for name, value in found.items()}
 
     def cut(
-        self,
-        layer: Any,
-        path: str,
-        weight: np.ndarray,
-        channels: Channels,
-        kept: Mapping[str, np.ndarray],
+        self, layer: Any, path: str, weight: np.ndarray, channels: Channels, kept: Kept
     ) -> np.ndarray:
         """Return what the rule of the wrapped layer says."""
         name, within = path.removeprefix(PATH), _within(channels)

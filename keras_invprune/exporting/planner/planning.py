@@ -319,7 +319,7 @@ def timed(
 def _once(tried: Tried, runtime: Runtime) -> Callable[[], dict]:
     """Return a function that runs a file once, on the first rows."""
     same = tried.source.same
-    with converter.pages_in_a_log():
+    with converter.stderr_to_log():
         run = runtime.load(cast(Path, tried.path), same, True)
     rows = np.arange(same.file_batch or 1)
     batch = {name: array[rows % len(array)] for name, array in same.inputs.items()}

@@ -53,7 +53,7 @@ def attempt(call: Callable[[], Any]) -> tuple[Any, Exception | None]:
     Raises:
         OSError: If the disk is full.
     """
-    with converter.pages_in_a_log():
+    with converter.stderr_to_log():
         try:
             return call(), None
         except Exception as error:  # converters and runtimes may raise anything

@@ -15,7 +15,6 @@ from keras_invprune_lab.structure.search.recipe import Training
 SPLIT_SEED = 1
 """Of the choice of rows, which is the same for all searches."""
 NEEDED = "A search is among convolutional networks, which need images."
-PARTS = ("train", "valid", "test")
 CHOICE = {"dataset", "rows", "validation_rows"}
 ABOUT = "rows.json"
 """Says which rows these are; written last."""

@@ -8,6 +8,7 @@ import pytest
 from keras import layers
 
 import keras_invprune as kip
+import zoo
 from keras_invprune.compaction.merge import (
     MergeError,
     NeverNegative,
@@ -751,20 +752,6 @@ def test_a_class_stays_unless_its_constructor_makes_other_layers():
 # Bad input
 
 
-def subclassed():
-    class Own(keras.Model):
-        def __init__(self):
-            super().__init__()
-            self.dense = layers.Dense(2)
-
-        def call(self, x):
-            return self.dense(x)
-
-    model = Own()
-    model(np.zeros((1, 2)))
-    return model
-
-
 def with_nan(dtype="float32"):
     layer = layers.Dense(2, dtype=dtype, name="b")
     model = keras.Sequential([keras.Input((5,)), layer])
@@ -777,7 +764,7 @@ def with_nan(dtype="float32"):
     [
         (lambda: kip.prune(mlp(), 0.5), ValueError, "strip_pruning"),
         (lambda: keras.Sequential([layers.Dense(2)]), ValueError, "not built"),
-        (subclassed, ValueError, "a `call` of its own. Build"),
+        (lambda: zoo.subclassed().model, ValueError, "a `call` of its own. Build"),
         (with_nan, ValueError, "NaN or infinity in .*b/bias"),
         (lambda: with_nan("bfloat16"), ValueError, "NaN or infinity in .*b/bias"),
         (lambda: 3, TypeError, "Keras 3 model"),

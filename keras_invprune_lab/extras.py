@@ -1,10 +1,11 @@
-"""What to install when a command lacks libraries."""
+"""What to install when a library is missing that only some functions need."""
 
 import contextlib
+from collections.abc import Iterator
 
 
 @contextlib.contextmanager
-def needed(extras, by):
+def needed(extras: str, by: str) -> Iterator[None]:
     """Say which extras to install, if an import inside the context fails.
 
     Args:

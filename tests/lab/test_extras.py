@@ -1,8 +1,8 @@
-"""What to install when a command lacks libraries."""
+"""What to install when a library is missing."""
 
 import pytest
 
-from keras_invprune_lab.cli.extras import needed
+from keras_invprune_lab.extras import needed
 
 
 def test_a_missing_library_is_named_with_its_extras():
