@@ -12,8 +12,8 @@ from keras_invprune.compaction.rule import (
     Bools,
     Call,
     Constants,
-    Kept,
     Rule,
+    Sides,
     gone,
     moved,
 )
@@ -83,7 +83,7 @@ class Mixing(Rule):
         return values == 0 if self.pads(layer) else ~np.isnan(values)
 
     def folded(
-        self, layer: Any, channels: Channels, constants: Constants, kept: Kept
+        self, layer: Any, channels: Channels, constants: Constants, kept: Sides
     ) -> np.ndarray:
         """Return the constants that go, for each input; 0 for all others."""
         if channels.inputs[0] is None or self.pads(layer):  # only zeros are folded
@@ -91,7 +91,7 @@ class Mixing(Rule):
         return gone(constants[0], kept[IN])
 
     def revised(
-        self, layer: Any, channels: Channels, constants: Constants, kept: Kept
+        self, layer: Any, channels: Channels, constants: Constants, kept: Sides
     ) -> dict[str, np.ndarray]:
         """Return the bias with the constants folded into it: b + cᵀW."""
         folded = self.folded(layer, channels, constants, kept)
@@ -104,7 +104,7 @@ class Mixing(Rule):
         return {"bias": shift if layer.bias is None else array(layer.bias) + shift}
 
     def config(
-        self, layer: Any, channels: Channels, kept: Kept, revised: Collection[str]
+        self, layer: Any, channels: Channels, kept: Sides, revised: Collection[str]
     ) -> dict[str, Any]:
         """Return the number of units, and a bias where there was none."""
         bias = {"use_bias": True} if revised else {}

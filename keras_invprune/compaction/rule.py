@@ -16,7 +16,7 @@ from keras_invprune.compaction.channels import Channels, Signal
 from keras_invprune.graph.trace import named
 
 Bools = list[np.ndarray]
-Kept = Mapping[str, np.ndarray]  # for each axis, whether each channel is kept
+Sides = Mapping[str, np.ndarray]  # for each axis, whether each channel is kept
 Constants = Sequence[np.ndarray]  # for each tensor, by channel; NaN where it varies
 
 
@@ -134,7 +134,7 @@ class Rule:
         return {}
 
     def revised(
-        self, layer: Any, channels: Channels, constants: Constants, kept: Kept
+        self, layer: Any, channels: Channels, constants: Constants, kept: Sides
     ) -> dict[str, np.ndarray]:
         """Return ``{path: weight}`` of the weights whose values change.
 
@@ -148,7 +148,7 @@ class Rule:
         return {}
 
     def config(
-        self, layer: Any, channels: Channels, kept: Kept, revised: Collection[str]
+        self, layer: Any, channels: Channels, kept: Sides, revised: Collection[str]
     ) -> dict[str, Any]:
         """Return the entries of the config that change, by their dotted paths.
 
@@ -161,7 +161,7 @@ class Rule:
         return {}
 
     def cut(
-        self, layer: Any, path: str, weight: np.ndarray, channels: Channels, kept: Kept
+        self, layer: Any, path: str, weight: np.ndarray, channels: Channels, kept: Sides
     ) -> np.ndarray:
         """Return a weight without the channels that go.
 

@@ -8,7 +8,7 @@ import numpy as np
 from keras_invprune.compaction.channels import Channels
 from keras_invprune.compaction.channelwise import AXIS, ChannelWise, one_axis
 from keras_invprune.compaction.mixing import array
-from keras_invprune.compaction.rule import Call, Kept, rule
+from keras_invprune.compaction.rule import Call, Sides, rule
 from keras_invprune.compaction.rules.elementwise import Elementwise
 
 
@@ -31,7 +31,7 @@ class LayerScale(ChannelWise):
         return array(layer.gamma) != 0
 
     def config(
-        self, layer: Any, channels: Channels, kept: Kept, revised: Collection[str]
+        self, layer: Any, channels: Channels, kept: Sides, revised: Collection[str]
     ) -> dict[str, Any]:
         """Return the number of channels."""
         return {"projection_dim": int(kept[AXIS].sum())}

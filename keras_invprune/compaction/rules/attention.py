@@ -20,9 +20,9 @@ from keras_invprune.compaction.rule import (
     Bools,
     Call,
     Constants,
-    Kept,
     OpaqueError,
     Rule,
+    Sides,
     gone,
     moved,
     rule,
@@ -166,7 +166,7 @@ class MultiHeadAttention(Rule):
         ]
 
     def revised(
-        self, layer: Any, channels: Channels, constants: Constants, kept: Kept
+        self, layer: Any, channels: Channels, constants: Constants, kept: Sides
     ) -> dict[str, np.ndarray]:
         """Return the biases with constants folded into them, and scaled queries."""
         given = _by_axis(channels, constants)
@@ -194,7 +194,7 @@ class MultiHeadAttention(Rule):
         return found
 
     def config(
-        self, layer: Any, channels: Channels, kept: Kept, revised: Collection[str]
+        self, layer: Any, channels: Channels, kept: Sides, revised: Collection[str]
     ) -> dict[str, Any]:
         """Return the numbers of heads, dimensions and outputs."""
         heads = kept[VALUES].reshape(_count(layer), -1).any(1)
@@ -208,7 +208,7 @@ class MultiHeadAttention(Rule):
         }
 
     def cut(
-        self, layer: Any, path: str, weight: np.ndarray, channels: Channels, kept: Kept
+        self, layer: Any, path: str, weight: np.ndarray, channels: Channels, kept: Sides
     ) -> np.ndarray:
         """Return a weight without the heads, dimensions and channels that go."""
         heads = int(kept[VALUES].reshape(_count(layer), -1).any(1).sum())

@@ -7,7 +7,7 @@ import numpy as np
 
 from keras_invprune.compaction.channels import Channels
 from keras_invprune.compaction.mixing import IN, OUT, Mixing, array, sides
-from keras_invprune.compaction.rule import Call, Kept, channel_axis, rule
+from keras_invprune.compaction.rule import Call, Sides, channel_axis, rule
 
 
 def borders(layer: Any) -> bool:
@@ -69,7 +69,7 @@ class Convolution(Convolving):
         return found
 
     def cut(
-        self, layer: Any, path: str, weight: np.ndarray, channels: Channels, kept: Kept
+        self, layer: Any, path: str, weight: np.ndarray, channels: Channels, kept: Sides
     ) -> np.ndarray:
         """Return a weight without the channels that go, group by group."""
         if path != "kernel" or not channels.groups:
@@ -85,7 +85,7 @@ class Convolution(Convolving):
         return np.concatenate(cut, -1)
 
     def config(
-        self, layer: Any, channels: Channels, kept: Kept, revised: Collection[str]
+        self, layer: Any, channels: Channels, kept: Sides, revised: Collection[str]
     ) -> dict[str, Any]:
         """Return the numbers of filters and groups."""
         groups = kept[OUT].reshape(layer.groups, -1).any(1).sum()

@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_invprune.compaction.channels import Channels
 from keras_invprune.compaction.mixing import IN, OUT, Mixing, array, sides
-from keras_invprune.compaction.rule import Call, Kept, OpaqueError, rule
+from keras_invprune.compaction.rule import Call, OpaqueError, Sides, rule
 
 
 @rule("EinsumDense")
@@ -50,7 +50,7 @@ class EinsumDense(Mixing):
         return axes is not None and not set(kernel) & set(target) <= set(axes)
 
     def revised(
-        self, layer: Any, channels: Channels, constants: Any, kept: Kept
+        self, layer: Any, channels: Channels, constants: Any, kept: Sides
     ) -> dict[str, np.ndarray]:
         """Return the bias with the constants folded into it."""
         folded = self.folded(layer, channels, constants, kept)
@@ -67,7 +67,7 @@ class EinsumDense(Mixing):
         return {"bias": shift if layer.bias is None else array(layer.bias) + shift}
 
     def config(
-        self, layer: Any, channels: Channels, kept: Kept, revised: Collection[str]
+        self, layer: Any, channels: Channels, kept: Sides, revised: Collection[str]
     ) -> dict[str, Any]:
         """Return the shape of the output, and the axes of a bias if there was none."""
         shape = list(layer.partial_output_shape)

@@ -9,7 +9,7 @@ from keras_invprune.compaction.activations import is_elementwise, named
 from keras_invprune.compaction.channels import Channels, Slot
 from keras_invprune.compaction.channelwise import AXIS, ChannelWise, one_axis
 from keras_invprune.compaction.mixing import array
-from keras_invprune.compaction.rule import Call, Kept, OpaqueError, rule
+from keras_invprune.compaction.rule import Call, OpaqueError, Sides, rule
 from keras_invprune.compaction.rules.reshaping import shortened
 
 OPERATIONS = (
@@ -49,7 +49,7 @@ class Dropped(Elementwise):
         return one_axis(call, position, fixed=fixed)
 
     def config(
-        self, layer: Any, channels: Channels, kept: Kept, revised: Collection[str]
+        self, layer: Any, channels: Channels, kept: Sides, revised: Collection[str]
     ) -> dict[str, Any]:
         """Return the shape of the noise with fewer channels."""
         return {"noise_shape": shortened(layer.noise_shape, channels, kept)}

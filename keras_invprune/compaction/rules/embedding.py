@@ -7,7 +7,7 @@ import numpy as np
 
 from keras_invprune.compaction.channels import Channels, Port
 from keras_invprune.compaction.mixing import OUT, array
-from keras_invprune.compaction.rule import Bools, Call, Constants, Kept, Rule, rule
+from keras_invprune.compaction.rule import Bools, Call, Constants, Rule, Sides, rule
 
 
 @rule("Embedding")
@@ -33,7 +33,7 @@ class Embedding(Rule):
         return [np.ones(signal.size, bool) for signal in call.reads]
 
     def config(
-        self, layer: Any, channels: Channels, kept: Kept, revised: Collection[str]
+        self, layer: Any, channels: Channels, kept: Sides, revised: Collection[str]
     ) -> dict[str, Any]:
         """Return the number of columns."""
         return {"output_dim": int(kept[OUT].sum())}

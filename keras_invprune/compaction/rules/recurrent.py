@@ -18,9 +18,9 @@ from keras_invprune.compaction.rule import (
     Bools,
     Call,
     Constants,
-    Kept,
     OpaqueError,
     Rule,
+    Sides,
     gone,
     moved,
     rule,
@@ -161,7 +161,7 @@ class Directions(Rule):
             yield part, part.needed(wanted[part.index], constants[0])
 
     def revised(
-        self, layer: Any, channels: Channels, constants: Constants, kept: Kept
+        self, layer: Any, channels: Channels, constants: Constants, kept: Sides
     ) -> dict[str, np.ndarray]:
         """Return the biases with the constants folded into them."""
         folded = gone(constants[0], kept[IN])
@@ -177,7 +177,7 @@ class Directions(Rule):
         return found if moves else {}
 
     def config(
-        self, layer: Any, channels: Channels, kept: Kept, revised: Collection[str]
+        self, layer: Any, channels: Channels, kept: Sides, revised: Collection[str]
     ) -> dict[str, Any]:
         """Return the number of units, and biases where there were none."""
         found: dict[str, Any] = {}

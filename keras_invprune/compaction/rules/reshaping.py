@@ -11,7 +11,7 @@ import numpy as np
 
 from keras_invprune.compaction.channels import Channels, Port, Signal
 from keras_invprune.compaction.channelwise import AXIS, ChannelWise
-from keras_invprune.compaction.rule import Call, Kept, OpaqueError, rule
+from keras_invprune.compaction.rule import Call, OpaqueError, Sides, rule
 
 
 @rule(
@@ -83,14 +83,14 @@ def _correspondence(
     raise OpaqueError("it mixes channels with positions")
 
 
-def sizes(ports: Sequence[Port | None], kept: Kept) -> list[tuple[Port, int]]:
+def sizes(ports: Sequence[Port | None], kept: Sides) -> list[tuple[Port, int]]:
     """Return pairs (port, number of channels that are kept) of some tensors."""
     found = [port for port in ports if port is not None]
     return [(port, int(port.spread(kept[port.axis]).sum())) for port in found]
 
 
 def shortened(
-    shape: Sequence[int | None], channels: Channels, kept: Kept
+    shape: Sequence[int | None], channels: Channels, kept: Sides
 ) -> tuple[int | None, ...]:
     """Return a shape that has as many channels as a call's one output keeps."""
     ((port, size),) = sizes(channels.outputs, kept)
@@ -123,7 +123,7 @@ class Reshaped(Moved):
         return shape[place] != -1
 
     def config(
-        self, layer: Any, channels: Channels, kept: Kept, revised: Collection[str]
+        self, layer: Any, channels: Channels, kept: Sides, revised: Collection[str]
     ) -> dict[str, Any]:
         """Return the shape with fewer channels."""
         ((port, size),) = sizes(channels.outputs, kept)
@@ -151,7 +151,7 @@ class Entry(ChannelWise):
         return Channels({AXIS: signal.size}, (port,), (port,), fixed=known)
 
     def config(
-        self, layer: Any, channels: Channels, kept: Kept, revised: Collection[str]
+        self, layer: Any, channels: Channels, kept: Sides, revised: Collection[str]
     ) -> dict[str, Any]:
         """Return the shape with fewer channels."""
         return {"batch_shape": shortened(layer.batch_shape, channels, kept)}

@@ -12,9 +12,9 @@ from keras_invprune.compaction.rule import (
     Bools,
     Call,
     Constants,
-    Kept,
     OpaqueError,
     Rule,
+    Sides,
     Wall,
     rule,
     rule_of,
@@ -59,7 +59,7 @@ class TimeDistributed(Rule):
         return _rule(call.operation).inside(*given)
 
     def revised(
-        self, layer: Any, channels: Channels, constants: Constants, kept: Kept
+        self, layer: Any, channels: Channels, constants: Constants, kept: Sides
     ) -> dict[str, np.ndarray]:
         """Return what the rule of the wrapped layer says."""
         within = _within(channels)
@@ -67,7 +67,7 @@ class TimeDistributed(Rule):
         return {f"{PATH}{name}": values for name, values in found.items()}
 
     def config(
-        self, layer: Any, channels: Channels, kept: Kept, revised: Collection[str]
+        self, layer: Any, channels: Channels, kept: Sides, revised: Collection[str]
     ) -> dict[str, Any]:
         """Return what the rule of the wrapped layer says."""
         names = [name.removeprefix(PATH) for name in revised]
@@ -75,7 +75,7 @@ class TimeDistributed(Rule):
         return {f"{ENTRY}{name}": value for name, value in found.items()}
 
     def cut(
-        self, layer: Any, path: str, weight: np.ndarray, channels: Channels, kept: Kept
+        self, layer: Any, path: str, weight: np.ndarray, channels: Channels, kept: Sides
     ) -> np.ndarray:
         """Return what the rule of the wrapped layer says."""
         name, within = path.removeprefix(PATH), _within(channels)
