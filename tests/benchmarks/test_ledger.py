@@ -18,4 +18,4 @@ def test_a_mean_and_its_spread_are_two_cells(benchmark):
 def test_a_median_and_its_range_are_three_cells(benchmark):
     assert benchmark.with_ranges(["ms"], ("from", "to")) == ["ms", "from", "to"]
     assert benchmark.median_and_range([5, 1, 2, 4, 3]) == ["3.00", "2.00", "4.00"]
-    assert benchmark.median_and_range([1, 9, 2], (0, 100), ".0f") == ["2", "1", "9"]
+    assert benchmark.median_and_range([1, 9, 2], (0, 100)) == ["2.00", "1.00", "9.00"]
