@@ -22,7 +22,11 @@ def meets(variable: keras.Variable, values: np.ndarray) -> bool:
     if limit is None or isinstance(limit, Connections):
         return True
     values = values.astype("float32")
-    return np.allclose(limit(keras.ops.convert_to_tensor(values)), values, CLOSE)
+    try:
+        limited = limit(keras.ops.convert_to_tensor(values))
+    except Exception:  # of the user's own, it may take one shape only
+        return False
+    return np.shape(limited) == values.shape and np.allclose(limited, values, CLOSE)
 
 
 def broken(changes: Iterable[Edit]) -> dict[int, str]:

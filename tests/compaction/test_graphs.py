@@ -461,6 +461,22 @@ def test_a_constraint_that_the_smaller_weight_would_break_is_a_wall(limit, weigh
         np.testing.assert_allclose(outputs(each, x)[0], before, atol=1e-5)
 
 
+@pytest.mark.parametrize("shape", [(3, 2), (3, 1)])
+def test_a_constraint_of_one_shape_is_a_wall(shape):
+    class Masked(keras.constraints.Constraint):
+        def __call__(self, w):
+            return w * np.ones(shape, "float32")
+
+    stem, out = layers.Dense(3), layers.Dense(2, name="out")
+    model = keras.Sequential([keras.Input((4,)), stem, out])
+    out.kernel.constraint = Masked()
+    zero(stem, units=[0, 1], bias=-2)
+    assert ["Masked" in wall.reason for wall in plan(model).walls] == [True]
+    made = kip.compact(model)
+    assert_same_outputs(model, made)
+    assert made.get_layer("out").kernel.shape == (3, 2)
+
+
 def test_an_unused_input_and_an_input_as_output():
     one, two = keras.Input((3,), name="one"), keras.Input((2,), name="two")
     model = keras.Model([one, two], [layers.Dense(2)(layers.Dense(4)(one)), one])
