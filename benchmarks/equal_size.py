@@ -7,9 +7,8 @@
 Dense networks of several widths are compared with the widest one, pruned by OMP and by
 IUNet to several shares. All train with the same optimizer for `--epochs` twice: a
 search and a fine-tuning, as in mnist_lenet.py, whose settings are used, but for a rate
-of 0.01 on CIFAR-10: at 0.1, dense networks diverge. The pruning is
-by connections, and by units. The accuracy is that on the test rows; nothing is selected
-by it.
+of 0.01 on CIFAR-10: at 0.1, dense networks diverge. The pruning is by connections, and
+by units. The accuracy is that on the test rows; nothing is selected by it.
 
 `kip.export` makes all files of a network that make sense, with 1,000 training rows.
 Among those that lose no more than 0.1 points on these, `bytes` is the size of the
