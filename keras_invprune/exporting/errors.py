@@ -1,7 +1,9 @@
 """What an export raises, and which errors say that the disk is full."""
 
+import contextlib
 import errno
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 
@@ -28,9 +30,19 @@ def raise_if_disk_is_full(error: Exception) -> None:
             raise OSError(number, os.strerror(number)) from error
 
 
-def not_written(path: Path, error: OSError) -> OSError:
-    """Return the error that names a path, why it was not written, and the way out."""
-    full = error.errno in WORDINGS.values()
-    way_out = "Make room, or choose another folder" if full else "Choose another folder"
-    reason = f"{error.strerror or error}. {way_out}"
-    return OSError(error.errno, f"{path} was not written: {reason}")
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Name a path in errors inside the context, why it was not written, and a way out.
+
+    Raises:
+        OSError: If an OSError was raised. A FileExistsError of ours stays as it is.
+    """
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, FileExistsError) and error.errno is None:
+            raise
+        full = error.errno in WORDINGS.values()
+        way_out = ("Make room, or choose" if full else "Choose") + " another folder"
+        reason = f"{error.strerror or error}. {way_out}"
+        raise OSError(error.errno, f"{path} was not written: {reason}") from error

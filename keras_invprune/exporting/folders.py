@@ -14,7 +14,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from keras_invprune.exporting.errors import not_written
+from keras_invprune.exporting.errors import writing
 from keras_invprune.saving import UNFINISHED
 
 REPORT = "report.json"
@@ -72,21 +72,19 @@ def replacing(folder: str | Path) -> Iterator[Path]:
     # Inside the folder if it is the root of a file system, otherwise next to it.
     around = (folder, *folder.parents) if os.path.ismount(folder) else folder.parents
     near = next(path for path in around if path.exists())
-    try:
-        with tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=near) as own:
-            new = Path(own, "new")
-            new.mkdir()
-            yield new
-            check_free(folder)  # files may have been put there in the meantime
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            if folder.exists():
-                _exchange(folder, new, Path(own, "old"))
-            else:
-                os.replace(new, folder)
-    except FileExistsError:
-        raise
-    except OSError as error:
-        raise not_written(folder, error) from error
+    with (
+        writing(folder),
+        tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=near) as own,
+    ):
+        new = Path(own, "new")
+        new.mkdir()
+        yield new
+        check_free(folder)  # files may have been put there in the meantime
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        if folder.exists():
+            _exchange(folder, new, Path(own, "old"))
+        else:
+            os.replace(new, folder)
 
 
 def _exchange(folder: Path, new: Path, old: Path) -> None:

@@ -12,7 +12,7 @@ from keras_invprune.arguments import is_integer, is_number, is_positive_integer
 from keras_invprune.contracts import Nested
 from keras_invprune.exporting.batches import states_kept
 from keras_invprune.exporting.checks import check_plain
-from keras_invprune.exporting.errors import not_written
+from keras_invprune.exporting.errors import writing
 from keras_invprune.exporting.folders import local
 from keras_invprune.graph.weights import check_keras, weights_by_key
 from keras_invprune.packing import architecture, container, tflite
@@ -306,9 +306,7 @@ def _figures(
 
 
 def _write(content: bytes, target: Path) -> None:
-    try:
+    with writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         with replaced(target) as new:
             new.write_bytes(content)
-    except OSError as error:
-        raise not_written(target, error) from error

@@ -41,12 +41,16 @@ def save_smaller(model: Any, file: Path, original: Any) -> bool:
     import keras
 
     from keras_invprune.compaction.verify import check_same
+    from keras_invprune.exporting.errors import writing
+    from keras_invprune.saving import UNFINISHED
 
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".keras_invprune.", dir=file.parent) as own:
-        made = Path(own, file.name)
-        model.save(made)
-        compared = check_same(original, keras.saving.load_model(made, compile=False))
-        check_new(file)
-        os.replace(made, file)
+    with writing(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=file.parent) as folder:
+            made = Path(folder, file.name)
+            model.save(made)
+            again = keras.saving.load_model(made, compile=False)
+            compared = check_same(original, again)
+            check_new(file)
+            os.replace(made, file)
     return compared

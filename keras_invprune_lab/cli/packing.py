@@ -48,6 +48,7 @@ def unpack_file(file: Path, out: Path, limit: int | None = None):
     import keras
 
     import keras_invprune as kip
+    from keras_invprune.exporting.errors import writing
     from keras_invprune.packing.verify import check_outputs
     from keras_invprune.saving import replaced
 
@@ -61,13 +62,14 @@ def unpack_file(file: Path, out: Path, limit: int | None = None):
             f"{file} holds a {suffix} file, so the name of the new file must end in "
             f"{suffix}. Received: {out}."
         )
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with replaced(out) as new:
-        if isinstance(found, bytes):
-            new.write_bytes(found)
-        else:
-            found.save(new)
-            check_outputs(found, keras.saving.load_model(new, compile=False))
+    with writing(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with replaced(out) as new:
+            if isinstance(found, bytes):
+                new.write_bytes(found)
+            else:
+                found.save(new)
+                check_outputs(found, keras.saving.load_model(new, compile=False))
     console.print(f"{out}: {out.stat().st_size:,} bytes.")
 
 

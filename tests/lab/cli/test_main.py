@@ -145,6 +145,18 @@ def test_a_keras_file_is_compacted(tmp_path, command):
     assert units and not any(int(number) % 2 for number in units)
 
 
+def test_a_file_that_cannot_be_written_is_named(tmp_path, command):
+    packed, below = tmp_path / "m.kip", tmp_path / "file" / "m.keras"
+    (tmp_path / "file").write_text("mine")
+    assert command("pack", SAVED, "--out", packed).returncode == 0
+    for arguments in (("compact", SAVED), ("unpack", packed)):
+        done = command(*arguments, "--out", below)
+        assert done.returncode == 2 and f"{below} was not written: " in done.stderr
+        assert "Choose another folder" in done.stderr
+        assert ".keras_invprune" not in done.stderr
+    assert (tmp_path / "file").read_text() == "mine"
+
+
 def test_a_file_that_could_not_be_compared_is_not_praised(
     tmp_path, command, monkeypatch
 ):
