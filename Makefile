@@ -17,7 +17,7 @@ WORKERS ?= --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-r
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo saved-model docs screenshot test test-all test-oldest test-oldest-core lint format api wheel clean
+.PHONY: help demo saved-model docs screenshot test test-slow test-all test-oldest test-oldest-core lint format api wheel clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 24
@@ -38,10 +38,13 @@ screenshot: .venv/dev  ## take the README's picture of TensorBoard again (needs 
 	$(BIN)/keras-invprune run --dataset tfds:mnist --sparsity 0.95 --out build/mnist
 	$(BIN)/python docs/screenshot.py build/mnist/tensorboard docs/tensorboard.png
 
-test: .venv/dev  ## lint, the tests, and the wheel check: what CI runs
+test: .venv/dev  ## lint, all tests but the slow ones, and the wheel check; CI runs this and the next
 	@$(MAKE) --no-print-directory lint
-	$(BIN)/python -m pytest $(WORKERS)
+	$(BIN)/python -m pytest $(WORKERS) -m "not slow and not heavy"
 	@$(MAKE) --no-print-directory wheel
+
+test-slow: .venv/dev  ## the slow tests: guides, examples, killed commands, whole campaigns
+	$(BIN)/python -m pytest $(WORKERS) -m "slow and not heavy"
 
 test-all: .venv/dev  ## every test, including those that take gigabytes or minutes
 	AS_FOR_USERS=1 $(BIN)/python -m pytest --numprocesses=1 -m "heavy or not heavy"

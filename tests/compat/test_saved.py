@@ -65,6 +65,7 @@ def test_a_model_with_a_score_that_is_gone_says_so_when_it_is_used():
         resumed(file, CASES["own-score"][0]())
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_resumes(tmp_path):
     shutil.copytree(SAVED / "run.part", tmp_path / "run.part")
     config = json.loads((tmp_path / "run.part" / "config.json").read_text())

@@ -762,6 +762,7 @@ def test_states_of_several_cells_begin_at_zero_and_are_kept(folder):
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_converters_pages_are_kept_in_a_log(tmp_path):
     """In a process of its own, whose stderr is a pipe as C++ sees it."""
     script = """

@@ -36,6 +36,7 @@ def most_held(model):
     return Counts.most
 
 
+@pytest.mark.slow
 def test_tensors_are_freed_after_their_last_use():
     outer = keras.Sequential([keras.Input((3,)), chain(), chain()])
     assert most_held(outer) == 7  # an inner model's, and what it read

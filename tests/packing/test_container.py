@@ -58,6 +58,7 @@ def arrays(draw):
     return Array(dtype, (bits * kept).astype(kind).reshape(shape))
 
 
+@pytest.mark.slow
 @given(
     st.sampled_from((KERAS, TFLITE)),
     st.binary(max_size=300),

@@ -206,6 +206,7 @@ def test_a_table_survives_its_config():
     assert again(shapes(convolutions())) == table(shapes(convolutions()))
 
 
+@pytest.mark.slow
 def test_a_budget_of_milliseconds_is_met_in_the_table(monkeypatch):
     monkeypatch.setattr("keras_invprune.exporting.timing.ROUNDS", 2)
     hidden = [layers.Dense(1024, "relu"), layers.Dense(1024, "relu")]

@@ -64,6 +64,7 @@ def found():
     return result, shown
 
 
+@pytest.mark.slow
 def test_each_pattern_and_share_has_its_files(found):
     result, _ = found
     first = result.estimates[0]
@@ -74,6 +75,7 @@ def test_each_pattern_and_share_has_its_files(found):
     assert kinds == {("none", 0.0)} | {(p, s) for p in patterns for s in shares}
 
 
+@pytest.mark.slow
 def test_more_zeros_save_more(found):
     result, _ = found
     sizes = {(e.pattern, e.sparsity, e.file): e.bytes for e in result.estimates}
@@ -90,6 +92,7 @@ def test_more_zeros_save_more(found):
     )
 
 
+@pytest.mark.slow
 def test_files_that_cannot_be_used_say_why(found):
     result, _ = found
     faults = {
@@ -103,6 +106,7 @@ def test_files_that_cannot_be_used_say_why(found):
     assert faults["unstructured"].milliseconds > 0
 
 
+@pytest.mark.slow
 def test_the_table_and_json(found):
     result, _ = found
     assert json.loads(json.dumps(result.to_json(), allow_nan=False))["estimates"]
@@ -115,6 +119,7 @@ def test_the_table_and_json(found):
     assert lines[-1] == f"Uneven zeros change sizes by up to {result.error:.0%}."
 
 
+@pytest.mark.slow
 def test_progress_is_shown(found):
     _, shown = found
     names = [name for name, *_ in shown]

@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from keras import layers
@@ -58,6 +59,7 @@ def stack(blocks, flat, seed):
     return model
 
 
+@pytest.mark.slow
 @settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(BLOCK, min_size=1, max_size=4), st.booleans(), st.integers(0, 99))
 def test_random_stacks(blocks, flat, seed):

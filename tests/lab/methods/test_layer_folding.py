@@ -52,7 +52,7 @@ def test_each_activation_of_the_published_count_starts_as_a_relu(name, count):
 @pytest.mark.parametrize(
     ("name", "depth"),
     [
-        ("layer-vgg16-cifar10", [16, 14]),
+        pytest.param("layer-vgg16-cifar10", [16, 14], marks=pytest.mark.slow),
         pytest.param("layer-resnet18-cifar10", [21, 21], marks=pytest.mark.heavy),
     ],
 )

@@ -128,6 +128,7 @@ def test_all_compressions_of_a_recipe_are_possible(name):
         assert 0 < sparsity < 1
 
 
+@pytest.mark.slow
 def test_the_paper_s_full_width_has_its_size_and_its_share():
     recipe = load("cifar10")
     job = next(job for job in expand(recipe) if job.compression == 8)

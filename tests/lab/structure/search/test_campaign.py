@@ -32,6 +32,7 @@ from keras_invprune_lab.structure.search.pool import Trainers
 from keras_invprune_lab.structure.search.recipe import load, parse
 from keras_invprune_lab.structure.search.rows import read
 
+pytestmark = pytest.mark.slow
 NEWER = "edges" in inspect.signature(nx.node_link_graph).parameters
 RECIPE = """
 title: Tiny networks on digits
@@ -309,7 +310,6 @@ def begun(done, out, trainings):
         shutil.copy(weights_file(done, one.graph, one.seed), file)
 
 
-@pytest.mark.slow
 def test_after_kill_9_the_same_is_found(done, recipe, tmp_path):
     out, said = tmp_path / "out", tmp_path / "said.txt"
     begun(done[0], out, 2)
@@ -327,7 +327,6 @@ def test_after_kill_9_the_same_is_found(done, recipe, tmp_path):
         assert (out / name).read_bytes() == (done[0] / name).read_bytes()
 
 
-@pytest.mark.slow
 def test_a_process_that_dies_is_replaced(done, tmp_path):
     recipe = load_recipe(done[0])
     (tmp_path / "rows").symlink_to(done[0] / "rows")
