@@ -20,7 +20,18 @@ MEASURES = (
     "betweenness_centrality",
     "edge_betweenness_centrality",
 )
-MOMENTS: dict[str, Callable] = {"mean": np.mean, "var": np.var, "std": np.std}
+
+
+def _variance(values: np.ndarray) -> float:
+    """Return the sample variance, 0 for a single value."""
+    return np.var(values, ddof=1) if len(values) > 1 else 0.0
+
+
+MOMENTS: dict[str, Callable] = {
+    "mean": np.mean,
+    "var": _variance,
+    "std": lambda values: np.sqrt(_variance(values)),
+}
 FEATURES = (
     *COUNTS,
     *DISTANCES,
@@ -35,8 +46,9 @@ degrees for triangles."""
 def features(graph: "nx.Graph") -> dict[str, float]:
     """Return the 23 features of a graph, in the order of `FEATURES`.
 
-    Layers, source and sink nodes are those of the oriented graph; all distances and
-    centralities ignore directions. Variances divide by the number of values.
+    Layers are those of the oriented graph; source nodes are the nodes of the first
+    layer, sink nodes those of the last. All distances and centralities ignore
+    directions. Variances divide by one less than the number of values.
 
     Args:
         graph: As in `oriented`.
@@ -53,7 +65,8 @@ def features(graph: "nx.Graph") -> dict[str, float]:
             too large.
 
     Source:
-        Stier et al. 2021 (2107.12917), section 4.
+        Stier et al. 2021 (2107.12917), section 4, and its authors' code, which counts
+        as sink nodes only those that the outputs read: the last layer.
     """
     directed = oriented(graph)
     _check_size(directed)
@@ -69,12 +82,13 @@ def features(graph: "nx.Graph") -> dict[str, float]:
         "betweenness_centrality": nx.betweenness_centrality(plain).values(),
         "edge_betweenness_centrality": nx.edge_betweenness_centrality(plain).values(),
     }
+    layers = generations(directed)
     found = {
-        "layers": len(generations(directed)),
+        "layers": len(layers),
         "nodes": nodes,
         "edges": edges,
-        "source_nodes": sum(degree == 0 for _, degree in directed.in_degree),
-        "sink_nodes": sum(degree == 0 for _, degree in directed.out_degree),
+        "source_nodes": len(layers[0]),
+        "sink_nodes": len(layers[-1]),
         "diameter": eccentricity.max(),
         "density": edges / (nodes * (nodes - 1)),
         "average_shortest_path_length": np.sum(rows) / (nodes * (nodes - 1)),

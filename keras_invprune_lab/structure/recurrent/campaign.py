@@ -78,6 +78,7 @@ class Campaign:
     def config(self) -> dict:
         """What all rows of a table have in common, as JSON has it."""
         own = {"dataset": self.dataset, "epochs": self.epochs, "batch_size": BATCH}
+        own |= {"padded_to": "the longest string of a batch"}
         return own | {"data_seed": SEED, "nodes": [FEWEST, MOST]}
 
     def trainings(self) -> list[tuple[Drawn, int]]:

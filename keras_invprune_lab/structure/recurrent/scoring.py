@@ -21,6 +21,7 @@ from keras_invprune_lab.structure.prediction.proxies import (
     logarithm,
 )
 from keras_invprune_lab.structure.recurrent.stack import CLASSES, Stack, Weights
+from keras_invprune_lab.structure.recurrent.training import lengths
 
 Arrays = dict[str, Any]
 TOGETHER = 8  # rows at once, since memory grows with them
@@ -36,23 +37,25 @@ def cheap_scores(
 ) -> list[dict[str, float]]:
     """Return the cheap scores of each network, as ``{name: value}``.
 
-    `proxies` describes them. Here, all read the first `proxies.ROWS` rows. Weights that
-    a graph does not have count nowhere, also not in the tangent kernel. Rows of one
-    class have the distance 1, and a flow too large for a float counts as the largest.
+    `proxies` describes them. Here, all read the first `proxies.ROWS` rows, as one batch
+    as long as its longest row. Weights that a graph does not have count nowhere, also
+    not in the tangent kernel. Rows of one class have the distance 1, and a flow too
+    large for a float counts as the largest.
 
     Args:
         graphs: The graphs, all with the same number of layers.
         cell: A name in `cells.CELLS`.
         vocabulary: Number of letters.
         weights: Those of each network, see `Stack.packed`.
-        x: Numbers of letters, int [rows, steps], two rows or more.
+        x: Numbers of letters, int [rows, steps], two rows or more, with zeros at the
+            end.
         y: Classes, [rows].
 
     Raises:
         ValueError: If the graphs have different numbers of layers.
     """
     count = min(ROWS, len(x)) // 2 * 2
-    x, y = x[:count], y[:count]
+    x, y = x[:count, : lengths(x[:count]).max()], y[:count]
     copies = _Copies(graphs, cell, vocabulary, x.shape[1], int(np.gcd(TOGETHER, count)))
     sizes = [{name: np.abs(value) for name, value in one.items()} for one in weights]
     ones = np.ones_like(x[: copies.count])
@@ -110,7 +113,8 @@ class _Copies:
     def _traced(self, arrays, letters, output):
         with tf.GradientTape() as tape:
             tape.watch(arrays)
-            logits = self._stack.logits(arrays, letters)
+            ends = tf.repeat(letters.shape[2], self._stack.count)
+            logits = self._stack.logits(arrays, letters, ends)
             total = tf.reduce_sum(logits * output)
         return logits, tape.gradient(total, arrays)
 

@@ -212,12 +212,14 @@ class Stack:
             networks[n][own] = value
         return networks
 
-    def logits(self, arrays: dict[str, Any], letters: Any) -> Any:
+    def logits(self, arrays: dict[str, Any], letters: Any, ends: Any) -> Any:
         """Return the outputs of all networks.
 
         Args:
             arrays: ``{name: tensor}`` of `shapes`.
             letters: int [networks, batch, steps], each network's own batch.
+            ends: int [networks], the number of steps after which each is read. What
+                comes later has no effect.
 
         Returns:
             [networks, batch, classes].
@@ -233,7 +235,8 @@ class Stack:
             read = self._gathered(outputs, t) if t else hot
             found = cells.scan(self.cell, read, own, letters=t == 0)
             outputs.append(self._summed(found, blocks))
-        last = outputs[-1][-1]
+        by_network = tf.transpose(outputs[-1], [1, 0, 2, 3])
+        last = tf.gather(by_network, ends - 1, batch_dims=1)
         head = tf.einsum("nmc,nmb->nbc", arrays[HEAD], last)
         return head + arrays[f"{HEAD}_bias"][:, None]
 

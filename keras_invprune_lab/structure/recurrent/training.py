@@ -14,23 +14,33 @@ RATE, CLIP, BATCH = 1e-3, 5.0, 128
 FIRST, SECOND, SMALL = 0.9, 0.999, 1e-7  # of Adam, as in Keras
 
 
+def lengths(x: np.ndarray) -> np.ndarray:
+    """Return the number of letters of each row, without the zeros at its end.
+
+    Args:
+        x: Numbers of letters, int [rows, steps].
+    """
+    return np.where(x != 0, np.arange(1, x.shape[1] + 1), 0).max(axis=1)
+
+
 class Training:
     """The weights and moments of a stack, and a compiled step of all its networks.
 
     Each network has its own batch, its own loss, its own Adam and its own limit of the
     norm of all its gradients. The loss is the cross entropy, averaged over the batch.
+    Zeros fill up the rows of a batch to the longest of them, and are read like letters.
 
     Args:
         stack: The networks.
         weights: Their weights, see `Stack.packed`.
-        x: Numbers of letters, int [rows, steps].
+        x: Numbers of letters, int [rows, steps], with zeros at the end.
         y: Classes, [rows].
         jit_compile: Whether XLA compiles the step, which takes seconds for each layer
             and makes it many times as fast.
 
     Source:
         Stier et al. 2021 (2107.12917) and its authors' code: Adam 1e-3, norm 5,
-        batches of 128.
+        batches of 128, each of which is as long as its longest string.
     """
 
     def __init__(
@@ -52,6 +62,7 @@ class Training:
         }
         self.steps = tf.Variable(0.0)
         self._x, self._y = tf.constant(x, tf.int32), tf.constant(y, tf.int32)
+        self._lengths = tf.constant(lengths(x), tf.int32)
         options = {"jit_compile": jit_compile, "autograph": False}
         self._step = tf.function(self._one_step, **options)
         self._predict = tf.function(self._logits, **options)
@@ -73,7 +84,7 @@ class Training:
         """Return the share of rows that each network classifies correctly.
 
         Args:
-            x: Numbers of letters, int [rows, steps].
+            x: Numbers of letters, int [rows, steps], read in batches as in training.
             y: Classes, [rows].
         """
         size = min(BATCH, len(x))
@@ -81,7 +92,8 @@ class Training:
         for start in range(0, len(x), size):
             part = x[start : start + size]
             padded = np.resize(part, (size, x.shape[1]))  # repeats the first rows
-            logits = self._predict(tf.constant(padded, tf.int32)).numpy()
+            end = tf.constant(lengths(part).max(), tf.int32)
+            logits = self._predict(tf.constant(padded, tf.int32), end).numpy()
             classes = logits.argmax(axis=-1)[:, : len(part)]
             right += (classes == y[start : start + size]).sum(axis=1)
         return right / len(x)
@@ -105,16 +117,18 @@ class Training:
             variable.assign(state[f"{order} {name}"])
         self.steps.assign(state["steps"])
 
-    def _logits(self, x):
-        letters = tf.repeat(x[None], self.stack.count, axis=0)
-        return self.stack.logits(self.variables, letters)
+    def _logits(self, x, end):
+        count = self.stack.count
+        letters, ends = tf.repeat(x[None], count, axis=0), tf.repeat(end, count)
+        return self.stack.logits(self.variables, letters, ends)
 
     def _slopes(self, rows):
         """Return the losses of the networks, and the masked gradients by array."""
         with tf.GradientTape() as tape:
             arrays = {n: tf.convert_to_tensor(v) for n, v in self.variables.items()}
             tape.watch(arrays)
-            logits = self.stack.logits(arrays, tf.gather(self._x, rows))
+            ends = tf.reduce_max(tf.gather(self._lengths, rows), axis=1)
+            logits = self.stack.logits(arrays, tf.gather(self._x, rows), ends)
             each = tf.nn.sparse_softmax_cross_entropy_with_logits(
                 tf.gather(self._y, rows), logits
             )

@@ -44,6 +44,14 @@ def test_the_paper_s_defaults():
     assert priors.make("barabasi-albert", n=50).number_of_edges() == 45 * 5
 
 
+@pytest.mark.parametrize(("n", "m"), [(2, 1), (12, 1), (12, 4), (12, 11), (40, 4)])
+def test_the_first_m_nodes_of_barabasi_and_albert_are_the_sources(n, m):
+    directed = priors.oriented(priors.make("barabasi-albert", n=n, m=m))
+    sources = [node for node, degree in directed.in_degree if degree == 0]
+    assert sources == list(range(m)) and sorted(directed.pred[m]) == sources
+    assert all(directed.in_degree(node) == m for node in range(m, n))
+
+
 def test_trees_have_one_edge_less_than_nodes():
     assert all(nx.is_tree(priors.make("tree", seed, n=20)) for seed in range(5))
     complete = priors.make("tree", n=13, r=3)

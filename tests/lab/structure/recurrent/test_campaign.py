@@ -21,6 +21,7 @@ from keras_invprune_lab.structure.recurrent.table import WITHOUT_SCORES, read
 from keras_invprune_lab.structure.recurrent.training import Training
 from keras_invprune_lab.training.files import write_csv
 
+pytestmark = pytest.mark.slow
 SMALL = {"cell": "tanh", "graphs": 2, "dataset": "reber:80", "epochs": 2}
 
 

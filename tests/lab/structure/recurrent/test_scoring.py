@@ -19,7 +19,8 @@ from keras_invprune_lab.structure.recurrent.stack import drawn
 
 VOCABULARY, ROWS = 6, 5  # of which an even number is read
 LOTS = np.random.default_rng(0)
-X, Y = LOTS.integers(0, VOCABULARY, (ROWS, 4)), np.array([0, 1, 1, 0, 1])
+X, Y = LOTS.integers(1, VOCABULARY, (ROWS, 4)), np.array([0, 1, 1, 0, 1])
+X[0, 2:] = X[2, 3:] = 0  # zeros at the end of shorter strings
 # Three layers each; the first has a skip that lacks a connection.
 GRAPHS = [nx.Graph([(0, 2), (1, 2), (2, 3), (0, 3), (2, 4)]), nx.path_graph(3)]
 
@@ -86,6 +87,12 @@ def test_they_are_those_of_the_keras_models(cell):
         )
         assert tuple(given) == PROXIES
         np.testing.assert_allclose(list(given.values()), wanted, atol=2e-4)
+
+
+def test_columns_without_letters_change_nothing():
+    weights = weights_of("tanh")
+    wider = np.pad(X, [(0, 0), (0, 2)])
+    assert scores("tanh", weights, wider) == scores("tanh", weights)
 
 
 def test_a_network_has_the_same_scores_in_any_stack():

@@ -15,7 +15,9 @@ from keras_invprune_lab.structure.recurrent.training import CLIP, Training
 
 VOCABULARY, STEPS, BATCH, ROWS = 6, 5, 4, 12
 LOTS = np.random.default_rng(0)
-X, Y = LOTS.integers(0, VOCABULARY, (ROWS, STEPS)), LOTS.integers(0, 2, ROWS)
+X, Y = LOTS.integers(1, VOCABULARY, (ROWS, STEPS)), LOTS.integers(0, 2, ROWS)
+LENGTHS = np.tile([2, 3, 4, 5, 4, 3], 2)
+X[np.arange(STEPS) >= LENGTHS[:, None]] = 0  # at the end, as Reber strings have them
 
 
 # Three layers each, of different widths; the first and the last have a skip.
@@ -46,6 +48,11 @@ def names_of(model):
     return [f"{w.path.split('/')[0]}/{w.name}" for w in model.weights]
 
 
+def longest(batch):
+    """The rows of a batch, as long as the longest."""
+    return batch[:, : (batch != 0).sum(axis=1).max()]
+
+
 plain = functools.partial(Training, x=X, y=Y, jit_compile=False)
 
 
@@ -60,6 +67,7 @@ def trained(request):
     rows = np.stack(
         [np.random.default_rng(n).permutation(ROWS)[:BATCH] for n in range(3)]
     )
+    assert set(LENGTHS[rows].max(axis=1)) == {4, 5}  # each network's own
     slopes = training.gradients(rows)
     before = {name: v.numpy() for name, v in training.variables.items()}
     losses = training.step(rows)
@@ -85,7 +93,7 @@ def test_outputs_gradients_and_the_step_are_those_of_keras(trained):
         model = model_of(graph, cell, weights[n])
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         with tf.GradientTape() as tape:
-            value = loss(Y[rows[n]], model(X[rows[n]]))
+            value = loss(Y[rows[n]], model(longest(X[rows[n]])))
         np.testing.assert_allclose(losses[n], value.numpy(), rtol=1e-5)
         own = names_of(model)
         gradients = tape.gradient(value, [w.value for w in model.trainable_weights])
@@ -160,10 +168,20 @@ def test_gradients_are_clipped_network_by_network():
 def test_accuracy_counts_each_row_once(trained):
     *_, training = trained
     outputs = training.stack.logits(
-        training.variables, np.repeat(X[None, :7], 3, axis=0)
+        training.variables, np.repeat(X[None, :7], 3, axis=0), np.full(3, STEPS)
     ).numpy()
     expected = (outputs.argmax(axis=-1) == Y[:7]).mean(axis=1)
     np.testing.assert_allclose(training.accuracy(X[:7], Y[:7]), expected)
+
+
+def test_zeros_after_the_longest_string_change_nothing(trained):
+    *_, training = trained
+    rows, labels = X[LENGTHS < 4], Y[LENGTHS < 4]
+    assert len(rows) == 6 and not rows[:, 3:].any()
+    wider = np.pad(rows, [(0, 0), (0, 3)])
+    given = rows[:, :3], rows, wider
+    found = [training.accuracy(x, labels) for x in given]
+    np.testing.assert_array_equal(found, [found[0]] * 3)
 
 
 def test_a_restored_state_continues_to_the_same_weights():
