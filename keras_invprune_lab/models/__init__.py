@@ -28,7 +28,7 @@ def _small_mlp(shape, classes):
 
 
 def _mlp_100(shape, classes):
-    return mlp(shape, classes, (100,), name="mlp_100")
+    return mlp(shape, classes, (100,), name="mlp_100", as_torch=True)
 
 
 def _row_mlp(shape, classes):

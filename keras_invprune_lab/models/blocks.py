@@ -11,6 +11,11 @@ def _initializer():
     return keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
 
 
+def uniform(n):
+    """Return U(-1/sqrt(n), 1/sqrt(n)). Keras wants another one for each weight."""
+    return keras.initializers.RandomUniform(-(n**-0.5), n**-0.5)
+
+
 def dense(units, use_bias=False):
     """Return ``(name) -> Dense``, without a bias if BatchNorm removes it again."""
     return lambda name: layers.Dense(

@@ -1,12 +1,14 @@
 """Fully connected networks. All end in logits."""
 
+import math
+
 import keras
 from keras import layers
 
-from keras_invprune_lab.models.blocks import EMBEDDING, block, dense
+from keras_invprune_lab.models.blocks import EMBEDDING, block, dense, uniform
 
 
-def mlp(input_shape, classes, units=(300, 100), name="mlp"):
+def mlp(input_shape, classes, units=(300, 100), name="mlp", as_torch=False):
     """Make a fully connected ReLU network; (300, 100) is LeNet-300-100.
 
     Args:
@@ -14,6 +16,8 @@ def mlp(input_shape, classes, units=(300, 100), name="mlp"):
         classes: Number of classes.
         units: Widths of the hidden layers.
         name: Name of the model.
+        as_torch: Whether kernels and biases are drawn uniformly from ±1/√fan_in, as
+            PyTorch does by default.
 
     Returns:
         A Sequential model with outputs of shape [batch, classes].
@@ -22,19 +26,27 @@ def mlp(input_shape, classes, units=(300, 100), name="mlp"):
         LeCun et al. 1998, Gradient-based learning applied to document
         recognition, section III.C.4.
     """
+    read = (math.prod(input_shape), *units)
+    *drawn, last = [_drawn(fan_in) if as_torch else {} for fan_in in read]
     hidden = [
-        layers.Dense(width, activation="relu", name=f"hidden_{index}")
-        for index, width in enumerate(units, start=1)
+        layers.Dense(width, activation="relu", name=f"hidden_{index}", **own)
+        for index, (width, own) in enumerate(zip(units, drawn, strict=True), start=1)
     ]
     return keras.Sequential(
         [
             keras.Input(input_shape, name="input"),
             layers.Flatten(name="flatten"),
             *hidden,
-            layers.Dense(classes, name="logits"),
+            layers.Dense(classes, name="logits", **last),
         ],
         name=name,
     )
+
+
+def _drawn(fan_in):
+    """Return what draws the weights of a layer as PyTorch does."""
+    kernel, bias = uniform(fan_in), uniform(fan_in)
+    return {"kernel_initializer": kernel, "bias_initializer": bias}
 
 
 # Outputs of the layers of the convolutional network that MLP_VIS expands, for images

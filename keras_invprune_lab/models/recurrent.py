@@ -1,7 +1,9 @@
 """Recurrent classifiers of sequences of letters. All end in logits."""
 
 import keras
-from keras import layers
+from keras import layers, ops
+
+from keras_invprune_lab.models.blocks import uniform
 
 CODES = 128  # ASCII
 EMBEDDED = 50  # values of a letter
@@ -9,12 +11,35 @@ CELLS = {
     "rnn-tanh": (layers.SimpleRNN, {"activation": "tanh"}),
     "rnn-relu": (layers.SimpleRNN, {"activation": "relu"}),
     "gru": (layers.GRU, {}),
-    "lstm": (layers.LSTM, {}),
+    "lstm": (layers.LSTM, {"unit_forget_bias": False}),
 }
 RECURRENT_CELLS = (layers.SimpleRNNCell, layers.GRUCell, layers.LSTMCell)
 
 
-def recurrent(input_shape, classes, width=50, cell="gru", depth=3):
+@keras.saving.register_keras_serializable("keras_invprune_lab")
+class AfterTheLongest(layers.Layer):
+    """Picks the step after which the longest sequence of a batch has ended.
+
+    The batch might as well be that short. So an output depends on the others of the
+    batch, as in the code of the authors of 2107.12917.
+    """
+
+    def call(self, outputs, codes):
+        """Return the outputs of one step.
+
+        Args:
+            outputs: Of all steps, [batch, steps, units].
+            codes: Of the letters, int [batch, steps]; zeros follow the last.
+
+        Returns:
+            [batch, units].
+        """
+        steps = ops.arange(1, codes.shape[1] + 1)
+        end = ops.max(ops.where(codes != 0, steps, 1))
+        return ops.take(outputs, end - 1, axis=1)
+
+
+def recurrent(input_shape, classes, width=50, cell="gru", depth=3, by_batch=False):
     """Make a classifier of recurrent layers, whose last step makes the logits.
 
     Zeros at the end of a sequence are read like letters, as in the paper, so that the
@@ -26,28 +51,39 @@ def recurrent(input_shape, classes, width=50, cell="gru", depth=3):
         width: Units of each recurrent layer.
         cell: A name in `CELLS`.
         depth: Number of recurrent layers.
+        by_batch: Whether to read the zeros only to the end of the batch's longest
+            sequence, see `AfterTheLongest`.
 
     Returns:
-        A Sequential model with outputs of shape [batch, classes].
+        A model with outputs of shape [batch, classes].
 
     Source:
-        Stier et al. 2021 (2107.12917) and its authors' code, which draws all weights
-        uniformly; here, they are drawn as Keras does.
+        Stier et al. 2021 (2107.12917) and its authors' code: letters are normal, and
+        all else is uniform in ±1/√width. Theirs has two biases, ours only in the GRU.
     """
     kind, choices = CELLS[cell]
-    hidden = [
-        kind(width, return_sequences=index < depth, name=f"hidden_{index}", **choices)
-        for index in range(1, depth + 1)
-    ]
-    return keras.Sequential(
-        [
-            keras.Input(input_shape, dtype="int32", name="input"),
-            layers.Embedding(CODES, EMBEDDED, name="letters"),
-            *hidden,
-            layers.Dense(classes, name="logits"),
-        ],
-        name=cell.replace("-", "_"),
+    read = keras.Input(input_shape, dtype="int32", name="input")
+    normal = keras.initializers.RandomNormal(stddev=1.0)
+    x = layers.Embedding(CODES, EMBEDDED, normal, name="letters")(read)
+    for index in range(1, depth + 1):
+        x = kind(
+            width,
+            return_sequences=index < depth or by_batch,
+            kernel_initializer=uniform(width),
+            recurrent_initializer=uniform(width),
+            bias_initializer=uniform(width),
+            name=f"hidden_{index}",
+            **choices,
+        )(x)
+    if by_batch:
+        x = AfterTheLongest(name="end")(x, read)
+    head = layers.Dense(
+        classes,
+        kernel_initializer=uniform(width),
+        bias_initializer=uniform(width),
+        name="logits",
     )
+    return keras.Model(read, head(x), name=cell.replace("-", "_"))
 
 
 def input_to_hidden(key: str, layer: keras.layers.Layer) -> bool:

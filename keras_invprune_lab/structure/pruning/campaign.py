@@ -95,6 +95,7 @@ class Campaign:
     def config(self) -> dict:
         """What all rows of a table have in common, as JSON has it."""
         own = {"dataset": self.dataset, "data_seed": SEED, "epochs": self.epochs}
+        own |= {"padded_to": "the longest string of a batch", "weights": "uniform"}
         return own | {"batch_size": BATCH, "learning_rate": RATE, "clipnorm": CLIP}
 
     def copies(self, cell: str) -> list[tuple[str, int, int]]:

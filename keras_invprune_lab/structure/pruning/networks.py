@@ -11,13 +11,20 @@ import keras
 import keras_invprune as kip
 from keras_invprune.saving import replaced
 from keras_invprune_lab.data import Data
-from keras_invprune_lab.models import get_model
-from keras_invprune_lab.models.recurrent import PARTS
+from keras_invprune_lab.models.recurrent import PARTS, recurrent
 from keras_invprune_lab.training.checkpoint import Checkpoint
 
 BATCH, RATE, CLIP = 32, 1e-3, 5.0
-TESTED = 625
-"""Rows of a batch in the test, of which 6,250 are ten."""
+
+
+def network(cell: str, data: Data) -> keras.Model:
+    """Return a new network for strings, each batch of which is as long as its longest.
+
+    Args:
+        cell: A name in `models.recurrent.CELLS`.
+        data: What it reads.
+    """
+    return recurrent(data.x_train.shape[1:], data.classes, cell=cell, by_batch=True)
 
 
 def compiled(model: keras.Model) -> keras.Model:
@@ -51,7 +58,7 @@ def trained(
         show: ``show(epochs done)``.
     """
     keras.utils.set_random_seed(seed)
-    model, state = get_model(cell, data), Checkpoint(file.with_name(f"{cell}-{seed}"))
+    model, state = network(cell, data), Checkpoint(file.with_name(f"{cell}-{seed}"))
     if file.exists():
         model.load_weights(file)  # before it is compiled: those of Adam are not needed
         shutil.rmtree(state.folder, ignore_errors=True)  # a kill may have left it
@@ -101,6 +108,6 @@ def retrained(model: keras.Model, data: Data) -> None:
 
 
 def tested(model: keras.Model, data: Data) -> float:
-    """Return the accuracy on test rows, in percent."""
-    _, share = model.evaluate(data.x_test, data.y_test, TESTED, verbose=0)
+    """Return the accuracy on test rows, in percent, in batches as in training."""
+    _, share = model.evaluate(data.x_test, data.y_test, BATCH, verbose=0)
     return round(100 * share, 3)

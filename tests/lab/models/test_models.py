@@ -67,6 +67,15 @@ def test_widths(name, units):
     assert [layer.units for layer in dense] == units
 
 
+def test_the_network_of_the_pruning_variants_is_drawn_as_by_pytorch():
+    model = get_model("mlp-100", data(28, 28, 1))
+    for layer, fan_in in zip(model.layers[-2:], (784, 100), strict=True):
+        for weight in layer.get_weights():
+            assert 0 < np.abs(weight).max() <= fan_in**-0.5
+    kernel = model.layers[-2].get_weights()[0]
+    assert kernel.std() == pytest.approx((3 * 784) ** -0.5, rel=0.01)
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_weights_have_names_of_their_own_and_outputs_are_logits(name):
     images = data(16, 16, 1)  # lenet-5 has no use for fewer pixels

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import keras_invprune as kip
-from keras_invprune_lab.models import get_model
+from keras_invprune_lab.models.recurrent import recurrent
 from keras_invprune_lab.structure.pruning import campaign as module
 from keras_invprune_lab.structure.pruning import networks
 from keras_invprune_lab.structure.pruning.campaign import Campaign, prune
@@ -36,7 +36,7 @@ def tiny():
         return model
 
     patch.setattr(networks, "compiled", quick)
-    patch.setattr(networks, "get_model", functools.partial(get_model, width=4))
+    patch.setattr(networks, "recurrent", functools.partial(recurrent, width=4))
     yield
     patch.undo()
 
@@ -88,12 +88,13 @@ def test_a_row_for_each_test(done):
 
 def kernels(model):
     """Those of each recurrent layer: of the layer below, and of the last step."""
-    return [w for layer in model.layers[1:-1] for w in layer.cell.get_weights()[:2]]
+    hidden = [layer for layer in model.layers if layer.name.startswith("hidden")]
+    return [w for layer in hidden for w in layer.cell.get_weights()[:2]]
 
 
 def test_a_copy_keeps_what_is_large_and_stays_masked():
     data = strings(DATASET)
-    model = networks.compiled(networks.get_model("rnn-tanh", data))
+    model = networks.compiled(networks.network("rnn-tanh", data))
     before = [np.abs(weight) for weight in kernels(model)]
     limit = np.quantile(np.concatenate([w.ravel() for w in before]), 0.75)
     after = kernels(kip.strip_pruning(networks.pruned(model, "both", 75)))
