@@ -1,9 +1,10 @@
 """What the tests weigh: how many there are, their minutes, and the largest process.
 
-    python benchmarks/suite.py [--folder CHECKOUT] [ARGUMENTS OF PYTEST]
+    python benchmarks/suite.py [--folder CHECKOUT] [-m MARKERS] [ARGUMENTS OF PYTEST]
 
 The checkout is this one by default; give a worktree of an earlier commit to compare.
-The tests run as `make test` runs them. Do nothing else on the machine.
+The tests are those of `make test`, and run as there; those of `make test-slow` are
+`-m "slow and not heavy"`. Do nothing else on the machine.
 """
 
 import argparse
@@ -28,9 +29,11 @@ def main():
     """Run the tests, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--folder", type=Path, default=ROOT)
+    parser.add_argument("-m", default="not slow and not heavy", help="markers")
     given, arguments = parser.parse_known_args()
     folder = given.folder.resolve()
-    command = [sys.executable, "-m", "pytest", "-q", *workers(), *arguments]
+    command = [sys.executable, "-m", "pytest", "-q", *workers(), "-m", given.m]
+    command += arguments
     environment = {**os.environ, "PYTHONPATH": str(folder)}
     began = time.monotonic()
     done = subprocess.run(
