@@ -42,8 +42,8 @@ class AfterTheLongest(layers.Layer):
 def recurrent(input_shape, classes, width=50, cell="gru", depth=3, by_batch=False):
     """Make a classifier of recurrent layers, whose last step makes the logits.
 
-    Zeros at the end of a sequence are read like letters, as in the paper, so that the
-    network has to remember what it has seen.
+    Zeros at the end of a sequence are read like letters, so that the network has to
+    remember what it has seen.
 
     Args:
         input_shape: (steps,), of ASCII codes.
@@ -52,7 +52,7 @@ def recurrent(input_shape, classes, width=50, cell="gru", depth=3, by_batch=Fals
         cell: A name in `CELLS`.
         depth: Number of recurrent layers.
         by_batch: Whether to read the zeros only to the end of the batch's longest
-            sequence, see `AfterTheLongest`.
+            sequence, as in the paper, see `AfterTheLongest`.
 
     Returns:
         A model with outputs of shape [batch, classes].

@@ -9,6 +9,8 @@ from graphs import GRAPH, every_example
 from keras_invprune import priors
 from keras_invprune.priors import FEATURES, features
 
+# Of https://github.com/innvariant/sparsity-experiments-2021: two of its graphs, and the
+# features that its gru.csv has of them.
 PUBLISHED = json.loads((Path(__file__).parent / "published_features.json").read_text())
 
 

@@ -11,7 +11,7 @@ from keras_invprune.priors import layered
 from keras_invprune.priors.recurrent import Tokens, recurrent
 from keras_invprune_lab.structure.recurrent.cells import CELLS
 from keras_invprune_lab.structure.recurrent.stack import Stack, drawn
-from keras_invprune_lab.structure.recurrent.training import CLIP, Training
+from keras_invprune_lab.structure.recurrent.training import CLIP, Training, lengths
 
 VOCABULARY, STEPS, BATCH, ROWS = 6, 5, 4, 12
 LOTS = np.random.default_rng(0)
@@ -180,8 +180,14 @@ def test_zeros_after_the_longest_string_change_nothing(trained):
     assert len(rows) == 6 and not rows[:, 3:].any()
     wider = np.pad(rows, [(0, 0), (0, 3)])
     given = rows[:, :3], rows, wider
+    assert [list(lengths(x)) for x in given] == [list(LENGTHS[LENGTHS < 4])] * 3
     found = [training.accuracy(x, labels) for x in given]
     np.testing.assert_array_equal(found, [found[0]] * 3)
+    first, *others = (training._logits(x, lengths(x).max()).numpy() for x in given)
+    for logits in others:
+        np.testing.assert_allclose(logits, first, atol=1e-6)
+    later = training._logits(rows, STEPS).numpy()  # zeros are read like letters
+    assert np.abs(later - first).max() > 1e-3
 
 
 def test_a_restored_state_continues_to_the_same_weights():
