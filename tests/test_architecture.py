@@ -37,7 +37,7 @@ LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
 # The same inside of `pruning`, where each file is a room.
 PRUNING = [
     {"examples", "recomputed", "timed", "tracing"},
-    {"rewind", "initializers", "masked", "loss"},
+    {"rewind", "initializers", "masked", "loss", "priced"},
     {"plan"},
     {"checks", "fitting"},
     {"fit_checks", "state"},

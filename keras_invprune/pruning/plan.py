@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from typing import Any, Self, cast
 
 import keras
-import numpy as np
 
 from keras_invprune import allocation as allocations
 from keras_invprune import objectives, patterns, schedules, scores
@@ -28,11 +27,11 @@ from keras_invprune.contracts import (
 )
 from keras_invprune.graph.active import calls_its_graph
 from keras_invprune.graph.groups import Dependencies
-from keras_invprune.graph.weights import Weight, is_graph, shapes_of
+from keras_invprune.graph.weights import Weight, is_graph
 from keras_invprune.masks.compute import make_masks
-from keras_invprune.masks.groups import ROUNDING, Grouped, TiedGroups
+from keras_invprune.masks.groups import Grouped, TiedGroups
+from keras_invprune.pruning.priced import Priced
 from keras_invprune.pruning.rewind import check_rewind
-from keras_invprune.pruning.timed import cut, largest
 from keras_invprune.runtimes import Cost
 from keras_invprune.saving import Missing, load_object, save_object
 
@@ -179,8 +178,8 @@ class Plan:
                 f"{self.budget!r}. Pass a share, or choose another score and schedule."
             )
 
-    def price(self, model: keras.Model, weights: Mapping[str, Weight]) -> float:
-        """Find what the groups cost that are kept, and return what the model costs.
+    def price(self, model: keras.Model, weights: Mapping[str, Weight]) -> Priced:
+        """Return the groups with what the budget counts in them.
 
         Milliseconds are measured, unless the plan was saved with their table. Call
         `bind` first.
@@ -193,11 +192,9 @@ class Plan:
         groups = cast(Dependencies, self.dependencies)
         if self.cost_of_shapes is None:
             self.cost_of_shapes = budget.cost(model)
-        of_shapes = self.cost_of_shapes
-        shapes = shapes_of(weights)
-        dense = of_shapes(shapes)
-        self.cost = lambda kept: of_shapes(groups.shapes(kept, shapes)) / dense
-        return dense
+        priced = Priced(budget, groups, weights, self.cost_of_shapes)
+        self.cost = priced.share
+        return priced
 
     def meet(
         self,
@@ -210,7 +207,7 @@ class Plan:
         Milliseconds are those of files, which are timed here and never again.
 
         Args:
-            model: The plain model, for `price`.
+            model: The plain model.
             weights: The result of `weights_by_key(model)`.
             schedule: A name, or a schedule that ends at this sparsity.
 
@@ -218,15 +215,8 @@ class Plan:
             ValueError: If the budget cannot be met, or if the schedule ends at another
                 sparsity.
         """
-        budget, dense = cast(Budget, self.budget), self.price(model, weights)
-        share, left = budget.share(dense), self._least()
-        where = "when all removable groups are removed"
-        if budget.milliseconds is not None and share < 1:
-            found, time = self._timed(model, weights, dense, left)
-            share, left = found or share, time / dense
-            where = "in the fastest file that was timed"
-        self._check_met(budget, dense, left, model.name, where)
-        self.sparsity = 1 - share
+        priced = self.price(model, weights)
+        self.sparsity = 1 - priced.allowed(model, self.pattern, self.allocation)
         self.schedule = schedules.get(schedule, self.sparsity)
 
     def untied(self, model: keras.Model) -> str | None:
@@ -236,67 +226,6 @@ class Plan:
         if self.moves:
             return "units that are removed on both sides get no gradients to return"
         return None
-
-    def _least(self) -> float:
-        """Return the least share of the cost that can be left."""
-        groups = cast(Dependencies, self.dependencies)
-        cost = cast(Callable[[Arrays], float], self.cost)
-        return cost(TiedGroups(self.pattern, {}, groups).least())
-
-    def _timed(
-        self,
-        model: keras.Model,
-        weights: Mapping[str, Weight],
-        dense: float,
-        least: float,
-    ) -> tuple[float | None, float]:
-        """Return the share of the cost whose file meets the budget, and its time.
-
-        The scores of a training are not known yet. Those of the magnitude lead to the
-        same widths if the allocation gives each family a share.
-        """
-        budget, groups = (
-            cast(Budget, self.budget),
-            cast(Dependencies, self.dependencies),
-        )
-        masked = {key: weights[key] for key in (*groups.makers, *groups.readers)}
-        tied = self.groups(shapes_of(masked))
-        scores = {key: np.abs(w.variable.numpy()) for key, w in masked.items()}
-
-        def candidate(share: float) -> tuple[float, Arrays]:
-            masks = tied.masks(scores, 1 - share, self.allocation)
-            return 1 - tied.removed(masks), masks
-
-        def time(masks: Arrays) -> float:
-            return budget.measure(cut(model, masks))
-
-        limit = cast(float, budget.milliseconds)
-        return largest(candidate, time, limit, dense, least)
-
-    def _check_met(
-        self, budget: Budget, dense: float, left: float, name: str, where: str
-    ) -> None:
-        """Raise ValueError if the share of the cost that is left exceeds the budget."""
-        groups = cast(Dependencies, self.dependencies)
-        cost = cast(Callable[[Arrays], float], self.cost)
-        limit = budget.share(dense)
-        enough = limit * (1 + ROUNDING)
-        if left <= enough:
-            return
-        cause, way_out = "", "Use a larger budget, or select more weights"
-        alone = cost({name: np.zeros(n, bool) for name, n in groups.families.items()})
-        rounding = alone <= enough < self._least()
-        if rounding and isinstance(self.pattern, patterns.Units):
-            cause = (
-                f": {self.pattern!r} keeps multiples of {self.pattern.round_to}, and "
-                f"without rounding {alone * dense:.5g} would be left"
-            )
-            way_out = "Use a smaller `round_to`, or a larger budget"
-        raise ValueError(
-            f"The budget cannot be met: it allows {limit * dense:.5g} {budget.unit}, "
-            f"and {name!r} has {left * dense:.5g} {where}{cause}. Received: "
-            f"{budget!r}. {way_out}."
-        )
 
     def groups(
         self,

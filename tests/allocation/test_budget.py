@@ -419,8 +419,10 @@ def test_a_cost_that_cannot_be_saved_is_measured_again(clockless, tmp_path):
     table = clockless.cost
 
     def unsaved(model):
-        def cost(shapes):
-            return table(model)(shapes)
+        found = table(model)
+
+        def cost(shapes):  # without a config
+            return found(shapes)
 
         return cost
 
