@@ -63,15 +63,26 @@ def readable(structure: Nested, name: str = "data") -> Nested:
     return keras.tree.map_structure(lambda part: _readable(part, name), structure)
 
 
+def check_repeatable(data: Nested, name: str) -> None:
+    """Raise ValueError if data holds generators, which can be read only once.
+
+    Args:
+        data: Arrays, tensors or data sets, or lists or dicts of them.
+        name: What the message calls it.
+    """
+    for part in keras.tree.flatten(data):
+        if isinstance(part, Iterator):
+            raise ValueError(
+                f"`{name}` must be arrays or a data set, since it is read more than "
+                f"once. Received: a {type(part).__name__}. Collect its rows in arrays, "
+                "or make a data set: tf.data.Dataset.from_generator(...)."
+            )
+
+
 def _readable(part: Any, name: str) -> Any:
     if isinstance(part, tf.SparseTensor):
         return inputs.dense(part).numpy()
-    if isinstance(part, Iterator):
-        raise ValueError(
-            f"`{name}` must be arrays or a data set, since it is read twice. "
-            f"Received: a {type(part).__name__}. Collect its rows in arrays, or make a "
-            "data set: tf.data.Dataset.from_generator(...)."
-        )
+    check_repeatable(part, name)
     if isinstance(part, tf.RaggedTensor):
         raise ValueError(
             f"`{name}` must have rows of the same length. Received: a RaggedTensor of "

@@ -15,6 +15,7 @@ from keras_invprune.compaction.merge import Merged, merge_layers
 from keras_invprune.contracts import Nested
 from keras_invprune.graph.active import active_layers
 from keras_invprune.graph.copying import copy_model, custom_objects
+from keras_invprune.graph.given_rows import check_repeatable
 from keras_invprune.proximal import NegativeParts, Proximal
 from keras_invprune.proximal.base import check_strength
 from keras_invprune.pruning.checkpoint import SEED, seed_states
@@ -129,15 +130,19 @@ def layer_path(
         ValueError: If the model is not built, not compiled or under masks, if no layer
             may be removed, if a strength is negative, if the folder holds a path of
             other strengths, data or settings, or if the weights are not finite
-            (training has diverged).
+            (training has diverged). If the loss or a metric cannot be computed on the
+            validation data, what Keras raises, before any training.
 
     Source:
         Hebiri, Lederer: Layer Sparsity in Neural Networks (2006.15604), for the idea
         of regularizing and refitting.
     """
     values = _checked(model, strengths)
+    check_repeatable((x, y), "x")
+    check_repeatable(validation_data, "validation_data")
     work, compiled = copy_model(model, otherwise=""), _compiled(model)
-    NegativeParts.of(work, 0.0, nonnegative_inputs)  # raises before anything is done
+    _compile(work, compiled, NegativeParts.of(work, 0.0, nonnegative_inputs))
+    _measured(work, validation_data, steps=1)  # raises before anything is done
     about = {
         "strengths": values,
         "shapes": [list(weight.shape) for weight in work.weights],
@@ -227,11 +232,19 @@ def _point(
     nonnegative_inputs: bool | Sequence[str],
 ) -> Point:
     merged = merge_layers(model, nonnegative_inputs=nonnegative_inputs)
-    x, y, weight = keras.utils.unpack_x_y_sample_weight(validation_data)
-    options = {"sample_weight": weight, "verbose": 0, "return_dict": True}
-    found = model.evaluate(x, y, **options)
-    metrics = {name: float(value) for name, value in found.items()}
+    metrics = _measured(model, validation_data)
     return Point(strength, len(active_layers(model)), merged.depth[1], metrics)
+
+
+def _measured(
+    model: keras.Model, validation_data: Nested, steps: int | None = None
+) -> dict[str, float]:
+    """Return the loss and metrics on the validation data, or on some batches of it."""
+    x, y, weight = keras.utils.unpack_x_y_sample_weight(validation_data)
+    found = model.evaluate(
+        x, y, sample_weight=weight, steps=steps, verbose=0, return_dict=True
+    )
+    return {name: float(value) for name, value in found.items()}
 
 
 def _set_seeds(model: keras.Model, seeds: Sequence[np.ndarray]) -> None:

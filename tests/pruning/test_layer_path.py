@@ -261,3 +261,23 @@ def shallow():
 def test_what_it_refuses(model, strengths, error, message):
     with pytest.raises(error, match=message):
         layer_path(model(), strengths, X, Y, **OPTIONS)
+
+
+@pytest.mark.parametrize(
+    ("x", "validation_data", "message"),
+    [
+        (X, (VALID[0][:, :9], VALID[1]), "shape"),
+        (X, (VALID[0], VALID[1].reshape(1, -1)), "[Cc]ardinality"),
+        (X, iter([VALID]), "`validation_data`.*more than once"),
+        (iter([(X, Y)]), VALID, "`x`.*more than once"),
+    ],
+)
+def test_bad_data_are_refused_before_any_training(x, validation_data, message):
+    class Untrained(keras.callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            raise AssertionError("it trains")
+
+    y = Y if isinstance(x, np.ndarray) else None
+    options = {"validation_data": validation_data, "callbacks": [Untrained()]}
+    with pytest.raises(ValueError, match=message):
+        layer_path(network(), [0.1], x, y, **options)
