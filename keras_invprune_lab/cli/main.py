@@ -13,10 +13,7 @@ from keras_invprune_lab.cli.wording import in_options
 from keras_invprune_lab.extras import needed
 
 app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    help="Prune Keras models for the invariances in their data.",
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
 )
 
 app.add_typer(structure, name="structure")

@@ -12,7 +12,6 @@ from keras_invprune_lab.extras import needed
 structure = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    help="Networks from graphs: train, predict accuracy, search; prune recurrent ones.",
 )
 
 
