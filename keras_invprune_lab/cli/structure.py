@@ -14,6 +14,13 @@ structure = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+# Options that commands share.
+Jobs = Annotated[
+    int, typer.Option(min=1, help="Processes at once, each of one thread.")
+]
+Strings = Annotated[str, typer.Option(help="Reber strings.")]
+Trainings = Annotated[int, typer.Option(help="Trainings of each graph.")]
+
 
 @structure.callback()
 def group():
@@ -124,12 +131,10 @@ def train(
     graphs: Annotated[
         int, typer.Option(help="Random graphs, half from each prior.")
     ] = 100,
-    seeds: Annotated[int, typer.Option(help="Trainings of each graph.")] = 2,
-    dataset: Annotated[str, typer.Option(help="Reber strings.")] = "reber:25000",
+    seeds: Trainings = 2,
+    dataset: Strings = "reber:25000",
     epochs: Annotated[int, typer.Option(help="Of each training.")] = 15,
-    jobs: Annotated[
-        int, typer.Option(min=1, help="Processes at once, each of one thread.")
-    ] = 1,
+    jobs: Jobs = 1,
 ):
     """Train many recurrent networks of random structure. Run again, it resumes."""
     with needed("structure", by="networks from graphs"):
@@ -161,11 +166,9 @@ def prune(
             "epoch of recovery. Otherwise: three parts, ten levels, ten epochs.",
         ),
     ] = False,
-    dataset: Annotated[str, typer.Option(help="Reber strings.")] = "reber:25000",
+    dataset: Strings = "reber:25000",
     epochs: Annotated[int, typer.Option(help="Of the training before pruning.")] = 50,
-    jobs: Annotated[
-        int, typer.Option(min=1, help="Processes at once, each of one thread.")
-    ] = 1,
+    jobs: Jobs = 1,
 ):
     """Prune recurrent networks in one shot, and see how fast they recover.
 
@@ -198,12 +201,10 @@ def relational(
     graphs: Annotated[
         int, typer.Option(help="Graphs of the table, far apart from each other.")
     ] = 24,
-    seeds: Annotated[int, typer.Option(help="Trainings of each graph.")] = 2,
+    seeds: Trainings = 2,
     images: Annotated[int, typer.Option(help="To train with, of CIFAR-10.")] = 50_000,
     epochs: Annotated[int, typer.Option(help="Of each training.")] = 4,
-    jobs: Annotated[
-        int, typer.Option(min=1, help="Processes at once, each of one thread.")
-    ] = 1,
+    jobs: Jobs = 1,
 ):
     """Train graphs of graph2nn's table again, and compare their order with theirs.
 
