@@ -25,6 +25,7 @@ OWN_STEPS = (
     "compute_loss",
     "compute_metrics",
 )
+LEAST_EPSILON = 1.1e-19  # float32 has no square of a smaller one
 
 
 def check_fit(
@@ -34,6 +35,7 @@ def check_fit(
     check_strategy(strategy)
     check_compiled(model)
     check_averages(model)
+    check_adafactor(model)
     check_xla(strategy, model.jit_compile)
     check_complete(model)
     if not model.finished:
@@ -72,15 +74,38 @@ def check_averages(model: keras.Model) -> None:
     At the end of `fit`, Keras pairs averages and trained weights by position. Weights
     that are trained in the search only are missing by then.
     """
-    optimizer = inner_optimizer(model.optimizer)
-    parts = getattr(optimizer, "optimizers", [optimizer])
-    if model.search_only and any(getattr(part, "use_ema", False) for part in parts):
+    averages = any(getattr(part, "use_ema", False) for part in _optimizers(model))
+    if model.search_only and averages:
         raise ValueError(
             "`use_ema=True` needs the same trained weights throughout, and "
             f"{len(model.search_only)} of them are trained in the search only (those "
             "of the projection or of the score). Leave `use_ema` out, or choose an "
             "objective and a score without weights of their own."
         )
+
+
+def check_adafactor(model: keras.Model) -> None:
+    """Warn if Adafactor would divide zero by zero for weights without gradients.
+
+    It estimates the mean square of a gradient by a product of those of its row and its
+    column. If both are zero, the product of their `epsilon_1` remains.
+    """
+    for part in _optimizers(model):
+        if not isinstance(part, keras.optimizers.Adafactor):
+            continue
+        if part.epsilon_1 < LEAST_EPSILON:
+            warnings.warn(
+                f"Adafactor(epsilon_1={part.epsilon_1:g}) makes weights NaN as soon as "
+                "an input and an output of a kernel get no gradients, as in pruned "
+                "networks. Pass epsilon_1=1e-15.",
+                stacklevel=4,
+            )
+
+
+def _optimizers(model: keras.Model) -> Sequence[keras.optimizers.Optimizer]:
+    """Return the optimizers that a model was compiled with, without wrappers."""
+    optimizer = inner_optimizer(model.optimizer)
+    return getattr(optimizer, "optimizers", [optimizer])
 
 
 def check_xla(strategy: tf.distribute.Strategy, jit_compile: bool | str) -> None:

@@ -40,6 +40,7 @@ def integers(
         high: One more than the largest number drawn.
         generator: A `keras.random.SeedGenerator`, which is advanced.
     """
+    low, high = tf.cast(low, "int32"), tf.cast(high, "int32")
     return tf.random.stateless_uniform(
         shape, _next_seed(generator), low, high, dtype="int32", alg="philox"
     )

@@ -145,7 +145,8 @@ class ScarfCorruption(keras.layers.Layer):
         # A step of 1 to batch - 1, modulo the batch, never leads back to the same row.
         # In a batch of one row, there is no other, and step 1 leads back to it.
         step = integers((batch,), 1, ops.maximum(batch, 2), generator)
-        return ops.take(rows, (ops.arange(batch) + step) % batch, axis=0)
+        own = ops.arange(batch, dtype="int32")  # int64 if floatx is float64
+        return ops.take(rows, (own + step) % batch, axis=0)
 
     def _check(self, shape: Sequence[int | None]) -> None:
         if len(shape) != self.rank or shape[1] is None:

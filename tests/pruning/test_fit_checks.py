@@ -142,6 +142,29 @@ def test_a_model_without_one_is_trained():
     assert model.finished
 
 
+def with_a_dead_input_and_unit():
+    kernel = np.random.default_rng(0).uniform(0.5, 1, (4, 8))
+    kernel[0], kernel[:, 0] = 0.1, 0.1
+    plain = keras.Sequential([keras.Input((4,)), keras.layers.Dense(8, name="first")])
+    plain.layers[0].set_weights([kernel, np.zeros(8)])
+    plain.add(keras.layers.Dense(3, "softmax"))
+    model = kip.prune(plain, 11 / 32, select=["first"], schedule="manual")
+    model.prune_to(11 / 32)
+    return model
+
+
+def test_adafactor_needs_an_epsilon_whose_square_is_not_zero():
+    model = with_a_dead_input_and_unit()
+    model.compile(keras.optimizers.Adafactor(0.01), SPARSE)
+    with pytest.warns(UserWarning, match="epsilon_1=1e-15"):
+        model.fit(X, Y, verbose=0)
+    assert not np.isfinite(model.inner.layers[0].kernel).all()
+    model = with_a_dead_input_and_unit()
+    model.compile(keras.optimizers.Adafactor(0.01, epsilon_1=1e-15), SPARSE)
+    model.fit(X, Y, verbose=0)  # without a warning
+    assert np.isfinite(model.inner.layers[0].kernel).all()
+
+
 def test_reducing_the_rate_on_a_plateau_must_wait_for_fine_tuning():
     model = model_with(SPARSE, rewind="initial")
     plateau = keras.callbacks.ReduceLROnPlateau("loss")

@@ -39,6 +39,18 @@ def test_returns_the_input_shape_in_float32(make):
 
 
 @for_every_view
+def test_64_bit_floats_as_keras_s_default_change_nothing(make):
+    x = batch(make)
+    expected = make(seed=3)(x)
+    before = keras.config.floatx()
+    keras.config.set_floatx("float64")  # then Keras counts in 64 bits, too
+    try:
+        np.testing.assert_array_equal(make(seed=3)(x), expected)
+    finally:
+        keras.config.set_floatx(before)
+
+
+@for_every_view
 def test_consecutive_draws_differ(make):
     x, view = batch(make), make(seed=1)
     assert not np.array_equal(view(x), view(x))
