@@ -60,18 +60,21 @@ class Through(keras.regularizers.Regularizer):
 
 
 class _Scope(keras.StatelessScope):
-    """A scope in which some variables read as tensors, and updates are collected.
+    """A scope in which some variables read as tensors.
 
-    Each assignment is recorded: of variables of the layer, of Keras (the seed of its
-    random numbers) and of objects that Keras does not know. Values of an outer scope,
-    as in `stateless_call`, are visible inside.
+    What is assigned to these is collected. All other variables, such as statistics and
+    the seed of Keras's random numbers, are assigned at once, as without the scope: a
+    value that is made inside a loop or a condition cannot be read after it.
 
     Args:
-        values: Pairs (variable, tensor to read in its place).
+        values: Pairs (variable, tensor to read in its place). Values of an outer scope,
+            as in `stateless_call`, are visible inside.
     """
 
     def __init__(self, values: Iterable[tuple]):
+        values = list(values)
         super().__init__(values, collect_losses=True)
+        self._replaced = {id(variable) for variable, _ in values}
         self._updated = {}
 
     def get_current_value(self, variable: keras.Variable) -> Tensor | None:
@@ -82,20 +85,34 @@ class _Scope(keras.StatelessScope):
         return value
 
     def add_update(self, update: tuple) -> None:
-        """Record an assignment, and let gradients reach the variable as without it.
+        """Make or collect an assignment, and let gradients pass as without a scope.
 
         Outside a scope, an assigned value has no history: gradients are those of the
         variable. Keras's SpectralNormalization relies on this.
         """
         variable, value = update
+        if id(variable) not in self._replaced:
+            with self._left():
+                variable.assign(value)
+            return
+        value = ops.stop_gradient(value)
         if variable.trainable:
             read = ops.cast(variable.value, value.dtype)
-            value = ops.stop_gradient(value) + (read - ops.stop_gradient(read))  # + 0
+            value = value + (read - ops.stop_gradient(read))  # + 0
         super().add_update((variable, value))
         self._updated[id(variable)] = variable
 
+    @contextlib.contextmanager
+    def _left(self) -> Iterator[None]:
+        """Leave the scope for a moment."""
+        self.__exit__()
+        try:
+            yield
+        finally:
+            self.__enter__()
+
     def updates(self) -> list[tuple]:
-        """Return the pairs (variable, value) that were assigned."""
+        """Return the pairs (variable, value) that were collected."""
         return [(v, self.get_current_value(v)) for v in self._updated.values()]
 
 

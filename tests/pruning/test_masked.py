@@ -342,6 +342,67 @@ def test_a_layer_that_assigns_its_kernel_is_trained_as_without_masks():
         np.testing.assert_allclose(other, one, rtol=1e-6)
 
 
+@zoo.register
+class Centered(layers.Layer):
+    """Subtracts a moving average, which it has just updated."""
+
+    def build(self, shape):
+        self.average = self.add_weight(shape=(shape[-1],), trainable=False)
+
+    def call(self, x, training=None):
+        if training:
+            self.average.assign(0.5 * self.average + 0.5 * ops.mean(x, axis=0))
+        return x - self.average
+
+
+@zoo.register
+class Warming(layers.Layer):
+    """Counts, up to 1.5 at most, in a condition."""
+
+    def build(self, shape):
+        self.count = self.add_weight(shape=(), initializer="zeros", trainable=False)
+
+    def call(self, x, training=None):
+        if training:
+            more = ops.convert_to_tensor(self.count) < 1
+            ops.cond(
+                more,
+                lambda: self.count.assign(self.count + 0.75),
+                lambda: self.count.assign(1.0 * self.count),
+            )
+        return x * (1 + self.count)
+
+
+@zoo.register
+class RowByRow(layers.Layer):
+    """Draws random numbers in a loop."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.dropout = layers.Dropout(0.5, seed=1)
+
+    def call(self, x, training=None):
+        return ops.map(lambda row: self.dropout(row, training=training), x)
+
+
+@pytest.mark.parametrize("own", [Centered, Warming, RowByRow])
+def test_the_state_of_a_layer_is_updated_as_without_masks(own):
+    def network():
+        keras.utils.set_random_seed(1)
+        stack = [layers.Dense(8, name="first"), own(), layers.Dense(1)]
+        return keras.Sequential([keras.Input((2,)), *stack])
+
+    plain, wrapped = network(), network()
+    model = keras.Sequential([keras.Input((2,)), Masked(wrapped)])
+    losses = []
+    for each in (plain, model):
+        each.compile(keras.optimizers.SGD(0.5), "mse", jit_compile=False)
+        losses.append([each.train_on_batch(X, np.ones((2, 1))) for _ in range(3)])
+    np.testing.assert_allclose(*losses, rtol=1e-5)
+    for one, other in zip(plain.variables, wrapped.variables, strict=True):
+        np.testing.assert_allclose(other, one, rtol=1e-5)
+
+
 def test_values_given_from_outside_are_read():
     wrapper = masked_dense()
     layer = wrapper.layer
