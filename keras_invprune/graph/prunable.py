@@ -90,11 +90,16 @@ def _names_in(select: Iterable[str]) -> list[str]:
     return names
 
 
+def _has_prunable_name(variable: keras.Variable) -> bool:
+    """Return whether a weight could be masked, if it is trained."""
+    names = PRUNABLE_NAMES + ON_REQUEST_NAMES
+    return len(variable.shape) >= 2 and variable.name in names
+
+
 def _can_be_masked(variable: keras.Variable) -> bool:
     return (
-        variable.trainable
-        and len(variable.shape) >= 2
-        and variable.name in PRUNABLE_NAMES + ON_REQUEST_NAMES
+        _has_prunable_name(variable)
+        and variable.trainable
         and keras.backend.is_float_dtype(variable.dtype)
     )
 
@@ -117,7 +122,7 @@ def _reasons(weights: Iterable[tuple[str, Weight]]) -> str:
     fixed = {
         key: why_fixed(layer, variable)
         for key, (layer, variable) in weights
-        if variable.name in names and len(variable.shape) >= 2
+        if _has_prunable_name(variable)
     }
     parts = [f"{key!r} is {why}" for key, why in fixed.items() if why]
     others = [
@@ -161,6 +166,8 @@ def head_layers(
 ) -> list[keras.layers.Layer]:
     """Return the layers that make the model's outputs. Their kernels stay dense.
 
+    They are the same layers whether their kernels are trained, frozen or quantized.
+
     For one output, this is the last layer with a kernel, if it is a Dense layer. For
     several outputs, these are the Dense layers that make them, directly or through
     layers without weights (an activation, a reshape). A subclassed model is called
@@ -175,7 +182,7 @@ def head_layers(
         found = list({id(head): head for head in heads}.values())
     else:
         weights = weights_by_key(model) if weights is None else weights
-        found = [layer for layer, v in weights.values() if _can_be_masked(v)]
+        found = [layer for layer, v in weights.values() if _has_prunable_name(v)]
         found = found[-1:] if is_graph(model) else _last_called(model, found)
     return [layer for layer in found if isinstance(layer, keras.layers.Dense)]
 

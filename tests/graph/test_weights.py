@@ -324,6 +324,38 @@ def test_quantized_kernels_are_named_as_such():
         prunable_weights(model)
 
 
+FIXED = {
+    "frozen": lambda top: setattr(top, "trainable", False),
+    "LoRA": lambda top: top.enable_lora(1),
+    "quantized": lambda top: top.quantize("int8"),
+}
+
+
+@pytest.mark.parametrize("subclassed", [False, True])
+@pytest.mark.parametrize("change", FIXED)
+def test_a_head_that_is_not_trained_is_the_head_all_the_same(change, subclassed):
+    model = dense(lambda model: FIXED[change](model.get_layer("top")))
+    body = model.get_layer("body").kernel
+    if subclassed:
+        model = Around(model.layers)
+        model(np.zeros((1, 3)))
+    assert heads(model) == ["top"]
+    assert [v.path for v in prunable_weights(model).values()] == [body.path]
+
+
+class Around(keras.Model):
+    """Subclassed, calls the given layers."""
+
+    def __init__(self, steps):
+        super().__init__()
+        self.steps = steps
+
+    def call(self, x):
+        for step in self.steps:
+            x = step(x)
+        return x
+
+
 class Tied(keras.layers.Layer):
     """Multiplies by the transpose of another layer's kernel."""
 
