@@ -1,7 +1,9 @@
-"""Refuses layers whose calls are computed again for the gradients.
+"""Refuses layers whose calls run when no masks are read.
 
-Rematerialization repeats a call after it has ended, when masks are no longer read. The
-masked weights would get no gradient and stay untrained, without an error.
+Rematerialization repeats a call for the gradients after it has ended. The masked
+weights would get no gradient and stay untrained, without an error. A call that is a
+`tf.function` was traced before there were masks, when the graph was made, and its trace
+is used again. The weights would be trained as if they had no masks.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -16,7 +18,9 @@ from keras_invprune.graph.weights import walk
 
 
 def check_scopes(wrapper: keras.Layer, masked: Iterable[keras.Variable]) -> None:
-    """Raise if a layer that reads masked weights was made inside `keras.RematScope`.
+    """Raise if a layer that reads masked weights is called without its masks.
+
+    It was made inside `keras.RematScope`, or its `call` is a `tf.function`.
 
     Args:
         wrapper: The layer that sets the masks.
@@ -26,11 +30,22 @@ def check_scopes(wrapper: keras.Layer, masked: Iterable[keras.Variable]) -> None
         ValueError: If there is such a layer.
     """
     own = {id(variable) for variable in masked}
-    again = [
-        path.removeprefix("layer/")  # the wrapped layer, which users know as the model
+    reading = {
+        path.removeprefix("layer/"): layer  # wrapped: users know it as the model
         for path, layer in walk(wrapper)
-        if _is_recomputed(layer) and any(id(v) in own for v in layer.weights)
+        if any(id(v) in own for v in layer.weights)
+    }
+    traced = [
+        type(layer).__name__
+        for layer in reading.values()
+        if isinstance(layer.call, tf.types.experimental.PolymorphicFunction)
     ]
+    if traced:
+        raise ValueError(
+            f"A `call` that is a tf.function cannot be masked: {traced[-3:]}. Remove "
+            "the decorator: `fit` and `predict` compile all layers together."
+        )
+    again = [path for path, layer in reading.items() if _is_recomputed(layer)]
     again = [path for path in again if path not in ("", "layer")] or again
     if again:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Layers that are computed again for their gradients."""
+"""Layers whose calls run when no masks are read."""
 
 import keras
 import numpy as np
@@ -129,3 +129,32 @@ def test_masked_kernels_are_trained_where_nothing_of_them_is_computed_again(
     model.fit(X, Y, epochs=2, verbose=0)
     kept = model.masks["body/kernel"].numpy() == 1
     assert (kernel.numpy() != before)[kept].all() and not kernel.numpy()[~kept].any()
+
+
+class Decorated(Repeated):
+    """Calls a layer inside it in a tf.function."""
+
+    def __init__(self):
+        super().__init__(lambda dense: dense)
+
+    @tf.function
+    def call(self, x):
+        return super().call(x)
+
+
+def decorated_later():
+    layer = Repeated(lambda dense: dense)
+    layer.call = tf.function(layer.call)
+    return layer
+
+
+@pytest.mark.parametrize("make", [Decorated, decorated_later])
+def test_a_call_that_was_traced_without_masks_is_refused(make):
+    head = keras.layers.Dense(3, "softmax")
+    plain = keras.Sequential([keras.Input((4,)), make(), head])
+    before = plain.get_weights()
+    with pytest.raises(ValueError, match=r"tf.function .*\['(Decorated|Repeated)'\]"):
+        kip.prune(plain, 0.5, copy=False, initial_scale=0.5)
+    for old, new in zip(before, plain.get_weights(), strict=True):
+        np.testing.assert_array_equal(new, old)
+    kip.prune(plain, 0.5, copy=False, select=head.name)  # it reads no other masks
