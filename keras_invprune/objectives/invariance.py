@@ -87,8 +87,9 @@ class Invariance(Objective):
 
     Raises:
         ValueError: If λ < 0, if τ ≤ 0, or if `labels` or `supervised` is unknown. On
-            `bind`: if views or embedding do not fit. In training: if labels with
-            positions would be compared with an image that one of our views has moved.
+            `bind`: if views or embedding do not fit. In training: if the data has
+            another rank than the model's inputs, or if labels with positions would be
+            compared with an image that one of our views has moved.
 
     Source:
         Xu, Sun, Wang: Unveiling Invariances via Neural Network Pruning (2309.08171),
@@ -184,6 +185,7 @@ class Invariance(Objective):
     ) -> Losses:
         """Return the `Losses` of a batch."""
         x = standardized(self.structure, dense(x))
+        _check_ranks(self.structure, x)
         views, halves = self._supervision(model, y)
         pair = [standardized(self.structure, one) for one in self._pair(views, x)]
         outputs, z = self._run(model, pair)
@@ -395,6 +397,21 @@ def _own(projection: keras.Layer | None) -> keras.Layer | None:
     if projection is None or isinstance(projection, Missing) or projection.built:
         return projection
     return type(projection).from_config(projection.get_config())
+
+
+def _check_ranks(structure: Nested, x: Nested) -> None:
+    """Raise ValueError before views are drawn of what is not a batch for the model."""
+    specs, parts = tree.flatten(structure), tree.flatten(x)
+    if len(specs) != len(parts):
+        return  # Keras says so, or the inputs are unknown
+    for spec, part in zip(specs, parts, strict=True):
+        shape = getattr(part, "shape", spec.shape)
+        if len(shape) != len(spec.shape):
+            raise ValueError(
+                f"The model takes batches of shape {tuple(spec.shape)}. Received: "
+                f"{tuple(shape)}. If this is a row of a tf.data.Dataset, pass "
+                "data.batch(32)."
+            )
 
 
 def _check_stateless(model: keras.Model) -> None:

@@ -151,6 +151,17 @@ def test_a_projection_on_a_model_with_a_dict_of_inputs():
         kip.prune_for_invariance(make(), 0.5)
 
 
+ROWS = tf.data.Dataset.from_tensor_slices((X, Y))
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "received"), [(ROWS, None, r"\(8,\)"), (X[:, None], Y, r"\(16, 1, 8\)")]
+)
+def test_what_is_not_a_batch_of_the_model_is_refused_before_the_views(x, y, received):
+    with pytest.raises(ValueError, match=rf"\(None, 8\). Received: {received}.*batch"):
+        searched(network, x=x, y=y, batch_size=None if y is None else 16)
+
+
 def test_stateful_layers_are_refused():
     model = keras.Sequential(
         [
