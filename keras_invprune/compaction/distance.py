@@ -15,7 +15,7 @@ import numpy as np
 
 from keras_invprune.contracts import Nested, Tensor
 from keras_invprune.graph.inputs import input_structure, standardized
-from keras_invprune.graph.outputs import TOLERANCES, outputs_of
+from keras_invprune.graph.outputs import TOLERANCES, is_text, outputs_of
 from keras_invprune.graph.rows import VALUES
 from keras_invprune.graph.weights import walk
 
@@ -128,11 +128,17 @@ def _moved(part: Tensor, random: np.random.Generator) -> Tensor:
 
 
 def _errors(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Return the greatest difference in each row, as a share of its largest value."""
+    """Return the greatest difference in each row, as a share of its largest value.
+
+    An output without axes is a row. Text that differs is infinitely far.
+    """
+    one, other = np.atleast_1d(one, other)
     if one.shape != other.shape:
         return np.full(max(1, len(one)), np.inf)
-    one, other = one.astype("float64"), other.astype("float64")
     rest = tuple(range(1, one.ndim))
+    if is_text(one):
+        return np.where(np.all(one == other, axis=rest), 0.0, np.inf)
+    one, other = one.astype("float64"), other.astype("float64")
     finite = np.where(np.isfinite(one), np.abs(one), 0.0)
     size = np.max(finite, rest, initial=0.0, keepdims=True)
     alike = (one == other) | ~np.isfinite(one)

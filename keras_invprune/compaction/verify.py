@@ -7,7 +7,7 @@ from keras_invprune.compaction.distance import answered_rows, distances
 from keras_invprune.compaction.surgery import CompactionError
 from keras_invprune.contracts import Nested
 from keras_invprune.graph.frugal import frugal
-from keras_invprune.graph.outputs import answered
+from keras_invprune.graph.outputs import answered, is_text
 
 ROWS = 256  # the maximum number of given rows that are compared
 
@@ -69,4 +69,4 @@ def _check(
                 "the model's config."
             )
     count = len(keras.tree.flatten(model.outputs))
-    return any(np.isfinite(output).any() for output in outputs[:count])
+    return any(is_text(o) or np.isfinite(o).any() for o in outputs[:count])

@@ -3,6 +3,7 @@
 import numpy as np
 
 from keras_invprune.contracts import Nested
+from keras_invprune.graph.outputs import is_text
 
 
 def predicted_classes(outputs: np.ndarray) -> np.ndarray:
@@ -67,4 +68,4 @@ def _labels(outputs: np.ndarray, y: Nested) -> np.ndarray | None:
         # One output distinguishes two classes.
         whole = y.size == len(y) and np.isin(y, np.arange(max(classes, 2))).all()
         labels = y.reshape(-1) if whole else None
-    return None if outputs.ndim > 2 else labels
+    return None if outputs.ndim > 2 or is_text(outputs) else labels

@@ -20,6 +20,7 @@ from keras_invprune.exporting.batches import (
 )
 from keras_invprune.exporting.serving import named_outputs, output_names, safe_names
 from keras_invprune.exporting.ways_out import RANDOM
+from keras_invprune.graph.outputs import is_text
 from keras_invprune.graph.weights import is_graph
 
 LEAST = 1e-6  # allowed for outputs that are only rounding errors
@@ -70,8 +71,8 @@ class SameOutputs:
         self._all = inputs
         self.inputs = {name: array[:most] for name, array in inputs.items()}
         outputs = _on_cpu(self.of_keras(model), self.inputs, self.batch)
-        self.outputs = {name: array.astype(float) for name, array in outputs.items()}
-        if not all(np.isfinite(array).all() for array in self.outputs.values()):
+        self.outputs = {name: numbers(array) for name, array in outputs.items()}
+        if not all(np.isfinite(sizes_of(a)).all() for a in self.outputs.values()):
             raise ValueError(
                 "The outputs of the Keras model must be finite. Received: NaN or "
                 "infinity on these inputs."
@@ -172,13 +173,30 @@ class SameOutputs:
         found = _on_cpu(run, self.inputs, batch)
         worst = 0.0
         for name, expected in self.outputs.items():
-            error = float(np.abs(found[name].astype(float) - expected).max())
-            limit = tolerance * np.abs(expected).max() + LEAST
+            error = difference(numbers(found[name]), expected)
+            limit = tolerance * sizes_of(expected).max() + LEAST
             if not error <= limit:  # also true for NaN
                 fault = f"output {name!r} is off by {error:.3g}, allowed {limit:.3g}"
                 return error, None, fault
             worst = max(worst, error)
         return worst, _same_class(found, self.outputs), ""
+
+
+def numbers(output: np.ndarray) -> np.ndarray:
+    """Return an output as float64; text stays as it is."""
+    return output if is_text(output) else output.astype(float)
+
+
+def sizes_of(output: np.ndarray) -> np.ndarray:
+    """Return the absolute values of an output of `numbers`, 0 for text."""
+    return np.abs(np.zeros(output.shape) if is_text(output) else output)
+
+
+def difference(one: np.ndarray, other: np.ndarray) -> float:
+    """Return max |one - other| of two outputs of `numbers`; for text, 0 or infinity."""
+    if is_text(other):
+        return 0.0 if np.array_equal(one, other) else np.inf
+    return float(np.abs(one - other).max())
 
 
 def _same_class(

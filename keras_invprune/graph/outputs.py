@@ -340,6 +340,11 @@ def _attributes_kept(model: keras.Model) -> Iterator[None]:
                 setattr(layer, name, value)
 
 
+def is_text(output: np.ndarray) -> bool:
+    """Return whether an output holds text, which has neither size nor distance."""
+    return output.dtype.kind in "OSU"
+
+
 def _close(
     expected: list[np.ndarray], found: list[np.ndarray], model: keras.Model
 ) -> bool:

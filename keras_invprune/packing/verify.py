@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from keras_invprune.contracts import Nested
-from keras_invprune.exporting.verify import SameOutputs
+from keras_invprune.exporting.verify import SameOutputs, difference, sizes_of
 from keras_invprune.graph import outputs
 from keras_invprune.graph.given_rows import rows_of
 from keras_invprune.graph.twins import DifferentError
@@ -66,8 +66,8 @@ def compared(
     before, after = (SameOutputs(each, x, y, None) for each in (model, made))
     errors, shares = [0.0], [0.0]
     for one, other in zip(before.outputs.values(), after.outputs.values(), strict=True):
-        errors.append(float(np.abs(one - other).max()))
-        shares.append(errors[-1] / max(float(np.abs(one).max()), 1e-12))
+        errors.append(difference(one, other))
+        shares.append(errors[-1] / max(float(sizes_of(one).max()), 1e-12))
     if tolerance is not None and max(shares) > tolerance:
         raise PackError(
             f"The quantized model is off by {max(shares):.3g} of the largest output, "

@@ -10,6 +10,7 @@ from keras_invprune.contracts import Nested, Views
 from keras_invprune.exporting.accuracy import accuracy, predicted_classes
 from keras_invprune.graph.given_rows import DATA_SETS, readable, rows_of
 from keras_invprune.graph.inputs import input_structure, standardized
+from keras_invprune.graph.outputs import is_text
 from keras_invprune.views.pairs import positive_pair
 
 
@@ -128,6 +129,11 @@ def _predict(model: Callable, batch: Nested, what: str) -> np.ndarray:
             "outputs."
         )
     outputs = keras.ops.convert_to_numpy(outputs)
+    if is_text(outputs):
+        raise NoClassesError(
+            "`model` must return numbers, such as probabilities. Received: text. Pass "
+            "the part of it that is before the text."
+        )
     if outputs.ndim not in (1, 2):
         raise NoClassesError(
             "`model` must return predictions of shape [batch, classes], [batch, 1] or "

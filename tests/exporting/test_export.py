@@ -21,6 +21,7 @@ from disks import small_disk
 from keras_invprune.exporting import converter, litert
 from keras_invprune.exporting.export import ExportError, export
 from keras_invprune.exporting.sandbox import Sandbox
+from keras_invprune.exporting.verify import Differs, SameOutputs
 
 
 def rows(*shape):
@@ -62,6 +63,20 @@ def test_zeros_that_only_the_converter_sees_are_not_stored(folder):
     entry = found.files["model.tflite"]
     assert found.weights["zeros"] == 0 and entry["sparse"]
     assert entry["bytes"] < entry["dense_bytes"] / 4
+
+
+def test_text_is_compared(folder):
+    x = keras.Input((3,), name="x")
+    names = keras.layers.StringLookup(vocabulary=["a", "b"], invert=True)
+    classes = keras.ops.argmax(keras.layers.Dense(2)(x), axis=-1)
+    model = keras.Model(x, names(classes))
+    data = rows(8, 3), np.arange(8) % 2
+    found = export(model, folder, data=data, formats=("keras", "saved_model"))
+    assert found.files["saved_model"]["max_abs_error"] == 0 and found.accuracy is None
+    same = SameOutputs(model, *data, None)
+    (name, answers), *_ = same.outputs.items()
+    with pytest.raises(Differs, match="is off by inf"):
+        same(lambda _: {name: answers[::-1].copy() + b"x"}, 1e-4, 8)
 
 
 def tiny_model():

@@ -8,7 +8,7 @@ from keras_invprune.exporting.accuracy import (
     predicted_classes,
 )
 from keras_invprune.graph.given_rows import rows_of
-from keras_invprune.reporting.consistency import consistency
+from keras_invprune.reporting.consistency import NoClassesError, consistency
 from keras_invprune.views.geometry import RandomFlip
 from keras_invprune.views.rows import ScarfCorruption
 
@@ -37,6 +37,14 @@ class Alternating:
     def __call__(self, batch):
         self.sign = -self.sign
         return self.sign * batch
+
+
+def test_text_has_no_classes():
+    def names(batch):
+        return np.array(["a", "b"])[batch.argmax(1)]
+
+    with pytest.raises(NoClassesError, match="must return numbers.*Received: text"):
+        consistency(names, LOGITS, {"nothing": (None, identity)})
 
 
 def test_share_of_equal_answers_by_hand():

@@ -10,7 +10,13 @@ from keras_invprune.arguments import is_number
 from keras_invprune.contracts import Nested
 from keras_invprune.exporting.accuracy import accuracy, predicted_classes
 from keras_invprune.exporting.batches import in_batches
-from keras_invprune.exporting.verify import Differs, SameOutputs, labels_of
+from keras_invprune.exporting.verify import (
+    Differs,
+    SameOutputs,
+    labels_of,
+    sizes_of,
+)
+from keras_invprune.graph.outputs import is_text
 
 Outputs = dict[str, np.ndarray]
 AGREEMENT = "agreement"  # the metric without labels
@@ -64,7 +70,9 @@ class Loss:
         """
         found = in_batches(run, self._inputs, batch)
         for name, expected in self._expected.items():
-            if (np.isfinite(expected) & ~np.isfinite(found[name])).any():
+            both = expected, found[name]
+            wanted, got = (np.isfinite(sizes_of(output)) for output in both)
+            if (wanted & ~got).any():
                 raise Differs(f"output {name!r} is NaN or infinite in some rows")
         return found
 
@@ -94,7 +102,8 @@ def _metric(
         labels = np.asarray(given[0])
         if accuracy(first, labels) is not None:
             return "accuracy", lambda outputs: accuracy(_alone(outputs), labels)
-        if labels.size == first.size and labels.dtype.kind in "fiu":
+        measured = labels.dtype.kind in "fiu" and not is_text(first)
+        if measured and labels.size == first.size:
             target = labels.reshape(first.shape)
             return "R²", lambda outputs: _r2(_alone(outputs), target)
     return AGREEMENT, lambda outputs: _agreement(outputs, expected)
@@ -128,6 +137,8 @@ def _has_classes(outputs: np.ndarray) -> bool:
 
 
 def _same(found: np.ndarray, expected: np.ndarray) -> float:
+    if is_text(expected):
+        return float(np.mean(found == expected))
     if _has_classes(expected):
         same = predicted_classes(found) == predicted_classes(expected)
         return float(np.mean(same))

@@ -230,6 +230,33 @@ def test_a_row_that_magnifies_errors_does_not_excuse_others(monkeypatch):
         verify.check_same(model, made, rows)
 
 
+def answering(weight):
+    """Returns the name of a class: text."""
+    body = keras.Sequential([keras.Input((3,)), layers.Dense(4, "relu")])
+    head = layers.Dense(2)
+    names = layers.StringLookup(vocabulary=["a", "b"], invert=True)
+    model = keras.Model(body.inputs, names(ops.argmax(head(body.outputs[0]), axis=-1)))
+    kernel(body.layers[0], np.eye(3, 4))
+    kernel(head, weight * np.array([[1.0, -1], [-1, 1], [1, 0], [0, 0]]))
+    return model
+
+
+def test_text_is_compared():
+    model = answering(1.0)
+    assert kip.compact(model).count_params() < model.count_params()
+    with pytest.raises(CompactionError, match="differs on drawn inputs by inf"):
+        verify.check_same(model, answering(-1.0), None)
+
+
+def test_an_output_without_rows_is_compared():
+    x = keras.Input((3,))
+    model = keras.Model(x, ops.mean(layers.Dense(2)(layers.Dense(4, "relu")(x))))
+    other = keras.models.clone_model(model)
+    assert_same_outputs(model, kip.compact(model), 0)
+    with pytest.raises(CompactionError, match="differs"):
+        verify.check_same(model, other, None)
+
+
 def test_given_rows_are_compared(monkeypatch):
     model, seen = mlp(4), []
     check = verify._check

@@ -100,6 +100,15 @@ def test_labels_that_are_all_the_same_have_the_mean_squared_error(constant):
     assert found.name == "R²" and found.keras == pytest.approx(0.75)
 
 
+@pytest.mark.parametrize("y", [None, np.arange(8)])
+def test_text_agrees_where_it_is_equal(y):
+    words = np.array([b"a", b"b"] * 4, object)
+    found = loss(words, y)
+    assert found.name == "agreement" and found.keras == 1.0
+    one_off = np.array([b"b", *words[1:]], object)
+    assert found(found.outputs(returning(output_0=one_off), 4)) == 7 / 8
+
+
 def test_the_users_metric_gets_labels_and_outputs():
     seen = []
 
