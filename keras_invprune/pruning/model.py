@@ -285,7 +285,7 @@ class PrunedModel(PruningWrapper, keras.Model):
         """
         self.visited = True
         check_compiled(self)
-        check_gradients(self, self.inner, self.masked.prunable)
+        check_gradients(self, self.inner, self.masked.prunable, self.masks)
         self.build_optimizer()
         self.state.begin(self.optimizer, self.trainable_variables)
 

@@ -63,17 +63,21 @@ def _is_recomputed(layer: keras.Layer) -> bool:
 
 
 def check_gradients(
-    pruned: Callable, inner: keras.Model, masked: Mapping[str, keras.Variable]
+    pruned: Callable,
+    inner: keras.Model,
+    masked: Mapping[str, keras.Variable],
+    masks: Mapping[str, keras.Variable],
 ) -> None:
     """Raise if a weight has a gradient in the plain model, but none under its mask.
 
-    Only layers that are not Keras's own are suspected: `keras.remat` and
-    `tf.recompute_grad` are called in their code.
+    Or if the mask itself has none. Only layers that are not Keras's own are suspected:
+    `keras.remat`, `tf.recompute_grad` and `tf.function` are called in their code.
 
     Args:
         pruned: The model under masks.
         inner: The plain model.
         masked: ``{key: variable}``.
+        masks: ``{key: variable of 0 and 1}``.
 
     Raises:
         ValueError: If there is such a weight.
@@ -90,6 +94,15 @@ def check_gradients(
             "gradients, by keras.remat or tf.recompute_grad. Call these layers "
             "directly, or leave their weights out of `select`."
         )
+    unread = _without_gradient(pruned, inner, masks, training=False)
+    if unread:
+        unread -= _without_gradient(inner, inner, masked, training=False)
+    if unread:
+        raise ValueError(
+            f"Masks would not be read in training: {sorted(unread)[:3]}. Their layers "
+            "are probably called in a tf.function. Remove the decorator: `fit` and "
+            "`predict` compile all layers together."
+        )
 
 
 def _is_foreign(layer: keras.Layer) -> bool:
@@ -99,20 +112,24 @@ def _is_foreign(layer: keras.Layer) -> bool:
 
 
 def _without_gradient(
-    call: Callable, inner: keras.Model, masked: Mapping[str, keras.Variable]
+    call: Callable,
+    inner: keras.Model,
+    variables: Mapping[str, keras.Variable],
+    training: bool = True,
 ) -> set[str]:
-    """Return the keys of weights that the outputs of a call do not depend on.
+    """Return the keys of variables that the outputs of a call do not depend on.
 
     Nothing is computed: the call is only traced. The result is empty where that fails.
     """
     inputs, found = input_structure(inner), []
 
     def trace(x: Nested) -> None:
+        values = [variable.value for variable in variables.values()]
         with tf.GradientTape() as tape:
-            outputs = tree.flatten(call(x, training=True))
+            tape.watch(values)
+            outputs = tree.flatten(call(x, training=training))
             total = sum(ops.sum(ops.cast(output, "float32")) for output in outputs)
-        variables = [variable.value for variable in masked.values()]
-        found.extend(tape.gradient(total, variables))
+        found.extend(tape.gradient(total, values))
 
     specs = tree.map_structure(lambda t: tf.TensorSpec(t.shape, t.dtype), inputs)
     try:
@@ -120,5 +137,5 @@ def _without_gradient(
     except Exception:  # the call may need data, and its own error comes in training
         return set()
     return {
-        key for key, gradient in zip(masked, found, strict=True) if gradient is None
+        key for key, gradient in zip(variables, found, strict=True) if gradient is None
     }

@@ -142,6 +142,29 @@ class Decorated(Repeated):
         return super().call(x)
 
 
+class Helped(Repeated):
+    """Calls a layer inside it in another method, which is a tf.function."""
+
+    def __init__(self):
+        super().__init__(None)
+
+    @tf.function
+    def help(self, x):
+        return self.dense(x)
+
+    def call(self, x):
+        return self.help(x)
+
+
+def test_masks_that_would_not_be_read_are_refused():
+    plain = keras.Sequential([keras.Input((4,)), Helped(), keras.layers.Dense(3)])
+    model = kip.prune(plain, 0.5, copy=False)
+    model.compile("sgd", "mse", jit_compile=False)
+    with pytest.raises(ValueError, match="not be read in training: .*dense/kernel"):
+        model.fit(X, X[:, :3], verbose=0)
+    assert model.step == 0
+
+
 def decorated_later():
     layer = Repeated(lambda dense: dense)
     layer.call = tf.function(layer.call)

@@ -113,7 +113,7 @@ def neural_tangent_transfer(
     pruned = prune(
         model, sparsity, schedule="manual", **{"allocation": "uniform"} | choices
     )
-    check_gradients(pruned, pruned.inner, pruned.masked.prunable)
+    check_gradients(pruned, pruned.inner, pruned.masked.prunable, pruned.masks)
     batches = _batches(x, settings.batch_size, strategy.num_replicas_in_sync)
     first = _first(batches)
     check_rows(pruned.inner, *first)
