@@ -6,6 +6,7 @@ the seeds and another one for their spread.
 """
 
 import csv
+import itertools
 
 import numpy as np
 
@@ -39,9 +40,15 @@ def finished(file, key=seed_of) -> dict:
 
 
 def write(found, file, fields):
-    """Write all rows, in the order in which they were measured."""
+    """Write all rows, in the order in which they were measured.
+
+    New rows become text in `found`, too, so that they are grouped with earlier ones.
+    """
     file.parent.mkdir(parents=True, exist_ok=True)
     write_csv(file, [row for each in found.values() for row in each], fields)
+    written = iter(rows(file))
+    for each in found.values():
+        each[:] = itertools.islice(written, len(each))
 
 
 def mean_and_spread(values, form=".2f", standard_error=False) -> list[str]:

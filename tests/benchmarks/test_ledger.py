@@ -19,3 +19,15 @@ def test_a_median_and_its_range_are_three_cells(benchmark):
     assert benchmark.with_ranges(["ms"], ("from", "to")) == ["ms", "from", "to"]
     assert benchmark.median_and_range([5, 1, 2, 4, 3]) == ["3.00", "2.00", "4.00"]
     assert benchmark.median_and_range([1, 9, 2], (0, 100)) == ["2.00", "1.00", "9.00"]
+
+
+def test_rows_are_the_same_whether_measured_or_read(benchmark, tmp_path):
+    file, fields = tmp_path / "out" / "rows.csv", ("seed", "share", "name")
+    found = {seed: [{"seed": seed, "share": 0.5, "name": "a"}] for seed in (2, 1)}
+    found[1].append({"seed": 1, "share": None})
+    benchmark.write(found, file, fields)
+    assert found == benchmark.finished(file)
+    found[3] = [{"seed": 3, "share": 0.5, "name": "a"}]
+    benchmark.write(found, file, fields)
+    kinds = [(row["share"], row["name"]) for each in found.values() for row in each]
+    assert kinds == [("0.5", "a"), ("0.5", "a"), ("", ""), ("0.5", "a")]
