@@ -6,11 +6,16 @@ the seeds and another one for their spread.
 """
 
 import csv
+import functools
 import itertools
 
+import keras
 import numpy as np
 
+from keras_invprune.saving import replaced
 from keras_invprune_lab.training.files import write_csv
+
+LOADED = functools.partial(keras.saving.load_model, compile=False)
 
 
 def seed_of(row) -> int:
@@ -49,6 +54,22 @@ def write(found, file, fields):
     written = iter(rows(file))
     for each in found.values():
         each[:] = itertools.islice(written, len(each))
+
+
+def kept(file, make, load=LOADED):
+    """Return the model in a file, which is complete whenever it is there.
+
+    Args:
+        file: A .keras file, whose folder need not exist.
+        make: Called without arguments if there is no such file; returns the model.
+        load: ``file -> model``.
+    """
+    if not file.exists():
+        model = make()
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with replaced(file) as new:
+            model.save(new)
+    return load(file)
 
 
 def mean_and_spread(values, form=".2f", standard_error=False) -> list[str]:
