@@ -1,4 +1,4 @@
-"""How small and fast is the best file of a pruned network, beside TF-MOT's?
+"""How small and fast is the best file of a pruned network, next to TF-MOT's?
 
     python benchmarks/smallest_fastest.py [--network lenet-300-100] [--seeds 0 1 2]
     python benchmarks/smallest_fastest.py --network mlp-1024 [--again]
