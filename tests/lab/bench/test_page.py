@@ -124,3 +124,11 @@ def test_comparisons_tell_the_compression_only_where_something_is_pruned():
         page = markdown(RECIPE, table, [dense, other], {}, "command")
         assert f"{said} seeds that both have." in page
         assert page.count("At compression") == (other is omp)
+
+
+def test_the_page_says_how_the_test_part_is_used():
+    once = report("d0", "dense", 0.5)
+    rounds = once | {"rounds": [{"sparsity": 0.5}]}
+    for found, said in ((once, "is used once per run."), (rounds, "in each round.")):
+        page = markdown(RECIPE, table_of([once]), [found], {}, "command")
+        assert said in page and page.count("the test part") == 1
