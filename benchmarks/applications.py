@@ -12,9 +12,9 @@ applications.csv and are not run again.
 """
 
 import argparse
-import csv
 import inspect
 import json
+import operator
 import os
 import platform
 import resource
@@ -23,6 +23,8 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+
+from ledger import finished, write
 
 FIELDS = ("network", "size", "parameters", "difference", "exported", "seconds", "gb")
 SIZES = (32, 48, 64, 71, 75, 96, 128, 224, 331)  # the smallest valid one is used
@@ -191,18 +193,14 @@ def main():
         print(json.dumps(measure(given.measure)))
         return
     file = given.out / "applications.csv"
-    rows = list(csv.DictReader(open(file, newline=""))) if file.exists() else []
-    done = {row["network"] for row in rows}
+    found = finished(file, operator.itemgetter("network"))
     for name in given.only or networks():
-        if name in done:
+        if name in found:
             continue
-        rows.append(attempt(__file__, {"network": name}, given.minutes))
-        print(rows[-1], flush=True)
-        with open(file, "w", newline="") as stream:
-            table = csv.DictWriter(stream, FIELDS)
-            table.writeheader()
-            table.writerows(rows)
-    write_page(rows, given.out)
+        found[name] = [attempt(__file__, {"network": name}, given.minutes)]
+        print(*found[name], flush=True)
+        write(found, file, FIELDS)
+    write_page([row for each in found.values() for row in each], given.out)
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ from mnist_lenet import pruned
 
 import keras_invprune as kip
 from compaction import timed
+from keras_invprune.saving import replaced
 from keras_invprune_lab.data import tfds_images
 
 SPARSITIES = (0.95, 0.98)
@@ -64,7 +65,8 @@ def trained(data, seed, epochs, folder):
     with tempfile.TemporaryDirectory() as states:
         options = ("sgd", "iunet", seed, epochs, SPARSITIES, states)
         for sparsity, model in pruned(data, *options):
-            model.save(files[sparsity])
+            with replaced(files[sparsity]) as new:
+                model.save(new)
             yield sparsity, model
 
 

@@ -6,10 +6,16 @@ the seeds and another one for their spread.
 """
 
 import csv
+import functools
+import itertools
 
+import keras
 import numpy as np
 
+from keras_invprune.saving import replaced
 from keras_invprune_lab.training.files import write_csv
+
+LOADED = functools.partial(keras.saving.load_model, compile=False)
 
 
 def seed_of(row) -> int:
@@ -39,9 +45,31 @@ def finished(file, key=seed_of) -> dict:
 
 
 def write(found, file, fields):
-    """Write all rows, in the order in which they were measured."""
+    """Write all rows, in the order in which they were measured.
+
+    New rows become text in `found`, too, so that they are grouped with earlier ones.
+    """
     file.parent.mkdir(parents=True, exist_ok=True)
     write_csv(file, [row for each in found.values() for row in each], fields)
+    written = iter(rows(file))
+    for each in found.values():
+        each[:] = itertools.islice(written, len(each))
+
+
+def kept(file, make, load=LOADED):
+    """Return the model in a file, which is complete whenever it is there.
+
+    Args:
+        file: A .keras file, whose folder need not exist.
+        make: Called without arguments if there is no such file; returns the model.
+        load: ``file -> model``.
+    """
+    if not file.exists():
+        model = make()
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with replaced(file) as new:
+            model.save(new)
+    return load(file)
 
 
 def mean_and_spread(values, form=".2f", standard_error=False) -> list[str]:

@@ -19,7 +19,6 @@ again.
 """
 
 import argparse
-import csv
 import os
 import platform
 import tempfile
@@ -34,6 +33,7 @@ import keras_invprune as kip
 from keras_invprune_lab.data import tfds_images
 from keras_invprune_lab.data.base import Data
 from keras_invprune_lab.models import mlp
+from keras_invprune_lab.training.files import write_csv
 from keras_invprune_lab.training.optimizers import optimizer_for
 
 SPARSITIES = (0.9, 0.95, 0.98)
@@ -198,10 +198,8 @@ def write(rows, out, arguments, seconds):
     tested = "a sixth of the training set" if arguments.held_out else "test set"
     out.mkdir(parents=True, exist_ok=True)
     name = stem(arguments)
-    with open(out / f"{name}.csv", "w", newline="") as file:
-        table = csv.DictWriter(file, FIELDS)
-        table.writeheader()
-        table.writerows({"epochs": epochs, **row} for row in rows)
+    table = [{"epochs": epochs, **row} for row in rows]
+    write_csv(out / f"{name}.csv", table, FIELDS)
     seeds = sorted({row["seed"] for row in rows})
     lines = [
         f"# {arguments.dataset}, LeNet-300-100, {optimizer.upper()}",

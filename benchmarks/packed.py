@@ -17,11 +17,12 @@ finished seeds in the CSV file are not measured again. Pruned networks stay in -
 """
 
 import argparse
+import functools
 from pathlib import Path
 
 import keras
 import numpy as np
-from ledger import finished, write
+from ledger import finished, kept, write
 from mnist_lenet import BATCH, without_test
 
 import keras_invprune as kip
@@ -158,10 +159,8 @@ def rows_of(data, arguments, seed, sparsity, bits) -> list[dict]:
     network, epochs, rows = arguments.network, arguments.epochs, arguments.rows
     name = f"{network}-{rows}-{sparsity}-{epochs}-seed{seed}"
     saved, file = arguments.folder / f"{name}.keras", arguments.folder / f"{name}.kip"
-    arguments.folder.mkdir(parents=True, exist_ok=True)
-    if not saved.exists():
-        pruned(data, network, seed, sparsity, epochs).save(saved)
-    model = keras.models.load_model(saved)
+    given = data, network, seed, sparsity, epochs
+    model = kept(saved, functools.partial(pruned, *given))
     about = {"network": network, "rows": rows, "seed": seed, "sparsity": sparsity}
     about |= {"epochs": epochs, "bits": bits, "bias_bits": arguments.bias_bits}
     about["accuracy_pruned"] = accuracy(model, data)

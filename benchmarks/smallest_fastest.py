@@ -1,4 +1,4 @@
-"""How small and fast is the best file of a pruned network, beside TF-MOT's?
+"""How small and fast is the best file of a pruned network, next to TF-MOT's?
 
     python benchmarks/smallest_fastest.py [--network lenet-300-100] [--seeds 0 1 2]
     python benchmarks/smallest_fastest.py --network mlp-1024 [--again]
@@ -37,7 +37,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import tensorflow as tf
-from ledger import finished, write
+from ledger import LOADED, finished, kept, write
 from mnist_lenet import BATCH, without_test
 
 import keras_invprune as kip
@@ -158,13 +158,6 @@ def trained_by_tfmot(make, data, seed, epochs, rate, choices):
     return tfmot.sparsity.strip_pruning(model)
 
 
-def kept(file, make, load):
-    """Return the network in a file, which `make` trains if there is none."""
-    if not file.exists():
-        make().save(file)
-    return load(file)
-
-
 def converted(model, folder, *options):
     """Return the content of the file that the converter makes of a Keras network."""
     kip.export(model, folder, formats=("tflite",), tflite_options=options)
@@ -258,7 +251,7 @@ def networks(data, name, seed, rate, folder):
     make, epochs, _, methods = NETWORKS[name]
     for method, choices in {"dense": None, **methods}.items():
         print(name, "seed", seed, method, flush=True)
-        train, load = trained, keras.models.load_model
+        train, load = trained, LOADED
         if method == TFMOT:
             train, load = trained_by_tfmot, tf_keras.models.load_model
         file = folder / f"{name}-{method}-{rate}-seed{seed}.keras"
@@ -280,7 +273,6 @@ def measure(data, arguments, seed) -> list[dict]:
     about = {"network": name, "rows": arguments.rows, "seed": seed, "rate": rate}
     about["epochs"] = NETWORKS[name][1]
     folder = arguments.folder / arguments.rows
-    folder.mkdir(parents=True, exist_ok=True)
     for method, sparsity, kernels, found in networks(data, name, seed, rate, folder):
         for goal, kind, content in found:
             files.append(File(content, data.x_test[:1]))

@@ -162,7 +162,7 @@ def table(rows, arguments):
         f"{arguments.calls} calls, interleaved. TensorFlow {tf.__version__}, Keras "
         f"{keras.__version__}, Python {platform.python_version()}, "
         f"{os.cpu_count()} cores ({platform.machine()}), load {load:.1f}. Ratios to "
-        "the dense step beside it: median and quartiles.",
+        "the dense step next to it: median and quartiles.",
         "",
         f"| network | steps per call | what | ms a step | {' | '.join(ratios)} | "
         "target |",

@@ -90,9 +90,11 @@ def main():
         if any(row["table"] == name for row in before[0]):
             continue
         found = measure(arguments.folder, name)
-        for file, old, new in zip(files, before, found, strict=True):
-            if old or new:
-                write_csv(file, [*old, *new])
+        # The metrics come last, since they say that a table is measured.
+        for file, old, new in reversed([*zip(files, before, found, strict=True)]):
+            others = [row for row in old if row["table"] != name]
+            if others or new:
+                write_csv(file, [*others, *new])
         best = max(found[0], key=lambda row: row["r2"])
         print(f"{name}: {best['predictor']}, R² {best['r2']:.3f}", flush=True)
 

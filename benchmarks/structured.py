@@ -26,12 +26,11 @@ from pathlib import Path
 import keras
 import numpy as np
 from keras import layers
-from ledger import finished, write
+from ledger import finished, kept, write
 
 import keras_invprune as kip
 from keras_invprune.objectives.distillation import divergence
 from keras_invprune.reporting.report import milliseconds
-from keras_invprune.saving import replaced
 from keras_invprune_lab.data import load
 
 MACS, MULTIPLE, BATCH, RATE, TURNS = 0.4, 16, 128, 2e-3, 10
@@ -199,7 +198,7 @@ def models(data, width, epochs, seed, folder):
     def dense():
         return trained(network(width, seed), data, epochs, seed)
 
-    start = kept("dense", dense, folder)
+    start = kept(folder / "dense.keras", dense)
     yield "dense", start
     for name, make in {
         "dependency groups": tied,
@@ -207,17 +206,7 @@ def models(data, width, epochs, seed, folder):
         "fewer filters": narrow,
         "dense, as long": longer,
     }.items():
-        yield name, kept(name, make, folder)
-
-
-def kept(name, make, folder):
-    """Return the model of a file in the folder, which is made if there is none."""
-    file = folder / f"{name}.keras"
-    if not file.exists():
-        model = make()
-        with replaced(file) as new:
-            model.save(new)
-    return keras.saving.load_model(file, compile=False)
+        yield name, kept(folder / f"{name}.keras", make)
 
 
 def timed(found, x, folder):

@@ -95,7 +95,7 @@ def load_arrays(file: Path) -> dict[str, np.ndarray]:
     except (ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(
             f"{file} is torn, or does not hold arrays as `numpy.savez` writes them. "
-            "Restore the file, or delete the folder to begin anew."
+            "Restore the file, or delete the folder to begin again."
         ) from error
 
 

@@ -161,10 +161,13 @@ def _mean(cell, figure, best) -> str:
 
 
 def _comparisons(recipe, table) -> str:
-    first, found = compare_all(table, recipe.select, recipe.compressions[0])
+    compression = recipe.compressions[0]
+    first, found = compare_all(table, recipe.select, compression)
     if not found:
         return ""
     header, ends, text = _outcomes(found)
+    pruned = any(share for _, share in main_rows(table, compression))
+    place = f"At compression {compression:g}; over" if pruned else "Over"
     lines = [
         [_title(one.other), f"{one.difference:+.2f}", *end]
         for one, end in zip(found, ends, strict=True)
@@ -172,8 +175,7 @@ def _comparisons(recipe, table) -> str:
     return (
         f"## {_title(first)} against the others\n\n"
         f"{_grid(['against', 'points', *header], lines)}\n\n"
-        f"At compression {recipe.compressions[0]:g}; over the seeds that both have."
-        f"{text}"
+        f"{place} the seeds that both have.{text}"
     )
 
 

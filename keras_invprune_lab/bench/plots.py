@@ -51,16 +51,10 @@ def draw(recipe, table, reports, jobs, out) -> list[Path]:
 @contextmanager
 def _figure(file, size=(6.4, 4.0)):
     with needed("bench", by="plots"):
-        import matplotlib
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(figsize=size, layout="constrained")
-    try:
-        yield axes
-        figure.savefig(file, dpi=120)
-    finally:
-        pyplot.close(figure)
+        from matplotlib.figure import Figure
+    figure = Figure(figsize=size, layout="constrained")
+    yield figure.subplots()
+    figure.savefig(file, dpi=120)
 
 
 def _label(recipe) -> str:

@@ -18,7 +18,7 @@ class Cell(NamedTuple):
         method: A name in `METHODS`.
         compression: What was asked for; None where nothing is pruned.
         kappa: The κ chosen.
-        penalty: The λ of β-LASSO chosen.
+        penalty: The λ of β-LASSO, or the strength of layer sparsity, chosen.
         reports: ``{seed: report}``.
     """
 

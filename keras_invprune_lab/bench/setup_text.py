@@ -27,9 +27,16 @@ def setting(recipe, table, reports) -> str:
         f"{_limits(recipe)}{_apart(recipe)}. "
         "The best epoch (and κ, and λ of β-LASSO, where there are "
         f"several) by {recipe.select.replace('_', ' ')} on {recipe.validation:.0%} "
-        "of the training part held out; the test part is used once per run. "
+        f"of the training part held out; {_tested(reports)}. "
         f"{len(reports)} runs took {hours:.1f} hours on {'; '.join(sorted(machines))}."
     )
+
+
+def _tested(reports) -> str:
+    """Say how the test part is used."""
+    if any(report.get("rounds") for report in reports):
+        return "nothing is chosen on the test part, which is read in each round"
+    return "the test part is used once per run"
 
 
 def _epochs(recipe) -> str:

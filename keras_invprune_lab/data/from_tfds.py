@@ -82,7 +82,7 @@ def _download(builder):
         raise DataUnavailable(f"{what}: {error}. {WAY_OUT}") from error
     except OUR_TROUBLE:
         raise
-    except Exception as error:  # such as a checksum, or a file to be had by hand
+    except Exception as error:  # such as a checksum, or a file to fetch by hand
         raise DataUnavailable(f"{what}, and cannot be: {error}") from error
 
 

@@ -114,3 +114,8 @@ class Method(abc.ABC):
         """Return what a page should say of its setup beyond the recipe's."""
         del recipe
         return ""
+
+
+def of_all(show: Callable, before: int, total: int, done: int, _: int):
+    """Show the epochs of a phase as some of all."""
+    show(before + done, total)

@@ -1,7 +1,6 @@
 """The unpruned network, trained until it converges, from which other methods start."""
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated
@@ -11,7 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from keras_invprune.exporting.folders import check_room
-from keras_invprune_lab.methods.base import METHODS, Trained, Work
+from keras_invprune_lab.methods.base import METHODS, Trained, Work, of_all
 from keras_invprune_lab.methods.build import make_network
 from keras_invprune_lab.methods.network import FILTERS, NETWORK, Network
 from keras_invprune_lab.methods.settings import Count, Part, Positive, Share
@@ -127,11 +126,6 @@ def converged(work: Work) -> keras.Model:
     model = make_network(work.job, work.data)
     model.load_weights(work.needed / STATE)
     return model
-
-
-def of_all(show: Callable, before: int, total: int, done: int, _: int):
-    """Show the epochs of a phase as some of all."""
-    show(before + done, total)
 
 
 def without(gain: float, patience: int) -> str:

@@ -18,7 +18,7 @@ from keras_invprune.proximal import (
     UnitLasso,
 )
 from keras_invprune.saving import replaced
-from keras_invprune_lab.methods.base import METHODS, Trained, Work
+from keras_invprune_lab.methods.base import METHODS, Trained, Work, of_all
 from keras_invprune_lab.methods.build import make_network
 from keras_invprune_lab.methods.network import FILTERS, Network
 from keras_invprune_lab.methods.settings import Part, Positive, Several, Short
@@ -64,11 +64,8 @@ class LayerSparse(Network):
 
     def train(self, work: Work) -> Trained:
         """Train under the penalty, merge, refit; report what was merged, too."""
-        show, (before, _) = work.show, self.phase(work.job)
-
-        def later(done, total):
-            show(before + done, before + total)
-
+        before, after = self.phase(work.job)
+        later = partial(of_all, work.show, before, before + after)
         trained = super().train(work._replace(show=later))
         merged = json.loads((work.part / REPORT).read_text(encoding="utf-8"))
         return trained._replace(found=trained.found | {"merged": merged})
@@ -108,7 +105,8 @@ class LayerSparse(Network):
         state.folder.mkdir(exist_ok=True)
         first = state.restore(model)
         rows = rows_of(job, data, first, epochs)
-        shown = partial(_earlier, work.show, epochs, after)
+        # Of all epochs, `work.show` counts those of the refit.
+        shown = partial(of_all, work.show, -epochs, after)
         fit(model, rows, steps, first, epochs, [ActiveLayers(), state], shown)
         return model
 
@@ -125,11 +123,6 @@ class LayerSparse(Network):
         if self.operator is NegativeParts:
             return NegativeParts.of(model, strength, rising=True)
         return self.operator(dict.fromkeys(rectified_layers(model), strength))
-
-
-def _earlier(show, before, epochs, done, _):
-    """Count epochs under the penalty as those before the refit, which is shown."""
-    show(done - before, epochs)
 
 
 METHODS |= {

@@ -14,13 +14,12 @@ from keras_invprune.exporting.folders import check_room
 from keras_invprune.graph.prunable import prunable_weights
 from keras_invprune.pruning.prune import prune
 from keras_invprune.saving import load_arrays, save_arrays, write_json
-from keras_invprune_lab.methods.base import METHODS, Trained, Work
+from keras_invprune_lab.methods.base import METHODS, Trained, Work, of_all
 from keras_invprune_lab.methods.build import pruned_keys
 from keras_invprune_lab.methods.converged import (
     CONVERGED,
     ConvergenceKeys,
     converged,
-    of_all,
     without,
 )
 from keras_invprune_lab.methods.network import FILTERS

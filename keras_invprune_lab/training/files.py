@@ -50,8 +50,5 @@ def read_csv(file, columns, what) -> list[dict]:
 def write_history(history, file):
     """Write the logs of all epochs as CSV; empty where an epoch lacks one."""
     names = dict.fromkeys(name for logs in history for name in logs)
-    with open(file, "w", newline="") as stream:
-        table = csv.DictWriter(stream, ["epoch", *names])
-        table.writeheader()
-        for epoch, logs in enumerate(history, start=1):
-            table.writerow({"epoch": epoch, **logs})
+    rows = [{"epoch": epoch, **logs} for epoch, logs in enumerate(history, start=1)]
+    write_csv(file, rows, ["epoch", *names])

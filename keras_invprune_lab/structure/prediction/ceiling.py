@@ -20,6 +20,7 @@ class Ceiling:
         high: Upper end.
         single: Highest expected R² for single trainings.
         noise: Standard deviation over the seeds of one graph.
+        between: Standard deviation between graphs, without that noise.
         repeated: Number of graphs with two trainings or more.
     """
 
@@ -28,13 +29,16 @@ class Ceiling:
     high: float
     single: float
     noise: float
+    between: float
     repeated: int
 
 
 def noise_ceiling(
     runs: Sequence[np.ndarray], seed: int = 0, replicates: int = REPLICATES
 ) -> Ceiling | None:
-    """Return the noise ceiling, or None if fewer than two graphs have two trainings.
+    """Return the noise ceiling; None if it is unknown.
+
+    It is known if two graphs or more have two trainings, and if their means differ.
 
     A training of graph g gives μ_g + ε, where ε has mean zero and variance σ² over the
     seeds. The best predictor from structure knows μ_g, and not ε. Let y_g be the mean
@@ -59,25 +63,25 @@ def noise_ceiling(
         1; formulas (1,1) and (1,k).
     """
     counts = np.array([len(values) for values in runs])
-    if (counts > 1).sum() < 2:
-        return None
     means = np.array([np.mean(values) for values in runs])
+    if (counts > 1).sum() < 2 or np.ptp(means) == 0:
+        return None
     squares = np.array([np.sum((v - np.mean(v)) ** 2) for v in runs])
     draws = np.random.default_rng(seed).integers(
         len(runs), size=(replicates, len(runs))
     )
     drawn = [_shares(means[i], squares[i], counts[i])[0] for i in draws]
     low, high = np.nanquantile(drawn, [0.025, 0.975])
-    mean, single, variance = _shares(means, squares, counts)
-    repeated = int((counts > 1).sum())
-    return Ceiling(*map(float, (mean, low, high, single, variance**0.5)), repeated)
+    mean, single, *variances = _shares(means, squares, counts)
+    found = (mean, low, high, single, *np.sqrt(variances))
+    return Ceiling(*map(float, found), repeated=int((counts > 1).sum()))
 
 
-def _shares(means, squares, counts) -> tuple[float, float, float]:
-    """Return the R² for means, for single trainings, and σ²; NaN if nothing varies."""
+def _shares(means, squares, counts) -> tuple[float, ...]:
+    """Return R² of means and of single trainings, σ², Var(μ); NaN if all are equal."""
     freedom, total = np.sum(counts - 1), np.var(means, ddof=1)
     if not (freedom and total):
-        return np.nan, np.nan, np.nan
+        return (np.nan,) * 4
     variance = np.sum(squares) / freedom
     of_means = max(0.0, total - variance * np.mean(1 / counts))  # Var(μ)
-    return of_means / total, of_means / (of_means + variance), variance
+    return of_means / total, of_means / (of_means + variance), variance, of_means

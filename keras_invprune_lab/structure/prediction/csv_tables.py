@@ -10,6 +10,7 @@ from keras_invprune_lab.structure.columns import (
     DISTRIBUTIONS,
     FEATURES,
     GRAPH,
+    PARAMETERS,
     PRIOR,
     SEED,
     SPREADS,
@@ -88,5 +89,6 @@ def _with_target(frame, kind, file):
             f"{file} has no figure to predict, such as {ACCURACY!r}: it has no column "
             "of numbers besides keys, features and cheap scores."
         )
-    first = ACCURACY if ACCURACY in table.targets else table.targets[0]
+    # The number of weights comes last: the structure decides it.
+    first = min(table.targets, key=lambda name: (name != ACCURACY, name == PARAMETERS))
     return Table(frame, FEATURES, first, kind)

@@ -181,15 +181,15 @@ def entry_figures(prediction: Prediction, entry: Entry) -> dict[str, Any]:
     """Return the figures of one predictor, by name."""
     ceiling, lead = prediction.ceiling, entry.lead or (None, None, None)
     share = entry.scores.r2 / ceiling.r2 if ceiling and ceiling.r2 > 0 else None
-    scores = dataclasses.asdict(entry.scores).items()
+    names = ("lead", "lead_low", "lead_high")
+    figures = {**dataclasses.asdict(entry.scores), "ceiling_share": share}
+    figures |= dict(zip(names, lead, strict=True))
     return {
         "cell": prediction.rows.cell,
         "inputs": entry.inputs,
         "predictor": entry.predictor,
         # JSON has no NaN, such as the R² of folds in which all figures are equal.
-        **{name: value if np.isfinite(value) else None for name, value in scores},
-        "ceiling_share": share,
-        **dict(zip(("lead", "lead_low", "lead_high"), lead, strict=True)),
+        **{k: None if v is None or np.isnan(v) else v for k, v in figures.items()},
     }
 
 

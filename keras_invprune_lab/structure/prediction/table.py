@@ -128,13 +128,13 @@ class Rows:
         There is one figure for each row, since different graphs say nothing of what
         another seed would do: such rows have no noise ceiling.
         """
-        numbers = np.unique(self.groups)
+        y, numbers = self.y, np.unique(self.groups)
         members = [np.flatnonzero(self.groups == number) for number in numbers]
         x = pd.DataFrame(
             [self.x.iloc[rows].mean() for rows in members],
             [self.x.index[rows[0]] for rows in members],
         )
-        runs = [np.array([self.y[rows].mean()]) for rows in members]
+        runs = [np.array([y[rows].mean()]) for rows in members]
         return dataclasses.replace(self, x=x, runs=runs, groups=numbers)
 
 

@@ -43,7 +43,7 @@ def restore(file: Path, training: Training) -> int:
 
     Args:
         file: See `file_of`.
-        training: The `Training` that goes on from it.
+        training: The `Training` that resumes from it.
     """
     if not file.exists():
         return 0

@@ -121,5 +121,6 @@ def far_apart(points: np.ndarray, count: int, first: int) -> list[int]:
     while len(chosen) < count:
         new = np.linalg.norm(scaled - scaled[chosen[-1]], axis=1)
         distance = np.minimum(distance, new)
+        distance[chosen] = -1  # else one would come again once only its equals are left
         chosen.append(int(distance.argmax()))
     return chosen

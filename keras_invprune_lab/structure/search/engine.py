@@ -73,8 +73,8 @@ class Search:
         """Search, and return all graphs in the order in which they were decided.
 
         Decisions depend on the recipe, the strategy, the seed and finished generations.
-        So a search that was killed makes the same ones again, from the ledger, and goes
-        on where it was.
+        So a search that was killed makes the same ones again, from the ledger, and
+        resumes where it was.
 
         Args:
             ledger: All trainings so far, also of other searches.

@@ -225,11 +225,10 @@ def page(found: Found) -> str:
 
 def _about(noise) -> str:
     """Return in words how much of the differences between graphs is noise."""
-    between = noise.noise * (noise.single / (1 - noise.single)) ** 0.5
     return (
         f"Noise, from {noise.repeated} graphs with several seeds each: a standard "
         f"deviation of {100 * noise.noise:.2f} points between trainings of one graph, "
-        f"of {100 * between:.2f} points between graphs. Graphs explain "
+        f"of {100 * noise.between:.2f} points between graphs. Graphs explain "
         f"{100 * noise.single:.0f} % of the variance of single trainings."
     )
 

@@ -114,3 +114,21 @@ def test_a_method_that_lacks_data_sets_hides_nothing_of_the_others():
     _, (dense, omp) = compare_all(table, "accuracy", 8)
     assert f"| 5 | 0 | 1 | {dense.p:.3g} | {dense.p:.3g} |" in page
     assert omp.seeds_p is not None and "| 1 | 0 | 0 |  |  |" in page
+
+
+def test_comparisons_tell_the_compression_only_where_something_is_pruned():
+    dense, omp = report("d0", "dense", 0.5), report("d0", "omp", 0.6, c=8.0)
+    layers = report("d0", "layers", 0.6, penalty=16.0)
+    for other, said in ((omp, "At compression 8; over the"), (layers, "\nOver the")):
+        table = table_of([dense, other], ["dense", other["config"]["method"]])
+        page = markdown(RECIPE, table, [dense, other], {}, "command")
+        assert f"{said} seeds that both have." in page
+        assert page.count("At compression") == (other is omp)
+
+
+def test_the_page_says_how_the_test_part_is_used():
+    once = report("d0", "dense", 0.5)
+    rounds = once | {"rounds": [{"sparsity": 0.5}]}
+    for found, said in ((once, "is used once per run."), (rounds, "in each round.")):
+        page = markdown(RECIPE, table_of([once]), [found], {}, "command")
+        assert said in page and page.count("the test part") == 1

@@ -24,6 +24,7 @@ def test_it_is_the_share_of_variance_between_graphs():
     assert found.r2 == pytest.approx(3 / 4, abs=0.01)  # 1 / (1 + 1/3)
     assert found.single == pytest.approx(1 / 2, abs=0.01)
     assert found.noise == pytest.approx(1, abs=0.01)
+    assert found.between == pytest.approx(1, abs=0.01)
 
 
 def test_it_is_the_r2_of_whoever_knows_the_means():
@@ -59,6 +60,17 @@ def test_noise_alone_has_no_ceiling_above_zero():
     found = noise_ceiling(drawn(400, 2, between=0.0, seed=3)[1])
     assert found.low == 0
     assert found.high < 0.35
+
+
+def test_where_seeds_never_differ_it_is_1():
+    found = noise_ceiling(np.repeat([[0.5], [0.7], [0.6]], 2, axis=1))
+    assert (found.r2, found.single, found.noise) == (1, 1, 0)
+    assert found.between == pytest.approx(0.1)
+
+
+def test_where_means_do_not_differ_it_is_unknown():
+    assert noise_ceiling(np.full((3, 2), 0.5)) is None
+    assert noise_ceiling(np.array([[0.4, 0.6], [0.6, 0.4]])) is None
 
 
 def test_without_repeats_it_is_unknown():

@@ -48,8 +48,11 @@ def test_cheap_scores_that_know_more_are_seen_to_help(found):
 def test_what_is_undefined_is_null_since_json_has_no_nan(found):
     best = found.best
     scores = dataclasses.replace(best.scores, fold_r2=np.nan, fold_r2_low=np.nan)
-    figures = entry_figures(found, dataclasses.replace(best, scores=scores))
-    assert json.loads(json.dumps(figures, allow_nan=False))["fold_r2"] is None
+    changed = dataclasses.replace(best, scores=scores, lead=(0.5, np.nan, np.nan))
+    figures = entry_figures(found, changed)
+    read_again = json.loads(json.dumps(figures, allow_nan=False))
+    assert read_again["fold_r2"] is None and read_again["lead_low"] is None
+    assert read_again["lead"] == 0.5
     assert figures["r2"] == best.scores.r2
 
 

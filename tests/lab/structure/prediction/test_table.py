@@ -126,6 +126,22 @@ def test_rows_that_cannot_be_used_are_named(change, message, tmp_path):
         found.rows("gru", "test_accuracy")
 
 
+@pytest.mark.parametrize(
+    ("figures", "target"),
+    [
+        (["parameters", "valid_accuracy", "macs"], "valid_accuracy"),
+        (["parameters", "valid_accuracy", "test_accuracy"], "test_accuracy"),
+        (["parameters"], "parameters"),
+    ],
+)
+def test_the_number_of_weights_is_predicted_only_if_there_is_nothing_else(
+    figures, target, tmp_path
+):
+    frame = table(graphs=5).drop(columns=["parameters", "test_accuracy"])
+    frame.assign(**dict.fromkeys(figures, 1.0)).to_csv(tmp_path / "t.csv", index=False)
+    assert read(tmp_path / "t.csv").target == target
+
+
 def test_other_cells_targets_and_files_are_refused(tmp_path):
     found = read(written(table(graphs=4), tmp_path))
     with pytest.raises(ValueError, match="no cell 'grru', but gru. Did .*'gru'"):

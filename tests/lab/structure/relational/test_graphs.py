@@ -65,6 +65,11 @@ def test_each_point_is_the_furthest_from_those_before():
         assert nearest[found[count]] == max(nearest) > 0
 
 
+def test_no_point_is_chosen_twice_also_among_equals():
+    points = np.array([(0, 0), (1, 1), (0, 0), (1, 1)])
+    assert far_apart(points, 4, first=2) == [2, 1, 0, 3]
+
+
 def test_more_points_than_there_are_cannot_be_chosen():
     with pytest.raises(ValueError, match="There are 3 points.*Received: 4"):
         far_apart(np.eye(3, 2), 4, first=0)
