@@ -23,3 +23,20 @@ def test_predictions_within_a_prior_are_worth_more_than_its_mean(benchmark):
     ]
     found = benchmark.figures(benchmark.by_prior(lines))
     assert found == {"all": 1, "prior": 0, "tree": 1}
+
+
+def test_accuracies_are_grouped_by_prior_and_by_sources(benchmark):
+    rows = [
+        {"cell": "gru", "prior": "tree", "source_nodes": "2.0", "test_accuracy": "0.5"},
+        {"cell": "gru", "prior": "tree", "source_nodes": "10", "test_accuracy": "0.75"},
+        {"cell": "gru", "prior": "grid", "source_nodes": "2.0", "test_accuracy": "1"},
+    ]
+    found = {key: list(each) for key, each in benchmark.accuracies(rows).items()}
+    assert list(found.items()) == [
+        (("gru", "", ""), [0.5, 0.75, 1.0]),
+        (("gru", "grid", ""), [1.0]),
+        (("gru", "grid", " 2"), [1.0]),
+        (("gru", "tree", ""), [0.5, 0.75]),
+        (("gru", "tree", " 2"), [0.5]),
+        (("gru", "tree", "10"), [0.75]),
+    ]
