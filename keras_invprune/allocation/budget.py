@@ -9,11 +9,15 @@ import keras
 import numpy as np
 
 from keras_invprune.arguments import is_number, number
-from keras_invprune.contracts import PruningWrapper
 from keras_invprune.graph.frugal import frugal
 from keras_invprune.graph.macs import kernel_uses
 from keras_invprune.graph.outputs import answered
-from keras_invprune.graph.weights import check_keras, shapes_of, weights_by_key
+from keras_invprune.graph.weights import (
+    check_keras,
+    check_plain,
+    shapes_of,
+    weights_by_key,
+)
 from keras_invprune.masks.groups import ROUNDING
 from keras_invprune.runtimes import RUNTIMES, Cost, Shapes
 from keras_invprune.saving import Configured, named
@@ -114,11 +118,7 @@ class Budget(Configured):
             TypeError: If it is not a Keras 3 model.
             ValueError: If the model carries masks, or is not built.
         """
-        if isinstance(model, PruningWrapper):
-            raise ValueError(
-                "A budget measures plain models. Received: a model with pruning masks. "
-                "Call kip.compact(kip.strip_pruning(model)) first."
-            )
+        check_plain(model, "budget.measure(kip.compact({}))")
         check_keras(model, built=True)
         if self.kind == "milliseconds":
             (found,) = RUNTIMES[self.runtime].milliseconds([model])

@@ -5,10 +5,9 @@ from typing import Any
 
 import keras
 
-from keras_invprune.contracts import PruningWrapper
 from keras_invprune.graph.active import check_graph
 from keras_invprune.graph.connections import check_absent
-from keras_invprune.graph.weights import walk, weights_by_key
+from keras_invprune.graph.weights import check_plain, weights_by_key
 
 LISTED = 3  # the maximum number of names in a message
 
@@ -21,22 +20,11 @@ def check_model(model: Any) -> None:
         ValueError: If it carries masks, is not built or subclassed, or if a weight is
             not finite, or not zero where a graph has no connection.
     """
-    if isinstance(model, keras.Model):
-        _check_plain(model)
+    check_plain(model, "kip.compact({})")
     check_graph(model)
     variables = {key: weight.variable for key, weight in weights_by_key(model).items()}
     _check_finite(variables)
     check_absent(variables)
-
-
-def _check_plain(model: keras.Model) -> None:
-    masked = [path for path, x in walk(model) if isinstance(x, PruningWrapper)]
-    if masked:
-        where = masked[0] or model.name
-        raise ValueError(
-            "Compaction takes plain models, without masks. Received: a model with "
-            f"masks in {where!r}. Call `kip.strip_pruning(model)` first."
-        )
 
 
 def _check_finite(variables: Mapping[str, keras.Variable]) -> None:

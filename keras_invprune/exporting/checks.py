@@ -1,21 +1,6 @@
 """What all functions refuse that make files of a model."""
 
 from keras_invprune.arguments import is_positive_integer
-from keras_invprune.contracts import PruningWrapper
-
-
-def check_plain(model: object, call: str) -> None:
-    """Raise ValueError if a model has pruning masks.
-
-    Args:
-        model: A model.
-        call: The call that takes it, such as "kip.export({}, folder)".
-    """
-    if isinstance(model, PruningWrapper):
-        raise ValueError(
-            "`model` must be a plain model. Received: a model with pruning masks. "
-            f"Strip them first: `{call.format('kip.strip_pruning(model)')}`."
-        )
 
 
 def check_batch_size(batch_size: object) -> None:

@@ -19,7 +19,7 @@ from keras_invprune.arguments import is_number, number
 from keras_invprune.contracts import Nested
 from keras_invprune.exporting import converter
 from keras_invprune.exporting.batches import reset_states, states_kept
-from keras_invprune.exporting.checks import check_batch_size, check_plain
+from keras_invprune.exporting.checks import check_batch_size
 from keras_invprune.exporting.errors import ExportError, raise_if_disk_is_full
 from keras_invprune.exporting.folders import local, replacing, write_report
 from keras_invprune.exporting.planner import TARGETS, FileBudget, Planned, Target, plan
@@ -31,7 +31,7 @@ from keras_invprune.exporting.ways_out import reason, ways_out
 from keras_invprune.graph.connections import check_absent
 from keras_invprune.graph.given_rows import rows_of
 from keras_invprune.graph.inventory import inventory
-from keras_invprune.graph.weights import check_keras, walk, weights_by_key
+from keras_invprune.graph.weights import check_keras, check_plain, walk, weights_by_key
 
 SCHEMA = "keras_invprune/export/1"
 FORMATS = ("keras", "saved_model", "tflite")

@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 
 import keras
 
+from keras_invprune.contracts import PruningWrapper
+
 
 def known_layers(*names: str) -> tuple[type, ...]:
     """Return the Keras layers of these names that this version of Keras has."""
@@ -63,6 +65,29 @@ def check_keras(model: object, built: bool = False) -> None:
     raise TypeError(
         "`model` must be a Keras 3 model, built with `import keras`. Received: "
         f"{kind.__module__}.{kind.__qualname__}.{instead}"
+    )
+
+
+def check_plain(model: object, call: str) -> None:
+    """Raise ValueError if a model, or a part of it, has pruning masks.
+
+    Args:
+        model: A model; anything else has no masks.
+        call: The call that takes it, such as "kip.export({}, folder)".
+    """
+    inside = walk(model) if isinstance(model, keras.Model) else ()
+    masked = next((path for path, x in inside if isinstance(x, PruningWrapper)), None)
+    if masked is None:
+        return
+    where = f" in {masked!r}" if masked else ""
+    way_out = (
+        "Build the model with `kip.strip_pruning(part)` in the place of that part."
+        if masked
+        else f"Strip them first: `{call.format('kip.strip_pruning(model)')}`."
+    )
+    raise ValueError(
+        "`model` must be a plain model. Received: a model with pruning masks"
+        f"{where}. {way_out}"
     )
 
 

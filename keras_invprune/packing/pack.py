@@ -11,10 +11,9 @@ import keras
 from keras_invprune.arguments import is_integer, is_number, is_positive_integer
 from keras_invprune.contracts import Nested
 from keras_invprune.exporting.batches import states_kept
-from keras_invprune.exporting.checks import check_plain
 from keras_invprune.exporting.errors import writing
 from keras_invprune.exporting.folders import local
-from keras_invprune.graph.weights import check_keras, weights_by_key
+from keras_invprune.graph.weights import check_keras, check_plain, weights_by_key
 from keras_invprune.packing import architecture, container, tflite
 from keras_invprune.packing.container import LIMIT, MAGIC, TFLITE, Contents, Written
 from keras_invprune.packing.entropy import entropy_of

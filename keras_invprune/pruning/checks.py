@@ -8,10 +8,16 @@ import tensorflow as tf
 
 from keras_invprune import contracts, patterns, tfmot
 from keras_invprune.allocation import PerLayer
-from keras_invprune.contracts import PruningWrapper, Score
+from keras_invprune.contracts import Score
 from keras_invprune.graph.connections import connections_of
 from keras_invprune.graph.layouts import layouts
-from keras_invprune.graph.weights import Weight, check_keras, is_graph, shapes_of
+from keras_invprune.graph.weights import (
+    Weight,
+    check_keras,
+    check_plain,
+    is_graph,
+    shapes_of,
+)
 from keras_invprune.pruning.plan import Plan
 from keras_invprune.saving import check_takes, name_of
 
@@ -32,10 +38,7 @@ def check_model(model: keras.Model) -> None:
             f"{keras.backend.backend()!r}. Set KERAS_BACKEND=tensorflow before "
             "importing keras."
         )
-    if isinstance(model, PruningWrapper):
-        raise ValueError(
-            "This model is already pruned. Call strip_pruning(model) first."
-        )
+    check_plain(model, "kip.prune({}, sparsity)")
     check_keras(model, built=True)
 
 

@@ -19,13 +19,12 @@ from keras_invprune.contracts import Nested, Views
 from keras_invprune.exporting import converter
 from keras_invprune.exporting.accuracy import balanced_accuracy
 from keras_invprune.exporting.batches import in_batches, reset_states, states_kept
-from keras_invprune.exporting.checks import check_plain
 from keras_invprune.exporting.export import FORMATS, ExportError, export
 from keras_invprune.exporting.serving import named_outputs
 from keras_invprune.graph.given_rows import rows_of
 from keras_invprune.graph.inventory import inventory
 from keras_invprune.graph.macs import kernel_uses
-from keras_invprune.graph.weights import check_keras
+from keras_invprune.graph.weights import check_keras, check_plain
 from keras_invprune.reporting.consistency import NoClassesError, consistency
 from keras_invprune.reporting.timing import milliseconds
 from keras_invprune.views import (

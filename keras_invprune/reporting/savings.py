@@ -18,7 +18,7 @@ from keras_invprune.arguments import is_number, is_positive_integer
 from keras_invprune.compaction import compact
 from keras_invprune.contracts import PatternLike
 from keras_invprune.exporting.batches import states_kept
-from keras_invprune.exporting.checks import check_batch_size, check_plain
+from keras_invprune.exporting.checks import check_batch_size
 from keras_invprune.exporting.errors import ExportError
 from keras_invprune.exporting.planner.candidates import (
     CANDIDATES,
@@ -33,7 +33,7 @@ from keras_invprune.exporting.planner.target import TARGETS, show_nothing
 from keras_invprune.exporting.planner.trying import Trial, Tried
 from keras_invprune.exporting.sandbox import Sandbox
 from keras_invprune.exporting.timing import ROUNDS
-from keras_invprune.graph.weights import check_keras
+from keras_invprune.graph.weights import check_keras, check_plain
 from keras_invprune.patterns import Block, Units
 from keras_invprune.patterns import get as get_pattern
 from keras_invprune.pruning.prune import prune, strip_pruning

@@ -412,3 +412,32 @@ TAKING = {
 def test_what_is_not_a_model_is_refused_with_a_way_out(take, given, message):
     with pytest.raises(TypeError, match=f"must be a Keras 3 model.*{message}"):
         take(given)
+
+
+def with_a_pruned_part():
+    part = keras.Sequential([keras.Input((4,)), keras.layers.Dense(8, name="wide")])
+    pruned = kip.prune(part, 0.5, select=["wide"], schedule="manual")
+    pruned.prune_to(0.5)
+    inputs = keras.Input((4,))
+    return keras.Model(inputs, keras.layers.Dense(2)(pruned(inputs))), pruned.name
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda model, folder: kip.prune(model, 0.5),
+        lambda model, folder: kip.prune_for_invariance(model, 0.5),
+        lambda model, folder: kip.compact(model),
+        lambda model, folder: kip.merge_layers(model),
+        lambda model, folder: kip.allocation.Budget(macs=0.5).measure(model),
+        lambda model, folder: kip.export(model, folder / "files"),
+        lambda model, folder: kip.pack(model, folder / "file.kip"),
+        lambda model, folder: kip.report(model),
+        lambda model, folder: kip.estimate_savings(model),
+    ],
+)
+def test_masks_inside_a_model_are_named_by_all_that_take_plain_models(call, tmp_path):
+    model, name = with_a_pruned_part()
+    with pytest.raises(ValueError, match=f"masks in '{name}'.*in the place of"):
+        call(model, tmp_path)
+    assert list(tmp_path.iterdir()) == []
