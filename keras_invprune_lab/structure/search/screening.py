@@ -10,11 +10,14 @@ from pathlib import Path
 import numpy as np
 
 from keras_invprune.priors import FEATURES, features
+from keras_invprune_lab.structure.columns import PARAMETERS
 from keras_invprune_lab.structure.prediction.predictors import pipeline
 from keras_invprune_lab.structure.prediction.trained import Trained
 from keras_invprune_lab.structure.search.genome import graph_from
 from keras_invprune_lab.structure.search.strategies import Proposal, Scored
 
+COSTS = (PARAMETERS, "macs")
+"""Figures of which more is not better."""
 Predict = Callable[[Sequence[str]], np.ndarray]
 """``keys of graphs -> predicted accuracies``."""
 
@@ -38,9 +41,15 @@ def from_file(file: Path) -> Predict:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is not a predictor, or needs other features than `FEATURES`.
+        ValueError: If it is not a predictor, if it needs other features than
+            `FEATURES`, or if it predicts what a network costs.
     """
     trained = Trained.load(file, FEATURES)
+    if trained.target in COSTS:
+        raise ValueError(
+            f"A search starts from a predictor of accuracy. Received: {file}, which "
+            f"predicts {trained.target}. Save one with `--target valid_accuracy`."
+        )
     return lambda keys: trained.predict(
         dict(zip(FEATURES, described(key), strict=True)) for key in keys
     )

@@ -1,5 +1,7 @@
 """Searches on made-up accuracies: decisions, budgets, resumption, screening."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -181,3 +183,7 @@ def test_a_saved_predictor_chooses_the_first_graphs(tmp_path):
     assert mean(chosen) > mean(steps) + 0.1
     assert all(step.proposal.predicted is not None for step in chosen)
     assert run(tmp_path / "one", start=start)[0] == steps  # is not screened
+    costs = dataclasses.replace(rows, target="macs")
+    Trained.fit(costs, "bayesian-ridge", FEATURES).save(file)
+    with pytest.raises(ValueError, match="density.predictor, which predicts macs"):
+        from_file(file)
