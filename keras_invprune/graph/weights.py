@@ -81,7 +81,7 @@ def check_plain(model: object, call: str) -> None:
         return
     where = f" in {masked!r}" if masked else ""
     way_out = (
-        "Build the model with `kip.strip_pruning(part)` in the place of that part."
+        "Use `kip.strip_pruning(part)` for that part when you build the model."
         if masked
         else f"Strip them first: `{call.format('kip.strip_pruning(model)')}`."
     )
