@@ -113,7 +113,11 @@ def of_any_length(draw, x):
     mode = draw(st.sampled_from(["concat", "sum"]))
     if x.shape[1] in (1, 2, 3):
         return layers.Dense(size, draw(ACTIVATIONS))(rnn(draw)(x))
-    distributed = layers.TimeDistributed(layers.Dense(size, draw(ACTIVATIONS)))
+    inner = layers.Dense(size, draw(ACTIVATIONS))
+    if draw(st.booleans()):
+        hidden = layers.Dense(draw(SIZES), draw(ACTIVATIONS))
+        inner = keras.Sequential([keras.Input((x.shape[-1],)), hidden, inner])
+    distributed = layers.TimeDistributed(inner)
     return draw(
         st.sampled_from(
             [

@@ -19,6 +19,8 @@ from keras_invprune.compaction.rule import (
     rule_of,
 )
 from keras_invprune.graph.trace import (
+    EachStep,
+    FirstStep,
     Step,
     Trace,
     entered,
@@ -32,6 +34,7 @@ find_rules(rules)
 
 WALL, PICK = Wall(), Pick()
 LENGTHS = (8, 32, 128)  # lengths to try for axes of unknown length
+DOORS = keras.layers.InputLayer, FirstStep, EachStep  # of what is entered
 UNKNOWN = "no rule says how its channels correspond"
 
 
@@ -171,7 +174,7 @@ def _may_mask(call: Call) -> bool:
     They stay with a tensor that a function or an operation returns as it is.
     """
     operation, masked = call.operation, any(signal.masked for signal in call.reads)
-    if operation is None or isinstance(operation, keras.layers.InputLayer):
+    if operation is None or isinstance(operation, DOORS):
         return masked
     is_layer = isinstance(operation, keras.Layer)
     if isinstance(rule_of(operation) or WALL, Wall):

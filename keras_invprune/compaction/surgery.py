@@ -21,7 +21,6 @@ from keras_invprune.graph.weights import walk
 ENTRIES = {
     "": "",
     "cell": "",
-    "layer": "layer.config.",
     "forward_layer.cell": "layer.config.",
     "backward_layer.cell": "backward_layer.config.",
 }

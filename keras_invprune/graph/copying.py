@@ -117,13 +117,13 @@ def changed_copy(
 
 
 def _touched(model: keras.Model, changes: Mapping[int, Any]) -> set[int]:
-    """Return the ids of changed layers, of those inside them and of models around."""
+    """Return the ids of changed layers, of those inside them and of those around."""
     found = set()
     for _, layer in walk(model):
         inside = {id(each) for _, each in walk(layer)}
         if id(layer) in changes:
             found |= inside
-        elif is_graph(layer) and inside & changes.keys():
+        elif (is_graph(layer) or _is_wrapper(layer)) and inside & changes.keys():
             found.add(id(layer))
     return found
 
@@ -155,14 +155,28 @@ class _Copies:
 
     def of(self, layer: keras.Layer) -> Any:
         if id(layer) not in self._made:
-            changes = self._changes.get(id(layer))
-            touched = is_graph(layer) and id(layer) in self._touched
-            self._made[id(layer)] = (
-                _same_graph(layer, self.of, self._picks)
-                if touched or _is_plain(layer)
-                else rebuilt(layer, changes)
-            )
+            self._made[id(layer)] = self._new(layer)
         return self._made[id(layer)]
+
+    def _new(self, layer: keras.Layer) -> Any:
+        if _is_plain(layer) or (is_graph(layer) and id(layer) in self._touched):
+            return _same_graph(layer, self.of, self._picks)
+        if _is_wrapper(layer):
+            return _same_wrapper(layer, self.of)
+        return rebuilt(layer, self._changes.get(id(layer)))
+
+
+def _is_wrapper(layer: keras.Layer) -> bool:
+    return type(layer) is keras.layers.TimeDistributed
+
+
+def _same_wrapper(
+    wrapper: keras.layers.TimeDistributed, copy: Callable[[keras.Layer], Any]
+) -> keras.layers.TimeDistributed:
+    """Return a wrapper of a copy of its layer."""
+    config = wrapper.get_config()
+    del config["layer"]
+    return type(wrapper)(copy(wrapper.layer), **config)
 
 
 def _is_plain(layer: keras.Layer) -> bool:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import keras
 
-from keras_invprune.contracts import Nested
+from keras_invprune.contracts import Nested, Tensor
 from keras_invprune.graph.weights import is_graph
 
 
@@ -26,6 +26,24 @@ class Step(NamedTuple):
     reads: list
     made: list
     arguments: tuple = ((), {})
+
+
+@keras.saving.register_keras_serializable("keras_invprune")
+class FirstStep(keras.Operation):
+    """Takes the first step of a sequence, [batch, steps, ...] to [batch, ...]."""
+
+    def call(self, x: Tensor) -> Tensor:
+        """Return it."""
+        return x[:, 0]
+
+
+@keras.saving.register_keras_serializable("keras_invprune")
+class EachStep(keras.Operation):
+    """Has the same value at each step of a sequence, which may come with a mask."""
+
+    def call(self, x: Tensor, sequence: Tensor) -> Tensor:
+        """Return `x` for each step of `sequence`, as [batch, steps, ...]."""
+        return keras.ops.repeat(x[:, None], sequence.shape[1], axis=1)
 
 
 class Trace(NamedTuple):
@@ -67,16 +85,22 @@ def _called(view: keras.Model, inputs: Nested) -> Trace:
     steps = []
 
     def call(operation: keras.Operation, *args: Any, **kwargs: Any) -> Nested:
-        given = args, kwargs
-        with _lengths_found(operation, given):
-            result = operation(*args, **kwargs)
-        steps.append(Step(operation, _tensors(given), _tensors(result), given))
+        step, result = _step(operation, args, kwargs)
+        steps.append(step)
         return result
 
     twin = keras.models.clone_model(
         view, inputs, clone_function=lambda layer: layer, call_function=call
     )
     return Trace(inputs, twin.output, steps)
+
+
+def _step(operation: keras.Operation, args: tuple, kwargs: dict) -> tuple[Step, Nested]:
+    """Return a call and what it makes."""
+    given = args, kwargs
+    with _lengths_found(operation, given):
+        result = operation(*args, **kwargs)
+    return Step(operation, _tensors(given), _tensors(result), given), result
 
 
 @contextlib.contextmanager
@@ -147,13 +171,15 @@ def entered(steps: Iterable[Step]) -> Iterator[Step]:
 
     The operation of such a step is the `InputLayer`, that of an exit is None. The steps
     inside read the tensors that an entry makes, so the arguments of all steps hold the
-    tensors that they read. An inner model that is always in training mode, or has a
-    `call` of its own, stays one step.
+    tensors that they read. What `TimeDistributed` calls is between `FirstStep` and
+    `EachStep`. An inner model or a wrapper that is always in training mode, or a model
+    that has a `call` of its own, stays one step.
     """
     for step in steps:
         inner = _inside(step) if _can_be_entered(step) else None
         if inner is None:
-            yield step
+            at_one = _at_one_step(step)
+            yield from entered(at_one) if at_one else [step]
             continue
         entries = keras.tree.flatten(inner.inputs)
         doors = entry_layers(step.operation)
@@ -168,6 +194,26 @@ def entered(steps: Iterable[Step]) -> Iterator[Step]:
 def _can_be_entered(step: Step) -> bool:
     trained = named(step.operation, step.arguments).get("training")
     return is_graph(step.operation) and calls_its_graph(step.operation) and not trained
+
+
+def _at_one_step(step: Step) -> list[Step]:
+    """Return the calls of `TimeDistributed` at one step; none if they are unknown."""
+    wrapper = step.operation
+    trained = named(wrapper, step.arguments).get("training")
+    if type(wrapper) is not keras.layers.TimeDistributed or trained:
+        return []
+    if len(step.reads) != 1:  # a mask is passed as well
+        return []
+    try:
+        entry, first = _step(FirstStep(name=wrapper.name), (step.reads[0],), {})
+        inner, last = _step(wrapper.layer, (first,), {})
+    except Exception:  # as the layer may on symbolic calls
+        return []
+    if len(inner.made) != 1:
+        return []
+    given = last, step.reads[0]
+    exit_ = Step(EachStep(name=wrapper.name), [*given], step.made, (given, {}))
+    return [entry, inner, exit_]
 
 
 def calls_its_graph(model: keras.Model) -> bool:

@@ -66,6 +66,28 @@ def check_removed(model, pruned, tolerance=1e-5):
 # Which groups
 
 
+def test_a_model_at_each_step():
+    inner = keras.Sequential(
+        [
+            keras.Input((6, 6, 2)),
+            layers.Conv2D(4, 3, activation="relu", name="conv"),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(6, "relu", name="wide"),
+        ]
+    )
+    inputs = keras.Input((3, 6, 6, 2))
+    x = layers.TimeDistributed(inner, name="frames")(inputs)
+    x = layers.GRU(5, name="rnn")(x)
+    model = keras.Model(inputs, layers.Dense(2, name="head")(x))
+    groups = found(model)
+    conv, wide = (f"frames/layer/{name}/kernel" for name in ("conv", "wide"))
+    assert holds(groups, conv, 3, conv) == holds(groups, wide, 0, conv) == each(4)
+    assert holds(groups, "rnn/cell/kernel", 0, wide) == each(6)
+    pruned = kip.prune(model, 0.5, pattern="units", schedule="manual")
+    pruned.prune_to(0.5)
+    check_removed(model, pruned)
+
+
 def test_a_chain():
     model = keras.Sequential(
         [

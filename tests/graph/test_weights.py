@@ -438,6 +438,6 @@ def with_a_pruned_part():
 )
 def test_masks_inside_a_model_are_named_by_all_that_take_plain_models(call, tmp_path):
     model, name = with_a_pruned_part()
-    with pytest.raises(ValueError, match=f"masks in '{name}'.*in the place of"):
+    with pytest.raises(ValueError, match=f"masks in '{name}'.*for that part"):
         call(model, tmp_path)
     assert list(tmp_path.iterdir()) == []

@@ -178,6 +178,52 @@ def test_images_at_each_step():
     assert not plan(model).walls
 
 
+def frames():
+    """A network for each image of a film, with a residual addition inside."""
+    inputs = keras.Input((5, 5, 2))
+    x = layers.Conv2D(6, 3, padding="same", name="conv")(inputs)
+    x = x + layers.Conv2D(6, 3, padding="same", activation="relu")(x)
+    x = layers.BatchNormalization()(x)
+    x = layers.Flatten()(layers.MaxPooling2D()(x))
+    return keras.Model(inputs, layers.Dense(8, "softplus", name="each")(x))
+
+
+def test_a_model_at_each_step():
+    inputs = keras.Input((3, 5, 5, 2))
+    x = layers.TimeDistributed(frames(), name="frames")(inputs)
+    model = keras.Model(inputs, layers.Dense(2)(layers.LSTM(4)(x)))
+    for seed in (0, 1):
+        made = compacted(sparse(model, 0.6, 0.4, seed=seed))
+        inner = made.get_layer("frames").layer
+        assert inner.get_layer("each").units < 8
+        assert inner.get_layer("conv").filters <= 6
+    assert not plan(model).walls
+
+
+def test_a_model_at_each_step_and_once():
+    inner = keras.Sequential(
+        [keras.Input((4,)), layers.Dense(6, "relu"), layers.Dense(5, "sigmoid")]
+    )
+    inputs = keras.Input((3, 4))
+    steps = layers.TimeDistributed(inner, name="steps")
+    x = layers.GlobalMaxPooling1D()(steps(inputs))
+    y = inner(inputs[:, 1])
+    model = keras.Model(inputs, layers.Dense(2)(layers.Concatenate()([x, y])))
+    sparse(model, 0.6, 0.4, seed=1)
+    made = compacted(model)
+    assert made.count_params() < model.count_params()
+    assert made.get_layer("steps").layer is made.get_layer(inner.name)
+
+
+def test_what_is_always_in_training_mode_at_each_step_is_a_wall():
+    inputs = keras.Input((3, 4))
+    steps = layers.TimeDistributed(layers.Dense(6, "relu"), name="steps")
+    x = layers.GlobalMaxPooling1D()(steps(inputs, training=True))
+    model = sparse(keras.Model(inputs, layers.Dense(2)(x)), 0.6, 0.4, seed=1)
+    compacted(model)
+    assert [wall.layer for wall in plan(model).walls] == ["steps"]
+
+
 EQUATIONS = [
     ("abc,cd->abd", (5, 6), "d"),
     ("abc,cd->abd", (5, 6), None),
