@@ -6,6 +6,7 @@ files appear together at the end, or none does.
 
 import contextlib
 import functools
+import logging
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -23,6 +24,7 @@ from keras_invprune.exporting.checks import check_batch_size
 from keras_invprune.exporting.errors import ExportError, raise_if_disk_is_full
 from keras_invprune.exporting.folders import local, replacing, write_report
 from keras_invprune.exporting.planner import TARGETS, FileBudget, Planned, Target, plan
+from keras_invprune.exporting.precision import in_float32, note
 from keras_invprune.exporting.sandbox import Sandbox
 from keras_invprune.exporting.serving import load_saved_model, write_saved_model
 from keras_invprune.exporting.sizes import contents_of, sizes
@@ -41,6 +43,8 @@ LIBRARIES = ("keras", "tensorflow", "numpy", "ai-edge-litert")
 # By compute dtype: float16 has 11 bits and bfloat16 8, against 24 of float32.
 TOLERANCES = {"float16": 1e-2, "bfloat16": 1e-1}
 MODEL_FILES = (".keras", ".h5", ".hdf5", ".tflite", ".pb")
+
+logger = logging.getLogger("keras_invprune")
 
 
 @dataclass(frozen=True)
@@ -131,7 +135,8 @@ def export(
     "float16" and "int8", the tolerance is at least 1e-2 and 1e-1, because of their
     rounding. LiteRT runs the .tflite file with and without its default delegate, and
     both must agree with Keras. All files contain the model in evaluation mode,
-    including layers that augment images.
+    including layers that augment images. A .tflite file of a model of mixed precision
+    computes in float32.
 
     The files of a model with a fixed batch size (``keras.Input(batch_shape=...)``) have
     the same size. Names of inputs and outputs that are invalid in a file are replaced;
@@ -318,21 +323,30 @@ def _write(
             loaded = keras.saving.load_model(new / "model.keras", compile=False)
             run = same.of_keras(loaded)
             found["model.keras"] = same(run, tolerance, same.batch)
-    if {"saved_model", "tflite"} & set(formats):
-        # If it is not requested, it is only an intermediate for the .tflite file.
-        path = (new if "saved_model" in formats else new.parent) / "saved_model"
-        with _refusing("saved_model", "TensorFlow", model):
-            reset_states(model)
-            write_saved_model(model, same.named(), path)
-            serve = load_saved_model(path, model)
-            entry = same(same.by_name(serve), tolerance, same.file_batch)
-        if "saved_model" in formats:
-            found["saved_model"] = entry
+    path = new / "saved_model"
+    if "saved_model" in formats:
+        found["saved_model"] = _write_saved_model(model, path, same, tolerance)
     if "tflite" in formats:
+        if mixed := note(model):
+            logger.warning("model.tflite: %s", mixed)
+        if mixed or "saved_model" not in formats:
+            path = new.parent / "saved_model"  # only to be converted
+            with in_float32(model):
+                _write_saved_model(model, path, same, tolerance)
         found["model.tflite"] = _write_tflite(
             model, new, path, options, same, tolerance
         )
     return found
+
+
+def _write_saved_model(
+    model: keras.Model, path: Path, same: SameOutputs, tolerance: float
+) -> dict:
+    with _refusing("saved_model", "TensorFlow", model):
+        reset_states(model)
+        write_saved_model(model, same.named(), path)
+        serve = load_saved_model(path, model)
+        return same(same.by_name(serve), tolerance, same.file_batch)
 
 
 def _write_tflite(

@@ -8,6 +8,7 @@ import itertools
 import json
 import logging
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, Self
 
@@ -178,7 +179,9 @@ def _grid(
 ) -> list[list[float]] | None:
     """Return the times at each width of inputs and of outputs, which never fall."""
     try:
-        found = alone([place.alone(*each) for each in itertools.product(*widths)])
+        with warnings.catch_warnings():  # Keras's, of a softmax over one unit
+            warnings.simplefilter("ignore", UserWarning)
+            found = alone([place.alone(*each) for each in itertools.product(*widths)])
     except Exception as error:  # Keras and the converter may raise anything
         logger.warning(
             "%r cannot be timed alone, so it counts by its MACs: %s",

@@ -16,6 +16,7 @@ import numpy as np
 from keras_invprune.contracts import Nested
 from keras_invprune.exporting import converter, litert
 from keras_invprune.exporting.export import export
+from keras_invprune.exporting.precision import in_float32
 from keras_invprune.exporting.serving import safe_names, write_saved_models
 from keras_invprune.exporting.timing import MOST, lower_quartiles, times
 
@@ -90,7 +91,8 @@ def milliseconds_alone(models: Sequence[keras.Model]) -> list[float]:
     named = {f"model_{number}": model for number, model in enumerate(models)}
     endpoints = {name: (m, converter.signature(m)) for name, m in named.items()}
     with tempfile.TemporaryDirectory() as folder:
-        write_saved_models(endpoints, folder)
+        with in_float32(*models):
+            write_saved_models(endpoints, folder)
         content, _ = converter.convert(Path(folder), ())
     with converter.stderr_to_log():
         found = litert.runtimes(content, delegate=True)

@@ -22,6 +22,7 @@ from keras_invprune.exporting import converter, litert
 from keras_invprune.exporting.export import ExportError, export
 from keras_invprune.exporting.sandbox import Sandbox
 from keras_invprune.exporting.verify import Differs, SameOutputs
+from keras_invprune.graph.weights import walk
 
 
 def rows(*shape):
@@ -381,8 +382,38 @@ def test_recurrent_layers_need_unrolling_for_tflite(folder):
     assert report.weights["left_alone"].keys() == report.weights["by_key"].keys()
 
 
-@pytest.mark.parametrize("policy", ["mixed_float16", "bfloat16"])
-def test_a_model_of_another_float_is_sent_to_its_float32_twin(folder, policy):
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_a_model_of_mixed_precision_computes_in_float32_in_a_file(
+    folder, policy, caplog
+):
+    attend = keras.layers.MultiHeadAttention(2, 3, dtype=policy)
+    inputs = keras.Input((5, 4))
+    x = keras.layers.Dense(6, "relu", dtype=policy)(attend(inputs, inputs))
+    x = keras.layers.GRU(3, unroll=True, dtype=policy)(x)
+    model, given = keras.Model(inputs, keras.layers.Dense(2)(x)), rows(9, 5, 4)
+    before = np.asarray(model(given))
+    policies = [layer.dtype_policy.name for _, layer in walk(model)]
+    found = export(model, folder, data=given).files
+    assert f"in float32, since LiteRT does not support the dtype policy '{policy}'" in (
+        caplog.text
+    )
+    assert [layer.dtype_policy.name for _, layer in walk(model)] == policies
+    np.testing.assert_array_equal(model(given), before)
+    saved = tf.saved_model.load(str(folder / "saved_model"))
+    np.testing.assert_allclose(saved.serve(given), before, atol=1e-3)
+    assert 0 < found["model.tflite"]["max_abs_error"] < 0.1
+    assert export(model, folder, data=given, formats=("tflite",)).files
+    for _, layer in walk(model):
+        layer.dtype_policy = "float32"
+    lite = Interpreter(str(folder / "model.tflite")).get_signature_runner()
+    (name,) = lite.get_input_details()
+    np.testing.assert_allclose(
+        lite(**{name: given})["output_0"], model(given), atol=1e-5
+    )
+
+
+def test_a_model_whose_weights_are_not_float32_is_sent_to_its_twin(folder):
+    policy = "bfloat16"
     layers = [keras.layers.Conv2D(2, 3, dtype=policy), keras.layers.Flatten()]
     model = keras.Sequential([keras.Input((5, 5, 1)), *layers])
     rule = rf"(?s)converter.*dtype policy '{policy}'.*export the twin, or `formats"

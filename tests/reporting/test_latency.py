@@ -184,6 +184,18 @@ def test_what_the_runtime_rejects_counts_by_its_macs(caplog):
     assert "page" not in record.getMessage()
 
 
+def test_a_softmax_of_a_single_unit_is_measured_without_keras_s_warning():
+    def called(models):
+        for model in models:
+            model(np.zeros(model.input_shape))
+        return Fake()(models)
+
+    head = layers.Dense(3, "softmax", name="head")
+    model = keras.Sequential([keras.Input((4,)), head])
+    table = latency.latency_table(model, 10.0, called)
+    assert [layer.name for layer in table.layers] == ["head"]
+
+
 def test_more_units_never_take_less_time():
     random = np.random.default_rng(0)
 

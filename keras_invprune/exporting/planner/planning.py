@@ -45,6 +45,7 @@ from keras_invprune.exporting.planner.row import BEST, NOT_MADE, Row, Run
 from keras_invprune.exporting.planner.runtimes import Runtime
 from keras_invprune.exporting.planner.target import FileBudget, Target, show_nothing
 from keras_invprune.exporting.planner.trying import Trial, Tried, attempt, name_of
+from keras_invprune.exporting.precision import note
 from keras_invprune.exporting.sandbox import Sandbox
 from keras_invprune.exporting.timing import Times, times
 from keras_invprune.exporting.verify import SameOutputs
@@ -224,7 +225,7 @@ class Sources:
         tflite: bool = True,
         compact: Mapping[str, int] = ALONE,
     ):
-        self.notes: list[str] = []
+        self.notes = [mixed] if (mixed := note(model)) else []
         self._compact = compact
         self._work, self._calibrates = work, calibrates
         self.same = SameOutputs(model, x, y, batch_size)

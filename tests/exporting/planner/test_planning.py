@@ -439,10 +439,20 @@ def test_what_cannot_be_made_is_dropped(folder, monkeypatch):
     assert found.files[2].reason == "no such op"
 
 
-def halves():
+def halves(policy="float16"):
     """A model that computes in float16."""
-    half = layers.Dense(2, dtype="mixed_float16")
+    half = layers.Dense(2, dtype=policy)
     return keras.Sequential([keras.Input((4,)), half])
+
+
+def test_files_of_a_model_of_mixed_precision_compute_in_float32(folder):
+    model = halves("mixed_float16")
+    found = kip.export(model, folder, target=kip.Target("any", rounds=1))
+    note = "in float32, since LiteRT does not support the dtype policy 'mixed_float16'"
+    assert note in found.notes[0]
+    dropped = {row.name for row in found.files if row.verdict in (NOT_MADE, WRONG)}
+    assert not dropped & {"float32", "float16", "SavedModel", "ONNX"}
+    assert model.layers[0].compute_dtype == "float16"
 
 
 def test_what_may_help_is_said_if_no_file_can_be_made(folder, monkeypatch):

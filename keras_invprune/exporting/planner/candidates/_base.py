@@ -12,6 +12,7 @@ import numpy as np
 from keras_invprune.exporting import converter, litert
 from keras_invprune.exporting.batches import reset_states, stateful_layers
 from keras_invprune.exporting.planner.runtimes import LITERT, Runtime
+from keras_invprune.exporting.precision import in_float32
 from keras_invprune.exporting.serving import write_saved_model
 from keras_invprune.exporting.verify import SameOutputs
 
@@ -95,7 +96,8 @@ class Source:
     def _saved_model(self) -> Path:
         path = self.folder / "saved_model"
         reset_states(self.model)
-        write_saved_model(self.model, self.same.named(), path)
+        with in_float32(self.model):
+            write_saved_model(self.model, self.same.named(), path)
         return path
 
     @property

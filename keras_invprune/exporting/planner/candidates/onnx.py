@@ -23,6 +23,7 @@ from keras_invprune.exporting.planner.candidates._base import (
     needing,
 )
 from keras_invprune.exporting.planner.runtimes import Runtime
+from keras_invprune.exporting.precision import in_float32
 from keras_invprune.exporting.serving import named_outputs
 from keras_invprune.exporting.verify import SameOutputs
 
@@ -64,7 +65,7 @@ def _dense(source: Source) -> bytes:
         importlib.import_module("tf2onnx")  # Keras uses it
     source.check_stateless()
     path = source.folder / "dense.onnx"
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), in_float32(source.model):
         # Keras asks whether NumPy has `object`, and NumPy 2.4 warns of the question.
         warnings.filterwarnings("ignore", ".*np.object", FutureWarning)
         _Evaluated(source.model).export(
