@@ -6,7 +6,7 @@ import keras
 
 from keras_invprune.arguments import is_positive_integer
 from keras_invprune.compaction.checks import check_model
-from keras_invprune.compaction.distance import check_rows
+from keras_invprune.compaction.distance import fitting
 from keras_invprune.compaction.limits import broken
 from keras_invprune.compaction.liveness import Liveness, liveness
 from keras_invprune.compaction.network import Network, network
@@ -85,9 +85,8 @@ def compact(
         [[[1.0], [3.0]], [0.0], [[1.0]], [10.0]]
     """
     x, _ = rows_of(data)
-    if x is not None:
-        check_rows(x)
     calls, _, stays, changes = _analyzed(model, inputs, round_to)
+    x = None if x is None else fitting(model, x)
     made = smaller(model, changes, picks(calls, stays))
     if not check_same(model, made, x):
         logger.warning(

@@ -14,6 +14,7 @@ import keras
 import numpy as np
 
 from keras_invprune.contracts import Nested, Tensor
+from keras_invprune.graph.given_rows import arrays_of
 from keras_invprune.graph.inputs import input_structure, standardized
 from keras_invprune.graph.outputs import TOLERANCES, is_text, outputs_of
 from keras_invprune.graph.rows import VALUES
@@ -40,14 +41,10 @@ class Distance(NamedTuple):
     allowed: float
 
 
-def check_rows(data: Nested) -> None:
-    """Raise ValueError if there is an array without rows."""
-    for part in keras.tree.flatten(data):
-        if part is None or not len(part):
-            raise ValueError(
-                "`data` must have at least one row on which to compare outputs. "
-                "Received: 0 rows. Pass some, or None for drawn inputs only."
-            )
+def fitting(model: keras.Model, x: Nested) -> Nested:
+    """Return rows in the structure that a model takes; see `arrays_of` for errors."""
+    structure = input_structure(model)
+    return keras.tree.pack_sequence_as(structure, arrays_of(structure, x))
 
 
 def answered_rows(model: keras.Model, data: Nested) -> Iterator[tuple[Nested, list]]:
@@ -55,7 +52,7 @@ def answered_rows(model: keras.Model, data: Nested) -> Iterator[tuple[Nested, li
 
     Args:
         model: A built Keras model.
-        data: Rows in the structure that the model takes (`check_rows`).
+        data: Rows in the structure that the model takes (`fitting`).
 
     Returns:
         Pairs (inputs in this structure, flat list of outputs).

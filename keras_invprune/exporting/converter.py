@@ -23,7 +23,8 @@ from keras_invprune.contracts import Nested
 from keras_invprune.exporting import litert
 from keras_invprune.exporting.batches import stateful_layers
 from keras_invprune.exporting.sparse_rows import without_zeros
-from keras_invprune.graph.inputs import input_structure, of_rank, symbolic_inputs
+from keras_invprune.graph.given_rows import arrays_of
+from keras_invprune.graph.inputs import input_structure, symbolic_inputs
 from keras_invprune.graph.weights import is_graph
 
 OPTIONS = ("sparsity", "float16", "int8")
@@ -138,16 +139,22 @@ def inputs(
         An array of the right dtype for each input, by name.
 
     Raises:
-        ValueError: If arrays are missing, empty, of different lengths, or not finite,
-            or if there are no random inputs of this shape or dtype.
+        ValueError: If arrays are missing, empty, of different lengths or of another
+            shape, or not finite, or if there are no random inputs of this shape or
+            dtype.
     """
     specs = keras.tree.flatten(structure)
     if x is None:
         generator = np.random.default_rng(0)
         arrays = [_random(spec, rows, generator) for spec in specs]
     else:
-        keys = sorted(structure) if isinstance(structure, dict) else None
-        arrays = _given(specs, keys, x)
+        arrays = arrays_of(structure, x)
+        for spec, array in zip(specs, arrays, strict=True):
+            if array.dtype.kind == "f" and not np.isfinite(array).all():
+                raise ValueError(
+                    "`data` must be finite. Received: NaN or infinity in "
+                    f"{spec.name!r}."
+                )
     return {
         spec.name: array.astype(tf.as_dtype(spec.dtype).as_numpy_dtype)
         for spec, array in zip(specs, arrays, strict=True)
@@ -165,48 +172,6 @@ def _random(
         )
     normal = generator.normal(size=(rows, *spec.shape[1:]))
     return normal if tf.as_dtype(spec.dtype).is_floating else normal > 0
-
-
-def _given(
-    specs: list[keras.InputSpec], keys: list[str] | None, x: Nested
-) -> list[np.ndarray]:
-    names = [spec.name for spec in specs]
-    if isinstance(x, dict):
-        if set(x) != set(keys or names):
-            raise ValueError(
-                f"`data` must have the keys {keys or names}. Received: {list(x)}."
-            )
-        arrays = keras.tree.flatten(x) if keys else [x[name] for name in names]
-    else:
-        arrays = keras.tree.flatten(x)
-    arrays = [np.asarray(array) for array in arrays]
-    lengths = {array.shape[:1] for array in arrays}
-    if len(arrays) != len(names) or len(lengths) > 1 or lengths & {(), (0,)}:
-        raise ValueError(
-            f"`data` must have an array for each of the inputs {names}, all with the "
-            f"same number of rows. Received: {len(arrays)} arrays with "
-            f"{sorted(lengths)} rows."
-        )
-    for name, array in zip(names, arrays, strict=True):
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise ValueError(
-                f"`data` must be finite. Received: NaN or infinity in {name!r}."
-            )
-    found = [of_rank(s.shape, a) for s, a in zip(specs, arrays, strict=True)]
-    for spec, array in zip(specs, found, strict=True):
-        _check_shape(spec, array)
-    return found
-
-
-def _check_shape(spec: keras.InputSpec, array: np.ndarray) -> None:
-    """Raise ValueError unless the rows of an array have the shape of an input."""
-    needed, shape = spec.shape[1:], array.shape[1:]
-    pairs = zip(needed, shape, strict=False)
-    if len(needed) != len(shape) or any(n not in (None, s) for n, s in pairs):
-        raise ValueError(
-            f"`data` must have rows of shape {needed} for the input {spec.name!r}. "
-            f"Received: rows of shape {shape}."
-        )
 
 
 def convert(

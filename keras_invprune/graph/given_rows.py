@@ -48,6 +48,63 @@ def rows_of(data: Nested) -> tuple:
     return x, y
 
 
+def arrays_of(structure: Nested, x: Nested) -> list[np.ndarray]:
+    """Return the rows of each input of a model.
+
+    Args:
+        structure: The model's inputs, with names, shapes and dtypes.
+        x: An array, or a list or dict of arrays: in the structure that the model takes,
+            or by the names of its inputs.
+
+    Raises:
+        ValueError: If arrays are missing, empty, of different lengths or of another
+            shape, or text where the model takes numbers.
+    """
+    specs = keras.tree.flatten(structure)
+    names = [spec.name for spec in specs]
+    keys = sorted(structure) if isinstance(structure, dict) else None
+    if isinstance(x, dict):
+        if set(x) != set(keys or names):
+            raise ValueError(
+                f"`data` must have the keys {keys or names}. Received: {list(x)}."
+            )
+        arrays = keras.tree.flatten(x) if keys else [x[name] for name in names]
+    else:
+        arrays = keras.tree.flatten(x)
+    arrays = [np.asarray(array) for array in arrays]
+    lengths = {array.shape[:1] for array in arrays}
+    if (0,) in lengths:
+        raise ValueError("`data` must have at least one row. Received: 0 rows.")
+    if len(arrays) != len(names) or len(lengths) > 1 or () in lengths:
+        raise ValueError(
+            f"`data` must have an array for each of the inputs {names}, all with the "
+            f"same number of rows. Received: {len(arrays)} arrays with "
+            f"{sorted(lengths)} rows."
+        )
+    found = [
+        inputs.of_rank(spec.shape, array)
+        for spec, array in zip(specs, arrays, strict=True)
+    ]
+    for spec, array in zip(specs, found, strict=True):
+        _check_fits(spec, array)
+    return found
+
+
+def _check_fits(spec: keras.InputSpec | keras.KerasTensor, array: np.ndarray) -> None:
+    """Raise ValueError unless the rows of an array fit an input."""
+    needed, shape = tuple(spec.shape[1:]), array.shape[1:]
+    pairs = zip(needed, shape, strict=False)
+    if len(needed) != len(shape) or any(n not in (None, s) for n, s in pairs):
+        raise ValueError(
+            f"`data` must have rows of shape {needed} for the input {spec.name!r}. "
+            f"Received: rows of shape {shape}."
+        )
+    if array.dtype.kind in "SU" and spec.dtype != "string":
+        raise ValueError(
+            f"`data` must have numbers for the input {spec.name!r}. Received: text."
+        )
+
+
 def readable(structure: Nested, name: str = "data") -> Nested:
     """Return the structure with sparse tensors (TensorFlow, SciPy) made dense.
 

@@ -1098,7 +1098,7 @@ X = np.zeros((5, 3))
         ({"data": (X, X, X)}, ValueError, "a tuple of 3"),
         ({"data": (X, [0, 1])}, ValueError, "5 rows x and 2 labels"),
         ({"data": (X, 3)}, ValueError, "5 rows x and y=3"),
-        ({"data": X[:0]}, ValueError, "number of rows"),
+        ({"data": X[:0]}, ValueError, "at least one row"),
         ({"data": X + np.nan}, ValueError, "NaN or inf"),
         ({"data": [X, X]}, ValueError, "Received: 2 arrays with"),
         ({"data": {"z": X}}, ValueError, r"must have the keys \['x'\]"),

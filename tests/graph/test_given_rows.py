@@ -9,6 +9,7 @@ import keras_invprune as kip
 from keras_invprune.compaction import verify
 from keras_invprune.compaction.distance import answered_rows
 from keras_invprune.compaction.merge import verify as merge_verify
+from keras_invprune.graph.given_rows import arrays_of
 
 X = np.random.default_rng(0).normal(size=(6, 4)).astype("float32")
 Y = np.arange(6) % 2
@@ -93,3 +94,51 @@ def test_data_that_cannot_be_read_is_refused(
     with pytest.raises(ValueError, match=f"`data` must be.*{message}"):
         take(data)
     assert list(tmp_path.iterdir()) == []
+
+
+A = keras.Input((4,), name="a")
+B = keras.Input((3, 1), name="b", dtype="int32")
+FOUR, THREE = np.ones((5, 4)), np.ones((5, 3))
+
+
+@pytest.mark.parametrize(
+    "structure, x",
+    [
+        ([A, B], [FOUR, THREE]),
+        ([A, B], {"b": THREE, "a": FOUR}),
+        ({"q": A, "p": B}, {"q": FOUR, "p": THREE}),
+    ],
+)
+def test_arrays_come_in_the_order_of_the_inputs(structure, x):
+    shapes = [array.shape for array in arrays_of(structure, x)]
+    expected = [(5, 4), (5, 3, 1)]  # a last axis of length 1 may be missing
+    assert shapes == (expected[::-1] if isinstance(structure, dict) else expected)
+
+
+@pytest.mark.parametrize(
+    "x, message",
+    [
+        (
+            THREE,
+            r"rows of shape \(4,\) for the input 'a'. Received: rows of shape \(3,",
+        ),
+        (FOUR[:0], "at least one row. Received: 0 rows"),
+        ([FOUR, FOUR], r"inputs \['a'\].*Received: 2 arrays"),
+        ({"x": FOUR}, r"the keys \['a'\]. Received: \['x'\]"),
+        (FOUR.astype(str), "numbers for the input 'a'. Received: text"),
+    ],
+)
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda model, x: arrays_of(model.input, x),
+        lambda model, x: kip.compact(model, data=x),
+        lambda model, x: kip.merge_layers(model, data=x),
+        lambda model, x: kip.export(model, "never", data=x),
+    ],
+)
+def test_rows_that_do_not_fit_the_model_are_named_by_all_that_take_rows(
+    call, x, message
+):
+    with pytest.raises(ValueError, match=message):
+        call(keras.Model(A, keras.layers.Dense(2)(A)), x)

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from keras_invprune.compaction.checks import check_model
-from keras_invprune.compaction.distance import check_rows
+from keras_invprune.compaction.distance import fitting
 from keras_invprune.compaction.merge.certificates import (
     KNOWN,
     Certificate,
@@ -118,8 +118,7 @@ def merge_layers(
     rows = [c.data for c in choices.certificates if isinstance(c, NeverNegative)]
     x, _ = rows_of(data)
     rows += [] if x is None else [x]
-    for each in rows:
-        check_rows(each)
+    rows = [fitting(model, each) for each in rows]
     check_inputs(traced(model), nonnegative_inputs)
     merged, done, kept = _merged(copy_model(model, otherwise=""), choices)
     made = copy_model(merged, otherwise="")
