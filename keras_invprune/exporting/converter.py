@@ -14,6 +14,7 @@ import tempfile
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -203,14 +204,18 @@ def convert(
 
 @contextlib.contextmanager
 def stderr_to_log() -> Iterator[None]:
-    """Send stderr, also that of C++, to a log, which only an error keeps and names."""
+    """Send stderr, also that of C++, to a log, which only an error keeps and names.
+
+    An interruption that Python drops is raised at the end.
+    """
     number, log = tempfile.mkstemp(prefix="keras_invprune_", suffix=".log")
     sys.stderr.flush()
     terminal = os.dup(2)  # C++ does not use sys.stderr
     os.dup2(number, 2)
     os.close(number)
     try:
-        yield
+        with _heard():
+            yield
     except Exception as error:
         with open(log, "a") as file:
             file.write(f"\n{error}\n")
@@ -225,6 +230,30 @@ def stderr_to_log() -> Iterator[None]:
         sys.stderr.flush()
         os.dup2(terminal, 2)
         os.close(terminal)
+
+
+@contextlib.contextmanager
+def _heard() -> Iterator[None]:
+    """Raise an interruption that Python drops since it comes in a destructor.
+
+    TensorFlow's converter collects garbage, and so spends much of its time in these.
+    """
+    before, dropped = sys.unraisablehook, []
+
+    def note(unraisable: Any) -> None:
+        found = unraisable.exc_value
+        if isinstance(found, Exception | None):
+            before(unraisable)
+        else:
+            dropped.append(type(found)(*found.args))  # without what is destroyed
+
+    sys.unraisablehook = note
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
+        if dropped:
+            raise dropped[0]
 
 
 def converted(

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -378,7 +379,11 @@ def command():
 
 
 def main():
-    """Run the command; errors are one line and exit code 2."""
+    """Run the command; errors are one line and exit code 2.
+
+    SIGTERM ends it as Ctrl-C does, so that nothing is left half written.
+    """
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
         app()
     except (ValueError, TypeError, OSError, ImportError, RuntimeError) as error:

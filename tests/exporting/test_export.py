@@ -1002,6 +1002,21 @@ def test_ctrl_c_between_the_two_renames(folder, monkeypatch):
     assert files_in(folder) == before
 
 
+def test_ctrl_c_in_a_destructor_of_the_converter_is_heard(folder, monkeypatch):
+    class Garbage:
+        def __del__(self):
+            raise KeyboardInterrupt
+
+    def convert(*_):
+        Garbage()  # Python drops what is raised in `__del__`
+        return b""
+
+    monkeypatch.setattr(converter, "converted", convert)
+    with pytest.raises(KeyboardInterrupt):
+        export(tiny_model(), folder, formats=("tflite",))
+    assert not folder.exists() and not list(folder.parent.iterdir())
+
+
 # model.keras takes 282 kB, saved_model 275 kB and model.tflite 42 kB.
 @pytest.mark.parametrize(
     ("kilobytes", "formats"),

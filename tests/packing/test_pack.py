@@ -17,6 +17,7 @@ import zoo
 from disks import small_disk
 from keras_invprune.graph.weights import kernels, weights_by_key
 from keras_invprune.packing import architecture, container
+from keras_invprune.packing.dictionary import DICTIONARY
 from keras_invprune.packing.quantize import as_half, on_grid
 from packed_format import decoder
 
@@ -260,6 +261,13 @@ def test_a_tflite_file_comes_back_byte_by_byte(tmp_path):
     assert kip.unpack(tmp_path / "m.kip") == TFLITE.read_bytes()
     assert found.kind == "tflite" and found.bytes < 0.75 * len(TFLITE.read_bytes())
     assert len(found.arrays) > 5  # kernels, biases, and indices of sparse kernels
+
+
+def test_the_documented_decoder_restores_a_tflite_file(tmp_path):
+    kip.pack(TFLITE, tmp_path / "m.kip")
+    page, content = decoder(), (tmp_path / "m.kip").read_bytes()
+    kind, *parts = page["decode"](content, DICTIONARY)
+    assert (kind, page["tflite"](*parts)) == (1, TFLITE.read_bytes())
 
 
 @pytest.mark.slow

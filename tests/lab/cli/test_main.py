@@ -50,6 +50,20 @@ def command(monkeypatch, capsys):
     return command
 
 
+def test_sigterm_leaves_nothing_half_written(tmp_path, command, monkeypatch):
+    def ended(*_, **__):
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(keras.Model, "save", ended)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        done = command("export", SAVED, "--out", tmp_path / "files")
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert done.returncode == 128 + signal.SIGTERM
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.slow
 def test_runs_are_reported_compared_and_not_repeated(tmp_path, command):
     options = ("--dataset", "sklearn:wine", "--epochs", "2", "--batch-size", "16")
