@@ -1,6 +1,7 @@
 """Layers that sum over input channels: each output is connected with some inputs."""
 
 from collections.abc import Callable, Collection
+from functools import partial
 from typing import Any
 
 import keras
@@ -97,8 +98,8 @@ class Mixing(Rule):
         folded = self.folded(layer, channels, constants, kept)
         if not folded.any():
             return {}
-        rows = self.matrix(layer, np.sum)[folded != 0]
-        shift = folded[folded != 0] @ rows.astype("float64")
+        total = partial(np.sum, dtype="float64")  # kernels may be bfloat16
+        shift = folded[folded != 0] @ self.matrix(layer, total)[folded != 0]
         if not shift[kept[OUT]].any():
             return {}
         return {"bias": shift if layer.bias is None else array(layer.bias) + shift}

@@ -6,7 +6,7 @@ import pytest
 from keras import layers
 
 from compactions import compacted, sparse
-from keras_invprune.compaction import plan
+from keras_invprune.compaction import compact, plan
 
 
 def assign(layer, kernel, bias=None):
@@ -37,6 +37,23 @@ def test_a_constant_map_is_folded_where_nothing_is_padded():
     assert made.get_layer("first").filters == 4
     expected = 2 * second.kernel.numpy()[:, :, 1].sum((0, 1))  # each sees all of it
     np.testing.assert_allclose(made.get_layer("second").bias, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["Conv2D", "SeparableConv2D"])
+def test_sums_over_a_kernel_of_few_bits_are_not_rounded_on_the_way(kind):
+    first = layers.Conv2D(3, 1, activation="relu", dtype="bfloat16")
+    second = getattr(layers, kind)(1, 4, dtype="bfloat16")
+    model = keras.Sequential([keras.Input((5, 5, 2), dtype="bfloat16"), first, second])
+    kernel = first.kernel.numpy()
+    kernel[..., 1] = 0
+    assign(first, kernel, np.array([0.0, 1, 0]))
+    spread = np.full((4, 4, 3, 1), 2**-9)
+    spread[0, 0] = 1  # 1 + 2 ** -9 is 1 in bfloat16
+    ones = [np.ones((1, 1, 3, 1))] * (kind == "SeparableConv2D")
+    second.set_weights([spread, *ones, np.zeros(1)])
+    made = compact(model)
+    assert made.layers[0].filters == 2
+    assert float(made.layers[1].bias.numpy()[0]) == 1 + 2**-5  # nearest 1 + 15 * 2**-9
 
 
 def test_a_constant_that_reaches_a_padded_border_stays_unless_it_is_zero():
