@@ -1,15 +1,10 @@
 """Checks of what is to be compacted, before anything is done."""
 
-from collections.abc import Mapping
 from typing import Any
-
-import keras
 
 from keras_invprune.graph.active import check_graph
 from keras_invprune.graph.connections import check_absent
-from keras_invprune.graph.weights import check_plain, weights_by_key
-
-LISTED = 3  # the maximum number of names in a message
+from keras_invprune.graph.weights import check_finite, check_plain, weights_by_key
 
 
 def check_model(model: Any) -> None:
@@ -23,19 +18,5 @@ def check_model(model: Any) -> None:
     check_plain(model, "kip.compact({})")
     check_graph(model)
     variables = {key: weight.variable for key, weight in weights_by_key(model).items()}
-    _check_finite(variables)
+    check_finite(variables)
     check_absent(variables)
-
-
-def _check_finite(variables: Mapping[str, keras.Variable]) -> None:
-    wrong = [
-        key
-        for key, variable in variables.items()
-        if keras.backend.is_float_dtype(variable.dtype)
-        and not bool(keras.ops.all(keras.ops.isfinite(variable)))
-    ]
-    if wrong:
-        raise ValueError(
-            f"Weights must be finite. Received: NaN or infinity in {wrong[:LISTED]}. "
-            "Train again with a smaller learning rate, or load an earlier checkpoint."
-        )

@@ -35,6 +35,7 @@ ELEMENTWISE = known_layers(
 )
 # Here Keras lists what other attributes hold, too; TensorFlow does in "_self_...".
 LISTED_AGAIN = ("_layers", "_trainable_variables", "_non_trainable_variables")
+NAMED = 3  # the maximum number of names in a message
 UNNAMED = re.compile(r"variable(_\d+)?")  # the number counts over the whole process
 
 
@@ -89,6 +90,21 @@ def check_plain(model: object, call: str) -> None:
         "`model` must be a plain model. Received: a model with pruning masks"
         f"{where}. {way_out}"
     )
+
+
+def check_finite(variables: Mapping[str, keras.Variable]) -> None:
+    """Raise ValueError if weights are NaN or infinite; it names the first of them."""
+    wrong = [
+        key
+        for key, variable in variables.items()
+        if keras.backend.is_float_dtype(variable.dtype)
+        and not bool(keras.ops.all(keras.ops.isfinite(variable)))
+    ]
+    if wrong:
+        raise ValueError(
+            f"Weights must be finite. Received: NaN or infinity in {wrong[:NAMED]}. "
+            "Train again with a smaller learning rate, or load an earlier checkpoint."
+        )
 
 
 def is_graph(layer: keras.Layer) -> bool:

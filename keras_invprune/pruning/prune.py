@@ -14,7 +14,13 @@ from keras_invprune.graph.connections import check_absent, connections_of
 from keras_invprune.graph.copying import copy_model
 from keras_invprune.graph.layouts import layouts
 from keras_invprune.graph.prunable import Select, prunable_weights
-from keras_invprune.graph.weights import Weight, kernels, shapes_of, weights_by_key
+from keras_invprune.graph.weights import (
+    Weight,
+    check_finite,
+    kernels,
+    shapes_of,
+    weights_by_key,
+)
 from keras_invprune.masks.compute import check_allocation
 from keras_invprune.pruning import legacy
 from keras_invprune.pruning.checks import (
@@ -111,8 +117,8 @@ def prune(
 
     Raises:
         ValueError: If an argument is out of range, the model is not built, choices
-            contradict each other, there is nothing to prune, or weights are not zero
-            where the graph that the model was made from has no connections.
+            contradict each other, there is nothing to prune, or weights are not finite,
+            or not zero where the graph that the model was made from has no connections.
         TypeError: If `model` is not a Keras model, or a callable takes other arguments.
     """
     budget = sparsity if isinstance(sparsity, Budget) else None
@@ -128,7 +134,9 @@ def prune(
     check_model(model)
     scale = check_scale(initial_scale)
     weights = weights_by_key(model)
-    check_absent({key: weight.variable for key, weight in weights.items()})
+    variables = {key: weight.variable for key, weight in weights.items()}
+    check_finite({key: v for key, v in variables.items() if v.trainable})
+    check_absent(variables)
     if budget is not None:
         check_budget(pattern, allocation, model)
     plan = Plan.of(

@@ -409,6 +409,14 @@ def test_nan_in_the_data(rows):
     assert pruned.step == 0
 
 
+@pytest.mark.parametrize("pattern", ["connections", "units"])
+def test_weights_that_are_not_finite_are_refused_at_once(pattern):
+    model = rows_model()
+    model.layers[0].bias.assign(np.full(model.layers[0].bias.shape, np.inf))
+    with pytest.raises(ValueError, match=r"finite. Received: NaN or .*\['dense/bias"):
+        kip.prune(model, 0.5, pattern=pattern)
+
+
 def test_a_search_that_diverges_is_not_pruned(rows):
     pruned = kip.prune(rows_model(), 0.5)
     pruned.compile(keras.optimizers.SGD(1e30), LOSS, jit_compile=False)
