@@ -54,8 +54,7 @@ def rows(network, found):
             times = [f"{t:.4f}" for t in (row.milliseconds, row.low, row.high)]
         score = "" if row.score is None else f"{100 * row.score:.2f}"
         size, zipped = ("" if b is None else b for b in (row.bytes, row.gzip_bytes))
-        reason = " ".join(row.reason.split())
-        yield network, row.name, size, zipped, *times, score, row.verdict, reason
+        yield network, row.name, size, zipped, *times, score, row.verdict, row.reason
 
 
 def main():

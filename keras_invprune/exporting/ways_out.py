@@ -16,6 +16,10 @@ OTHERS = {
     "saved_model": '`formats=("keras",)`',
     "model.tflite": '`formats=("keras", "saved_model")`',
 }
+# Parts of the errors of OpenVINO and ONNX Runtime that are about them
+PLACES = re.compile(
+    r"Exception from \S+:\d+:|Check '.*' failed at \S+:\d+:|Load model from .*? failed:"
+)
 RANDOM = "gives different outputs when it is run again"  # said of the Keras model
 DETERMINISTIC = (RANDOM, "layers without randomness if they get `training=False`")
 ROUNDED = ("is off by", "a larger `tolerance`, if such an error does no harm")
@@ -69,7 +73,14 @@ def reason(file: str, error: BaseException) -> str:
     others = sorted(operations(str(error))) if file == "model.tflite" else ()
     if not named and others:
         return f"it does not support {', '.join(others)}"
-    return (named[0] if named else text[:500]).rstrip(". ")
+    return (named[0] if named else _one_line(text, error)).rstrip(". ")
+
+
+def _one_line(text: str, error: BaseException) -> str:
+    """Return an error's text without where it was raised or in which temporary file."""
+    line = " ".join(PLACES.sub("", text).split())
+    is_key = isinstance(error, LookupError)  # its text is the key alone
+    return (f"{type(error).__name__}: {line}" if is_key else line)[:500]
 
 
 def _innermost(error: BaseException) -> str:

@@ -106,7 +106,7 @@ def _costs(row: Row, budget: FileBudget) -> str:
     """Return what a row costs, next to the limits of a budget."""
     parts = []
     if budget.bytes is not None:
-        parts.append(f"{row.size:,} of {budget.bytes:,} bytes")
+        parts.append(f"{row.size:,} of {budget.bytes:,.0f} bytes")
     if budget.milliseconds is not None:
         parts.append(f"{row.milliseconds:.3g} of {budget.milliseconds:.3g} ms")
     return ", ".join(parts)

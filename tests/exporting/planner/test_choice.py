@@ -75,7 +75,7 @@ def test_a_budget_comes_before_the_target():
 
 
 def test_a_budget_that_nothing_meets_names_the_nearest():
-    budget = FileBudget(bytes=5, milliseconds=0.1)
+    budget = FileBudget(bytes=5.0, milliseconds=0.1)  # as the command line reads it
     text = "nearest is 'fast': 30 of 5 bytes, 1 of 0.1 ms"
     with pytest.raises(NothingLeftError, match=text):
         choose([SMALL, FAST], "size", 0, budget)
