@@ -34,7 +34,7 @@ def _entries(prediction) -> Table:
     rows, ceiling = prediction.rows, prediction.ceiling
     of = f"{rows.cell}: " if rows.cell else ""
     table = Table(title=f"{of}{rows.target} of {len(rows.runs)} graphs from structure")
-    table.add_column("predictor", no_wrap=True)
+    table.add_column("predictor", overflow="fold")
     names = ["R²", "95 %", "tau", "95 %", "regret"]
     known = ceiling is not None and ceiling.r2 > 0
     for name in [*names, "of ceiling"] if known else names:

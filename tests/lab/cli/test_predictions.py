@@ -45,6 +45,13 @@ def test_without_a_cell_each_is_predicted_by_itself(file):
     assert "gru: test" in found.output and "lstm: test" in found.output
 
 
+def test_numbers_are_whole_in_80_columns(file):
+    options = ["--predictors", "gradient-boosting", "--folds", "3", "--repeats", "1"]
+    found = run(file, *options, "--cell", "gru", "--splits", "0")
+    assert found.exit_code == 0, found.output
+    assert "of ceiling" in found.output and "…" not in found.output
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
