@@ -4,8 +4,10 @@ What else the machine does, and how warm it is, changes within seconds. Function
 take turns meet the same changes, so that their times can be compared.
 """
 
+import platform
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -50,3 +52,11 @@ def _timed(run: Callable[[], Any]) -> list[float]:
         run()
         found.append((time.perf_counter() - begin) * 1e3)
     return found
+
+
+def processor() -> str:
+    """Return the processor's name, where the system tells it."""
+    file = Path("/proc/cpuinfo")
+    lines = file.read_text().splitlines() if file.exists() else []
+    names = [line.split(":")[1] for line in lines if line.startswith("model name")]
+    return names[0].strip() if names else platform.processor()

@@ -81,6 +81,11 @@ class SameOutputs:
         if len(labels) == len(outputs) == 1:
             self.accuracy = accuracy(*self.every[1].values(), *labels)
 
+    @property
+    def rows(self) -> int:
+        """The number of all rows."""
+        return len(next(iter(self._all.values())))
+
     @functools.cached_property
     def every(self) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         """The inputs of all rows, and Keras's outputs."""

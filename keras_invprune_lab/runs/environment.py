@@ -4,7 +4,6 @@ import os
 import platform
 import re
 from importlib.metadata import PackageNotFoundError, requires, version
-from pathlib import Path
 
 LIBRARIES = ("keras", "tensorflow", "tensorflow-model-optimization", "numpy")
 IF_THERE = ("scikit-learn", "xgboost-cpu", "xgboost")
@@ -12,6 +11,8 @@ IF_THERE = ("scikit-learn", "xgboost-cpu", "xgboost")
 
 def environment() -> dict:
     """Return versions and machine."""
+    from keras_invprune.exporting.timing import processor  # which imports TensorFlow
+
     found = {name: version(name) for name in LIBRARIES}
     for name in IF_THERE:
         try:
@@ -21,7 +22,7 @@ def environment() -> dict:
     return {
         "python": platform.python_version(),
         "machine": platform.machine(),
-        "processor": _processor(),
+        "processor": processor(),
         "cores": os.cpu_count(),
         **found,
     }
@@ -58,11 +59,3 @@ def _version(name) -> str:
         return version(name)
     except PackageNotFoundError:
         return "missing"
-
-
-def _processor() -> str:
-    """Return the processor's name, where the system tells it."""
-    file = Path("/proc/cpuinfo")
-    lines = file.read_text().splitlines() if file.exists() else []
-    names = [line.split(":")[1] for line in lines if line.startswith("model name")]
-    return names[0].strip() if names else platform.processor()

@@ -47,7 +47,7 @@ from keras_invprune.exporting.planner.target import FileBudget, Target, show_not
 from keras_invprune.exporting.planner.trying import Trial, Tried, attempt, name_of
 from keras_invprune.exporting.precision import note
 from keras_invprune.exporting.sandbox import Sandbox
-from keras_invprune.exporting.timing import Times, times
+from keras_invprune.exporting.timing import Times, processor, times
 from keras_invprune.exporting.verify import SameOutputs
 from keras_invprune.exporting.ways_out import CAUSES, advice
 
@@ -134,6 +134,9 @@ def plan(
             "budget": dataclasses.asdict(budget) if budget else None,
             "tolerance": tolerance,
             "inputs": "random" if x is None else "given",
+            "rows": sources.same.rows,
+            "rounds": target.rounds,
+            "processor": processor(),
         }
         outcome = what_pruning_brings(chosen, target.name, max_loss, budget)
         found = _described(sources, kinds, loss, renamed, outcome)

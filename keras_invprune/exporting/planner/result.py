@@ -27,6 +27,9 @@ class Planned:
         metric: "accuracy", "R²", "agreement" (with Keras) or "metric" (the user's).
         keras: The metric of the Keras model.
         inputs: "given" or "random".
+        rows: Number of rows on which the metric was measured.
+        rounds: Number of turns in which the files were timed.
+        processor: What they were timed on; "" if the system does not tell.
         batch_size: Number of rows that the file takes; None for any.
         renamed: ``{name of an input: its name in the file}``, if they differ.
         outputs_renamed: The same of the outputs.
@@ -44,6 +47,9 @@ class Planned:
     metric: str
     keras: float
     inputs: str
+    rows: int
+    rounds: int
+    processor: str
     batch_size: int | None
     renamed: dict[str, str]
     outputs_renamed: dict[str, str]

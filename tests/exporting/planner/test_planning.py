@@ -29,6 +29,7 @@ from keras_invprune.exporting.planner.row import (
 )
 from keras_invprune.exporting.planner.runtimes import Runtime
 from keras_invprune.exporting.sandbox import Sandbox
+from keras_invprune.exporting.timing import processor
 
 WIDTH = 64
 
@@ -154,11 +155,13 @@ def test_for_time_the_compact_model_is_tried_in_multiples(
 
 
 def test_the_report_has_all_of_it(planned):
-    *_, folder, found, _ = planned
+    _, (x, _), folder, found, _ = planned
     saved = json.loads((folder / "report.json").read_text())
     assert saved == found.to_json()
     assert list(saved)[0] == "schema" and saved["schema"] == "keras_invprune/planned/1"
     assert set(saved["sha256"]) == {"model.tflite"}
+    measured = saved["rows"], saved["rounds"], saved["processor"]
+    assert measured == (len(x), 1, processor())
     assert {path.name for path in folder.iterdir()} == {"model.tflite", "report.json"}
 
 
