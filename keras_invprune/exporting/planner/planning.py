@@ -135,7 +135,7 @@ def plan(
             "tolerance": tolerance,
             "inputs": "random" if x is None else "given",
             "rows": sources.same.rows,
-            "rounds": target.rounds,
+            "rounds": int(target.rounds),
             "processor": processor(),
         }
         outcome = what_pruning_brings(chosen, target.name, max_loss, budget)
