@@ -1,6 +1,7 @@
 """What is left of a residual network on CIFAR-10 within 40 % of its MACs?
 
     python benchmarks/structured.py [--seeds 0 1 2] [--epochs 8] [--width 32]
+    python benchmarks/structured.py --times   # of the same shapes, without training
 
 A residual network is trained for `--epochs`: the dense network. Copies of it are pruned
 to `Budget(macs=0.4)` by dependency groups, in multiples of 16, which fill LiteRT's
@@ -16,6 +17,9 @@ Milliseconds are LiteRT's for one image on one thread: the files of a seed are r
 turns, ten times, and each has the lowest of its medians. Accuracy is in percent of the
 test set. Finished seeds are read from structured.csv, and the finished networks of an
 interrupted one from `--work`.
+
+With `--times`, networks of the same shapes and random weights are timed in five rounds,
+since only time counts there, and structured_times.csv has what each round has found.
 """
 
 import argparse
@@ -33,13 +37,14 @@ from keras_invprune.objectives.distillation import divergence
 from keras_invprune.reporting.report import milliseconds
 from keras_invprune_lab.data import load
 
-MACS, MULTIPLE, BATCH, RATE, TURNS = 0.4, 16, 128, 2e-3, 10
+MACS, MULTIPLE, BATCH, RATE, TURNS, ROUNDS = 0.4, 16, 128, 2e-3, 10, 5
 PRUNING, END = 1 / 4, 0.8  # of the epochs, and of the steps in these
 SHARE = "share.json"  # of units that the groups have lost
 WEIGHT, TEMPERATURE = 0.5, 4.0  # of distillation
 TAUGHT = 1  # rows with 0 are of an earlier version, without a teacher
 FIELDS = ("taught", "width", "epochs", "method", "seed", "parameters", "macs")
 FIELDS += ("accuracy", "ms", "kilobytes")
+TIMES = ("width", "method", "round", "parameters", "macs", "ms")
 
 
 def rows():
@@ -155,6 +160,14 @@ def pruned(start, data, epochs, seed, target, **choices):
     return trained(model, data, epochs, seed)
 
 
+def groups_within():
+    """Return the choices of pruning by dependency groups, within the budget."""
+    return {
+        "sparsity": kip.allocation.Budget(macs=MACS),
+        "pattern": kip.patterns.Units(round_to=MULTIPLE),
+    }
+
+
 def narrower(width, seed):
     """Return the network of the most filters within the budget."""
     budget = kip.allocation.Budget(macs=MACS)
@@ -172,10 +185,7 @@ def models(data, width, epochs, seed, folder):
         return taught(small, start, data, epochs - first, seed + 1)
 
     def tied():
-        budget = kip.allocation.Budget(macs=MACS)
-        pattern = kip.patterns.Units(round_to=MULTIPLE)
-        choices = {"sparsity": budget, "pattern": pattern}
-        model = pruned(start, data, first, seed, 1 - MACS, **choices)
+        model = pruned(start, data, first, seed, 1 - MACS, **groups_within())
         groups = model.plan.groups({k: m.shape for k, m in model.masks.items()})
         groups.cost = None  # the share of units, not of MACs
         share = float(groups.removed({k: m.numpy() for k, m in model.masks.items()}))
@@ -242,6 +252,28 @@ def measure(seed, width, epochs, data, work):
     return table
 
 
+def measure_times(width) -> list[dict]:
+    """Return the times of networks of the same shapes, whose weights are random."""
+    dense = network(width, seed=0)
+    choices = {"allocation": "uniform", "schedule": "manual", **groups_within()}
+    groups = kip.prune(dense, **choices)
+    groups.prune_to(groups.plan.sparsity)
+    found = {
+        "dense": dense,
+        "dependency groups": kip.compact(kip.strip_pruning(groups)),
+        "fewer filters": narrower(width, seed=0),
+    }
+    macs, table = kip.allocation.Budget(macs=1.0), []
+    x = np.random.default_rng(0).random((64, 32, 32, 3), np.float32)
+    for turn in range(ROUNDS):
+        with tempfile.TemporaryDirectory() as folder:
+            costs = timed(list(found.values()), x, folder)
+        for (method, model), (ms, _) in zip(found.items(), costs, strict=True):
+            values = width, method, turn, model.count_params(), macs.measure(model), ms
+            table.append(dict(zip(TIMES, values, strict=True)))
+    return table
+
+
 def trained_as(row):
     """Return what tells the trainings of a row from others."""
     names = "taught", "width", "epochs", "seed"
@@ -254,9 +286,14 @@ def main():
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--width", type=int, default=32)
+    parser.add_argument("--times", action="store_true", help="only times, once more")
     parser.add_argument("--out", type=Path, default=Path("docs/results"))
     parser.add_argument("--work", type=Path, default=Path("build/structured"))
     arguments = parser.parse_args()
+    if arguments.times:
+        table = {"times": measure_times(arguments.width)}
+        write(table, arguments.out / "structured_times.csv", TIMES)
+        return
     file, data = arguments.out / "structured.csv", rows()
     found = finished(file, trained_as)
     for seed in arguments.seeds:
