@@ -6,31 +6,42 @@ from keras_invprune.contracts import Nested
 from keras_invprune.graph.outputs import is_text
 
 
-def predicted_classes(outputs: np.ndarray) -> np.ndarray:
+def threshold_of(outputs: np.ndarray) -> float:
+    """Return the score above which the class of a single output is 1.
+
+    It is a probability if all values are in [0, 1], with 0.5, and otherwise a logit,
+    with 0.
+    """
+    return 0.5 if np.all((outputs >= 0) & (outputs <= 1)) else 0.0
+
+
+def predicted_classes(
+    outputs: np.ndarray, threshold: float | None = None
+) -> np.ndarray:
     """Return the class of each row of predictions.
 
-    Of several outputs, it is the largest. A single output is a probability if all
-    values are in [0, 1], and otherwise a logit; its class is 1 above 0.5 or above 0.
-
     Args:
-        outputs: [rows, classes], [rows, 1] or [rows].
+        outputs: [rows, classes], whose largest one counts; or [rows, 1] or [rows].
+        threshold: Of a single output. None: that of `threshold_of`.
 
     Returns:
         Integers, [rows].
     """
     if outputs.ndim == 2 and outputs.shape[1] > 1:
         return outputs.argmax(axis=1)
-    scores = outputs.reshape(-1)
-    probability = np.all((scores >= 0) & (scores <= 1))
-    return (scores > (0.5 if probability else 0)).astype(int)
+    least = threshold_of(outputs) if threshold is None else threshold
+    return (outputs.reshape(-1) > least).astype(int)
 
 
-def accuracy(outputs: np.ndarray, y: Nested) -> float | None:
+def accuracy(
+    outputs: np.ndarray, y: Nested, threshold: float | None = None
+) -> float | None:
     """Return the share of the rows whose predicted class is the label.
 
     Args:
         outputs: [rows, classes], [rows, 1] or [rows].
         y: One label per row: class numbers, one-hot rows, or 0 and 1.
+        threshold: As of `predicted_classes`, for a file that is compared with Keras.
 
     Returns:
         The share in [0, 1]; None if `y` does not hold class labels.
@@ -38,7 +49,7 @@ def accuracy(outputs: np.ndarray, y: Nested) -> float | None:
     labels = _labels(outputs, y)
     if labels is None:
         return None
-    return float(np.mean(predicted_classes(outputs) == labels))
+    return float(np.mean(predicted_classes(outputs, threshold) == labels))
 
 
 def balanced_accuracy(outputs: np.ndarray, y: Nested) -> float | None:

@@ -150,13 +150,17 @@ class Compiled:
         }
         self._details = self._model.get_output_tensor_details(key)
         self._key = key
+        # Of two outputs that are the same tensor, it knows one.
+        tensors = tensor_names(content)[1]
+        known = {tensors[name]: name for name in self._outputs}
+        self._names = {name: known[tensor] for name, tensor in tensors.items()}
 
     def __call__(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Run the file."""
         for name, buffer in self._inputs.items():
             buffer.write(inputs[name])
         self._model.run_by_name(self._key, self._inputs, self._outputs)
-        return {name: self._read(name) for name in self._outputs}
+        return {name: self._read(known) for name, known in self._names.items()}
 
     def _read(self, name: str) -> np.ndarray:
         shape, dtype = self._details[name]["shape"], self._details[name]["dtype"]

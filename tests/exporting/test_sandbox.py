@@ -52,6 +52,16 @@ def test_outputs_are_those_of_this_process(box, file, delegate, rows):
     assert process(box).pid != os.getpid()
 
 
+def test_a_tensor_may_be_two_outputs(tmp_path):
+    inputs = keras.Input((6,), name="x")
+    twice = keras.layers.Dense(3)(inputs)
+    export(keras.Model(inputs, {"a": twice, "b": twice}), tmp_path, formats=("tflite",))
+    file, rows = tmp_path / "model.tflite", {"x": X[:1]}
+    compiled = litert.load(file, None)(rows)
+    for name, expected in litert.load(file, False)(rows).items():
+        np.testing.assert_allclose(compiled[name], expected, rtol=1e-5)
+
+
 def test_one_process_runs_file_after_file(box, file):
     first = box.load(file, delegate=True)
     own = process(box)

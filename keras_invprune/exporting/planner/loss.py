@@ -4,11 +4,16 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import keras
 import numpy as np
 
 from keras_invprune.arguments import is_number
 from keras_invprune.contracts import Nested
-from keras_invprune.exporting.accuracy import accuracy, predicted_classes
+from keras_invprune.exporting.accuracy import (
+    accuracy,
+    predicted_classes,
+    threshold_of,
+)
 from keras_invprune.exporting.batches import in_batches
 from keras_invprune.exporting.verify import (
     Differs,
@@ -101,7 +106,8 @@ def _metric(
     if len(given) == 1 and not others:
         labels = np.asarray(given[0])
         if accuracy(first, labels) is not None:
-            return "accuracy", lambda outputs: accuracy(_alone(outputs), labels)
+            limit = threshold_of(first)
+            return "accuracy", lambda outputs: accuracy(_alone(outputs), labels, limit)
         measured = labels.dtype.kind in "fiu" and not is_text(first)
         if measured and labels.size == first.size:
             target = labels.reshape(first.shape)
@@ -112,9 +118,15 @@ def _metric(
 def _users(
     metric: Callable[[Nested, Nested], float], y: Nested, outputs: Nested
 ) -> float:
-    """Return the user's metric; an error in it says that it is from there."""
+    """Return the user's metric; an error in it says that it is from there.
+
+    One of Keras's counts anew, since it would go on from the rows of the last file.
+    """
     try:
-        return metric(y, outputs)
+        if not isinstance(metric, keras.Metric):
+            return metric(y, outputs)
+        metric.reset_state()
+        return float(metric(y, outputs))
     except Exception as error:
         raise ValueError(
             f"`metric` must return a number for labels and outputs. It raised "

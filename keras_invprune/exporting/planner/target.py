@@ -28,8 +28,9 @@ class Target:
             for the fastest file of OpenVINO, or "any" for the fastest file of any
             runtime. Of files that are equally fast within the spread, the smallest one
             is best.
-        metric: ``(y, outputs) -> number``, higher is better. `outputs` is an array, or
-            a dict of arrays by name if the model has several outputs. None: accuracy
+        metric: ``(y, outputs) -> number`` or one of `keras.metrics`, higher is better.
+            `outputs` is an array, or a dict of arrays by name if the model has several
+            outputs. None: accuracy
             for class labels, R² for other labels. Without labels, it is the share of
             rows of the same class as by Keras, or R² with respect to Keras's outputs.
         rounds: How often each file is timed. The files take turns.

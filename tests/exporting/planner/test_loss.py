@@ -1,5 +1,6 @@
 import types
 
+import keras
 import numpy as np
 import pytest
 
@@ -120,6 +121,22 @@ def test_the_users_metric_gets_labels_and_outputs():
     assert (found.name, found.keras) == ("metric", 0.0)
     assert found(found.outputs(returning(output_0=ROWS[:, :1] + 1), 3)) == -1.0
     np.testing.assert_array_equal(seen[1][1], ROWS[:, :1] + 1)
+
+
+def test_a_metric_of_keras_counts_each_file_alone():
+    labels, wrong = ROWS.argmax(1), np.roll(ROWS, 1, axis=1)
+    found = loss(ROWS, labels, keras.metrics.SparseCategoricalAccuracy())
+    assert (found.name, found.keras) == ("metric", 1.0)
+    assert [found({"output_0": each}) for each in (wrong, ROWS)] == [0.0, 1.0]
+
+
+def test_a_single_output_is_read_as_keras_means_it():
+    # A file of probabilities may round one to below 0, and of logits none may be.
+    labels = np.array([0, 1] * 4)
+    sure, rounded = labels * 0.6, labels * 0.6 - 0.2
+    assert loss(sure, labels)({"output_0": rounded}) == 0.5
+    logits = np.where(labels, 0.4, -0.1)
+    assert loss(logits, labels)({"output_0": np.where(labels, 0.4, 0.0)}) == 1.0
 
 
 def test_a_metric_without_labels_is_refused():

@@ -30,6 +30,7 @@ from keras_invprune.exporting.verify import SameOutputs
 PROCESSOR = Path("/proc/cpuinfo")
 AMX = "amx_int8"  # Linux's name for it
 PACKED = 0.5  # share of zeros from which on a kernel is packed
+SAME = "OpenVINO cannot read what it writes if two outputs are one tensor"
 XML = "model.xml"  # the network; its weights are next to it
 
 
@@ -45,10 +46,23 @@ def _core() -> Any:
     return openvino.Core()
 
 
+def _read(path: Path) -> Any:
+    """Return the network in a SavedModel or a .tflite file.
+
+    Raises:
+        NotTried: If two outputs are one tensor.
+    """
+    model = _core().read_model(str(path))
+    tensors = [frozenset(port.get_names()) for port in model.outputs]
+    if len(set(tensors)) < len(tensors):
+        raise NotTried(SAME)
+    return model
+
+
 def _float(source: Source, *, half: bool) -> Path:
-    core = _core()
+    _core()
     source.check_stateless()
-    model = core.read_model(str(source.saved_model))
+    model = _read(source.saved_model)
     return _written(source, model, "float16" if half else "float32", half=half)
 
 
@@ -65,11 +79,12 @@ def _static(source: Source) -> Path:
 
 
 def _made_static(source: Source) -> Path:
-    core, path = _core(), source.folder / "static.tflite"
+    _core()
     source.check_stateless()
     content = source.tflite("int8", calibrated=True)
+    path = source.folder / "static.tflite"
     path.write_bytes(content)
-    model = core.read_model(str(path))
+    model = _read(path)
     for ports, names in zip(
         (model.inputs, model.outputs), litert.tensor_names(content), strict=True
     ):
@@ -79,9 +94,15 @@ def _made_static(source: Source) -> Path:
 
 
 def _only(names: Mapping[str, str], tensors: set[str]) -> str:
-    """Return the name of the input or output whose tensor is among `tensors`."""
-    (found,) = (name for name, tensor in names.items() if tensor in tensors)
-    return found
+    """Return the name of the input or output whose tensor is among `tensors`.
+
+    Raises:
+        NotTried: If two outputs are.
+    """
+    found = [name for name, tensor in names.items() if tensor in tensors]
+    if len(found) > 1:
+        raise NotTried(SAME)
+    return found[0]
 
 
 def _sparse(source: Source) -> Path:

@@ -70,3 +70,13 @@ def test_zeros_are_used_only_with_amx(tries, monkeypatch, tmp_path):
         assert 0 < found[name].row.score <= 1
     assert found[SPARSE].row.uses_zeros and not found[STATIC].row.uses_zeros
     assert found[SPARSE].row.runs[0].runtime.endswith("50% zeros, 1 thread")
+
+
+@pytest.mark.parametrize("name", ["OpenVINO, float32", STATIC])
+def test_a_tensor_that_is_two_outputs_is_the_reason(tries, name):
+    inputs = keras.Input((6,))
+    twice = layers.Dense(3)(inputs)
+    model = keras.Model(inputs, {"a": twice, "b": twice, "c": layers.Dense(2)(twice)})
+    row = tries(model, name)[name].row
+    assert row.verdict == NOT_TRIED
+    assert "two outputs are one tensor" in row.reason
