@@ -79,7 +79,8 @@ class SameOutputs:
             )
         self.accuracy = None
         if len(labels) == len(outputs) == 1:
-            self.accuracy = accuracy(*self.every[1].values(), *labels)
+            (output,), (only,) = self.every[1].values(), labels
+            self.accuracy = accuracy(output, only)
 
     @property
     def rows(self) -> int:
