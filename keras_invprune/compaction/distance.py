@@ -21,8 +21,7 @@ from keras_invprune.graph.rows import VALUES
 from keras_invprune.graph.weights import walk
 
 TOLERANCE = 1e-5  # of float32; those of half precision are `TOLERANCES`
-MOVED = 1e-6  # of inputs and weights, to see how outputs follow
-DRAWS = (0, 1)  # seeds of such moves; in a single one, a row may be lucky
+DRAWS = (0, 1)  # seeds of moves of all inputs and weights; in one, a row may be lucky
 TIMES = 10  # outputs may differ by as much as the original's own, times this
 LEAST, MOST = 4, 256  # rows that are compared at once; few of them, if they are large
 
@@ -85,7 +84,10 @@ def distances(
         error = _errors(one, other)
         allowed = np.full(error.shape, tolerance)
         if np.any(error > tolerance):
-            moved = [_moved_outputs(model, inputs, seed)[place] for seed in DRAWS]
+            share = tolerance / TIMES  # half precision rounds smaller ones away
+            moved = [
+                _moved_outputs(model, inputs, share, seed)[place] for seed in DRAWS
+            ]
             own = np.max([_errors(one, each) for each in moved], axis=0)
             usual = np.quantile(own, 0.9, method="lower")
             allowed = np.maximum(tolerance, TIMES * np.maximum(own, usual))
@@ -103,24 +105,26 @@ def _tolerance(model: keras.Model) -> float:
     return max(TOLERANCES.get(kind, TOLERANCE) for kind in kinds)
 
 
-def _moved_outputs(model: keras.Model, inputs: Nested, seed: int) -> list[np.ndarray]:
-    """Return the outputs where each input and each weight is moved a little.
+def _moved_outputs(
+    model: keras.Model, inputs: Nested, share: float, seed: int
+) -> list[np.ndarray]:
+    """Return the outputs where each input and each weight is moved by a small share.
 
     All inputs by the same share would hide what cancels: a ReLU net without biases
     follows such a share.
     """
     random = np.random.default_rng(seed)
-    values = [(weight, _moved(weight, random)) for weight in model.weights]
-    inputs = keras.tree.map_structure(lambda part: _moved(part, random), inputs)
+    values = [(weight, _moved(weight, share, random)) for weight in model.weights]
+    inputs = keras.tree.map_structure(lambda part: _moved(part, share, random), inputs)
     return outputs_of(model, inputs, values=values, in_parts=True)
 
 
-def _moved(part: Tensor, random: np.random.Generator) -> Tensor:
+def _moved(part: Tensor, share: float, random: np.random.Generator) -> Tensor:
     """Return floats with each one a little larger or smaller."""
     if not keras.backend.is_float_dtype(keras.backend.standardize_dtype(part.dtype)):
         return part
     larger = random.integers(0, 2, tuple(part.shape), "int8")
-    shares = np.where(larger, np.float32(1 + MOVED), np.float32(1 - MOVED))
+    shares = np.where(larger, np.float32(1 + share), np.float32(1 - share))
     return part * keras.ops.cast(shares, part.dtype)
 
 

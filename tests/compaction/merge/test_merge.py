@@ -72,6 +72,20 @@ def test_sums_that_almost_cancel_are_not_taken_for_other_outputs():
     assert merged.depth == (3, 1) and merged.error > 1e-5
 
 
+HALF = ["float16", "mixed_float16", "bfloat16", "mixed_bfloat16"]
+
+
+@pytest.mark.parametrize("policy", HALF)
+def test_sums_that_cancel_in_half_precision_are_not_taken_for_others(policy):
+    hidden = [nonnegative(64, name, activation="relu", dtype=policy) for name in "ab"]
+    signs = np.array([1.0, -1.0] * 32)[:, None]
+    out = layers.Dense(1, dtype=policy)
+    model = keras.Sequential([keras.Input((16,)), *hidden, out])
+    out.kernel.assign(signs)
+    x = positive(200, 16)
+    assert merge_layers(model, nonnegative_inputs=True, data=x).depth == (3, 1)
+
+
 # What decides
 
 
@@ -829,6 +843,15 @@ def test_a_difference_raises():
             MergeError, match=r"of their size; rounding explains \de-05"
         ):
             merge_layers(model, data=data)
+
+
+@pytest.mark.usefixtures("wrong")
+@pytest.mark.parametrize("policy", HALF)
+def test_a_difference_raises_in_half_precision(policy):
+    layer = layers.Dense(3, kernel_initializer="identity", dtype=policy)
+    model = keras.Sequential([keras.Input((3,)), nonnegative(3, "one"), layer])
+    with pytest.raises(MergeError, match="of their size"):
+        merge_layers(model)
 
 
 @pytest.mark.usefixtures("wrong")
