@@ -21,6 +21,7 @@ from keras_invprune.exporting.accuracy import balanced_accuracy
 from keras_invprune.exporting.batches import in_batches, reset_states, states_kept
 from keras_invprune.exporting.export import FORMATS, ExportError, export
 from keras_invprune.exporting.serving import named_outputs
+from keras_invprune.exporting.timing import processor
 from keras_invprune.graph.given_rows import rows_of
 from keras_invprune.graph.inventory import inventory
 from keras_invprune.graph.macs import kernel_uses
@@ -65,6 +66,8 @@ class Report:
         consistency: ``{view: share in [0, 1]}``.
         data: ``rows``, and ``digest``, 12 digits of the rows' SHA-256, which show
             whether reports were measured on the same rows.
+        processor: What the milliseconds were measured on; "" if the system does not
+            tell.
     """
 
     name: str
@@ -76,9 +79,10 @@ class Report:
     files: dict[str, dict[str, Any]]
     milliseconds: dict[str, float] | None
     accuracy: float | None
-    balanced_accuracy: float | None = None  # this and `data` are not in older files
     consistency: dict[str, float]
+    balanced_accuracy: float | None = None  # from here on, not in older files
     data: dict[str, Any] | None = None
+    processor: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return the report as what `json.dumps` takes, with its ``schema``."""
@@ -167,6 +171,7 @@ def report(
         balanced_accuracy=shares.pop("balanced_accuracy", None),
         consistency=shares,
         data=_fingerprint(x, y),
+        processor=processor(),
     )
 
 
@@ -179,7 +184,7 @@ def compare(reports: dict[str, Report], width: int | None = 100) -> str:
 
     Returns:
         A table of the whole models, and one of the kernels of each model. A warning
-        follows if they were measured on different data.
+        follows if they were measured on different data or processors.
 
     Raises:
         TypeError: If `reports` is not a dictionary of one report or more.
@@ -197,6 +202,13 @@ def compare(reports: dict[str, Report], width: int | None = 100) -> str:
         console.print(
             "Measured on different data, so do not compare accuracy and consistency: "
             + ", ".join(f"{h!r} on {_data(one)}" for h, one in data.items())
+        )
+    timed = {h: one.processor for h, one in reports.items() if one.milliseconds}
+    known = {heading: name for heading, name in timed.items() if name}
+    if len(set(known.values())) > 1:
+        console.print(
+            "Measured on different processors, so do not compare milliseconds: "
+            + ", ".join(f"{heading!r} on {name}" for heading, name in known.items())
         )
     for heading, one in reports.items():
         console.print(_kernels(heading, one))

@@ -32,7 +32,7 @@ from keras_invprune.exporting.planner.table import columns
 from keras_invprune.exporting.planner.target import TARGETS, show_nothing
 from keras_invprune.exporting.planner.trying import Trial, Tried
 from keras_invprune.exporting.sandbox import Sandbox
-from keras_invprune.exporting.timing import ROUNDS
+from keras_invprune.exporting.timing import ROUNDS, processor
 from keras_invprune.graph.weights import check_keras, check_plain
 from keras_invprune.patterns import Block, Units
 from keras_invprune.patterns import get as get_pattern
@@ -83,12 +83,14 @@ class Savings:
             largest relative difference, at the largest share. NaN if it is unknown.
         estimates: One for each kind of file. The first one is the dense float32 file.
         notes: Why kinds of files were never tried, in sentences.
+        processor: What the files were timed on; "" if the system does not tell.
     """
 
     model: str
     error: float
     estimates: tuple[Estimate, ...]
     notes: tuple[str, ...] = ()
+    processor: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return the schema and the fields; the error is None if it is unknown."""
@@ -210,7 +212,7 @@ def estimate_savings(
         )
     estimates = [_estimate(r, row) for r, row in made if r.choices == EVEN]
     notes = _never_tried([row for _, row in rows])
-    return Savings(model.name, _error(made), tuple(estimates), notes)
+    return Savings(model.name, _error(made), tuple(estimates), notes, processor())
 
 
 def _check(

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 import keras_invprune as kip
 import zoo
+from keras_invprune.exporting import timing
 from keras_invprune.reporting.report import SCHEMA, Report, compare
 
 PARTS = [
@@ -23,9 +24,10 @@ PARTS = [
     "files",
     "milliseconds",
     "accuracy",
-    "balanced_accuracy",
     "consistency",
+    "balanced_accuracy",
     "data",
+    "processor",
 ]
 KINDS = {"shift", "scale", "rotation"}
 
@@ -234,6 +236,16 @@ def test_reports_on_different_data_are_told_apart(found, model, data):
     old = replace(found, data=None)
     assert warning not in kip.compare({"old": old, "new": found})
     assert kip.report(model, views={}, runs=1).data is None
+
+
+def test_milliseconds_of_different_processors_are_told_apart(found):
+    other, unknown = replace(found, processor="other"), replace(found, processor="")
+    assert found.processor == timing.processor() != ""
+    warning = "Measured on different processors"
+    text = kip.compare({"here": found, "there": other}, width=300)
+    assert warning in text and "'there' on other" in text
+    for one in (found, unknown, replace(other, milliseconds=None)):
+        assert warning not in kip.compare({"here": found, "there": one})
 
 
 @pytest.mark.parametrize(

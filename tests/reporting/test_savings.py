@@ -7,7 +7,7 @@ import pytest
 from keras import layers
 
 import keras_invprune as kip
-from keras_invprune.exporting import sandbox
+from keras_invprune.exporting import sandbox, timing
 from keras_invprune.exporting.planner import planning
 from keras_invprune.exporting.planner.candidates import (
     CANDIDATES,
@@ -110,7 +110,9 @@ def test_files_that_cannot_be_used_say_why(found):
 def test_the_table_and_json(found):
     result, _ = found
     assert json.loads(json.dumps(result.to_json(), allow_nan=False))["estimates"]
-    assert result.to_json()["schema"] == "keras_invprune/savings/1"
+    saved = result.to_json()
+    assert saved["schema"] == "keras_invprune/savings/1"
+    assert saved["processor"] == timing.processor() != ""
     heading, *lines = str(result).splitlines()
     assert heading.split()[:3] == ["pattern", "removed", "file"]
     assert len(lines) == len(result.estimates) + 2
